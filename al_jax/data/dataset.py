@@ -1,0 +1,62 @@
+"""A Dataset: arrays, and the facts that a learner may know of them."""
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+# One array, or a dict of named modalities, with a common leading axis.
+Inputs = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Examples in a fixed order: what is at position i stays there.
+
+  Attributes:
+    inputs: uint8 or float32 [N, ...], maybe memory-mapped.
+    targets: int32[N], class numbers from 0.
+    ids: [N], int64 or str: names that stay with an example whatever subset or
+      order it comes in.
+  """
+
+  inputs: Inputs
+  targets: np.ndarray
+  ids: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.targets)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """A data set, whole.
+
+  Attributes:
+    name: what a log line calls it.
+    train: the pool.
+    test: never trained on.
+    validation: for stop rules and choices; None if there is none.
+    class_names: C names, by class number.
+    mean: what normalises the inputs, in raw units, broadcast against one
+      example: `(x - mean) / std`.
+    std: likewise; never zero.
+    fingerprint: hexadecimal digest of the content of all splits.
+    is_image: inputs are [N, height, width, channels] pictures.
+  """
+
+  name: str
+  train: Split
+  test: Split
+  validation: Split | None
+  class_names: tuple[str, ...]
+  mean: np.ndarray
+  std: np.ndarray
+  fingerprint: str
+  is_image: bool
+
+  @property
+  def num_classes(self) -> int:
+    """C, a fact of the data set and not of the labels that were seen."""
+    return len(self.class_names)

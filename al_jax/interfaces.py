@@ -1,0 +1,182 @@
+"""The two seams of the library: a Learner trains, a Strategy asks.
+
+A system of the literature is a pair of these, and `al_jax.loop` threads the
+labelled set through both. Everything here is a plain tuple of pure functions:
+nothing is subclassed, nothing holds data, and what is carried from one call to
+the next is an opaque pytree.
+
+Axis letters, here and in every docstring of the library: N pool, B batch,
+C classes, D features, S samples, K picks.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+# A pytree of arrays (or of their shapes), whatever its structure.
+PyTree = Any
+# Opaque to the library: only the functions that made one look inside.
+LearnerState = PyTree
+StrategyState = PyTree
+
+
+class Facts(NamedTuple):
+  """What may be known of a task before any label is paid for.
+
+  Attributes:
+    num_examples: N, the size of the pool.
+    task: `'classification'` or `'regression'`.
+    num_classes: C, a fact of the data set; None for regression.
+    label_budget: the most labels that a run can ever hold: the fixed capacity
+      of every buffer of labelled examples.
+    example: one input as a pytree of `jax.ShapeDtypeStruct`, without the batch
+      axis.
+    mean: subtracted from the inputs on device, broadcast against one example.
+    std: divides the inputs on device, likewise. Raw inputs are uint8 or
+      float32; `mean` and `std` are in raw units.
+  """
+
+  num_examples: int
+  task: str
+  num_classes: int | None
+  label_budget: int
+  example: PyTree
+  mean: PyTree
+  std: PyTree
+
+
+class Batch(NamedTuple):
+  """What flows through apply, measure and the step.
+
+  Attributes:
+    index: int32[B], positions in the pool; padding rows have -1.
+    inputs: pytree of [B, ...], raw (uint8 or float32); zeros in padding rows.
+  """
+
+  index: jax.Array
+  inputs: PyTree
+
+
+class ModelOutput(NamedTuple):
+  """What a model says of a batch. What nobody asks for costs nothing under jit.
+
+  Attributes:
+    predictions: logits [..., C]; values for regression; a dict for hybrids.
+    embedding: [..., D], the input of the last dense layer.
+    extras: named further outputs (hidden layers, a predicted loss, ...).
+  """
+
+  predictions: PyTree
+  embedding: jax.Array
+  extras: Mapping[str, jax.Array]
+
+
+class ModelFns(NamedTuple):
+  """A network as pure functions; `variables` is an opaque pytree.
+
+  Attributes:
+    init: `(key) -> variables`. The pytree has `'params'`, which is trained,
+      and may have `'statistics'`, which is not (BatchNorm).
+    apply: `(variables, inputs, *, key=None) -> ModelOutput`, evaluation. With a
+      key dropout is active and its mask is shared by the whole batch, so that
+      one key is one sampled network; nothing else changes.
+    train: `(variables, inputs, key, *, real=None) -> (ModelOutput,
+      statistics)`, training: a dropout mask per example; `real` bool[B] is
+      False in padding rows, which leave the statistics alone.
+  """
+
+  init: Callable[..., PyTree]
+  apply: Callable[..., ModelOutput]
+  train: Callable[..., tuple[ModelOutput, PyTree]]
+
+
+class Progress(NamedTuple):
+  """What the host may read between steps.
+
+  Attributes:
+    done: bool, the round's training is over: further steps change nothing.
+    stale: bool, the survey must be taken before the next step; until then
+      steps change nothing.
+    step: int32, steps taken in this round.
+    metrics: named scalars: loss, accuracy, ...
+  """
+
+  done: jax.Array
+  stale: jax.Array
+  step: jax.Array
+  metrics: Mapping[str, jax.Array]
+
+
+class Survey(NamedTuple):
+  """A look over a whole source of examples whenever `Progress.stale` says so.
+
+  Attributes:
+    measure: `(key, apply, Batch) -> pytree of [B, ...]`, as in a Strategy.
+    absorb: `(key, state, measured, pool) -> state`: what was seen goes into the
+      learner's state (pseudo-labels, cluster ids, a validation loss). It
+      clears staleness.
+    source: which source to look over: `'pool'`, or `'validation'`, a held-out
+      split whose PoolState has every target revealed.
+  """
+
+  measure: Callable[..., PyTree]
+  absorb: Callable[..., LearnerState]
+  source: str = 'pool'
+
+
+class Learner(NamedTuple):
+  """How to train: pure functions over a state that holds everything.
+
+  Parameters of every network, optimisers, buffers, counters and stop rules are
+  in the state; nothing is remembered elsewhere, so saving it is all that
+  resuming needs. Every leaf keeps its shape, dtype and weak type.
+
+  Attributes:
+    init: `(key, facts) -> state`, full-size; `jax.eval_shape` of it is the
+      template for restoring.
+    start: `(key, state, pool) -> state`, begins a round: weights (cold or
+      warm), optimiser, counters.
+    plan: `(state, pool) -> {source: int32[B]}`: which examples the next step
+      needs, by position; -1 pads.
+    step: `(state, {source: Batch}, pool) -> (state, Progress)`. A done or stale
+      state is a fixed point.
+    apply: `(state, inputs, *, keys=None) -> ModelOutput`, evaluation; with
+      keys[S], S dropout samples on a new leading axis, masks shared by the
+      batch.
+    survey: a look over a whole source, or None.
+    decode: `(state, latents, targets) -> inputs`, of learners that can
+      generate, or None.
+  """
+
+  init: Callable[..., LearnerState]
+  start: Callable[..., LearnerState]
+  plan: Callable[..., Mapping[str, jax.Array]]
+  step: Callable[..., tuple[LearnerState, Progress]]
+  apply: Callable[..., ModelOutput]
+  survey: Survey | None = None
+  decode: Callable[..., PyTree] | None = None
+
+
+class Strategy(NamedTuple):
+  """What to ask: a map over examples, then a decision over the set.
+
+  Neither function sees an answer that has not been paid for: what they are
+  given cannot contain one.
+
+  Attributes:
+    init: `(facts) -> state`; `()` for nearly all.
+    measure: `(key, apply, Batch) -> pytree of [B, ...]`, per example: a score,
+      an embedding, samples. Every chunk of the pool gets the same key: draws
+      shared by the pool (dropout masks) come from it, draws per example from
+      `fold_in(key, index)`.
+    select: `(key, state, measured, pool, k) -> (state, Selection)`, which k of
+      the whole pool; k is a static int.
+    where: `(key, state, pool) -> bool[N]`: measure only these; elsewhere the
+      measured floats are NaN, which kernels never pick. None: measure all.
+  """
+
+  init: Callable[[Facts], StrategyState]
+  measure: Callable[..., PyTree]
+  select: Callable[..., tuple[StrategyState, Any]]
+  where: Callable[..., jax.Array] | None = None
