@@ -137,9 +137,11 @@ class Learner(NamedTuple):
       template for restoring.
     start: `(key, state, pool) -> state`, begins a round: weights (cold or
       warm), optimiser, counters.
-    plan: `(state, pool) -> {source: int32[B]}`: which examples the next step
-      needs, by position; -1 pads.
-    step: `(state, {source: Batch}, pool) -> (state, Progress)`. A done or stale
+    plan: `(state, pool) -> {name: int32[B]}`: which examples the next step
+      needs, by position; -1 pads. A name is the learner's own (`'labelled'`);
+      one that is also the name of a source draws from that source instead of
+      the pool.
+    step: `(state, {name: Batch}, pool) -> (state, Progress)`. A done or stale
       state is a fixed point.
     apply: `(state, inputs, *, keys=None) -> ModelOutput`, evaluation; with
       keys[S], S dropout samples on a new leading axis, masks shared by the

@@ -1,4 +1,4 @@
-"""The labelled set as fixed-shape arrays, and the pure functions that change it.
+"""The labelled set as fixed-shape arrays, and the functions that change it.
 
 Shapes never change, so nothing recompiles when the labelled set grows. Masks
 come from `acquired_round` and `annotator`, never from `targets`: where nothing
@@ -53,10 +53,10 @@ def create(num_examples: int) -> PoolState:
     A PoolState whose targets, int32[N] class numbers, are all filler.
   """
   return PoolState(
-      acquired_round=jnp.full(num_examples, NEVER, jnp.int32),
-      acquired_order=jnp.full(num_examples, NEVER, jnp.int32),
-      targets=jnp.zeros(num_examples, jnp.int32),
-      annotator=jnp.full(num_examples, NOBODY, jnp.int8),
+    acquired_round=jnp.full(num_examples, NEVER, jnp.int32),
+    acquired_order=jnp.full(num_examples, NEVER, jnp.int32),
+    targets=jnp.zeros(num_examples, jnp.int32),
+    annotator=jnp.full(num_examples, NOBODY, jnp.int8),
   )
 
 
@@ -70,7 +70,7 @@ def fully_labelled(targets: jax.Array) -> PoolState:
     A PoolState in which example i was question i.
   """
   return reveal(
-      create(len(targets)), jnp.arange(len(targets)), targets, ORACLE, round=0
+    create(len(targets)), jnp.arange(len(targets)), targets, ORACLE, round=0
   )
 
 
@@ -90,12 +90,12 @@ def num_asked(pool: PoolState) -> jax.Array:
 
 
 def reveal(
-    pool: PoolState,
-    indices: jax.Array,
-    targets: PyTree,
-    annotator: jax.Array | int,
-    *,
-    round: jax.Array | int,
+  pool: PoolState,
+  indices: jax.Array,
+  targets: PyTree,
+  annotator: jax.Array | int,
+  *,
+  round: jax.Array | int,
 ) -> PoolState:
   """Writes the answers to a batch of questions into the pool.
 
@@ -114,28 +114,26 @@ def reveal(
   """
   num_examples = pool.num_examples
   serial = num_asked(pool) + jnp.arange(len(indices), dtype=jnp.int32)
-  annotator = jnp.broadcast_to(
-      jnp.asarray(annotator, jnp.int8), indices.shape
-  )
+  annotator = jnp.broadcast_to(jnp.asarray(annotator, jnp.int8), indices.shape)
   # `.at[-1]` would write the last row: padding goes to N and is dropped.
   asked = jnp.where(indices < 0, num_examples, indices)
   answered = jnp.where(annotator == ABSTAINED, num_examples, asked)
   return PoolState(
-      acquired_round=pool.acquired_round.at[asked].set(
-          jnp.asarray(round, jnp.int32), mode='drop'
-      ),
-      acquired_order=pool.acquired_order.at[asked].set(serial, mode='drop'),
-      targets=jax.tree.map(
-          lambda old, new: old.at[answered].set(new, mode='drop'),
-          pool.targets,
-          targets,
-      ),
-      annotator=pool.annotator.at[asked].set(annotator, mode='drop'),
+    acquired_round=pool.acquired_round.at[asked].set(
+      jnp.asarray(round, jnp.int32), mode='drop'
+    ),
+    acquired_order=pool.acquired_order.at[asked].set(serial, mode='drop'),
+    targets=jax.tree.map(
+      lambda old, new: old.at[answered].set(new, mode='drop'),
+      pool.targets,
+      targets,
+    ),
+    annotator=pool.annotator.at[asked].set(annotator, mode='drop'),
   )
 
 
 def labelled_indices(
-    pool: PoolState, capacity: int
+  pool: PoolState, capacity: int
 ) -> tuple[jax.Array, jax.Array]:
   """The trainable examples in a buffer of fixed size.
 
@@ -156,9 +154,8 @@ def labelled_indices(
 def questions_in_order(pool: PoolState, capacity: int) -> jax.Array:
   """What was asked, in the order of asking: int32[capacity], then -1."""
   asked = ~eligible(pool)
-  num_examples = pool.num_examples
-  slot = jnp.where(asked, pool.acquired_order, num_examples)
+  slot = jnp.where(asked, pool.acquired_order, capacity)
   order = jnp.full(capacity, -1, jnp.int32)
   return order.at[slot].set(
-      jnp.arange(num_examples, dtype=jnp.int32), mode='drop'
+    jnp.arange(pool.num_examples, dtype=jnp.int32), mode='drop'
   )

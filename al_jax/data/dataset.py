@@ -1,8 +1,7 @@
 """A Dataset: arrays, and the facts that a learner may know of them."""
 
 import dataclasses
-import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +26,35 @@ class Split:
 
   def __len__(self) -> int:
     return len(self.targets)
+
+  def take(self, indices: np.ndarray) -> 'Split':
+    """The examples at `indices`, in that order, copied into memory."""
+    inputs = (
+        {name: np.asarray(part[indices]) for name, part in self.inputs.items()}
+        if isinstance(self.inputs, dict)
+        else np.asarray(self.inputs[indices])
+    )
+    return Split(inputs, self.targets[indices], self.ids[indices])
+
+
+class RawData(NamedTuple):
+  """What a source gives: NumPy arrays in host memory, not yet checked.
+
+  Attributes:
+    name: what a log line calls it.
+    train: raw inputs, uint8 or float32; int32 targets; ids.
+    test: likewise. A source without a test split of its own makes one.
+    class_names: C names, by class number.
+    is_image: inputs are [N, height, width, channels] pictures.
+    validation: a third split, where the source or a transform has one.
+  """
+
+  name: str
+  train: Split
+  test: Split
+  class_names: tuple[str, ...]
+  is_image: bool
+  validation: Split | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,52 @@
+# Each target sets up what it needs in .venv, on a machine with only Python.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STUDY ?= tests
+
+.PHONY: quickstart test lint format study benchmark clean
+
+quickstart: $(VENV)/.core
+	$(BIN)/python -m experiments.compare --config=configs/quickstart.py \
+	  --workdir=runs/quickstart --overwrite
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest tests al_jax --doctest-modules
+
+# Slow studies on real data: their figures are in docs/.
+study: $(VENV)/.test
+	$(BIN)/python -m pytest -m study $(STUDY)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.benchmark
+	$(BIN)/python -m experiments.benchmark training
+
+clean:
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "al_jax needs Python 3.11 or newer; $(PYTHON) is" \
+	    "$$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
+	    exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/.benchmark: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[benchmark]'
+	@touch $@ $(VENV)/.core

@@ -1,0 +1,174 @@
+"""Asking: the strategy's choice, checked, paid for, and revealed."""
+
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import numpy as np
+
+from al_jax import kernels, keys
+from al_jax import pool as pool_lib
+from al_jax.clock import Clock
+from al_jax.interfaces import LearnerState, StrategyState
+from al_jax.oracle import Answers, Oracle
+from al_jax.pool import PoolState
+from al_jax.program import Program
+from al_jax.protocol import Protocol
+
+
+@flax.struct.dataclass
+class RunState:
+  """The arrays of one seed's run, and the oracle's account.
+
+  Attributes:
+    learner: opaque.
+    strategy: opaque.
+    pool: the labelled set.
+    paid: questions paid for so far.
+  """
+
+  learner: LearnerState
+  strategy: StrategyState
+  pool: PoolState
+  paid: int
+
+
+class Acquired(NamedTuple):
+  """What a round asked, and what it learnt and cost.
+
+  Attributes:
+    picks: int32[k], positions in the pool in the order of asking; fewer than
+      asked for when the pool runs out.
+    answers: of the picks.
+    seconds_measure: the pass over the pool.
+    seconds_select: the decision.
+  """
+
+  picks: np.ndarray
+  answers: Answers
+  seconds_measure: float
+  seconds_select: float
+
+
+# Of a round after which nothing is asked.
+NOTHING = Acquired(
+  picks=np.zeros(0, np.int32),
+  answers=Answers(np.zeros(0, np.int32), np.zeros(0, np.int8)),
+  seconds_measure=0.0,
+  seconds_select=0.0,
+)
+
+
+def begin(
+  program: Program, oracle: Oracle, protocol: Protocol, seed: int
+) -> RunState:
+  """A run before its first round: the first set has been asked and paid for."""
+  facts = program.system.facts
+  state = RunState(
+    learner=program.init(keys.for_run(seed, keys.INITIALISE)),
+    strategy=program.system.strategy.init(facts),
+    pool=pool_lib.create(facts.num_examples),
+    paid=0,
+  )
+  if protocol.first_set == 'none':
+    return state
+  key = keys.for_run(seed, keys.FIRST_SET)
+  size = protocol.first_size
+  if protocol.first_set == 'balanced':
+    first = oracle.balanced_first_set(key, size)
+  else:
+    eligible = pool_lib.eligible(state.pool)
+    first = np.asarray(kernels.uniform(key, eligible, size).indices)
+  return _ask(program, oracle, state, first, size, seed=seed, round=0)[0]
+
+
+def acquire(
+  program: Program,
+  oracle: Oracle,
+  state: RunState,
+  k: int,
+  *,
+  seed: int,
+  round: int,
+) -> tuple[RunState, Acquired]:
+  """Asks what the strategy chooses at the end of a round.
+
+  Args:
+    program: the compiled system.
+    oracle: answers.
+    state: after the round's training.
+    k: how many questions may be asked.
+    seed: of the run.
+    round: the round that is over.
+
+  Returns:
+    The state after, and what was Acquired.
+
+  Raises:
+    FloatingPointError: a score that is not finite.
+    RuntimeError: a strategy that breaks its contract.
+  """
+  strategy = program.system.strategy
+  clock = Clock()
+  where = None
+  if strategy.where is not None:
+    key = keys.for_round(seed, round, keys.WHERE)
+    where = strategy.where(key, state.strategy, state.pool)
+  measured = program.measure(
+    keys.for_round(seed, round, keys.MEASURE), state.learner, where
+  )
+  _check_finite(program, measured, state.pool, where, round)
+  seconds_measure = clock.lap()
+  strategy_state, selection = strategy.select(
+    keys.for_round(seed, round, keys.SELECT),
+    state.strategy,
+    measured,
+    state.pool,
+    k,
+  )
+  picks = _checked_picks(program, selection.indices, state.pool, round)
+  seconds_select = clock.lap()
+  state = state.replace(strategy=strategy_state)
+  state, answers = _ask(
+    program, oracle, state, picks, k, seed=seed, round=round + 1
+  )
+  return state, Acquired(picks, answers, seconds_measure, seconds_select)
+
+
+def _ask(program, oracle, state, picks, size, *, seed, round):
+  """Pays for answers and reveals them to the training of `round`."""
+  padded = np.full(size, -1, np.int32)
+  padded[: len(picks)] = picks
+  key = keys.for_run(seed, keys.ORACLE)
+  paid, answers = oracle.ask(key, state.paid, padded)
+  pool = program.reveal(
+    state.pool, padded, answers.targets, answers.annotator, round=round
+  )
+  answers = jax.tree.map(lambda leaf: leaf[: len(picks)], answers)
+  return state.replace(pool=pool, paid=paid), answers
+
+
+def _check_finite(program, measured, pool, where, round):
+  mask = pool_lib.eligible(pool)
+  if where is not None:
+    mask &= where
+  bad = int(program.first_bad(measured, mask))
+  if bad < pool.num_examples:
+    raise FloatingPointError(
+      f'round {round}: system {program.system.name!r} measured a value that is '
+      f'not finite for example {bad} (id {program.ids[bad]}).'
+    )
+
+
+def _checked_picks(program, indices, pool, round):
+  """The picks without padding: distinct, and never asked about before."""
+  indices = np.asarray(indices)
+  picks = indices[indices >= 0]
+  eligible = np.asarray(pool_lib.eligible(pool))
+  taken = picks[~eligible[picks]]
+  if len(np.unique(picks)) < len(picks) or len(taken):
+    raise RuntimeError(
+      f'round {round}: system {program.system.name!r} picked an example twice '
+      f'or one that was asked about before: {picks.tolist()}.'
+    )
+  return picks

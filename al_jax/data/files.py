@@ -1,0 +1,175 @@
+"""Data sets in files: .npz, .npy, .csv, .tsv and .parquet."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from al_jax import errors
+from al_jax.data import splits, tables
+from al_jax.data.dataset import RawData, Split
+
+# What inputs and targets are called in .npz files, in the order of trying.
+_PAIRS = (
+    ('x', 'y'),
+    ('X', 'y'),
+    ('images', 'labels'),
+    ('inputs', 'targets'),
+    ('data', 'target'),
+    ('data', 'labels'),
+    ('features', 'labels'),
+)
+_CHANNELS = (1, 3, 4)
+_TABLE_OPTIONS = ('target', 'features', 'test', 'ids')
+_ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')
+# Which options mean something for which file.
+_OPTIONS = {
+    '.npz': ('inputs', *_ARRAY_OPTIONS),
+    '.npy': _ARRAY_OPTIONS,
+    '.csv': ('header', 'delimiter', *_TABLE_OPTIONS),
+    '.tsv': ('header', 'delimiter', *_TABLE_OPTIONS),
+    '.parquet': _TABLE_OPTIONS,
+}
+
+
+class splits.Part(NamedTuple):
+  """One split as it stands in a file, labels not yet encoded."""
+
+  inputs: np.ndarray
+  labels: np.ndarray
+  ids: np.ndarray | None = None
+
+
+def read(
+    location: str,
+    *,
+    inputs: str | None = None,
+    targets: str | None = None,
+    test_inputs: str | None = None,
+    test_targets: str | None = None,
+    target: tables.Column | None = None,
+    features: Sequence[tables.Column] | None = None,
+    test: str | None = None,
+    header: bool | None = None,
+    delimiter: str | None = None,
+    ids: tables.Column | None = None,
+    test_fraction: float = 0.1,
+    split_seed: int = 0,
+    max_train: int | None = 50_000,
+) -> RawData:
+  """Reads a data set from a file.
+
+  Arrays of shape [N, D] are tables; [N, H, W] and [N, H, W, channels] with 1, 3
+  or 4 channels are images. uint8 stays uint8, all other numbers become float32.
+  Labels are encoded by their sorted names (see `splits.encode_labels`), unless
+  an .npz file has `class_names`.
+
+  Args:
+    location: path of the file. Its extension says what it is.
+    inputs: .npz: the key of the inputs. None: `x` and `y`, `images` and
+      `labels` and other usual pairs are tried, alone (no test split) or with
+      `_train` and `_test` (`x_train`) or `train_` and `test_` (`train_images`);
+      with those also `val` or `validation`.
+    targets: .npz: the key of the targets; .npy: the file of the targets.
+    test_inputs: .npz: the key of the test inputs; .npy: their file.
+    test_targets: .npz: the key of the test targets; .npy: their file.
+    target: CSV, Parquet: the column of labels, by name or position; None: the
+      last.
+    features: CSV, Parquet: the columns of inputs; None: all others.
+    test: CSV, Parquet: a second file, with the same columns.
+    header: CSV: see `tables.open_csv`.
+    delimiter: CSV: see `tables.open_csv`.
+    ids: the column, key or .npy file with the ids of the examples; of the
+      training examples, where .npz and .npy have a test split. None: row
+      numbers; those of the test split go on where the training rows end.
+    test_fraction: of a source without a test split: the part held out.
+    split_seed: likewise: the seed of the shuffle.
+    max_train: likewise: the most examples to train on; None: all.
+
+  Returns:
+    RawData, named after the file.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ModuleNotFoundError: Parquet without the extra `parquet`.
+    ValueError: an option does not fit the file, or the file is not readable.
+  """
+  path = Path(location).expanduser()
+  given = {
+      'inputs': inputs,
+      'targets': targets,
+      'test_inputs': test_inputs,
+      'test_targets': test_targets,
+      'target': target,
+      'features': features,
+      'test': test,
+      'header': header,
+      'delimiter': delimiter,
+      'ids': ids,
+  }
+  kind = _check_kind(path, given)
+  given = {name: given[name] for name in _OPTIONS[kind]}
+  protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
+  protocol.check()
+  readers = {'.npz': _read_npz, '.npy': _read_npy, '.parquet': _read_parquet}
+  parts, class_names = readers.get(kind, _read_csv)(path, **given)
+  return _assemble(path, parts, class_names, protocol)
+
+
+def _check_kind(path: Path, given: dict) -> str:
+  """The extension, once file and options are known to fit it."""
+  kind = path.suffix.lower()
+  if kind not in _OPTIONS:
+    raise errors.unknown_name(f'{path}: the file extension', kind, _OPTIONS)
+  if not path.is_file():
+    raise FileNotFoundError(f'There is no file {path}.')
+  for option, value in given.items():
+    if value is not None and option not in _OPTIONS[kind]:
+      raise ValueError(
+          f'{option}={value!r} is no option of {kind} files. They have: '
+          f'{", ".join(_OPTIONS[kind])}.'
+      )
+  return kind
+
+
+def _read_csv(
+    path: Path, *, header, delimiter, target, features, test, ids
+) -> tuple[dict[str, splits.Part], None]:
+  if delimiter is None and path.suffix.lower() == '.tsv':
+    delimiter = '\t'
+
+  def open_table(path):
+    return tables.open_csv(path, header=header, delimiter=delimiter)
+
+  return _read_tables(open_table, path, target, features, test, ids), None
+
+
+def _read_parquet(
+    path: Path, *, target, features, test, ids
+) -> tuple[dict[str, splits.Part], None]:
+  parts = _read_tables(tables.open_parquet, path, target, features, test, ids)
+  return parts, None
+
+
+def _read_tables(
+    open_table, path: Path, target, features, test, ids
+) -> dict[str, splits.Part]:
+  """The table, and the test table by the names that the first one settled."""
+  table = open_table(path)
+  found = tables.read_examples(
+      table, target=target, features=features, ids=ids
+  )
+  parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
+  if test is not None:
+    found = tables.read_examples(
+        open_table(_second_file(path, test)),
+        target=table.names[-1] if target is None else target,
+        features=found.features,
+        ids=ids,
+    )
+    parts['test'] = splits.Part(found.inputs, found.labels, found.ids)
+  return parts
+
+

@@ -1,0 +1,128 @@
+"""A function mapped over a whole pool in chunks of one size.
+
+Streamed: no more than a chunk of inputs and activations exists at a time.
+Sharded: the rows of a chunk are divided over the devices. Compiled once: the
+last chunk is padded, and a map over a part of the pool uses the same program.
+"""
+
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import sources
+from al_jax.interfaces import Batch, PyTree
+
+# `(args, Batch) -> pytree of [B, ...]`
+BatchFn = Callable[[PyTree, Batch], PyTree]
+
+
+def make_pool_map(
+  fn: BatchFn,
+  *,
+  chunk_size: int = 1000,
+  devices: Sequence[jax.Device] | None = None,
+) -> Callable[..., PyTree]:
+  """Compiles a map over pools.
+
+  A row of the result depends on its example alone: chunk size and number of
+  devices change floats by no more than the compiler's choice of instructions
+  does (at most 1e-6 for chunks of 100 rows and more per device).
+
+  Args:
+    fn: what to compute of a batch. It must treat rows alike and apart.
+    chunk_size: rows per call; a multiple of the number of devices.
+    devices: over which the rows of a chunk are divided; None for all that this
+      process has and that divide the chunk.
+
+  Returns:
+    `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
+    device. `where`, bool[N] on the host, leaves rows out: their floats are NaN,
+    their integers -1. `inputs` may live on the device or on the host.
+  """
+  if chunk_size < 1:
+    raise ValueError(f'chunk_size is {chunk_size}; it must be at least 1.')
+  devices = list(devices or _dividing(chunk_size))
+  if chunk_size % len(devices):
+    raise ValueError(
+      f'chunk_size is {chunk_size}; it must be a multiple of the number of '
+      f'devices, {len(devices)}.'
+    )
+  mesh = jax.sharding.Mesh(np.array(devices), ('chunk',))
+  by_row = jax.sharding.NamedSharding(mesh, jax.P('chunk'))
+  everywhere = jax.sharding.NamedSharding(mesh, jax.P())
+
+  @jax.jit
+  def of_chunk(args, inputs, index):
+    return fn(args, Batch(index, sources.gather(inputs, index)))
+
+  @jax.jit
+  def of_rows(args, index, rows):
+    return fn(args, Batch(index, rows))
+
+  def write(out, index, rows):
+    num_examples = sources.length(out)
+    index = jnp.where(index < 0, num_examples, index)
+    return jax.tree.map(lambda o, r: o.at[index].set(r, mode='drop'), out, rows)
+
+  write = jax.jit(write, donate_argnums=0)
+
+  def map_pool(args, inputs, where=None):
+    num_examples = sources.length(inputs)
+    on_device = sources.is_on_device(inputs)
+    shapes = jax.eval_shape(fn, args, _batch_shape(inputs, chunk_size))
+    if not jax.tree.leaves(shapes):
+      return shapes  # nothing to measure: no pass over the pool
+    with jax.default_device(devices[0]):
+      out = jax.tree.map(lambda s: _filler(num_examples, s), shapes)
+    if len(devices) > 1:
+      args = jax.device_put(args, everywhere)
+      inputs = jax.device_put(inputs, everywhere) if on_device else inputs
+    for index in _chunks(num_examples, where, chunk_size):
+      index_by_row = jax.device_put(index, by_row)
+      if on_device:
+        rows = of_chunk(args, inputs, index_by_row)
+      else:
+        batch = sources.gather_on_host(inputs, index)
+        rows = of_rows(args, index_by_row, jax.device_put(batch, by_row))
+      if len(devices) > 1:
+        rows = jax.device_put(rows, devices[0])
+      out = write(out, index, rows)
+    return out
+
+  return map_pool
+
+
+def _dividing(chunk_size):
+  """The most local devices that share a chunk evenly."""
+  devices = jax.local_devices()
+  count = next(n for n in range(len(devices), 0, -1) if chunk_size % n == 0)
+  return devices[:count]
+
+
+def _batch_shape(inputs, chunk_size):
+  rows = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(
+      (chunk_size, *leaf.shape[1:]), leaf.dtype
+    ),
+    inputs,
+  )
+  return Batch(jax.ShapeDtypeStruct((chunk_size,), jnp.int32), rows)
+
+
+def _filler(num_examples, row):
+  value = jnp.nan if jnp.issubdtype(row.dtype, jnp.floating) else -1
+  if row.dtype == jnp.bool_:
+    value = False
+  return jnp.full((num_examples, *row.shape[1:]), value, row.dtype)
+
+
+def _chunks(num_examples, where, chunk_size):
+  """The positions to visit, in order, as padded int32[chunk_size]."""
+  positions = np.arange(num_examples, dtype=np.int32)
+  if where is not None:
+    positions = positions[np.asarray(where)]
+  for begin in range(0, len(positions), chunk_size):
+    chunk = positions[begin : begin + chunk_size]
+    yield np.pad(chunk, (0, chunk_size - len(chunk)), constant_values=-1)

@@ -1,0 +1,152 @@
+"""From scores to picks: the best k, and any k."""
+
+import operator
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+# 23 random bits each: of a million tied points, the chance that any two share
+# all 69 is below 1e-9.
+_NUM_TIE_BREAKERS = 3
+
+
+class Selection(NamedTuple):
+  """Which points were picked.
+
+  Attributes:
+    indices: int32[K], distinct pool indices in order of choice; -1 past the
+      number of points that could be picked.
+    values: float32[K], what the kernel maximised when it took each; -inf, the
+      maximum over nothing, where the index is -1.
+  """
+
+  indices: jax.Array
+  values: jax.Array
+
+
+def top_k(
+  scores: jax.Array,
+  k: int,
+  *,
+  eligible: jax.Array | None = None,
+  key: jax.Array | None = None,
+) -> Selection:
+  """The k points with the largest scores, largest first.
+
+  With a key, points of equal score are picked and ordered at random, each
+  order being as likely as any other. Without one the lower index wins, which
+  skews the classes of a pool that is sorted by class, most of all under scores
+  that take few values, such as a vote among S samples.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> scores = jnp.array([0.1, 0.7, jnp.nan, 0.9])
+  >>> eligible = jnp.array([True, True, True, False])
+  >>> kernels.top_k(scores, 3, eligible=eligible).indices
+  Array([ 1,  0, -1], dtype=int32)
+
+  Args:
+    scores: float [N]. A score that is not finite (NaN, +inf or -inf) is never
+      picked. Zeros of both signs tie.
+    k: how many, at least 1; static.
+    eligible: bool[N], what may be picked; None: all.
+    key: breaks ties at random; None: by lowest index.
+
+  Returns:
+    A Selection whose values are the scores. Past the points that can be
+    picked its indices are -1 and its values -inf.
+
+  Raises:
+    ValueError: k below 1.
+  """
+  scores = jnp.asarray(scores)
+  chex.assert_rank(scores, 1)
+  chex.assert_type(scores, float)
+  k = operator.index(k)
+  if k < 1:
+    raise ValueError(f'k is {k}; it must be at least 1.')
+  pickable = jnp.isfinite(scores)
+  if eligible is not None:
+    eligible = jnp.asarray(eligible)
+    chex.assert_type(eligible, bool)
+    chex.assert_equal_shape([scores, eligible])
+    pickable &= eligible
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  # lax.top_k would rank -0.0 below 0.0.
+  scores = jnp.where(scores == 0, 0.0, scores)
+  # -inf: below every score that can be picked.
+  scores = jnp.where(pickable, scores, -jnp.inf)
+  # With at least k rows, most of what follows has no special case.
+  shortfall = max(0, k - scores.shape[0])
+  scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
+  if key is None:
+    _, indices = _largest(scores, k)
+  else:
+    indices = _largest_with_random_ties(key, scores, k)
+  values = scores[indices]
+  indices = jnp.where(values > -jnp.inf, indices, -1)
+  return Selection(indices, values.astype(jnp.float32))
+
+
+def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
+  """K of the eligible points, drawn uniformly without replacement.
+
+  Every ordered choice of k eligible points is equally likely: the baseline
+  that every strategy has to beat. It is `top_k` of scores that all tie.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> eligible = jnp.array([False, True, False, True])
+  >>> picks = kernels.uniform(jax.random.key(0), eligible, 3).indices
+  >>> sorted(picks.tolist())
+  [-1, 1, 3]
+
+  Args:
+    key: consumed.
+    eligible: bool[N], what may be picked.
+    k: how many, at least 1; static.
+
+  Returns:
+    A Selection whose values are 0, the score that all points share. Past the
+    number eligible its indices are -1 and its values -inf.
+
+  Raises:
+    ValueError: k below 1.
+  """
+  eligible = jnp.asarray(eligible)
+  scores = jnp.zeros(eligible.shape, jnp.float32)
+  return top_k(scores, k, eligible=eligible, key=key)
+
+
+def _largest(values, k):
+  """lax.top_k, kept apart from what its result is used for.
+
+  On CPU XLA folds an index into the result (`best[i]`) into the search itself,
+  which then sorts all of `values`. The barrier forbids that.
+  """
+  return lax.optimization_barrier(lax.top_k(values, k))
+
+
+def _largest_with_random_ties(key, scores, k):
+  """Indices of the k largest of N >= k scores, random among equals.
+
+  Ranks by score, then by three random columns, without sorting all N: each
+  column in turn settles which of the rows that still tie at the k-th place are
+  above it. Only the k rows chosen are sorted.
+  """
+  tie_breakers = jax.random.uniform(key, (_NUM_TIE_BREAKERS, *scores.shape))
+  above = jnp.zeros(scores.shape, jnp.bool_)
+  tied = ~above
+  for column in (scores, *tie_breakers):
+    best, _ = _largest(jnp.where(tied, column, -jnp.inf), k)
+    # Fewer than k rows are above, and with those that tie at least k.
+    threshold = best[k - 1 - jnp.sum(above)]
+    above |= tied & (column > threshold)
+    tied &= column == threshold
+  _, chosen = _largest(2 * above.astype(jnp.float32) + tied, k)
+  columns = (-scores[chosen], *tie_breakers[:, chosen])
+  return lax.sort((*columns, chosen), num_keys=len(columns))[-1]

@@ -1,0 +1,135 @@
+"""How unsure one predictive distribution is: `[..., C] -> [...]`.
+
+Larger means more informative. Logits and log-probabilities both do, since
+`log_softmax` leaves the latter as they are. With two classes all three scores
+rank alike, and with any number they agree that a uniform prediction is best
+and a certain one worst.
+
+A prediction that is not one (a NaN or +inf among its logits, or nothing but
+-inf) scores NaN, which no kernel ever picks.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def log_softmax(logits: jax.Array) -> jax.Array:
+  """Log-probabilities in at least float32, whatever the logits came in.
+
+  Args:
+    logits: float [..., C], C >= 1.
+
+  Returns:
+    [..., C]; float64 for float64 logits, else float32.
+  """
+  logits = jnp.asarray(logits)
+  chex.assert_type(logits, float)
+  if logits.ndim < 1 or logits.shape[-1] < 1:
+    raise ValueError(
+      f'logits have shape {logits.shape}; it must be [..., C] with C >= 1.'
+    )
+  at_least_float32 = jnp.promote_types(logits.dtype, jnp.float32)
+  return jax.nn.log_softmax(logits.astype(at_least_float32))
+
+
+def entropy(logits: jax.Array) -> jax.Array:
+  """Entropy of the predictive distribution, in nats.
+
+  Every class counts, so a point that could be any of five classes scores above
+  one that is torn between two. In terms of log-probabilities,
+
+    H = -sum_c p_c log p_c,   with 0 log 0 = 0, also in the gradient.
+
+  Settles 2009, "Active Learning Literature Survey", section 3.1.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> logits = jnp.array([[0.0, 0.0], [3.0, 0.0], [0.0, -jnp.inf]])
+  >>> kernels.entropy(logits).round(3)
+  Array([0.693, 0.191, 0.   ], dtype=float32)
+
+  Args:
+    logits: float [..., C]. A logit of -inf is a class that cannot be.
+
+  Returns:
+    [...], from 0 to log C; 0 where C = 1.
+  """
+  log_probs = log_softmax(logits)
+  impossible = log_probs == -jnp.inf
+  # Twice `where`: the outer one alone would leave 0 * inf in the gradient.
+  finite = jnp.where(impossible, 0.0, log_probs)
+  terms = jnp.where(impossible, 0.0, -jnp.exp(finite) * finite)
+  return jnp.sum(terms, axis=-1)
+
+
+def least_confidence(logits: jax.Array) -> jax.Array:
+  """Probability that the most likely class is not the right one.
+
+  Only the top class counts:
+
+    1 - max_c p_c,   summed as the probabilities of all the other classes,
+
+  so that scores far below the rounding error of 1 still differ: float32 has
+  no number between 1 - 6e-8 and 1.
+
+  Settles 2009, "Active Learning Literature Survey", section 3.1.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> logits = jnp.array([[0.0, 0.0], [3.0, 0.0], [0.0, -jnp.inf]])
+  >>> kernels.least_confidence(logits).round(3)
+  Array([0.5  , 0.047, 0.   ], dtype=float32)
+
+  Args:
+    logits: float [..., C]. Of several top classes any is the top one.
+
+  Returns:
+    [...], from 0 to 1 - 1/C; 0 where C = 1.
+  """
+  log_probs = log_softmax(logits)
+  # A product and not `where`: NaN * 0 stays NaN, also where C = 1.
+  others = jnp.exp(log_probs) * ~_is_top(log_probs)
+  return jnp.sum(others, axis=-1)
+
+
+def margin(logits: jax.Array) -> jax.Array:
+  """How little the most likely class leads the next, as a negative number.
+
+  Only the top two classes count:
+
+    -(p_(1) - p_(2)),   p_(1) >= p_(2) >= ... the sorted probabilities.
+
+  Settles 2009, "Active Learning Literature Survey", section 3.1.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> logits = jnp.array([[0.0, 0.0], [3.0, 0.0], [0.0, -jnp.inf]])
+  >>> kernels.margin(logits).round(3)
+  Array([ 0.   , -0.905, -1.   ], dtype=float32)
+
+  Args:
+    logits: float [..., C] with C >= 2. A tie at the top has margin 0.
+
+  Returns:
+    [...], from -1 to 0.
+
+  Raises:
+    ValueError: C < 2, which leaves nothing to lead.
+  """
+  log_probs = log_softmax(logits)
+  if log_probs.shape[-1] < 2:
+    raise ValueError(
+      f'logits have shape {log_probs.shape}; margin needs [..., C] with C >= 2.'
+    )
+  # Two maxima: on CPU `lax.top_k` of many short rows is far slower.
+  first = jnp.max(log_probs, axis=-1)
+  others = jnp.where(_is_top(log_probs), -jnp.inf, log_probs)
+  second = jnp.max(others, axis=-1)
+  return jnp.exp(second) - jnp.exp(first)
+
+
+def _is_top(log_probs):
+  """bool[..., C]: True at one most likely class, the first of them."""
+  top = jnp.argmax(log_probs, axis=-1)
+  return jax.nn.one_hot(top, log_probs.shape[-1], dtype=jnp.bool_)

@@ -1,0 +1,27 @@
+"""Random keys by round and purpose, so that a resumed run draws the same.
+
+A key is never carried from one draw to the next: each is derived from the run's
+key, the round and what it is for.
+"""
+
+import jax
+
+# What a key is for. The numbers are part of every result: never renumber.
+INITIALISE = 0  # the learner's first weights
+FIRST_SET = 1  # which examples are labelled before round 0
+START = 2  # the start of a round's training
+SURVEY = 3
+MEASURE = 4
+SELECT = 5
+ORACLE = 6
+WHERE = 7
+
+
+def for_run(seed: int, purpose: int) -> jax.Array:
+  """The key of something that happens once in a run."""
+  return jax.random.fold_in(jax.random.key(seed), purpose)
+
+
+def for_round(seed: int, round: int, purpose: int) -> jax.Array:
+  """The key of something that happens once in a round."""
+  return jax.random.fold_in(for_run(seed, purpose), round)

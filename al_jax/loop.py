@@ -1,0 +1,313 @@
+"""The loop: train, evaluate, ask, reveal, record; once per round.
+
+`run_rounds` is a generator of one `RoundRecord` per round: R rounds are R fits,
+R records and R - 1 acquisitions. It keeps nothing that is not in the checkpoint
+it saves, so a run that was killed goes on as if nothing had happened.
+"""
+
+import dataclasses
+from collections.abc import Callable, Generator, Sequence
+
+import jax
+import numpy as np
+
+from al_jax import acquisition, compilations, keys
+from al_jax import pool as pool_lib
+from al_jax.acquisition import RunState
+from al_jax.checkpoint import Checkpointer
+from al_jax.clock import Clock
+from al_jax.oracle import Oracle
+from al_jax.program import Program
+from al_jax.protocol import Protocol
+from al_jax.records import RoundRecord
+from al_jax.training import fit as fit_lib
+
+
+class Interrupted(Exception):  # noqa: N818, a request and not an error
+  """The run was asked to stop; it has been saved where it was."""
+
+
+@dataclasses.dataclass
+class Run:
+  """One seed's run, as the loop carries it.
+
+  Attributes:
+    seed: of every random choice.
+    state: the arrays.
+    round: the round under way.
+    seconds_fit: spent on this round's training so far.
+    records: of the rounds that are over.
+    ended: why the run is over; None while it is not.
+  """
+
+  seed: int
+  state: RunState
+  round: int = 0
+  seconds_fit: float = 0.0
+  records: list[RoundRecord] = dataclasses.field(default_factory=list)
+  ended: str | None = None
+
+
+def run_rounds(
+  program: Program,
+  oracle: Oracle,
+  protocol: Protocol,
+  seeds: Sequence[int],
+  *,
+  checkpointer: Checkpointer | None = None,
+  should_stop: Callable[[], bool] = lambda: False,
+) -> Generator[RoundRecord, None, dict[int, str]]:
+  """Runs a system, for one seed or for several in lock step.
+
+  Args:
+    program: the compiled system; it has a lane for each seed.
+    oracle: answers.
+    protocol: how to proceed.
+    seeds: one per lane.
+    checkpointer: where to save after every round and within long ones, and
+      what to go on from; None to keep nothing.
+    should_stop: looked at after every call of the device; when true the run is
+      saved and `Interrupted` is raised.
+
+  Yields:
+    A RoundRecord per round and seed; first those of an earlier process, if the
+    run is a resumed one.
+
+  Returns:
+    Why the run of each seed ended.
+
+  Raises:
+    Interrupted: on request.
+    FloatingPointError: a loss or a score that is not finite.
+  """
+  _check(program, protocol, seeds)
+  runs, fitting, serial = _restore(program, checkpointer, seeds)
+  if runs is None:
+    runs = [
+      Run(seed, acquisition.begin(program, oracle, protocol, seed))
+      for seed in seeds
+    ]
+  for run in runs:
+    yield from run.records
+
+  compiled_before = compilations.count()
+  while any(run.ended is None for run in runs):
+    active = [run for run in runs if run.ended is None]
+    for progress in _train(
+      program, protocol, runs, should_stop, resume=fitting
+    ):
+      if np.all(progress.done):
+        break
+      serial = _save(checkpointer, serial, runs, fitting=True)
+      if should_stop():
+        raise Interrupted
+    for run in active:
+      of_lane = _lane(progress, runs.index(run))
+      record = _finish_round(program, oracle, protocol, run, of_lane)
+      compiled = compilations.count() - compiled_before
+      run.records.append(dataclasses.replace(record, compilations=compiled))
+    fitting = False
+    serial = _save(checkpointer, serial, runs, fitting=False)
+    for run in active:
+      yield run.records[-1]
+    if should_stop() and any(run.ended is None for run in runs):
+      raise Interrupted
+  return {run.seed: run.ended for run in runs}
+
+
+def _check(program, protocol, seeds):
+  """Refuses what a program has no room for, before any work."""
+  facts = program.system.facts
+  if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
+    raise ValueError(
+      f'seeds are {list(seeds)}; the program needs {program.fit.num_lanes} '
+      'different ones.'
+    )
+  if protocol.first_size > facts.num_examples:
+    raise ValueError(
+      f'first_size is {protocol.first_size}; the pool has '
+      f'{facts.num_examples} examples.'
+    )
+  if min(protocol.budget, facts.num_examples) > facts.label_budget:
+    raise ValueError(
+      f'the protocol may pay for {protocol.budget} labels; the system was '
+      f'built for {facts.label_budget}.'
+    )
+
+
+def _train(program, protocol, runs, should_stop, *, resume):
+  """Trains a round; yields Progress where it may be saved, and when done.
+
+  What it yields at has been taken over into the runs that are active. A run
+  that has ended rides along in its lane, and keeps its state.
+  """
+  clock = Clock()
+  in_round = [(run.seed, run.round) for run in runs]
+  steps = fit_lib.fit(
+    program.fit,
+    [keys.for_round(*where, keys.START) for where in in_round],
+    [keys.for_round(*where, keys.SURVEY) for where in in_round],
+    [run.state.learner for run in runs],
+    [run.state.pool for run in runs],
+    resume=resume,
+    stop_every=protocol.save_every_steps,
+  )
+  for packed, progress in steps:
+    _check_loss(program, runs, progress)
+    at_interval = np.max(progress.step) % protocol.save_every_steps == 0
+    if not (np.all(progress.done) or at_interval or should_stop()):
+      continue
+    seconds = clock.lap()
+    for run, learner in zip(runs, program.fit.unpack(packed), strict=True):
+      if run.ended is None:
+        run.state = run.state.replace(learner=learner)
+        run.seconds_fit += seconds
+    yield progress
+
+
+def _check_loss(program, runs, progress):
+  for lane, run in enumerate(runs):
+    loss = progress.metrics.get('loss')
+    # Before the first epoch is over the loss is NaN: nothing has been seen.
+    if loss is None or run.ended is not None or not progress.done[lane]:
+      continue
+    if progress.step[lane] > 0 and not np.isfinite(loss[lane]):
+      raise FloatingPointError(
+        f'round {run.round}, seed {run.seed}: the training loss of system '
+        f'{program.system.name!r} is {loss[lane]} after '
+        f'{progress.step[lane]} steps; a lower learning rate or clip_norm '
+        'may help.'
+      )
+
+
+def _lane(progress, lane):
+  return jax.tree.map(lambda leaf: leaf[lane], progress)
+
+
+def _finish_round(program, oracle, protocol, run, progress):
+  """Evaluates, asks if the run goes on, and moves the run to its next round."""
+  clock, whole = Clock(), Clock()
+  facts = program.system.facts
+  paid = run.state.paid
+  trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
+  metrics, class_accuracy = jax.device_get(program.evaluate(run.state.learner))
+  seconds_evaluate = clock.lap()
+  spent = _seconds(run) + run.seconds_fit + seconds_evaluate
+  run.ended = _reason_to_end(protocol, facts, run, metrics, spent)
+  acquired = acquisition.NOTHING
+  if run.ended is None:
+    k = min(protocol.labels_per_round, protocol.budget - paid)
+    run.state, acquired = acquisition.acquire(
+      program, oracle, run.state, k, seed=run.seed, round=run.round
+    )
+  absent = np.isnan(class_accuracy)
+  record = RoundRecord(
+    system=program.system.name,
+    seed=run.seed,
+    round=run.round,
+    labels=paid,
+    trainable=trainable,
+    steps=progress.step,
+    test=metrics,
+    test_class_accuracy=[
+      None if missing else accuracy
+      for accuracy, missing in zip(class_accuracy, absent, strict=True)
+    ],
+    train=progress.metrics,
+    seconds_fit=run.seconds_fit,
+    seconds_evaluate=seconds_evaluate,
+    seconds_measure=acquired.seconds_measure,
+    seconds_select=acquired.seconds_select,
+    seconds_other=max(
+      whole.lap()
+      - seconds_evaluate
+      - acquired.seconds_measure
+      - acquired.seconds_select,
+      0.0,
+    ),
+    picks=acquired.picks,
+    pick_ids=program.ids[acquired.picks].tolist(),
+    pick_classes=_class_histogram(acquired, facts.num_classes),
+    compilations=0,
+  )
+  run.round += 1
+  run.seconds_fit = 0.0
+  return record
+
+
+def _reason_to_end(protocol, facts, run, metrics, spent):
+  """The first stop rule that holds, or None."""
+  target = protocol.target_accuracy
+  if target is not None and metrics['accuracy'] >= target:
+    return f'test accuracy reached {target}'
+  if run.round + 1 >= protocol.rounds:
+    return 'all rounds are over'
+  if run.state.paid >= protocol.budget:
+    return 'label budget spent'
+  if run.state.paid >= facts.num_examples:
+    return 'pool exhausted'
+  if protocol.max_seconds is not None and spent >= protocol.max_seconds:
+    return f'{protocol.max_seconds} seconds spent'
+  return None
+
+
+def _seconds(run):
+  """What the rounds that are over took."""
+  return sum(record.seconds for record in run.records)
+
+
+def _class_histogram(acquired, num_classes):
+  answered = acquired.answers.annotator == pool_lib.ORACLE
+  return np.bincount(acquired.answers.targets[answered], minlength=num_classes)
+
+
+def _save(checkpointer, serial, runs, *, fitting):
+  """Saves everything, and returns the serial number of the save."""
+  if checkpointer is None:
+    return serial
+  metadata = {
+    'fitting': fitting,
+    'runs': [
+      {
+        'seed': run.seed,
+        'round': run.round,
+        'seconds_fit': run.seconds_fit,
+        'records': [record.to_json() for record in run.records],
+        'ended': run.ended,
+      }
+      for run in runs
+    ],
+  }
+  checkpointer.save(serial + 1, [run.state for run in runs], metadata)
+  return serial + 1
+
+
+def _restore(program, checkpointer, seeds):
+  """The runs of an earlier process, if any, and the serial of their save."""
+  restored = None
+  if checkpointer is not None:
+    restored = checkpointer.restore([_template(program)] * len(seeds))
+  if restored is None:
+    return None, False, 0
+  serial, states, metadata = restored
+  found = [saved['seed'] for saved in metadata['runs']]
+  if found != list(seeds):
+    raise ValueError(
+      f'the checkpoint is of seeds {found}; asked for {list(seeds)}.'
+    )
+  runs = []
+  for state, saved in zip(states, metadata['runs'], strict=True):
+    records = [RoundRecord.from_json(line) for line in saved.pop('records')]
+    runs.append(Run(state=state, records=records, **saved))
+  return runs, metadata['fitting'], serial
+
+
+def _template(program):
+  """Shapes of a RunState, to restore into."""
+  facts = program.system.facts
+  return RunState(
+    learner=jax.eval_shape(program.init, jax.random.key(0)),
+    strategy=program.system.strategy.init(facts),
+    pool=jax.eval_shape(lambda: pool_lib.create(facts.num_examples)),
+    paid=0,
+  )

@@ -1,0 +1,197 @@
+"""What a run was: enough to know whether another run is the same experiment."""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from al_jax import files, version
+from al_jax.data import dataset as dataset_lib
+
+_PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+_GIT_SECONDS = 10
+
+
+def build(
+  config: Mapping[str, Any], dataset: dataset_lib.Dataset
+) -> dict[str, Any]:
+  """Describes the run that starts now, in what JSON can hold.
+
+  Args:
+    config: the resolved configuration, nested mappings and sequences of plain
+      values; tuples become lists, and NaN and infinities strings.
+    dataset: what it runs on, after its transforms.
+
+  Returns:
+    A dict with `config`, `data`, `versions`, `device`, `platform`, `git`,
+    `command` and `started` (UTC). `git` is None where the code does not run
+    from a checkout.
+  """
+  devices = jax.devices()
+  return {
+    'config': plain_config(config),
+    'data': _data_facts(dataset),
+    'versions': {
+      'python': platform.python_version(),
+      'al_jax': version.__version__,
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    },
+    'device': {
+      'platform': devices[0].platform,
+      'kind': devices[0].device_kind,
+      'count': len(devices),
+    },
+    'platform': platform.platform(),
+    'git': git_state(__file__),
+    'command': shlex.join(sys.orig_argv),
+    'started': datetime.datetime.now(datetime.UTC).isoformat(
+      timespec='seconds'
+    ),
+  }
+
+
+def plain_config(config: Any, *, name: str = 'config') -> Any:
+  """A configuration as JSON would give it back.
+
+  Args:
+    config: nested mappings and sequences of plain values.
+    name: what an error message calls it.
+
+  Returns:
+    The same in dicts, lists and plain values.
+
+  Raises:
+    ValueError: a value is none of these; the message names its field.
+  """
+  if isinstance(config, Mapping):
+    return {
+      str(key): plain_config(value, name=f'{name}.{key}')
+      for key, value in config.items()
+    }
+  if isinstance(config, list | tuple):
+    return [
+      plain_config(value, name=f'{name}[{position}]')
+      for position, value in enumerate(config)
+    ]
+  if isinstance(config, np.generic):
+    config = config.item()
+  if config is None or isinstance(config, str | int | float):
+    return files.json_value(config)
+  raise ValueError(
+    f'{name} is {config!r}; a manifest holds numbers, strings, booleans, None, '
+    'and mappings and sequences of these.'
+  )
+
+
+def write(path: files.Path, manifest: dict[str, Any]) -> None:
+  """Writes a manifest as indented JSON, replacing the file as a whole."""
+  text = json.dumps(manifest, indent=2, allow_nan=False)
+  with files.replacing(path) as partial:
+    partial.write_text(text + '\n', encoding='utf-8')
+
+
+def read(path: files.Path) -> dict[str, Any]:
+  """Reads what `write` wrote."""
+  try:
+    manifest = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise ValueError(f'{path} is not a manifest: {error}') from error
+  if not isinstance(manifest, dict):
+    raise ValueError(f'{path} is not a manifest: it holds no JSON object.')
+  return manifest
+
+
+def config_difference(
+  old: Mapping[str, Any], new: Mapping[str, Any]
+) -> list[str]:
+  """How two nested mappings differ, for people to read.
+
+  Args:
+    old: as in a manifest that was read.
+    new: as in a manifest that was built.
+
+  Returns:
+    A line `field.subfield: old -> new` for each value that differs, in the
+    order of the fields; none if there is no difference.
+  """
+  old_leaves, new_leaves = dict(_leaves(old)), dict(_leaves(new))
+  lines = []
+  for name in dict.fromkeys([*old_leaves, *new_leaves]):
+    before = _shown(old_leaves, name)
+    after = _shown(new_leaves, name)
+    if before != after:
+      lines.append(f'{name}: {before} -> {after}')
+  return lines
+
+
+def _leaves(
+  values: Mapping[str, Any], prefix: str = ''
+) -> Iterator[tuple[str, Any]]:
+  for key, value in values.items():
+    # An empty mapping is a value of its own: it has no leaf to stand for it.
+    if isinstance(value, Mapping) and value:
+      yield from _leaves(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
+def _shown(leaves: Mapping[str, Any], name: str) -> str:
+  return repr(leaves[name]) if name in leaves else '(absent)'
+
+
+def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
+  validation = dataset.validation
+  return {
+    'name': dataset.name,
+    'fingerprint': dataset.fingerprint,
+    'train': len(dataset.train),
+    'validation': 0 if validation is None else len(validation),
+    'test': len(dataset.test),
+    'num_classes': dataset.num_classes,
+  }
+
+
+def git_state(source: files.Path) -> dict[str, Any] | None:
+  """The commit that a source file belongs to, or None.
+
+  Args:
+    source: a file. One that git does not track (an installed package in an
+      environment inside somebody else's checkout) belongs to no commit.
+
+  Returns:
+    `{'commit': hexadecimal, 'dirty': whether tracked files differ from it}`.
+  """
+  source = pathlib.Path(source)
+  try:
+    _git(source.parent, 'ls-files', '--error-unmatch', source.name)
+    commit = _git(source.parent, 'rev-parse', 'HEAD')
+    changes = _git(
+      source.parent, 'status', '--porcelain', '--untracked-files=no'
+    )
+  except (OSError, subprocess.SubprocessError):
+    return None
+  return {'commit': commit, 'dirty': bool(changes)}
+
+
+def _git(folder: pathlib.Path, *arguments: str) -> str:
+  finished = subprocess.run(
+    ['git', *arguments],
+    cwd=folder,
+    # A run must not touch the index that its user may be working with.
+    env={**os.environ, 'GIT_OPTIONAL_LOCKS': '0'},
+    capture_output=True,
+    check=True,
+    text=True,
+    timeout=_GIT_SECONDS,
+  )
+  return finished.stdout.strip()

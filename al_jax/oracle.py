@@ -1,0 +1,135 @@
+"""The only holder of answers that have not been paid for.
+
+Nothing else in the library has the targets of the pool: a learner, a strategy
+or the loop gets an answer by asking for it, and asking is counted.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import pool as pool_lib
+
+
+class Answers(NamedTuple):
+  """What the oracle says of K examples, padded as the question was.
+
+  Attributes:
+    targets: int32[K], class numbers; a filler where there is no answer.
+    annotator: int8[K], `pool.ORACLE` or `pool.ABSTAINED`; `pool.NOBODY` in
+      padding.
+  """
+
+  targets: jax.Array
+  annotator: jax.Array
+
+
+class Oracle:
+  """Answers from the labels of a data set, at a price of one each.
+
+  An example's answer depends on the key of the run and on nothing else: not on
+  when it is asked, nor with what others.
+  """
+
+  def __init__(
+    self,
+    targets: np.ndarray,
+    num_classes: int,
+    *,
+    noise: float = 0.0,
+    abstain: float = 0.0,
+  ):
+    """Takes the answers in.
+
+    Args:
+      targets: int[N], the truth.
+      num_classes: C.
+      noise: the share of answers that are another class, uniformly.
+      abstain: the share of questions answered with "I don't know": they cost
+        and label nothing.
+    """
+    for name, rate in (('noise', noise), ('abstain', abstain)):
+      if not 0 <= rate < 1:
+        raise ValueError(f'oracle.{name} is {rate}; it must be in [0, 1).')
+    if noise and num_classes < 2:
+      raise ValueError('oracle.noise needs a second class to confuse with.')
+    self._targets = np.asarray(targets, np.int32)
+    self._num_classes = num_classes
+    self._noise = noise
+    self._abstain = abstain
+    self._draw = jax.jit(jax.vmap(self._draw_one, in_axes=(None, 0)))
+
+  def ask(self, key: jax.Array, paid: int, indices) -> tuple[int, Answers]:
+    """Answers questions, and charges for every one of them.
+
+    Args:
+      key: of the run, the same in every round.
+      paid: how many questions were paid for before.
+      indices: int32[K], positions in the pool; -1 pads.
+
+    Returns:
+      How many have been paid for now, and the Answers.
+    """
+    indices = np.asarray(indices)
+    real = indices >= 0
+    truth = np.where(real, self._targets[np.where(real, indices, 0)], 0)
+    lies, offset, silent = jax.device_get(
+      self._draw(key, indices.astype(np.int32))
+    )
+    wrong = (truth + offset) % self._num_classes
+    targets = np.where(lies, wrong, truth)
+    annotator = np.where(silent, pool_lib.ABSTAINED, pool_lib.ORACLE)
+    annotator = np.where(real, annotator, pool_lib.NOBODY)
+    targets = np.where(annotator == pool_lib.ORACLE, targets, 0)
+    answers = Answers(targets.astype(np.int32), annotator.astype(np.int8))
+    return paid + int(real.sum()), answers
+
+  def balanced_first_set(self, key: jax.Array, k: int) -> np.ndarray:
+    """K examples, as many of each class as of any other (give or take one).
+
+    Only the oracle can draw it: it needs the answers. The questions are to be
+    asked, and paid for, like any others.
+
+    Args:
+      key: draws the examples, and the classes that get one more.
+      k: how many.
+
+    Returns:
+      int32[k], class after class in turn.
+
+    Raises:
+      ValueError: a class has too few examples.
+    """
+    seed = np.asarray(jax.random.key_data(key)).tolist()
+    rng = np.random.default_rng(seed)
+    share, extra = divmod(k, self._num_classes)
+    sizes = np.full(self._num_classes, share)
+    sizes[rng.permutation(self._num_classes)[:extra]] += 1
+    order = rng.permutation(len(self._targets))
+    rank_and_index = []
+    for label, size in enumerate(sizes):
+      members = order[self._targets[order] == label]
+      if len(members) < size:
+        raise ValueError(
+          f'a balanced first set of {k} needs {size} examples of class '
+          f'{label}; the pool has {len(members)}.'
+        )
+      rank_and_index += enumerate(members[:size])
+    rank_and_index.sort(key=lambda pair: pair[0])
+    return np.array([index for _, index in rank_and_index], np.int32)
+
+  def _draw_one(self, key, index):
+    """Whether an answer is wrong, by how many classes, and whether it is."""
+    lie_key, offset_key, silence_key = jax.random.split(
+      jax.random.fold_in(key, index), 3
+    )
+    offset = jax.random.randint(
+      offset_key, (), 1, max(self._num_classes, 2), jnp.int32
+    )
+    return (
+      jax.random.bernoulli(lie_key, self._noise),
+      offset,
+      jax.random.bernoulli(silence_key, self._abstain),
+    )

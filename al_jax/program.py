@@ -1,0 +1,164 @@
+"""The compiled functions of a system on a data set, made once per run.
+
+Seeds, rounds and resumed runs share them: after the first round nothing is
+compiled any more.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import inference, metrics, sources
+from al_jax import pool as pool_lib
+from al_jax.data import Dataset
+from al_jax.interfaces import Facts, LearnerState, PyTree
+from al_jax.pool import PoolState
+from al_jax.sources import Source, Sources
+from al_jax.systems import System
+from al_jax.training import fit
+
+
+class Program(NamedTuple):
+  """What the loop calls.
+
+  Attributes:
+    system: what was compiled.
+    ids: [N], names of the pool's examples, for records and messages.
+    fit: the functions of a round's training.
+    init: `(key) -> learner state`.
+    evaluate: `(learner state) -> (metrics, class_accuracy)` on the test split.
+    measure: `(key, learner state, where or None) -> measured`, over the pool.
+    reveal: `pool.reveal`.
+    first_bad: `(measured, mask) -> int32`: the first masked example with a
+      float that is not finite; N if there is none.
+  """
+
+  system: System
+  ids: np.ndarray
+  fit: fit.FitFns
+  init: Callable[[jax.Array], LearnerState]
+  evaluate: Callable[..., Any]
+  measure: Callable[..., PyTree]
+  reveal: Callable[..., PoolState]
+  first_bad: Callable[..., jax.Array]
+
+
+def facts_of(dataset: Dataset, label_budget: int) -> Facts:
+  """What may be known of a data set before any label is paid for.
+
+  Args:
+    dataset: with its training split as the pool.
+    label_budget: the most labels that the run can hold.
+
+  Returns:
+    Facts.
+  """
+  example = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+    dataset.train.inputs,
+  )
+  return Facts(
+    num_examples=len(dataset.train),
+    task='classification',
+    num_classes=dataset.num_classes,
+    label_budget=min(label_budget, len(dataset.train)),
+    example=example,
+    mean=dataset.mean,
+    std=dataset.std,
+  )
+
+
+def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
+  """The splits of a data set as sources; the pool without its answers.
+
+  Args:
+    dataset: the data set.
+    placement: see `sources.place`.
+
+  Returns:
+    `'pool'`, `'test'`, and `'validation'` if there is one.
+  """
+
+  def known(split):
+    targets = jnp.asarray(split.targets, jnp.int32)
+    inputs = sources.place(split.inputs, placement)
+    return Source(inputs, pool_lib.fully_labelled(targets))
+
+  found = {
+    'pool': Source(sources.place(dataset.train.inputs, placement)),
+    'test': known(dataset.test),
+  }
+  if dataset.validation is not None:
+    found['validation'] = known(dataset.validation)
+  return found
+
+
+def compile_program(
+  system: System,
+  all_sources: Sources,
+  ids: np.ndarray,
+  *,
+  num_lanes: int = 1,
+  chunk_size: int = 1000,
+) -> Program:
+  """Makes the compiled functions of a system.
+
+  Args:
+    system: a learner and a strategy.
+    all_sources: see `sources_of`.
+    ids: [N], names of the pool's examples.
+    num_lanes: seeds per call of the training; more than one are `vmap`ped.
+    chunk_size: rows per forward pass over a split.
+
+  Returns:
+    A Program.
+  """
+  learner, strategy, facts = system.learner, system.strategy, system.facts
+  survey = learner.survey
+  if survey is not None and survey.source not in all_sources:
+    raise ValueError(
+      f'system {system.name!r} looks over a {survey.source} split, and the '
+      'data set has none: add a validation_split transform.'
+    )
+  inputs = all_sources['pool'].inputs
+
+  def measure(args, batch):
+    key, state = args
+    apply = functools.partial(learner.apply, state)
+    return strategy.measure(key, apply, batch)
+
+  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
+  return Program(
+    system=system,
+    ids=ids,
+    fit=fit.compile_fit(
+      learner,
+      facts,
+      all_sources,
+      num_lanes=num_lanes,
+      chunk_size=chunk_size,
+    ),
+    init=jax.jit(lambda key: learner.init(key, facts)),
+    evaluate=metrics.make_evaluate(
+      learner,
+      all_sources['test'],
+      facts.num_classes,
+      chunk_size=chunk_size,
+    ),
+    measure=lambda key, state, where: map_pool((key, state), inputs, where),
+    reveal=jax.jit(pool_lib.reveal),
+    first_bad=jax.jit(_first_bad),
+  )
+
+
+def _first_bad(measured, mask):
+  bad = jnp.zeros_like(mask)
+  for leaf in jax.tree.leaves(measured):
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+      rows = jnp.isfinite(leaf).reshape(len(mask), -1)
+      bad |= mask & ~jnp.all(rows, axis=1)
+  return jnp.where(jnp.any(bad), jnp.argmax(bad), len(mask))

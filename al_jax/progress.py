@@ -1,0 +1,74 @@
+"""A progress bar for people at a terminal, and silence for everybody else."""
+
+import sys
+from typing import Self, TextIO
+
+import tqdm
+
+from al_jax import records
+
+
+class ProgressBar:
+  """Rounds done, where the run is, the last accuracy, and the time left.
+
+  The bar is drawn only where it can be seen: not when the stream is no
+  terminal (a file, a pipe, a scheduler), nor when `quiet` asks for none. Lines
+  written through `write` appear either way, above the bar where there is one.
+  """
+
+  def __init__(
+    self,
+    total_rounds: int,
+    *,
+    finished_rounds: int = 0,
+    quiet: bool = False,
+    stream: TextIO | None = None,
+  ):
+    """Draws the bar.
+
+    Args:
+      total_rounds: of all systems and seeds together.
+      finished_rounds: those a resumed run found done. They do not count in the
+        estimate of the time left, and `update` is not called for them again.
+      quiet: draw no bar.
+      stream: where to draw and to write; standard error by default.
+    """
+    self._stream = stream if stream is not None else sys.stderr
+    self._bar = tqdm.tqdm(
+      total=total_rounds,
+      initial=finished_rounds,
+      # tqdm's None means: disabled unless the stream is a terminal.
+      disable=True if quiet else None,
+      file=self._stream,
+      unit='round',
+      dynamic_ncols=True,
+      # Seeds in lock step report together and then not for a long while: each
+      # is drawn, and the time left comes from the average over the whole run.
+      mininterval=0,
+      smoothing=0,
+      bar_format=(
+        '{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} rounds, '
+        '{elapsed} gone, {remaining} left'
+      ),
+    )
+
+  def __enter__(self) -> Self:
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self._bar.close()
+
+  def update(self, record: records.RoundRecord) -> None:
+    """Counts one more round as done and shows what came of it."""
+    accuracy = record.test.get('accuracy')
+    shown = '' if accuracy is None else f', accuracy {accuracy:.1%}'
+    self._bar.set_description_str(
+      f'{record.system}, seed {record.seed}, round {record.round}, '
+      f'{record.labels} labels{shown} ',
+      refresh=False,
+    )
+    self._bar.update()
+
+  def write(self, line: str) -> None:
+    """Writes a line above the bar."""
+    self._bar.write(line, file=self._stream)

@@ -1,0 +1,72 @@
+"""How a run proceeds: how many rounds, how many labels, and when to end."""
+
+import dataclasses
+
+from al_jax.errors import unknown_name
+
+FIRST_SETS = ('uniform', 'balanced', 'none')
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """How a run proceeds.
+
+  Attributes:
+    rounds: R, fits and records.
+    labels_per_round: K, asked at the end of every round but the last.
+    first_set: how the examples labelled before round 0 are drawn: `'uniform'`,
+      `'balanced'` (as many of each class; by the oracle), or `'none'`: the
+      strategy asks from an untrained model.
+    first_size: how many.
+    label_budget: never pay for more; None for what the rounds need.
+    target_accuracy: end when the test accuracy reaches this.
+    max_seconds: end after the round in which this much time was used up.
+    save_every_steps: how often a long round's training is saved.
+  """
+
+  rounds: int = 10
+  labels_per_round: int = 100
+  first_set: str = 'uniform'
+  first_size: int = 100
+  label_budget: int | None = None
+  target_accuracy: float | None = None
+  max_seconds: float | None = None
+  save_every_steps: int = 2000
+
+  def __post_init__(self):
+    if self.first_set not in FIRST_SETS:
+      raise unknown_name('first_set', self.first_set, FIRST_SETS)
+    if (self.first_set == 'none') != (self.first_size == 0):
+      raise ValueError(
+        f'first_set is {self.first_set!r} and first_size {self.first_size}; '
+        "'none' goes with 0, and only with 0."
+      )
+    for name, least in (
+      ('rounds', 1),
+      ('labels_per_round', 1),
+      ('first_size', 0),
+      ('save_every_steps', 1),
+    ):
+      if getattr(self, name) < least:
+        raise ValueError(
+          f'{name} is {getattr(self, name)}; it must be at least {least}.'
+        )
+    if self.label_budget is not None and self.label_budget < self.first_size:
+      raise ValueError(
+        f'label_budget is {self.label_budget}; it must cover the first set of '
+        f'{self.first_size}.'
+      )
+    if self.target_accuracy is not None and not 0 < self.target_accuracy <= 1:
+      raise ValueError(
+        f'target_accuracy is {self.target_accuracy}; it must be in (0, 1].'
+      )
+    if self.max_seconds is not None and self.max_seconds <= 0:
+      raise ValueError(f'max_seconds is {self.max_seconds}; it must be > 0.')
+
+  @property
+  def budget(self) -> int:
+    """The most labels that a run can pay for."""
+    needed = self.first_size + (self.rounds - 1) * self.labels_per_round
+    return (
+      needed if self.label_budget is None else min(needed, self.label_budget)
+    )

@@ -1,0 +1,307 @@
+"""The one definition of a result row, and the files that are made from it.
+
+A run yields one `RoundRecord` per round. The log line, JSONL, CSV, TensorBoard,
+tables and plots are all functions of a list of them, so that nothing is said in
+one place that is not said in the others.
+"""
+
+import csv
+import dataclasses
+import inspect
+import json
+import operator
+import os
+import pathlib
+import shutil
+import urllib.parse
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from al_jax import errors, files
+
+# They depend on the clock or on the process, and not on what was computed.
+_INCIDENTAL = (
+  'seconds_fit',
+  'seconds_evaluate',
+  'seconds_measure',
+  'seconds_select',
+  'seconds_other',
+  'compilations',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundRecord:
+  """What is reported of one round.
+
+  Scalars and arrays of NumPy and JAX are accepted and become Python's own.
+
+  Attributes:
+    system: name of the learner and strategy that ran.
+    seed: which repetition.
+    round: from 0.
+    labels: paid for when this round's model was trained, abstentions included.
+    trainable: of these, how many could be trained on.
+    steps: training steps taken in this round.
+    test: accuracy, log_loss, calibration_error, ... on the test split.
+    test_class_accuracy: C long; None where the test split lacks the class.
+    train: loss, accuracy, ... on what was trained on.
+    seconds_fit: training.
+    seconds_evaluate: the pass over the test split.
+    seconds_measure: the strategy's look over the pool.
+    seconds_select: the strategy's choice.
+    seconds_other: the rest of the round.
+    picks: pool positions asked about at the end of this round, in order; empty
+      in the last round.
+    pick_ids: the data set's own names of the picks.
+    pick_classes: C long, how many picks turned out to be of each class.
+    compilations: programs compiled by this process since the run began.
+  """
+
+  system: str
+  seed: int
+  round: int
+  labels: int
+  trainable: int
+  steps: int
+  test: dict[str, float]
+  test_class_accuracy: list[float | None]
+  train: dict[str, float]
+  seconds_fit: float
+  seconds_evaluate: float
+  seconds_measure: float
+  seconds_select: float
+  seconds_other: float
+  picks: list[int]
+  pick_ids: list[str | int]
+  pick_classes: list[int]
+  compilations: int
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      try:
+        plain = _TO_PLAIN[field.type](value)
+      except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(
+          f'RoundRecord.{field.name} is {value!r}; it must be '
+          f'{inspect.formatannotation(field.type)}.'
+        ) from error
+      object.__setattr__(self, field.name, plain)
+    if len(self.picks) != len(self.pick_ids):
+      raise ValueError(
+        f'RoundRecord.picks has {len(self.picks)} entries and pick_ids '
+        f'{len(self.pick_ids)}; there must be one id for each pick.'
+      )
+
+  @property
+  def seconds(self) -> float:
+    """What the round took."""
+    return (
+      self.seconds_fit
+      + self.seconds_evaluate
+      + self.seconds_measure
+      + self.seconds_select
+      + self.seconds_other
+    )
+
+  def to_json(self) -> str:
+    """One line of valid JSON; NaN and infinities are strings in it."""
+    return json.dumps(
+      files.json_value(dataclasses.asdict(self)), allow_nan=False
+    )
+
+  @classmethod
+  def from_json(cls, line: str) -> 'RoundRecord':
+    """The record that `to_json` wrote, exactly: every float bit for bit."""
+    values = json.loads(line)
+    if not isinstance(values, dict):
+      raise ValueError(f'A record is a JSON object, not {line[:80]!r}.')
+    names = [field.name for field in dataclasses.fields(cls)]
+    for name in values:
+      if name not in names:
+        raise errors.unknown_name('Record field', name, names)
+    missing = [name for name in names if name not in values]
+    if missing:
+      raise ValueError(f'The record lacks: {", ".join(missing)}.')
+    return cls(**values)
+
+  def flat(self) -> dict[str, str | int | float]:
+    """The scalars by column name: `labels`, `test.accuracy`, ..."""
+    columns = {}
+    for name, value in vars(self).items():
+      if isinstance(value, dict):
+        columns |= {f'{name}.{key}': number for key, number in value.items()}
+      elif not isinstance(value, list):
+        columns[name] = value
+    return columns
+
+
+def _text(value: Any) -> str:
+  if not isinstance(value, str):
+    raise TypeError(value)
+  return str(value)
+
+
+def _whole_number(value: Any) -> int:
+  # `index` refuses 1.5, which `int` would cut; it leaves True as it is.
+  return int(operator.index(value))
+
+
+def _floats_by_name(values: Mapping[str, Any]) -> dict[str, float]:
+  return {_text(name): float(value) for name, value in values.items()}
+
+
+def _floats_or_none(values: Iterable[Any]) -> list[float | None]:
+  return [None if value is None else float(value) for value in values]
+
+
+def _whole_numbers(values: Iterable[Any]) -> list[int]:
+  return [_whole_number(value) for value in values]
+
+
+def _identifiers(values: Iterable[Any]) -> list[str | int]:
+  return [
+    str(value) if isinstance(value, str) else _whole_number(value)
+    for value in values
+  ]
+
+
+# By the annotation of a field. `float` also reads 'NaN' and 'Infinity', which
+# is what `json_value` writes.
+_TO_PLAIN = {
+  str: _text,
+  int: _whole_number,
+  float: float,
+  dict[str, float]: _floats_by_name,
+  list[float | None]: _floats_or_none,
+  list[int]: _whole_numbers,
+  list[str | int]: _identifiers,
+}
+
+
+def deterministic(record: RoundRecord) -> dict[str, Any]:
+  """What two runs of the same seed must agree on, bit for bit.
+
+  Args:
+    record: a round.
+
+  Returns:
+    Its fields but for seconds and compilations. NaN is a string here, so that
+    equal records compare equal.
+  """
+  values = files.json_value(dataclasses.asdict(record))
+  return {name: values[name] for name in values if name not in _INCIDENTAL}
+
+
+def log_line(record: RoundRecord) -> str:
+  """One line for people to read while the run goes on."""
+  test = ', '.join(f'{name} {value:.4g}' for name, value in record.test.items())
+  train = ', '.join(
+    f'{name} {value:.4g}' for name, value in record.train.items()
+  )
+  return (
+    f'{record.system}, seed {record.seed}, round {record.round}: '
+    f'{record.labels} labels | test {test} | train {train} | '
+    f'{record.steps} steps in {record.seconds_fit:.2f} s, '
+    f'evaluate {record.seconds_evaluate:.2f} s, '
+    f'measure {record.seconds_measure:.2f} s, '
+    f'select {record.seconds_select:.2f} s, '
+    f'other {record.seconds_other:.2f} s | '
+    f'{record.compilations} compilations'
+  )
+
+
+def write_jsonl(path: files.Path, records: Iterable[RoundRecord]) -> None:
+  """Writes one line of JSON per record, replacing the file as a whole."""
+  with files.replacing(path) as partial, open(partial, 'w') as file:
+    file.writelines(record.to_json() + '\n' for record in records)
+
+
+def read_jsonl(path: files.Path) -> list[RoundRecord]:
+  """Reads what `write_jsonl` wrote; an error names the line."""
+  records = []
+  with open(path, encoding='utf-8') as file:
+    for number, line in enumerate(file, start=1):
+      try:
+        records.append(RoundRecord.from_json(line))
+      except ValueError as error:
+        raise ValueError(f'{path}, line {number}: {error}') from error
+  return records
+
+
+def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
+  """Writes the scalars, one row per record, replacing the file as a whole.
+
+  Args:
+    path: the file.
+    records: the rows. A column that only some of them have is empty in the
+      others. Floats are written in full.
+  """
+  rows = [record.flat() for record in records]
+  columns = list(dict.fromkeys(name for row in rows for name in row))
+  with (
+    files.replacing(path) as partial,
+    open(partial, 'w', newline='', encoding='utf-8') as file,
+  ):
+    writer = csv.DictWriter(file, columns, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def write_tensorboard(
+  folder: files.Path, records: Sequence[RoundRecord]
+) -> None:
+  """Writes the scalars for TensorBoard: a run per system and seed.
+
+  The horizontal axis is `labels`. Each call writes its runs anew and takes the
+  older event files of these runs away, so that no point is there twice.
+
+  Args:
+    folder: the log directory; made if it is not there.
+    records: all the rounds of the runs in it.
+
+  Raises:
+    ImportError: tensorboardX is not installed.
+  """
+  try:
+    import tensorboardX
+  except ImportError as error:
+    raise ImportError(
+      'Writing for TensorBoard needs tensorboardX: '
+      "pip install 'al-jax[tensorboard]'."
+    ) from error
+  folder = pathlib.Path(folder)
+  # Beside the log directory: TensorBoard takes any folder inside for a run.
+  partial = folder.with_name(folder.name + '.partial')
+  shutil.rmtree(partial, ignore_errors=True)
+  writers = {}
+  try:
+    for record in records:
+      system = urllib.parse.quote(record.system, safe='')
+      run = f'{system}_seed{record.seed}'
+      if run not in writers:
+        writers[run] = tensorboardX.SummaryWriter(str(partial / run))
+      for column, value in record.flat().items():
+        if column not in ('system', 'seed', 'labels'):
+          tag = column.replace('.', '/')
+          writers[run].add_scalar(tag, value, record.labels)
+    for run, writer in writers.items():
+      writer.close()
+      _replace_events(partial / run, folder / run)
+  finally:
+    for writer in writers.values():
+      writer.close()
+    shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace_events(new: pathlib.Path, old: pathlib.Path) -> None:
+  """Moves the event files of one folder in place of those of the other."""
+  stale = set(old.glob('events.out.tfevents.*'))
+  old.mkdir(parents=True, exist_ok=True)
+  for event_file in new.iterdir():
+    target = old / event_file.name
+    os.replace(event_file, target)
+    stale.discard(target)
+  for event_file in stale:
+    event_file.unlink()

@@ -1,0 +1,120 @@
+"""Where inputs live: on the device, or in host memory or a mapped file.
+
+Inputs that fit on the device are gathered there, inside compiled code; others
+stay NumPy arrays (maybe memory-mapped) and only the rows of a batch travel. The
+values are the same.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax.errors import unknown_name
+from al_jax.interfaces import PyTree
+from al_jax.pool import PoolState
+
+PLACEMENTS = ('auto', 'device', 'host')
+# Inputs up to this share of a device's memory are put there by 'auto'.
+_DEVICE_SHARE = 0.4
+# A CPU reports no memory limit; copying more than this is not worth it.
+_CPU_LIMIT_BYTES = 4 * 2**30
+
+
+class Source(NamedTuple):
+  """Examples that a learner draws from, or that a model is evaluated on.
+
+  Attributes:
+    inputs: pytree of [N, ...], on the device or on the host.
+    pool: what is known of their answers; None for the pool itself, whose state
+      changes and is threaded apart.
+  """
+
+  inputs: PyTree
+  pool: PoolState | None = None
+
+
+# By name; `'pool'` is always there, `'validation'` and `'test'` may be.
+Sources = Mapping[str, Source]
+
+
+def num_bytes(inputs: PyTree) -> int:
+  """How large a pytree of arrays is."""
+  return sum(
+    leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs)
+  )
+
+
+def length(inputs: PyTree) -> int:
+  """N, the leading axis of a pytree of inputs."""
+  return jax.tree.leaves(inputs)[0].shape[0]
+
+
+def is_on_device(inputs: PyTree) -> bool:
+  """Whether the rows are gathered on the device."""
+  return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(inputs))
+
+
+def place(
+  inputs: PyTree, placement: str = 'auto', device: jax.Device | None = None
+) -> PyTree:
+  """Puts inputs where they are to live.
+
+  Args:
+    inputs: pytree of NumPy arrays [N, ...].
+    placement: `'device'`, `'host'`, or `'auto'`: on the device if they take up
+      no more than a modest share of its memory.
+    device: the device; None for the default one.
+
+  Returns:
+    The inputs as jax Arrays (device) or as they came (host).
+  """
+  if placement not in PLACEMENTS:
+    raise unknown_name('placement', placement, PLACEMENTS)
+  device = device or jax.local_devices()[0]
+  if placement == 'auto':
+    limit = (device.memory_stats() or {}).get('bytes_limit')
+    limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
+    placement = 'device' if num_bytes(inputs) <= limit else 'host'
+  return jax.device_put(inputs, device) if placement == 'device' else inputs
+
+
+def gather(inputs: PyTree, index: jax.Array) -> PyTree:
+  """Rows by position, on device: zeros where the index is -1.
+
+  Args:
+    inputs: pytree of [N, ...].
+    index: int32[B].
+
+  Returns:
+    pytree of [B, ...].
+  """
+  # A negative index would count from the end: padding goes past it.
+  index = jnp.where(index < 0, length(inputs), index)
+  return jax.tree.map(
+    lambda leaf: jnp.take(leaf, index, axis=0, mode='fill', fill_value=0),
+    inputs,
+  )
+
+
+def gather_on_host(inputs: PyTree, index: np.ndarray) -> PyTree:
+  """The same as `gather`, for arrays in host memory.
+
+  Args:
+    inputs: pytree of NumPy arrays [N, ...].
+    index: int[B].
+
+  Returns:
+    pytree of NumPy arrays [B, ...].
+  """
+  index = np.asarray(index)
+  real = index >= 0
+
+  def rows(leaf):
+    out = np.zeros((len(index), *leaf.shape[1:]), leaf.dtype)
+    out[real] = leaf[index[real]]
+    return out
+
+  return jax.tree.map(rows, inputs)

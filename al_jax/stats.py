@@ -1,0 +1,187 @@
+"""What the records of several seeds say: curves and differences."""
+
+import collections
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.special
+
+from al_jax import errors
+from al_jax import records as records_lib
+
+ACCURACY = 'test.accuracy'
+
+# Values by system, then seed, then number of labels.
+Runs = dict[str, dict[int, dict[int, float]]]
+
+
+class Estimate(NamedTuple):
+  """A mean, its standard error (NaN if n is 1), and how many values n."""
+
+  mean: float
+  standard_error: float
+  n: int
+
+
+class Curve(NamedTuple):
+  """A learning curve over seeds.
+
+  Attributes:
+    labels: int[L], increasing.
+    mean: float[L], over the seeds that have a record at this count.
+    standard_error: float[L], NaN where only one seed has.
+    n: int[L], how many seeds have.
+  """
+
+  labels: np.ndarray
+  mean: np.ndarray
+  standard_error: np.ndarray
+  n: np.ndarray
+
+
+class PairedDifference(NamedTuple):
+  """A mean difference over n pairs, its standard error, and its p-value."""
+
+  mean: float
+  standard_error: float
+  p_value: float
+  n: int
+
+
+def runs(
+  records: Iterable[records_lib.RoundRecord], *, metric: str = ACCURACY
+) -> Runs:
+  """One metric by system, seed and number of labels.
+
+  Args:
+    records: rounds of any number of runs.
+    metric: a column of `RoundRecord.flat`.
+
+  Returns:
+    A nested dict; systems and seeds are in the order of their first record.
+  """
+  values: Runs = {}
+  for record in records:
+    columns = record.flat()
+    if metric not in columns or metric == 'system':
+      raise errors.unknown_name('Metric', metric, set(columns) - {'system'})
+    run = values.setdefault(record.system, {}).setdefault(record.seed, {})
+    if record.labels in run:
+      raise ValueError(
+        f'Two records of {record.system!r}, seed {record.seed}, have '
+        f'{record.labels} labels; a run has at most one.'
+      )
+    run[record.labels] = columns[metric]
+  return values
+
+
+def mean_and_standard_error(values: Iterable[float]) -> Estimate:
+  """The mean and s / sqrt(n), where s divides by n - 1.
+
+  Args:
+    values: at least one.
+
+  Returns:
+    An Estimate; the standard error of a single value is NaN.
+  """
+  values = np.asarray(list(values), float)
+  if values.size == 0:
+    raise ValueError('values is empty; a mean needs at least one.')
+  n = values.size
+  error = np.std(values, ddof=1) / np.sqrt(n) if n > 1 else np.nan
+  return Estimate(float(np.mean(values)), float(error), n)
+
+
+def curve(
+  records: Iterable[records_lib.RoundRecord], *, metric: str = ACCURACY
+) -> dict[str, Curve]:
+  """The learning curve of each system, over its seeds.
+
+  Args:
+    records: rounds of any number of runs.
+    metric: a column of `RoundRecord.flat`.
+
+  Returns:
+    A Curve by system, in the order of the first records.
+  """
+  curves = {}
+  for system, by_seed in runs(records, metric=metric).items():
+    at_labels = collections.defaultdict(list)
+    for run in by_seed.values():
+      for labels, value in run.items():
+        at_labels[labels].append(value)
+    points = [
+      (labels, *mean_and_standard_error(at_labels[labels]))
+      for labels in sorted(at_labels)
+    ]
+    curves[system] = Curve(*map(np.asarray, zip(*points, strict=True)))
+  return curves
+
+
+def paired_difference(
+  a: Mapping[int, float], b: Mapping[int, float]
+) -> PairedDifference:
+  """The mean of a - b over the seeds that both have, and its t-test.
+
+  t = mean / (s / sqrt(n)), two-sided with n - 1 degrees of freedom. Where all
+  differences are the same (up to rounding) s is 0 and the p-value is the limit:
+  1 for no difference, 0 otherwise.
+
+  Args:
+    a: value by seed.
+    b: value by seed.
+
+  Returns:
+    A PairedDifference; of a single pair, standard error and p-value are NaN.
+  """
+  seeds = [seed for seed in a if seed in b]
+  if not seeds:
+    raise ValueError(
+      f'a has seeds {sorted(a)} and b has {sorted(b)}; pairs need a common one.'
+    )
+  differences = np.array([a[seed] - b[seed] for seed in seeds])
+  mean, error, n = mean_and_standard_error(differences)
+  if n == 1:
+    return PairedDifference(mean, error, float('nan'), n)
+  size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
+  rounding = 4 * np.finfo(float).eps * size
+  if error <= rounding:
+    return PairedDifference(mean, 0.0, float(abs(mean) <= rounding), n)
+  p_value = 2 * scipy.special.stdtr(n - 1, -abs(mean) / error)
+  return PairedDifference(mean, error, float(p_value), n)
+
+
+def area_under_curve(labels: Sequence[int], values: Sequence[float]) -> float:
+  """The mean height of a learning curve over its budget, by the trapezoid rule.
+
+  Args:
+    labels: [L], increasing.
+    values: [L].
+
+  Returns:
+    The area divided by the last less the first label count; of a single point,
+    its value.
+  """
+  labels, values = np.asarray(labels, float), np.asarray(values, float)
+  if labels.ndim != 1 or labels.size == 0 or labels.shape != values.shape:
+    raise ValueError(
+      f'labels has shape {labels.shape} and values {values.shape}; both must '
+      'be [L], with L at least 1.'
+    )
+  if np.any(np.diff(labels) <= 0):
+    raise ValueError(f'labels must increase, but is {labels.tolist()}.')
+  if labels.size == 1:
+    return float(values[0])
+  return float(np.trapezoid(values, labels) / (labels[-1] - labels[0]))
+
+
+def common_labels(some_runs: Iterable[Mapping[int, float]]) -> list[int]:
+  """The numbers of labels that every run has a record at, increasing."""
+  label_sets = [set(run) for run in some_runs]
+  return sorted(set.intersection(*label_sets)) if label_sets else []
+
+
+def is_share(metric: str) -> bool:
+  """Whether a metric is a share of one, to be shown in percent."""
+  return metric.endswith('accuracy')

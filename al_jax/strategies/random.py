@@ -1,0 +1,30 @@
+"""Asks about examples drawn uniformly: the baseline of every paper."""
+
+import functools
+
+import jax
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+
+
+def random() -> Strategy:
+  """Uniform choice without replacement; it measures nothing."""
+  return Strategy(init=_init, measure=_measure, select=_select)
+
+
+def _init(facts):
+  del facts
+  return ()
+
+
+def _measure(key, apply, batch):
+  del key, apply, batch
+  return ()
+
+
+@functools.partial(jax.jit, static_argnames='k')
+def _select(key, state, measured, pool, k):
+  del measured
+  return state, kernels.uniform(key, pool_lib.eligible(pool), k)

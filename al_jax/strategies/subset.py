@@ -1,0 +1,35 @@
+"""Lets a strategy look at a random part of the pool, a new one each round."""
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+
+
+def subset(strategy: Strategy, size: int) -> Strategy:
+  """Measures, and so asks about, only `size` eligible examples per round.
+
+  Scoring a large pool costs a forward pass over all of it; papers with dropout
+  samples often score a random part (Gal et al. 2017, section 5).
+
+  Args:
+    strategy: chooses within the part. It must measure something: what is left
+      out is told by NaN.
+    size: how many examples to look at; with fewer eligible, all of them.
+
+  Returns:
+    A Strategy with `where`.
+  """
+  if size < 1:
+    raise ValueError(f'subset is {size}; it must be at least 1.')
+
+  def where(key, state, pool):
+    del state
+    chosen = kernels.uniform(key, pool_lib.eligible(pool), size).indices
+    chosen = jnp.where(chosen < 0, pool.num_examples, chosen)
+    mask = jnp.zeros(pool.num_examples, jnp.bool_)
+    return mask.at[chosen].set(True, mode='drop')
+
+  return strategy._replace(where=jax.jit(where))

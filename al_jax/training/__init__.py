@@ -1,0 +1,1 @@
+"""Objectives, optimisers, plans, and fit: the loop over compiled steps."""

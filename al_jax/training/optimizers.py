@@ -1,0 +1,169 @@
+"""Optax optimisers whose learning rate follows a share of the round.
+
+The number of steps of a round grows with the labelled set and is a traced
+number, on which optax's own schedules fail: here a schedule is a function of
+step / total, applied to the update outside optax.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from al_jax.errors import unknown_name
+from al_jax.interfaces import PyTree
+
+
+class Optimizer(NamedTuple):
+  """A gradient transformation with its schedule inside.
+
+  Attributes:
+    init: `(params) -> state`.
+    update: `(gradients, state, params, fraction) -> (updates, state)`;
+      `fraction` of the round is over, in [0, 1).
+  """
+
+  init: Callable[..., PyTree]
+  update: Callable[..., tuple[PyTree, PyTree]]
+
+
+def _constant(fraction):
+  return jnp.ones_like(fraction)
+
+
+def _linear(fraction):
+  return 1.0 - fraction
+
+
+def _cosine(fraction):
+  return 0.5 * (1.0 + jnp.cos(jnp.pi * fraction))
+
+
+def _steps(fraction):
+  return jnp.where(fraction < 0.5, 1.0, jnp.where(fraction < 0.75, 0.1, 0.01))
+
+
+# Multiplies the learning rate when a fraction of the round is over. `steps`
+# divides it by 10 at one half and at three quarters.
+SCHEDULES = {
+  'constant': _constant,
+  'linear': _linear,
+  'cosine': _cosine,
+  'steps': _steps,
+}
+
+
+def _adam(weight_decay, momentum, nesterov):
+  del momentum
+  return [_l2(weight_decay), optax.scale_by_adam(nesterov=nesterov)]
+
+
+def _adamw(weight_decay, momentum, nesterov):
+  del momentum
+  return [
+    optax.scale_by_adam(nesterov=nesterov),
+    optax.add_decayed_weights(weight_decay),
+  ]
+
+
+def _sgd(weight_decay, momentum, nesterov):
+  return [_l2(weight_decay), optax.trace(decay=momentum, nesterov=nesterov)]
+
+
+def _rmsprop(weight_decay, momentum, nesterov):
+  return [
+    _l2(weight_decay),
+    optax.scale_by_rms(decay=0.99),
+    optax.trace(decay=momentum, nesterov=nesterov),
+  ]
+
+
+def _l2(weight_decay):
+  if weight_decay == 0:
+    return optax.identity()
+  return optax.add_decayed_weights(weight_decay)
+
+
+# Weight decay is part of the gradient (L2), as in PyTorch, except in adamw,
+# where it is decoupled.
+OPTIMIZERS = {
+  'adam': _adam,
+  'adamw': _adamw,
+  'sgd': _sgd,
+  'rmsprop': _rmsprop,
+}
+
+
+def build(
+  name: str = 'adam',
+  *,
+  learning_rate: float = 1e-3,
+  schedule: str = 'constant',
+  warmup: float = 0.0,
+  weight_decay: float = 0.0,
+  momentum: float = 0.9,
+  nesterov: bool = False,
+  clip_value: float | None = None,
+  clip_norm: float | None = None,
+) -> Optimizer:
+  """An optimiser by name.
+
+  Args:
+    name: adam, adamw, sgd or rmsprop.
+    learning_rate: the peak of the schedule.
+    schedule: constant, linear, cosine or steps.
+    warmup: the share of the round over which the rate rises from 0; the
+      schedule is spread over the rest.
+    weight_decay: L2 in the gradient; decoupled in adamw.
+    momentum: of sgd and rmsprop.
+    nesterov: Nesterov's variant of the momentum, or of Adam.
+    clip_value: gradients are clipped to [-clip_value, clip_value], elementwise.
+    clip_norm: and then to this global norm.
+
+  Returns:
+    An Optimizer.
+
+  Raises:
+    ValueError: a name that is not known, or a number out of its range.
+  """
+  if name not in OPTIMIZERS:
+    raise unknown_name('optimizer', name, OPTIMIZERS)
+  if schedule not in SCHEDULES:
+    raise unknown_name('schedule', schedule, SCHEDULES)
+  _check_range('learning_rate', learning_rate, learning_rate > 0, '> 0')
+  _check_range('warmup', warmup, 0 <= warmup < 1, 'in [0, 1)')
+  _check_range('weight_decay', weight_decay, weight_decay >= 0, '>= 0')
+  _check_range('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)')
+  for label, clip in (('clip_value', clip_value), ('clip_norm', clip_norm)):
+    _check_range(label, clip, clip is None or clip > 0, '> 0, or None')
+
+  parts = []
+  if clip_value is not None:
+    parts.append(optax.clip(clip_value))
+  if clip_norm is not None:
+    parts.append(optax.clip_by_global_norm(clip_norm))
+  parts += OPTIMIZERS[name](weight_decay, momentum, nesterov)
+  transformation = optax.chain(*parts)
+  multiplier = SCHEDULES[schedule]
+
+  def rate(fraction):
+    fraction = jnp.asarray(fraction, jnp.float32)
+    if warmup == 0:
+      return learning_rate * multiplier(fraction)
+    after = jnp.clip((fraction - warmup) / (1.0 - warmup), 0.0, 1.0)
+    rising = jnp.minimum(fraction / warmup, 1.0)
+    return learning_rate * rising * multiplier(after)
+
+  def update(gradients, state, params, fraction):
+    updates, state = transformation.update(gradients, state, params)
+    scale = -rate(fraction)
+    return jax.tree.map(lambda u: scale * u, updates), state
+
+  return Optimizer(init=transformation.init, update=update)
+
+
+def _check_range(name, value, holds, allowed):
+  if not holds:
+    raise ValueError(f'{name} is {value}; it must be {allowed}.')

@@ -1,0 +1,63 @@
+"""Every field of an experiment, with its default.
+
+The other configs start from this one, so that any field can be overridden on
+the command line (`--config.learner.batch_size=32`) and a misspelt one is an
+error. Fields of `data`, `model` and `strategy` depend on the name they begin
+with; see `al_jax.data.load`, `al_jax.models` and `al_jax.strategies`.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+  """The defaults: margin sampling on scikit-learn's digits with an MLP."""
+  config = ConfigDict()
+  # A string, or a mapping with `source`, its options, and `transforms`.
+  config.data = ConfigDict({'source': 'digits', 'transforms': ()})
+  # What experiments/run.py runs; and what experiments/compare.py compares.
+  config.system = 'margin'
+  config.systems = ('random', 'margin')
+  # An int n for the seeds 0 to n - 1, or a tuple of seeds.
+  config.seeds = 1
+  config.model = ConfigDict({'name': 'mlp', 'widths': (256, 256)})
+
+  config.learner = ConfigDict()
+  config.learner.batch_size = 64
+  config.learner.weights = 'same'  # or new, warm
+  config.learner.augment = ()  # flip, shift, crop
+  config.learner.optimizer = ConfigDict()
+  config.learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop
+  config.learner.optimizer.learning_rate = 1e-3
+  config.learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
+  config.learner.optimizer.warmup = 0.0
+  config.learner.optimizer.weight_decay = 0.0
+  config.learner.optimizer.momentum = 0.9
+  config.learner.optimizer.nesterov = False
+  config.learner.optimizer.clip_value = config_dict.placeholder(float)
+  config.learner.optimizer.clip_norm = config_dict.placeholder(float)
+  config.learner.stop = ConfigDict()
+  config.learner.stop.epochs = 100
+  config.learner.stop.steps = config_dict.placeholder(int)
+  config.learner.stop.train_accuracy = config_dict.placeholder(float)
+  config.learner.stop.patience = config_dict.placeholder(int)
+
+  config.strategy = ConfigDict()  # options, over those of the system
+  # Look at so many examples of the pool per round, drawn anew each time.
+  config.subset_size = config_dict.placeholder(int)
+
+  config.protocol = ConfigDict()
+  config.protocol.rounds = 10
+  config.protocol.labels_per_round = 100
+  config.protocol.first_set = 'uniform'  # or balanced, none
+  config.protocol.first_size = 100
+  config.protocol.label_budget = config_dict.placeholder(int)
+  config.protocol.target_accuracy = config_dict.placeholder(float)
+  config.protocol.max_seconds = config_dict.placeholder(float)
+  config.protocol.save_every_steps = 2000
+
+  config.oracle = ConfigDict({'noise': 0.0, 'abstain': 0.0})
+
+  # How, not what: these change speed and memory, and no result.
+  config.placement = 'auto'  # inputs on the device, or on the host
+  config.chunk_size = 1000  # rows per forward pass over a split
+  return config

@@ -1,0 +1,24 @@
+"""Random against margin on scikit-learn's digits: the first thing to run.
+
+python experiments/compare.py --config=configs/quickstart.py \
+        --workdir=runs/quickstart
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+  """Five seeds, ten rounds, 10 to 100 labels."""
+  config = base.get_config()
+  config.systems = ('random', 'margin')
+  config.seeds = 5
+  config.model.widths = (128,)
+  config.learner.batch_size = 32
+  config.learner.stop.epochs = 200
+  config.learner.stop.train_accuracy = 0.99
+  config.protocol.rounds = 10
+  config.protocol.first_size = 20
+  config.protocol.labels_per_round = 20
+  return config

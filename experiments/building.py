@@ -1,0 +1,153 @@
+"""From a config to the objects of the library; configs go no further."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from al_jax import data, errors, oracle, program, protocol, sources, systems
+from al_jax.interfaces import Facts
+from al_jax.training import optimizers, stopping
+
+# A config as plain dicts, lists and values.
+Config = Mapping[str, Any]
+
+
+class Experiment(NamedTuple):
+  """What all systems and seeds of a config share.
+
+  Attributes:
+    config: as plain values.
+    dataset: with its transforms applied.
+    facts: what may be known of it.
+    protocol: how to proceed.
+    oracle: who answers.
+  """
+
+  config: Config
+  dataset: data.Dataset
+  facts: Facts
+  protocol: protocol.Protocol
+  oracle: oracle.Oracle
+
+
+def prepare(config: Config) -> Experiment:
+  """Loads the data and checks the config, before any work.
+
+  Args:
+    config: as plain values.
+
+  Returns:
+    An Experiment.
+
+  Raises:
+    ValueError: a field that is out of range or not known.
+  """
+  _check_options(config)
+  proceeding = protocol.Protocol(**config['protocol'])
+  seed_list(config)
+  dataset = data.load(config['data'])
+  facts = program.facts_of(dataset, proceeding.budget)
+  answers = oracle.Oracle(
+    dataset.train.targets, dataset.num_classes, **config['oracle']
+  )
+  return Experiment(config, dataset, facts, proceeding, answers)
+
+
+def system_of(experiment: Experiment, name: str) -> systems.System:
+  """The system of a name, as the config describes it.
+
+  Strategy options are for the strategies that have them: in a comparison the
+  others go without.
+  """
+  config = experiment.config
+  # Random measures nothing, so there is nothing to look at less of.
+  looks = name != 'random'
+  return systems.build(
+    name,
+    experiment.facts,
+    model=config['model'],
+    learner=config['learner'],
+    strategy=config['strategy'] if looks else {},
+    subset_size=config['subset_size'] if looks else None,
+  )
+
+
+def program_of(
+  experiment: Experiment,
+  name: str,
+  all_sources: sources.Sources,
+  num_lanes: int,
+) -> program.Program:
+  """The compiled system of a name."""
+  return program.compile_program(
+    system_of(experiment, name),
+    all_sources,
+    experiment.dataset.train.ids,
+    num_lanes=num_lanes,
+    chunk_size=experiment.config['chunk_size'],
+  )
+
+
+def seed_list(config: Config) -> tuple[int, ...]:
+  """The seeds of a config: n stands for 0 to n - 1."""
+  seeds = config['seeds']
+  if isinstance(seeds, int):
+    if seeds < 1:
+      raise ValueError(f'config.seeds is {seeds}; it must be at least 1.')
+    return tuple(range(seeds))
+  if not seeds or len(set(seeds)) < len(seeds):
+    raise ValueError(f'config.seeds is {seeds}; seeds must differ.')
+  return tuple(int(seed) for seed in seeds)
+
+
+def _check_options(config: Config) -> None:
+  for name in config:
+    if name not in _FIELDS:
+      raise errors.unknown_name('config field', name, _FIELDS)
+  learner = config['learner']
+  errors.check_options(
+    'learner.optimizer',
+    optimizers.build,
+    [name for name in learner.get('optimizer', {}) if name != 'name'],
+  )
+  for name, kind, given in (
+    ('learner.stop', stopping.StopRule, learner.get('stop', {})),
+    ('protocol', protocol.Protocol, config['protocol']),
+  ):
+    for option in given:
+      if option not in kind.__dataclass_fields__:
+        raise errors.unknown_name(
+          f'field of {name}', option, kind.__dataclass_fields__
+        )
+  errors.check_options('oracle', oracle.Oracle, config['oracle'])
+  for name in (config['system'], *config['systems']):
+    if name not in systems.SYSTEMS:
+      raise errors.unknown_name('system', name, systems.SYSTEMS)
+
+
+_FIELDS = (
+  'data',
+  'system',
+  'systems',
+  'seeds',
+  'model',
+  'learner',
+  'strategy',
+  'subset_size',
+  'protocol',
+  'oracle',
+  'placement',
+  'chunk_size',
+)
+
+
+def pictures(
+  dataset: data.Dataset, picks: Sequence[int]
+) -> list[np.ndarray] | None:
+  """What was asked, as pictures; None if the data are not images."""
+  if not dataset.is_image:
+    return None
+  rows = sources.gather_on_host(dataset.train.inputs, np.asarray(picks))
+  return list(jax.tree.leaves(rows)[0])

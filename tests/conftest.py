@@ -1,0 +1,43 @@
+"""Settings of the whole suite, and the data that tests share."""
+
+import os
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+# Compiled programs outlive the process: a second run of the suite is faster.
+jax.config.update(
+  'jax_compilation_cache_dir',
+  os.environ.get(
+    'JAX_COMPILATION_CACHE_DIR',
+    str(pathlib.Path.home() / '.cache' / 'al_jax' / 'compiled'),
+  ),
+)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(scope='session')
+def tfds_dir() -> pathlib.Path:
+  """Prepared TFDS data sets."""
+  folder = os.environ.get('TFDS_DATA_DIR')
+  if not folder or not pathlib.Path(folder).is_dir():
+    pytest.skip('TFDS_DATA_DIR is not set to a folder of prepared data sets')
+  return pathlib.Path(folder)
+
+
+@pytest.fixture(scope='session')
+def files_dir() -> pathlib.Path:
+  """Data sets as plain files."""
+  folder = os.environ.get('AL_JAX_FILES_DIR')
+  if not folder or not pathlib.Path(folder).is_dir():
+    pytest.skip('AL_JAX_FILES_DIR is not set to a folder of data files')
+  return pathlib.Path(folder)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+  """For test data; the same in every test."""
+  return np.random.default_rng(0)

@@ -1,0 +1,144 @@
+import json
+import math
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+from sklearn import datasets
+
+import al_jax
+from al_jax import manifest
+from al_jax.data import dataset as dataset_lib
+
+
+def digits():
+  inputs, targets = datasets.load_digits(return_X_y=True)
+
+  def split(rows):
+    return dataset_lib.Split(
+      inputs[rows].astype(np.float32),
+      targets[rows].astype(np.int32),
+      np.arange(len(targets))[rows],
+    )
+
+  return dataset_lib.Dataset(
+    name='digits',
+    train=split(slice(1000)),
+    test=split(slice(1000, None)),
+    validation=None,
+    class_names=tuple('0123456789'),
+    mean=np.float32(0),
+    std=np.float32(16),
+    fingerprint='abc',
+    is_image=False,
+  )
+
+
+def git(folder, *arguments):
+  subprocess.run(
+    [
+      'git',
+      '-c',
+      'user.name=n',
+      '-c',
+      'user.email=e',
+      '-c',
+      'commit.gpgsign=false',
+      *arguments,
+    ],
+    cwd=folder,
+    check=True,
+    capture_output=True,
+  )
+
+
+def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
+  built = manifest.build({'model': {'width': 256}, 'seeds': (0, 1)}, digits())
+  assert built['config'] == {'model': {'width': 256}, 'seeds': [0, 1]}
+  assert built['data'] == {
+    'name': 'digits',
+    'fingerprint': 'abc',
+    'train': 1000,
+    'validation': 0,
+    'test': 797,
+    'num_classes': 10,
+  }
+  assert built['versions']['jax'] == jax.__version__
+  assert all(built['versions'].values())
+  assert built['device']['count'] == jax.device_count()
+  assert built['started'].endswith('+00:00')
+  assert 'pytest' in built['command']
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, built)
+  assert manifest.read(path) == built
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_json_cannot_hold_is_named():
+  with pytest.raises(ValueError, match=r'config\.a\[1\]\.b is'):
+    manifest.plain_config({'a': [0, {'b': object()}]})
+
+
+def test_numpy_and_infinite_values_become_json():
+  plain = manifest.plain_config(
+    {'rate': np.float32(0.5), 'cap': math.inf, 3: None, 'on': True}
+  )
+  assert plain == {'rate': 0.5, 'cap': 'Infinity', '3': None, 'on': True}
+  json.dumps(plain, allow_nan=False)
+
+
+def test_the_difference_names_each_field():
+  old = {'seed': 0, 'model': {'width': 1, 'depth': 2}, 'note': 'a', 'x': {}}
+  new = {'seed': 0, 'model': {'width': 3, 'depth': 2}, 'rate': 0.1, 'x': {}}
+  assert manifest.config_difference(old, new) == [
+    'model.width: 1 -> 3',
+    "note: 'a' -> (absent)",
+    'rate: (absent) -> 0.1',
+  ]
+
+
+def test_a_mapping_in_place_of_a_value_is_a_difference():
+  assert manifest.config_difference({'a': {}}, {'a': {'b': 1}}) == [
+    'a: {} -> (absent)',
+    'a.b: (absent) -> 1',
+  ]
+
+
+def test_a_config_equals_itself_after_reading(tmp_path):
+  config = {'cap': math.inf, 'nan': math.nan, 'sizes': (1, 2), 'empty': {}}
+  built = manifest.build(config, digits())
+  manifest.write(tmp_path / 'manifest.json', built)
+  old = manifest.read(tmp_path / 'manifest.json')
+  new = manifest.build(config, digits())
+  assert manifest.config_difference(old['config'], new['config']) == []
+
+
+@pytest.mark.parametrize('content', ['{"config": ', '[]', ''])
+def test_a_file_that_is_no_manifest_is_named(tmp_path, content):
+  path = tmp_path / 'manifest.json'
+  path.write_text(content)
+  with pytest.raises(ValueError, match=r'manifest\.json is not a manifest'):
+    manifest.read(path)
+
+
+def test_git_state_follows_the_checkout(tmp_path):
+  source = tmp_path / 'source.py'
+  source.write_text('x = 1\n')
+  git(tmp_path, 'init')
+  assert manifest.git_state(source) is None  # not tracked yet
+  git(tmp_path, 'add', '.')
+  git(tmp_path, 'commit', '-m', 'first')
+  clean = manifest.git_state(source)
+  assert len(clean['commit']) == 40
+  assert not clean['dirty']
+  source.write_text('x = 2\n')
+  assert manifest.git_state(source) == {**clean, 'dirty': True}
+
+
+def test_no_git_and_no_checkout_are_no_failure(tmp_path, monkeypatch):
+  source = tmp_path / 'source.py'
+  source.write_text('')
+  assert manifest.git_state(source) is None
+  monkeypatch.setenv('PATH', '')
+  assert manifest.git_state(al_jax.__file__) is None

@@ -1,0 +1,279 @@
+import csv
+import json
+import math
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import hypothesis
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from al_jax import records
+
+
+def a_record(**changes):
+  values = {
+    'system': 'margin',
+    'seed': 3,
+    'round': 1,
+    'labels': 20,
+    'trainable': 19,
+    'steps': 57,
+    'test': {'accuracy': 0.1 + 0.2, 'log_loss': 2.5},
+    'test_class_accuracy': [1.0, None, 0.25],
+    'train': {'loss': 1e-300, 'accuracy': 1.0},
+    'seconds_fit': 0.5,
+    'seconds_evaluate': 0.75,
+    'seconds_measure': 0.25,
+    'seconds_select': 0.125,
+    'seconds_other': 0.0625,
+    'picks': [7, 2],
+    'pick_ids': ['seven', 2],
+    'pick_classes': [0, 2, 0],
+    'compilations': 9,
+  }
+  return records.RoundRecord(**{**values, **changes})
+
+
+def the_event_points(folder):
+  """(tag, step, value) of every scalar in the event files of a run."""
+  from tensorboardX.proto import event_pb2
+
+  points = []
+  for path in folder.iterdir():
+    content, offset = path.read_bytes(), 0
+    while offset < len(content):
+      (length,) = struct.unpack_from('<Q', content, offset)
+      start = offset + 12
+      event = event_pb2.Event.FromString(content[start : start + length])
+      points += [
+        (value.tag, event.step, value.simple_value)
+        for value in event.summary.value
+      ]
+      offset = start + length + 4
+  return points
+
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
+  numbers=st.lists(any_float, min_size=4, max_size=4),
+  names=st.lists(st.text(), unique=True, max_size=3),
+  ids=st.lists(st.text() | st.integers()),
+  classes=st.lists(st.none() | any_float),
+)
+def test_json_gives_back_every_bit(numbers, names, ids, classes):
+  record = a_record(
+    system=''.join(names),
+    test=dict(zip(names, numbers, strict=False)),
+    seconds_fit=numbers[0],
+    test_class_accuracy=classes,
+    picks=list(range(len(ids))),
+    pick_ids=ids,
+  )
+  line = record.to_json()
+  assert '\n' not in line
+  json.loads(line, parse_constant=pytest.fail)
+  again = records.RoundRecord.from_json(line)
+  assert again.to_json() == line
+  assert again.pick_ids == ids
+  for name, value in record.test.items():
+    assert_same_float(again.test[name], value)
+  for value, expected in zip(again.test_class_accuracy, classes, strict=True):
+    if expected is None:
+      assert value is None
+    else:
+      assert_same_float(value, expected)
+
+
+def assert_same_float(value, expected):
+  if math.isnan(expected):
+    assert math.isnan(value)
+  else:
+    assert struct.pack('d', value) == struct.pack('d', expected)
+
+
+def test_a_string_that_reads_nan_stays_a_string():
+  record = a_record(system='NaN', pick_ids=['Infinity', 1])
+  assert records.RoundRecord.from_json(record.to_json()) == record
+
+
+def test_numpy_and_jax_values_become_plain():
+  record = a_record(
+    seed=np.int64(4),
+    labels=jnp.int32(20),
+    test={'accuracy': np.float32(0.1)},
+    picks=np.array([5, 6]),
+    pick_ids=np.array(['a', 'b']),
+    pick_classes=jnp.array([1, 1]),
+    seconds_fit=jnp.float32(0.5),
+  )
+  assert type(record.seed) is int
+  assert type(record.pick_ids[0]) is str
+  assert record.test == {'accuracy': float(np.float32(0.1))}
+  assert records.RoundRecord.from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'seed': 1.5}, r'seed is 1\.5; it must be int'),
+    ({'system': 3}, 'system is 3; it must be str'),
+    ({'test': [0.5]}, 'test is .* dict'),
+    ({'test': {'accuracy': 'high'}}, 'test is .* dict'),
+    ({'picks': [1.5, 2]}, r'picks is .* list\[int\]'),
+    ({'pick_ids': ['a']}, 'picks has 2 entries and pick_ids 1'),
+  ],
+)
+def test_a_wrong_value_is_named(changes, message):
+  with pytest.raises(ValueError, match=message):
+    a_record(**changes)
+
+
+def test_json_with_other_fields_is_refused():
+  values = json.loads(a_record().to_json())
+  with pytest.raises(ValueError, match=r"'label' .* mean 'labels'"):
+    records.RoundRecord.from_json(json.dumps({**values, 'label': 1}))
+  del values['steps'], values['picks']
+  with pytest.raises(ValueError, match='lacks: steps, picks'):
+    records.RoundRecord.from_json(json.dumps(values))
+  with pytest.raises(ValueError, match='JSON object'):
+    records.RoundRecord.from_json('[1]')
+
+
+def test_flat_has_the_scalars_by_dotted_name():
+  flat = a_record().flat()
+  assert flat['test.accuracy'] == 0.1 + 0.2
+  assert flat['train.loss'] == 1e-300
+  assert flat['labels'] == 20
+  assert not any(isinstance(value, list | dict) for value in flat.values())
+
+
+def test_deterministic_leaves_out_the_clock_and_the_process_only():
+  record = a_record(test={'accuracy': math.nan})
+  slower = a_record(
+    test={'accuracy': math.nan},
+    seconds_fit=9.0,
+    seconds_evaluate=9.0,
+    seconds_measure=9.0,
+    seconds_select=9.0,
+    seconds_other=9.0,
+    compilations=0,
+  )
+  assert records.deterministic(record) == records.deterministic(slower)
+  other = a_record(test={'accuracy': math.nan}, picks=[7, 3])
+  assert records.deterministic(record) != records.deterministic(other)
+
+
+def test_the_log_line_is_one_line_with_what_matters():
+  line = records.log_line(a_record())
+  assert '\n' not in line
+  for part in ('margin', 'seed 3', 'round 1', '20 labels', 'accuracy 0.3'):
+    assert part in line
+
+
+def test_jsonl_round_trips(tmp_path):
+  rows = [a_record(round=r, test={'accuracy': math.nan}) for r in range(3)]
+  path = tmp_path / 'records.jsonl'
+  records.write_jsonl(path, rows)
+  again = records.read_jsonl(path)
+  assert [row.to_json() for row in again] == [row.to_json() for row in rows]
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_cut_line_is_named(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  records.write_jsonl(path, [a_record(), a_record(round=2)])
+  path.write_text(path.read_text()[:-30])
+  with pytest.raises(ValueError, match=r'records\.jsonl, line 2'):
+    records.read_jsonl(path)
+
+
+def test_csv_has_every_column_and_whole_floats(tmp_path):
+  path = tmp_path / 'records.csv'
+  rows = [
+    a_record(),
+    a_record(system='joint', train={'energy': math.inf}, seconds_fit=1 / 3),
+  ]
+  records.write_csv(path, rows)
+  with open(path, newline='') as file:
+    first, second = csv.DictReader(file)
+  assert float(first['test.accuracy']) == 0.1 + 0.2
+  assert first['train.energy'] == ''
+  assert second['train.loss'] == ''
+  assert float(second['train.energy']) == math.inf
+  assert float(second['seconds_fit']) == 1 / 3
+  assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('write', [records.write_jsonl, records.write_csv])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, write):
+  path = tmp_path / 'file'
+  write(path, [a_record()])
+  before = path.read_bytes()
+
+  def fails_half_way():
+    yield a_record()
+    raise RuntimeError('half way')
+
+  with pytest.raises(RuntimeError, match='half way'):
+    write(path, fails_half_way())
+  assert path.read_bytes() == before
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_killed_writer_leaves_a_whole_file(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  records.write_jsonl(path, [a_record()])
+  code = (
+    'import sys; from al_jax import records\n'
+    'rows = records.read_jsonl(sys.argv[1]) * 2000\n'
+    'while True: records.write_jsonl(sys.argv[1], rows)'
+  )
+  process = subprocess.Popen([sys.executable, '-c', code, str(path)])
+  deadline = time.monotonic() + 60
+  while path.stat().st_size < 100_000 and time.monotonic() < deadline:
+    time.sleep(0.01)
+  process.send_signal(signal.SIGKILL)
+  process.wait()
+  assert len(records.read_jsonl(path)) == 2000
+  records.write_jsonl(path, [a_record()])
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_tensorboard_reads_back_without_duplicates(tmp_path):
+  folder = tmp_path / 'tensorboard'
+  rows = [
+    a_record(system=system, seed=seed, round=r, labels=10 * r)
+    for system in ('random', 'a/b')
+    for seed in (0, 1)
+    for r in range(3)
+  ]
+  records.write_tensorboard(folder, rows[:2])
+  # The time in an event file's name is in seconds: without the wait, the
+  # second file would just replace the first.
+  time.sleep(1.1)
+  records.write_tensorboard(folder, rows)
+  runs = sorted(path.name for path in folder.iterdir())
+  assert runs == ['a%2Fb_seed0', 'a%2Fb_seed1', 'random_seed0', 'random_seed1']
+  for run in runs:
+    points = the_event_points(folder / run)
+    accuracies = [point for point in points if point[0] == 'test/accuracy']
+    assert [step for _, step, _ in accuracies] == [0, 10, 20]
+    assert accuracies[0][2] == pytest.approx(0.3)
+    assert 'seconds_fit' in {tag for tag, _, _ in points}
+  assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
+  with pytest.raises(ImportError, match=r'al-jax\[tensorboard\]'):
+    records.write_tensorboard(tmp_path / 'tensorboard', [a_record()])
+  assert list(tmp_path.iterdir()) == []
