@@ -32,6 +32,20 @@ class RunState:
   pool: PoolState
   paid: int
 
+  def on_device(self) -> 'RunState':
+    """With its arrays bound to the device that trains.
+
+    Arrays that are bound and arrays that are not are different arguments to a
+    compiled function: a state that changed from one to the other after its
+    first round would compile everything twice.
+    """
+    device = jax.local_devices()[0]
+    return self.replace(
+      learner=jax.device_put(self.learner, device),
+      strategy=jax.device_put(self.strategy, device),
+      pool=jax.device_put(self.pool, device),
+    )
+
 
 class Acquired(NamedTuple):
   """What a round asked, and what it learnt and cost.
@@ -69,7 +83,7 @@ def begin(
     strategy=program.system.strategy.init(facts),
     pool=pool_lib.create(facts.num_examples),
     paid=0,
-  )
+  ).on_device()
   if protocol.first_set == 'none':
     return state
   key = keys.for_run(seed, keys.FIRST_SET)

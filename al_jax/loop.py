@@ -298,7 +298,7 @@ def _restore(program, checkpointer, seeds):
   runs = []
   for state, saved in zip(states, metadata['runs'], strict=True):
     records = [RoundRecord.from_json(line) for line in saved.pop('records')]
-    runs.append(Run(state=state, records=records, **saved))
+    runs.append(Run(state=state.on_device(), records=records, **saved))
   return runs, metadata['fitting'], serial
 
 

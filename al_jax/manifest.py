@@ -54,10 +54,13 @@ def build(
     'platform': platform.platform(),
     'git': git_state(__file__),
     'command': shlex.join(sys.orig_argv),
-    'started': datetime.datetime.now(datetime.UTC).isoformat(
-      timespec='seconds'
-    ),
+    'started': now(),
   }
+
+
+def now() -> str:
+  """The time in UTC, to the second."""
+  return datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
 
 
 def plain_config(config: Any, *, name: str = 'config') -> Any:

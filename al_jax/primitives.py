@@ -1,6 +1,7 @@
 """Which operations a function is made of, seen without running it."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 
 import jax
 
@@ -15,19 +16,55 @@ def used_by(fn: Callable, *args) -> set[str]:
   Returns:
     Names such as `'conv_general_dilated'` or `'random_bits'`.
   """
-  names = set()
-  _collect(jax.make_jaxpr(fn)(*args).jaxpr, names)
-  return names
+  jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+  return {equation.primitive.name for equation, _ in _equations(jaxpr)}
 
 
-def _collect(jaxpr, names):
+def matrix_operations(fn: Callable, *args) -> int:
+  """Additions and multiplications in matrix products and convolutions.
+
+  A scan counts for every one of its steps, a while loop for one.
+
+  Args:
+    fn: any function of pytrees.
+    *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
+
+  Returns:
+    How many: 2 m n k for a product of [m, k] and [k, n].
+  """
+  jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+  return sum(
+    times * _operations(equation) for equation, times in _equations(jaxpr)
+  )
+
+
+def _operations(equation):
+  shapes = [variable.aval.shape for variable in equation.invars]
+  if equation.primitive.name == 'dot_general':
+    (contracting, _), _ = equation.params['dimension_numbers']
+    inner = math.prod(shapes[0][axis] for axis in contracting)
+  elif equation.primitive.name == 'conv_general_dilated':
+    # A kernel has [window..., features in, features out] in some order.
+    out_axis = equation.params['dimension_numbers'].rhs_spec[0]
+    inner = math.prod(shapes[1]) // shapes[1][out_axis]
+  else:
+    return 0
+  return 2 * inner * math.prod(equation.outvars[0].aval.shape)
+
+
+def _equations(jaxpr, times=1) -> Iterator[tuple]:
+  """Every equation, inner ones included, and how often it runs."""
   for equation in jaxpr.eqns:
-    names.add(equation.primitive.name)
-    for inner in jax.tree.leaves(
-      list(equation.params.values()), is_leaf=_as_jaxpr
-    ):
-      if _as_jaxpr(inner):
-        _collect(_as_jaxpr(inner), names)
+    yield equation, times
+    length = equation.params.get('length', 1)
+    repeats = length if equation.primitive.name == 'scan' else 1
+    inner = jax.tree.leaves(
+      list(equation.params.values()),
+      is_leaf=lambda value: _as_jaxpr(value) is not None,
+    )
+    for value in inner:
+      if _as_jaxpr(value) is not None:
+        yield from _equations(_as_jaxpr(value), times * repeats)
 
 
 def _as_jaxpr(value):

@@ -8,53 +8,82 @@ from pathlib import Path
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import splits
+from al_jax.data import splits, tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
 _PAIRS = (
-    ('x', 'y'),
-    ('X', 'y'),
-    ('images', 'labels'),
-    ('inputs', 'targets'),
-    ('data', 'target'),
-    ('data', 'labels'),
-    ('features', 'labels'),
+  ('x', 'y'),
+  ('X', 'y'),
+  ('images', 'labels'),
+  ('inputs', 'targets'),
+  ('data', 'target'),
+  ('data', 'labels'),
+  ('features', 'labels'),
 )
 # A split, and the word for it in a key.
 _SPLIT_WORDS = (
-    ('train', 'train'),
-    ('test', 'test'),
-    ('validation', 'validation'),
-    ('validation', 'val'),
+  ('train', 'train'),
+  ('test', 'test'),
+  ('validation', 'validation'),
+  ('validation', 'val'),
 )
 _CHANNELS = (1, 3, 4)
 
 
-def _read_npz(
-    path: Path, *, inputs, targets, test_inputs, test_targets, ids
-) -> tuple[dict[str, splits.Part], Sequence[str] | None]:
-  """Splits by name, and the class names if the file has them."""
+def read_npz(
+  path: Path,
+  *,
+  inputs: str | None,
+  targets: str | None,
+  test_inputs: str | None,
+  test_targets: str | None,
+  ids: str | None,
+) -> tuple[dict[str, splits.Part], list[str] | None]:
+  """Reads the arrays of one .npz file.
+
+  Args:
+    path: the file.
+    inputs: key of the inputs; None: the usual keys are tried.
+    targets: key of the targets.
+    test_inputs: key of the test inputs; None, with `inputs`: no test split.
+    test_targets: key of the test targets.
+    ids: key of the ids of the training examples; None: row numbers.
+
+  Returns:
+    The splits by name; and the array `class_names`, or None without one.
+  """
+  asked = {'train': (inputs, targets), 'test': (test_inputs, test_targets)}
+  with _open_npz(path) as archive:
+    keys = _choose_keys(path, asked, archive.files)
+    parts = {
+      split: splits.Part(
+        _as_inputs(path, _member(path, archive, pair[0])),
+        _member(path, archive, pair[1]),
+      )
+      for split, pair in keys.items()
+    }
+    if ids is not None:
+      named = tables.as_ids(_member(path, archive, ids))
+      parts['train'] = parts['train']._replace(ids=named)
+    class_names = None
+    if 'class_names' in archive.files:
+      class_names = _member(path, archive, 'class_names').astype(str).tolist()
+  return parts, class_names
+
+
+def _open_npz(path: Path) -> np.lib.npyio.NpzFile:
+  """The archive, not yet unpacked."""
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      keys = {'train': (inputs, targets), 'test': (test_inputs, test_targets)}
-      keys = _choose_keys(path, keys, archive.files)
-      parts = {
-          split: splits.Part(*(_member(path, archive, key) for key in pair))
-          for split, pair in keys.items()
-      }
-      if ids is not None:
-        named = _member(path, archive, ids)
-        parts['train'] = parts['train']._replace(ids=named)
-      names = None
-      if 'class_names' in archive.files:
-        names = _member(path, archive, 'class_names').astype(str).tolist()
-  except (zipfile.BadZipFile, EOFError, OSError) as error:
+    archive = np.load(path, allow_pickle=False)
+  except (zipfile.BadZipFile, ValueError, EOFError) as error:
     raise ValueError(f'{path} is not a readable .npz file: {error}') from error
-  return parts, names
+  if not isinstance(archive, np.lib.npyio.NpzFile):
+    raise ValueError(f'{path} holds a single array: it is a .npy file.')
+  return archive
 
 
 def _choose_keys(
-    path: Path, asked: dict[str, tuple], there: Sequence[str]
+  path: Path, asked: dict[str, tuple], there: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
   """The pair of keys of each split: as asked, or else by their usual names."""
   chosen = {}
@@ -62,8 +91,8 @@ def _choose_keys(
     if any(pair) and not all(pair):
       prefix = '' if split == 'train' else 'test_'
       raise ValueError(
-          f'{path}: {prefix}inputs and {prefix}targets go together; given are '
-          f'{pair[0]!r} and {pair[1]!r}. Keys of the file: {", ".join(there)}.'
+        f'{path}: {prefix}inputs and {prefix}targets go together; given are '
+        f'{pair[0]!r} and {pair[1]!r}. Keys of the file: {", ".join(there)}.'
       )
     if all(pair):
       chosen[split] = pair
@@ -74,23 +103,18 @@ def _choose_keys(
   for x, y in _PAIRS:
     for pattern in ('{0}_{1}', '{1}_{0}'):
       found = {
-          split: (pattern.format(x, word), pattern.format(y, word))
-          for split, word in (
-              ('train', 'train'),
-              ('test', 'test'),
-              ('validation', 'validation'),
-              ('validation', 'val'),
-          )
-          if {pattern.format(x, word), pattern.format(y, word)} <= set(there)
+        split: (pattern.format(x, word), pattern.format(y, word))
+        for split, word in _SPLIT_WORDS
+        if {pattern.format(x, word), pattern.format(y, word)} <= set(there)
       }
       if {'train', 'test'} <= set(found):
         return found
     if {x, y} <= set(there):
       return {'train': (x, y)}
   raise ValueError(
-      f'{path} has none of the usual pairs of keys (x and y, x_train and '
-      'y_train, ...). Name them with inputs and targets; keys of the file: '
-      f'{", ".join(there)}.'
+    f'{path} has none of the usual pairs of keys (x and y, x_train and '
+    'y_train, ...). Name them with inputs and targets; keys of the file: '
+    f'{", ".join(there)}.'
   )
 
 
@@ -100,72 +124,103 @@ def _member(path: Path, archive, key: str) -> np.ndarray:
     raise errors.unknown_name(f'{path}: the key', key, archive.files)
   try:
     return archive[key]
-  except ValueError as error:
+  except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
     raise ValueError(f'{path}: the array {key!r}: {error}') from error
 
 
-def _read_npy(
-    path: Path, *, targets, test_inputs, test_targets, ids
-) -> tuple[dict[str, splits.Part], None]:
-  """Files of one array each; inputs stay on disk until rows are taken."""
+def read_npy(
+  path: Path,
+  *,
+  targets: str | None,
+  test_inputs: str | None,
+  test_targets: str | None,
+  ids: str | None,
+) -> dict[str, splits.Part]:
+  """Opens files of one array each; uint8 stays on disk until rows are taken.
+
+  Args:
+    path: the file of the inputs.
+    targets: the file of the targets; like all others relative to the working
+      directory or to the folder of `path`.
+    test_inputs: the file of the test inputs; None: no test split.
+    test_targets: the file of the test targets.
+    ids: the file of the ids of the training examples; None: row numbers.
+
+  Returns:
+    The splits by name.
+  """
   if targets is None:
     raise ValueError(f"{path} needs targets='...npy', the file of the targets.")
   if (test_inputs is None) != (test_targets is None):
     raise ValueError(
-        f'test_inputs={test_inputs!r} and test_targets={test_targets!r} go '
-        'together.'
+      f'{path}: test_inputs and test_targets go together; given are '
+      f'{test_inputs!r} and {test_targets!r}.'
     )
-  parts = {
-      'train': splits.Part(
-          _open_npy(path, path),
-          _open_npy(path, targets),
-          None if ids is None else _open_npy(path, ids),
-      )
-  }
+  files = {'train': (path, targets)}
   if test_inputs is not None:
-    parts['test'] = splits.Part(
-        _open_npy(path, test_inputs), _open_npy(path, test_targets)
+    files['test'] = (test_inputs, test_targets)
+  parts = {
+    split: splits.Part(
+      _as_inputs(pair[0], _open_npy(path, pair[0])),
+      _open_npy(path, pair[1]),
     )
-  return parts, None
+    for split, pair in files.items()
+  }
+  if ids is not None:
+    named = tables.as_ids(_open_npy(path, ids))
+    parts['train'] = parts['train']._replace(ids=named)
+  return parts
 
 
 def _open_npy(beside: Path, location: str | Path) -> np.ndarray:
-  """A memory-mapped array; a relative path also counts from `beside`."""
-  path = _second_file(beside, location)
+  """A memory-mapped array."""
+  path = find_file(beside, location)
   try:
     return np.load(path, mmap_mode='r', allow_pickle=False)
   except (ValueError, EOFError) as error:
     raise ValueError(f'{path} is not a readable .npy file: {error}') from error
 
 
-def _second_file(beside: Path, location: str | Path) -> Path:
-  """A file that an option names, relative to here or to the first file."""
+def find_file(beside: Path, location: str | Path) -> Path:
+  """The file that an option names.
+
+  Args:
+    beside: the first file of the data set.
+    location: relative to the working directory, or else to the folder of
+      `beside`.
+
+  Returns:
+    Its path.
+
+  Raises:
+    FileNotFoundError: it is in neither place.
+  """
   path = Path(location).expanduser()
   for candidate in (path, beside.parent / path):
     if candidate.is_file():
       return candidate
   raise FileNotFoundError(
-      f'There is no file {path}, neither in the working directory nor beside '
-      f'{beside}.'
+    f'There is no file {path}, neither in the working directory nor in '
+    f'{beside.parent}.'
   )
 
 
-def _as_inputs(path: Path, inputs: np.ndarray) -> np.ndarray:
+def _as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
   """uint8 or float32, [N, D] or [N, H, W, channels]."""
   if inputs.dtype.kind not in 'biuf':
     raise ValueError(
-        f'{path}: inputs of type {inputs.dtype} where numbers are needed.'
+      f'{path}: inputs of type {inputs.dtype} where numbers are needed.'
     )
   if inputs.ndim == 3:
     inputs = inputs[..., np.newaxis]
   if inputs.ndim not in (2, 4) or 0 in inputs.shape:
     raise ValueError(
-        f'{path}: inputs have shape {list(inputs.shape)}; allowed are [N, D], '
-        '[N, H, W] and [N, H, W, channels], none of them 0.'
+      f'{path}: inputs have shape {list(inputs.shape)}; allowed are [N, D], '
+      '[N, H, W] and [N, H, W, channels], none of them 0.'
     )
   if inputs.ndim == 4 and inputs.shape[-1] not in _CHANNELS:
     raise ValueError(
-        f'{path}: images have shape {list(inputs.shape)}; channels come last '
-        f'and are 1, 3 or 4 (np.moveaxis(images, 1, -1) moves them there).'
+      f'{path}: images have shape {list(inputs.shape)}; channels come last '
+      'and are 1, 3 or 4 (np.moveaxis(images, 1, -1) moves them there).'
     )
   return inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32)

@@ -37,7 +37,7 @@ def _step(register: np.ndarray, byte: np.ndarray | int) -> np.ndarray:
 def _make_skip() -> np.ndarray:
   """uint32[4, 256]: byte k of a register, after a chunk of zeros."""
   register = np.arange(256, dtype=np.uint32) << np.array(
-      [[0], [8], [16], [24]], np.uint32
+    [[0], [8], [16], [24]], np.uint32
   )
   for _ in range(_CHUNK):
     register = _step(register, 0)
@@ -50,10 +50,10 @@ _SKIP = _make_skip()
 def _skip_chunk(register: np.ndarray) -> np.ndarray:
   """Registers after a whole chunk of zeros each."""
   return (
-      _SKIP[0][register & 0xFF]
-      ^ _SKIP[1][register >> 8 & 0xFF]
-      ^ _SKIP[2][register >> 16 & 0xFF]
-      ^ _SKIP[3][register >> 24]
+    _SKIP[0][register & 0xFF]
+    ^ _SKIP[1][register >> 8 & 0xFF]
+    ^ _SKIP[2][register >> 16 & 0xFF]
+    ^ _SKIP[3][register >> 24]
   )
 
 

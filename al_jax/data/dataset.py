@@ -1,6 +1,7 @@
 """A Dataset: arrays, and the facts that a learner may know of them."""
 
 import dataclasses
+import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,9 +31,9 @@ class Split:
   def take(self, indices: np.ndarray) -> 'Split':
     """The examples at `indices`, in that order, copied into memory."""
     inputs = (
-        {name: np.asarray(part[indices]) for name, part in self.inputs.items()}
-        if isinstance(self.inputs, dict)
-        else np.asarray(self.inputs[indices])
+      {name: np.asarray(part[indices]) for name, part in self.inputs.items()}
+      if isinstance(self.inputs, dict)
+      else np.asarray(self.inputs[indices])
     )
     return Split(inputs, self.targets[indices], self.ids[indices])
 
@@ -55,6 +56,15 @@ class RawData(NamedTuple):
   class_names: tuple[str, ...]
   is_image: bool
   validation: Split | None = None
+
+  def parts(self) -> dict[str, Split]:
+    """The splits there are, by name."""
+    named = {
+      'train': self.train,
+      'test': self.test,
+      'validation': self.validation,
+    }
+    return {name: split for name, split in named.items() if split is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +98,21 @@ class Dataset:
   def num_classes(self) -> int:
     """C, a fact of the data set and not of the labels that were seen."""
     return len(self.class_names)
+
+
+def fingerprint(raw: RawData) -> str:
+  """Hexadecimal digest of the content of all splits.
+
+  The same content gives the same digest, wherever it came from and whether or
+  not it is memory-mapped. The name of the set is not part of it.
+  """
+  digest = hashlib.blake2b(digest_size=16)
+  digest.update(repr((raw.class_names, raw.is_image)).encode())
+  for name, split in raw.parts().items():
+    inputs = np.ascontiguousarray(split.inputs)
+    ids = '\n'.join(str(name) for name in split.ids.tolist())
+    digest.update(f'{name} {inputs.dtype} {inputs.shape}'.encode())
+    digest.update(inputs.data)
+    digest.update(np.ascontiguousarray(split.targets).data)
+    digest.update(ids.encode())
+  return digest.hexdigest()

@@ -1,63 +1,40 @@
 """Data sets in files: .npz, .npy, .csv, .tsv and .parquet."""
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from al_jax import errors
-from al_jax.data import splits, tables
-from al_jax.data.dataset import RawData, Split
+from al_jax.data import arrays, parquet, splits, tables
+from al_jax.data.dataset import RawData
 
-# What inputs and targets are called in .npz files, in the order of trying.
-_PAIRS = (
-    ('x', 'y'),
-    ('X', 'y'),
-    ('images', 'labels'),
-    ('inputs', 'targets'),
-    ('data', 'target'),
-    ('data', 'labels'),
-    ('features', 'labels'),
-)
-_CHANNELS = (1, 3, 4)
 _TABLE_OPTIONS = ('target', 'features', 'test', 'ids')
 _ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')
 # Which options mean something for which file.
 _OPTIONS = {
-    '.npz': ('inputs', *_ARRAY_OPTIONS),
-    '.npy': _ARRAY_OPTIONS,
-    '.csv': ('header', 'delimiter', *_TABLE_OPTIONS),
-    '.tsv': ('header', 'delimiter', *_TABLE_OPTIONS),
-    '.parquet': _TABLE_OPTIONS,
+  '.npz': ('inputs', *_ARRAY_OPTIONS),
+  '.npy': _ARRAY_OPTIONS,
+  '.csv': ('header', 'delimiter', *_TABLE_OPTIONS),
+  '.tsv': ('header', 'delimiter', *_TABLE_OPTIONS),
+  '.parquet': _TABLE_OPTIONS,
 }
 
 
-class splits.Part(NamedTuple):
-  """One split as it stands in a file, labels not yet encoded."""
-
-  inputs: np.ndarray
-  labels: np.ndarray
-  ids: np.ndarray | None = None
-
-
 def read(
-    location: str,
-    *,
-    inputs: str | None = None,
-    targets: str | None = None,
-    test_inputs: str | None = None,
-    test_targets: str | None = None,
-    target: tables.Column | None = None,
-    features: Sequence[tables.Column] | None = None,
-    test: str | None = None,
-    header: bool | None = None,
-    delimiter: str | None = None,
-    ids: tables.Column | None = None,
-    test_fraction: float = 0.1,
-    split_seed: int = 0,
-    max_train: int | None = 50_000,
+  location: str,
+  *,
+  inputs: str | None = None,
+  targets: str | None = None,
+  test_inputs: str | None = None,
+  test_targets: str | None = None,
+  target: tables.Column | None = None,
+  features: Sequence[tables.Column] | None = None,
+  test: str | None = None,
+  header: bool | None = None,
+  delimiter: str | None = None,
+  ids: tables.Column | None = None,
+  test_fraction: float = 0.1,
+  split_seed: int = 0,
+  max_train: int | None = 50_000,
 ) -> RawData:
   """Reads a data set from a file.
 
@@ -98,24 +75,37 @@ def read(
   """
   path = Path(location).expanduser()
   given = {
-      'inputs': inputs,
-      'targets': targets,
-      'test_inputs': test_inputs,
-      'test_targets': test_targets,
-      'target': target,
-      'features': features,
-      'test': test,
-      'header': header,
-      'delimiter': delimiter,
-      'ids': ids,
+    'inputs': inputs,
+    'targets': targets,
+    'test_inputs': test_inputs,
+    'test_targets': test_targets,
+    'target': target,
+    'features': features,
+    'test': test,
+    'header': header,
+    'delimiter': delimiter,
+    'ids': ids,
   }
   kind = _check_kind(path, given)
-  given = {name: given[name] for name in _OPTIONS[kind]}
+  given = {option: given[option] for option in _OPTIONS[kind]}
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
-  readers = {'.npz': _read_npz, '.npy': _read_npy, '.parquet': _read_parquet}
-  parts, class_names = readers.get(kind, _read_csv)(path, **given)
-  return _assemble(path, parts, class_names, protocol)
+  class_names = None
+  if kind == '.npz':
+    parts, class_names = arrays.read_npz(path, **given)
+  elif kind == '.npy':
+    parts = arrays.read_npy(path, **given)
+  elif kind == '.parquet':
+    parts = _read_tables(parquet.open_parquet, path, **given)
+  else:
+    parts = _read_csv(path, **given)
+  return splits.assemble(
+    path.stem,
+    parts,
+    protocol,
+    is_image=parts['train'].inputs.ndim == 4,
+    class_names=class_names,
+  )
 
 
 def _check_kind(path: Path, given: dict) -> str:
@@ -128,48 +118,44 @@ def _check_kind(path: Path, given: dict) -> str:
   for option, value in given.items():
     if value is not None and option not in _OPTIONS[kind]:
       raise ValueError(
-          f'{option}={value!r} is no option of {kind} files. They have: '
-          f'{", ".join(_OPTIONS[kind])}.'
+        f'{option}={value!r} is no option of {kind} files. They have: '
+        f'{", ".join(_OPTIONS[kind])}.'
       )
   return kind
 
 
 def _read_csv(
-    path: Path, *, header, delimiter, target, features, test, ids
-) -> tuple[dict[str, splits.Part], None]:
+  path: Path, *, header, delimiter, **columns
+) -> dict[str, splits.Part]:
+  """The split or splits of CSV and TSV files."""
   if delimiter is None and path.suffix.lower() == '.tsv':
     delimiter = '\t'
 
   def open_table(path):
     return tables.open_csv(path, header=header, delimiter=delimiter)
 
-  return _read_tables(open_table, path, target, features, test, ids), None
-
-
-def _read_parquet(
-    path: Path, *, target, features, test, ids
-) -> tuple[dict[str, splits.Part], None]:
-  parts = _read_tables(tables.open_parquet, path, target, features, test, ids)
-  return parts, None
+  return _read_tables(open_table, path, **columns)
 
 
 def _read_tables(
-    open_table, path: Path, target, features, test, ids
+  open_table: Callable[[Path], tables.TableFile],
+  path: Path,
+  *,
+  target: tables.Column | None,
+  features: Sequence[tables.Column] | None,
+  test: str | None,
+  ids: tables.Column | None,
 ) -> dict[str, splits.Part]:
   """The table, and the test table by the names that the first one settled."""
   table = open_table(path)
-  found = tables.read_examples(
-      table, target=target, features=features, ids=ids
-  )
+  found = tables.read_examples(table, target=target, features=features, ids=ids)
   parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
   if test is not None:
     found = tables.read_examples(
-        open_table(_second_file(path, test)),
-        target=table.names[-1] if target is None else target,
-        features=found.features,
-        ids=ids,
+      open_table(arrays.find_file(path, test)),
+      target=table.names[-1] if target is None else target,
+      features=found.features,
+      ids=ids,
     )
     parts['test'] = splits.Part(found.inputs, found.labels, found.ids)
   return parts
-
-

@@ -36,12 +36,12 @@ class SplitProtocol(NamedTuple):
     """Raises a ValueError that names the field that is out of range."""
     if not 0 < self.test_fraction < 1:
       raise ValueError(
-          f'test_fraction={self.test_fraction!r} must lie between 0 and 1, '
-          'both excluded.'
+        f'test_fraction={self.test_fraction!r} must lie between 0 and 1, '
+        'both excluded.'
       )
     if self.max_train is not None and self.max_train < 1:
       raise ValueError(
-          f'max_train={self.max_train!r} must be at least 1, or None for all.'
+        f'max_train={self.max_train!r} must be at least 1, or None for all.'
       )
     if self.split_seed < 0:
       raise ValueError(f'split_seed={self.split_seed!r} must not be negative.')
@@ -52,8 +52,8 @@ class SplitProtocol(NamedTuple):
       value = getattr(self, field)
       if value != default:
         raise ValueError(
-            f'{where} has a test split of its own: {field}={value!r} does not '
-            "apply. The transform 'cap' makes a split smaller."
+          f'{where} has a test split of its own: {field}={value!r} does not '
+          "apply. The transform 'cap' makes a split smaller."
         )
 
 
@@ -72,12 +72,12 @@ class Part(NamedTuple):
 
 
 def assemble(
-    name: str,
-    parts: Mapping[str, Part],
-    protocol: SplitProtocol,
-    *,
-    is_image: bool,
-    class_names: Sequence[str] | None = None,
+  name: str,
+  parts: Mapping[str, Part],
+  protocol: SplitProtocol,
+  *,
+  is_image: bool,
+  class_names: Sequence[str] | None = None,
 ) -> RawData:
   """Encodes the labels of all splits at once and finds a test split.
 
@@ -100,10 +100,10 @@ def assemble(
     _check_lengths(name, split, part)
   labels = [np.asarray(part.labels) for part in parts.values()]
   targets, names = encode_labels(
-      # One column each: some splits may come as [N] and others as [N, 1].
-      np.concatenate([each.reshape(len(each), -1) for each in labels]),
-      f'{name}: the target',
-      class_names=class_names,
+    # One column each: some splits may come as [N] and others as [N, 1].
+    np.concatenate([each.reshape(len(each), -1) for each in labels]),
+    f'{name}: the target',
+    class_names=class_names,
   )
   finished, start = {}, 0
   for split, part in parts.items():
@@ -122,17 +122,17 @@ def _check_lengths(name: str, split: str, part: Part) -> None:
   for what, array in (('targets', part.labels), ('ids', part.ids)):
     if array is not None and np.shape(array)[:1] != part.inputs.shape[:1]:
       raise ValueError(
-          f'{name}: the {split} split has inputs of shape '
-          f'{list(part.inputs.shape)} and {what} of shape '
-          f'{list(np.shape(array))}: their first axes differ.'
+        f'{name}: the {split} split has inputs of shape '
+        f'{list(part.inputs.shape)} and {what} of shape '
+        f'{list(np.shape(array))}: their first axes differ.'
       )
 
 
 def encode_labels(
-    values: np.ndarray,
-    where: str,
-    *,
-    class_names: Sequence[str] | None = None,
+  values: np.ndarray,
+  where: str,
+  *,
+  class_names: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Class numbers by the sorted order of what the labels are called.
 
@@ -155,8 +155,8 @@ def encode_labels(
     values = values[:, 0]
   if values.ndim != 1:
     raise ValueError(
-        f'{where} must hold one label per example, shape [N] or [N, 1]; its '
-        f'shape is {list(values.shape)}.'
+      f'{where} must hold one label per example, shape [N] or [N, 1]; its '
+      f'shape is {list(values.shape)}.'
     )
   if class_names is not None:
     return _look_up(values, where, tuple(str(name) for name in class_names))
@@ -173,16 +173,16 @@ def encode_labels(
 
 
 def _look_up(
-    values: np.ndarray, where: str, class_names: tuple[str, ...]
+  values: np.ndarray, where: str, class_names: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Class numbers by given names; integers are numbers already."""
   if values.dtype.kind in 'biu':
     wrong = np.flatnonzero((values < 0) | (values >= len(class_names)))
     if wrong.size:
       raise ValueError(
-          f'{where} has {values[wrong[0]]} in row {wrong[0]} (counted from 0), '
-          f'but there are {len(class_names)} class names: labels run from 0 to '
-          f'{len(class_names) - 1}.'
+        f'{where} has {values[wrong[0]]} in row {wrong[0]} (counted from 0), '
+        f'but there are {len(class_names)} class names: labels run from 0 to '
+        f'{len(class_names) - 1}.'
       )
     return values.astype(np.int32), class_names
   text = _as_text(values, where)
@@ -190,8 +190,8 @@ def _look_up(
   for row, name in enumerate(text):
     if name not in number_of:
       raise ValueError(
-          f'{where} has the label {str(name)!r} in row {row} (counted from 0), '
-          f'which is not among the class names: {", ".join(class_names)}.'
+        f'{where} has the label {str(name)!r} in row {row} (counted from 0), '
+        f'which is not among the class names: {", ".join(class_names)}.'
       )
   targets = np.fromiter((number_of[name] for name in text), np.int32)
   return targets, class_names
@@ -208,8 +208,8 @@ def _as_text(values: np.ndarray, where: str) -> np.ndarray:
   missing = np.flatnonzero(text == '')
   if missing.size:
     raise ValueError(
-        f'{where} has no label in row {missing[0]} (counted from 0), and in '
-        f'{missing.size} of {len(text)} rows.'
+      f'{where} has no label in row {missing[0]} (counted from 0), and in '
+      f'{missing.size} of {len(text)} rows.'
     )
   return text
 
@@ -223,25 +223,25 @@ def _as_numbers(distinct: np.ndarray) -> np.ndarray | None:
 
 
 def _check_whole(
-    numbers: np.ndarray, values: np.ndarray, targets: np.ndarray, where: str
+  numbers: np.ndarray, values: np.ndarray, targets: np.ndarray, where: str
 ) -> None:
   """Raises at the first label that is a number but not a whole one."""
   broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
   if broken.any():
     row = np.flatnonzero(broken[targets])[0]
     raise ValueError(
-        f'{where} has {str(values[row])!r} in row {row} (counted from 0): '
-        'class labels are text or whole numbers. A column of measurements is '
-        'not a class.'
+      f'{where} has {str(values[row])!r} in row {row} (counted from 0): '
+      'class labels are text or whole numbers. A column of measurements is '
+      'not a class.'
     )
 
 
 def _hold_out_test(
-    name: str,
-    parts: Mapping[str, Split],
-    class_names: tuple[str, ...],
-    protocol: SplitProtocol,
-    is_image: bool,
+  name: str,
+  parts: Mapping[str, Split],
+  class_names: tuple[str, ...],
+  protocol: SplitProtocol,
+  is_image: bool,
 ) -> RawData:
   """Divides `parts['train']`; what is trained on is in shuffled order."""
   everything = parts['train']
@@ -252,9 +252,9 @@ def _hold_out_test(
   num_rest = math.floor((1 - protocol.test_fraction) * num_examples + 1e-9)
   if not 0 < num_rest < num_examples:
     raise ValueError(
-        f'{name} has {num_examples} examples; test_fraction='
-        f'{protocol.test_fraction} leaves {num_rest} to train on and '
-        f'{num_examples - num_rest} to test on.'
+      f'{name} has {num_examples} examples; test_fraction='
+      f'{protocol.test_fraction} leaves {num_rest} to train on and '
+      f'{num_examples - num_rest} to test on.'
     )
   num_train = min(num_rest, protocol.max_train or num_rest)
   counts = np.bincount(everything.targets, minlength=num_classes)
@@ -265,17 +265,17 @@ def _hold_out_test(
     train = order[:num_train]
     if np.unique(everything.targets[train]).size == num_classes:
       return RawData(
-          name=name,
-          train=everything.take(train),
-          test=everything.take(order[num_rest:]),
-          class_names=class_names,
-          is_image=is_image,
-          validation=parts.get('validation'),
+        name=name,
+        train=everything.take(train),
+        test=everything.take(order[num_rest:]),
+        class_names=class_names,
+        is_image=is_image,
+        validation=parts.get('validation'),
       )
   rarest = int(np.argmin(counts))
   raise ValueError(
-      f'{name}: no draw of {num_train} training examples has all of the '
-      f'{num_classes} classes. The rarest, {class_names[rarest]!r}, has '
-      f'{counts[rarest]} of {num_examples} examples. Raise max_train, lower '
-      'test_fraction, or leave the class out.'
+    f'{name}: no draw of {num_train} training examples has all of the '
+    f'{num_classes} classes. The rarest, {class_names[rarest]!r}, has '
+    f'{counts[rarest]} of {num_examples} examples. Raise max_train, lower '
+    'test_fraction, or leave the class out.'
   )

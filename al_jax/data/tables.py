@@ -1,4 +1,7 @@
-"""CSV and Parquet files with named columns -> inputs, labels and ids."""
+"""Named columns of a file -> inputs, labels and ids; and the CSV reader.
+
+The Parquet reader is in `parquet.py`.
+"""
 
 import csv
 import itertools
@@ -45,21 +48,21 @@ class TableFile(NamedTuple):
   path: Path
   names: tuple[str, ...]
   read: Callable[
-      [Sequence[int], Sequence[int]], tuple[np.ndarray, list[np.ndarray]]
+    [Sequence[int], Sequence[int]], tuple[np.ndarray, list[np.ndarray]]
   ]
 
 
 def read_examples(
-    table: TableFile,
-    *,
-    target: Column | None = None,
-    features: Sequence[Column] | None = None,
-    ids: Column | None = None,
+  table: TableFile,
+  *,
+  target: Column | None = None,
+  features: Sequence[Column] | None = None,
+  ids: Column | None = None,
 ) -> Examples:
   """Reads the columns that are asked for, and no others.
 
   Args:
-    table: from `open_csv` or `open_parquet`.
+    table: from `open_csv` or `parquet.open_parquet`.
     target: the column of labels; None: the last.
     features: the columns of inputs; None: all but the target and the ids.
     ids: the column of ids; None: there is none.
@@ -74,7 +77,7 @@ def read_examples(
   ids_at = None if ids is None else _position(table, 'ids', ids)
   if features is None:
     features_at = [
-        at for at in range(len(table.names)) if at not in (target_at, ids_at)
+      at for at in range(len(table.names)) if at not in (target_at, ids_at)
     ]
   else:
     features_at = [_position(table, 'features', name) for name in features]
@@ -82,10 +85,10 @@ def read_examples(
   others = [target_at] if ids_at is None else [target_at, ids_at]
   inputs, (labels, *rest) = table.read(features_at, others)
   return Examples(
-      inputs=inputs,
-      labels=labels,
-      ids=as_ids(rest[0]) if rest else None,
-      features=tuple(table.names[at] for at in features_at),
+    inputs=inputs,
+    labels=labels,
+    ids=as_ids(rest[0]) if rest else None,
+    features=tuple(table.names[at] for at in features_at),
   )
 
 
@@ -109,37 +112,37 @@ def _position(table: TableFile, option: str, column: Column) -> int:
   if isinstance(column, int) and not isinstance(column, bool):
     if not -width <= column < width:
       raise ValueError(
-          f'{option}={column} is not a column of {table.path}, which has '
-          f'{width}: 0 to {width - 1}, or -{width} to -1 from the end.'
+        f'{option}={column} is not a column of {table.path}, which has '
+        f'{width}: 0 to {width - 1}, or -{width} to -1 from the end.'
       )
     return column % width
   if column not in table.names:
     raise errors.unknown_name(
-        f'{option}: the column of {table.path}', column, table.names
+      f'{option}: the column of {table.path}', column, table.names
     )
   return table.names.index(column)
 
 
 def _check_roles(
-    table: TableFile, target: int, ids: int | None, features: list[int]
+  table: TableFile, target: int, ids: int | None, features: list[int]
 ) -> None:
   """Raises if a column has two roles, or none is left for the inputs."""
   if not features:
     raise ValueError(
-        f'features: {table.path} has no column left for the inputs beside the '
-        f'target {table.names[target]!r}.'
+      f'features: {table.path} has no column left for the inputs beside the '
+      f'target {table.names[target]!r}.'
     )
   roles = [target, *features] + ([] if ids is None else [ids])
   for at in roles:
     if roles.count(at) > 1:
       raise ValueError(
-          f'The column {table.names[at]!r} of {table.path} is asked for twice '
-          'among target, ids and features.'
+        f'The column {table.names[at]!r} of {table.path} is asked for twice '
+        'among target, ids and features.'
       )
 
 
 def open_csv(
-    path: Path, *, header: bool | None = None, delimiter: str | None = None
+  path: Path, *, header: bool | None = None, delimiter: str | None = None
 ) -> TableFile:
   """Looks at the first two lines of a CSV file.
 
@@ -184,7 +187,7 @@ def _looks_like_header(first: list[str], second: list[str]) -> bool:
   if not any(above) and not any(below):
     return True
   return any(
-      value and not name for name, value in zip(above, below, strict=False)
+    value and not name for name, value in zip(above, below, strict=False)
   )
 
 
@@ -197,31 +200,33 @@ def _is_number(text: str) -> bool:
 
 
 def _read_csv(
-    path: Path,
-    delimiter: str,
-    header: bool,
-    names: tuple[str, ...],
-    features: Sequence[int],
-    others: Sequence[int],
+  path: Path,
+  delimiter: str,
+  header: bool,
+  names: tuple[str, ...],
+  features: Sequence[int],
+  others: Sequence[int],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
   """One pass of NumPy's C reader over all columns."""
   numeric = set(features)
   # Field names of our own: a file's may be empty. Object fields keep text of
   # any length.
-  row_type = np.dtype([
+  row_type = np.dtype(
+    [
       (f'column {at}', np.float32 if at in numeric else object)
       for at in range(len(names))
-  ])
+    ]
+  )
   with path.open(encoding='utf-8-sig') as lines:
     kept = (line for line in lines if line.strip())
     try:
       rows = np.loadtxt(
-          itertools.islice(kept, int(header), None),
-          dtype=row_type,
-          delimiter=delimiter,
-          quotechar='"',
-          comments=None,
-          ndmin=1,
+        itertools.islice(kept, int(header), None),
+        dtype=row_type,
+        delimiter=delimiter,
+        quotechar='"',
+        comments=None,
+        ndmin=1,
       )
     except ValueError as error:
       _explain_bad_cell(path, delimiter, header, names, numeric)
@@ -235,11 +240,11 @@ def _read_csv(
 
 
 def _explain_bad_cell(
-    path: Path,
-    delimiter: str,
-    header: bool,
-    names: tuple[str, ...],
-    numeric: set[int],
+  path: Path,
+  delimiter: str,
+  header: bool,
+  names: tuple[str, ...],
+  numeric: set[int],
 ) -> None:
   """Raises for the first row that is too short, too long or not numeric."""
   with path.open(newline='', encoding='utf-8-sig') as lines:
@@ -248,72 +253,12 @@ def _explain_bad_cell(
       where = f'{path}, row {number} (counted from 0)'
       if len(row) != len(names):
         raise ValueError(
-            f'{where} has {len(row)} cells; there are {len(names)} columns.'
+          f'{where} has {len(row)} cells; there are {len(names)} columns.'
         )
       for at in sorted(numeric):
         if not _is_number(row[at]):
           said = repr(row[at]) if row[at].strip() else 'nothing'
           raise ValueError(
-              f'{where}: the column {names[at]!r} has {said} where a number is '
-              "needed. The option 'features' names the columns to use."
+            f'{where}: the column {names[at]!r} has {said} where a number is '
+            "needed. The option 'features' names the columns to use."
           )
-
-
-def open_parquet(path: Path) -> TableFile:
-  """Reads the schema of a Parquet file.
-
-  Args:
-    path: the file.
-
-  Returns:
-    A TableFile. Nulls in numeric columns come as NaN.
-
-  Raises:
-    ModuleNotFoundError: pyarrow is not installed.
-    ValueError: it is not a Parquet file.
-  """
-  try:
-    import pyarrow as pa
-    from pyarrow import parquet
-  except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        f"Reading {path} needs pyarrow: pip install 'al-jax[parquet]'."
-    ) from error
-  try:
-    schema = parquet.read_schema(path)
-  except pa.ArrowException as error:
-    raise ValueError(f'{path} cannot be read as Parquet: {error}') from error
-
-  names = tuple(schema.names)
-  for name in names:
-    if names.count(name) > 1:
-      raise ValueError(f'{path} has two columns named {name!r}.')
-
-  def read(features, others):
-    for at in features:
-      _check_numeric(path, schema.field(at))
-    wanted = [names[at] for at in (*features, *others)]
-    table = parquet.read_table(path, columns=wanted)
-    # By name: what comes back stands in the order of the file.
-    inputs = np.empty((table.num_rows, len(features)), np.float32)
-    for column, name in enumerate(wanted[: len(features)]):
-      inputs[:, column] = table.column(name).to_numpy()
-    return inputs, [
-        table.column(name).to_numpy() for name in wanted[len(features) :]
-    ]
-
-  return TableFile(path, names, read)
-
-
-def _check_numeric(path: Path, field) -> None:
-  """Raises for a column whose type in the Parquet schema is no number."""
-  from pyarrow import types
-
-  kind = field.type
-  if not (
-      types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
-  ):
-    raise ValueError(
-        f'{path}: the column {field.name!r} is of type {kind} where numbers '
-        "are needed. The option 'features' names the columns to use."
-    )

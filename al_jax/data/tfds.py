@@ -4,125 +4,25 @@ A TFDS set is `data_dir/NAME[/CONFIG]/VERSION/` with a `dataset_info.json`. Both
 kinds of files hold the same serialised examples, so only the framing differs.
 """
 
-import os
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import splits, tfds_columns, tfds_prepare, tfrecord
-from al_jax.data.dataset import RawData, Split
+from al_jax.data import splits, tfds_columns, tfds_locate, tfrecord
+from al_jax.data.dataset import RawData
 
-_DATA_DIR_VARIABLE = 'TFDS_DATA_DIR'
-_DEFAULT_DATA_DIR = '~/tensorflow_datasets'
-_INFO_FILE = 'dataset_info.json'
 _BLOCK = 4_096  # records read and decoded at a time
 
 
-class Location(NamedTuple):
-  """What `NAME[/CONFIG][:VERSION]` says.
-
-  Attributes:
-    name: as TFDS calls the set, with its configuration: `'emnist/letters'`.
-    version: `'3.0.1'`; None: the newest one on disk.
-    data_dir: the folder that holds all TFDS sets.
-  """
-
-  name: str
-  version: str | None
-  data_dir: pathlib.Path
-
-
-def _parse(location: str, data_dir: str | None) -> Location:
-  match = re.fullmatch(r'(\w+(?:/[\w.-]+)?)(?::(\d+\.\d+\.\d+))?', location)
-  if match is None:
-    raise ValueError(
-        f"'tfds:{location}' is not of the form tfds:NAME, tfds:NAME/CONFIG or "
-        'tfds:NAME:VERSION, with a version like 3.0.1.'
-    )
-  folder = data_dir or os.environ.get(_DATA_DIR_VARIABLE) or _DEFAULT_DATA_DIR
-  return Location(match[1], match[2], pathlib.Path(folder).expanduser())
-
-
-def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The finished versions in a folder, oldest first."""
-  found = [
-      path.parent
-      for path in folder.glob(f'*/{_INFO_FILE}')
-      if re.fullmatch(r'\d+\.\d+\.\d+', path.parent.name)
-  ]
-  found.sort(key=lambda path: [int(part) for part in path.name.split('.')])
-  return {path.name: path for path in found}
-
-
-def _configs(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The folder of each configuration that has a finished version."""
-  found = {path.parents[1] for path in folder.glob(f'*/*/{_INFO_FILE}')}
-  return {path.name: path for path in sorted(found)}
-
-
-def _on_disk(where: Location) -> pathlib.Path | None:
-  """The folder of the version asked for, or of the newest; None if absent."""
-  folder = where.data_dir / where.name
-  versions = _versions(folder)
-  if not versions and '/' not in where.name:
-    configs = _configs(folder)
-    if len(configs) > 1:
-      raise ValueError(
-          f'tfds:{where.name} has several configurations in {folder}: choose '
-          + ', '.join(f'tfds:{where.name}/{config}' for config in configs)
-          + '.'
-      )
-    for path in configs.values():
-      versions = _versions(path)
-  if where.version is None:
-    return list(versions.values())[-1] if versions else None
-  return versions.get(where.version)
-
-
-def locate(location: str, *, data_dir: str | None = None) -> pathlib.Path:
-  """The folder of a prepared set; an absent one is prepared if that can be.
-
-  Args:
-    location: `NAME[/CONFIG][:VERSION]`.
-    data_dir: the folder of all TFDS sets; None: the environment variable
-      TFDS_DATA_DIR, or else `~/tensorflow_datasets`.
-
-  Returns:
-    A folder that has a `dataset_info.json`.
-
-  Raises:
-    FileNotFoundError: it is not there and cannot be prepared; the message says
-      how to get it.
-    ValueError: TFDS has no set of that name.
-  """
-  where = _parse(location, data_dir)
-  found = _on_disk(where)
-  if found is None:
-    names_on_disk = sorted(
-        {path.name for path in where.data_dir.glob('*') if path.is_dir()}
-    )
-    versions = list(_versions(where.data_dir / where.name))
-    tfds_prepare.prepare(
-        where.name, where.version, where.data_dir, names_on_disk, versions
-    )
-    found = _on_disk(where)
-  if found is None:
-    raise FileNotFoundError(
-        f'TFDS prepared {where.name} and left no {_INFO_FILE} in '
-        f'{where.data_dir / where.name}.'
-    )
-  return found
-
-
 def source_files(
-    location: str, *, data_dir: str | None = None
+  location: str, *, data_dir: str | None = None
 ) -> list[pathlib.Path]:
   """The files that `read` depends on: what a cache of it is keyed by."""
-  folder = locate(location, data_dir=data_dir)
+  folder = tfds_locate.locate(location, data_dir=data_dir)
   return sorted(path for path in folder.iterdir() if path.is_file())
 
 
@@ -151,19 +51,19 @@ def _array_record_blocks(builder: Any, split: str) -> Iterator[Sequence[bytes]]:
   from tensorflow_datasets.core import decode
 
   source = builder.as_data_source(
-      split=split, deserialize_method=decode.DeserializeMethod.RAW_BYTES
+    split=split, deserialize_method=decode.DeserializeMethod.RAW_BYTES
   )
   for begin in range(0, len(source), _BLOCK):
     yield source.__getitems__(range(begin, min(begin + _BLOCK, len(source))))
 
 
 def _tfrecord_blocks(
-    builder: Any, split: str
+  builder: Any, split: str
 ) -> Iterator[Sequence[memoryview]]:
   """Serialised examples of TFRecord files, block by block."""
   for part in builder.info.splits[split].file_instructions:
     records = tfrecord.read_records(
-        pathlib.Path(part.filename), num_expected=part.examples_in_shard
+      pathlib.Path(part.filename), num_expected=part.examples_in_shard
     )
     for begin in range(part.skip, part.skip + part.take, _BLOCK):
       yield records[begin : min(begin + _BLOCK, part.skip + part.take)]
@@ -180,18 +80,20 @@ def _check_split(info: Any, split: str) -> None:
 
 
 def _read_split(
-    builder: Any,
-    split: str,
-    columns: tfds_columns.Columns,
-    size: tuple[int, int] | None,
-) -> Split:
-  """One split, with targets as TFDS has them: numbers, or bytes of text."""
+  builder: Any,
+  split: str,
+  columns: tfds_columns.Columns,
+  size: tuple[int, int] | None,
+) -> splits.Part:
+  """One split, its targets numbers or bytes of text as TFDS has them."""
   info = builder.info
   features = tfds_columns.flatten(info.features)
   names = [*columns.inputs, columns.target]
   if columns.id is not None:
     names.append(columns.id)
   total = info.splits[split].num_examples
+  if total == 0:
+    raise ValueError(f'the split {split!r} of {info.name} has no examples.')
   blocks = _READERS[info.file_format.value](builder, split)
   arrays = tfds_columns.read_columns(blocks, total, features, names, size)
   if columns.id is None:
@@ -200,27 +102,39 @@ def _read_split(
     ids = arrays[columns.id]
     ids = np.char.decode(ids, 'utf-8') if ids.dtype.kind == 'S' else ids
   inputs = tfds_columns.to_inputs(arrays, features, columns.inputs)
-  return Split(inputs, arrays[columns.target], ids)
+  return splits.Part(inputs, arrays[columns.target], ids)
 
 
-def _test_split_of(info: Any) -> str | None:
-  for name in ('test', 'validation'):
-    if name in info.splits:
-      return name
-  return None
+def _class_names(feature: Any) -> list[str] | None:
+  """Names by class number; None if the feature is not a class label."""
+  num_classes = getattr(feature, 'num_classes', None)
+  if num_classes is None:
+    return None
+  return feature.names or [str(number) for number in range(num_classes)]
+
+
+def _check_size(size: Sequence[int] | None) -> tuple[int, int] | None:
+  if size is None:
+    return None
+  if len(size) != 2 or min(size) < 1:
+    raise ValueError(
+      f'size={size!r} must be two positive numbers, height and width.'
+    )
+  return int(size[0]), int(size[1])
 
 
 def read(
-    location: str,
-    *,
-    data_dir: str | None = None,
-    train_split: str = 'train',
-    test_split: str | None = None,
-    input: str | Sequence[str] | None = None,
-    target: str | None = None,
-    size: Sequence[int] | None = None,
-    test_fraction: float = 0.1,
-    split_seed: int = 0,
+  location: str,
+  *,
+  data_dir: str | None = None,
+  train_split: str = 'train',
+  test_split: str | None = None,
+  validation_split: str | None = None,
+  input: str | Sequence[str] | None = None,
+  target: str | None = None,
+  size: Sequence[int] | None = None,
+  test_fraction: float = 0.1,
+  split_seed: int = 0,
 ) -> RawData:
   """A TFDS classification set of images or of numeric features.
 
@@ -232,6 +146,7 @@ def read(
       them: `'train[:80%]'`.
     test_split: likewise; None: `test`, or else `validation`, or else a part of
       the training split.
+    validation_split: likewise; None: there is none.
     input: name of the feature, or names of several, that a model sees; None:
       the supervised input, or else the only picture, or else all but target
       and id.
@@ -246,23 +161,41 @@ def read(
     RawData. Ids are the feature `id` where there is one, else the place of the
     record in the files, with all splits laid end to end.
   """
-  folder = locate(location, data_dir=data_dir)
+  folder = tfds_locate.locate(location, data_dir=data_dir)
   import tensorflow_datasets as tfds  # Takes half a second.
 
   builder = tfds.builder_from_directory(folder)
   info = builder.info
   if info.file_format.value not in _READERS:
     raise ValueError(
-        f'{folder} holds {info.file_format.value} files; those that can be '
-        f'read are {" and ".join(_READERS)}. Prepare the set again with '
-        "file_format='array_record'."
+      f'{folder} holds {info.file_format.value} files; those that can be '
+      f'read are {" and ".join(_READERS)}. Prepare the set again with '
+      "file_format='array_record'."
     )
-  test_split = test_split or _test_split_of(info)
-  columns = tfds_columns.choose(info, input, target)
+  if test_split is None:
+    named = ('test', 'validation')
+    test_split = next((name for name in named if name in info.splits), None)
+  protocol = splits.SplitProtocol(test_fraction, split_seed)
+  if test_split is None:
+    protocol = protocol._replace(max_train=None)
+  wanted = {
+    'train': train_split,
+    'test': test_split,
+    'validation': validation_split,
+  }
+  wanted = {part: split for part, split in wanted.items() if split is not None}
+  for split in wanted.values():
+    _check_split(info, split)
   size = _check_size(size)
-  for split in (train_split, test_split):
-    if split is not None:
-      _check_split(info, split)
-  train = _read_split(builder, train_split, columns, size)
-  test = test_split and _read_split(builder, test_split, columns, size)
-  ...
+  columns = tfds_columns.choose(info, input, target)
+  features = tfds_columns.flatten(info.features)
+  return splits.assemble(
+    info.name,
+    {
+      part: _read_split(builder, split, columns, size)
+      for part, split in wanted.items()
+    },
+    protocol,
+    is_image=tfds_columns.is_picture(features[columns.inputs[0]]),
+    class_names=_class_names(features[columns.target]),
+  )

@@ -50,7 +50,7 @@ def flatten(features: Any, prefix: str = '') -> dict[str, Any]:
 
 
 def choose(
-    info: Any, inputs: str | Sequence[str] | None, target: str | None
+  info: Any, inputs: str | Sequence[str] | None, target: str | None
 ) -> Columns:
   """What is input and what is target, asked for or by what TFDS says of it.
 
@@ -94,15 +94,15 @@ def _default_target(name: str, flat: dict[str, Any], supervised: Any) -> str:
   labels = [n for n, feature in flat.items() if hasattr(feature, 'num_classes')]
   if len(labels) != 1:
     raise ValueError(
-        f'{name} does not say which feature is the target: name one with the '
-        f'option target. Class labels: {", ".join(labels) or "none"}; all '
-        f'features: {", ".join(flat)}.'
+      f'{name} does not say which feature is the target: name one with the '
+      f'option target. Class labels: {", ".join(labels) or "none"}; all '
+      f'features: {", ".join(flat)}.'
     )
   return labels[0]
 
 
 def _default_inputs(
-    flat: dict[str, Any], supervised: Any, target: str
+  flat: dict[str, Any], supervised: Any, target: str
 ) -> Sequence[str]:
   if isinstance(supervised, str):
     return (supervised,)
@@ -115,9 +115,9 @@ def _default_inputs(
 def is_image_file(feature: Any) -> bool:
   """Whether a feature is stored as a PNG or JPEG of bytes."""
   return (
-      hasattr(feature, 'encoding_format')
-      and len(feature.shape) == 3
-      and feature.np_dtype == np.uint8
+    hasattr(feature, 'encoding_format')
+    and len(feature.shape) == 3
+    and feature.np_dtype == np.uint8
   )
 
 
@@ -126,12 +126,12 @@ def is_picture(feature: Any) -> bool:
   shape = feature.shape
   is_bytes = feature.np_dtype == np.uint8
   return hasattr(feature, 'encoding_format') or (
-      len(shape) == 3 and is_bytes and shape[-1] in _IMAGE_MODES
+    len(shape) == 3 and is_bytes and shape[-1] in _IMAGE_MODES
   )
 
 
 def _decode_image(
-    content: bytes, channels: int | None, size: tuple[int, int] | None
+  content: bytes, channels: int | None, size: tuple[int, int] | None
 ) -> np.ndarray:
   """uint8[height, width, channels] of a PNG or JPEG; size is height, width."""
   with PIL.Image.open(io.BytesIO(content)) as image:
@@ -145,22 +145,22 @@ def _decode_image(
 
 
 def _decode_values(
-    pool: futures.Executor,
-    feature: Any,
-    values: list[Any],
-    size: tuple[int, int] | None,
+  pool: futures.Executor,
+  feature: Any,
+  values: list[Any],
+  size: tuple[int, int] | None,
 ) -> list[Any]:
   """Values of one feature as they come out of the record, decoded."""
   if not is_image_file(feature):
     return [feature.decode_example_np(value) for value in values]
   decode = functools.partial(
-      _decode_image, channels=feature.shape[-1], size=size
+    _decode_image, channels=feature.shape[-1], size=size
   )
   # Pillow lets go of the interpreter while it decodes and resizes: pictures of
   # 500 x 375 decode 1.7 times as fast on two threads, of 32 x 32 no faster.
   tasks = [
-      values[i : i + _IMAGES_PER_TASK]
-      for i in range(0, len(values), _IMAGES_PER_TASK)
+    values[i : i + _IMAGES_PER_TASK]
+    for i in range(0, len(values), _IMAGES_PER_TASK)
   ]
   blocks = pool.map(lambda task: [decode(value) for value in task], tasks)
   return [image for block in blocks for image in block]
@@ -172,20 +172,20 @@ def _stack(name: str, values: list[Any], first: int) -> np.ndarray:
   for position, shape in enumerate(shapes):
     if shape != shapes[0]:
       raise ValueError(
-          f'feature {name!r} has shape {list(shape)} in example '
-          f'{first + position} and {list(shapes[0])} in example {first}; all '
-          'must be alike. The option size=[height, width] resizes pictures; '
-          'the option input chooses other features.'
+        f'feature {name!r} has shape {list(shape)} in example '
+        f'{first + position} and {list(shapes[0])} in example {first}; all '
+        'must be alike. The option size=[height, width] resizes pictures; '
+        'the option input chooses other features.'
       )
   return np.array(values)
 
 
 def read_columns(
-    blocks: Iterable[Sequence[bytes | memoryview]],
-    total: int,
-    features: dict[str, Any],
-    names: Sequence[str],
-    size: tuple[int, int] | None,
+  blocks: Iterable[Sequence[bytes | memoryview]],
+  total: int,
+  features: dict[str, Any],
+  names: Sequence[str],
+  size: tuple[int, int] | None,
 ) -> dict[str, np.ndarray]:
   """Decodes some features of all examples.
 
@@ -202,7 +202,7 @@ def read_columns(
   from tensorflow_datasets.core import example_parser  # Takes half a second.
 
   parser = example_parser.ExampleParserNp(
-      {name: features[name].get_serialized_info() for name in names}
+    {name: features[name].get_serialized_info() for name in names}
   )
   columns: dict[str, np.ndarray] = {}
   begin = 0
@@ -212,11 +212,11 @@ def read_columns(
       end = begin + len(parsed)
       for name in names:
         values = _stack(
-            name,
-            _decode_values(
-                pool, features[name], [example[name] for example in parsed], size
-            ),
-            begin,
+          name,
+          _decode_values(
+            pool, features[name], [example[name] for example in parsed], size
+          ),
+          begin,
         )
         _put(columns, name, values, begin, total)
       begin = end
@@ -226,11 +226,11 @@ def read_columns(
 
 
 def _put(
-    columns: dict[str, np.ndarray],
-    name: str,
-    values: np.ndarray,
-    begin: int,
-    total: int,
+  columns: dict[str, np.ndarray],
+  name: str,
+  values: np.ndarray,
+  begin: int,
+  total: int,
 ) -> None:
   """Writes a block into its column, made at the first block."""
   column = columns.get(name)
@@ -238,9 +238,9 @@ def _put(
     column = np.zeros((total, *values.shape[1:]), values.dtype)
   elif values.shape[1:] != column.shape[1:]:
     raise ValueError(
-        f'feature {name!r} has shape {list(values.shape[1:])} in example '
-        f'{begin} and {list(column.shape[1:])} before; all must be alike. The '
-        'option size=[height, width] resizes pictures.'
+      f'feature {name!r} has shape {list(values.shape[1:])} in example '
+      f'{begin} and {list(column.shape[1:])} before; all must be alike. The '
+      'option size=[height, width] resizes pictures.'
     )
   elif values.dtype != column.dtype:  # longer text than before
     column = column.astype(np.result_type(column, values))
@@ -249,9 +249,9 @@ def _put(
 
 
 def to_inputs(
-    columns: dict[str, np.ndarray],
-    features: dict[str, Any],
-    names: Sequence[str],
+  columns: dict[str, np.ndarray],
+  features: dict[str, Any],
+  names: Sequence[str],
 ) -> np.ndarray:
   """The columns a model sees, as one array.
 
@@ -271,8 +271,8 @@ def to_inputs(
     if columns[name].dtype.kind not in 'biuf':
       numeric = [n for n in names if columns[n].dtype.kind in 'biuf']
       raise ValueError(
-          f'feature {name!r} is not numeric and cannot be an input. Choose with '
-          f'the option input; numeric ones: {", ".join(numeric) or "none"}.'
+        f'feature {name!r} is not numeric and cannot be an input. Choose with '
+        f'the option input; numeric ones: {", ".join(numeric) or "none"}.'
       )
   first = columns[names[0]]
   if len(names) == 1 and is_picture(features[names[0]]):

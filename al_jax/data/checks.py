@@ -1,0 +1,151 @@
+"""Errors in data that would otherwise show as a strange result, or never."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from al_jax.data import dataset
+from al_jax.data.dataset import RawData, Split
+from al_jax.data.moments import Moments, moments
+
+_INPUT_DTYPES = (np.uint8, np.float32)
+_BLOCK_BYTES = 1 << 24
+
+
+class Examined(NamedTuple):
+  """Data that passed the checks, and what takes a pass over them to know.
+
+  Attributes:
+    raw: the data.
+    fingerprint: digest of their content.
+    train_moments: mean and variance of the training inputs.
+  """
+
+  raw: RawData
+  fingerprint: str
+  train_moments: Moments
+
+
+def examine(raw: RawData) -> Examined:
+  """Checks the data, and computes what a Dataset says of them."""
+  check(raw)
+  return Examined(raw, dataset.fingerprint(raw), moments(raw.train.inputs))
+
+
+def check(raw: RawData) -> None:
+  """Raises at the first thing in a data set that no learner could stand.
+
+  Args:
+    raw: what a source gave, or a transform made of it.
+
+  Raises:
+    ValueError: with the split, the first index and id concerned, the value and
+      what is allowed.
+  """
+  for part, split in raw.parts().items():
+    where = f'{raw.name}, {part} split'
+    _check_form(split, where)
+    _check_targets(split, raw.class_names, where)
+    _check_like_train(split, raw.train, where)
+    _check_finite(split, where)
+    _check_ids(split, where)
+  if raw.is_image and raw.train.inputs.ndim != 4:
+    raise ValueError(
+      f'{raw.name}: pictures must have shape [N, height, width, channels], '
+      f'not {list(raw.train.inputs.shape)}.'
+    )
+  _check_every_class(raw)
+
+
+def _check_form(split: Split, where: str) -> None:
+  """Lengths and dtypes."""
+  lengths = {
+    'inputs': len(split.inputs),
+    'targets': len(split.targets),
+    'ids': len(split.ids),
+  }
+  if len(set(lengths.values())) != 1:
+    found = ', '.join(f'{count} {name}' for name, count in lengths.items())
+    raise ValueError(f'{where}: lengths must be equal, found {found}.')
+  if not len(split):
+    raise ValueError(f'{where}: there are no examples.')
+  if split.inputs.dtype not in _INPUT_DTYPES or split.inputs.ndim < 2:
+    raise ValueError(
+      f'{where}: inputs must be uint8 or float32 of shape [N, ...], not '
+      f'{split.inputs.dtype} of shape {list(split.inputs.shape)}.'
+    )
+  if split.targets.dtype != np.int32 or split.targets.ndim != 1:
+    raise ValueError(
+      f'{where}: targets must be class numbers, int32 of shape [N], not '
+      f'{split.targets.dtype} of shape {list(split.targets.shape)}.'
+    )
+
+
+def _check_targets(
+  split: Split, class_names: tuple[str, ...], where: str
+) -> None:
+  """Class numbers within range."""
+  wrong = (split.targets < 0) | (split.targets >= len(class_names))
+  if wrong.any():
+    first = int(np.argmax(wrong))
+    raise ValueError(
+      f'{where}: the label {split.targets[first]} at index {first} (id '
+      f'{split.ids[first]}) is out of range; allowed are 0 to '
+      f'{len(class_names) - 1}. {np.count_nonzero(wrong)} labels are wrong. '
+      'Labels of -1 are often those of a split that has none: choose another.'
+    )
+
+
+def _check_like_train(split: Split, train: Split, where: str) -> None:
+  """An example has one shape and dtype throughout."""
+  found = (split.inputs.shape[1:], split.inputs.dtype)
+  wanted = (train.inputs.shape[1:], train.inputs.dtype)
+  if found != wanted:
+    raise ValueError(
+      f'{where}: examples are {found[1]}{list(found[0])}, those of the train '
+      f'split {wanted[1]}{list(wanted[0])}; they must be alike.'
+    )
+
+
+def _check_finite(split: Split, where: str) -> None:
+  """No NaN and no Inf."""
+  if split.inputs.dtype == np.uint8:
+    return
+  per_block = max(1, _BLOCK_BYTES // max(1, split.inputs[0].nbytes))
+  for begin in range(0, len(split), per_block):
+    block = np.asarray(split.inputs[begin : begin + per_block])
+    broken = ~np.isfinite(block)
+    if broken.any():
+      row, *position = (int(axis[0]) for axis in np.nonzero(broken))
+      index = begin + row
+      raise ValueError(
+        f'{where}: inputs must be finite numbers; the one at index {index} '
+        f'(id {split.ids[index]}), position {position}, is '
+        f'{block[(row, *position)]}.'
+      )
+
+
+def _check_ids(split: Split, where: str) -> None:
+  """A name belongs to one example."""
+  _, first, count = np.unique(split.ids, return_index=True, return_counts=True)
+  repeated = first[count > 1]
+  if repeated.size:
+    index = int(repeated.min())
+    others = np.flatnonzero(split.ids == split.ids[index])
+    raise ValueError(
+      f'{where}: ids must be unique; {split.ids[index]!r} is that of the '
+      f'examples at indices {others[0]} and {others[1]}.'
+    )
+
+
+def _check_every_class(raw: RawData) -> None:
+  """Something to learn each class from."""
+  counts = np.bincount(raw.train.targets, minlength=len(raw.class_names))
+  missing = [raw.class_names[number] for number in np.flatnonzero(counts == 0)]
+  if missing:
+    shown = ', '.join(repr(name) for name in missing[:5])
+    more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+    raise ValueError(
+      f'{raw.name}, train split: there is no example of class {shown}{more}; '
+      'every class needs one.'
+    )

@@ -1,0 +1,51 @@
+"""scikit-learn's handwritten digits: 8 x 8, in the package, no download."""
+
+import numpy as np
+
+from al_jax.data.dataset import RawData, Split
+
+_TEST_FRACTION = 0.2
+_SEED = 0
+
+
+def _test_rows(targets: np.ndarray) -> np.ndarray:
+  """bool[N]: the same fifth of each class, always."""
+  generator = np.random.default_rng(_SEED)
+  is_test = np.zeros(len(targets), bool)
+  for number in range(10):
+    rows = generator.permutation(np.flatnonzero(targets == number))
+    is_test[rows[: round(_TEST_FRACTION * len(rows))]] = True
+  return is_test
+
+
+def read(location: str = '') -> RawData:
+  """The 1,797 digits, a fixed fifth of each class held out for testing.
+
+  Pixels keep the values of the source, whole numbers from 0 to 16, as uint8.
+
+  Args:
+    location: nothing: there is only one such set.
+
+  Returns:
+    RawData with inputs uint8[N, 8, 8, 1]. Ids are the row numbers in
+    scikit-learn's arrays, and both splits are in the order of these.
+  """
+  if location:
+    raise ValueError(f"'digits' takes no name after it, got {location!r}.")
+  from sklearn import datasets  # Takes a second.
+
+  source = datasets.load_digits()
+  targets = source.target.astype(np.int32)
+  everything = Split(
+    inputs=source.images.astype(np.uint8)[..., None],
+    targets=targets,
+    ids=np.arange(len(targets), dtype=np.int64),
+  )
+  is_test = _test_rows(targets)
+  return RawData(
+    name='digits',
+    train=everything.take(np.flatnonzero(~is_test)),
+    test=everything.take(np.flatnonzero(is_test)),
+    class_names=tuple(str(name) for name in source.target_names),
+    is_image=True,
+  )

@@ -1,0 +1,66 @@
+"""The columns of Parquet files, by pyarrow (the extra `parquet`)."""
+
+from pathlib import Path
+
+import numpy as np
+
+from al_jax.data.tables import TableFile
+
+
+def open_parquet(path: Path) -> TableFile:
+  """Reads the schema of a Parquet file.
+
+  Args:
+    path: the file.
+
+  Returns:
+    A TableFile. Nulls in numeric columns come as NaN.
+
+  Raises:
+    ModuleNotFoundError: pyarrow is not installed.
+    ValueError: it is not a Parquet file.
+  """
+  try:
+    import pyarrow
+    from pyarrow import parquet
+  except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+      f"Reading {path} needs pyarrow: pip install 'al-jax[parquet]'."
+    ) from error
+  try:
+    schema = parquet.read_schema(path)
+  except pyarrow.ArrowException as error:
+    raise ValueError(f'{path} cannot be read as Parquet: {error}') from error
+
+  names = tuple(schema.names)
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'{path} has two columns named {name!r}.')
+
+  def read(features, others):
+    for at in features:
+      _check_numeric(path, schema.field(at))
+    wanted = [names[at] for at in (*features, *others)]
+    table = parquet.read_table(path, columns=wanted)
+    # By name: what comes back stands in the order of the file.
+    inputs = np.empty((table.num_rows, len(features)), np.float32)
+    for column, name in enumerate(wanted[: len(features)]):
+      inputs[:, column] = table.column(name).to_numpy()
+    return inputs, [
+      table.column(name).to_numpy() for name in wanted[len(features) :]
+    ]
+
+  return TableFile(path, names, read)
+
+
+def _check_numeric(path: Path, field) -> None:
+  """Raises for a column whose type in the Parquet schema is no number."""
+  from pyarrow import types
+
+  kind = field.type
+  allowed = (types.is_integer, types.is_floating, types.is_boolean)
+  if not any(is_allowed(kind) for is_allowed in allowed):
+    raise ValueError(
+      f'{path}: the column {field.name!r} is of type {kind} where numbers '
+      "are needed. The option 'features' names the columns to use."
+    )

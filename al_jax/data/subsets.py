@@ -1,0 +1,260 @@
+"""Transforms that pick examples: imbalance, cap, validation split.
+
+They keep the order of the examples and copy only what they keep, so inputs may
+be memory-mapped. What a transform is stands in `transforms.py`.
+"""
+
+import hashlib
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from al_jax import errors
+from al_jax.data.dataset import RawData
+
+
+def imbalance(
+  raw: RawData,
+  *,
+  seed: int = 0,
+  ratio: float | None = None,
+  profile: str = 'exponential',
+  classes: Mapping[str | int, float] | None = None,
+) -> RawData:
+  """Thins the training split class by class; test and validation stay.
+
+  Of n examples class c keeps round(f n), at least one. Either `classes` gives
+  f, or `ratio` r and `profile` do, for C classes in the order of their numbers:
+
+      exponential: f = r ** (-c / (C - 1))   first class all, last class 1 in r
+      step:        f = 1 if c < C / 2 else 1 / r
+
+  They are the profiles of Cui et al. 2019, "Class-Balanced Loss Based on
+  Effective Number of Samples", section 5.1, and of Buda et al. 2018, "A
+  systematic study of the class imbalance problem", section 3.2, where classes
+  are equally large to begin with.
+
+  Args:
+    raw: the data set.
+    seed: which examples are kept.
+    ratio: r, at least 1.
+    profile: `'exponential'` or `'step'`.
+    classes: instead of `ratio`, the fraction in (0, 1] that a class keeps, by
+      class name or number; others keep all.
+
+  Returns:
+    The thinned data set.
+  """
+  num_classes = len(raw.class_names)
+  if (ratio is None) == (classes is None):
+    raise ValueError(
+      f'imbalance: give ratio or classes; given are ratio={ratio!r} and '
+      f'classes={classes!r}.'
+    )
+  if classes is not None:
+    fractions = _fractions_by_class(raw, classes)
+  else:
+    fractions = _profile(profile, ratio, num_classes)
+  counts = np.bincount(raw.train.targets, minlength=num_classes)
+  keep = np.maximum(np.round(fractions * counts), 1).astype(int)
+  keep = np.minimum(keep, counts)
+  generator = generator_of('imbalance', seed, fractions.tolist())
+  kept = _draw_per_class(generator, raw.train.targets, keep)
+  return raw._replace(train=raw.train.take(kept))
+
+
+def _profile(profile: str, ratio: float, num_classes: int) -> np.ndarray:
+  """[C], the fraction that each class keeps."""
+  if not (math.isfinite(ratio) and ratio >= 1):
+    raise ValueError(f'imbalance: ratio={ratio!r} must be at least 1.')
+  number = np.arange(num_classes)
+  if profile == 'exponential':
+    return float(ratio) ** (-number / max(num_classes - 1, 1))
+  if profile == 'step':
+    return np.where(number < num_classes / 2, 1.0, 1 / ratio)
+  raise errors.unknown_name(
+    'imbalance: the profile', profile, ('exponential', 'step')
+  )
+
+
+def _fractions_by_class(
+  raw: RawData, classes: Mapping[str | int, float]
+) -> np.ndarray:
+  """[C], the fraction that each class keeps."""
+  fractions = np.ones(len(raw.class_names))
+  for name, fraction in classes.items():
+    if name in raw.class_names:
+      number = raw.class_names.index(name)
+    elif isinstance(name, int) and 0 <= name < len(raw.class_names):
+      number = name
+    else:
+      raise errors.unknown_name('imbalance: the class', name, raw.class_names)
+    if not 0 < fraction <= 1:
+      raise ValueError(
+        f'imbalance: classes[{name!r}]={fraction!r} must be a fraction above '
+        '0, at most 1.'
+      )
+    fractions[number] = fraction
+  return fractions
+
+
+def cap(
+  raw: RawData,
+  *,
+  seed: int = 0,
+  train: int | None = None,
+  test: int | None = None,
+  stratified: bool = True,
+) -> RawData:
+  """Keeps at most so many examples of a split.
+
+  Args:
+    raw: the data set.
+    seed: which examples are kept.
+    train: the most training examples; None: all.
+    test: the most test examples; None: all.
+    stratified: keep the proportions of the classes, up to rounding, and at
+      least one example of each class if `train` or `test` allows; False: draw
+      uniformly.
+
+  Returns:
+    The data set; a split that is small enough is as it was.
+  """
+  if train is None and test is None:
+    raise ValueError('cap: give train, test or both.')
+  for split, size in (('train', train), ('test', test)):
+    if size is None:
+      continue
+    check_whole(f'cap: {split}', size, least=1)
+    whole = getattr(raw, split)
+    if size < len(whole):
+      generator = generator_of('cap', seed, split, int(size), bool(stratified))
+      kept = _draw(generator, whole.targets, size, stratified, spare=0)
+      raw = raw._replace(**{split: whole.take(kept)})
+  return raw
+
+
+def validation_split(
+  raw: RawData,
+  *,
+  seed: int = 0,
+  size: int | None = None,
+  fraction: float | None = None,
+  stratified: bool = True,
+) -> RawData:
+  """Moves training examples into a validation split.
+
+  Args:
+    raw: the data set, without a validation split.
+    seed: which examples go.
+    size: how many; or
+    fraction: which part of the training split, in (0, 1).
+    stratified: take from every class in proportion, up to rounding, and leave
+      at least one example of each; False: draw uniformly.
+
+  Returns:
+    The data set with a validation split and a smaller training split.
+  """
+  if raw.validation is not None:
+    raise ValueError(f'validation_split: {raw.name} has one already.')
+  if (size is None) == (fraction is None):
+    raise ValueError(
+      f'validation_split: give size or fraction; given are size={size!r} and '
+      f'fraction={fraction!r}.'
+    )
+  if fraction is not None:
+    if not 0 < fraction < 1:
+      raise ValueError(
+        f'validation_split: fraction={fraction!r} must lie between 0 and 1.'
+      )
+    size = max(1, round(fraction * len(raw.train)))
+  check_whole('validation_split: size', size, least=1)
+  targets = raw.train.targets
+  most = len(targets) - (np.unique(targets).size if stratified else 1)
+  if size > most:
+    raise ValueError(
+      f'validation_split: size={size!r} must be at most {most}: '
+      f'{raw.name} has {len(targets)} training examples'
+      + (', and each class keeps one.' if stratified else '.')
+    )
+  generator = generator_of(
+    'validation_split', seed, int(size), bool(stratified)
+  )
+  taken = _draw(generator, targets, size, stratified, spare=1)
+  left = np.delete(np.arange(len(targets)), taken)
+  return raw._replace(
+    train=raw.train.take(left), validation=raw.train.take(taken)
+  )
+
+
+def check_whole(what: str, value: Any, *, least: int) -> None:
+  """Raises unless an option is a whole number and large enough."""
+  is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+  if not is_whole or value < least:
+    raise ValueError(
+      f'{what}={value!r} must be a whole number, at least {least}.'
+    )
+
+
+def generator_of(name: str, seed: int, *options: Any) -> np.random.Generator:
+  """The draws that belong to one transform with these options and this seed.
+
+  Args:
+    name: of the transform.
+    seed: a whole number from 0 on.
+    *options: bool, int, float, str or lists of them; of these types exactly.
+
+  Returns:
+    A generator in its first state.
+  """
+  check_whole(f'{name}: seed', seed, least=0)
+  digest = hashlib.sha256(repr((name, int(seed), options)).encode()).digest()
+  return np.random.default_rng(int.from_bytes(digest[:16], 'big'))
+
+
+def _draw(
+  generator: np.random.Generator,
+  targets: np.ndarray,
+  size: int,
+  stratified: bool,
+  *,
+  spare: int,
+) -> np.ndarray:
+  """Sorted positions of `size` examples; each class keeps `spare` others."""
+  if not stratified:
+    return np.sort(generator.choice(len(targets), size, replace=False))
+  counts = np.bincount(targets)
+  most = np.maximum(counts - spare, 0)
+  at_least_one = np.minimum(most, 1)
+  least = at_least_one if at_least_one.sum() <= size else np.zeros_like(most)
+  shares = _proportional_shares(counts, size, least, most)
+  return _draw_per_class(generator, targets, shares)
+
+
+def _proportional_shares(
+  counts: np.ndarray, size: int, least: np.ndarray, most: np.ndarray
+) -> np.ndarray:
+  """Whole [C] with sum `size`, as near to the proportions as bounds allow."""
+  quotas = counts * (size / counts.sum())
+  shares = np.clip(np.floor(quotas).astype(int), least, most)
+  while shares.sum() < size:
+    lack = np.where(shares < most, quotas - shares, -np.inf)
+    shares[np.argmax(lack)] += 1
+  while shares.sum() > size:
+    excess = np.where(shares > least, shares - quotas, -np.inf)
+    shares[np.argmax(excess)] -= 1
+  return shares
+
+
+def _draw_per_class(
+  generator: np.random.Generator, targets: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+  """Sorted positions: `shares[c]` examples of each class c."""
+  drawn = [
+    generator.choice(np.flatnonzero(targets == number), share, replace=False)
+    for number, share in enumerate(shares)
+  ]
+  return np.sort(np.concatenate(drawn))

@@ -1,0 +1,192 @@
+"""Changes that make a data set realistic: composable, seeded, pure.
+
+A transform is `(raw, *, seed=0, <options>) -> raw`. It draws from a generator
+of its own, keyed by its name, its options and the seed: the same call gives the
+same result wherever it stands in a chain, and transforms that differ draw
+independently. Those that pick examples are in `subsets.py`.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from al_jax import errors
+from al_jax.data.dataset import RawData, Split
+from al_jax.data.moments import constants, moments
+from al_jax.data.subsets import (
+  cap,
+  check_whole,
+  generator_of,
+  imbalance,
+  validation_split,
+)
+
+_ROWS_AT_ONCE = 4_096
+
+
+def redundancy(
+  raw: RawData, *, seed: int = 0, copies: int = 3, noise: float = 0.1
+) -> RawData:
+  """Repeats the training split with fresh Gaussian noise on every copy.
+
+  The protocol of Repeated-MNIST (Kirsch et al. 2019, "BatchBALD", section 4.1),
+  in which the first copy is noisy too. The noise is added to normalised inputs
+  there; here to raw ones, with a standard deviation of `noise` times that of
+  the training inputs before copying: per channel for images, per column for
+  tables. Nothing is clipped, and a column without spread gets no noise.
+
+  Args:
+    raw: the data set; inputs are one array.
+    seed: of the noise.
+    copies: how often each example is there, at least 1.
+    noise: in units of the spread of the inputs; 0: exact copies, and inputs
+      keep their type.
+
+  Returns:
+    The data set with its training examples in the order of the copies: all of
+    copy 0, all of copy 1, ... An example `a` becomes `a#0`, `a#1`, ... With
+    noise, inputs of all splits become float32, in raw units still.
+  """
+  check_whole('redundancy: copies', copies, least=1)
+  if not (math.isfinite(noise) and noise >= 0):
+    raise ValueError(f'redundancy: noise={noise!r} must not be negative.')
+  train = raw.train
+  size = len(train)
+  inputs = np.empty(
+    (copies * size, *train.inputs.shape[1:]),
+    np.float32 if noise else train.inputs.dtype,
+  )
+  for copy in range(copies):
+    inputs[copy * size : (copy + 1) * size] = train.inputs
+  if noise:
+    scale = np.float32(noise) * _spread(train.inputs)
+    generator = generator_of('redundancy', seed, int(copies), float(noise))
+    _add_noise(generator, inputs, scale)
+    raw = raw._replace(
+      test=_as_float(raw.test),
+      validation=raw.validation and _as_float(raw.validation),
+    )
+  ids = [f'{name}#{copy}' for copy in range(copies) for name in train.ids]
+  return raw._replace(
+    train=Split(inputs, np.tile(train.targets, copies), np.asarray(ids))
+  )
+
+
+def _spread(inputs: np.ndarray) -> np.ndarray:
+  """The std of `constants`, but 0 in channels and columns where nothing varies.
+
+  There `constants` has 1, and noise would be all that such a column has.
+  """
+  of_inputs = moments(inputs)
+  axes = tuple(range(of_inputs.mean.ndim - 1))
+  varies = of_inputs.variance.any(axes) | (np.ptp(of_inputs.mean, axes) > 0)
+  _, std = constants(of_inputs, 'channel')
+  return np.where(varies, std, np.float32(0))
+
+
+def _add_noise(
+  generator: np.random.Generator, inputs: np.ndarray, scale: np.ndarray
+) -> None:
+  """Adds noise in place, some rows at a time to save memory."""
+  for start in range(0, len(inputs), _ROWS_AT_ONCE):
+    rows = inputs[start : start + _ROWS_AT_ONCE]
+    rows += scale * generator.standard_normal(rows.shape, np.float32)
+
+
+def _as_float(split: Split) -> Split:
+  return Split(split.inputs.astype(np.float32), split.targets, split.ids)
+
+
+def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
+  """Makes round(rate N) training targets wrong; test and validation stay.
+
+  Each becomes one of the C - 1 other classes, all equally likely. The wrong
+  target is then what the data set says: an oracle gives it to whoever asks, how
+  often ever, and training accuracy counts it as right. The noise of an
+  `Oracle`, in contrast, is in its answers; the data set stays right.
+
+  Args:
+    raw: the data set.
+    seed: which targets, and what they become.
+    rate: the fraction that becomes wrong, in [0, 1].
+
+  Returns:
+    The data set with other training targets.
+  """
+  if not 0 <= rate <= 1:
+    raise ValueError(f'label_noise: rate={rate!r} must be from 0 to 1.')
+  num_classes = len(raw.class_names)
+  if num_classes < 2:
+    raise ValueError(
+      'label_noise: there is only one class, so none to flip to.'
+    )
+  generator = generator_of('label_noise', seed, float(rate))
+  size = len(raw.train)
+  flipped = generator.choice(size, round(rate * size), replace=False)
+  steps = generator.integers(1, num_classes, len(flipped))
+  targets = np.array(raw.train.targets)
+  targets[flipped] = (targets[flipped] + steps) % num_classes
+  return raw._replace(train=Split(raw.train.inputs, targets, raw.train.ids))
+
+
+TRANSFORMS: dict[str, Callable[..., RawData]] = {
+  'imbalance': imbalance,
+  'redundancy': redundancy,
+  'label_noise': label_noise,
+  'cap': cap,
+  'validation_split': validation_split,
+}
+
+
+def apply_transforms(
+  raw: RawData, specs: Sequence[Mapping[str, Any]]
+) -> RawData:
+  """Applies transforms one after the other.
+
+  Args:
+    raw: the data set.
+    specs: each with a `'name'` from TRANSFORMS and options of that function:
+      `{'name': 'cap', 'train': 1000, 'seed': 1}`.
+
+  Returns:
+    The data set after the last.
+
+  Raises:
+    ValueError: a name or an option is unknown, an option is missing or out of
+      range, or a spec is there twice: it would make the same draws again.
+  """
+  for position, spec in enumerate(specs):
+    _check_spec(spec)
+    if dict(spec) in [dict(earlier) for earlier in specs[:position]]:
+      raise ValueError(
+        f'transforms: {dict(spec)} is there twice and would make the same '
+        'draws twice. Give the second one another seed.'
+      )
+  for spec in specs:
+    options = {key: value for key, value in spec.items() if key != 'name'}
+    raw = TRANSFORMS[spec['name']](raw, **options)
+  return raw
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+  """Raises unless name and options are those of a transform."""
+  if not isinstance(spec, Mapping) or 'name' not in spec:
+    raise ValueError(
+      f"transforms: {spec!r} must be a dict with a 'name': one of "
+      f'{", ".join(TRANSFORMS)}.'
+    )
+  name = spec['name']
+  if name not in TRANSFORMS:
+    raise errors.unknown_name('The transform', name, TRANSFORMS)
+  allowed = inspect.signature(TRANSFORMS[name]).parameters
+  options = [option for option in allowed if option != 'raw']
+  for option in spec:
+    if option != 'name' and option not in options:
+      raise errors.unknown_name(f'{name}: the option', option, options)
+  for option in options:
+    required = allowed[option].default is inspect.Parameter.empty
+    if required and option not in spec:
+      raise ValueError(f'{name}: the option {option!r} must be given.')

@@ -1,0 +1,161 @@
+"""What a run would cost, from the shapes alone: `--dry_run`."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import pool, primitives, sources
+from al_jax.interfaces import Batch
+from experiments import building
+from experiments.building import Experiment
+
+
+def describe(experiment: Experiment, systems: Sequence[str]) -> str:
+  """The resolved config, the facts of the data, and the cost of each system.
+
+  Args:
+    experiment: loaded and checked.
+    systems: names of those that would run.
+
+  Returns:
+    Text.
+  """
+  dataset = experiment.dataset
+  validation = 0 if dataset.validation is None else len(dataset.validation)
+  lines = [
+    json.dumps(experiment.config, indent=2),
+    '',
+    f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
+    f'  pool {len(dataset.train):,}, validation {validation:,}, '
+    f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
+    f'example {_shape(experiment.facts.example)}',
+    f'labels: at most {experiment.protocol.budget:,} per seed, '
+    f'{len(building.seed_list(experiment.config))} seeds',
+    '',
+  ]
+  rate = _matrix_rate()
+  lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
+  for name in systems:
+    lines += _cost(experiment, name, rate)
+  return '\n'.join(lines)
+
+
+def memory_bytes(experiment: Experiment, name: str) -> int:
+  """The data, and three copies of a state: before, after, and being saved."""
+  state = _state(experiment, name)
+  splits = (experiment.dataset.train, experiment.dataset.test)
+  data = sum(sources.num_bytes(split.inputs) for split in splits)
+  return data + 3 * sources.num_bytes(_raw(state))
+
+
+def checkpoint_bytes(experiment: Experiment, name: str) -> int:
+  """What the checkpoints of a seed take up on disk at most: three of them."""
+  return 3 * sources.num_bytes(_raw(_state(experiment, name)))
+
+
+def _cost(experiment, name, rate):
+  """Lines about one system."""
+  protocol = experiment.protocol
+  seeds = len(building.seed_list(experiment.config))
+  step, measure, evaluate = _operations(experiment, name)
+  steps = _most_steps(experiment)
+  rounds = protocol.rounds
+  total = steps * step + (rounds - 1) * measure + rounds * evaluate
+  memory = memory_bytes(experiment, name)
+  return [
+    f'{name}:',
+    f'  at most {steps:,} steps per seed of {step / 1e6:,.1f} MFLOP; '
+    f'{measure / 1e9:,.1f} GFLOP to measure the pool',
+    f'  about {seeds * total / rate:,.0f} s of matrix products for all seeds, '
+    'if no round stops early',
+    f'  about {memory / 2**20:,.0f} MiB for data and state',
+  ]
+
+
+def _operations(experiment, name):
+  """Operations of a step, of a measured pool, and of an evaluation."""
+  system = building.system_of(experiment, name)
+  learner, facts = system.learner, experiment.facts
+  key = jax.random.key(0)
+  state = _state(experiment, name)
+  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
+
+  def rows(count):
+    inputs = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+      facts.example,
+    )
+    return Batch(jax.ShapeDtypeStruct((count,), jnp.int32), inputs)
+
+  plan = jax.eval_shape(learner.plan, state, labelled)
+  batches = {batch: rows(index.shape[0]) for batch, index in plan.items()}
+  step = primitives.matrix_operations(learner.step, state, batches, labelled)
+  chunk = rows(experiment.config['chunk_size'])
+  of_chunk = primitives.matrix_operations(
+    lambda state, batch: system.strategy.measure(
+      key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
+    ),
+    state,
+    chunk,
+  )
+  forward = primitives.matrix_operations(learner.apply, state, chunk.inputs)
+  per_row = 1 / chunk.index.shape[0]
+  looked_at = min(
+    experiment.config['subset_size'] or facts.num_examples, facts.num_examples
+  )
+  return (
+    step,
+    of_chunk * per_row * looked_at,
+    forward * per_row * len(experiment.dataset.test),
+  )
+
+
+def _most_steps(experiment):
+  """Steps of a seed if every round goes to its cap."""
+  learner, protocol = experiment.config['learner'], experiment.protocol
+  stop = learner['stop']
+  steps = 0
+  for number in range(protocol.rounds):
+    labels = protocol.first_size + number * protocol.labels_per_round
+    labels = min(labels, protocol.budget, experiment.facts.num_examples)
+    of_round = stop['epochs'] * -(-labels // learner['batch_size'])
+    steps += min(of_round, stop.get('steps') or of_round)
+  return steps
+
+
+def _state(experiment, name):
+  learner = building.system_of(experiment, name).learner
+  return jax.eval_shape(
+    lambda: learner.init(jax.random.key(0), experiment.facts)
+  )
+
+
+def _raw(state):
+  """A state without its keys, whose bytes do not count."""
+  return [
+    leaf
+    for leaf in jax.tree.leaves(state)
+    if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  ]
+
+
+def _shape(example):
+  leaves = jax.tree.leaves(example)
+  return ', '.join(f'{leaf.dtype}{list(leaf.shape)}' for leaf in leaves)
+
+
+def _matrix_rate():
+  """Operations per second of a large float32 product, the best of five."""
+  side = 1024
+  multiply = jax.jit(jnp.matmul)
+  matrix = jnp.ones((side, side), jnp.float32)
+  multiply(matrix, matrix).block_until_ready()
+  seconds = []
+  for _ in range(5):
+    begin = time.perf_counter()
+    multiply(matrix, matrix).block_until_ready()
+    seconds.append(time.perf_counter() - begin)
+  return 2 * side**3 / min(seconds)

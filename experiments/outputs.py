@@ -1,0 +1,78 @@
+"""The files of a finished run: tables, curves, and what was asked."""
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from al_jax import plots, records, sources, tables
+from al_jax.data import Dataset
+
+# Rows and pictures per row of a gallery.
+_GALLERY_ROWS = 10
+_GALLERY_COLUMNS = 12
+
+
+def write_records(
+  folder: pathlib.Path, rows: Sequence[records.RoundRecord]
+) -> None:
+  """The records as lines of JSON and as a table of CSV."""
+  records.write_jsonl(folder / 'records.jsonl', rows)
+  records.write_csv(folder / 'records.csv', rows)
+
+
+def write_pictures(
+  folder: pathlib.Path, rows: Sequence[records.RoundRecord], dataset: Dataset
+) -> list[pathlib.Path]:
+  """Learning curves, and per system a gallery of what was asked.
+
+  Args:
+    folder: where to.
+    rows: all records.
+    dataset: for the pictures; data that are not images have no gallery.
+
+  Returns:
+    What was written.
+  """
+  curves = folder / 'curves.png'
+  plots.learning_curves(rows, curves, title=dataset.name)
+  written = [curves]
+  if dataset.is_image:
+    for system in dict.fromkeys(record.system for record in rows):
+      of_system = [record for record in rows if record.system == system]
+      path = folder / f'gallery_{system}.png'
+      if _write_gallery(path, of_system, dataset):
+        written.append(path)
+  return written
+
+
+def _write_gallery(path, rows, dataset):
+  """A row per round of the first seed; False if nothing was asked."""
+  first_seed = min(record.seed for record in rows)
+  asked = [
+    record for record in rows if record.seed == first_seed and record.picks
+  ][:_GALLERY_ROWS]
+  if not asked:
+    return False
+  images, titles = [], []
+  for record in asked:
+    picks = np.array(record.picks[:_GALLERY_COLUMNS])
+    images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
+    # The true classes: the run is over, and this is for people.
+    titles.append(
+      [dataset.class_names[label] for label in dataset.train.targets[picks]]
+    )
+  plots.gallery(
+    images,
+    titles,
+    path,
+    row_titles=[f'after {record.labels} labels' for record in asked],
+    columns=_GALLERY_COLUMNS,
+    title=f'{dataset.name}: what {asked[0].system} asked, seed {first_seed}',
+  )
+  return True
+
+
+def summary(rows: Sequence[records.RoundRecord]) -> str:
+  """What came out, as text: a curve per system, and a line per system."""
+  return f'{tables.round_table(rows)}\n\n{tables.summary_table(rows)}'

@@ -1,0 +1,30 @@
+"""Runs one system of a config: every seed, every round.
+
+    python -m experiments.run --config=configs/quickstart.py \
+        --workdir=runs/run
+
+The same command goes on where it was interrupted. All seeds begin from the same
+first set and the same weights, whatever the system.
+"""
+
+import pathlib
+import sys
+
+# Also as a script: the configs and these modules are no part of the package.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from absl import app, flags
+
+from experiments import session
+
+
+def main(argv: list[str]) -> int:
+  """Returns the exit status."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  return session.run('system')
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('config')
+  app.run(main)
