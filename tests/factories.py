@@ -1,6 +1,9 @@
-"""Records for tests, made of a few numbers."""
+"""What several tests are made of: records, tasks, systems, pools."""
 
-from al_jax import records
+import jax.numpy as jnp
+
+from al_jax import data, program, records, systems
+from al_jax import pool as pool_lib
 
 
 def a_record(
@@ -43,3 +46,37 @@ def two_systems():
     for (system, seed), run in accuracies.items()
     for labels, accuracy in run.items()
   ]
+
+
+def a_task(label_budget=60, size=200):
+  """Digits, few of them: the data set and what may be known of it."""
+  dataset = data.load(
+    {
+      'source': 'digits',
+      'transforms': [
+        {'name': 'cap', 'train': size, 'test': 100},
+        {'name': 'validation_split', 'size': 40},
+      ],
+    }
+  )
+  return dataset, program.facts_of(dataset, label_budget)
+
+
+def a_system(name='margin', *, facts, dropout=0.0, **options):
+  """A system with a small network that trains in milliseconds."""
+  learner = {
+    'batch_size': 16,
+    'stop': {'epochs': 8},
+    **options.pop('learner', {}),
+  }
+  model = {'name': 'mlp', 'widths': (16,), 'dropout': dropout}
+  return systems.build(name, facts, model=model, learner=learner, **options)
+
+
+def a_pool(dataset, labelled):
+  """A pool in which some examples have been asked about."""
+  pool = pool_lib.create(len(dataset.train))
+  targets = jnp.asarray(dataset.train.targets[labelled])
+  return pool_lib.reveal(
+    pool, jnp.asarray(labelled), targets, pool_lib.ORACLE, round=0
+  )

@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from al_jax import version
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
@@ -69,7 +70,8 @@ def open_or_build(
   """
   root = cache_dir or os.environ.get(_DIR_VARIABLE) or _DEFAULT_DIR
   root = pathlib.Path(root).expanduser()
-  entry = root / f'{_slug(label)}-{_digest({"format": _FORMAT, **key})}'
+  made_by = {'format': _FORMAT, 'version': version.__version__}
+  entry = root / f'{_slug(label)}-{_digest({**made_by, **key})}'
   found = _open_if_whole(entry)
   if found is not None:
     return found

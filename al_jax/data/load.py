@@ -8,26 +8,68 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax import errors
-from al_jax.data import cache, checks
-from al_jax.data.dataset import Dataset, RawData
+from al_jax.data import cache, checks, transforms
+from al_jax.data.dataset import Dataset
 from al_jax.data.moments import NORMALIZATIONS, constants
 
-# Each has `read(location, **options) -> RawData`. Imported when asked for.
+
+class _Source(NamedTuple):
+  """A kind of source.
+
+  Attributes:
+    module: has `read(location, **options) -> RawData`; imported when needed.
+    form: how it is written.
+    files: `(location, options) -> paths`, the files that are read: with the
+      options they are what the cache is keyed by. None: it is not cached.
+  """
+
+  module: str
+  form: str
+  files: Callable[[str, Mapping[str, Any]], Iterable[pathlib.Path]] | None
+
+
+def _files_named(
+  location: str, options: Mapping[str, Any]
+) -> list[pathlib.Path]:
+  """All files that the location or an option names, or that a folder has.
+
+  What names no file adds none: an option may be a path or something else.
+  """
+  base = pathlib.Path(location).expanduser()
+  named = [base]
+  for value in options.values():
+    if isinstance(value, str | os.PathLike):
+      path = pathlib.Path(value).expanduser()
+      named += [path, base / path, base.parent / path]
+  files = set()
+  for path in named:
+    if path.is_dir():
+      files |= {inner for inner in path.rglob('*') if inner.is_file()}
+    elif path.is_file():
+      files.add(path)
+  return sorted(files)
+
+
+def _tfds_files(
+  location: str, options: Mapping[str, Any]
+) -> list[pathlib.Path]:
+  """The prepared files; a set that is absent is prepared, if that can be."""
+  from al_jax.data import tfds
+
+  return tfds.source_files(location, data_dir=options.get('data_dir'))
+
+
 _SOURCES = {
-  'digits': 'al_jax.data.digits',
-  'file': 'al_jax.data.files',
-  'images': 'al_jax.data.images',
-  'openml': 'al_jax.data.openml',
-  'tfds': 'al_jax.data.tfds',
+  # Quicker to read than to look up.
+  'digits': _Source('al_jax.data.digits', 'digits', None),
+  'file': _Source('al_jax.data.files', 'file:PATH', _files_named),
+  'images': _Source('al_jax.data.images', 'images:FOLDER', _files_named),
+  # OpenML never changes what an id stands for.
+  'openml': _Source('al_jax.data.openml', 'openml:ID', lambda *_: ()),
+  'tfds': _Source(
+    'al_jax.data.tfds', 'tfds:NAME or tfds:NAME:VERSION', _tfds_files
+  ),
 }
-_FORMS = {
-  'digits': 'digits',
-  'file': 'file:PATH',
-  'images': 'images:FOLDER',
-  'openml': 'openml:ID',
-  'tfds': 'tfds:NAME or tfds:NAME:VERSION',
-}
-_NOT_CACHED = ('digits',)  # quicker to read than to look up
 
 
 class _Spec(NamedTuple):
@@ -38,7 +80,7 @@ class _Spec(NamedTuple):
     scheme: what is before its first colon.
     location: what is after.
     options: of the source's `read`.
-    transforms: functions with their options.
+    transforms: names with their options.
     normalize: see `moments.constants`; None: by the kind of data.
   """
 
@@ -46,7 +88,7 @@ class _Spec(NamedTuple):
   scheme: str
   location: str
   options: dict[str, Any]
-  transforms: list[tuple[Callable[..., RawData], dict[str, Any]]]
+  transforms: Sequence[Mapping[str, Any]]
   normalize: str | None
 
 
@@ -64,11 +106,11 @@ def load(
   Args:
     spec: names a source: `'digits'`, `'tfds:NAME'`, `'openml:ID'`,
       `'file:PATH'` or `'images:FOLDER'`. Or a dict that has it as `'source'`,
-      and maybe options of the source's `read`; `'transforms'`, a list of dicts
-      with `'name'` and the options of that transform (`al_jax.data.transforms`),
-      applied in order; and `'normalize'`: `'channel'`, `'feature'` or `'none'`
-      (see `moments.constants`), by default `'channel'` for pictures and
-      `'none'` for all else, as the published experiments on tables have it.
+      and maybe options of the source's `read`; `'transforms'`, a list as
+      `transforms.apply_transforms` takes it; and `'normalize'`: `'channel'`,
+      `'feature'` or `'none'` (see `moments.constants`), by default `'channel'`
+      for pictures and `'none'` for all else, as the published experiments on
+      tables have it.
     cache_dir: the folder of decoded data; None: the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
@@ -83,10 +125,9 @@ def load(
   parsed = _parse(spec)
   examined = _read(parsed, cache_dir)
   if parsed.transforms:
-    raw = examined.raw
-    for transform, options in parsed.transforms:
-      raw = transform(raw, **options)
-    examined = checks.examine(raw)
+    examined = checks.examine(
+      transforms.apply_transforms(examined.raw, parsed.transforms)
+    )
   raw = examined.raw
   normalize = parsed.normalize or ('channel' if raw.is_image else 'none')
   mean, std = constants(examined.train_moments, normalize)
@@ -107,47 +148,22 @@ def _read(
   parsed: _Spec, cache_dir: str | os.PathLike[str] | None
 ) -> checks.Examined:
   """What the source gives, from the cache where it can be."""
-  module = importlib.import_module(_SOURCES[parsed.scheme])
+  source = _SOURCES[parsed.scheme]
+  module = importlib.import_module(source.module)
 
   def build() -> checks.Examined:
     return checks.examine(module.read(parsed.location, **parsed.options))
 
-  if parsed.scheme in _NOT_CACHED:
+  if source.files is None:
     return build()
-  if parsed.scheme == 'tfds':
-    accepted = inspect.signature(module.source_files).parameters
-    files = module.source_files(
-      parsed.location,
-      **{k: v for k, v in parsed.options.items() if k in accepted},
-    )
-  else:
-    files = _files_named(parsed.location, parsed.options.values())
   key = {
     'source': parsed.source,
     'options': {name: repr(v) for name, v in parsed.options.items()},
-    'files': [_identity(path) for path in files],
+    'files': [
+      _identity(path) for path in source.files(parsed.location, parsed.options)
+    ],
   }
   return cache.open_or_build(parsed.source, key, build, cache_dir=cache_dir)
-
-
-def _files_named(location: str, values: Iterable[Any]) -> list[pathlib.Path]:
-  """All files that a location or an option names, or that a folder has.
-
-  What names no file adds none: an option may be a path or something else.
-  """
-  base = pathlib.Path(location).expanduser()
-  named = [base]
-  for value in values:
-    if isinstance(value, str | os.PathLike):
-      path = pathlib.Path(value).expanduser()
-      named += [path, base / path, base.parent / path]
-  files = set()
-  for path in named:
-    if path.is_dir():
-      files |= {inner for inner in path.rglob('*') if inner.is_file()}
-    elif path.is_file():
-      files.add(path)
-  return sorted(files)
 
 
 def _identity(path: pathlib.Path) -> list[Any]:
@@ -163,66 +179,24 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   if not isinstance(spec, Mapping) or not isinstance(spec.get('source'), str):
     raise ValueError(
       f"a data set is named by a string, or by a dict with 'source', not "
-      f'{spec!r}. Sources: {", ".join(_FORMS.values())}.'
+      f'{spec!r}. Sources: {", ".join(s.form for s in _SOURCES.values())}.'
     )
   source = spec['source']
   scheme, _, location = source.partition(':')
   if scheme not in _SOURCES:
     raise errors.unknown_name('data source', scheme, _SOURCES)
-  if not location and _FORMS[scheme] != scheme:
-    raise ValueError(f'{source!r} must be of the form {_FORMS[scheme]}.')
+  form = _SOURCES[scheme].form
+  if not location and form != scheme:
+    raise ValueError(f'{source!r} must be of the form {form}.')
   own = ('source', 'transforms', 'normalize')
   options = {name: value for name, value in spec.items() if name not in own}
-  read = importlib.import_module(_SOURCES[scheme]).read
-  _check_options(f'option of {scheme}', read, options, also=own)
+  read = importlib.import_module(_SOURCES[scheme].module).read
+  _, *known = inspect.signature(read).parameters  # without the location
+  for name in options:
+    if name not in known:
+      raise errors.unknown_name(f'option of {scheme}', name, [*known, *own])
   normalize = spec.get('normalize')
   if normalize is not None and normalize not in NORMALIZATIONS:
     raise errors.unknown_name('normalize', normalize, NORMALIZATIONS)
-  transforms = _parse_transforms(spec.get('transforms') or ())
-  return _Spec(source, scheme, location, options, transforms, normalize)
-
-
-def _parse_transforms(
-  transforms: Sequence[Mapping[str, Any]],
-) -> list[tuple[Callable[..., RawData], dict[str, Any]]]:
-  """The functions by their names, with their options."""
-  if not transforms:
-    return []
-  known = importlib.import_module('al_jax.data.transforms').TRANSFORMS
-  found = []
-  for transform in transforms:
-    if not isinstance(transform, Mapping) or 'name' not in transform:
-      raise ValueError(
-        f"a transform is a dict with 'name' and its options, not "
-        f'{transform!r}. Transforms: {", ".join(known)}.'
-      )
-    options = dict(transform)
-    name = options.pop('name')
-    if name not in known:
-      raise errors.unknown_name('transform', name, known)
-    _check_options(
-      f'option of the transform {name!r}', known[name], options, also=('name',)
-    )
-    found.append((known[name], options))
-  return found
-
-
-def _check_options(
-  what: str,
-  function: Callable[..., RawData],
-  options: Mapping[str, Any],
-  *,
-  also: Sequence[str],
-) -> None:
-  """Raises if an option is not one of the function's, or one is missing."""
-  accepted = {
-    name: parameter
-    for name, parameter in inspect.signature(function).parameters.items()
-    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-  }
-  for name in options:
-    if name not in accepted:
-      raise errors.unknown_name(what, name, [*accepted, *also])
-  for name, parameter in accepted.items():
-    if parameter.default is inspect.Parameter.empty and name not in options:
-      raise ValueError(f'{what}: {name} must be given.')
+  steps = spec.get('transforms') or ()
+  return _Spec(source, scheme, location, options, steps, normalize)

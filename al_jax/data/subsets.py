@@ -33,9 +33,8 @@ def imbalance(
       step:        f = 1 if c < C / 2 else 1 / r
 
   They are the profiles of Cui et al. 2019, "Class-Balanced Loss Based on
-  Effective Number of Samples", section 5.1, and of Buda et al. 2018, "A
-  systematic study of the class imbalance problem", section 3.2, where classes
-  are equally large to begin with.
+  Effective Number of Samples", and of Buda et al. 2018, "A systematic study of
+  the class imbalance problem", where classes are equally large to begin with.
 
   Args:
     raw: the data set.

@@ -32,7 +32,7 @@ def redundancy(
 ) -> RawData:
   """Repeats the training split with fresh Gaussian noise on every copy.
 
-  The protocol of Repeated-MNIST (Kirsch et al. 2019, "BatchBALD", section 4.1),
+  The protocol of Repeated-MNIST (Kirsch et al. 2019, "BatchBALD"),
   in which the first copy is noisy too. The noise is added to normalised inputs
   there; here to raw ones, with a standard deviation of `noise` times that of
   the training inputs before copying: per channel for images, per column for
@@ -67,7 +67,7 @@ def redundancy(
     _add_noise(generator, inputs, scale)
     raw = raw._replace(
       test=_as_float(raw.test),
-      validation=raw.validation and _as_float(raw.validation),
+      validation=_as_float(raw.validation),
     )
   ids = [f'{name}#{copy}' for copy in range(copies) for name in train.ids]
   return raw._replace(
@@ -96,7 +96,9 @@ def _add_noise(
     rows += scale * generator.standard_normal(rows.shape, np.float32)
 
 
-def _as_float(split: Split) -> Split:
+def _as_float(split: Split | None) -> Split | None:
+  if split is None:
+    return None
   return Split(split.inputs.astype(np.float32), split.targets, split.ids)
 
 
