@@ -19,9 +19,8 @@ def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
   choices = sorted(choices)
   close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
   meant = f' Did you mean {close[0]!r}?' if close else ''
-  return ValueError(
-    f'{what} {name!r} is not known.{meant} Known: {", ".join(choices)}.'
-  )
+  known = ', '.join(choices) or 'none'
+  return ValueError(f'{what} {name!r} is not known.{meant} Known: {known}.')
 
 
 def check_options(

@@ -19,6 +19,9 @@ WHERE = 7
 
 def for_run(seed: int, purpose: int) -> jax.Array:
   """The key of something that happens once in a run."""
+  # JAX keeps 32 bits of a seed: beyond them two seeds would be one run.
+  if not 0 <= seed < 2**32:
+    raise ValueError(f'seed is {seed}; it must be from 0 to {2**32 - 1}.')
   return jax.random.fold_in(jax.random.key(seed), purpose)
 
 

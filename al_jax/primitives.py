@@ -23,7 +23,8 @@ def used_by(fn: Callable, *args) -> set[str]:
 def matrix_operations(fn: Callable, *args) -> int:
   """Additions and multiplications in matrix products and convolutions.
 
-  A scan counts for every one of its steps, a while loop for one.
+  A scan counts for every one of its steps, a while loop for one, and of a
+  conditional all of its branches.
 
   Args:
     fn: any function of pytrees.

@@ -60,7 +60,7 @@ class Protocol:
       raise ValueError(
         f'target_accuracy is {self.target_accuracy}; it must be in (0, 1].'
       )
-    if self.max_seconds is not None and self.max_seconds <= 0:
+    if self.max_seconds is not None and not self.max_seconds > 0:
       raise ValueError(f'max_seconds is {self.max_seconds}; it must be > 0.')
 
   @property

@@ -176,7 +176,7 @@ def _open_npy(beside: Path, location: str | Path) -> np.ndarray:
   """A memory-mapped array."""
   path = find_file(beside, location)
   try:
-    return np.load(path, mmap_mode='r', allow_pickle=False)
+    return np.lib.format.open_memmap(path, mode='r')
   except (ValueError, EOFError) as error:
     raise ValueError(f'{path} is not a readable .npy file: {error}') from error
 

@@ -152,7 +152,7 @@ def open_csv(
       if some column has a number in the second line and none in the first, or
       if neither line has any. Columns without a header are '0', '1', ...
     delimiter: between cells; None: the one of comma, semicolon, tab and bar
-      that is in the first line most often.
+      that makes most cells of the first line.
 
   Returns:
     A TableFile. Quotes are double quotes; blank lines are skipped.
@@ -165,7 +165,9 @@ def open_csv(
   if not top:
     raise ValueError(f'{path} is empty.')
   if delimiter is None:
-    delimiter = max(_DELIMITERS, key=top[0].count)
+    delimiter = max(
+      _DELIMITERS, key=lambda mark: len(next(csv.reader(top, delimiter=mark)))
+    )
   rows = list(csv.reader(top, delimiter=delimiter))
   if header is None:
     header = _looks_like_header(*rows) if len(rows) > 1 else False

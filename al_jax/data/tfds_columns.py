@@ -38,10 +38,11 @@ def flatten(features: Any, prefix: str = '') -> dict[str, Any]:
     prefix: of every name.
 
   Returns:
-    Features that are not dicts, in the order of `features`.
+    Features that are not dicts, by the order of their names: that in which TFDS
+    has them may differ from one process to the next.
   """
   flat = {}
-  for name, feature in features.items():
+  for name, feature in sorted(features.items()):
     if hasattr(feature, 'items'):
       flat |= flatten(feature, f'{prefix}{name}/')
     else:

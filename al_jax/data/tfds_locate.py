@@ -15,7 +15,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from absl import logging
@@ -25,6 +25,7 @@ _DEFAULT_DATA_DIR = '~/tensorflow_datasets'
 _INFO_FILE = 'dataset_info.json'
 _VERSION = r'\d+\.\d+\.\d+'
 _PROBE_SECONDS = 5.0
+_PORTS = {'ftp': 21, 'http': 80, 'https': 443}
 
 # The same sets at OpenML, which needs no TensorFlow.
 _OPENML_IDS = {
@@ -76,7 +77,9 @@ def locate(location: str, *, data_dir: str | None = None) -> pathlib.Path:
     if importlib.util.find_spec('tensorflow') is None:
       raise FileNotFoundError(
         f'{_absent(wanted)} Preparing it needs TensorFlow, which is not '
-        f'installed. {_ways_to_get(wanted)}'
+        "installed: install the extra 'prepare' (pip install "
+        "'al-jax[prepare]') and load it again with a network"
+        f'{_other_ways(wanted)}'
       )
     _prepare(wanted)
     found = _on_disk(wanted)
@@ -139,14 +142,13 @@ def _absent(wanted: Wanted) -> str:
   )
 
 
-def _ways_to_get(wanted: Wanted) -> str:
-  """Sentences that say how to put an absent set there."""
+def _other_ways(wanted: Wanted) -> str:
+  """The end of a sentence, on how else to get an absent set."""
   version = wanted.version or 'VERSION'
   number = _OPENML_IDS.get(wanted.name)
   openml = f" Or load the same set from OpenML: 'openml:{number}'."
   return (
-    "Install the extra 'prepare' (pip install 'al-jax[prepare]') and load it "
-    'again with a network, or copy a prepared folder from elsewhere to '
+    ', or copy a prepared folder from elsewhere to '
     f'{wanted.data_dir / wanted.name / version}, or look in another folder '
     f'with the option data_dir or the variable {_DATA_DIR_VARIABLE}.'
     + (openml if number else '')
@@ -182,43 +184,56 @@ def _prepare(wanted: Wanted) -> None:
   import tensorflow_datasets as tfds
 
   name = wanted.name + (f':{wanted.version}' if wanted.version else '')
-  builder = tfds.builder(
-    name, data_dir=wanted.data_dir, file_format='array_record'
-  )
-  hosts = {urllib.parse.urlsplit(url).netloc for url in builder.url_infos}
-  silent = unreachable(sorted(hosts - {''}))
+  try:
+    builder = tfds.builder(
+      name, data_dir=wanted.data_dir, file_format='array_record'
+    )
+  except Exception as error:  # of a version or a configuration, of any kind
+    raise ValueError(
+      f'{_absent(wanted)} TFDS cannot make it: {error}'
+    ) from error
+  silent = unreachable(_hosts(builder.url_infos or ()))
   if silent:
     raise ConnectionError(
       f'{_absent(wanted)} It cannot be downloaded: no answer from '
-      f'{", ".join(silent)} within {_PROBE_SECONDS:g} s. '
-      f'{_ways_to_get(wanted)}'
+      f'{", ".join(silent)} within {_PROBE_SECONDS:g} s. Load it again with a '
+      f'network{_other_ways(wanted)}'
     )
   logging.info('preparing %s in %s', name, wanted.data_dir)
   try:
     builder.download_and_prepare()
-  except Exception as error:
+  except Exception as error:  # whatever a download or a builder can raise
     raise RuntimeError(
       f'{_absent(wanted)} TFDS could not prepare it: '
-      f'{type(error).__name__}: {error} {_ways_to_get(wanted)}'
+      f'{type(error).__name__}: {error}. Try again{_other_ways(wanted)}'
     ) from error
 
 
+def _hosts(urls: Iterable[str]) -> list[str]:
+  """The distinct `host:port` of addresses on the net."""
+  hosts = set()
+  for url in urls:
+    address = urllib.parse.urlsplit(url)
+    if address.hostname:
+      port = address.port or _PORTS.get(address.scheme, 443)
+      hosts.add(f'{address.hostname}:{port}')
+  return sorted(hosts)
+
+
 def unreachable(
-  hosts: Iterable[str], *, seconds: float = _PROBE_SECONDS
+  hosts: Sequence[str], *, seconds: float = _PROBE_SECONDS
 ) -> list[str]:
   """The hosts that no connection can be made to.
 
   Args:
-    hosts: `host` or `host:port`, port 443 by default.
+    hosts: each `host:port`.
     seconds: how long to wait, for all of them together.
 
   Returns:
     Those that did not answer. Behind a proxy it is the proxy that is asked.
   """
   proxy = urllib.request.getproxies().get('https')
-  if proxy:
-    hosts = [urllib.parse.urlsplit(proxy).netloc.rpartition('@')[2]]
-  hosts = list(hosts)
+  hosts = _hosts([proxy]) if proxy and hosts else hosts
   answered: set[str] = set()
   # Daemons, since looking up a name takes no timeout and must not hold up the
   # end of the program.
@@ -238,8 +253,8 @@ def _probe(host: str, answered: set[str]) -> None:
   """Adds the host to `answered` once a connection to it has been made."""
   address = urllib.parse.urlsplit(f'//{host}')
   try:
-    port = address.port or 443
-    socket.create_connection((address.hostname, port), _PROBE_SECONDS).close()
+    where = (address.hostname, address.port)
+    socket.create_connection(where, _PROBE_SECONDS).close()
   except (OSError, ValueError):  # ValueError: not the name of a host
     return
   answered.add(host)

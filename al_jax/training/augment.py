@@ -55,6 +55,12 @@ def build(
   Raises:
     ValueError: an unknown name, or inputs that are not images.
   """
+  if isinstance(specs, str | Mapping) or not all(
+    isinstance(spec, str | Mapping) for spec in specs
+  ):
+    raise ValueError(
+      f'augment is {specs!r}; it must be a list of names and mappings.'
+    )
   steps = [_resolve(spec) for spec in specs]
   shape = getattr(example, 'shape', None)
   if steps and (shape is None or len(shape) != 3):
@@ -64,9 +70,12 @@ def build(
     )
   for augmentation in steps:
     pixels = augmentation.keywords.get('pixels', 4)
-    if augmentation.func is not flip and not 1 <= pixels < min(shape[:2]):
+    whole = isinstance(pixels, int)
+    if augmentation.func is not flip and not (
+      whole and 1 <= pixels < min(shape[:2])
+    ):
       raise ValueError(
-        f'augmentation pixels is {pixels}; it must be from 1 to '
+        f'augmentation pixels is {pixels!r}; it must be an integer from 1 to '
         f'{min(shape[:2]) - 1} for images of shape {shape}.'
       )
 

@@ -30,7 +30,9 @@ class StopRule:
       optional = name != 'epochs'
       if optional and value is None:
         continue
-      if not isinstance(value, int) or value < 1:
+      # True is an int, and would mean 1.
+      whole = isinstance(value, int) and not isinstance(value, bool)
+      if not whole or value < 1:
         also = ', or None' if optional else ''
         raise ValueError(
           f'stop.{name} is {value!r}; it must be an integer >= 1{also}.'

@@ -1,5 +1,8 @@
 """Labels to class numbers, and the split of sources that have none."""
 
+import fractions
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,7 +17,10 @@ def _part(labels, ids=None):
   return splits.Part(inputs, labels, ids)
 
 
-def _assemble(parts, protocol=splits.SplitProtocol(), **options):
+_DEFAULT = splits.SplitProtocol()
+
+
+def _assemble(parts, protocol=_DEFAULT, **options):
   return splits.assemble('toy', parts, protocol, is_image=False, **options)
 
 
@@ -82,9 +88,10 @@ def test_the_split_is_a_shuffled_partition(size, fraction, max_train, seed):
   labels = np.arange(size) % 3
   protocol = splits.SplitProtocol(fraction, seed, max_train)
   raw = _assemble({'train': _part(labels)}, protocol)
-  num_test = -int(-fraction * size // 1)  # rounded up, as [D] rounds train down
-  assert abs(len(raw.test) - num_test) <= 1
-  assert len(raw.train) == min(size - len(raw.test), max_train or size)
+  # In exact arithmetic, which the floats must not miss.
+  num_rest = math.floor((1 - fractions.Fraction(str(fraction))) * size)
+  assert len(raw.test) == size - num_rest
+  assert len(raw.train) == min(num_rest, max_train or size)
   ids = np.concatenate([raw.train.ids, raw.test.ids])
   assert np.unique(ids).size == ids.size
   for split in (raw.train, raw.test):

@@ -1,0 +1,43 @@
+"""Networks by name, as pure functions behind `ModelFns`."""
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelFns
+from al_jax.models import common
+from al_jax.models.mlp import mlp
+from al_jax.models.mnist_cnn import mnist_cnn
+from al_jax.models.resnet import resnet18
+from al_jax.models.vgg import vgg11, vgg16
+
+__all__ = ['MODELS', 'build', 'mlp', 'mnist_cnn', 'resnet18', 'vgg11', 'vgg16']
+
+# name -> (facts, **options) -> Flax module; raises for inputs it cannot take.
+MODELS = {
+  'mlp': mlp,
+  'mnist_cnn': mnist_cnn,
+  'resnet18': resnet18,
+  'vgg11': vgg11,
+  'vgg16': vgg16,
+}
+
+
+def build(name: str, facts: Facts, **options) -> ModelFns:
+  """A network by name.
+
+  Args:
+    name: one of MODELS.
+    facts: of the task: the shape of an example, classes, normalisation.
+    **options: keyword arguments of the function of that name.
+
+  Returns:
+    The network as pure functions.
+
+  Raises:
+    ValueError: for an unknown name or option, with the closest one that is
+      known; for a value that is not allowed; for inputs that the network
+      cannot take.
+  """
+  if name not in MODELS:
+    raise errors.unknown_name('model', name, MODELS)
+  errors.check_options(f'model {name!r}', MODELS[name], options)
+  common.check_task(name, facts)
+  return common.model_fns(MODELS[name](facts, **options), facts)

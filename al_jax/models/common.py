@@ -1,0 +1,179 @@
+"""From a Flax module to the seam: normalised inputs, dropout, statistics.
+
+A module here is called as `module(inputs, how)` with normalised float32 inputs
+and a `Pass`; it returns a `ModelOutput`, and its last dense layer is named
+`head`.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
+
+NORMS = ('none', 'batch', 'group')
+# Channels that share a mean and a variance; widths must be multiples of it.
+GROUP_SIZE = 8
+# As PyTorch's default of 0.1 for the weight of the new value.
+_STATISTICS_MOMENTUM = 0.9
+
+
+class Pass(NamedTuple):
+  """What kind of pass through the network it is.
+
+  Attributes:
+    training: BatchNorm normalises by the batch and updates its statistics, and
+      dropout draws a mask per example instead of one for the batch.
+    dropout: dropout is active.
+    real: bool[B], False in padding rows; None: every row is real.
+  """
+
+  training: bool
+  dropout: bool
+  real: jax.Array | None = None
+
+
+EVALUATION = Pass(training=False, dropout=False)
+
+
+def dropout(inputs: jax.Array, rate: float, how: Pass) -> jax.Array:
+  """Dropout; call it inside a compact module."""
+  layer = nn.Dropout(rate, broadcast_dims=() if how.training else (0,))
+  return layer(inputs, deterministic=not how.dropout)
+
+
+def normalise(inputs: jax.Array, norm: str, how: Pass) -> jax.Array:
+  """The normalisation layer of that name; call it inside a compact module."""
+  if norm == 'batch':
+    mask = None
+    if how.training and how.real is not None:
+      mask = how.real.reshape((-1,) + (1,) * (inputs.ndim - 1))
+    layer = nn.BatchNorm(
+      use_running_average=not how.training, momentum=_STATISTICS_MOMENTUM
+    )
+    return layer(inputs, mask=mask)
+  if norm == 'group':
+    return nn.GroupNorm(num_groups=None, group_size=GROUP_SIZE)(inputs)
+  return inputs
+
+
+def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
+  """Puts a module behind the seam.
+
+  Args:
+    module: called as the docstring of this file says.
+    facts: of the task; its `mean` and `std` normalise the raw inputs.
+
+  Returns:
+    The ModelFns. Variables without BatchNorm have no `'statistics'`, and
+    `train` then returns `{}` for them.
+  """
+  example = facts.example
+  mean, std = (
+    np.reshape(
+      value, (1,) * (1 + len(example.shape) - np.ndim(value)) + np.shape(value)
+    ).astype(np.float32)
+    for value in (facts.mean, facts.std)
+  )
+
+  def standardise(inputs: jax.Array) -> jax.Array:
+    if inputs.shape[1:] != tuple(example.shape):
+      raise ValueError(
+        f'inputs have shape {inputs.shape}; the model was built for'
+        f' (B, {", ".join(map(str, example.shape))}).'
+      )
+    return (inputs.astype(jnp.float32) - mean) / std
+
+  def collections(variables: PyTree) -> PyTree:
+    found = {'params': variables['params']}
+    if variables.get('statistics'):
+      found['batch_stats'] = variables['statistics']
+    return found
+
+  def init(key: jax.Array) -> PyTree:
+    inputs = jax.ShapeDtypeStruct((1, *example.shape), jnp.float32)
+    made = module.lazy_init(key, inputs, EVALUATION)
+    variables = {'params': made['params']}
+    if 'batch_stats' in made:
+      variables['statistics'] = made['batch_stats']
+    return variables
+
+  def apply(
+    variables: PyTree, inputs: jax.Array, *, key: jax.Array | None = None
+  ) -> ModelOutput:
+    return module.apply(
+      collections(variables),
+      standardise(inputs),
+      Pass(training=False, dropout=key is not None),
+      rngs=None if key is None else {'dropout': key},
+    )
+
+  def train(
+    variables: PyTree,
+    inputs: jax.Array,
+    key: jax.Array,
+    *,
+    real: jax.Array | None = None,
+  ) -> tuple[ModelOutput, PyTree]:
+    old = variables.get('statistics') or {}
+    some_real = True if real is None else jnp.any(real)
+    # Without a real row the mean would be 0 / 0: normalise by the padding, and
+    # forget it.
+    rows = None if real is None else real | ~some_real
+    output, changed = module.apply(
+      collections(variables),
+      standardise(inputs),
+      Pass(training=True, dropout=True, real=rows),
+      rngs={'dropout': key},
+      mutable=['batch_stats'],
+    )
+    statistics = jax.tree.map(
+      lambda new, before: jnp.where(some_real, new, before),
+      changed.get('batch_stats', {}),
+      old,
+    )
+    return output, statistics
+
+  return ModelFns(init=init, apply=apply, train=train)
+
+
+def check_task(model: str, facts: Facts) -> None:
+  """The models here classify one array of features or pixels."""
+  if facts.task != 'classification' or not facts.num_classes:
+    raise ValueError(
+      f'model {model!r} does classification with a known number of classes;'
+      f' the task is {facts.task!r} with num_classes={facts.num_classes}.'
+    )
+  if not hasattr(facts.example, 'shape'):
+    raise ValueError(
+      f'model {model!r} takes one array; the inputs are'
+      f' {jax.tree.structure(facts.example)}.'
+    )
+
+
+def check_image(model: str, facts: Facts, *, smallest: int) -> None:
+  """Raises for inputs that are no images or too small for the network."""
+  shape = tuple(facts.example.shape)
+  if len(shape) != 3 or min(shape[:2]) < smallest:
+    raise ValueError(
+      f'model {model!r} cannot take inputs of shape {shape}: it needs images'
+      f' (height, width, channels) of at least {smallest} x {smallest}'
+      ' pixels.'
+    )
+
+
+def check_rate(option: str, rate: float) -> None:
+  """Raises unless it is a share of units that dropout may drop."""
+  if not 0 <= rate < 1:
+    raise ValueError(f'{option} must be in [0, 1); got {rate!r}.')
+
+
+def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:
+  """Raises unless it is one of the normalisation layers to choose from."""
+  if norm not in choices:
+    raise errors.unknown_name('norm', norm, choices)

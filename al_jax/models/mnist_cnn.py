@@ -1,0 +1,61 @@
+"""The small convolutional network of the MC-dropout papers on MNIST."""
+
+import flax.linen as nn
+import jax
+
+from al_jax.interfaces import Facts, ModelOutput
+from al_jax.models import common, conv
+
+# Two 4x4 convolutions without padding and a 2x2 pool leave one pixel of these.
+_SMALLEST = 8
+
+
+class MnistCnn(nn.Module):
+  """conv32-ReLU-conv32-ReLU-pool-dropout-dense128-ReLU-dropout-dense.
+
+  Attributes:
+    num_classes: C.
+    conv_dropout: the share of pooled features that dropout drops.
+    dense_dropout: the share of dense units that dropout drops.
+  """
+
+  num_classes: int
+  conv_dropout: float
+  dense_dropout: float
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
+    """Normalised float32 [B, ...] to logits [B, C]."""
+    conv_1 = nn.relu(
+      conv.Conv(32, (4, 4), padding='VALID', name='conv_1')(inputs)
+    )
+    conv_2 = conv.Conv(32, (4, 4), padding='VALID', name='conv_2')(conv_1)
+    # The largest value first, then ReLU: the same, on a quarter of the values.
+    pooled = nn.relu(conv.max_pool_2x2(conv_2))
+    hidden = common.dropout(pooled, self.conv_dropout, how)
+    hidden = hidden.reshape(hidden.shape[0], -1)
+    hidden = nn.relu(nn.Dense(128, name='dense')(hidden))
+    embedding = common.dropout(hidden, self.dense_dropout, how)
+    logits = nn.Dense(self.num_classes, name='head')(embedding)
+    extras = {'conv_1': conv_1, 'pooled': pooled, 'dense': hidden}
+    return ModelOutput(logits, embedding, extras)
+
+
+def mnist_cnn(
+  facts: Facts, *, conv_dropout: float = 0.25, dense_dropout: float = 0.5
+) -> nn.Module:
+  """The MNIST network of Gal et al. (2017), "Deep Bayesian Active Learning".
+
+  Args:
+    facts: of the task; images of at least 8x8 pixels.
+    conv_dropout: the share of units dropped after pooling.
+    dense_dropout: the share of units dropped after the dense layer.
+
+  Returns:
+    The module. Extras, before dropout: `conv_1` and `pooled`, feature maps
+    [B, height, width, 32], and `dense` [B, 128].
+  """
+  common.check_image('mnist_cnn', facts, smallest=_SMALLEST)
+  common.check_rate('conv_dropout', conv_dropout)
+  common.check_rate('dense_dropout', dense_dropout)
+  return MnistCnn(facts.num_classes, conv_dropout, dense_dropout)

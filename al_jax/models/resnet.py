@@ -1,0 +1,95 @@
+"""ResNet-18 for small pictures: a 3x3 stem and no pooling before the end."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax.interfaces import Facts, ModelOutput
+from al_jax.models import common, conv
+
+# Three halvings leave one pixel of these.
+_SMALLEST = 8
+
+# He et al. (2015): keeps the size of what ReLU lets through.
+_Conv = functools.partial(
+  conv.Conv,
+  use_bias=False,
+  kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
+)
+
+
+class _Block(nn.Module):
+  """Two 3x3 convolutions beside a shortcut."""
+
+  width: int
+  stride: int
+  norm: str
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> jax.Array:
+    stride = (self.stride, self.stride)
+    hidden = _Conv(self.width, (3, 3), stride, padding=1)(inputs)
+    hidden = nn.relu(common.normalise(hidden, self.norm, how))
+    hidden = _Conv(self.width, (3, 3), padding=1)(hidden)
+    hidden = common.normalise(hidden, self.norm, how)
+    if hidden.shape != inputs.shape:
+      inputs = _Conv(self.width, (1, 1), stride, padding=0)(inputs)
+      inputs = common.normalise(inputs, self.norm, how)
+    return nn.relu(hidden + inputs)
+
+
+class ResNet18(nn.Module):
+  """Four stages of two blocks, each stage twice as wide as the one before.
+
+  Attributes:
+    num_classes: C.
+    width: channels of the first stage.
+    norm: `'batch'` or `'group'`.
+  """
+
+  num_classes: int
+  width: int
+  norm: str
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
+    """Normalised float32 [B, ...] to logits [B, C]."""
+    hidden = _Conv(self.width, (3, 3), padding=1)(inputs)
+    hidden = nn.relu(common.normalise(hidden, self.norm, how))
+    extras = {}
+    for stage in range(4):
+      width = self.width * 2**stage
+      hidden = _Block(width, 1 if stage == 0 else 2, self.norm)(hidden, how)
+      hidden = _Block(width, 1, self.norm)(hidden, how)
+      extras[f'stage_{stage + 1}'] = hidden
+    embedding = jnp.mean(hidden, axis=(1, 2))
+    logits = nn.Dense(self.num_classes, name='head')(embedding)
+    return ModelOutput(logits, embedding, extras)
+
+
+def resnet18(
+  facts: Facts, *, width: int = 64, norm: str = 'batch'
+) -> nn.Module:
+  """ResNet-18 of He et al. (2015), "Deep Residual Learning", for 32x32.
+
+  Args:
+    facts: of the task; images of at least 8x8 pixels.
+    width: channels of the first stage: 64, or 16 for the thin network of
+      BADGE's code, whose embedding has 128 features.
+    norm: `'batch'` as published, or `'group'` (groups of 8 channels), which has
+      no statistics.
+
+  Returns:
+    The module. Extras: `stage_1` to `stage_4`, feature maps
+    [B, height, width, channels].
+  """
+  common.check_image('resnet18', facts, smallest=_SMALLEST)
+  common.check_norm(norm, ('batch', 'group'))
+  if width < 1 or width % common.GROUP_SIZE:
+    raise ValueError(
+      f'width must be a positive multiple of {common.GROUP_SIZE}; got'
+      f' {width!r}.'
+    )
+  return ResNet18(facts.num_classes, width, norm)

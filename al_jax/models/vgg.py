@@ -1,0 +1,92 @@
+"""VGG-11 and VGG-16 for small pictures, with a single dense layer."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax.interfaces import Facts, ModelOutput
+from al_jax.models import common, conv
+
+# Five halvings leave one pixel of these.
+_SMALLEST = 32
+
+_WIDTHS = (64, 128, 256, 512, 512)
+# How many convolutions come before each of the five poolings.
+_VGG11 = (1, 1, 2, 2, 2)
+_VGG16 = (2, 2, 3, 3, 3)
+
+# He et al. (2015): without it and without norm 16 layers learn nothing.
+_Conv = functools.partial(
+  conv.Conv,
+  kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
+)
+
+
+class Vgg(nn.Module):
+  """Five blocks of 3x3 convolutions, each ended by a pooling.
+
+  Attributes:
+    num_classes: C.
+    depths: convolutions in each block.
+    dropout: the share of the embedding that dropout drops.
+    norm: `'none'`, `'batch'` or `'group'`.
+  """
+
+  num_classes: int
+  depths: tuple[int, ...]
+  dropout: float
+  norm: str
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
+    """Normalised float32 [B, ...] to logits [B, C]."""
+    hidden = inputs
+    extras = {}
+    for block, depth in enumerate(self.depths):
+      for layer in range(depth):
+        hidden = _Conv(_WIDTHS[block], (3, 3), padding=1)(hidden)
+        hidden = common.normalise(hidden, self.norm, how)
+        if layer == depth - 1:
+          # Before ReLU: the same, on a quarter of the values.
+          hidden = conv.max_pool_2x2(hidden)
+        hidden = nn.relu(hidden)
+      extras[f'block_{block + 1}'] = hidden
+    embedding = jnp.mean(hidden, axis=(1, 2))
+    embedding = common.dropout(embedding, self.dropout, how)
+    logits = nn.Dense(self.num_classes, name='head')(embedding)
+    return ModelOutput(logits, embedding, extras)
+
+
+def _vgg(name, facts, depths, dropout, norm):
+  common.check_image(name, facts, smallest=_SMALLEST)
+  common.check_rate('dropout', dropout)
+  common.check_norm(norm)
+  return Vgg(facts.num_classes, depths, dropout, norm)
+
+
+def vgg11(
+  facts: Facts, *, dropout: float = 0.0, norm: str = 'batch'
+) -> nn.Module:
+  """VGG-11 of Simonyan and Zisserman (2014) with one dense layer.
+
+  Args:
+    facts: of the task; images of at least 32x32 pixels. What the poolings leave
+      of larger ones is averaged.
+    dropout: the share of the 512 features before the head that is dropped.
+    norm: after each convolution: `'none'`, `'batch'` or `'group'` (groups of 8
+      channels).
+
+  Returns:
+    The module. Extras: `block_1` to `block_5`, feature maps
+    [B, height, width, channels].
+  """
+  return _vgg('vgg11', facts, _VGG11, dropout, norm)
+
+
+def vgg16(
+  facts: Facts, *, dropout: float = 0.0, norm: str = 'batch'
+) -> nn.Module:
+  """VGG-16, likewise; arguments, result and extras as of `vgg11`."""
+  return _vgg('vgg16', facts, _VGG16, dropout, norm)

@@ -1,0 +1,104 @@
+"""`file:PATH`, whatever the file."""
+
+import numpy as np
+import pytest
+
+from al_jax.data import files
+
+_CSV = 'width,height,class\n' + ''.join(
+  f'{i},{i * i},{"xyz"[i % 3]}\n' for i in range(30)
+)
+
+
+@pytest.fixture
+def csv_path(tmp_path):
+  path = tmp_path / 'toy.csv'
+  path.write_text(_CSV)
+  return str(path)
+
+
+def _assert_same(one, other):
+  assert one.class_names == other.class_names
+  assert one.name == other.name
+  for split, other_split in (
+    (one.train, other.train),
+    (one.test, other.test),
+  ):
+    for field in ('inputs', 'targets', 'ids'):
+      array, expected = getattr(split, field), getattr(other_split, field)
+      assert array.dtype == expected.dtype
+      np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize(
+  ('name', 'num_train', 'num_test', 'num_features', 'num_classes'),
+  [
+    ('letter', 18_000, 2_000, 16, 26),
+    ('satellite', 5_791, 644, 36, 6),
+    ('shuttle', 50_000, 5_800, 9, 7),
+  ],
+)
+def test_real_tables_read_alike_from_npz_and_csv(
+  files_dir, name, num_train, num_test, num_features, num_classes
+):
+  from_npz = files.read(str(files_dir / name / f'{name}.npz'))
+  from_csv = files.read(str(files_dir / name / f'{name}.csv'))
+  _assert_same(from_csv, from_npz)
+  assert from_csv.name == name
+  assert from_csv.train.inputs.shape == (num_train, num_features)
+  assert from_csv.test.inputs.shape == (num_test, num_features)
+  assert len(from_csv.class_names) == num_classes
+  assert np.unique(from_csv.train.targets).size == num_classes
+  assert not from_csv.is_image
+
+
+def test_a_real_table_reads_alike_from_parquet(files_dir, tmp_path):
+  pytest.importorskip('pyarrow')
+  from pyarrow import csv, parquet
+
+  path = files_dir / 'letter' / 'letter.csv'
+  parquet.write_table(csv.read_csv(path), tmp_path / 'letter.parquet')
+  _assert_same(
+    files.read(str(tmp_path / 'letter.parquet'), target='class'),
+    files.read(str(path)),
+  )
+
+
+def test_a_second_table_is_the_test_split(csv_path, tmp_path):
+  # The columns are found by name, in whatever order.
+  (tmp_path / 'other.csv').write_text('class,height,width\ny,2,1\nw,4,3\n')
+  raw = files.read(csv_path, test='other.csv')
+  assert raw.class_names == ('w', 'x', 'y', 'z')
+  assert (len(raw.train), len(raw.test)) == (30, 2)
+  np.testing.assert_array_equal(raw.test.inputs, [[1, 2], [3, 4]])
+  np.testing.assert_array_equal(raw.test.targets, [2, 0])
+  np.testing.assert_array_equal(raw.test.ids, [30, 31])
+
+
+def test_tabs_separate_the_cells_of_a_tsv_file(tmp_path):
+  path = tmp_path / 'toy.tsv'
+  path.write_text(_CSV.replace(',', '\t'))
+  assert files.read(str(path)).train.inputs.shape == (27, 2)
+
+
+def test_options_of_the_split_are_passed_on(csv_path):
+  raw = files.read(csv_path, test_fraction=0.5, max_train=10, split_seed=3)
+  assert (len(raw.train), len(raw.test)) == (10, 15)
+
+
+@pytest.mark.parametrize(
+  ('name', 'options', 'error', 'message'),
+  [
+    ('no.csv', {}, FileNotFoundError, r'no file .*no\.csv'),
+    ('toy.cvs', {}, ValueError, r"'\.cvs' is not known\. Did you mean '\.csv'"),
+    ('toy', {}, ValueError, 'file extension'),
+    ('toy.csv', {'inputs': 'x'}, ValueError, 'no option of .csv files.*target'),
+    ('toy.csv', {'test_fraction': 2}, ValueError, 'test_fraction=2'),
+    ('toy.csv', {'target': 'clas'}, ValueError, "Did you mean 'class'"),
+    ('toy.csv', {'test': 'no.csv'}, FileNotFoundError, r'no file no\.csv'),
+    ('toy.csv', {'target': 'width', 'features': ['class']}, ValueError, "'x'"),
+  ],
+)
+def test_bad_input_is_named(csv_path, tmp_path, name, options, error, message):
+  with pytest.raises(error, match=message):
+    files.read(str(tmp_path / name), **options)

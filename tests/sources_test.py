@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from al_jax import sources
+
+INDEX = np.array([3, -1, 0, 6, 3, -1], np.int32)
+
+
+def inputs_of(kind):
+  rng = np.random.default_rng(0)
+  # No zero anywhere: a row of zeros can only be padding.
+  image = rng.integers(1, 256, (7, 4, 4, 3)).astype(np.uint8)
+  table = rng.normal(5, 1, (7, 9)).astype(np.float32)
+  kinds = {'uint8': image, 'float32': table}
+  return {**kinds, 'named': {'image': image, 'table': table}}[kind]
+
+
+@pytest.mark.parametrize('kind', ['uint8', 'float32', 'named'])
+def test_rows_are_the_same_from_the_device_and_from_the_host(kind):
+  inputs = inputs_of(kind)
+  on_host = sources.gather_on_host(inputs, INDEX)
+  placed = sources.place(inputs, 'device')
+  on_device = jax.jit(sources.gather)(placed, INDEX)
+  real = INDEX >= 0
+  for leaf, host, device in zip(
+    *map(jax.tree.leaves, (inputs, on_host, on_device)), strict=True
+  ):
+    assert leaf.dtype == host.dtype == device.dtype
+    np.testing.assert_array_equal(host, device)
+    np.testing.assert_array_equal(host[real], leaf[INDEX[real]])
+    # Padding is zeros: -1 is not the last row, nor any other.
+    assert not host[~real].any()
+
+
+def test_a_batch_of_padding_is_all_zeros():
+  inputs = inputs_of('float32')
+  padding = np.full(3, -1, np.int32)
+  for rows in (
+    sources.gather(jnp.asarray(inputs), padding),
+    sources.gather_on_host(inputs, padding),
+  ):
+    np.testing.assert_array_equal(rows, np.zeros((3, 9)))
+
+
+def test_rows_of_a_mapped_file_are_copied_and_the_file_is_left_alone(tmp_path):
+  inputs = inputs_of('uint8')
+  np.save(tmp_path / 'inputs.npy', inputs)
+  mapped = np.load(tmp_path / 'inputs.npy', mmap_mode='r')
+  assert sources.place(mapped, 'host') is mapped
+  rows = sources.gather_on_host(mapped, INDEX)
+  assert type(rows) is np.ndarray
+  rows[:] = 0
+  np.testing.assert_array_equal(np.load(tmp_path / 'inputs.npy'), inputs)
+
+
+def test_size_and_length_are_of_all_modalities():
+  inputs = inputs_of('named')
+  assert sources.num_bytes(inputs) == 7 * 4 * 4 * 3 + 7 * 9 * 4
+  assert sources.length(inputs) == 7
+
+
+def test_what_is_small_goes_to_the_device_and_what_is_huge_does_not():
+  small = sources.place(inputs_of('named'))
+  assert sources.is_on_device(small)
+  # Four terabytes, of which one number is in memory.
+  huge = np.broadcast_to(np.float32(1), (2**30, 2**10))
+  assert sources.place(huge) is huge
+  assert not sources.is_on_device(huge)
+
+
+def test_a_source_is_on_the_device_if_all_of_it_is():
+  inputs = inputs_of('named')
+  mixed = {**inputs, 'table': jnp.asarray(inputs['table'])}
+  assert not sources.is_on_device(mixed)
+
+
+def test_an_unknown_placement_names_the_closest():
+  with pytest.raises(ValueError, match="'devise' is not known. Did you mean 'd"):
+    sources.place(np.zeros(3), 'devise')

@@ -1,0 +1,208 @@
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from al_jax.training import optimizers
+
+# ((x, y) of the parameters) over five steps; the same in every test.
+RNG = np.random.default_rng(0)
+PARAMS = {'x': RNG.normal(size=(3, 2)), 'y': RNG.normal(size=4)}
+GRADIENTS = [
+  {'x': RNG.normal(size=(3, 2)), 'y': RNG.normal(size=4)} for _ in range(5)
+]
+
+
+def as_jax(tree):
+  return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
+
+
+def parameters_after(optimizer, params=None, gradients=None, fraction=0.0):
+  params = as_jax(PARAMS if params is None else params)
+  state = optimizer.init(params)
+  update = jax.jit(optimizer.update)
+  for gradient in GRADIENTS if gradients is None else gradients:
+    updates, state = update(as_jax(gradient), state, params, fraction)
+    params = jax.tree.map(jnp.add, params, updates)
+  return params
+
+
+def reference_adam(p, gradients, *, nesterov=False, l2=0.0, decoupled=0.0):
+  m, v = np.zeros_like(p), np.zeros_like(p)
+  for t, g in enumerate(gradients, 1):
+    g = g + l2 * p
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    if nesterov:  # Dozat 2016, algorithm 2
+      m_hat = 0.9 * m / (1 - 0.9 ** (t + 1)) + 0.1 * g / (1 - 0.9**t)
+    p = p - 0.01 * (m_hat / (np.sqrt(v_hat) + 1e-8) + decoupled * p)
+  return p
+
+
+def reference_momentum(p, gradients, *, rms, nesterov=False, l2=0.0):
+  trace, v = np.zeros_like(p), np.zeros_like(p)
+  for g in gradients:
+    g = g + l2 * p
+    if rms:
+      v = 0.99 * v + 0.01 * g**2
+      g = g / np.sqrt(v + 1e-8)
+    trace = g + 0.8 * trace
+    p = p - 0.01 * (g + 0.8 * trace if nesterov else trace)
+  return p
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+@pytest.mark.parametrize('decay', [0.0, 0.3])
+@pytest.mark.parametrize('name', ['adam', 'adamw', 'sgd', 'rmsprop'])
+def test_five_steps_equal_the_formulas(name, decay, nesterov):
+  optimizer = optimizers.build(
+    name,
+    learning_rate=0.01,
+    momentum=0.8,
+    weight_decay=decay,
+    nesterov=nesterov,
+  )
+  params = parameters_after(optimizer)
+  for leaf, start in PARAMS.items():
+    gradients = [gradient[leaf] for gradient in GRADIENTS]
+    if name in ('adam', 'adamw'):
+      where = {'l2': decay} if name == 'adam' else {'decoupled': decay}
+      wanted = reference_adam(start, gradients, nesterov=nesterov, **where)
+    else:
+      rms = name == 'rmsprop'
+      wanted = reference_momentum(
+        start, gradients, rms=rms, nesterov=nesterov, l2=decay
+      )
+    np.testing.assert_allclose(params[leaf], wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_decoupled_decay_shrinks_what_has_no_gradient_and_l2_steps():
+  params, nothing = {'x': np.array([4.0, -1.0])}, {'x': np.zeros(2)}
+  options = {'learning_rate': 0.1, 'weight_decay': 0.5}
+  adamw = optimizers.build('adamw', **options)
+  after = parameters_after(adamw, params, [nothing])
+  np.testing.assert_allclose(after['x'], [3.8, -0.95], rtol=1e-6)
+  # Adam divides the decay by its own size: a step of the learning rate.
+  adam = optimizers.build('adam', **options)
+  after = parameters_after(adam, params, [nothing])
+  np.testing.assert_allclose(after['x'], [3.9, -0.9], rtol=1e-6)
+
+
+def step_of_plain_sgd(gradient, **clips):
+  sgd = optimizers.build('sgd', learning_rate=1.0, momentum=0.0, **clips)
+  zeros = jax.tree.map(np.zeros_like, gradient)
+  return jax.tree.map(lambda leaf: -leaf, parameters_after(sgd, zeros, [gradient]))
+
+
+def test_values_are_clipped_one_by_one_and_then_the_norm_of_all():
+  gradient = {'x': np.array([10.0, -0.5]), 'y': np.array([-3.0])}
+  by_value = step_of_plain_sgd(gradient, clip_value=2.0)
+  np.testing.assert_allclose(by_value['x'], [2, -0.5])
+  np.testing.assert_allclose(by_value['y'], [-2])
+  by_norm = step_of_plain_sgd(gradient, clip_norm=1.0)
+  norm = np.sqrt(100 + 0.25 + 9)
+  np.testing.assert_allclose(by_norm['x'], gradient['x'] / norm, rtol=1e-6)
+  both = step_of_plain_sgd(gradient, clip_value=2.0, clip_norm=1.0)
+  norm = np.sqrt(4 + 0.25 + 4)
+  np.testing.assert_allclose(both['x'], [2 / norm, -0.5 / norm], rtol=1e-6)
+  np.testing.assert_allclose(both['y'], [-2 / norm], rtol=1e-6)
+
+
+def test_gradients_below_the_clips_are_left_alone():
+  gradient = {'x': np.array([0.3, -0.4])}
+  step = step_of_plain_sgd(gradient, clip_value=1.0, clip_norm=0.6)
+  np.testing.assert_allclose(step['x'], [0.3, -0.4], rtol=1e-6)
+
+
+def test_weight_decay_is_added_after_clipping():
+  sgd = optimizers.build(
+    'sgd', learning_rate=1.0, momentum=0.0, weight_decay=0.5, clip_value=0.1
+  )
+  after = parameters_after(sgd, {'x': np.array([4.0])}, [{'x': np.ones(1)}])
+  np.testing.assert_allclose(after['x'], [4 - 0.1 - 2], rtol=1e-6)
+
+
+def rates(fractions, **options):
+  """The learning rate at each fraction: the step of SGD down a slope of 1."""
+  sgd = optimizers.build('sgd', learning_rate=0.4, momentum=0.0, **options)
+
+  def rate(fraction):
+    one = jnp.ones(())
+    updates, _ = sgd.update(one, sgd.init(one), one, fraction)
+    return -updates
+
+  return jax.vmap(rate)(jnp.array(fractions, jnp.float32))
+
+
+@pytest.mark.parametrize(
+  ('schedule', 'multipliers'),
+  [
+    ('constant', [1, 1, 1, 1, 1]),
+    ('linear', [1, 0.75, 0.5, 0.25, 0]),
+    ('cosine', [1, (2 + 2**0.5) / 4, 0.5, (2 - 2**0.5) / 4, 0]),
+    ('steps', [1, 1, 0.1, 0.01, 0.01]),
+  ],
+)
+def test_schedules_at_the_quarters_of_a_round(schedule, multipliers):
+  got = rates([0, 0.25, 0.5, 0.75, 1], schedule=schedule)
+  wanted = 0.4 * np.array(multipliers)
+  np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-8)
+
+
+def test_steps_divide_by_ten_at_the_half_and_not_before():
+  got = rates([0.4999, 0.5, 0.7499, 0.75], schedule='steps')
+  np.testing.assert_allclose(got, [0.4, 0.04, 0.04, 0.004], rtol=1e-6)
+
+
+def test_warmup_rises_from_zero_and_the_schedule_fills_the_rest():
+  fractions = [0, 0.1, 0.2, 0.6, 1]
+  constant = rates(fractions, warmup=0.2)
+  np.testing.assert_allclose(constant, [0, 0.2, 0.4, 0.4, 0.4], rtol=1e-6)
+  linear = rates(fractions, schedule='linear', warmup=0.2)
+  wanted = [0, 0.2, 0.4, 0.2, 0]
+  np.testing.assert_allclose(linear, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_a_fraction_may_be_traced_and_leaves_keep_their_types():
+  optimizer = optimizers.build(
+    'adam', schedule='cosine', warmup=0.1, clip_norm=1.0, weight_decay=0.1
+  )
+  params = as_jax(PARAMS)
+
+  def step(params, state, count, total):
+    updates, state = optimizer.update(
+      as_jax(GRADIENTS[0]), state, params, count / total
+    )
+    return jax.tree.map(jnp.add, params, updates), state
+
+  traced = jax.jit(chex.assert_max_traces(step, n=1))
+  state = optimizer.init(params)
+  count, total = jnp.int32(3), jnp.int32(7)
+  new_params, new_state = traced(params, state, count, total)
+  chex.assert_trees_all_equal_shapes_and_dtypes(new_params, params)
+  chex.assert_trees_all_equal_shapes_and_dtypes(new_state, state)
+  plain, _ = step(params, state, 3, 7)
+  chex.assert_trees_all_close(new_params, plain, rtol=1e-6)
+  # A state that has been through a step, and a longer round: one program.
+  traced(new_params, new_state, count + 1, total + 5)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'name': 'adamm'}, "optimizer 'adamm' is not known. Did you mean 'adam"),
+    ({'schedule': 'cosin'}, "schedule 'cosin' is not known. Did you mean 'cos"),
+    ({'learning_rate': 0}, 'learning_rate is 0; it must be > 0'),
+    ({'learning_rate': float('nan')}, 'learning_rate is nan'),
+    ({'warmup': 1.0}, r'warmup is 1\.0; it must be in \[0, 1\)'),
+    ({'warmup': -0.1}, r'warmup is -0\.1'),
+    ({'weight_decay': -1e-4}, 'weight_decay is -0.0001; it must be >= 0'),
+    ({'momentum': 1.0}, r'momentum is 1\.0; it must be in \[0, 1\)'),
+    ({'clip_value': 0.0}, r'clip_value is 0\.0; it must be > 0, or None'),
+    ({'clip_norm': -1.0}, r'clip_norm is -1\.0; it must be > 0, or None'),
+  ],
+)
+def test_bad_options_are_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    optimizers.build(**options)
