@@ -4,6 +4,7 @@ Nothing else in the library has the targets of the pool: a learner, a strategy
 or the loop gets an answer by asking for it, and asking is counted.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -59,7 +60,6 @@ class Oracle:
     self._num_classes = num_classes
     self._noise = noise
     self._abstain = abstain
-    self._draw = jax.jit(jax.vmap(self._draw_one, in_axes=(None, 0)))
 
   def ask(self, key: jax.Array, paid: int, indices) -> tuple[int, Answers]:
     """Answers questions, and charges for every one of them.
@@ -76,7 +76,13 @@ class Oracle:
     real = indices >= 0
     truth = np.where(real, self._targets[np.where(real, indices, 0)], 0)
     lies, offset, silent = jax.device_get(
-      self._draw(key, indices.astype(np.int32))
+      _draw(
+        key,
+        indices.astype(np.int32),
+        self._num_classes,
+        self._noise,
+        self._abstain,
+      )
     )
     wrong = (truth + offset) % self._num_classes
     targets = np.where(lies, wrong, truth)
@@ -120,16 +126,19 @@ class Oracle:
     rank_and_index.sort(key=lambda pair: pair[0])
     return np.array([index for _, index in rank_and_index], np.int32)
 
-  def _draw_one(self, key, index):
-    """Whether an answer is wrong, by how many classes, and whether it is."""
-    lie_key, offset_key, silence_key = jax.random.split(
-      jax.random.fold_in(key, index), 3
-    )
-    offset = jax.random.randint(
-      offset_key, (), 1, max(self._num_classes, 2), jnp.int32
-    )
-    return (
-      jax.random.bernoulli(lie_key, self._noise),
-      offset,
-      jax.random.bernoulli(silence_key, self._abstain),
-    )
+
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(None, 0, None, None, None))
+def _draw(key, index, num_classes, noise, abstain):
+  """Whether an answer is wrong, by how many classes, and whether it is one."""
+  lie_key, offset_key, silence_key = jax.random.split(
+    jax.random.fold_in(key, index), 3
+  )
+  offset = jax.random.randint(
+    offset_key, (), 1, jnp.maximum(num_classes, 2), jnp.int32
+  )
+  return (
+    jax.random.bernoulli(lie_key, noise),
+    offset,
+    jax.random.bernoulli(silence_key, abstain),
+  )

@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from al_jax import data, errors, oracle, program, protocol, sources, systems
+from al_jax import (
+  data,
+  errors,
+  keys,
+  oracle,
+  program,
+  protocol,
+  sources,
+  systems,
+)
 from al_jax.interfaces import Facts
 from al_jax.training import optimizers, stopping
 
@@ -96,17 +105,20 @@ def seed_list(config: Config) -> tuple[int, ...]:
   if isinstance(seeds, int):
     if seeds < 1:
       raise ValueError(f'config.seeds is {seeds}; it must be at least 1.')
-    return tuple(range(seeds))
+    seeds = range(seeds)
+  seeds = tuple(int(seed) for seed in seeds)
   if not seeds or len(set(seeds)) < len(seeds):
     raise ValueError(f'config.seeds is {seeds}; seeds must differ.')
-  return tuple(int(seed) for seed in seeds)
+  for seed in seeds:
+    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
+  return seeds
 
 
 def _check_options(config: Config) -> None:
   for name in config:
     if name not in _FIELDS:
       raise errors.unknown_name('config field', name, _FIELDS)
-  learner = config['learner']
+  learner, proceeding = config['learner'], config['protocol']
   errors.check_options(
     'learner.optimizer',
     optimizers.build,
@@ -114,7 +126,7 @@ def _check_options(config: Config) -> None:
   )
   for name, kind, given in (
     ('learner.stop', stopping.StopRule, learner.get('stop', {})),
-    ('protocol', protocol.Protocol, config['protocol']),
+    ('protocol', protocol.Protocol, proceeding),
   ):
     for option in given:
       if option not in kind.__dataclass_fields__:
@@ -122,6 +134,12 @@ def _check_options(config: Config) -> None:
           f'field of {name}', option, kind.__dataclass_fields__
         )
   errors.check_options('oracle', oracle.Oracle, config['oracle'])
+  asked, looked_at = proceeding['labels_per_round'], config['subset_size']
+  if looked_at is not None and looked_at < asked:
+    raise ValueError(
+      f'subset_size is {looked_at}; it must be at least '
+      f'protocol.labels_per_round, {asked}.'
+    )
   for name in (config['system'], *config['systems']):
     if name not in systems.SYSTEMS:
       raise errors.unknown_name('system', name, systems.SYSTEMS)

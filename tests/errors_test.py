@@ -37,7 +37,9 @@ def test_where_nothing_is_known_it_says_so():
 def test_keyword_only_arguments_are_options_and_others_are_not():
   errors.check_options('sgd', options, ['momentum', 'nesterov'])
   errors.check_options('sgd', options, {})
-  with pytest.raises(ValueError, match="option of sgd 'momentun' .* 'momentum'"):
+  with pytest.raises(
+    ValueError, match=r"option of sgd 'momentun' .* 'momentum'"
+  ):
     errors.check_options('sgd', options, ['nesterov', 'momentun'])
   with pytest.raises(ValueError, match='Known: momentum, nesterov'):
     errors.check_options('sgd', options, ['batch'])

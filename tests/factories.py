@@ -67,9 +67,10 @@ def a_system(name='margin', *, facts, dropout=0.0, **options):
   learner = {
     'batch_size': 16,
     'stop': {'epochs': 8},
+    'optimizer': {'learning_rate': 0.01},
     **options.pop('learner', {}),
   }
-  model = {'name': 'mlp', 'widths': (16,), 'dropout': dropout}
+  model = {'name': 'mlp', 'widths': (32,), 'dropout': dropout}
   return systems.build(name, facts, model=model, learner=learner, **options)
 
 

@@ -77,8 +77,7 @@ def test_r_rounds_are_r_records_and_one_acquisition_less(task, margin):
   assert ended == {0: 'all rounds are over'}
   assert [row.labels for row in rows] == [20, 30, 40, 50]
   assert [len(row.picks) for row in rows] == [10, 10, 10, 0]
-  picks = sum((row.picks for row in rows), [])
-  assert len(set(picks)) == 30
+  assert len({pick for row in rows for pick in row.picks}) == 30
   dataset, _ = task
   for row in rows:
     targets = dataset.train.targets[row.picks]
@@ -133,7 +132,7 @@ def test_labels_that_are_never_revealed_change_nothing(task, margin):
   dataset, _ = task
   clean, _ = run(task, margin)
   first, _ = first_set_of(task, margin)
-  revealed = sorted({*first, *sum((row.picks for row in clean), [])})
+  revealed = sorted({*first, *(pick for row in clean for pick in row.picks)})
   assert len(revealed) == 50
   poison = (dataset.train.targets + 3) % 10
   poison[revealed] = dataset.train.targets[revealed]
@@ -148,7 +147,7 @@ def first_set_of(task, compiled_program):
   return asked.tolist(), state
 
 
-@pytest.mark.parametrize('stop_after', [1, 2, 5, 9, 14])
+@pytest.mark.parametrize('stop_after', [1, 2, 5, 9, 11])
 def test_an_interrupted_run_goes_on_bit_for_bit(
   task, margin, tmp_path, stop_after
 ):

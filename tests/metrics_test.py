@@ -1,3 +1,5 @@
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -26,9 +28,10 @@ def targets(rng, logits):
   return np.where(rng.random(len(logits)) < 0.6, guess, wrong).astype(np.int32)
 
 
+@functools.partial(jax.jit, static_argnames='num_classes')
 def summary(logits, targets, num_classes=C):
-  measured = metrics.of_batch(jnp.asarray(logits), jnp.asarray(targets))
-  return metrics.summarise(measured, jnp.asarray(targets), num_classes)
+  measured = metrics.of_batch(logits, targets)
+  return metrics.summarise(measured, targets, num_classes)
 
 
 def reference_calibration_error(probs, targets, num_bins):
@@ -115,6 +118,7 @@ def test_evaluation_in_padded_chunks_equals_that_of_the_whole(
   inputs = jnp.asarray(logits) if on_device else logits
   source = Source(inputs, pool_lib.fully_labelled(jnp.asarray(targets)))
   # Traced once for shapes and once to compile, whatever the state.
+  chex.clear_trace_counter()
   learner = linear_learner(chex.assert_max_traces(apply, n=2))
   evaluate = metrics.make_evaluate(learner, source, C, chunk_size=chunk_size)
   for state in (jnp.asarray(weights), jnp.asarray(-weights)):
@@ -146,6 +150,4 @@ def test_batches_give_what_the_metrics_need():
   np.testing.assert_array_equal(measured.predicted, [1, 0])
   assert measured.predicted.dtype == jnp.int32
   np.testing.assert_allclose(measured.confidence, [0.7, 0.5], rtol=1e-5)
-  np.testing.assert_allclose(
-    measured.log_loss, -np.log([0.2, 0.5]), rtol=1e-5
-  )
+  np.testing.assert_allclose(measured.log_loss, -np.log([0.2, 0.5]), rtol=1e-5)

@@ -41,9 +41,7 @@ with_its_own_tangent.defjvps(lambda t, _, x: t * jnp.cos(x))
 HOLDERS = {
   'jit': jax.jit(jnp.sin),
   'scan': lambda x: lax.scan(lambda c, _: (jnp.sin(c), ()), x, length=3)[0],
-  'while_loop': lambda x: lax.while_loop(
-    lambda c: jnp.sum(c) < 0, jnp.sin, x
-  ),
+  'while_loop': lambda x: lax.while_loop(lambda c: jnp.sum(c) < 0, jnp.sin, x),
   'while_loop_condition': lambda x: lax.while_loop(
     lambda c: jnp.sum(jnp.sin(c)) < 0, lambda c: c + 1, x
   ),
@@ -63,11 +61,13 @@ HOLDERS = {
 @pytest.mark.parametrize('name', HOLDERS)
 def test_a_primitive_is_seen_wherever_it_hides(name):
   assert 'sin' in primitives.used_by(HOLDERS[name], shape(4))
-  nested = jax.jit(lambda x: lax.scan(
-    lambda c, _: (lax.cond(True, HOLDERS[name], jnp.negative, c), ()),
-    x,
-    length=2,
-  )[0])
+  nested = jax.jit(
+    lambda x: lax.scan(
+      lambda c, _: (lax.cond(True, HOLDERS[name], jnp.negative, c), ()),
+      x,
+      length=2,
+    )[0]
+  )
   used = primitives.used_by(nested, shape(4))
   assert {'sin', 'scan', 'cond'} <= used
 
@@ -81,7 +81,9 @@ def test_random_draws_and_convolutions_have_the_names_that_callers_look_for():
   def dropout(key, x):
     return x * jax.random.bernoulli(key, 0.5, x.shape)
 
-  assert 'random_bits' in primitives.used_by(dropout, jax.random.key(0), shape(3))
+  assert 'random_bits' in primitives.used_by(
+    dropout, jax.random.key(0), shape(3)
+  )
   gradient = jax.grad(lambda k, x: jnp.sum(convolution(x, k)))
   used = primitives.used_by(gradient, shape(3, 3, 1, 2), shape(2, 8, 8, 1))
   assert 'conv_general_dilated' in used

@@ -29,9 +29,7 @@ def run_at_a_terminal(*, total=3, **options):
     for round in range(3):
       bar.write(f'line {round}')
       labels = 100 * (round + 1)
-      bar.update(
-        a_record(seed=2, round=round, labels=labels, accuracy=0.9125)
-      )
+      bar.update(a_record(seed=2, round=round, labels=labels, accuracy=0.9125))
   reader.join(timeout=10)
   os.close(controller)
   return b''.join(written).decode()

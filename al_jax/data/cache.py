@@ -207,7 +207,7 @@ def _open_if_whole(entry: pathlib.Path) -> Examined | None:
     reason = 'a file is missing'
   except NotADirectoryError:
     return None
-  except (_DamagedError, OSError, ValueError, KeyError) as error:
+  except (_DamagedError, OSError, ValueError, KeyError, TypeError) as error:
     reason = f'{type(error).__name__}: {error}'
   warnings.warn(
     f'the cache entry {entry} is damaged and is built anew: {reason}.',

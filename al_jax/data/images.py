@@ -4,7 +4,7 @@ import concurrent.futures
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -21,8 +21,8 @@ _SPLIT_FOLDERS = {
 # Pillow's modes with one byte per channel, which convert without loss of range.
 _GREY_MODES = ('1', 'L', 'LA')
 _COLOUR_MODES = ('P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
-_MODE_OF_CHANNELS = {1: 'L', 3: 'RGB', 4: 'RGBA'}
-_DECODE_ERRORS = (
+MODE_OF_CHANNELS = {1: 'L', 3: 'RGB', 4: 'RGBA'}
+DECODE_ERRORS = (
   OSError,
   SyntaxError,  # Pillow's word for a broken PNG chunk
   ValueError,
@@ -85,8 +85,8 @@ def read(
     raise FileNotFoundError(f'There is no folder {folder}.')
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
-  height_width = _check_size(size)
-  if channels not in (None, *_MODE_OF_CHANNELS):
+  height_width = check_size(size)
+  if channels not in (None, *MODE_OF_CHANNELS):
     raise ValueError(f'channels={channels!r} must be 1, 3, 4 or None.')
   if labels is None:
     listings = _list_class_folders(folder, test)
@@ -110,8 +110,8 @@ def read(
   return splits.assemble(name, parts, protocol, is_image=True)
 
 
-def _check_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-  """(height, width), or None."""
+def check_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+  """(height, width) of an option, which may be one number; or None."""
   if size is None:
     return None
   pair = (size, size) if isinstance(size, int) else tuple(size)
@@ -240,7 +240,7 @@ def _decode_all(
     if channels is None:
       channels = 1 if all(mode in _GREY_MODES for _, mode in headers) else 3
     pixels = np.empty((len(paths), *height_width, channels), np.uint8)
-    mode = _MODE_OF_CHANNELS[channels]
+    mode = MODE_OF_CHANNELS[channels]
     decode = [
       pool.submit(_decode_into, pixels[row], path, mode)
       for row, path in enumerate(paths)
@@ -259,7 +259,7 @@ def _read_header(path: Path) -> tuple[tuple[int, int], str]:
     with PIL.Image.open(path) as image:
       width, height = image.size
       mode = image.mode
-  except _DECODE_ERRORS as error:
+  except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error
   if mode not in _GREY_MODES + _COLOUR_MODES:
     raise ValueError(
@@ -273,10 +273,30 @@ def _decode_into(place: np.ndarray, path: Path, mode: str) -> None:
   """Writes one picture, converted and resized as need be."""
   height, width = place.shape[:2]
   try:
-    with PIL.Image.open(path) as image:
-      picture = image.convert(mode)
-  except _DECODE_ERRORS as error:
+    place[...] = decode(path, mode, (height, width))
+  except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error
-  if picture.size != (width, height):
-    picture = picture.resize((width, height), PIL.Image.Resampling.BILINEAR)
-  place[...] = np.asarray(picture).reshape(place.shape)
+
+
+def decode(
+  file: Path | BinaryIO, mode: str, height_width: tuple[int, int] | None
+) -> np.ndarray:
+  """Pixels of a picture in any format that Pillow knows.
+
+  Args:
+    file: a path, or what holds the content of a file.
+    mode: Pillow's name of the channels to convert to.
+    height_width: what to resize to, bilinear and antialiased; None: as it is.
+
+  Returns:
+    uint8[height, width, channels].
+
+  Raises:
+    Exception: one of DECODE_ERRORS, if it is no picture.
+  """
+  with PIL.Image.open(file) as image:
+    picture = image.convert(mode)
+  if height_width is not None and picture.size != height_width[::-1]:
+    picture = picture.resize(height_width[::-1], PIL.Image.Resampling.BILINEAR)
+  width, height = picture.size
+  return np.asarray(picture).reshape(height, width, -1)

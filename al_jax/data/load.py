@@ -199,4 +199,5 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   if normalize is not None and normalize not in NORMALIZATIONS:
     raise errors.unknown_name('normalize', normalize, NORMALIZATIONS)
   steps = spec.get('transforms') or ()
+  transforms.check_transforms(steps)
   return _Spec(source, scheme, location, options, steps, normalize)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import splits, tfds_columns, tfds_locate, tfrecord
+from al_jax.data import images, splits, tfds_columns, tfds_locate, tfrecord
 from al_jax.data.dataset import RawData
 
 _BLOCK = 4_096  # records read and decoded at a time
@@ -50,11 +50,18 @@ def _array_record_blocks(builder: Any, split: str) -> Iterator[Sequence[bytes]]:
   """Serialised examples of array_record files, block by block."""
   from tensorflow_datasets.core import decode
 
-  source = builder.as_data_source(
-    split=split, deserialize_method=decode.DeserializeMethod.RAW_BYTES
-  )
-  for begin in range(0, len(source), _BLOCK):
-    yield source.__getitems__(range(begin, min(begin + _BLOCK, len(source))))
+  try:
+    source = builder.as_data_source(
+      split=split, deserialize_method=decode.DeserializeMethod.RAW_BYTES
+    )
+    for begin in range(0, len(source), _BLOCK):
+      end = min(begin + _BLOCK, len(source))
+      yield source.__getitems__(range(begin, end))
+  except RuntimeError as error:
+    raise ValueError(
+      f'{builder.data_path}, split {split!r}: its array_record files are '
+      f'damaged: {error}. Copy or prepare the data set again.'
+    ) from error
 
 
 def _tfrecord_blocks(
@@ -113,16 +120,6 @@ def _class_names(feature: Any) -> list[str] | None:
   return feature.names or [str(number) for number in range(num_classes)]
 
 
-def _check_size(size: Sequence[int] | None) -> tuple[int, int] | None:
-  if size is None:
-    return None
-  if len(size) != 2 or min(size) < 1:
-    raise ValueError(
-      f'size={size!r} must be two positive numbers, height and width.'
-    )
-  return int(size[0]), int(size[1])
-
-
 def read(
   location: str,
   *,
@@ -132,7 +129,7 @@ def read(
   validation_split: str | None = None,
   input: str | Sequence[str] | None = None,
   target: str | None = None,
-  size: Sequence[int] | None = None,
+  size: int | Sequence[int] | None = None,
   test_fraction: float = 0.1,
   split_seed: int = 0,
 ) -> RawData:
@@ -152,8 +149,8 @@ def read(
       and id.
     target: name of the feature to predict; None: the supervised target, or
       else the only class label.
-    size: height and width that pictures are resized to; needed where they
-      differ.
+    size: (height, width), or one number for both, that pictures are resized
+      to; needed where they differ.
     test_fraction: the part held out where there is no test split.
     split_seed: of that part.
 
@@ -186,13 +183,13 @@ def read(
   wanted = {part: split for part, split in wanted.items() if split is not None}
   for split in wanted.values():
     _check_split(info, split)
-  size = _check_size(size)
+  height_width = images.check_size(size)
   columns = tfds_columns.choose(info, input, target)
   features = tfds_columns.flatten(info.features)
   return splits.assemble(
     info.name,
     {
-      part: _read_split(builder, split, columns, size)
+      part: _read_split(builder, split, columns, height_width)
       for part, split in wanted.items()
     },
     protocol,

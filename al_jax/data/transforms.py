@@ -160,6 +160,17 @@ def apply_transforms(
     ValueError: a name or an option is unknown, an option is missing or out of
       range, or a spec is there twice: it would make the same draws again.
   """
+  check_transforms(specs)
+  for spec in specs:
+    options = {key: value for key, value in spec.items() if key != 'name'}
+    raw = TRANSFORMS[spec['name']](raw, **options)
+  return raw
+
+
+def check_transforms(specs: Sequence[Mapping[str, Any]]) -> None:
+  """Raises what `apply_transforms` would raise whatever the data set is."""
+  if isinstance(specs, str | Mapping):
+    raise ValueError(f'transforms: {specs!r} must be a list of dicts.')
   for position, spec in enumerate(specs):
     _check_spec(spec)
     if dict(spec) in [dict(earlier) for earlier in specs[:position]]:
@@ -167,10 +178,6 @@ def apply_transforms(
         f'transforms: {dict(spec)} is there twice and would make the same '
         'draws twice. Give the second one another seed.'
       )
-  for spec in specs:
-    options = {key: value for key, value in spec.items() if key != 'name'}
-    raw = TRANSFORMS[spec['name']](raw, **options)
-  return raw
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:

@@ -20,14 +20,17 @@ def subset(strategy: Strategy, size: int) -> Strategy:
     size: how many examples to look at; with fewer eligible, all of them.
 
   Returns:
-    A Strategy with `where`.
+    A Strategy with `where`: a part of what `strategy` itself would look at.
   """
   if size < 1:
     raise ValueError(f'subset is {size}; it must be at least 1.')
 
   def where(key, state, pool):
-    del state
-    chosen = kernels.uniform(key, pool_lib.eligible(pool), size).indices
+    eligible = pool_lib.eligible(pool)
+    if strategy.where is not None:
+      inner_key = jax.random.fold_in(key, 1)
+      eligible &= strategy.where(inner_key, state, pool)
+    chosen = kernels.uniform(key, eligible, size).indices
     chosen = jnp.where(chosen < 0, pool.num_examples, chosen)
     mask = jnp.zeros(pool.num_examples, jnp.bool_)
     return mask.at[chosen].set(True, mode='drop')

@@ -75,7 +75,9 @@ def _sgd(weight_decay, momentum, nesterov):
 def _rmsprop(weight_decay, momentum, nesterov):
   return [
     _l2(weight_decay),
-    optax.scale_by_rms(decay=0.99),
+    # As in PyTorch: optax would add epsilon under the root, which matters for
+    # gradients near its root, 1e-4.
+    optax.scale_by_rms(decay=0.99, eps_in_sqrt=False),
     optax.trace(decay=momentum, nesterov=nesterov),
   ]
 

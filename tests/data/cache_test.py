@@ -109,6 +109,7 @@ DAMAGES = {
   'file missing': lambda entry: (entry / 'train_targets.npy').unlink(),
   'manifest missing': lambda entry: (entry / 'manifest.json').unlink(),
   'manifest empty': lambda entry: (entry / 'manifest.json').write_text(''),
+  'manifest a list': (lambda entry: (entry / 'manifest.json').write_text('[]')),
   'manifest of another form': (
     lambda entry: (entry / 'manifest.json').write_text('{"a": 1}')
   ),

@@ -138,6 +138,14 @@ class Pictures(tfds_library.core.GeneratorBasedBuilder):
       )
 
 
+class NoPictures(Pictures):
+  """Bytes that are no picture."""
+
+  def _generate_examples(self, size, label=None):
+    for i, example in super()._generate_examples(size, label):
+      yield i, example | {'picture': io.BytesIO(b'not a picture')}
+
+
 @pytest.fixture(scope='module')
 def data_dir(tmp_path_factory):
   folder = tmp_path_factory.mktemp('tfds')
@@ -307,7 +315,7 @@ def test_both_kinds_of_files_give_the_same(data_dir, tfrecord_dir):
     ({'train_split': 'trian'}, "split of pictures 'trian' .* mean 'train'"),
     ({'test_split': 'tst[:5]'}, "split of pictures 'tst' .* mean 'test'"),
     ({'test_split': 'unlabelled'}, r'has -1 in row .* labels run from 0 to 1'),
-    ({'size': [3]}, r'size=\[3\] must be'),
+    ({'size': [3]}, r'size=\[3\] must be \(height, width\)'),
     ({'test_fraction': 0.5}, 'has a test split of its own'),
     ({'input': ['vector', 'label']}, "target='label' is also among the inputs"),
   ],
@@ -320,7 +328,7 @@ def test_options_that_do_not_fit_are_named(data_dir, options, message):
 
 def test_a_target_that_could_be_two_is_asked_for(data_dir):
   with pytest.raises(
-    ValueError, match='option target. Class labels: colour, gr'
+    ValueError, match=r'option target. Class labels: colour, gr'
   ):
     tfds.read('columns', data_dir=data_dir)
 
@@ -349,6 +357,30 @@ def test_a_damaged_tfrecord_is_named(tfrecord_dir, tmp_path, damage):
   path = _damaged_copy(tfrecord_dir, tmp_path, damage)
   with pytest.raises(ValueError, match=f'{path.name} is damaged: .*record'):
     tfds.read('pictures', data_dir=tmp_path, size=[8, 8])
+
+
+@pytest.mark.parametrize('damage', ['cut off', 'flipped'])
+def test_a_damaged_array_record_is_named(data_dir, tmp_path, damage):
+  shutil.copytree(data_dir / 'columns', tmp_path / 'columns')
+  (path,) = (tmp_path / 'columns').rglob('*.array_record-*')
+  content = bytearray(path.read_bytes())
+  if damage == 'cut off':
+    content = content[: len(content) * 2 // 3]
+  else:
+    content[100] ^= 1
+  path.write_bytes(content)
+  with pytest.raises(
+    ValueError, match=r"columns.*split 'train': .* files are damaged"
+  ):
+    tfds.read('columns', data_dir=tmp_path, target='grade')
+
+
+def test_a_picture_that_is_none_is_named(tmp_path):
+  NoPictures(
+    data_dir=tmp_path, file_format='array_record'
+  ).download_and_prepare()
+  with pytest.raises(ValueError, match=r'picture of example 0 .*not readable'):
+    tfds.read('no_pictures', data_dir=tmp_path)
 
 
 @pytest.fixture(scope='module')

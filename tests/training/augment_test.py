@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +27,7 @@ def reference_move(image, row, column, pixels, mode):
 
 
 @pytest.mark.parametrize('name', ['shift', 'crop'])
-@pytest.mark.parametrize('pixels', [1, 4])
+@pytest.mark.parametrize('pixels', [1, 3])
 def test_a_move_equals_a_slice_of_the_padded_image(images, name, pixels):
   move = jax.jit(augment.AUGMENTATIONS[name], static_argnames='pixels')
   size = 2 * pixels + 1
@@ -47,7 +49,9 @@ def test_a_move_equals_a_slice_of_the_padded_image(images, name, pixels):
 def test_every_offset_is_as_likely_as_any_other(name):
   image = np.arange(1, 26, dtype=np.uint8).reshape(5, 5, 1)
   keys = jax.random.split(KEY, 1800)
-  moved = jax.vmap(lambda key: augment.AUGMENTATIONS[name](key, image, pixels=1))
+  moved = jax.vmap(
+    lambda key: augment.AUGMENTATIONS[name](key, image, pixels=1)
+  )
   centres, counts = np.unique(moved(keys)[:, 2, 2, 0], return_counts=True)
   np.testing.assert_array_equal(centres, [7, 8, 9, 12, 13, 14, 17, 18, 19])
   assert np.sum((counts - 200) ** 2 / 200) < 26.1  # chi-squared, 8: p = 0.001
@@ -65,13 +69,15 @@ def test_a_flip_mirrors_left_and_right_one_time_in_two(images):
 
 def test_a_chain_is_its_parts_in_order_each_with_a_key_of_its_own(images):
   specs = ('flip', {'name': 'shift', 'pixels': 2}, 'crop')
+  two_pixels = functools.partial(augment.shift, pixels=2)
   index = np.arange(100, 103, dtype=np.int32)
-  out = augment.build(specs, IMAGE)(KEY, index, images[:3])
+  out = jax.jit(augment.build(specs, IMAGE))(KEY, index, images[:3])
+  flip, shift, crop = map(jax.jit, (augment.flip, two_pixels, augment.crop))
   for position, image in zip(index, images[:3], strict=True):
     key = jax.random.fold_in(KEY, position)
-    image = augment.flip(jax.random.fold_in(key, 0), image)
-    image = augment.shift(jax.random.fold_in(key, 1), image, pixels=2)
-    image = augment.crop(jax.random.fold_in(key, 2), image)
+    image = flip(jax.random.fold_in(key, 0), image)
+    image = shift(jax.random.fold_in(key, 1), image)
+    image = crop(jax.random.fold_in(key, 2), image)
     np.testing.assert_array_equal(out[position - 100], image)
 
 

@@ -63,7 +63,7 @@ def fitted(fns, system, pool, **options):
 
 def test_a_round_trains_for_its_epochs_and_learns(task, system, fns):
   pool = a_pool(task[0], np.arange(40))
-  state, progress = fitted(fns, system, pool)
+  _, progress = fitted(fns, system, pool)
   assert progress.done.tolist() == [True]
   assert progress.step.tolist() == [8 * 3]  # 8 epochs of ceil(40 / 16)
   assert progress.metrics['accuracy'][0] > 0.5

@@ -46,7 +46,7 @@ def reference_momentum(p, gradients, *, rms, nesterov=False, l2=0.0):
     g = g + l2 * p
     if rms:
       v = 0.99 * v + 0.01 * g**2
-      g = g / np.sqrt(v + 1e-8)
+      g = g / (np.sqrt(v) + 1e-8)
     trace = g + 0.8 * trace
     p = p - 0.01 * (g + 0.8 * trace if nesterov else trace)
   return p
@@ -92,7 +92,9 @@ def test_decoupled_decay_shrinks_what_has_no_gradient_and_l2_steps():
 def step_of_plain_sgd(gradient, **clips):
   sgd = optimizers.build('sgd', learning_rate=1.0, momentum=0.0, **clips)
   zeros = jax.tree.map(np.zeros_like, gradient)
-  return jax.tree.map(lambda leaf: -leaf, parameters_after(sgd, zeros, [gradient]))
+  return jax.tree.map(
+    lambda leaf: -leaf, parameters_after(sgd, zeros, [gradient])
+  )
 
 
 def test_values_are_clipped_one_by_one_and_then_the_norm_of_all():

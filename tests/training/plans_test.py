@@ -78,8 +78,9 @@ def test_an_empty_plan_has_the_shapes_and_types_of_a_full_one():
   full = begin(KEY, *a_set(10), 4)
   for other in (plans.empty(CAPACITY, 4), advance(KEY, full, 4)):
     same = jax.tree.map(
-      lambda a, b: (a.shape, a.dtype, a.weak_type)
-      == (b.shape, b.dtype, b.weak_type),
+      lambda a, b: (
+        (a.shape, a.dtype, a.weak_type) == (b.shape, b.dtype, b.weak_type)
+      ),
       full,
       other,
     )

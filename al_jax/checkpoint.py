@@ -1,0 +1,364 @@
+"""Saves and restores everything a run needs to go on, with Orbax.
+
+A save returns at once: a thread copies the arrays to the host and hands them to
+an Orbax CheckpointManager while the caller computes on. What Orbax stores is a
+flat dict of host arrays named by their place in the state, beside a JSON with
+the caller's metadata, the layout of the state and a SHA-256 of both kinds of
+content. So a damaged checkpoint is told from one that belongs to another state
+before a value is believed, and what Orbax refuses (arrays without elements,
+NumPy scalars) need not concern the caller.
+"""
+
+import json
+import logging
+import os
+import pathlib
+import shutil
+import threading
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging as absl_logging
+
+from al_jax.interfaces import PyTree
+
+STEPS_KEPT = 3
+
+# The names of Orbax's working folders; a killed process leaves them behind.
+_TEMPORARY = '*.orbax-checkpoint-tmp*'
+
+
+class CheckpointError(RuntimeError):
+  """A step could not be written, or none of those there could be read."""
+
+
+class TemplateError(ValueError):
+  """The checkpoint is sound, but is of another state than was asked for."""
+
+
+class _Leaf(NamedTuple):
+  """What is written down of a leaf, so that the same kind comes back.
+
+  Attributes:
+    path: its place in the state.
+    kind: `'jax'`, `'weak jax'`, `'key IMPLEMENTATION'`, `'numpy'`, or the name
+      of a Python type.
+    dtype: of the leaf; of a key, the key's.
+    shape: of the array on the host, which for keys has one axis more.
+  """
+
+  path: str
+  kind: str
+  dtype: str
+  shape: tuple[int, ...]
+
+  @property
+  def host_dtype(self) -> np.dtype:
+    """The dtype of the array that stands for the leaf on the host."""
+    return jnp.dtype('uint32' if self.dtype.startswith('key<') else self.dtype)
+
+
+class _Job(NamedTuple):
+  """A save that was asked for."""
+
+  step: int
+  paths: list[str]
+  leaves: list[Any]
+  metadata: str
+  replaceable: bool
+
+
+class Checkpointer:
+  """The last few steps of one run in one folder; a context manager.
+
+  Whoever makes one must be alone in the folder (`al_jax.workdir.Workdir` sees
+  to it): what a killed process left half-written is removed on construction,
+  and so are steps beyond the last `STEPS_KEPT`.
+
+  A save that fails in the background raises CheckpointError, which names the
+  folder and the cause, from the next `save`, `wait`, `restore` or `close`. The
+  steps before stay as they were, and saving may go on.
+  """
+
+  def __init__(self, folder: str | os.PathLike):
+    self.folder = pathlib.Path(folder).absolute()
+    self._noise = _OrbaxNoise()
+    absl_logging.get_absl_logger().addFilter(self._noise)
+    try:
+      self.folder.mkdir(parents=True, exist_ok=True)
+      self._remove_temporary()
+      self._manager = ocp.CheckpointManager(
+        self.folder,
+        options=ocp.CheckpointManagerOptions(
+          max_to_keep=STEPS_KEPT,
+          # The thread below is what makes it asynchronous.
+          enable_async_checkpointing=False,
+          save_root_metadata=False,
+        ),
+      )
+      for surplus in sorted(self._manager.all_steps())[:-STEPS_KEPT]:
+        self._manager.delete(surplus)
+    except OSError as error:
+      absl_logging.get_absl_logger().removeFilter(self._noise)
+      raise CheckpointError(
+        f'Checkpoints cannot be kept in {self.folder}: {_cause(error)}.'
+      ) from error
+    # Steps that a restore passed over; they go when the next one is written.
+    self._abandoned = []
+    self._last_step = self._latest_on_disk()
+    self._changed = threading.Condition()
+    self._queued = None
+    self._writing = None
+    self._error = None
+    self._closed = False
+    self._thread = threading.Thread(target=self._write_queued, daemon=True)
+    self._thread.start()
+
+  def save(
+    self,
+    step: int,
+    state: PyTree,
+    metadata: dict[str, Any],
+    *,
+    replaceable: bool = False,
+  ) -> None:
+    """Has a step written in the background.
+
+    One save can be under way and one more be waiting. If one is waiting that
+    must not be replaced, this waits until its writing begins.
+
+    Args:
+      step: larger than every step saved, or than the one restored.
+      state: pytree of jax arrays, NumPy arrays and Python numbers. NumPy arrays
+        are copied now; jax arrays must not be donated before `wait` returns.
+      metadata: what JSON can hold, and comes back as JSON gives it.
+      replaceable: a later save may take the place of this one if its writing
+        has not begun.
+
+    Raises:
+      CheckpointError: an earlier save failed.
+      TypeError: a leaf of the state, or the metadata, cannot be stored.
+      ValueError: the step is not larger, or an array was donated.
+    """
+    if self._closed:
+      raise ValueError(f'The checkpoints in {self.folder} are closed.')
+    if self._error is not None:
+      self.wait()
+    if step <= self._last_step:
+      raise ValueError(
+        f'step {step} does not come after step {self._last_step}, the latest '
+        f'in {self.folder}. To go on from there, restore it first.'
+      )
+    paths, leaves = _flatten(state)
+    for path, leaf in zip(paths, leaves, strict=True):
+      _check_storable(path, leaf)
+    leaves = [
+      np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
+      for leaf in leaves
+    ]
+    job = _Job(step, paths, leaves, json.dumps(metadata), replaceable)
+    with self._changed:
+      self._changed.wait_for(
+        lambda: self._queued is None or self._queued.replaceable
+      )
+      self._queued = job
+      self._last_step = step
+      self._changed.notify_all()
+
+  def restore(
+    self, template: PyTree
+  ) -> tuple[int, PyTree, dict[str, Any]] | None:
+    """The newest step that can be read.
+
+    A damaged one is passed over with a warning, and removed when a step is next
+    saved.
+
+    Args:
+      template: the state as it must be, of arrays, numbers or
+        `jax.ShapeDtypeStruct` (`jax.eval_shape` of what makes the state). It
+        gives structure, shapes, dtypes and, where it has them, shardings. What
+        comes back is of the kind that was saved: a NumPy array as a NumPy
+        array, a typed key as a typed key.
+
+    Returns:
+      The step, the state and the metadata; None if nothing was ever saved.
+
+    Raises:
+      TemplateError: a step can be read, but is not of this structure.
+      CheckpointError: there are steps, and none can be read.
+    """
+    self.wait()
+    failures = {}
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      # Damage to a file comes out as an error of almost any class.
+      try:
+        layout, digest, metadata = self._read_contents(step)
+        _check_template(template, layout, step, self.folder)
+        arrays = self._read_arrays(step, layout, digest)
+      except TemplateError:
+        raise
+      except Exception as error:
+        failures[step] = f'{type(error).__name__}: {_cause(error)}'
+        absl_logging.warning(
+          'Checkpoint of step %d in %s cannot be read (%s); falling back to '
+          'the one before.', step, self.folder, failures[step],
+        )  # fmt: skip
+        continue
+      self._abandoned = list(failures)
+      self._last_step = step
+      return step, _unflatten(template, layout, arrays), metadata
+    if not failures:
+      return None
+    tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
+    raise CheckpointError(
+      f'No checkpoint in {self.folder} can be read. Tried:\n{tried}'
+    )
+
+  def wait(self) -> None:
+    """Until all that was asked for is on disk."""
+    with self._changed:
+      self._changed.wait_for(
+        lambda: self._queued is None and self._writing is None
+      )
+      error, self._error = self._error, None
+    if error is not None:
+      self._last_step = self._latest_on_disk()
+      raise CheckpointError(str(error)) from error.__cause__
+
+  def close(self) -> None:
+    """Waits, then ends the thread; more than once is once."""
+    if self._closed:
+      return
+    try:
+      self.wait()
+    finally:
+      with self._changed:
+        self._closed = True
+        self._changed.notify_all()
+      self._thread.join()
+      self._manager.close()
+      absl_logging.get_absl_logger().removeFilter(self._noise)
+
+  def __enter__(self) -> 'Checkpointer':
+    return self
+
+  def __exit__(self, error_type, error, traceback) -> None:
+    try:
+      self.close()
+    except CheckpointError as failed:
+      if error_type is None:
+        raise
+      # What went wrong first must not be hidden.
+      absl_logging.error('%s', failed)
+
+  def _write_queued(self) -> None:
+    """The thread: writes what is queued until closed."""
+    while True:
+      with self._changed:
+        self._changed.wait_for(lambda: self._queued or self._closed)
+        if self._queued is None:
+          return
+        self._writing, self._queued = self._queued, None
+        self._changed.notify_all()
+      try:
+        self._write(self._writing)
+      except Exception as error:
+        self._remove_temporary()
+        self._error = CheckpointError(
+          f'Step {self._writing.step} could not be saved in {self.folder}: '
+          f'{_cause(error)}.'
+        )
+        self._error.__cause__ = error
+      with self._changed:
+        self._writing = None
+        self._changed.notify_all()
+
+  def _write(self, job: _Job) -> None:
+    while self._abandoned:
+      self._manager.delete(self._abandoned[-1])
+      self._abandoned.pop()
+    layout, arrays = [], {}
+    for path, leaf in zip(job.paths, job.leaves, strict=True):
+      entry, array = _to_host(path, leaf)
+      layout.append(entry)
+      if array.size:  # Orbax refuses the others; the layout suffices for them.
+        arrays[path] = array
+    contents = {
+      'layout': layout,
+      'digest': _digest(arrays.values()),
+      'metadata': json.loads(job.metadata),
+    }
+    items = {
+      'metadata': ocp.args.JsonSave(
+        {'sha256': _json_digest(contents), 'contents': contents}
+      )
+    }
+    if arrays:
+      items['state'] = ocp.args.StandardSave(arrays)
+    if not self._manager.save(job.step, args=ocp.args.Composite(**items)):
+      raise OSError('Orbax found a later step there')
+
+  def _read_contents(
+    self, step: int
+  ) -> tuple[list[_Leaf], str, dict[str, Any]]:
+    """The layout of a step, the digest of its arrays, and its metadata."""
+    sealed = self._manager.restore(
+      step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
+    ).metadata
+    contents = sealed['contents']
+    if _json_digest(contents) != sealed['sha256']:
+      raise ValueError('the metadata differ from their checksum')
+    layout = [
+      _Leaf(path, kind, dtype, tuple(shape))
+      for path, kind, dtype, shape in contents['layout']
+    ]
+    return layout, contents['digest'], contents['metadata']
+
+  def _read_arrays(
+    self, step: int, layout: list[_Leaf], digest: str
+  ) -> dict[str, np.ndarray]:
+    """The arrays of a step by path, each as it was."""
+    stored = [entry for entry in layout if 0 not in entry.shape]
+    arrays = {}
+    if stored:
+      arrays = self._manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
+      ).state
+    if _digest(arrays[entry.path] for entry in stored) != digest:
+      raise ValueError('the arrays differ from their checksum')
+    for entry in stored:
+      found = arrays[entry.path]
+      if (found.dtype, found.shape) != (entry.host_dtype, entry.shape):
+        raise ValueError(
+          f'{entry.path} is {found.dtype}{list(found.shape)} instead of '
+          f'{entry.host_dtype}{list(entry.shape)}'
+        )
+    return arrays
+
+  def _latest_on_disk(self) -> int:
+    latest = self._manager.latest_step()
+    return -1 if latest is None else latest
+
+  def _remove_temporary(self) -> None:
+    for leftover in self.folder.glob(_TEMPORARY):
+      shutil.rmtree(leftover, ignore_errors=True)
+
+
+class _OrbaxNoise(logging.Filter):
+  """Drops Orbax's progress messages, and its tracebacks of what we raise."""
+
+  def filter(self, record: logging.LogRecord) -> bool:
+    source = pathlib.PurePath(record.pathname)
+    if 'orbax' not in source.parts:
+      return True
+    return record.levelno >= logging.WARNING and source.name != 'future.py'
+
+
+def _flatten(tree: PyTree) -> tuple[list[str], list[Any]]:
+  """The leaves of a tree and their places, as `state.params['kernel']`."""
+  with_paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+  paths = ['state' + jax.tree_util.keystr(path) for path, _ in with_paths]
+  return paths, [leaf for _, leaf in with_paths]

@@ -1,0 +1,93 @@
+import json
+import math
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from al_jax import files
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+from al_jax import files
+with files.replacing(sys.argv[1]) as partial:
+  partial.write_text('half of the ne')
+  os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def path(tmp_path) -> pathlib.Path:
+  path = tmp_path / 'records.jsonl'
+  path.write_text('old')
+  return path
+
+
+def test_the_new_file_takes_its_place_only_when_all_is_written(path):
+  with files.replacing(path) as partial:
+    partial.write_text('new')
+    assert partial.parent == path.parent  # a rename needs one file system
+    assert path.read_text() == 'old'
+  assert path.read_text() == 'new'
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_reader_that_has_the_old_file_open_goes_on_reading_it(path):
+  with path.open() as reader:
+    with files.replacing(path) as partial:
+      partial.write_text('new and longer')
+    assert reader.read() == 'old'
+
+
+def test_a_file_that_is_not_there_yet_is_made(tmp_path):
+  path = tmp_path / 'new.json'
+  with files.replacing(str(path)) as partial:
+    partial.write_text('{}')
+  assert path.read_text() == '{}'
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(path):
+  failing = pytest.raises(RuntimeError, match='no space')
+  with failing, files.replacing(path) as partial:
+    partial.write_text('half')
+    raise RuntimeError('no space')
+  assert path.read_text() == 'old'
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_writing_nothing_is_an_error_and_not_an_empty_file(path):
+  with pytest.raises(FileNotFoundError), files.replacing(path):
+    pass
+  assert path.read_text() == 'old'
+
+
+def test_what_a_killed_process_leaves_the_next_write_takes_away(path):
+  command = [sys.executable, '-c', KILLED_WHILE_WRITING, str(path)]
+  killed = subprocess.run(command, timeout=60, check=False)
+  assert killed.returncode == -signal.SIGKILL
+  assert path.read_text() == 'old'
+  with files.replacing(path) as partial:
+    partial.write_text('new')
+  assert path.read_text() == 'new'
+  assert list(path.parent.iterdir()) == [path]
+
+
+def test_json_has_words_for_what_is_not_finite():
+  value = {'a': [math.nan, 1.5, {'b': math.inf}], 'c': -math.inf, 'd': np.nan}
+  clean = files.json_value(value)
+  assert clean == {
+    'a': ['NaN', 1.5, {'b': 'Infinity'}],
+    'c': '-Infinity',
+    'd': 'NaN',
+  }
+  json.dumps(clean, allow_nan=False)
+  assert math.isnan(float(clean['d']))
+  assert [float(clean['a'][2]['b']), float(clean['c'])] == [math.inf, -math.inf]
+
+
+def test_what_json_knows_stays_as_it_is():
+  value = {'n': None, 't': True, 'i': 3, 's': 'NaN', 'l': [], 'f': 0.1}
+  assert files.json_value(value) == value
