@@ -2,49 +2,16 @@
 
 from typing import NamedTuple
 
-import flax.struct
 import jax
 import numpy as np
 
 from al_jax import kernels, keys
 from al_jax import pool as pool_lib
 from al_jax.clock import Clock
-from al_jax.interfaces import LearnerState, StrategyState
 from al_jax.oracle import Answers, Oracle
-from al_jax.pool import PoolState
 from al_jax.program import Program
 from al_jax.protocol import Protocol
-
-
-@flax.struct.dataclass
-class RunState:
-  """The arrays of one seed's run, and the oracle's account.
-
-  Attributes:
-    learner: opaque.
-    strategy: opaque.
-    pool: the labelled set.
-    paid: questions paid for so far.
-  """
-
-  learner: LearnerState
-  strategy: StrategyState
-  pool: PoolState
-  paid: int
-
-  def on_device(self) -> 'RunState':
-    """With its arrays bound to the device that trains.
-
-    Arrays that are bound and arrays that are not are different arguments to a
-    compiled function: a state that changed from one to the other after its
-    first round would compile everything twice.
-    """
-    device = jax.local_devices()[0]
-    return self.replace(
-      learner=jax.device_put(self.learner, device),
-      strategy=jax.device_put(self.strategy, device),
-      pool=jax.device_put(self.pool, device),
-    )
+from al_jax.run_state import RunState
 
 
 class Acquired(NamedTuple):

@@ -15,14 +15,14 @@ import os
 import pathlib
 import shutil
 import threading
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
+from al_jax import checkpoint_layout
 from al_jax.interfaces import PyTree
 
 STEPS_KEPT = 3
@@ -33,32 +33,6 @@ _TEMPORARY = '*.orbax-checkpoint-tmp*'
 
 class CheckpointError(RuntimeError):
   """A step could not be written, or none of those there could be read."""
-
-
-class TemplateError(ValueError):
-  """The checkpoint is sound, but is of another state than was asked for."""
-
-
-class _Leaf(NamedTuple):
-  """What is written down of a leaf, so that the same kind comes back.
-
-  Attributes:
-    path: its place in the state.
-    kind: `'jax'`, `'weak jax'`, `'key IMPLEMENTATION'`, `'numpy'`, or the name
-      of a Python type.
-    dtype: of the leaf; of a key, the key's.
-    shape: of the array on the host, which for keys has one axis more.
-  """
-
-  path: str
-  kind: str
-  dtype: str
-  shape: tuple[int, ...]
-
-  @property
-  def host_dtype(self) -> np.dtype:
-    """The dtype of the array that stands for the leaf on the host."""
-    return jnp.dtype('uint32' if self.dtype.startswith('key<') else self.dtype)
 
 
 class _Job(NamedTuple):
@@ -152,14 +126,18 @@ class Checkpointer:
         f'step {step} does not come after step {self._last_step}, the latest '
         f'in {self.folder}. To go on from there, restore it first.'
       )
-    paths, leaves = _flatten(state)
+    paths, leaves = checkpoint_layout.flatten(state)
     for path, leaf in zip(paths, leaves, strict=True):
-      _check_storable(path, leaf)
+      checkpoint_layout.check_storable(path, leaf)
     leaves = [
       np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
       for leaf in leaves
     ]
-    job = _Job(step, paths, leaves, json.dumps(metadata), replaceable)
+    try:
+      metadata = json.dumps(metadata)
+    except (TypeError, ValueError) as error:
+      raise TypeError(f'metadata must be JSON: {error}.') from error
+    job = _Job(step, paths, leaves, metadata, replaceable)
     with self._changed:
       self._changed.wait_for(
         lambda: self._queued is None or self._queued.replaceable
@@ -187,7 +165,7 @@ class Checkpointer:
       The step, the state and the metadata; None if nothing was ever saved.
 
     Raises:
-      TemplateError: a step can be read, but is not of this structure.
+      checkpoint_layout.TemplateError: a step is sound, but of another state.
       CheckpointError: there are steps, and none can be read.
     """
     self.wait()
@@ -196,10 +174,13 @@ class Checkpointer:
       # Damage to a file comes out as an error of almost any class.
       try:
         layout, digest, metadata = self._read_contents(step)
-        _check_template(template, layout, step, self.folder)
+        checkpoint_layout.check_template(template, layout)
         arrays = self._read_arrays(step, layout, digest)
-      except TemplateError:
-        raise
+      except checkpoint_layout.TemplateError as error:
+        raise checkpoint_layout.TemplateError(
+          f'Step {step} in {self.folder} is of another state than asked for '
+          f'(other code, or another config?): {error}.'
+        ) from None
       except Exception as error:
         failures[step] = f'{type(error).__name__}: {_cause(error)}'
         absl_logging.warning(
@@ -209,7 +190,11 @@ class Checkpointer:
         continue
       self._abandoned = list(failures)
       self._last_step = step
-      return step, _unflatten(template, layout, arrays), metadata
+      return (
+        step,
+        checkpoint_layout.unflatten(template, layout, arrays),
+        metadata,
+      )
     if not failures:
       return None
     tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
@@ -282,7 +267,7 @@ class Checkpointer:
       self._abandoned.pop()
     layout, arrays = [], {}
     for path, leaf in zip(job.paths, job.leaves, strict=True):
-      entry, array = _to_host(path, leaf)
+      entry, array = checkpoint_layout.to_host(path, leaf)
       layout.append(entry)
       if array.size:  # Orbax refuses the others; the layout suffices for them.
         arrays[path] = array
@@ -303,7 +288,7 @@ class Checkpointer:
 
   def _read_contents(
     self, step: int
-  ) -> tuple[list[_Leaf], str, dict[str, Any]]:
+  ) -> tuple[list[checkpoint_layout.Leaf], str, dict[str, Any]]:
     """The layout of a step, the digest of its arrays, and its metadata."""
     sealed = self._manager.restore(
       step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
@@ -312,13 +297,13 @@ class Checkpointer:
     if _json_digest(contents) != sealed['sha256']:
       raise ValueError('the metadata differ from their checksum')
     layout = [
-      _Leaf(path, kind, dtype, tuple(shape))
+      checkpoint_layout.Leaf(path, kind, dtype, tuple(shape))
       for path, kind, dtype, shape in contents['layout']
     ]
     return layout, contents['digest'], contents['metadata']
 
   def _read_arrays(
-    self, step: int, layout: list[_Leaf], digest: str
+    self, step: int, layout: list[checkpoint_layout.Leaf], digest: str
   ) -> dict[str, np.ndarray]:
     """The arrays of a step by path, each as it was."""
     stored = [entry for entry in layout if 0 not in entry.shape]
@@ -339,8 +324,8 @@ class Checkpointer:
     return arrays
 
   def _latest_on_disk(self) -> int:
-    latest = self._manager.latest_step()
-    return -1 if latest is None else latest
+    steps = set(self._manager.all_steps()) - set(self._abandoned)
+    return max(steps, default=-1)
 
   def _remove_temporary(self) -> None:
     for leftover in self.folder.glob(_TEMPORARY):
@@ -357,8 +342,25 @@ class _OrbaxNoise(logging.Filter):
     return record.levelno >= logging.WARNING and source.name != 'future.py'
 
 
-def _flatten(tree: PyTree) -> tuple[list[str], list[Any]]:
-  """The leaves of a tree and their places, as `state.params['kernel']`."""
-  with_paths, _ = jax.tree_util.tree_flatten_with_path(tree)
-  paths = ['state' + jax.tree_util.keystr(path) for path, _ in with_paths]
-  return paths, [leaf for _, leaf in with_paths]
+def _cause(error: Exception) -> str:
+  """What went wrong, in one line; TensorStore hides the errno in its text."""
+  number = re.search(r"os_error_code='(\d+)'", str(error))
+  if number:
+    return os.strerror(int(number[1]))
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  return ' '.join(str(error).split())[:200]
+
+
+def _digest(arrays: Iterable[np.ndarray]) -> str:
+  """SHA-256 of the bytes of all arrays, in order."""
+  digest = hashlib.sha256()
+  for array in arrays:
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return digest.hexdigest()
+
+
+def _json_digest(contents: dict[str, Any]) -> str:
+  """SHA-256 of a JSON value, whatever the white space in its file."""
+  text = json.dumps(contents, separators=(',', ':'))
+  return hashlib.sha256(text.encode()).hexdigest()

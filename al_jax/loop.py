@@ -11,9 +11,8 @@ from collections.abc import Callable, Generator, Sequence
 import jax
 import numpy as np
 
-from al_jax import acquisition, compilations, keys
+from al_jax import acquisition, compilations, keys, run_state
 from al_jax import pool as pool_lib
-from al_jax.acquisition import RunState
 from al_jax.checkpoint import Checkpointer
 from al_jax.clock import Clock
 from al_jax.oracle import Oracle
@@ -25,27 +24,6 @@ from al_jax.training import fit as fit_lib
 
 class Interrupted(Exception):  # noqa: N818, a request and not an error
   """The run was asked to stop; it has been saved where it was."""
-
-
-@dataclasses.dataclass
-class Run:
-  """One seed's run, as the loop carries it.
-
-  Attributes:
-    seed: of every random choice.
-    state: the arrays.
-    round: the round under way.
-    seconds_fit: spent on this round's training so far.
-    records: of the rounds that are over.
-    ended: why the run is over; None while it is not.
-  """
-
-  seed: int
-  state: RunState
-  round: int = 0
-  seconds_fit: float = 0.0
-  records: list[RoundRecord] = dataclasses.field(default_factory=list)
-  ended: str | None = None
 
 
 def run_rounds(
@@ -81,10 +59,10 @@ def run_rounds(
     FloatingPointError: a loss or a score that is not finite.
   """
   _check(program, protocol, seeds)
-  runs, fitting, serial = _restore(program, checkpointer, seeds)
+  runs, fitting, serial = run_state.restore(program, checkpointer, seeds)
   if runs is None:
     runs = [
-      Run(seed, acquisition.begin(program, oracle, protocol, seed))
+      run_state.Run(seed, acquisition.begin(program, oracle, protocol, seed))
       for seed in seeds
     ]
   for run in runs:
@@ -98,7 +76,7 @@ def run_rounds(
     ):
       if np.all(progress.done):
         break
-      serial = _save(checkpointer, serial, runs, fitting=True)
+      serial = run_state.save(checkpointer, serial, runs, fitting=True)
       if should_stop():
         raise Interrupted
     for run in active:
@@ -107,7 +85,7 @@ def run_rounds(
       compiled = compilations.count() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
     fitting = False
-    serial = _save(checkpointer, serial, runs, fitting=False)
+    serial = run_state.save(checkpointer, serial, runs, fitting=False)
     for run in active:
       yield run.records[-1]
     if should_stop() and any(run.ended is None for run in runs):
@@ -259,55 +237,3 @@ def _seconds(run):
 def _class_histogram(acquired, num_classes):
   answered = acquired.answers.annotator == pool_lib.ORACLE
   return np.bincount(acquired.answers.targets[answered], minlength=num_classes)
-
-
-def _save(checkpointer, serial, runs, *, fitting):
-  """Saves everything, and returns the serial number of the save."""
-  if checkpointer is None:
-    return serial
-  metadata = {
-    'fitting': fitting,
-    'runs': [
-      {
-        'seed': run.seed,
-        'round': run.round,
-        'seconds_fit': run.seconds_fit,
-        'records': [record.to_json() for record in run.records],
-        'ended': run.ended,
-      }
-      for run in runs
-    ],
-  }
-  checkpointer.save(serial + 1, [run.state for run in runs], metadata)
-  return serial + 1
-
-
-def _restore(program, checkpointer, seeds):
-  """The runs of an earlier process, if any, and the serial of their save."""
-  restored = None
-  if checkpointer is not None:
-    restored = checkpointer.restore([_template(program)] * len(seeds))
-  if restored is None:
-    return None, False, 0
-  serial, states, metadata = restored
-  found = [saved['seed'] for saved in metadata['runs']]
-  if found != list(seeds):
-    raise ValueError(
-      f'the checkpoint is of seeds {found}; asked for {list(seeds)}.'
-    )
-  runs = []
-  for state, saved in zip(states, metadata['runs'], strict=True):
-    records = [RoundRecord.from_json(line) for line in saved.pop('records')]
-    runs.append(Run(state=state.on_device(), records=records, **saved))
-  return runs, metadata['fitting'], serial
-
-
-def _template(program):
-  """Shapes of a RunState, to restore into."""
-  facts = program.system.facts
-  return RunState(
-    learner=jax.eval_shape(program.init, jax.random.key(0)),
-    strategy=program.system.strategy.init(facts),
-    pool=jax.eval_shape(lambda: pool_lib.create(facts.num_examples)),
-    paid=0,
-  )

@@ -27,4 +27,4 @@ def main(argv: list[str]) -> int:
 
 if __name__ == '__main__':
   flags.mark_flag_as_required('config')
-  app.run(main)
+  app.run(main, flags_parser=session.parse_flags)

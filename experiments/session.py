@@ -1,9 +1,10 @@
 """One run of a binary: from the flags to the files in the workdir."""
 
+import logging as stdlib_logging
 import pathlib
 import sys
 
-from absl import flags, logging
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from al_jax import loop, manifest, progress, records, workdir
@@ -86,6 +87,17 @@ class _Session:
 
 def _which(record):
   return record.system, record.seed, record.round
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; what is wrong with it is one line, no trace."""
+  # JAX tells at INFO which backends a machine lacks.
+  stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
+  try:
+    return app.parse_flags_with_usage(argv)
+  except (AttributeError, KeyError, ValueError, OSError) as error:
+    print(f'{type(error).__name__}: {error}', file=sys.stderr)
+    sys.exit(1)
 
 
 def run(systems_field: str) -> int:

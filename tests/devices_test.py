@@ -13,8 +13,8 @@ from al_jax import systems
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# What every system there is would ask of one trained state, and what a whole run
-# asks, as one line of JSON.
+# What a run asks, and what every system there is would ask of one state, as one
+# line of JSON.
 SCRIPT = """
 import json, sys
 import jax

@@ -14,6 +14,7 @@ from al_jax import (
   oracle,
   program,
   records,
+  run_state,
 )
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
@@ -95,7 +96,7 @@ def test_the_picks_are_those_with_the_smallest_margin(task, margin, tmp_path):
     rows, _ = run(task, margin, protocol, checkpointer=checkpointer)
   whole, _ = run(task, margin)
   with checkpoint.Checkpointer(tmp_path / 'run') as checkpointer:
-    _, [state], _ = checkpointer.restore([loop._template(margin)])
+    _, [state], _ = checkpointer.restore([run_state.template(margin)])
   inputs = jnp.asarray(dataset.train.inputs)
   logits = margin.system.learner.apply(state.learner, inputs).predictions
   probs = np.sort(np.asarray(jax.nn.softmax(logits)), axis=-1)
@@ -326,7 +327,7 @@ def test_the_records_agree_with_an_evaluation_by_hand(task, margin, tmp_path):
   dataset, _ = task
   with checkpoint.Checkpointer(tmp_path / 'run') as checkpointer:
     rows, _ = run(task, margin, checkpointer=checkpointer)
-    _, [state], _ = checkpointer.restore([loop._template(margin)])
+    _, [state], _ = checkpointer.restore([run_state.template(margin)])
   inputs = jnp.asarray(dataset.test.inputs)
   logits = margin.system.learner.apply(state.learner, inputs).predictions
   by_hand, _ = metrics.summarise(

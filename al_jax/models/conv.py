@@ -170,6 +170,12 @@ def _convolve(
   rhs_dilation=(1, 1),
 ):
   """A convolution in XLA's own form, kept from the kernels that are slow."""
+  if any(kernel.shape[axis] > inputs.shape[1 + axis] for axis in (0, 1)):
+    # A kernel larger than the image before padding: 570 against 5 ms for 3x3 on
+    # 64x2x2x512, the last block of a VGG.
+    inputs = _pad(inputs, pads, lhs_dilation)
+    pads = ((0, 0), (0, 0))
+    lhs_dilation = (1, 1)
   if (strides, lhs_dilation) == ((1, 1), (1, 1)) and inputs.shape[
     -1
   ] > _FEW_CHANNELS:
@@ -187,6 +193,16 @@ def _convolve(
     dimension_numbers=_LAYOUT,
     precision=precision,
   )
+
+
+def _pad(images, pads, dilation):
+  """Zeros around the pixels and, with dilation, between them."""
+  rows, columns = (
+    (low, high, spacing - 1)
+    for (low, high), spacing in zip(pads, dilation, strict=True)
+  )
+  zero = jnp.zeros((), images.dtype)
+  return lax.pad(images, zero, ((0, 0, 0), rows, columns, (0, 0, 0)))
 
 
 def max_pool_2x2(images: jax.Array) -> jax.Array:
