@@ -9,20 +9,21 @@ before a value is believed, and what Orbax refuses (arrays without elements,
 NumPy scalars) need not concern the caller.
 """
 
+import contextlib
 import json
 import logging
 import os
 import pathlib
+import re
 import shutil
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
-from al_jax import checkpoint_layout
+from al_jax import background, checkpoint_layout
 from al_jax.interfaces import PyTree
 
 STEPS_KEPT = 3
@@ -31,7 +32,7 @@ STEPS_KEPT = 3
 _TEMPORARY = '*.orbax-checkpoint-tmp*'
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(OSError):
   """A step could not be written, or none of those there could be read."""
 
 
@@ -42,7 +43,6 @@ class _Job(NamedTuple):
   paths: list[str]
   leaves: list[Any]
   metadata: str
-  replaceable: bool
 
 
 class Checkpointer:
@@ -62,19 +62,7 @@ class Checkpointer:
     self._noise = _OrbaxNoise()
     absl_logging.get_absl_logger().addFilter(self._noise)
     try:
-      self.folder.mkdir(parents=True, exist_ok=True)
-      self._remove_temporary()
-      self._manager = ocp.CheckpointManager(
-        self.folder,
-        options=ocp.CheckpointManagerOptions(
-          max_to_keep=STEPS_KEPT,
-          # The thread below is what makes it asynchronous.
-          enable_async_checkpointing=False,
-          save_root_metadata=False,
-        ),
-      )
-      for surplus in sorted(self._manager.all_steps())[:-STEPS_KEPT]:
-        self._manager.delete(surplus)
+      self._manager = self._open()
     except OSError as error:
       absl_logging.get_absl_logger().removeFilter(self._noise)
       raise CheckpointError(
@@ -83,13 +71,7 @@ class Checkpointer:
     # Steps that a restore passed over; they go when the next one is written.
     self._abandoned = []
     self._last_step = self._latest_on_disk()
-    self._changed = threading.Condition()
-    self._queued = None
-    self._writing = None
-    self._error = None
-    self._closed = False
-    self._thread = threading.Thread(target=self._write_queued, daemon=True)
-    self._thread.start()
+    self._background = background.Background(self._write)
 
   def save(
     self,
@@ -101,8 +83,8 @@ class Checkpointer:
   ) -> None:
     """Has a step written in the background.
 
-    One save can be under way and one more be waiting. If one is waiting that
-    must not be replaced, this waits until its writing begins.
+    One save can be under way and one more be waiting. If one is waiting that is
+    not replaceable, this waits until its writing begins.
 
     Args:
       step: larger than every step saved, or than the one restored.
@@ -117,10 +99,6 @@ class Checkpointer:
       TypeError: a leaf of the state, or the metadata, cannot be stored.
       ValueError: the step is not larger, or an array was donated.
     """
-    if self._closed:
-      raise ValueError(f'The checkpoints in {self.folder} are closed.')
-    if self._error is not None:
-      self.wait()
     if step <= self._last_step:
       raise ValueError(
         f'step {step} does not come after step {self._last_step}, the latest '
@@ -137,14 +115,11 @@ class Checkpointer:
       metadata = json.dumps(metadata)
     except (TypeError, ValueError) as error:
       raise TypeError(f'metadata must be JSON: {error}.') from error
-    job = _Job(step, paths, leaves, metadata, replaceable)
-    with self._changed:
-      self._changed.wait_for(
-        lambda: self._queued is None or self._queued.replaceable
+    with self._errors_noted():
+      self._background.put(
+        _Job(step, paths, leaves, metadata), replaceable=replaceable
       )
-      self._queued = job
-      self._last_step = step
-      self._changed.notify_all()
+    self._last_step = step
 
   def restore(
     self, template: PyTree
@@ -169,32 +144,24 @@ class Checkpointer:
       CheckpointError: there are steps, and none can be read.
     """
     self.wait()
+    wanted = checkpoint_layout.signatures(template)
     failures = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
-      # Damage to a file comes out as an error of almost any class.
       try:
-        layout, digest, metadata = self._read_contents(step)
-        checkpoint_layout.check_template(template, layout)
-        arrays = self._read_arrays(step, layout, digest)
-      except checkpoint_layout.TemplateError as error:
-        raise checkpoint_layout.TemplateError(
-          f'Step {step} in {self.folder} is of another state than asked for '
-          f'(other code, or another config?): {error}.'
-        ) from None
+        layout, arrays, metadata = self._read(step, wanted)
+      except checkpoint_layout.TemplateError:
+        raise
       except Exception as error:
+        # Damage to a file comes out as an error of almost any class.
         failures[step] = f'{type(error).__name__}: {_cause(error)}'
         absl_logging.warning(
-          'Checkpoint of step %d in %s cannot be read (%s); falling back to '
-          'the one before.', step, self.folder, failures[step],
-        )  # fmt: skip
+          f'The checkpoint of step {step} in {self.folder} cannot be read '
+          f'({failures[step]}); trying the one before.'
+        )
         continue
-      self._abandoned = list(failures)
-      self._last_step = step
-      return (
-        step,
-        checkpoint_layout.unflatten(template, layout, arrays),
-        metadata,
-      )
+      self._abandoned, self._last_step = list(failures), step
+      state = checkpoint_layout.unflatten(template, layout, arrays)
+      return step, state, metadata
     if not failures:
       return None
     tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
@@ -204,26 +171,14 @@ class Checkpointer:
 
   def wait(self) -> None:
     """Until all that was asked for is on disk."""
-    with self._changed:
-      self._changed.wait_for(
-        lambda: self._queued is None and self._writing is None
-      )
-      error, self._error = self._error, None
-    if error is not None:
-      self._last_step = self._latest_on_disk()
-      raise CheckpointError(str(error)) from error.__cause__
+    with self._errors_noted():
+      self._background.wait()
 
   def close(self) -> None:
     """Waits, then ends the thread; more than once is once."""
-    if self._closed:
-      return
     try:
-      self.wait()
+      self._background.close()
     finally:
-      with self._changed:
-        self._closed = True
-        self._changed.notify_all()
-      self._thread.join()
       self._manager.close()
       absl_logging.get_absl_logger().removeFilter(self._noise)
 
@@ -239,89 +194,70 @@ class Checkpointer:
       # What went wrong first must not be hidden.
       absl_logging.error('%s', failed)
 
-  def _write_queued(self) -> None:
-    """The thread: writes what is queued until closed."""
-    while True:
-      with self._changed:
-        self._changed.wait_for(lambda: self._queued or self._closed)
-        if self._queued is None:
-          return
-        self._writing, self._queued = self._queued, None
-        self._changed.notify_all()
-      try:
-        self._write(self._writing)
-      except Exception as error:
-        self._remove_temporary()
-        self._error = CheckpointError(
-          f'Step {self._writing.step} could not be saved in {self.folder}: '
-          f'{_cause(error)}.'
-        )
-        self._error.__cause__ = error
-      with self._changed:
-        self._writing = None
-        self._changed.notify_all()
+  def _open(self) -> ocp.CheckpointManager:
+    """Makes the folder or tidies it up."""
+    self.folder.mkdir(parents=True, exist_ok=True)
+    self._remove_temporary()
+    manager = ocp.CheckpointManager(
+      self.folder,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=STEPS_KEPT,
+        # The background does what Orbax's own asynchrony would.
+        enable_async_checkpointing=False,
+        save_root_metadata=False,
+      ),
+    )
+    for surplus in sorted(manager.all_steps())[:-STEPS_KEPT]:
+      manager.delete(surplus)
+    return manager
+
+  @contextlib.contextmanager
+  def _errors_noted(self) -> Iterator[None]:
+    """After a failed save its step may be saved again."""
+    try:
+      yield
+    except CheckpointError:
+      self._last_step = self._latest_on_disk()
+      raise
 
   def _write(self, job: _Job) -> None:
-    while self._abandoned:
-      self._manager.delete(self._abandoned[-1])
-      self._abandoned.pop()
-    layout, arrays = [], {}
-    for path, leaf in zip(job.paths, job.leaves, strict=True):
-      entry, array = checkpoint_layout.to_host(path, leaf)
-      layout.append(entry)
-      if array.size:  # Orbax refuses the others; the layout suffices for them.
-        arrays[path] = array
-    contents = {
-      'layout': layout,
-      'digest': _digest(arrays.values()),
-      'metadata': json.loads(job.metadata),
-    }
-    items = {
-      'metadata': ocp.args.JsonSave(
-        {'sha256': _json_digest(contents), 'contents': contents}
-      )
-    }
-    if arrays:
-      items['state'] = ocp.args.StandardSave(arrays)
-    if not self._manager.save(job.step, args=ocp.args.Composite(**items)):
-      raise OSError('Orbax found a later step there')
+    """Writes a step; in the background."""
+    try:
+      while self._abandoned:
+        self._manager.delete(self._abandoned[-1])
+        self._abandoned.pop()
+      items = _to_items(job)
+      if not self._manager.save(job.step, args=ocp.args.Composite(**items)):
+        raise OSError('Orbax found a later step there')
+    except Exception as error:
+      self._remove_temporary()
+      raise CheckpointError(
+        f'Step {job.step} could not be saved in {self.folder}: {_cause(error)}.'
+      ) from error
 
-  def _read_contents(
-    self, step: int
-  ) -> tuple[list[checkpoint_layout.Leaf], str, dict[str, Any]]:
-    """The layout of a step, the digest of its arrays, and its metadata."""
+  def _read(
+    self, step: int, wanted: checkpoint_layout.Signatures
+  ) -> tuple[list[checkpoint_layout.Leaf], dict[str, np.ndarray], Any]:
+    """The layout, the arrays and the metadata of a step, all of them sound."""
     sealed = self._manager.restore(
       step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
     ).metadata
     contents = sealed['contents']
-    if _json_digest(contents) != sealed['sha256']:
+    if checkpoint_layout.json_digest(contents) != sealed['sha256']:
       raise ValueError('the metadata differ from their checksum')
     layout = [
       checkpoint_layout.Leaf(path, kind, dtype, tuple(shape))
       for path, kind, dtype, shape in contents['layout']
     ]
-    return layout, contents['digest'], contents['metadata']
-
-  def _read_arrays(
-    self, step: int, layout: list[checkpoint_layout.Leaf], digest: str
-  ) -> dict[str, np.ndarray]:
-    """The arrays of a step by path, each as it was."""
-    stored = [entry for entry in layout if 0 not in entry.shape]
+    checkpoint_layout.check_same(wanted, layout, self.folder / str(step))
     arrays = {}
-    if stored:
+    if any(0 not in entry.shape for entry in layout):
       arrays = self._manager.restore(
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
       ).state
-    if _digest(arrays[entry.path] for entry in stored) != digest:
+    if checkpoint_layout.digest(arrays) != contents['digest']:
       raise ValueError('the arrays differ from their checksum')
-    for entry in stored:
-      found = arrays[entry.path]
-      if (found.dtype, found.shape) != (entry.host_dtype, entry.shape):
-        raise ValueError(
-          f'{entry.path} is {found.dtype}{list(found.shape)} instead of '
-          f'{entry.host_dtype}{list(entry.shape)}'
-        )
-    return arrays
+    return layout, arrays, contents['metadata']
 
   def _latest_on_disk(self) -> int:
     steps = set(self._manager.all_steps()) - set(self._abandoned)
@@ -342,6 +278,29 @@ class _OrbaxNoise(logging.Filter):
     return record.levelno >= logging.WARNING and source.name != 'future.py'
 
 
+def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
+  """What Orbax is to write."""
+  layout, arrays = [], {}
+  for path, leaf in zip(job.paths, job.leaves, strict=True):
+    entry, array = checkpoint_layout.to_host(path, leaf)
+    layout.append(entry)
+    if array.size:  # Orbax refuses the others; the layout suffices for them.
+      arrays[path] = array
+  contents = {
+    'layout': layout,
+    'digest': checkpoint_layout.digest(arrays),
+    'metadata': json.loads(job.metadata),
+  }
+  sealed = {
+    'sha256': checkpoint_layout.json_digest(contents),
+    'contents': contents,
+  }
+  items = {'metadata': ocp.args.JsonSave(sealed)}
+  if arrays:
+    items['state'] = ocp.args.StandardSave(arrays)
+  return items
+
+
 def _cause(error: Exception) -> str:
   """What went wrong, in one line; TensorStore hides the errno in its text."""
   number = re.search(r"os_error_code='(\d+)'", str(error))
@@ -350,17 +309,3 @@ def _cause(error: Exception) -> str:
   if isinstance(error, OSError) and error.strerror:
     return error.strerror
   return ' '.join(str(error).split())[:200]
-
-
-def _digest(arrays: Iterable[np.ndarray]) -> str:
-  """SHA-256 of the bytes of all arrays, in order."""
-  digest = hashlib.sha256()
-  for array in arrays:
-    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-  return digest.hexdigest()
-
-
-def _json_digest(contents: dict[str, Any]) -> str:
-  """SHA-256 of a JSON value, whatever the white space in its file."""
-  text = json.dumps(contents, separators=(',', ':'))
-  return hashlib.sha256(text.encode()).hexdigest()

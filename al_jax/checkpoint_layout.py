@@ -5,6 +5,10 @@ shape. With that a leaf comes back as it was saved, and a template of another
 state is noticed before any array is read.
 """
 
+import hashlib
+import json
+import os
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax.interfaces import PyTree
+
+# Dtype and shape on the host, by path.
+Signatures = dict[str, tuple[str, tuple[int, ...]]]
 
 
 class TemplateError(ValueError):
@@ -54,7 +61,7 @@ def check_storable(path: str, leaf: Any) -> None:
       raise ValueError(f'{path} is an array that was donated or deleted.')
     if not leaf.is_fully_addressable:
       raise ValueError(
-        f'{path} is an array of which other processes hold a part.'
+        f'{path} is an array that other processes hold parts of.'
       )
   elif isinstance(leaf, np.ndarray | np.generic):
     if not (leaf.dtype == bool or jnp.issubdtype(leaf.dtype, np.number)):
@@ -89,23 +96,46 @@ def to_host(path: str, leaf: Any) -> tuple[Leaf, np.ndarray]:
   return Leaf(path, kind, str(array.dtype), array.shape), array
 
 
-def check_template(template: PyTree, layout: list[Leaf]) -> None:
-  """Raises TemplateError that names the first leaves that differ."""
-  wanted = {
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+  """SHA-256 of arrays: their names, dtypes, shapes and values, in any order."""
+  sha = hashlib.sha256()
+  for path in sorted(arrays):
+    array = np.ascontiguousarray(arrays[path])
+    sha.update(f'{path} {array.dtype} {arrays[path].shape}\n'.encode())
+    sha.update(array.reshape(-1).view(np.uint8))
+  return sha.hexdigest()
+
+
+def json_digest(contents: Mapping[str, Any]) -> str:
+  """SHA-256 of a JSON value, whatever the white space in its file."""
+  text = json.dumps(contents, separators=(',', ':'))
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def signatures(template: PyTree) -> Signatures:
+  """What a template asks for: dtype and shape by path."""
+  return {
     path: _signature(leaf)
     for path, leaf in zip(*flatten(template), strict=True)
   }
+
+
+def check_same(
+  wanted: Signatures, layout: list[Leaf], source: os.PathLike
+) -> None:
+  """Raises TemplateError that names the source and what differs."""
   saved = {leaf.path: (_loose_dtype(leaf), leaf.shape) for leaf in layout}
   differences = [
-    f'{path} is {_describe(saved.get(path))} in the checkpoint and '
-    f'{_describe(wanted.get(path))} in what was asked for'
+    f'{path} is {_describe(saved.get(path))} there and '
+    f'{_describe(wanted.get(path))} here'
     for path in saved | wanted
     if saved.get(path) != wanted.get(path)
   ]
   if differences:
-    more = len(differences) - 3
+    more = f'; {len(differences) - 3} more' if len(differences) > 3 else ''
     raise TemplateError(
-      '; '.join(differences[:3]) + (f'; and {more} more' if more > 0 else '')
+      f'The checkpoint {source} is of another state (other code, or another '
+      f'config): {"; ".join(differences[:3])}{more}.'
     )
 
 
@@ -115,7 +145,7 @@ def unflatten(
   """The state.
 
   Args:
-    template: passes `check_template`.
+    template: has the signatures of the layout.
     layout: of the state.
     arrays: the arrays on the host by path; those without elements may be
       missing.
@@ -161,8 +191,8 @@ def _place(leaf: Any, like: Any) -> Any:
 
 
 def _signature(leaf: Any) -> tuple[str, tuple[int, ...]]:
-  """dtype and shape of a leaf of a template, as `check_template` compares."""
-  dtype = getattr(leaf, 'dtype', np.asarray(leaf).dtype)
+  """Dtype and shape on the host of a leaf of a template."""
+  dtype = leaf.dtype if hasattr(leaf, 'dtype') else np.asarray(leaf).dtype
   if jnp.issubdtype(dtype, jax.dtypes.prng_key):
     return str(dtype), jax.eval_shape(jax.random.key_data, leaf).shape
   return str(jax.dtypes.canonicalize_dtype(dtype)), np.shape(leaf)
@@ -176,6 +206,7 @@ def _loose_dtype(leaf: Leaf) -> str:
 
 
 def _describe(signature: tuple[str, tuple[int, ...]] | None) -> str:
-  return (
-    'absent' if signature is None else f'{signature[0]}{list(signature[1])}'
-  )
+  if signature is None:
+    return 'absent'
+  dtype, shape = signature
+  return f'{dtype}{list(shape)}'

@@ -1,23 +1,172 @@
-"""TEMPORARY stand-in by the lead; helper CHECKPOINT: overwrite this file."""
+"""The folder of a run: made, marked and locked before any work is done.
 
+A marker tells a folder of ours from anybody else's, so that nothing foreign is
+ever written over or cleared away. The lock is the kernel's: it ends with the
+process that holds it, however that ends, and a second process learns whose the
+folder is.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import json
+import os
 import pathlib
 import shutil
+import socket
+from collections.abc import Iterator
+
+from al_jax import files, version
+
+# What al_jax writes into a workdir, and all that `overwrite` takes away.
+OUTPUTS = (
+  'checkpoints',
+  'curves.png',
+  'gallery_*.png',
+  'manifest.json',
+  'records.csv',
+  'records.jsonl',
+  'summary.txt',
+  'tensorboard',
+)
+
+_MARKER = '.al_jax.json'
+_LOCK = '.lock'
+
+
+class WorkdirError(OSError):
+  """The folder cannot be used; the message says why."""
 
 
 class Workdir:
-  def __init__(self, path):
-    self.path = pathlib.Path(path)
+  """A folder that is this process's alone; a context manager.
 
-  def __enter__(self):
-    self.path.mkdir(parents=True, exist_ok=True)
+  Attributes:
+    path: the folder, absolute.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    """Makes the folder if it is absent, locks it, and marks it as ours.
+
+    Args:
+      path: of the folder: absent, empty, or made by al_jax earlier.
+
+    Raises:
+      WorkdirError: it cannot be written to, belongs to something else, or is in
+        use by another process, which the message names.
+    """
+    self.path = pathlib.Path(path).absolute()
+    with self._saying('cannot be made or written to'):
+      self.path.mkdir(parents=True, exist_ok=True)
+      self._refuse_foreign()
+      self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+      self._take_lock()
+      self._mark()
+    except BaseException:
+      os.close(self._lock)
+      raise
+
+  def overwrite(self) -> None:
+    """Removes what an earlier run wrote, `OUTPUTS`, and nothing else."""
+    with self._saying('cannot be cleared'):
+      for output in OUTPUTS:
+        for pattern in (output, output + '.partial'):
+          for found in self.path.glob(pattern):
+            if found.is_dir() and not found.is_symlink():
+              shutil.rmtree(found)
+            else:
+              found.unlink()
+
+  def require_space(self, num_bytes: int) -> None:
+    """Raises WorkdirError unless as many bytes are free in the folder."""
+    free = shutil.disk_usage(self.path).free
+    if free < num_bytes:
+      raise WorkdirError(
+        f'{self.path} has no space left for this run: it may need '
+        f'{num_bytes / 1e6:,.1f} MB and {free / 1e6:,.1f} MB are free.'
+      )
+
+  def close(self) -> None:
+    """Gives the lock back."""
+    # The file stays: were it removed, two processes could lock two of them.
+    if self._lock is not None:
+      os.close(self._lock)
+      self._lock = None
+
+  def __enter__(self) -> 'Workdir':
     return self
 
-  def __exit__(self, *a):
-    pass
+  def __exit__(self, error_type, error, traceback) -> None:
+    self.close()
 
-  def overwrite(self):
-    shutil.rmtree(self.path)
-    self.path.mkdir()
+  def _refuse_foreign(self) -> None:
+    """A marker, or nothing but what a process killed while marking leaves."""
+    names = {entry.name for entry in self.path.iterdir()}
+    if _MARKER in names:
+      return
+    foreign = sorted(names - {_LOCK, _MARKER + '.partial'})
+    if foreign:
+      raise WorkdirError(
+        f'{self.path} is not empty ({foreign[0]!r} is there) and was not made '
+        'by al_jax; choose a folder that is absent or empty.'
+      )
 
-  def require_space(self, b):
-    pass
+  def _take_lock(self) -> None:
+    try:
+      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise WorkdirError(
+        f'{self.path} is in use by {self._holder()}. Wait for it or end it, or '
+        'choose another folder.'
+      ) from None
+    except OSError as error:
+      raise WorkdirError(
+        f'{self.path} cannot be locked: {error.strerror}. Choose a folder on a '
+        'file system that has locks.'
+      ) from error
+    holder = {
+      'pid': os.getpid(),
+      'host': socket.gethostname(),
+      'since': datetime.datetime.now(datetime.UTC).isoformat(
+        timespec='seconds'
+      ),
+    }
+    with self._saying('cannot be written to'):
+      os.truncate(self._lock, 0)
+      os.pwrite(self._lock, json.dumps(holder).encode(), 0)
+
+  def _holder(self) -> str:
+    """Who holds the lock, in words."""
+    try:
+      holder = json.loads((self.path / _LOCK).read_text(encoding='utf-8'))
+      return (
+        f'process {holder["pid"]} on {holder["host"]}, started '
+        f'{holder["since"]}'
+      )
+    except (OSError, ValueError, KeyError):
+      # It has the lock and has not yet written its name.
+      return 'another process that has just started'
+
+  def _mark(self) -> None:
+    """Writes the marker of a new folder; an old one is left as it is."""
+    marker = self.path / _MARKER
+    if marker.exists():
+      return
+    with self._saying('cannot be written to'), files.replacing(marker) as part:
+      part.write_text(
+        json.dumps({'made_by': 'al_jax', 'version': version.__version__}),
+        encoding='utf-8',
+      )
+
+  @contextlib.contextmanager
+  def _saying(self, what: str) -> Iterator[None]:
+    """Turns an error of the file system into one that names the folder."""
+    try:
+      yield
+    except WorkdirError:
+      raise
+    except OSError as error:
+      raise WorkdirError(
+        f'{self.path} {what}: {error.strerror or error}.'
+      ) from error

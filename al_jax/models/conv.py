@@ -176,9 +176,8 @@ def _convolve(
     inputs = _pad(inputs, pads, lhs_dilation)
     pads = ((0, 0), (0, 0))
     lhs_dilation = (1, 1)
-  if (strides, lhs_dilation) == ((1, 1), (1, 1)) and inputs.shape[
-    -1
-  ] > _FEW_CHANNELS:
+  many_channels = inputs.shape[-1] > _FEW_CHANNELS
+  if many_channels and strides == lhs_dilation == (1, 1):
     low, high = pads[1]
     pads = (pads[0], (2 * low, 2 * high))
     strides = lhs_dilation = (1, 2)
