@@ -177,7 +177,9 @@ def _convolve(
     pads = ((0, 0), (0, 0))
     lhs_dilation = (1, 1)
   many_channels = inputs.shape[-1] > _FEW_CHANNELS
-  if many_channels and strides == lhs_dilation == (1, 1):
+  # A larger output than input is declined already.
+  grows = any(sum(pads[axis]) > kernel.shape[axis] - 1 for axis in (0, 1))
+  if many_channels and not grows and strides == lhs_dilation == (1, 1):
     low, high = pads[1]
     pads = (pads[0], (2 * low, 2 * high))
     strides = lhs_dilation = (1, 2)
