@@ -198,7 +198,12 @@ class Checkpointer:
     """Makes the folder or tidies it up."""
     self.folder.mkdir(parents=True, exist_ok=True)
     self._remove_temporary()
-    manager = ocp.CheckpointManager(
+    # Before Orbax looks: it warns of what a killed process had half deleted.
+    names = [path.name for path in self.folder.iterdir()]
+    steps = sorted(int(name) for name in names if name.isdigit())
+    for surplus in steps[:-STEPS_KEPT]:
+      shutil.rmtree(self.folder / str(surplus))
+    return ocp.CheckpointManager(
       self.folder,
       options=ocp.CheckpointManagerOptions(
         max_to_keep=STEPS_KEPT,
@@ -207,9 +212,6 @@ class Checkpointer:
         save_root_metadata=False,
       ),
     )
-    for surplus in sorted(manager.all_steps())[:-STEPS_KEPT]:
-      manager.delete(surplus)
-    return manager
 
   @contextlib.contextmanager
   def _errors_noted(self) -> Iterator[None]:

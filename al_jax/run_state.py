@@ -99,7 +99,9 @@ def save(
       for run in runs
     ],
   }
-  checkpointer.save(serial + 1, [run.state for run in runs], metadata)
+  states = [run.state for run in runs]
+  # A save within a round may give way to a newer one, that of a round never.
+  checkpointer.save(serial + 1, states, metadata, replaceable=fitting)
   return serial + 1
 
 

@@ -1,10 +1,7 @@
 """From a config to the objects of the library; configs go no further."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import jax
-import numpy as np
 
 from al_jax import (
   data,
@@ -21,6 +18,22 @@ from al_jax.training import optimizers, stopping
 
 # A config as plain dicts, lists and values.
 Config = Mapping[str, Any]
+
+# What configs/base.py has.
+FIELDS = (
+  'data',
+  'system',
+  'systems',
+  'seeds',
+  'model',
+  'learner',
+  'strategy',
+  'subset_size',
+  'protocol',
+  'oracle',
+  'placement',
+  'chunk_size',
+)
 
 
 class Experiment(NamedTuple):
@@ -53,7 +66,7 @@ def prepare(config: Config) -> Experiment:
   Raises:
     ValueError: a field that is out of range or not known.
   """
-  _check_options(config)
+  check_options(config)
   proceeding = protocol.Protocol(**config['protocol'])
   seed_list(config)
   dataset = data.load(config['data'])
@@ -114,10 +127,11 @@ def seed_list(config: Config) -> tuple[int, ...]:
   return seeds
 
 
-def _check_options(config: Config) -> None:
+def check_options(config: Config) -> None:
+  """Refuses fields and options that nobody reads."""
   for name in config:
-    if name not in _FIELDS:
-      raise errors.unknown_name('config field', name, _FIELDS)
+    if name not in FIELDS:
+      raise errors.unknown_name('config field', name, FIELDS)
   learner, proceeding = config['learner'], config['protocol']
   errors.check_options(
     'learner.optimizer',
@@ -143,29 +157,3 @@ def _check_options(config: Config) -> None:
   for name in (config['system'], *config['systems']):
     if name not in systems.SYSTEMS:
       raise errors.unknown_name('system', name, systems.SYSTEMS)
-
-
-_FIELDS = (
-  'data',
-  'system',
-  'systems',
-  'seeds',
-  'model',
-  'learner',
-  'strategy',
-  'subset_size',
-  'protocol',
-  'oracle',
-  'placement',
-  'chunk_size',
-)
-
-
-def pictures(
-  dataset: data.Dataset, picks: Sequence[int]
-) -> list[np.ndarray] | None:
-  """What was asked, as pictures; None if the data are not images."""
-  if not dataset.is_image:
-    return None
-  rows = sources.gather_on_host(dataset.train.inputs, np.asarray(picks))
-  return list(jax.tree.leaves(rows)[0])

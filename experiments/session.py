@@ -91,10 +91,13 @@ def _which(record):
 
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; what is wrong with it is one line, no trace."""
-  # JAX tells at INFO which backends a machine lacks.
+  # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
   stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
   try:
-    return app.parse_flags_with_usage(argv)
+    arguments = app.parse_flags_with_usage(argv)
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)
+    return arguments
   except (AttributeError, KeyError, ValueError, OSError) as error:
     print(f'{type(error).__name__}: {error}', file=sys.stderr)
     sys.exit(1)

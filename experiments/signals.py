@@ -2,9 +2,8 @@
 
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
-
-from absl import logging
 
 
 class StopRequest:
@@ -39,4 +38,7 @@ class StopRequest:
     if self._asked:
       raise KeyboardInterrupt
     self._asked = True
-    logging.info('Stopping as soon as this is saved; once more to stop now.')
+    print(
+      'Stopping as soon as all is saved; once more to stop at once.',
+      file=sys.stderr,
+    )

@@ -5,16 +5,78 @@ chex only. `jit` and `vmap` are left to the caller; whatever is named `k` is
 static. Axis letters: N pool, C classes, S samples, K picks.
 """
 
-from al_jax.kernels.bayesian import predictive_log_probs
+from al_jax.kernels.batch_bald import batch_bald
+from al_jax.kernels.bayesian import (
+  bald,
+  mean_std,
+  predictive_log_probs,
+  streamed_bald,
+  variation_ratio,
+)
+from al_jax.kernels.density import graph_density, information_density
+from al_jax.kernels.diffusion import diffusion_selection
+from al_jax.kernels.distances import Factors, squared_distances, squared_norms
+from al_jax.kernels.gradients import (
+  gradient_embedding,
+  gradient_factors,
+  per_example_gradients,
+)
+from al_jax.kernels.graph import Graph, knn_graph
+from al_jax.kernels.hybrid import hybrid_informativeness
+from al_jax.kernels.k_center import k_center
+from al_jax.kernels.k_means import Clusters, k_means
+from al_jax.kernels.kmeans_plus_plus import kmeans_plus_plus
+from al_jax.kernels.online import online_uncertainty
+from al_jax.kernels.propagation import Propagation, label_propagation
 from al_jax.kernels.selection import Selection, top_k, uniform
+from al_jax.kernels.stochastic import stochastic_top_k
+from al_jax.kernels.stream import (
+  Spending,
+  spend_fixed,
+  spend_quantile,
+  spend_random_variable,
+  spend_variable,
+  start_spending,
+)
 from al_jax.kernels.uncertainty import entropy, least_confidence, margin
 
 __all__ = [
+  'Clusters',
+  'Factors',
+  'Graph',
+  'Propagation',
   'Selection',
+  'Spending',
+  'bald',
+  'batch_bald',
+  'diffusion_selection',
   'entropy',
+  'gradient_embedding',
+  'gradient_factors',
+  'graph_density',
+  'hybrid_informativeness',
+  'information_density',
+  'k_center',
+  'k_means',
+  'kmeans_plus_plus',
+  'knn_graph',
+  'label_propagation',
   'least_confidence',
   'margin',
+  'mean_std',
+  'online_uncertainty',
+  'per_example_gradients',
   'predictive_log_probs',
+  'spend_fixed',
+  'spend_quantile',
+  'spend_random_variable',
+  'spend_variable',
+  'squared_distances',
+  'squared_norms',
+  'start_spending',
+  'stochastic_top_k',
+  'streamed_bald',
   'top_k',
   'uniform',
+  'variation_ratio',
 ]

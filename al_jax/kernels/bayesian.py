@@ -1,7 +1,17 @@
-"""What S samples of a network say together: `[S, ..., C]` logits in."""
+"""What S samples of a network say together: `[S, ..., C]` logits in.
+
+A sample is one network: the same dropout masks for every point of the pool, or
+the scores of two points cannot be compared.
+
+A prediction that is not one in any sample (a NaN or +inf among its logits, or
+nothing but -inf) scores NaN, which no kernel ever picks.
+"""
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from al_jax.kernels import uncertainty
 
@@ -37,14 +47,215 @@ def predictive_log_probs(mc_logits: jax.Array) -> jax.Array:
   Raises:
     ValueError: without an axis of samples, or with no sample along it.
   """
-  log_probs = uncertainty.log_softmax(mc_logits)
-  if log_probs.ndim < 2 or log_probs.shape[0] < 1:
-    raise ValueError(
-      f'mc_logits have shape {log_probs.shape}; it must be [S, ..., C] with '
-      'S >= 1.'
-    )
+  log_probs = uncertainty.log_softmax(_checked(mc_logits))
   impossible = jnp.all(log_probs == -jnp.inf, axis=0, keepdims=True)
   # Twice `where`: the gradient of logsumexp of nothing but -inf is NaN.
   safe = jnp.where(impossible, 0.0, log_probs)
   mean = jax.nn.logsumexp(safe, axis=0) - jnp.log(log_probs.shape[0])
   return jnp.where(impossible[0], -jnp.inf, mean)
+
+
+def mean_std(mc_logits: jax.Array) -> jax.Array:
+  """How much the samples' probabilities scatter, averaged over classes.
+
+    (1/C) sum_c sqrt(mean_s (p_sc - mean_s p_sc)^2).
+
+  Gal, Islam and Ghahramani 2017, "Deep Bayesian Active Learning with Image
+  Data", section 3.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> sure_of_0, sure_of_1 = [9.0, -9.0], [-9.0, 9.0]
+  >>> mc_logits = jnp.array([[sure_of_0, sure_of_0], [sure_of_0, sure_of_1]])
+  >>> [f'{score:.3f}' for score in kernels.mean_std(mc_logits)]
+  ['0.000', '0.500']
+
+  Args:
+    mc_logits: float [S, ..., C], S >= 1.
+
+  Returns:
+    [...], from 0 to 0.5; 0, with a gradient of 0, where all samples agree.
+
+  Raises:
+    ValueError: without an axis of samples, or with no sample along it.
+  """
+  mc_logits = _checked(mc_logits)
+  zeros = jnp.zeros_like(uncertainty.log_softmax(mc_logits[0]))
+  moments, _ = lax.scan(_add_to_moments, (0, zeros, zeros), mc_logits)
+  variances = moments[2] / len(mc_logits)
+  # Twice `where`: the gradient of the root at 0 is inf. A NaN stays one.
+  agreed = variances == 0
+  roots = jnp.sqrt(jnp.where(agreed, 1.0, variances))
+  return jnp.mean(jnp.where(agreed, 0.0, roots), axis=-1)
+
+
+def variation_ratio(mc_logits: jax.Array) -> jax.Array:
+  """Share of the samples that do not vote for the most popular class.
+
+    1 - (max_c #{s: argmax_c' p_sc' = c}) / S.
+
+  It takes at most S values, so that many points tie: give `top_k` a key. Of
+  one sample it is 0; the score of a single prediction that is called by the
+  same name is `least_confidence`.
+
+  Gal, Islam and Ghahramani 2017, "Deep Bayesian Active Learning with Image
+  Data", section 3.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> votes = jnp.array([[0, 0], [0, 1], [0, 2], [0, 1]])
+  >>> kernels.variation_ratio(9.0 * jax.nn.one_hot(votes, 3))
+  Array([0. , 0.5], dtype=float32)
+
+  Args:
+    mc_logits: float [S, ..., C], S >= 1. A sample whose top classes tie votes
+      for the first of them.
+
+  Returns:
+    [...], a multiple of 1/S from 0 to 1 - 1/min(C, S).
+
+  Raises:
+    ValueError: without an axis of samples, or with no sample along it.
+  """
+  log_probs = uncertainty.log_softmax(_checked(mc_logits))
+  num_samples, num_classes = log_probs.shape[0], log_probs.shape[-1]
+  voted = jax.nn.one_hot(
+    jnp.argmax(mc_logits, axis=-1), num_classes, dtype=jnp.int32
+  )
+  outvoted = num_samples - jnp.max(jnp.sum(voted, axis=0), axis=-1)
+  invalid = jnp.any(jnp.isnan(log_probs), axis=(0, -1))
+  # A quotient of integers: equal counts tie to the last bit.
+  ratio = outvoted.astype(log_probs.dtype) / num_samples
+  return jnp.where(invalid, jnp.nan, ratio)
+
+
+def bald(mc_logits: jax.Array) -> jax.Array:
+  """What the label would tell about the network, in nats.
+
+  High where every sample is sure and they disagree; zero where all samples
+  are unsure alike, which is noise that no label resolves:
+
+    BALD = I(y; w) = H(mean_s p_s) - mean_s H(p_s).
+
+  Houlsby et al. 2011, "Bayesian Active Learning for Classification and
+  Preference Learning", section 2; Gal, Islam and Ghahramani 2017, "Deep
+  Bayesian Active Learning with Image Data", section 3.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> sure_of_0, sure_of_1 = [9.0, -9.0], [-9.0, 9.0]
+  >>> mc_logits = jnp.array([[sure_of_0, [0.0, 0.0]], [sure_of_1, [0.0, 0.0]]])
+  >>> [f'{score:.3f}' for score in kernels.bald(mc_logits)]
+  ['0.693', '0.000']
+
+  Args:
+    mc_logits: float [S, ..., C], S >= 1. A logit of -inf is a class that
+      cannot be.
+
+  Returns:
+    [...], from 0 to log min(C, S); exactly 0 for S = 1. The difference of two
+    entropies, so that scores below 1e-6 are rounding.
+
+  Raises:
+    ValueError: without an axis of samples, or with no sample along it.
+  """
+  mc_logits = _checked(mc_logits)
+  # One sample at a time: it stays in the cache, and no other [S, ..., C] is
+  # made. At S 50, N 10,000, C 10 that takes 35 ms of CPU instead of 82.
+  sums, _ = lax.scan(_add_sample, _no_sample(mc_logits[0]), mc_logits)
+  return _information(sums, len(mc_logits))
+
+
+def streamed_bald(
+  keys: jax.Array, logits_fn: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
+  """`bald` of samples that are computed one after another and not kept.
+
+  Two running sums, of probabilities and of entropies, are all that the score
+  needs: memory does not depend on S. What `logits_fn` computes without its key,
+  such as a network up to its first dropout, XLA moves out of the loop.
+
+  >>> import jax
+  >>> from al_jax import kernels
+  >>> keys = jax.random.split(jax.random.key(0), 100)
+  >>> def logits_fn(key):
+  ...   return 3 * jax.random.normal(key, (2, 5))
+  >>> streamed = kernels.streamed_bald(keys, logits_fn)
+  >>> bool(abs(streamed - kernels.bald(jax.vmap(logits_fn)(keys))).max() < 1e-5)
+  True
+
+  Args:
+    keys: [S], S >= 1: what tells the samples apart. Any array or pytree with
+      that leading axis will do.
+    logits_fn: one of the keys -> float [..., C], the logits of one sample.
+
+  Returns:
+    [...], as `bald` of the stacked samples, up to rounding.
+
+  Raises:
+    ValueError: with no key.
+  """
+  num_samples = len(jax.tree.leaves(keys)[0])
+  if num_samples < 1:
+    raise ValueError('keys are empty; there must be at least one sample.')
+
+  first = jax.tree.map(lambda leaf: leaf[0], keys)
+  sums, _ = lax.scan(
+    lambda sums, key: _add_sample(sums, logits_fn(key)),
+    _no_sample(jax.eval_shape(logits_fn, first)),
+    keys,
+  )
+  return _information(sums, num_samples)
+
+
+def _checked(mc_logits):
+  """The logits as an array [S, ..., C] that has at least one sample."""
+  mc_logits = jnp.asarray(mc_logits)
+  if mc_logits.ndim < 2 or mc_logits.shape[0] < 1:
+    raise ValueError(
+      f'mc_logits have shape {mc_logits.shape}; it must be [S, ..., C] with '
+      'S >= 1.'
+    )
+  return mc_logits
+
+
+def _add_to_moments(moments, logits):
+  """Number, mean and summed squared deviations of probabilities, one more.
+
+  Welford 1962: it neither cancels nor needs a second pass.
+  """
+  count, mean, sq_deviations = moments
+  probs = jnp.exp(uncertainty.log_softmax(logits))
+  before = probs - mean
+  count = count + 1
+  mean = mean + before / count
+  return (count, mean, sq_deviations + before * (probs - mean)), None
+
+
+def _no_sample(logits):
+  """Sums over no sample, for samples of the shape [..., C] of `logits`."""
+  shapes = jax.eval_shape(_add_sample, (0.0, 0.0), logits)[0]
+  return jax.tree.map(lambda sum: jnp.zeros(sum.shape, sum.dtype), shapes)
+
+
+def _add_sample(sums, logits):
+  """The sums of probabilities [..., C] and entropies [...] with one more."""
+  probs = jnp.exp(uncertainty.log_softmax(logits))
+  entropy = uncertainty.entropy(logits)
+  return (sums[0] + probs, sums[1] + entropy), None
+
+
+def _information(sums, num_samples):
+  """The entropy of the mean prediction less the mean entropy, of sums."""
+  probs, entropies = sums
+  if num_samples == 1:
+    # Nothing to disagree with: 0 to the last bit. A NaN stays one.
+    return jnp.where(jnp.isnan(entropies), entropies, 0.0)
+  # Twice `where`: the gradient of log at 0 is inf.
+  impossible = probs == 0
+  log_probs = jnp.log(jnp.where(impossible, 1.0, probs))
+  log_probs = jnp.where(impossible, -jnp.inf, log_probs)
+  # `entropy` normalises. Never negative but for rounding.
+  entropy_of_mean = uncertainty.entropy(log_probs)
+  return jnp.maximum(entropy_of_mean - entropies / num_samples, 0.0)

@@ -215,13 +215,31 @@ def supervised(
 
   def apply(state, inputs, *, keys=None):
     if keys is None:
-      return model.apply(state.variables, inputs)
+      output = model.apply(state.variables, inputs)
+      return output._replace(predictions=_set_apart(output.predictions))
     return jax.lax.map(
       lambda key: model.apply(state.variables, inputs, key=key), keys
     )
 
   survey = _validation_survey(rule) if rule.patience is not None else None
   return Learner(init, start, plan, step, apply, survey=survey)
+
+
+def _set_apart(predictions):
+  """The same numbers, which XLA does not fuse with what is made of them.
+
+  On CPU a maximum over classes would have it compute the dense layers twice:
+  7.7 against 4.3 ms for the margins of 1,000 MNIST digits by an MLP. Rounding
+  to the precision that they have is a barrier which the compiler keeps.
+  """
+
+  def apart(leaf):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      return leaf
+    info = jnp.finfo(leaf.dtype)
+    return jax.lax.reduce_precision(leaf, info.nexp, info.nmant)
+
+  return jax.tree.map(apart, predictions)
 
 
 def _fresh(key, initial, variables, tx, rule, capacity, batch_size):

@@ -42,6 +42,8 @@ class FitFns(NamedTuple):
 
   Attributes:
     num_lanes: how many seeds advance in one call.
+    steps_in_loop: many steps are one call, a loop on the device; otherwise each
+      step is a call.
     start: `(key, state, pool) -> state`.
     advance: `(state, pool, num_steps) -> (state, Progress)`: so many steps, or
       fewer if they would change nothing.
@@ -52,6 +54,7 @@ class FitFns(NamedTuple):
   """
 
   num_lanes: int
+  steps_in_loop: bool
   start: Callable[..., LearnerState]
   advance: Callable[..., tuple[LearnerState, Progress]]
   survey: Callable[..., LearnerState] | None
@@ -82,6 +85,9 @@ def compile_fit(
   """
   inputs = {name: source.inputs for name, source in all_sources.items()}
   on_device = all(sources.is_on_device(leaf) for leaf in inputs.values())
+  steps_in_loop = on_device and (
+    num_lanes > 1 or not _loops_are_slow(learner, facts, inputs)
+  )
   if not on_device:
     if num_lanes > 1:
       raise ValueError(
@@ -89,14 +95,15 @@ def compile_fit(
         "one call need placement='device'."
       )
     advance = _advance_through_host(learner, inputs)
-  elif num_lanes == 1 and _loops_are_slow(learner, facts, inputs):
-    advance = _advance_by_call(learner, inputs)
-  else:
+  elif steps_in_loop:
     advance = _advance_in_loop(learner, inputs, num_lanes)
+  else:
+    advance = _advance_by_call(learner, inputs)
   start = jax.vmap(learner.start) if num_lanes > 1 else learner.start
   pack, unpack = _packing(num_lanes)
   return FitFns(
     num_lanes=num_lanes,
+    steps_in_loop=steps_in_loop,
     start=jax.jit(start),
     advance=advance,
     survey=_compile_survey(learner, all_sources, chunk_size),
@@ -154,8 +161,16 @@ def fit(
       state = fns.pack(lanes)
 
 
-def _step_from(learner, inputs):
-  """One step as a function of (state, pool, inputs), gathering on device."""
+def step_from(learner: Learner) -> Callable[..., tuple]:
+  """One step that draws its own batches, gathering them on the device.
+
+  Args:
+    learner: how to train.
+
+  Returns:
+    `(state, pool, inputs) -> (state, Progress)`, not compiled; `inputs` are
+    those of the sources, by name.
+  """
 
   def step(state, pool, inputs):
     batches = {
@@ -177,13 +192,13 @@ def _loops_are_slow(learner, facts, inputs):
     return False
   state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
   pool = jax.eval_shape(lambda: pool_lib.create(facts.num_examples))
-  step = _step_from(learner, inputs)
+  step = step_from(learner)
   return 'conv_general_dilated' in primitives.used_by(step, state, pool, inputs)
 
 
 def _advance_in_loop(learner, inputs, num_lanes):
   """Many steps a call; the loop ends when a step would change nothing."""
-  step = _step_from(learner, inputs)
+  step = step_from(learner)
 
   def advance(state, pool, inputs, num_steps):
     shape = jax.eval_shape(step, state, pool, inputs)[1]
@@ -213,7 +228,7 @@ def _advance_in_loop(learner, inputs, num_lanes):
 
 def _advance_by_call(learner, inputs):
   """One step a call, for steps that are slow inside a loop."""
-  compiled = jax.jit(_step_from(learner, inputs))
+  compiled = jax.jit(step_from(learner))
 
   def advance(state, pool, num_steps):
     for _ in range(num_steps):

@@ -1,0 +1,291 @@
+"""BatchBALD: the batch whose labels together tell most about the network.
+
+Most candidates never meet the table of configurations of the labels chosen so
+far. Rows that believe alike are averaged into groups; entropy is concave, so a
+gain against the groups is an upper bound on the gain against the rows, and only
+candidates whose bound reaches the best gain are evaluated. The picks are those
+of evaluating everything.
+"""
+
+import operator
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import joint_labels, uncertainty
+from al_jax.kernels.selection import Selection
+
+# More groups bound more tightly and cost more. At N 5,000, S 100, C 10, k 10,
+# 10,000 rows, 128, 256 and 512 took 3.6, 1.7 and 1.7 s of CPU where the samples
+# have nothing in common, and 0.6, 0.7 and 1.1 s where they are linear models.
+_NUM_GROUPS = 256
+# Gains this close are not told apart: the rounding of a sum over the rows.
+_ROUNDING = 2e-6
+
+
+class _Plan(NamedTuple):
+  """Static numbers.
+
+  Attributes:
+    k: picks.
+    num_listed: picks that see every configuration of the labels before them.
+    num_drawn: configurations that the other picks see.
+    chunk: candidates at a time.
+  """
+
+  k: int
+  num_listed: int
+  num_drawn: int
+  chunk: int
+
+
+class _Pool(NamedTuple):
+  """The candidates, in whole chunks.
+
+  Attributes:
+    probs: [N, C, S].
+    entropies: [N, S], of the samples' predictions.
+  """
+
+  probs: jax.Array
+  entropies: jax.Array
+
+
+def batch_bald(
+  key: jax.Array,
+  mc_logits: jax.Array,
+  k: int,
+  *,
+  eligible: jax.Array | None = None,
+  num_samples: int = 10_000,
+  chunk: int = 64,
+) -> Selection:
+  """Greedily the k points whose labels together tell most about the network.
+
+  The top k of `bald` may be k copies of one question. Here a pick is worth what
+  the labels y_B of the batch so far have not told:
+
+    gain(i) = I(y_i; w | y_B)
+            = E_{y_B} [ H(y_i | y_B) - E_{w | y_B} H(y_i | w) ].
+
+  The expectation is over all configurations of y_B while there are at most
+  `num_samples`, and over a random draw of them after. Since both terms are
+  taken under the beliefs of the same rows, no drawn gain is below 0.
+
+  Kirsch, van Amersfoort and Gal 2019, "BatchBALD: Efficient and Diverse Batch
+  Acquisition for Deep Bayesian Active Learning", section 3.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> votes = jnp.array([[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])
+  >>> mc_logits = 9.0 * jax.nn.one_hot(votes, 2)
+  >>> picks = kernels.batch_bald(jax.random.key(0), mc_logits, 2)
+  >>> picks.indices  # not 1, which asks what 0 asked
+  Array([0, 2], dtype=int32)
+
+  Args:
+    key: draws configurations; of no effect where all of them are kept.
+    mc_logits: float [S, N, C], S >= 1 samples that the whole pool shares.
+    k: how many, at least 1; static.
+    eligible: bool[N], what may be picked; None: all.
+    num_samples: how many configurations to keep; static. What is drawn is
+      `num_samples // S` for each sample.
+    chunk: how many candidates meet the table at a time; static. It changes
+      speed and memory only. Extra memory is the pool's probabilities laid out
+      anew, a few tables [num_samples, S + 256], and [1000, chunk * C].
+
+  Returns:
+    A Selection whose values are the gains; their running sum is the mutual
+    information between the batch's labels and the network. Of candidates that
+    tie the lowest index wins. A point with a prediction that is not one is
+    never picked. Past the points that can be picked indices are -1 and values
+    -inf.
+
+  Raises:
+    ValueError: k, num_samples or chunk below 1; no sample; or num_samples
+      below S where configurations have to be drawn.
+  """
+  k = operator.index(k)
+  for name, value in (('k', k), ('num_samples', num_samples), ('chunk', chunk)):
+    if value < 1:
+      raise ValueError(f'{name} is {value}; it must be at least 1.')
+  pool, pickable = _prepare(mc_logits, eligible, chunk)
+  _, num_classes, num_networks = pool.probs.shape
+  num_listed = _num_listed_picks(k, num_classes, num_samples)
+  num_drawn = num_samples // num_networks * num_networks
+  if num_listed < k and not num_drawn:
+    raise ValueError(
+      f'num_samples is {num_samples}; after {num_listed} picks of '
+      f'{num_classes} classes configurations are drawn for each of the '
+      f'{num_networks} samples, so that it must be at least {num_networks}.'
+    )
+  plan = _Plan(k, num_listed, num_drawn, min(chunk, len(pickable)))
+  return _pick_all(key, pool, pickable, plan)
+
+
+def _prepare(mc_logits, eligible, chunk):
+  """The pool in whole chunks, and bool[N]: what may be picked of it."""
+  log_probs = uncertainty.log_softmax(mc_logits)
+  chex.assert_rank(log_probs, 3)
+  num_networks, num_points, num_classes = log_probs.shape
+  if num_networks < 1:
+    raise ValueError(
+      f'mc_logits have shape {log_probs.shape}; it must be [S, N, C] with '
+      'S >= 1.'
+    )
+  entropies = uncertainty.entropy(mc_logits).T
+  pickable = jnp.all(jnp.isfinite(entropies), axis=1)
+  if eligible is not None:
+    eligible = jnp.asarray(eligible)
+    chex.assert_type(eligible, bool)
+    chex.assert_shape(eligible, (num_points,))
+    pickable &= eligible
+  probs = jnp.exp(log_probs).transpose(1, 2, 0)
+  # What is never picked must not spoil sums over what is.
+  probs = jnp.where(pickable[:, None, None], probs, 1 / num_classes)
+  entropies = jnp.where(pickable[:, None], entropies, 0.0)
+  # At least one row, so that there always is a last one.
+  chunk = min(chunk, max(num_points, 1))
+  missing = max(chunk, -(-num_points // chunk) * chunk) - num_points
+  pool = _Pool(
+    jnp.pad(probs, ((0, missing), (0, 0), (0, 0))),
+    jnp.pad(entropies, ((0, missing), (0, 0))),
+  )
+  return pool, jnp.pad(pickable, (0, missing))
+
+
+def _pick_all(key, pool, pickable, plan):
+  """The picks: first those against a list of configurations, then the rest."""
+  _, num_classes, num_networks = pool.probs.shape
+
+  def log_probs_of(indices):
+    return jnp.log(pool.probs[indices])
+
+  def pick(position, table, pickable, picks):
+    index, gain = _best(pool, table, pickable, plan.chunk)
+    indices = picks.indices.at[position].set(index)
+    values = picks.values.at[position].set(gain.astype(jnp.float32))
+    # Once nothing is left, -1 is the last row, which is not pickable either.
+    return pickable.at[index].set(False), Selection(indices, values)
+
+  def pick_and_list(position, state):
+    table, pickable, picks = state
+    pickable, picks = pick(position, table, pickable, picks)
+    longer = joint_labels.listed(table, log_probs_of(picks.indices[position]))
+    # The last of them has no room for the labels of one more point.
+    has_room = position + 1 < plan.num_listed
+    table = jax.tree.map(lambda a, b: jnp.where(has_room, a, b), longer, table)
+    return table, pickable, picks
+
+  def draw_and_pick(position, state):
+    table, pickable, picks = state
+    log_probs = log_probs_of(picks.indices[position - 1])
+    draw_key = jax.random.fold_in(key, position)
+    table = joint_labels.drawn(draw_key, table, log_probs, plan.num_drawn)
+    return table, *pick(position, table, pickable, picks)
+
+  table = joint_labels.nothing_chosen(
+    num_classes ** (plan.num_listed - 1), num_networks, pool.probs.dtype
+  )
+  picks = Selection(
+    jnp.full(plan.k, -1, jnp.int32), jnp.full(plan.k, -jnp.inf, jnp.float32)
+  )
+  state = (table, pickable, picks)
+  state = lax.fori_loop(0, plan.num_listed, pick_and_list, state)
+  if plan.num_listed < plan.k:
+    table, pickable, picks = state
+    listed = log_probs_of(picks.indices[: plan.num_listed - 1])
+    table = joint_labels.drawn_from_list(key, table, listed, plan.num_drawn)
+    state = (table, pickable, picks)
+    state = lax.fori_loop(plan.num_listed, plan.k, draw_and_pick, state)
+  return state[-1]
+
+
+def _num_listed_picks(k, num_classes, num_samples):
+  """How many picks see every configuration of the labels before them."""
+  num_listed = 1
+  while num_listed < k and num_classes**num_listed <= num_samples:
+    num_listed += 1
+  return num_listed
+
+
+def _best(pool, table, pickable, chunk):
+  """The candidate of largest gain, -1 where there is none, and the gain."""
+  beliefs = jnp.exp(table.log_beliefs)
+  groups = _grouped(table.weights, beliefs)
+  in_chunks = jax.tree.map(
+    lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), pool
+  )
+  bounds = lax.map(lambda some: _gains(some, *groups), in_chunks).reshape(-1)
+  # -inf: not to be evaluated, or no more.
+  bounds = jnp.where(pickable, bounds, -jnp.inf)
+
+  def may_be_beaten(state):
+    bounds, gains = state
+    highest = jnp.max(bounds)
+    # With equality, or the lowest index would not win a tie.
+    beaten = highest >= jnp.max(gains) - _ROUNDING
+    return beaten & (highest > -jnp.inf)
+
+  def evaluate_next(state):
+    bounds, gains = state
+    # The barrier keeps XLA from sorting all bounds for the sake of a chunk.
+    highest, indices = lax.optimization_barrier(lax.top_k(bounds, chunk))
+    some = jax.tree.map(lambda leaf: leaf[indices], pool)
+    evaluated = _gains(some, table.weights, beliefs)
+    evaluated = jnp.where(highest > -jnp.inf, evaluated, gains[indices])
+    return bounds.at[indices].set(-jnp.inf), gains.at[indices].set(evaluated)
+
+  none = jnp.full_like(bounds, -jnp.inf)
+  _, gains = lax.while_loop(may_be_beaten, evaluate_next, (bounds, none))
+  index = jnp.argmax(gains).astype(jnp.int32)
+  return jnp.where(gains[index] > -jnp.inf, index, -1), gains[index]
+
+
+def _gains(candidates, weights, beliefs):
+  """What each candidate's label tells that the rows' labels do not, [B].
+
+  The entropy of each row's prediction, less what its samples leave anyway.
+  """
+  num_candidates, num_classes, num_networks = candidates.probs.shape
+  probs = candidates.probs.reshape(-1, num_networks)
+  tile = min(joint_labels.TILE, len(weights))
+
+  def add_tile(number, total):
+    rows = lax.dynamic_slice_in_dim(beliefs, number * tile, tile)
+    row_weights = lax.dynamic_slice_in_dim(weights, number * tile, tile)
+    mixed = jnp.matmul(rows, probs.T, precision=lax.Precision.HIGHEST)
+    # 0 log 0 is 0, and so is p log p of a p below the normal numbers.
+    normal = jnp.maximum(mixed, jnp.finfo(mixed.dtype).tiny)
+    return total - row_weights @ (mixed * jnp.log(normal))
+
+  last_row = jnp.max(jnp.where(weights > 0, jnp.arange(len(weights)), 0))
+  total = jnp.zeros(len(probs), probs.dtype)
+  total = lax.fori_loop(0, last_row // tile + 1, add_tile, total)
+  mixed_entropies = jnp.sum(total.reshape(num_candidates, num_classes), axis=1)
+  return mixed_entropies - candidates.entropies @ (weights @ beliefs)
+
+
+def _grouped(weights, beliefs):
+  """Fewer rows, each the mean of rows that believe alike.
+
+  Leaders are spaced evenly by weight; a row joins the leader nearest to it.
+  """
+  num_groups = min(_NUM_GROUPS, len(weights))
+  cumulative = jnp.cumsum(weights)
+  places = (jnp.arange(num_groups) + 0.5) / num_groups * cumulative[-1]
+  leaders = beliefs[jnp.searchsorted(cumulative, places)]
+  products = jnp.matmul(beliefs, leaders.T, precision=lax.Precision.HIGHEST)
+  # Up to the row's own norm, which does not tell leaders apart.
+  sq_dists = jnp.sum(jnp.square(leaders), axis=1)[None] - 2 * products
+  group = jnp.argmin(sq_dists, axis=1)
+  member = group[:, None] == jnp.arange(num_groups)[None]
+  shares = jnp.where(member, weights[:, None], 0.0)
+  group_weights = jnp.sum(shares, axis=0)
+  sums = jnp.matmul(shares.T, beliefs, precision=lax.Precision.HIGHEST)
+  nonempty = jnp.where(group_weights > 0, group_weights, 1.0)
+  return group_weights, sums / nonempty[:, None]

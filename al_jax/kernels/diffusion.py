@@ -1,0 +1,117 @@
+"""The point that diffusion from all labelled points reaches least."""
+
+import operator
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import affinity, selection
+from al_jax.kernels.graph import Graph, checked
+from al_jax.kernels.selection import Selection
+
+
+def diffusion_selection(
+  key: jax.Array,
+  graph: Graph,
+  labeled: jax.Array,
+  k: int,
+  *,
+  eligible: jax.Array | None = None,
+  alpha: float | jax.Array = 0.99,
+  gamma: float = 3,
+  graph_kind: str = 'reciprocal',
+  num_iters: int = 20,
+  tol: float = 1e-6,
+) -> Selection:
+  """Covers a graph: k times the point least reached from those labelled.
+
+  With y = 1 at the labelled and the picked points, 0 elsewhere, each pick is
+
+    argmin_i z_i,   (I - alpha D^-1/2 W D^-1/2) z = y,
+
+  after which y_i becomes 1. W is that of `label_propagation`. It is core-set
+  selection on the manifold of the data: the classes play no part. A pick moves
+  z little, so that each solve starts from the one before.
+
+  Points that nothing reaches, such as isolated nodes, all have z = 0 and come
+  first; they and all other ties are broken at random.
+
+  Simeoni et al. 2020, "Rethinking Deep Active Learning: Using Unlabeled Data at
+  Model Training", section 4: jLP.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> angles = jnp.array([0.0, 0.1, 0.2, 1.4, 1.5])
+  >>> points = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+  >>> graph = kernels.knn_graph(points, 1)
+  >>> labeled = jnp.array([True, False, False, False, False])
+  >>> picks = kernels.diffusion_selection(jax.random.key(0), graph, labeled, 1)
+  >>> picks.indices[0] >= 2
+  Array(True, dtype=bool)
+
+  Args:
+    key: breaks ties.
+    graph: a `knn_graph` of cosines, or of dot products.
+    labeled: bool[N], where diffusion starts. They are not picked.
+    k: how many, at least 1; static.
+    eligible: bool[N], what may be picked; None: all. A point that is not finite
+      in the graph is never picked.
+    alpha: how far diffusion reaches, from 0 to below 1.
+    gamma: exponent of the similarities, above 0.
+    graph_kind: 'reciprocal' or 'union'; static.
+    num_iters: the most iterations of each solve, at least 1.
+    tol: a solve ends once its residual is below `tol` times the length of y.
+
+  Returns:
+    A Selection whose values are -z_i, the largest of which was taken each
+    time. Past the number that can be picked its indices are -1 and its values
+    -inf.
+
+  Raises:
+    ValueError: k below 1 or an option that is not allowed.
+  """
+  k = operator.index(k)
+  if k < 1:
+    raise ValueError(f'k is {k}; it must be at least 1.')
+  affinity.check_options(alpha, gamma, graph_kind, num_iters)
+  graph = checked(graph)
+  labeled = jnp.asarray(labeled)
+  chex.assert_type(labeled, bool)
+  chex.assert_shape(labeled, graph.neighbors.shape[:1])
+  pickable = ~labeled & ~jnp.any(jnp.isnan(graph.similarities), axis=1)
+  if eligible is not None:
+    eligible = jnp.asarray(eligible)
+    chex.assert_type(eligible, bool)
+    chex.assert_equal_shape([labeled, eligible])
+    pickable &= eligible
+  nothing = Selection(
+    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
+  )
+  if not labeled.size:
+    return nothing
+  matrix = affinity.affinity(graph, gamma, graph_kind)
+
+  def pick(number, state):
+    reach, sources, pickable, picks = state
+    reach = affinity.solve(
+      matrix, sources, reach, alpha=alpha, num_iters=num_iters, tol=tol
+    )
+    (place,), (value,) = selection.top_k(
+      -reach[:, 0],
+      1,
+      eligible=pickable,
+      key=jax.random.fold_in(key, number),
+    )
+    picks = Selection(
+      picks.indices.at[number].set(place), picks.values.at[number].set(value)
+    )
+    sources = sources.at[place, 0].set(1.0)
+    return reach, sources, pickable.at[place].set(False), picks
+
+  sources = labeled.astype(graph.similarities.dtype)[:, None]
+  num_picks = jnp.minimum(k, jnp.sum(pickable))
+  state = (jnp.zeros_like(sources), sources, pickable, nothing)
+  return lax.fori_loop(0, num_picks, pick, state)[-1]

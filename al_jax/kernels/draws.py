@@ -1,0 +1,38 @@
+"""Draws in proportion to given masses."""
+
+import jax
+import jax.numpy as jnp
+
+# Children of a node in the tree of sums that draws descend. Part of the result.
+_FAN_OUT = 128
+
+
+def draw(key: jax.Array, mass: jax.Array, num_draws: int) -> jax.Array:
+  """int32[num_draws]: indices drawn independently in proportion to `mass`.
+
+  Descends a tree of sums with a fresh random number at every level, so that
+  float32 resolves the smallest mass in the largest pool.
+  """
+  levels = [mass]
+  while levels[-1].size > _FAN_OUT:
+    levels.append(jnp.sum(_grouped(levels[-1]), axis=1))
+  index = jnp.zeros(num_draws, jnp.int32)
+  shape = (len(levels), num_draws, 1)
+  for level, uniform in zip(
+    reversed(levels), jax.random.uniform(key, shape, mass.dtype), strict=True
+  ):
+    running = jnp.cumsum(_grouped(level)[index], axis=1)
+    child = jnp.sum(running <= uniform * running[:, -1:], axis=1)
+    index = index * _FAN_OUT + child.astype(jnp.int32)
+  return jnp.minimum(index, mass.size - 1)
+
+
+def scaled(mass: jax.Array) -> jax.Array:
+  """`mass` over its maximum, so that no sum of it overflows; 0 if all are."""
+  return mass / jnp.maximum(jnp.max(mass), jnp.finfo(mass.dtype).tiny)
+
+
+def _grouped(level):
+  """[groups, _FAN_OUT], padded with 0."""
+  padding = -level.size % _FAN_OUT
+  return jnp.pad(level, (0, padding)).reshape(-1, _FAN_OUT)

@@ -1,0 +1,294 @@
+"""Greedy k-center: cover the pool with balls of the smallest radius."""
+
+import operator
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import distances
+from al_jax.kernels.selection import Selection
+
+# Rows of the pool that are compared with a block of centers at a time: few
+# enough that their distances stay in the cache. 1,024 to 4,096 ran alike.
+_TILE = 2048
+# Centers that are there from the start come as many to a pass over the pool:
+# nothing has to be decided between them.
+_CENTERS_PER_PASS = 512
+# Candidates per pick of a block: more of them lower the bound under which no
+# pick is certain, at the price of their pairwise distances.
+_CANDIDATES_PER_PICK = 4
+
+
+def k_center(
+  points: distances.Points,
+  k: int,
+  *,
+  eligible: jax.Array | None = None,
+  centers: jax.Array | None = None,
+  block: int = 128,
+) -> Selection:
+  """The point farthest from all centers, k times, each becoming a center.
+
+  Covers the pool: the largest distance of a point to its nearest center is at
+  most twice what the best k centers leave. Each pick is
+
+    argmax_x s_x,   s_x = min_c |x - c|^2 over all centers c,
+
+  ties going to the lowest index. Distances to the nearest center only shrink,
+  so a stale s is an upper bound. Many picks are therefore decided among the
+  points of largest stale s, as long as the best of them is above all others'
+  bound, before one matrix product brings the pool up to date: the picks are
+  those of one pass over the pool per pick.
+
+  Sener and Savarese 2018, "Active Learning for Convolutional Neural Networks:
+  A Core-Set Approach", Algorithm 1.
+
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> points = jnp.array([[0.0], [1.0], [5.0], [9.0]])
+  >>> covered = jnp.array([True, False, False, False])
+  >>> kernels.k_center(points, 2, centers=covered)
+  Selection(indices=Array([3, 2], dtype=int32), values=Array([81., 16.], \
+dtype=float32))
+
+  Args:
+    points: float [N, D], or Factors. A point with a coordinate that is not
+      finite is neither picked nor a center, and so is one whose squared length
+      overflows. A squared distance below the rounding error of the expanded
+      form, about 1e-6 of the squared lengths, counts as 0.
+    k: how many, at least 1; static.
+    eligible: bool[N], what may be picked; None: all.
+    centers: bool[N], the points that are centers from the start, such as the
+      labelled ones. They are not picked. With none, the first pick is the
+      eligible point of the largest length.
+    block: the most picks between two passes over the pool, at least 1; static.
+      It changes the speed and the memory, not the picks.
+
+  Returns:
+    A Selection whose values are the squared distances to the nearest center,
+    or the squared length for a first pick without centers. Points that
+    coincide with a center are picked last, at 0. Past the number that can be
+    picked its indices are -1 and its values -inf.
+
+  Raises:
+    ValueError: k or block below 1.
+  """
+  k, block = operator.index(k), operator.index(block)
+  for name, number in (('k', k), ('block', block)):
+    if number < 1:
+      raise ValueError(f'{name} is {number}; it must be at least 1.')
+  block = min(block, k)
+  # Without centers the first pass has one point, the longest, to compare with.
+  per_pass = 1 if centers is None else _CENTERS_PER_PASS
+  parts = distances.parts(points)
+  points = parts[0] if len(parts) == 1 else distances.Factors(*parts)
+  sq_norms = distances.squared_norms(points)
+  # A squared distance is at most twice the sum of two squared norms.
+  finite = sq_norms < jnp.finfo(sq_norms.dtype).max / 8
+  pickable = finite & _mask(eligible, sq_norms.shape, everything=True)
+  centers = finite & _mask(centers, sq_norms.shape, everything=False)
+  pickable &= ~centers
+  if not sq_norms.size:
+    return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf))
+  pool = _Pool(points, sq_norms)
+  state, centers = _start(pool, pickable, centers, k, block)
+  state = state._replace(
+    sq_dists=_cover(pool, state.sq_dists, centers, per_pass)
+  )
+  state = lax.while_loop(
+    lambda state: state.more & (state.count < k),
+    lambda state: _pick_a_block(pool, state, k, block),
+    state,
+  )
+  return Selection(state.indices[:k], state.values[:k].astype(jnp.float32))
+
+
+class _Pool(NamedTuple):
+  """N points and their squared norms [N]."""
+
+  points: distances.Points
+  sq_norms: jax.Array
+
+
+class _State(NamedTuple):
+  """What is carried from block to block.
+
+  `sq_dists` [N] are to the nearest center; -inf where a point cannot be picked
+  (any more). The first `count` of `indices` and `values` are final.
+  """
+
+  sq_dists: jax.Array
+  indices: jax.Array
+  values: jax.Array
+  count: jax.Array
+  more: jax.Array
+
+
+def _mask(mask, shape, *, everything):
+  """A bool[N] argument, checked; None stands for everything or nothing."""
+  if mask is None:
+    return jnp.full(shape, everything)
+  mask = jnp.asarray(mask)
+  chex.assert_type(mask, bool)
+  chex.assert_shape(mask, shape)
+  return mask
+
+
+def _start(pool, pickable, centers, k, block):
+  """The state before the first pass, and the centers of that pass.
+
+  Without centers the longest point is picked, and is the only one.
+  """
+  # -inf: below every squared norm.
+  sq_norms = jnp.where(pickable, pool.sq_norms, -jnp.inf)
+  longest = jnp.argmax(sq_norms).astype(jnp.int32)
+  alone = ~jnp.any(centers) & jnp.any(pickable)
+  is_first = alone & (jnp.arange(pickable.size) == longest)
+  # A block is written whole, so that the last one needs room past k.
+  indices = jnp.full(k + block, -1, jnp.int32)
+  values = jnp.full(k + block, -jnp.inf, sq_norms.dtype)
+  state = _State(
+    # inf: no center yet; -inf: never the largest.
+    sq_dists=jnp.where(pickable & ~is_first, jnp.inf, -jnp.inf).astype(
+      sq_norms.dtype
+    ),
+    indices=indices.at[0].set(jnp.where(alone, longest, -1)),
+    values=values.at[0].set(jnp.where(alone, sq_norms[longest], -jnp.inf)),
+    count=alone.astype(jnp.int32),
+    more=jnp.any(pickable),
+  )
+  return state, centers | is_first
+
+
+def _cover(pool, sq_dists, centers, per_pass):
+  """`sq_dists` to the nearest of all `centers`, some at a time."""
+  num_centers = jnp.sum(centers)
+  (order,) = jnp.nonzero(centers, size=centers.size, fill_value=0)
+  order = jnp.pad(order.astype(jnp.int32), (0, per_pass))
+
+  def cover_some(state):
+    done, sq_dists = state
+    some = lax.dynamic_slice_in_dim(order, done, per_pass)
+    return done + per_pass, _shrink(pool, sq_dists, some, num_centers - done)
+
+  _, sq_dists = lax.while_loop(
+    lambda state: state[0] < num_centers, cover_some, (0, sq_dists)
+  )
+  return sq_dists
+
+
+def _shrink(pool, sq_dists, indices, count):
+  """`sq_dists` after the first `count` of the points at `indices` are centers.
+
+  Tiles are slices that overlap at the end: a minimum taken twice is the same.
+  """
+  num_points = sq_dists.size
+  tile = min(_TILE, num_points)
+  is_center = jnp.arange(indices.size) < count
+  new = jax.tree.map(lambda rows: rows[indices], pool)
+
+  def shrink_tile(number, sq_dists):
+    start = jnp.minimum(number * tile, num_points - tile)
+    rows, old = jax.tree.map(
+      lambda rows: lax.dynamic_slice_in_dim(rows, start, tile),
+      (pool, sq_dists),
+    )
+    # inf: further than any center.
+    to_new = jnp.where(is_center[None, :], _distances(rows, new), jnp.inf)
+    nearest = jnp.min(to_new, axis=1)
+    # A comparison with NaN is false: rows that are not finite stay at -inf.
+    shrunk = jnp.where(nearest < old, nearest, old)
+    return lax.dynamic_update_slice_in_dim(sq_dists, shrunk, start, 0)
+
+  return lax.fori_loop(0, -(-num_points // tile), shrink_tile, sq_dists)
+
+
+def _distances(a, b):
+  """Squared distances [A, B]; 0 where they are all rounding error."""
+  sq_dists = distances.expanded_squared_distances(
+    a.points, b.points, a.sq_norms, b.sq_norms
+  )
+  error = distances.rounding_error(a.sq_norms, b.sq_norms)
+  return jnp.where(sq_dists <= error, 0.0, sq_dists)
+
+
+def _pick_a_block(pool, state, k, block):
+  """Picks what is certain, at least one point, and brings the pool up to date.
+
+  The largest stale distance is up to date already, and so the first pick is
+  certain unless nothing is left.
+  """
+  indices, values, accepted = _certain_picks(pool, state, k, block)
+  sq_dists = _shrink(pool, state.sq_dists, indices, accepted)
+  # Past the last pick the index is N, which is dropped.
+  taken = jnp.where(jnp.arange(block) < accepted, indices, sq_dists.size)
+  sq_dists = sq_dists.at[taken].set(-jnp.inf, mode='drop')
+  indices = jnp.where(jnp.arange(block) < accepted, indices, -1)
+  return _State(
+    sq_dists,
+    lax.dynamic_update_slice_in_dim(state.indices, indices, state.count, 0),
+    lax.dynamic_update_slice_in_dim(state.values, values, state.count, 0),
+    state.count + accepted,
+    accepted > 0,
+  )
+
+
+def _certain_picks(pool, state, k, block):
+  """Plain greedy among the candidates while it beats everybody's bound.
+
+  Returns:
+    indices int32[block], values [block] and how many of them are picks.
+  """
+  candidates, stale, bound, outsider = _candidates(state.sq_dists, block)
+  some = jax.tree.map(lambda rows: rows[candidates], pool)
+  between = _distances(some, some)
+  room = jnp.minimum(block, k - state.count)
+
+  def best(sq_dists):
+    place = jnp.argmax(sq_dists)
+    # The outsider is the first of those at the bound, so that among equals the
+    # lower index wins against all of them.
+    above = sq_dists[place] > bound
+    tied = (sq_dists[place] == bound) & (candidates[place] < outsider)
+    return place, (above | tied) & (sq_dists[place] > -jnp.inf)
+
+  def pick(carry):
+    sq_dists, place, _, indices, values, count = carry
+    indices = indices.at[count].set(candidates[place])
+    values = values.at[count].set(sq_dists[place])
+    sq_dists = jnp.minimum(sq_dists, between[place]).at[place].set(-jnp.inf)
+    place, certain = best(sq_dists)
+    return sq_dists, place, certain, indices, values, count + 1
+
+  start = (
+    stale,
+    *best(stale),
+    jnp.zeros(block, jnp.int32),
+    jnp.full(block, -jnp.inf, stale.dtype),
+    jnp.zeros((), jnp.int32),
+  )
+  _, _, _, indices, values, count = lax.while_loop(
+    lambda carry: carry[2] & (carry[-1] < room), pick, start
+  )
+  return indices, values, count
+
+
+def _candidates(sq_dists, block):
+  """The points of largest `sq_dists`, in the order of their indices.
+
+  Returns:
+    their indices and `sq_dists`, and the best outsider's distance and index:
+    -inf where everybody is a candidate.
+  """
+  num_candidates = min(_CANDIDATES_PER_PICK * block, sq_dists.size)
+  # -inf: nobody is outside a pool of as many points.
+  padded = jnp.pad(sq_dists, (0, 1), constant_values=-jnp.inf)
+  # Without the barrier XLA would sort the whole pool: see `selection`.
+  largest, indices = lax.optimization_barrier(
+    lax.top_k(padded, num_candidates + 1)
+  )
+  candidates = jnp.sort(indices[:-1])
+  return candidates, sq_dists[candidates], largest[-1], indices[-1]

@@ -1,0 +1,170 @@
+"""k-means++ seeding: exact D^2 sampling that seldom looks at the whole pool.
+
+Squared distances to the chosen set only shrink, so one that is out of date is
+an upper bound. Candidates are drawn in blocks with probability proportional to
+such bounds, and each is accepted with probability
+
+  (its squared distance to the nearest pick so far) / (the bound).
+
+An accepted candidate is an exact draw in proportion to the true squared
+distances, whatever was accepted before it and however bad the bounds are; bad
+bounds only make acceptance rare. A rejected candidate leaves its true squared
+distance behind as its bound, so points that are drawn often have good ones.
+The bounds of the whole pool are renewed, at the cost of a matrix product, once
+the work wasted on rejections has come to as much.
+
+On 2 CPU cores 1,000 of 50,000 points with 10 x 512 factors take 0.1 s, which is
+0.16 of the matrix product of all points with all picks; one pick per pass over
+the pool takes 17 s, and renewing all bounds after every block 0.8 s.
+"""
+
+import operator
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import distances, draws, rejection, selection
+from al_jax.kernels.distances import Points
+
+
+def kmeans_plus_plus(
+  key: jax.Array,
+  points: Points,
+  k: int,
+  *,
+  eligible: jax.Array | None = None,
+  weights: jax.Array | None = None,
+  first: str = 'uniform',
+  block: int = 128,
+  patience: float = 1.0,
+) -> selection.Selection:
+  """K points spread out by k-means++: D^2 sampling without replacement.
+
+  After the first, each pick is drawn with probability
+
+    w_i d_i / sum_j w_j d_j,   d_i = min over picks c of |x_i - x_c|^2.
+
+  The distribution is exact, and so are the distances that decide: candidates
+  are compared with the picks by differences where products round. Where all
+  d_i are 0 (every point that is left equals a pick) the rest is drawn
+  uniformly. Twice the same points and key give the same picks; the same key
+  with another block or patience gives other, equally good ones.
+
+  Arthur and Vassilvitskii 2007, "k-means++: The Advantages of Careful
+  Seeding", section 2.2; on gradient factors it is the selection of Ash et al.
+  2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient Lower
+  Bounds", algorithm 1.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> points = jnp.array([[0.0], [0.0], [5.0], [5.0]])
+  >>> picks = kernels.kmeans_plus_plus(jax.random.key(0), points, 2)
+  >>> sorted(points[picks.indices, 0].tolist())
+  [0.0, 5.0]
+
+  Args:
+    key: consumed.
+    points: float [N, D], or Factors. A point whose squared norm is not finite,
+      or within a factor 8 of overflow, is never picked.
+    k: how many, at least 1; static.
+    eligible: bool[N], what may be picked; None: all.
+    weights: float [N]; a point whose weight is not positive and finite is
+      never picked. None: all 1.
+    first: 'uniform', the first pick is drawn in proportion to the weights, or
+      'max_norm', it is the longest point; static.
+    block: candidates drawn at a time; static.
+    patience: how often the cost of a visit to the whole pool may be wasted on
+      rejections before one is made; 0 visits it after every block; static.
+
+  Returns:
+    A Selection whose values are squared distances to the nearest earlier pick,
+    inf for the first. Past the points that can be picked its indices are -1
+    and its values -inf.
+
+  Raises:
+    ValueError: k or block below 1, patience below 0, or an unknown `first`.
+  """
+  k, block = operator.index(k), operator.index(block)
+  _check_numbers(k, first, block, patience)
+  points = distances.checked(points)
+  norms = distances.squared_norms(points)
+  num_points = norms.shape[0]
+  if not num_points:
+    return selection.uniform(key, jnp.zeros(0, jnp.bool_), k)
+  # A squared distance is at most twice the sum of two squared norms.
+  pickable = norms < jnp.finfo(norms.dtype).max / 8
+  if eligible is not None:
+    eligible = jnp.asarray(eligible)
+    chex.assert_type(eligible, bool)
+    chex.assert_shape(eligible, (num_points,))
+    pickable &= eligible
+  if weights is not None:
+    weights = jnp.asarray(weights)
+    chex.assert_type(weights, float)
+    chex.assert_shape(weights, (num_points,))
+    pickable &= (weights > 0) & (weights < jnp.inf)
+    weights = jnp.where(pickable, weights, 0.0).astype(norms.dtype)
+    weights = draws.scaled(weights)
+  pool = rejection.Pool(points, norms, weights)
+  first_key, blocks_key, rest_key = jax.random.split(key, 3)
+  start = _first_pick(first_key, first, pool, pickable)
+
+  def unfinished(state):
+    return (state.count < k) & jnp.any(rejection.mass(state, pool) > 0)
+
+  def one_block(state):
+    block_key = jax.random.fold_in(blocks_key, state.round)
+    state = rejection.try_block(block_key, state, pool, block)
+    return lax.cond(
+      rejection.visit_is_due(state, patience),
+      lambda state: rejection.visit(state, pool),
+      lambda state: state,
+      state,
+    )
+
+  state = rejection.begin(pool, pickable, start, k)
+  state = lax.while_loop(unfinished, one_block, state)
+  return _fill_up(rest_key, state, pickable)
+
+
+def _check_numbers(k, first, block, patience):
+  """Raises an error that names the first argument that is not allowed."""
+  for name, value, lowest in (
+    ('k', k, 1),
+    ('block', block, 1),
+    ('patience', patience, 0),
+  ):
+    if not value >= lowest:
+      raise ValueError(f'{name} is {value}; it must be at least {lowest}.')
+  if first not in ('uniform', 'max_norm'):
+    raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
+
+
+def _first_pick(key, first, pool, pickable):
+  """int32[1], the pick that has no distances to go by."""
+  if first == 'max_norm':
+    # -1: below every squared norm.
+    return jnp.argmax(jnp.where(pickable, pool.norms, -1.0), keepdims=True)
+  mass = pickable if pool.weights is None else pool.weights
+  return draws.draw(key, mass.astype(pool.norms.dtype), 1)
+
+
+def _fill_up(key, state, pickable):
+  """The picks as a Selection; what is missing is drawn uniformly."""
+  k = state.indices.shape[0]
+  picks = selection.Selection(state.indices, state.values.astype(jnp.float32))
+
+  def filled():
+    place = jnp.where(picks.indices < 0, pickable.size, picks.indices)
+    left = pickable.at[place].set(False, mode='drop')
+    rest = selection.uniform(key, left, k)
+    missing = jnp.arange(k) >= state.count
+    nth = jnp.maximum(jnp.arange(k) - state.count, 0)
+    return jax.tree.map(
+      lambda ours, more: jnp.where(missing, more[nth], ours), picks, rest
+    )
+
+  return lax.cond(state.count < k, filled, lambda: picks)

@@ -1,0 +1,281 @@
+"""Blocks of exact D^2 draws from squared distances that are out of date.
+
+The state that `kmeans_plus_plus` carries, and the two things done to it: trying
+a block of candidates, and visiting the whole pool.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import distances, draws
+from al_jax.kernels.distances import Points
+
+# Rows of the pool, and picks, that meet in one matrix product. Groups of 128
+# picks are no faster, groups of 32 take 1.1 times as long.
+_ROWS_AT_ONCE = 1024
+_PICKS_AT_ONCE = 64
+# What a block of candidates costs besides its distances, as so many more picks.
+_OVERHEAD = 512
+# Below this share of the squared norms a distance between two candidates is
+# taken from differences; above it the expanded form is right to 0.1%.
+_NEAR = 2**-10
+
+
+class Pool(NamedTuple):
+  """What does not change.
+
+  Attributes:
+    points: N points.
+    norms: [N], their squared norms.
+    weights: [N], at most 1, or None.
+  """
+
+  points: Points
+  norms: jax.Array
+  weights: jax.Array | None
+
+
+class State(NamedTuple):
+  """What is known after some blocks.
+
+  Attributes:
+    indices: int32[K], picks; -1 from `count` on.
+    values: [K], squared distance of a pick to the nearest earlier one.
+    count: how many picks there are.
+    bounds: [N], at least the squared distance to the nearest pick; 0 for picks
+      and for points that cannot be picked.
+    centers: the picks themselves, padded with zeros to whole groups.
+    center_norms: their squared norms; inf beyond `count`.
+    visited: how many picks the bounds of the whole pool take into account.
+    wasted: work spent on rejected candidates since then.
+    round: number of the next block.
+  """
+
+  indices: jax.Array
+  values: jax.Array
+  count: jax.Array
+  bounds: jax.Array
+  centers: Points
+  center_norms: jax.Array
+  visited: jax.Array
+  wasted: jax.Array
+  round: jax.Array
+
+
+def begin(pool: Pool, pickable: jax.Array, start: jax.Array, k: int) -> State:
+  """The state after the pick `start`, int32[1]; no pick if none is allowed."""
+  count = jnp.any(pickable).astype(jnp.int32)
+  norms = pool.norms
+  width = min(_PICKS_AT_ONCE, k)
+  # One group more than needed: visits read groups that begin anywhere.
+  num_rows = (-(-k // width) + 1) * width
+  # Out of range, hence dropped, where there is nobody to pick.
+  place = jnp.where(count, jnp.zeros(1, jnp.int32), num_rows)
+  state = State(
+    indices=_filled(k, -1, jnp.int32, place, start),
+    values=_filled(k, -jnp.inf, norms.dtype, place, jnp.inf),
+    count=count,
+    bounds=jnp.where(pickable, jnp.inf, 0.0).astype(norms.dtype),
+    centers=jax.tree.map(
+      lambda rows: _filled(
+        (num_rows, rows.shape[1]), 0, rows.dtype, place, rows[start]
+      ),
+      pool.points,
+    ),
+    # inf: no point is near a row that is not a pick yet.
+    center_norms=_filled(num_rows, jnp.inf, norms.dtype, place, norms[start]),
+    visited=jnp.zeros((), jnp.int32),
+    wasted=jnp.zeros((), jnp.float32),
+    round=jnp.zeros((), jnp.int32),
+  )
+  state = visit(state, pool, picks_at_once=1)
+  return state._replace(bounds=state.bounds.at[start].set(0.0))
+
+
+def _filled(shape, filler, dtype, place, value):
+  """An array of `filler` with `value` at `place`."""
+  return jnp.full(shape, filler, dtype).at[place].set(value, mode='drop')
+
+
+def try_block(key: jax.Array, state: State, pool: Pool, block: int) -> State:
+  """Draws a block of candidates, and picks those that are accepted."""
+  k = state.indices.shape[0]
+  draw_key, accept_key = jax.random.split(key)
+  drawn = draws.draw(draw_key, mass(state, pool), block)
+  candidates, norms = distances.take((pool.points, pool.norms), drawn)
+  bars = jax.random.uniform(accept_key, (block,), norms.dtype)
+  bars = bars * state.bounds[drawn]
+  to_picks = _distances_to_picks(state, candidates, norms)
+  to_picks = jnp.minimum(to_picks, state.bounds[drawn])
+  to_mates = _distances_to_mates(candidates, norms, drawn)
+  accepted = _accept(bars, to_picks, to_mates)
+  place = state.count + jnp.cumsum(accepted, dtype=jnp.int32) - 1
+  accepted &= place < k
+  # Out of range, hence dropped, where nothing is to be written.
+  place = jnp.where(accepted, place, state.center_norms.shape[0])
+  earlier = jnp.tril(jnp.ones((block, block), jnp.bool_), -1)
+  values = _nearest(to_picks, to_mates, earlier & accepted[None, :])
+  # A pick is at 0 from itself, and its bound with it.
+  bounds = _nearest(to_picks, to_mates, accepted[None, :])
+  num_accepted = jnp.sum(accepted, dtype=jnp.int32)
+  work = state.count + (block + _OVERHEAD)
+  return state._replace(
+    indices=state.indices.at[place].set(drawn, mode='drop'),
+    values=state.values.at[place].set(values, mode='drop'),
+    count=state.count + num_accepted,
+    bounds=state.bounds.at[drawn].min(bounds),
+    centers=jax.tree.map(
+      lambda rows, new: rows.at[place].set(new, mode='drop'),
+      state.centers,
+      candidates,
+    ),
+    center_norms=state.center_norms.at[place].set(norms, mode='drop'),
+    wasted=state.wasted + (block - num_accepted) * work.astype(jnp.float32),
+    round=state.round + 1,
+  )
+
+
+def _accept(bars, to_picks, to_mates):
+  """bool[block]: who is accepted when candidates are taken one by one.
+
+  In turn, a candidate is accepted if its squared distance to all picks and to
+  those accepted before it in the block is above its bar. Which are is found
+  without going one by one: each pass settles at least one more of them, and
+  few passes settle all, since few candidates are in each other's way.
+  """
+  in_the_way = jnp.tril(to_mates <= bars[:, None], -1)
+
+  def settle(state):
+    accepted, _ = state
+    again = (to_picks > bars) & ~jnp.any(in_the_way & accepted[None, :], axis=1)
+    return again, jnp.any(again != accepted)
+
+  accepted, _ = lax.while_loop(
+    lambda state: state[1], settle, (to_picks > bars, jnp.array(True))
+  )
+  return accepted
+
+
+def _nearest(to_picks, to_mates, considered):
+  """Squared distance to the nearest pick or block mate that is considered."""
+  # inf: never the nearest.
+  to_considered = jnp.where(considered, to_mates, jnp.inf)
+  return jnp.minimum(to_picks, jnp.min(to_considered, axis=1))
+
+
+def _distances_to_mates(candidates, norms, drawn):
+  """Squared distances among the candidates of a block, [block, block]."""
+  sq_dists = distances.expanded_squared_distances(
+    candidates, candidates, norms, norms
+  )
+  same = drawn[:, None] == drawn[None, :]
+  near = sq_dists < _NEAR * (norms[:, None] + norms[None, :])
+  sq_dists = distances.recompute_pairs(
+    sq_dists, near & ~same, candidates, candidates
+  )
+  return jnp.where(same, 0.0, sq_dists)
+
+
+def _distances_to_picks(state, candidates, norms):
+  """Squared distance of each candidate to the nearest pick, [block].
+
+  The nearest is found by products; the distance to it is from differences, so
+  that a candidate that equals a pick is at 0.
+  """
+  width = min(_PICKS_AT_ONCE, state.indices.shape[0])
+
+  def one_group(group, carry):
+    best, nearest = carry
+    start = group * width
+    centers, center_norms = _slice(
+      (state.centers, state.center_norms), start, width
+    )
+    sq_dists = distances.expanded_squared_distances(
+      candidates, centers, norms, center_norms
+    )
+    closest = jnp.argmin(sq_dists, axis=1).astype(jnp.int32)
+    sq_dist = jnp.min(sq_dists, axis=1)
+    nearer = sq_dist < best
+    return (
+      jnp.where(nearer, sq_dist, best),
+      jnp.where(nearer, start + closest, nearest),
+    )
+
+  unknown = jnp.full(norms.shape, jnp.inf, norms.dtype)
+  _, nearest = lax.fori_loop(
+    0,
+    -(-state.count // width),
+    one_group,
+    (unknown, jnp.zeros(norms.shape, jnp.int32)),
+  )
+  return distances.paired_squared_distances(
+    candidates, distances.take(state.centers, nearest)
+  )
+
+
+def visit(
+  state: State, pool: Pool, picks_at_once: int = _PICKS_AT_ONCE
+) -> State:
+  """Renews the bounds of the whole pool.
+
+  What products may be off by is added, so that they stay bounds. Each tile of
+  the pool meets all new picks while it is in the cache.
+  """
+  width = min(picks_at_once, state.indices.shape[0])
+  num_points = pool.norms.shape[0]
+  num_rows = min(_ROWS_AT_ONCE, num_points)
+  num_groups = -(-(state.count - state.visited) // width)
+
+  def one_tile(tile, bounds):
+    # The last tile overlaps the one before: a minimum may be taken twice.
+    start = jnp.minimum(tile * num_rows, num_points - num_rows)
+    rows, row_norms, row_bounds = _slice(
+      (pool.points, pool.norms, bounds), start, num_rows
+    )
+
+    def one_group(group, lowest):
+      centers, center_norms = _slice(
+        (state.centers, state.center_norms),
+        state.visited + group * width,
+        width,
+      )
+      sq_dists = distances.expanded_squared_distances(
+        rows, centers, row_norms, center_norms
+      ) + distances.rounding_error(row_norms, center_norms)
+      return jnp.minimum(lowest, jnp.min(sq_dists, axis=1))
+
+    lowest = lax.fori_loop(0, num_groups, one_group, row_bounds)
+    # A bound of 0 stays: points that cannot be picked may be at NaN.
+    lowest = jnp.where(row_bounds > 0, lowest, 0.0)
+    return lax.dynamic_update_slice_in_dim(bounds, lowest, start, 0)
+
+  num_tiles = -(-num_points // num_rows)
+  return state._replace(
+    bounds=lax.fori_loop(0, num_tiles, one_tile, state.bounds),
+    visited=state.count,
+    wasted=jnp.zeros_like(state.wasted),
+  )
+
+
+def _slice(arrays, start, size):
+  """Rows `start` to `start + size` of every array."""
+  return jax.tree.map(
+    lambda array: lax.dynamic_slice_in_dim(array, start, size), arrays
+  )
+
+
+def mass(state: State, pool: Pool) -> jax.Array:
+  """What draws are in proportion to, [N], at most 1 to stay finite in sums."""
+  shares = draws.scaled(state.bounds)
+  return shares if pool.weights is None else shares * pool.weights
+
+
+def visit_is_due(state: State, patience: float) -> jax.Array:
+  """Whether rejections have wasted `patience` times the work of a visit."""
+  num_points, k = state.bounds.shape[0], state.indices.shape[0]
+  pending = state.count - state.visited + _PICKS_AT_ONCE
+  cost = patience * num_points * pending.astype(jnp.float32)
+  return (state.count < k) & (state.wasted >= cost)

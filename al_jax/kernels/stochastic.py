@@ -1,0 +1,113 @@
+"""Batches drawn by score: diverse because random, at the cost of a ranking."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax.kernels import selection
+from al_jax.kernels.selection import Selection
+
+_KINDS = ('power', 'softmax', 'softrank')
+
+
+def stochastic_top_k(
+  key: jax.Array,
+  scores: jax.Array,
+  k: int,
+  *,
+  kind: str = 'power',
+  coldness: float = 1.0,
+  eligible: jax.Array | None = None,
+) -> Selection:
+  """K points drawn one after another without replacement, likelier by score.
+
+  The best k of scores that noise has moved, G_i ~ Gumbel(0, 1):
+
+    kind      what is ranked          first draw proportional to
+    power     log s_i + G_i / beta    s_i^beta
+    softmax   s_i + G_i / beta        exp(beta s_i)
+    softrank  -log r_i + G_i / beta   r_i^-beta,  r_i = 1 for the best score
+
+  and likewise among the rest for each further draw. Power does not mind the
+  scale of the scores, softrank nothing but their order.
+
+  Kirsch et al. 2023, "Stochastic Batch Acquisition: A Simple Baseline for Deep
+  Active Learning", section 3.
+
+  >>> import jax
+  >>> import jax.numpy as jnp
+  >>> from al_jax import kernels
+  >>> scores = jnp.array([0.0, 0.5, jnp.nan, 0.25])
+  >>> picks = kernels.stochastic_top_k(jax.random.key(0), scores, 4).indices
+  >>> sorted(picks[:2].tolist()), picks[2:].tolist()
+  ([1, 3], [0, -1])
+
+  Args:
+    key: consumed.
+    scores: float [N]. One that is not finite is never picked.
+    k: how many, at least 1; static.
+    kind: what is ranked; static.
+    coldness: beta, above 0. Near 0 all draws are uniform; as it grows, they
+      become `top_k`.
+    eligible: bool[N], what may be picked; None: all.
+
+  Returns:
+    A Selection whose values are what was ranked. Under power a score of 0 or
+    below is never drawn before one above 0: if those above 0 are fewer than k,
+    the others fill up the batch uniformly, at a value of -inf. Past the points
+    that can be picked indices are -1 and values -inf.
+
+  Raises:
+    ValueError: an unknown kind, k below 1, or a coldness that is not above 0.
+  """
+  if kind not in _KINDS:
+    raise ValueError(
+      f'kind is {kind!r}; it must be one of {", ".join(_KINDS)}.'
+    )
+  if not isinstance(coldness, jax.Array) and not 0 < coldness < float('inf'):
+    raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
+  scores = jnp.asarray(scores)
+  chex.assert_rank(scores, 1)
+  chex.assert_type(scores, float)
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  pickable = jnp.isfinite(scores)
+  if eligible is not None:
+    eligible = jnp.asarray(eligible)
+    chex.assert_type(eligible, bool)
+    chex.assert_equal_shape([scores, eligible])
+    pickable &= eligible
+  noise_key, other_key = jax.random.split(key)
+  # Not the default mode: it has 23 bits, with which large pools run into ties.
+  noise = jax.random.gumbel(noise_key, scores.shape, scores.dtype, mode='high')
+  noise = noise / coldness
+  if kind == 'softmax':
+    return selection.top_k(scores + noise, k, eligible=pickable)
+  if kind == 'softrank':
+    return _by_rank(other_key, scores, pickable, noise, k)
+  positive = pickable & (scores > 0)
+  log_scores = jnp.log(jnp.where(positive, scores, 1.0))
+  drawn = selection.top_k(log_scores + noise, k, eligible=positive)
+  rest = selection.uniform(other_key, pickable & ~positive, k)
+  # The rest begins where the drawn ones end.
+  place = jnp.arange(k) - jnp.sum(drawn.indices >= 0)
+  fill = jnp.where(place >= 0, rest.indices[jnp.maximum(place, 0)], -1)
+  return drawn._replace(indices=jnp.where(place < 0, drawn.indices, fill))
+
+
+def _by_rank(key, scores, pickable, noise, k):
+  """The best k of rank and noise; equal scores are ranked at random.
+
+  The noise belongs to the place in the ranking: it is independent of all else.
+  """
+  num_points = len(scores)
+  # inf: behind everything that can be picked.
+  descending = jnp.where(pickable, -scores, jnp.inf)
+  tie_breakers = jax.random.bits(key, (2, num_points), jnp.uint32)
+  index = jnp.arange(num_points, dtype=jnp.int32)
+  *_, by_rank = lax.sort((descending, *tie_breakers, index), num_keys=3)
+  ranks = jnp.arange(1, num_points + 1, dtype=scores.dtype)
+  best = selection.top_k(noise - jnp.log(ranks), k, eligible=pickable[by_rank])
+  # Of a missing pick the index is -1, which is the last place: -1 again.
+  by_rank = jnp.append(by_rank, jnp.int32(-1))
+  return best._replace(indices=by_rank[best.indices])

@@ -1,0 +1,48 @@
+"""Speed: measures everything in one run, and prints a table.
+
+    python -m experiments.benchmark training
+
+`training` takes about five minutes on 2 cores, and needs the extra `benchmark`
+(PyTorch). MNIST is used where TFDS has it, otherwise scikit-learn's digits.
+What is compared is measured in turns, and a ratio is the median of the ratios
+of pairs. Even so the machine should be idle: PyTorch's threads wait for each
+other, and beside other work its step took up to 50 times as long as alone.
+"""
+
+import os
+import pathlib
+import sys
+
+# Also as a script: these modules are no part of the package.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from absl import app
+
+from al_jax import errors
+from experiments import benchmark_table, benchmark_training
+
+# name -> () -> rows, as they are measured.
+SUITES = {'training': benchmark_training.measure}
+
+
+def main(argv: list[str]) -> None:
+  """Measures what the command line names."""
+  if len(argv) != 2:
+    raise app.UsageError(f'name one of: {", ".join(SUITES)}')
+  name = argv[1]
+  if name not in SUITES:
+    raise app.UsageError(str(errors.unknown_name('benchmark', name, SUITES)))
+  load, cores = os.getloadavg()[0], os.cpu_count()
+  if load > 0.5 * cores:
+    print(
+      f'The machine is busy (load {load:.1f} on {cores} cores): the ratios to '
+      'PyTorch will be too good, and all seconds too long.',
+      file=sys.stderr,
+    )
+  print(benchmark_table.HEADER)
+  for row in SUITES[name]():
+    print(benchmark_table.line(row), flush=True)
+
+
+if __name__ == '__main__':
+  app.run(main)

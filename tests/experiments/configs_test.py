@@ -1,0 +1,47 @@
+"""Every config resolves, and its local variant runs."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from al_jax import manifest
+from experiments import building
+
+CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
+WITH_ARGUMENTS = {
+  'base': [()],
+  'quickstart': [()],
+  'mnist': [(), ('local',)],
+  'cifar10': [(), ('local',)],
+}
+
+
+def resolved(name, arguments):
+  module = importlib.import_module(f'configs.{name}')
+  return manifest.plain_config(module.get_config(*arguments).to_dict())
+
+
+def test_every_config_is_in_the_table_of_this_test():
+  assert {path.stem for path in CONFIGS.glob('*.py')} == set(WITH_ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+  ('name', 'arguments'),
+  [
+    (name, args)
+    for name, all_args in WITH_ARGUMENTS.items()
+    for args in all_args
+  ],
+)
+def test_a_config_has_the_fields_of_the_base(name, arguments):
+  config = resolved(name, arguments)
+  assert set(config) == set(building.FIELDS)
+  building.check_options(config)
+  assert building.seed_list(config)
+
+
+@pytest.mark.parametrize('name', ['mnist', 'cifar10'])
+def test_a_config_refuses_an_argument_it_does_not_know(name):
+  with pytest.raises(ValueError, match="config argument is 'huge'"):
+    resolved(name, ('huge',))

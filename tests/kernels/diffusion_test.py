@@ -1,0 +1,255 @@
+"""The point that diffusion reaches least."""
+
+import functools
+import itertools
+
+import hypothesis
+import hypothesis.extra.numpy as hnp
+import hypothesis.strategies as st
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from al_jax import kernels
+
+N = 30
+KINDS = ['reciprocal', 'union']
+KEY = jax.random.key(0)
+select = jax.jit(
+  kernels.diffusion_selection,
+  static_argnames=('k', 'graph_kind', 'num_iters'),
+)
+
+
+def reference(graph, labeled, k, kind, alpha):
+  """Exact solves with the dense matrix, from the formula."""
+  neighbors, similarities = map(np.asarray, graph)
+  weights = np.zeros((len(neighbors),) * 2)
+  rows, places = np.nonzero(neighbors >= 0)
+  weights[rows, neighbors[rows, places]] = (
+    np.maximum(np.float64(similarities[rows, places]), 0) ** 3
+  )
+  weights = (
+    np.minimum(weights, weights.T)
+    if kind == 'reciprocal'
+    else weights + weights.T
+  )
+  degrees = weights.sum(axis=1)
+  scale = 1 / np.sqrt(np.where(degrees > 0, degrees, 1))
+  system = np.eye(len(neighbors)) - alpha * scale[:, None] * weights * scale
+  taken, picks, values = labeled.copy(), [], []
+  for _ in range(k):
+    reach = np.linalg.solve(system, np.float64(taken))
+    picks.append(int(np.argmin(np.where(taken, np.inf, reach))))
+    values.append(-reach[picks[-1]])
+    taken[picks[-1]] = True
+  return picks, values
+
+
+@functools.cache
+def problem(seed=0):
+  """A connected graph, and a few labelled points in it."""
+  rng = np.random.default_rng(seed)
+  points = rng.normal(size=(N, 3)) + 1
+  labeled = np.arange(N) < 3
+  return kernels.knn_graph(jnp.float32(points), 8), labeled
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('seed', range(3))
+def test_picks_equal_those_of_exact_solves(seed, kind):
+  graph, labeled = problem(seed)
+  picks = select(
+    KEY, graph, labeled, 6, alpha=0.9, graph_kind=kind, num_iters=100
+  )
+  indices, values = reference(graph, labeled, 6, kind, 0.9)
+  np.testing.assert_array_equal(picks.indices, indices)
+  np.testing.assert_allclose(picks.values, values, rtol=1e-3, atol=1e-5)
+
+
+def test_a_few_iterations_from_the_last_solve_are_enough():
+  graph, labeled = problem()
+  picks = select(KEY, graph, labeled, 6, alpha=0.9, num_iters=20)
+  many = select(KEY, graph, labeled, 6, alpha=0.9, num_iters=200)
+  np.testing.assert_array_equal(picks.indices, many.indices)
+
+
+@hypothesis.given(
+  hnp.arrays(np.bool_, N),
+  hnp.arrays(np.bool_, N),
+  st.sampled_from([1, 6, N + 2]),
+  st.integers(0, 2**32 - 1),
+)
+@hypothesis.settings(deadline=None, max_examples=40)
+def test_picks_are_distinct_and_eligible(labeled, eligible, k, seed):
+  graph, _ = problem()
+  picks = select(jax.random.key(seed), graph, labeled, k, eligible=eligible)
+  count = min(k, int(np.sum(eligible & ~labeled)))
+  taken = picks.indices[:count].tolist()
+  assert len(set(taken)) == count
+  assert (eligible & ~labeled)[taken].all()
+  np.testing.assert_array_equal(picks.indices[count:], -1)
+  np.testing.assert_array_equal(picks.values[count:], -np.inf)
+  assert np.isfinite(picks.values[:count]).all()
+
+
+def test_jit_changes_nothing():
+  graph, labeled = problem()
+  plain = kernels.diffusion_selection(KEY, graph, labeled, 6, alpha=0.9)
+  compiled = select(KEY, graph, labeled, 6, alpha=0.9)
+  np.testing.assert_array_equal(plain.indices, compiled.indices)
+  np.testing.assert_allclose(plain.values, compiled.values, rtol=1e-3)
+
+
+def test_float64_gives_the_same_picks():
+  graph, labeled = problem()
+  short = select(KEY, graph, labeled, 6, alpha=0.9)
+  with jax.enable_x64(True):
+    wide = graph._replace(similarities=np.float64(graph.similarities))
+    for same in (graph, wide):
+      long = kernels.diffusion_selection(KEY, same, labeled, 6, alpha=0.9)
+      assert long.values.dtype == jnp.float32
+      np.testing.assert_array_equal(long.indices, short.indices)
+      np.testing.assert_allclose(long.values, short.values, rtol=1e-3)
+
+
+def test_picks_follow_a_permutation_of_the_pool():
+  graph, labeled = problem()
+  order = np.random.default_rng(1).permutation(N)
+  place = jnp.argsort(order)
+  moved = kernels.Graph(
+    place[graph.neighbors[order]], graph.similarities[order]
+  )
+  picks = select(KEY, graph, labeled, 6, alpha=0.9)
+  picks_moved = select(KEY, moved, labeled[order], 6, alpha=0.9)
+  np.testing.assert_array_equal(order[picks_moved.indices], picks.indices)
+
+
+def test_a_point_that_is_picked_is_a_source_from_then_on():
+  graph, labeled = problem()
+  first = select(KEY, graph, labeled, 6, alpha=0.9, num_iters=100)
+  given = labeled.copy()
+  given[first.indices[:2]] = True
+  rest = select(KEY, graph, given, 6, alpha=0.9, num_iters=100)
+  np.testing.assert_array_equal(rest.indices[:4], first.indices[2:])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_points_that_nothing_reaches_come_first_in_any_order(kind):
+  # Two pairs; one has a labelled point. The other pair is not reached, and
+  # neither are the two isolated points at the end.
+  graph = kernels.Graph(
+    jnp.array([[1], [0], [3], [2], [-1], [-1]]),
+    jnp.array([[1.0], [1.0], [1.0], [1.0], [-jnp.inf], [-jnp.inf]]),
+  )
+  labeled = jnp.arange(6) == 0
+  draw = jax.vmap(
+    lambda key: kernels.diffusion_selection(
+      key, graph, labeled, 5, graph_kind=kind
+    )
+  )
+  picks = jax.jit(draw)(jax.random.split(KEY, 6_000))
+  # Of 2 and 3 the second is reached once the first is picked.
+  outcomes = {
+    order
+    for order in itertools.permutations([2, 3, 4, 5], 3)
+    if not {2, 3} <= set(order)
+  }
+  assert {tuple(row) for row in picks.indices[:, :3].tolist()} == outcomes
+  firsts = np.bincount(picks.indices[:, 0], minlength=6)[2:]
+  assert scipy.stats.chisquare(firsts).pvalue > 1e-3
+  np.testing.assert_array_equal(picks.values[:, :3], 0)
+  assert (picks.values[:, 3:] < 0).all()
+
+
+def test_without_labels_the_first_pick_is_any_point():
+  graph, _ = problem()
+  draw = jax.vmap(
+    lambda key: kernels.diffusion_selection(
+      key, graph, jnp.zeros(N, jnp.bool_), 1
+    )
+  )
+  picks = jax.jit(draw)(jax.random.split(KEY, 3_000))
+  counts = np.bincount(picks.indices[:, 0], minlength=N)
+  assert scipy.stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_duplicates_of_a_labelled_point_come_last():
+  points = np.array([[1.0, 0.0]] * 4 + [[0.9, 0.3]] * 4, np.float32)
+  graph = kernels.knn_graph(points, 5)
+  labeled = np.arange(8) == 0
+  picks = kernels.diffusion_selection(
+    KEY, graph, labeled, 1, graph_kind='union'
+  )
+  assert picks.indices[0] >= 4
+
+
+def test_points_that_are_not_finite_are_never_picked():
+  points = np.random.default_rng(2).normal(size=(N, 3)).astype(np.float32)
+  points[[4, 9]] = np.nan
+  graph = kernels.knn_graph(points, 8)
+  picks = select(KEY, graph, np.arange(N) < 3, N + 2)
+  left = [*range(3, 4), *range(5, 9), *range(10, N)]
+  assert sorted(picks.indices[: len(left)].tolist()) == left
+  np.testing.assert_array_equal(picks.indices[len(left) :], -1)
+
+
+def test_an_empty_pool_gives_padding_only():
+  graph = kernels.knn_graph(jnp.zeros((0, 2)), 3)
+  picks = kernels.diffusion_selection(KEY, graph, jnp.zeros(0, jnp.bool_), 2)
+  np.testing.assert_array_equal(picks.indices, [-1, -1])
+
+
+def test_memory_has_no_pair_of_points():
+  num_points, k = 20_000, 10
+  graph = kernels.Graph(
+    jax.ShapeDtypeStruct((num_points, k), jnp.int32),
+    jax.ShapeDtypeStruct((num_points, k), jnp.float32),
+  )
+  labeled = jax.ShapeDtypeStruct((num_points,), jnp.bool_)
+  compiled = select.lower(KEY, graph, labeled, 100).compile()
+  # The graph has 1.6 MB, all pairs 1.6 GB.
+  assert compiled.memory_analysis().temp_size_in_bytes < 16e6
+
+
+def test_a_graph_of_numpy_arrays_will_do():
+  graph, labeled = problem()
+  plain = kernels.Graph(*map(np.asarray, graph))
+  np.testing.assert_array_equal(
+    kernels.diffusion_selection(KEY, plain, labeled, 2).indices,
+    kernels.diffusion_selection(KEY, graph, labeled, 2).indices,
+  )
+
+
+@pytest.mark.parametrize(
+  ('wrong', 'message'),
+  [
+    (dict(k=0), 'k is 0; it must be at least 1'),
+    (dict(alpha=-0.1), 'alpha is -0.1; it must be at least 0 and below 1'),
+    (dict(graph_kind='both'), "graph_kind is 'both'.*reciprocal.*union"),
+    (dict(num_iters=0), 'num_iters is 0; it must be at least 1'),
+  ],
+)
+def test_wrong_options_are_errors_that_name_them(wrong, message):
+  graph, labeled = problem()
+  with pytest.raises(ValueError, match=message):
+    kernels.diffusion_selection(KEY, graph, labeled, **{'k': 1} | wrong)
+
+
+@pytest.mark.parametrize('labeled', [jnp.zeros(N), jnp.zeros(3, jnp.bool_)])
+def test_a_mask_of_the_wrong_kind_is_refused(labeled):
+  graph, _ = problem()
+  with pytest.raises(AssertionError):
+    kernels.diffusion_selection(KEY, graph, labeled, 1)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_the_kernel_lowers_for_cpu_cuda_and_tpu(kind):
+  platforms = ('cpu', 'cuda', 'tpu')
+  kernel = functools.partial(kernels.diffusion_selection, k=3, graph_kind=kind)
+  exported = jax.export.export(jax.jit(kernel), platforms=platforms)(
+    KEY, *problem()
+  )
+  assert exported.platforms == platforms
