@@ -23,8 +23,8 @@ class Answers(NamedTuple):
       padding.
   """
 
-  targets: jax.Array
-  annotator: jax.Array
+  targets: np.ndarray
+  annotator: np.ndarray
 
 
 class Oracle:
@@ -75,15 +75,7 @@ class Oracle:
     indices = np.asarray(indices)
     real = indices >= 0
     truth = np.where(real, self._targets[np.where(real, indices, 0)], 0)
-    lies, offset, silent = jax.device_get(
-      _draw(
-        key,
-        indices.astype(np.int32),
-        self._num_classes,
-        self._noise,
-        self._abstain,
-      )
-    )
+    lies, offset, silent = self._draws(key, indices)
     wrong = (truth + offset) % self._num_classes
     targets = np.where(lies, wrong, truth)
     annotator = np.where(silent, pool_lib.ABSTAINED, pool_lib.ORACLE)
@@ -125,6 +117,20 @@ class Oracle:
       rank_and_index += enumerate(members[:size])
     rank_and_index.sort(key=lambda pair: pair[0])
     return np.array([index for _, index in rank_and_index], np.int32)
+
+  def _draws(self, key, indices):
+    """Per question: lie or not, by how many classes, and silent or not."""
+    if not (self._noise or self._abstain):
+      return False, 0, False
+    return jax.device_get(
+      _draw(
+        key,
+        indices.astype(np.int32),
+        self._num_classes,
+        self._noise,
+        self._abstain,
+      )
+    )
 
 
 @jax.jit

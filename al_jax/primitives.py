@@ -20,6 +20,24 @@ def used_by(fn: Callable, *args) -> set[str]:
   return {equation.primitive.name for equation, _ in _equations(jaxpr)}
 
 
+def convolutions(fn: Callable, *args) -> list[jax.lax.ConvDimensionNumbers]:
+  """How the arrays of each convolution of a function are laid out.
+
+  Args:
+    fn: any function of pytrees.
+    *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
+
+  Returns:
+    The dimension numbers of every one, inner ones included.
+  """
+  jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+  return [
+    equation.params['dimension_numbers']
+    for equation, _ in _equations(jaxpr)
+    if equation.primitive.name == 'conv_general_dilated'
+  ]
+
+
 def matrix_operations(fn: Callable, *args) -> int:
   """Additions and multiplications in matrix products and convolutions.
 

@@ -17,8 +17,9 @@ def get_config() -> ConfigDict:
   # What experiments/run.py runs; and what experiments/compare.py compares.
   config.system = 'margin'
   config.systems = ('random', 'margin')
-  # An int n for the seeds 0 to n - 1, or a tuple of seeds.
+  # So many seeds, from the first one on.
   config.seeds = 1
+  config.first_seed = 0
   config.model = ConfigDict({'name': 'mlp', 'widths': (256, 256)})
 
   config.learner = ConfigDict()

@@ -25,6 +25,7 @@ FIELDS = (
   'system',
   'systems',
   'seeds',
+  'first_seed',
   'model',
   'learner',
   'strategy',
@@ -113,15 +114,11 @@ def program_of(
 
 
 def seed_list(config: Config) -> tuple[int, ...]:
-  """The seeds of a config: n stands for 0 to n - 1."""
-  seeds = config['seeds']
-  if isinstance(seeds, int):
-    if seeds < 1:
-      raise ValueError(f'config.seeds is {seeds}; it must be at least 1.')
-    seeds = range(seeds)
-  seeds = tuple(int(seed) for seed in seeds)
-  if not seeds or len(set(seeds)) < len(seeds):
-    raise ValueError(f'config.seeds is {seeds}; seeds must differ.')
+  """The seeds of a config: so many, from the first one on."""
+  count, first = config['seeds'], config['first_seed']
+  if count < 1:
+    raise ValueError(f'config.seeds is {count}; it must be at least 1.')
+  seeds = tuple(range(first, first + count))
   for seed in seeds:
     keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
   return seeds

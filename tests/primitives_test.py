@@ -158,3 +158,23 @@ def test_scans_count_every_step_and_while_loops_one():
 def test_counting_needs_no_memory_and_runs_nothing():
   big = shape(10**6, 10**6)
   assert primitives.matrix_operations(jnp.matmul, big, big) == 2 * 10**18
+
+
+def test_the_layout_of_a_convolution_is_seen_inside_a_loop():
+  names = ('NHWC', 'HWIO', 'NHWC')
+  images, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2))
+
+  def convolve(images):
+    def body(carry, _):
+      out = jax.lax.conv_general_dilated(
+        carry, kernel, (1, 1), 'SAME', dimension_numbers=names
+      )
+      return out, None
+
+    return jax.lax.scan(body, images, length=3)[0]
+
+  (found,) = primitives.convolutions(convolve, images)
+  assert found == jax.lax.conv_dimension_numbers(
+    images.shape, kernel.shape, names
+  )
+  assert primitives.convolutions(jnp.sin, images) == []

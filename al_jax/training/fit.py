@@ -3,9 +3,10 @@
 The state carries everything, and a step of a done or stale state changes
 nothing: how many steps go into one call changes speed and nothing else.
 
-On a CPU the weight gradient of an XLA convolution is ten to fifty times slower
-inside a loop than alone, so a learner whose step holds one is run one step a
-call there; everything else loops on the device.
+On a CPU the gradients that JAX derives of a convolution are ten to fifty times
+slower inside a loop than alone, so a learner whose step holds one is run one
+step a call there. Everything else loops on the device, the convolutions of
+`models.conv` too: they are laid out as XLA's fast kernels want them.
 """
 
 import functools
@@ -32,6 +33,12 @@ from al_jax.sources import Sources
 # Steps per call where steps loop on the device. A call ends early when the
 # training is over; only how often the host can look depends on it.
 _STEPS_PER_CALL = 256
+
+# Images [B, height, width, channels], kernels [height, width, in, out]: what
+# XLA need not bring into another form, which it does outside of loops only.
+_FAST_LAYOUT = jax.lax.conv_dimension_numbers(
+  (1, 1, 1, 1), (1, 1, 1, 1), ('NHWC', 'HWIO', 'NHWC')
+)
 
 
 class FitFns(NamedTuple):
@@ -193,7 +200,8 @@ def _loops_are_slow(learner, facts, inputs):
   state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
   pool = jax.eval_shape(lambda: pool_lib.create(facts.num_examples))
   step = step_from(learner)
-  return 'conv_general_dilated' in primitives.used_by(step, state, pool, inputs)
+  layouts = primitives.convolutions(step, state, pool, inputs)
+  return any(layout != _FAST_LAYOUT for layout in layouts)
 
 
 def _advance_in_loop(learner, inputs, num_lanes):

@@ -87,7 +87,13 @@ def test_systems_begin_from_the_same_set_and_weights(compared):
 def test_one_system_alone_gives_what_the_comparison_gave(
   compared, tmp_path, capsys
 ):
-  status = call('run', *SMALL, '--config.seeds=(1,)', f'--workdir={tmp_path}')
+  status = call(
+    'run',
+    *SMALL,
+    '--config.seeds=1',
+    '--config.first_seed=1',
+    f'--workdir={tmp_path}',
+  )
   assert status == 0
   alone = records.read_jsonl(tmp_path / 'records.jsonl')
   together = [
@@ -196,7 +202,7 @@ def nan_at(row):
     ('--config.protocol.rounds=0', 'rounds is 0; it must be at least 1'),
     ('--config.protocol.first_size=5000', 'first_size is 5000; the pool has'),
     ('--config.seeds=0', 'seeds is 0; it must be at least 1'),
-    ('--config.seeds=(-1,)', '-1'),
+    ('--config.first_seed=-1', '-1'),
     ('--config.system=mc_margin', 'has no dropout as configured'),
     ('--config.learner.stop.patience=2', 'validation_split'),
     ('--config.placement=disk', "placement 'disk' is not known"),
