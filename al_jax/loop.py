@@ -101,11 +101,7 @@ def _check(program, protocol, seeds):
       f'seeds are {list(seeds)}; the program needs {program.fit.num_lanes} '
       'different ones.'
     )
-  if protocol.first_size > facts.num_examples:
-    raise ValueError(
-      f'first_size is {protocol.first_size}; the pool has '
-      f'{facts.num_examples} examples.'
-    )
+  protocol.check(facts.num_examples)
   if min(protocol.budget, facts.num_examples) > facts.label_budget:
     raise ValueError(
       f'the protocol may pay for {protocol.budget} labels; the system was '

@@ -5,7 +5,7 @@ compiled any more.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import jax
@@ -97,6 +97,24 @@ def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
   return found
 
 
+def check_sources(system: System, names: Collection[str]) -> None:
+  """Refuses a system that looks over a source which is not there.
+
+  Args:
+    system: a learner and a strategy.
+    names: of the sources.
+
+  Raises:
+    ValueError: a survey of a validation split without one.
+  """
+  survey = system.learner.survey
+  if survey is not None and survey.source not in names:
+    raise ValueError(
+      f'system {system.name!r} looks over a {survey.source} split, and the '
+      'data set has none: add a validation_split transform.'
+    )
+
+
 def compile_program(
   system: System,
   all_sources: Sources,
@@ -118,12 +136,7 @@ def compile_program(
     A Program.
   """
   learner, strategy, facts = system.learner, system.strategy, system.facts
-  survey = learner.survey
-  if survey is not None and survey.source not in all_sources:
-    raise ValueError(
-      f'system {system.name!r} looks over a {survey.source} split, and the '
-      'data set has none: add a validation_split transform.'
-    )
+  check_sources(system, all_sources)
   inputs = all_sources['pool'].inputs
 
   def measure(args, batch):

@@ -70,3 +70,11 @@ class Protocol:
     return (
       needed if self.label_budget is None else min(needed, self.label_budget)
     )
+
+  def check(self, num_examples: int) -> None:
+    """Refuses a first set that is larger than the pool of N examples."""
+    if self.first_size > num_examples:
+      raise ValueError(
+        f'first_size is {self.first_size}; the pool has {num_examples} '
+        'examples.'
+      )

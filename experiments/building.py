@@ -71,6 +71,7 @@ def prepare(config: Config) -> Experiment:
   proceeding = protocol.Protocol(**config['protocol'])
   seed_list(config)
   dataset = data.load(config['data'])
+  proceeding.check(len(dataset.train))
   facts = program.facts_of(dataset, proceeding.budget)
   answers = oracle.Oracle(
     dataset.train.targets, dataset.num_classes, **config['oracle']
@@ -87,7 +88,7 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
   config = experiment.config
   # Random measures nothing, so there is nothing to look at less of.
   looks = name != 'random'
-  return systems.build(
+  system = systems.build(
     name,
     experiment.facts,
     model=config['model'],
@@ -95,6 +96,11 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
     strategy=config['strategy'] if looks else {},
     subset_size=config['subset_size'] if looks else None,
   )
+  splits = {'pool', 'test'}
+  if experiment.dataset.validation is not None:
+    splits.add('validation')
+  program.check_sources(system, splits)
+  return system
 
 
 def program_of(
@@ -145,6 +151,14 @@ def check_options(config: Config) -> None:
           f'field of {name}', option, kind.__dataclass_fields__
         )
   errors.check_options('oracle', oracle.Oracle, config['oracle'])
+  if config['placement'] not in sources.PLACEMENTS:
+    raise errors.unknown_name(
+      'placement', config['placement'], sources.PLACEMENTS
+    )
+  if config['chunk_size'] < 1:
+    raise ValueError(
+      f'chunk_size is {config["chunk_size"]}; it must be at least 1.'
+    )
   asked, looked_at = proceeding['labels_per_round'], config['subset_size']
   if looked_at is not None and looked_at < asked:
     raise ValueError(
