@@ -47,7 +47,7 @@ def reference(points, k, metric):
 def points():
   """Enough of them for the search in two stages."""
   rng = np.random.default_rng(0)
-  return rng.normal(size=(500, 20)).astype(np.float32)
+  return rng.normal(size=(1000, 20)).astype(np.float32)
 
 
 @hypothesis.given(
@@ -90,7 +90,7 @@ def test_neighbors_equal_those_of_scikit_learn(metric, points):
 @pytest.mark.parametrize('metric', ['dot', 'euclidean'])
 def test_ties_across_chunks_go_to_the_lowest_index(metric):
   rng = np.random.default_rng(1)
-  points = rng.integers(-1, 2, (500, 3)).astype(np.float32)
+  points = rng.integers(-1, 2, (1000, 3)).astype(np.float32)
   neighbors, _ = reference(points, 5, metric)
   np.testing.assert_array_equal(
     jitted(points, 5, metric=metric).neighbors, neighbors
@@ -98,7 +98,7 @@ def test_ties_across_chunks_go_to_the_lowest_index(metric):
 
 
 @every_metric
-@pytest.mark.parametrize('block', [7, 1000])
+@pytest.mark.parametrize('block', [7, 5000])
 def test_the_block_changes_nothing(block, metric, points):
   whole = jitted(points, 5, metric=metric)
   graph = jitted(points, 5, metric=metric, block=block)
@@ -108,7 +108,7 @@ def test_the_block_changes_nothing(block, metric, points):
 
 def test_the_chunk_changes_nothing(points, monkeypatch):
   whole = jitted(points, 5)
-  for chunk in (3, 64, 1000):
+  for chunk in (3, 40, 1000):
     monkeypatch.setattr(graph_module, '_CHUNK', chunk)
     graph = jax.jit(functools.partial(kernels.knn_graph, k=5))(points)
     np.testing.assert_array_equal(graph.neighbors, whole.neighbors)
@@ -161,11 +161,11 @@ def test_factors_have_the_neighbors_of_the_points_multiplied_out(metric):
 @every_metric
 def test_a_point_is_excluded_by_index_also_among_its_duplicates(metric):
   # The first search result of any of them may be any other.
-  points = np.repeat(np.eye(4, dtype=np.float32), 100, axis=0)
+  points = np.repeat(np.eye(4, dtype=np.float32), 200, axis=0)
   graph = jitted(points, 3, metric=metric)
-  rows = np.arange(400)[:, None]
+  rows = np.arange(800)[:, None]
   assert (np.asarray(graph.neighbors) != rows).all()
-  np.testing.assert_array_equal(graph.neighbors // 100, rows // 100 + [0, 0, 0])
+  np.testing.assert_array_equal(graph.neighbors // 200, rows // 200 + [0, 0, 0])
   expected = 1.0 if metric in ('cosine', 'dot') else 0.0
   np.testing.assert_array_equal(graph.similarities, expected)
 
@@ -196,7 +196,7 @@ def test_a_point_that_is_not_finite_is_nobodys_neighbor(bad, metric, points):
   graph = jitted(points, 5, metric=metric)
   np.testing.assert_array_equal(graph.neighbors[3], -1)
   assert np.isnan(graph.similarities[3]).all()
-  others = np.delete(np.arange(500), 3)
+  others = np.delete(np.arange(1000), 3)
   np.testing.assert_array_equal(
     np.delete(graph.neighbors, 3, axis=0), others[clean.neighbors]
   )
