@@ -19,6 +19,17 @@ jax.config.update(
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def few_programs():
+  """Forgets a module's compiled programs: Linux maps 65,530 areas a process.
+
+  On CPU each program takes several, and past the limit JAX dies of a
+  segmentation fault; the suite compiles thousands.
+  """
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope='session')
 def tfds_dir() -> pathlib.Path:
   """Prepared TFDS data sets."""

@@ -171,6 +171,8 @@ def test_a_second_process_is_refused(environment, tmp_path):
   while not (tmp_path / 'run' / 'manifest.json').exists():
     assert first.poll() is None
     time.sleep(0.01)
+  # Held still: it must not be over before the second has started.
+  first.send_signal(signal.SIGSTOP)
   second = begin(tmp_path / 'run', environment)
   output, _ = second.communicate(timeout=60)
   first.kill()
