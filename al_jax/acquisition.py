@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from al_jax import kernels, keys
+from al_jax import kernels, keys, stages
 from al_jax import pool as pool_lib
 from al_jax.clock import Clock
 from al_jax.oracle import Answers, Oracle
@@ -51,7 +52,7 @@ def begin(
   facts = program.system.facts
   state = RunState(
     learner=program.init(keys.for_run(seed, keys.INITIALISE)),
-    strategy=program.system.strategy.init(facts),
+    strategy=stages.initial_state(program.system.strategy, facts),
     pool=pool_lib.create(facts.num_examples),
     paid=0,
   ).on_device()
@@ -93,31 +94,65 @@ def acquire(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
-  strategy = program.system.strategy
+  strategy_state, indices, seconds_measure, seconds_select = _choose(
+    program, program.stage, state, k, seed=seed, round=round
+  )
   clock = Clock()
-  where = None
-  if strategy.where is not None:
-    key = keys.for_round(seed, round, keys.WHERE)
-    where = strategy.where(key, state.strategy, state.pool)
-  measured = program.measure(
-    keys.for_round(seed, round, keys.MEASURE), state.learner, where
-  )
-  _check_finite(program, measured, state.pool, where, round)
-  seconds_measure = clock.lap()
-  strategy_state, selection = strategy.select(
-    keys.for_round(seed, round, keys.SELECT),
-    state.strategy,
-    measured,
-    state.pool,
-    k,
-  )
-  picks = _checked_picks(program, selection.indices, state.pool, round)
-  seconds_select = clock.lap()
+  picks = _checked_picks(program, indices, state.pool, round)
+  seconds_select += clock.lap()
   state = state.replace(strategy=strategy_state)
   state, answers = _ask(
     program, oracle, state, picks, k, seed=seed, round=round + 1
   )
   return state, Acquired(picks, answers, seconds_measure, seconds_select)
+
+
+def _choose(program, stage, state, k, *, seed, round, depth=0):
+  """What a stage chooses, after the stages before it.
+
+  Returns the strategy's state after, the indices, and the seconds that were
+  spent measuring and selecting.
+  """
+  strategy, pool = stage.strategy, state.pool
+  own, before = state.strategy, None
+  where, seconds_measure, seconds_select = None, 0.0, 0.0
+  if stage.before is not None:
+    before, own = own
+    before, candidates, seconds_measure, seconds_select = _choose(
+      program,
+      stage.before,
+      state.replace(strategy=before),
+      stage.num_candidates,
+      seed=seed,
+      round=round,
+      depth=depth + 1,
+    )
+    where = _candidates_and_asked(candidates, pool)
+
+  def key(purpose):
+    # The last stage draws as it does without others before it.
+    found = keys.for_round(seed, round, purpose)
+    return jax.random.fold_in(found, depth) if depth else found
+
+  clock = Clock()
+  if strategy.where is not None:
+    of_its_own = strategy.where(key(keys.WHERE), own, pool)
+    where = of_its_own if where is None else where & of_its_own
+  measured = stage.measure(key(keys.MEASURE), state.learner, where)
+  _check_finite(program, measured, pool, where, round)
+  seconds_measure += clock.lap()
+  own, selection = strategy.select(key(keys.SELECT), own, measured, pool, k)
+  indices = jax.block_until_ready(selection.indices)
+  seconds_select += clock.lap()
+  after = own if stage.before is None else (before, own)
+  return after, indices, seconds_measure, seconds_select
+
+
+@jax.jit
+def _candidates_and_asked(candidates, pool):
+  asked = ~pool_lib.eligible(pool)
+  candidates = jnp.where(candidates < 0, pool.num_examples, candidates)
+  return asked.at[candidates].set(True, mode='drop')
 
 
 def _ask(program, oracle, state, picks, size, *, seed, round):

@@ -176,9 +176,13 @@ class Strategy(NamedTuple):
       the whole pool; k is a static int.
     where: `(key, state, pool) -> bool[N]`: measure only these; elsewhere the
       measured floats are NaN, which kernels never pick. None: measure all.
+    prefilter: `(strategy, m)`: that one is asked first, for m candidates, and
+      this one measures only those and what was asked about before. None: there
+      is no such. See `strategies.chain`.
   """
 
   init: Callable[[Facts], StrategyState]
   measure: Callable[..., PyTree]
   select: Callable[..., tuple[StrategyState, Any]]
   where: Callable[..., jax.Array] | None = None
+  prefilter: 'tuple[Strategy, int] | None' = None

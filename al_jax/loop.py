@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 import jax
 import numpy as np
 
-from al_jax import acquisition, compilations, keys, run_state
+from al_jax import acquisition, compilations, keys, run_state, stages
 from al_jax import pool as pool_lib
 from al_jax.checkpoint import Checkpointer
 from al_jax.clock import Clock
@@ -102,6 +102,7 @@ def _check(program, protocol, seeds):
       'different ones.'
     )
   protocol.check(facts.num_examples)
+  stages.check_candidates(program.system.strategy, protocol.labels_per_round)
   if min(protocol.budget, facts.num_examples) > facts.label_budget:
     raise ValueError(
       f'the protocol may pay for {protocol.budget} labels; the system was '

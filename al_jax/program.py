@@ -4,7 +4,6 @@ Seeds, rounds and resumed runs share them: after the first round nothing is
 compiled any more.
 """
 
-import functools
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference, metrics, sources
+from al_jax import metrics, sources, stages
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
-from al_jax.interfaces import Facts, LearnerState, PyTree
+from al_jax.interfaces import Facts, LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.systems import System
@@ -31,7 +30,7 @@ class Program(NamedTuple):
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
     evaluate: `(learner state) -> (metrics, class_accuracy)` on the test split.
-    measure: `(key, learner state, where or None) -> measured`, over the pool.
+    stage: the strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
@@ -42,7 +41,7 @@ class Program(NamedTuple):
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
   evaluate: Callable[..., Any]
-  measure: Callable[..., PyTree]
+  stage: stages.Stage
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
 
@@ -135,16 +134,8 @@ def compile_program(
   Returns:
     A Program.
   """
-  learner, strategy, facts = system.learner, system.strategy, system.facts
+  learner, facts = system.learner, system.facts
   check_sources(system, all_sources)
-  inputs = all_sources['pool'].inputs
-
-  def measure(args, batch):
-    key, state = args
-    apply = functools.partial(learner.apply, state)
-    return strategy.measure(key, apply, batch)
-
-  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
   return Program(
     system=system,
     ids=ids,
@@ -162,7 +153,12 @@ def compile_program(
       facts.num_classes,
       chunk_size=chunk_size,
     ),
-    measure=lambda key, state, where: map_pool((key, state), inputs, where),
+    stage=stages.compile_stages(
+      system.strategy,
+      learner,
+      all_sources['pool'].inputs,
+      chunk_size=chunk_size,
+    ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )

@@ -7,6 +7,7 @@ import flax.struct
 import jax
 
 from al_jax import pool as pool_lib
+from al_jax import stages
 from al_jax.checkpoint import Checkpointer
 from al_jax.interfaces import LearnerState, StrategyState
 from al_jax.pool import PoolState
@@ -142,7 +143,7 @@ def template(program: Program) -> RunState:
   facts = program.system.facts
   return RunState(
     learner=jax.eval_shape(program.init, jax.random.key(0)),
-    strategy=program.system.strategy.init(facts),
+    strategy=stages.initial_state(program.system.strategy, facts),
     pool=jax.eval_shape(lambda: pool_lib.create(facts.num_examples)),
     paid=0,
   )

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, models, primitives
+from al_jax import errors, models, primitives, strategies
 from al_jax.interfaces import Batch, Facts, Learner, Strategy
 from al_jax.learners import LEARNERS
-from al_jax.strategies import STRATEGIES, subset
 
 
 class Recipe(NamedTuple):
@@ -28,21 +27,59 @@ class Recipe(NamedTuple):
   paper: str
 
 
+_ASH = 'Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain ...'
+_EBERT = 'Ebert et al. 2012, RALF: A Reinforced Active Learning Formulation'
 _GAL = 'Gal et al. 2017, Deep Bayesian Active Learning with Image Data'
+_HOULSBY = 'Houlsby et al. 2011, Bayesian Active Learning for Classification'
+_HSU = 'Hsu and Lin 2015, Active Learning by Learning'
+_KIRSCH = 'Kirsch et al. 2023, Stochastic Batch Acquisition'
 _LEWIS = 'Lewis and Gale 1994, A Sequential Algorithm for Training Classifiers'
+_REDUX = 'Kirsch et al. 2019, BatchBALD'
+_ROY = 'Roy and McCallum 2001, Toward Optimal Active Learning'
 _SCHEFFER = 'Scheffer et al. 2001, Active Hidden Markov Models'
+_SENER = (
+  'Sener and Savarese 2018, Active Learning for CNNs: A Core-Set Approach'
+)
+_SETTLES = 'Settles and Craven 2008, An Analysis of Active Learning Strategies'
 _SHANNON = 'Settles 2009, Active Learning Literature Survey, section 3.1'
+_ZHDANOV = 'Zhdanov 2019, Diverse mini-batch Active Learning'
+
+
+def _asking(strategy, paper, **options):
+  """A supervised learner with a strategy."""
+  return Recipe('supervised', strategy, options, paper)
+
 
 SYSTEMS = {
-  'random': Recipe('supervised', 'random', {}, 'the baseline'),
-  'least_confidence': Recipe('supervised', 'least_confidence', {}, _LEWIS),
-  'margin': Recipe('supervised', 'margin', {}, _SCHEFFER),
-  'entropy': Recipe('supervised', 'entropy', {}, _SHANNON),
-  'mc_least_confidence': Recipe(
-    'supervised', 'least_confidence', {'num_samples': 50}, _GAL
+  'random': _asking('random', 'the baseline'),
+  'least_confidence': _asking('least_confidence', _LEWIS),
+  'margin': _asking('margin', _SCHEFFER),
+  'entropy': _asking('entropy', _SHANNON),
+  'mc_least_confidence': _asking('least_confidence', _GAL, num_samples=50),
+  'mc_margin': _asking('margin', _GAL, num_samples=50),
+  'mc_entropy': _asking('entropy', _GAL, num_samples=50),
+  'variation_ratio': _asking('variation_ratio', _GAL),
+  'mean_std': _asking('mean_std', _GAL),
+  'bald': _asking('bald', _HOULSBY),
+  'power_bald': _asking('bald', _KIRSCH, draw='power'),
+  'softmax_bald': _asking('bald', _KIRSCH, draw='softmax'),
+  'softrank_bald': _asking('bald', _KIRSCH, draw='softrank'),
+  'batch_bald': _asking('batch_bald', _REDUX),
+  'badge': _asking('badge', _ASH),
+  'core_set': _asking('core_set', _SENER),
+  'robust_core_set': _asking('core_set', _SENER, robust=True),
+  'k_means': _asking('k_means', _ZHDANOV),
+  'weighted_k_means': _asking('weighted_k_means', _ZHDANOV),
+  'information_density': _asking('information_density', _SETTLES),
+  'graph_density': _asking('graph_density', _EBERT),
+  'expected_error_reduction': _asking('expected_error_reduction', _ROY),
+  'albl': _asking('albl', _ASH, arms=('least_confidence', 'core_set')),
+  'albl_by_query': _asking(
+    'albl',
+    _HSU,
+    arms=('random', 'least_confidence', 'core_set'),
+    version='query',
   ),
-  'mc_margin': Recipe('supervised', 'margin', {'num_samples': 50}, _GAL),
-  'mc_entropy': Recipe('supervised', 'entropy', {'num_samples': 50}, _GAL),
 }
 
 
@@ -70,6 +107,7 @@ def build(
   learner: Mapping[str, Any] | None = None,
   strategy: Mapping[str, Any] | None = None,
   subset_size: int | None = None,
+  prefilter: Mapping[str, Any] | None = None,
 ) -> System:
   """Makes a system by name.
 
@@ -81,6 +119,8 @@ def build(
     strategy: options of the strategy; they go before the recipe's.
     subset_size: let the strategy look at so many examples per round, drawn
       anew each time; None for all.
+    prefilter: `name`, `size` and options of a strategy that proposes so many
+      candidates to choose among; None for all.
 
   Returns:
     A System that has been traced once, so that what does not fit together is
@@ -98,19 +138,34 @@ def build(
   options = dict(learner or {})
   errors.check_options(f'learner {recipe.learner!r}', make_learner, options)
   built_learner = make_learner(network, facts, **options)
-  make_strategy = STRATEGIES[recipe.strategy]
-  options = {**recipe.strategy_options, **(strategy or {})}
-  errors.check_options(f'strategy {recipe.strategy!r}', make_strategy, options)
-  built_strategy = make_strategy(**options)
-  system = System(name, built_learner, built_strategy, facts)
+  asking = strategies.build(
+    recipe.strategy, {**recipe.strategy_options, **(strategy or {})}
+  )
+  if recipe.strategy == 'random' and (prefilter or subset_size is not None):
+    raise ValueError(
+      'prefilter or subset_size is set for random, which measures nothing; '
+      'leave them None.'
+    )
+  if prefilter:
+    asking = _behind(prefilter, asking, subset_size)
+  elif subset_size is not None:
+    asking = strategies.subset(asking, subset_size)
+  system = System(name, built_learner, asking, facts)
   _check_fit(system, model['name'])
-  if subset_size is not None:
-    if recipe.strategy == 'random':
-      raise ValueError(
-        'subset_size is set for random, which measures nothing; leave it None.'
-      )
-    system = system._replace(strategy=subset(built_strategy, subset_size))
   return system
+
+
+def _behind(prefilter, asking, subset_size):
+  """A strategy that chooses among the candidates of another."""
+  options = dict(prefilter)
+  missing = {'name', 'size'} - set(options)
+  if missing:
+    raise ValueError(f'prefilter has no {min(missing)!r}; it needs both.')
+  name, size = options.pop('name'), options.pop('size')
+  first = strategies.build(name, options)
+  if subset_size is not None:
+    first = strategies.subset(first, subset_size)
+  return strategies.chain(first, size, asking)
 
 
 def _check_fit(system, model_name):
@@ -122,7 +177,11 @@ def _check_fit(system, model_name):
     lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
     facts.example,
   )
-  sampled = []
+  sampled, asking = [], []
+  stage = system.strategy
+  while stage is not None:
+    asking.append(stage)
+    stage = stage.prefilter[0] if stage.prefilter else None
 
   def measure(key, state, inputs):
     def apply(inputs, *, keys=None):
@@ -130,7 +189,7 @@ def _check_fit(system, model_name):
       return learner.apply(state, inputs, keys=keys)
 
     batch = Batch(jnp.arange(2, dtype=jnp.int32), inputs)
-    return system.strategy.measure(key, apply, batch)
+    return [stage.measure(key, apply, batch) for stage in asking]
 
   try:
     jax.eval_shape(measure, key, state, rows)

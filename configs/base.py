@@ -45,6 +45,8 @@ def get_config() -> ConfigDict:
   config.strategy = ConfigDict()  # options, over those of the system
   # Look at so many examples of the pool per round, drawn anew each time.
   config.subset_size = config_dict.placeholder(int)
+  # A strategy that proposes candidates: its name, how many, and its options.
+  config.prefilter = ConfigDict()
 
   config.protocol = ConfigDict()
   config.protocol.rounds = 10

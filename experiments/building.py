@@ -11,6 +11,7 @@ from al_jax import (
   program,
   protocol,
   sources,
+  stages,
   systems,
 )
 from al_jax.interfaces import Facts
@@ -30,6 +31,7 @@ FIELDS = (
   'learner',
   'strategy',
   'subset_size',
+  'prefilter',
   'protocol',
   'oracle',
   'placement',
@@ -95,6 +97,10 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
     learner=config['learner'],
     strategy=config['strategy'] if looks else {},
     subset_size=config['subset_size'] if looks else None,
+    prefilter=config['prefilter'] if looks else None,
+  )
+  stages.check_candidates(
+    system.strategy, config['protocol']['labels_per_round']
   )
   splits = {'pool', 'test'}
   if experiment.dataset.validation is not None:

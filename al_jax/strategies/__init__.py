@@ -1,6 +1,25 @@
 """What to ask, by name."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from al_jax import errors
+from al_jax.interfaces import Strategy
+from al_jax.strategies.albl import albl
+from al_jax.strategies.badge import badge
+from al_jax.strategies.bayesian import (
+  bald,
+  batch_bald,
+  mean_std,
+  variation_ratio,
+)
+from al_jax.strategies.chain import chain
+from al_jax.strategies.clusters import k_means, weighted_k_means
+from al_jax.strategies.core_set import core_set
+from al_jax.strategies.density import graph_density, information_density
+from al_jax.strategies.expected_error import expected_error_reduction
 from al_jax.strategies.random import random
+from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
 
@@ -10,13 +29,67 @@ STRATEGIES = {
   'least_confidence': least_confidence,
   'margin': margin,
   'entropy': entropy,
+  'variation_ratio': variation_ratio,
+  'mean_std': mean_std,
+  'bald': bald,
+  'batch_bald': batch_bald,
+  'badge': badge,
+  'core_set': core_set,
+  'k_means': k_means,
+  'weighted_k_means': weighted_k_means,
+  'information_density': information_density,
+  'graph_density': graph_density,
+  'expected_error_reduction': expected_error_reduction,
+  'albl': albl,
 }
 
 __all__ = [
   'STRATEGIES',
+  'albl',
+  'badge',
+  'bald',
+  'batch_bald',
+  'build',
+  'chain',
+  'core_set',
   'entropy',
+  'expected_error_reduction',
+  'graph_density',
+  'information_density',
+  'k_means',
   'least_confidence',
   'margin',
+  'mean_std',
   'random',
+  'scored',
   'subset',
+  'variation_ratio',
+  'weighted_k_means',
 ]
+
+
+def build(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
+  """Makes a strategy by name.
+
+  Args:
+    name: in `STRATEGIES`.
+    options: its keywords. `arms`, of a strategy over strategies, is a sequence
+      of names, or of mappings with `name` and options.
+
+  Returns:
+    A Strategy.
+  """
+  if name not in STRATEGIES:
+    raise errors.unknown_name('strategy', name, STRATEGIES)
+  make, options = STRATEGIES[name], dict(options or {})
+  errors.check_options(f'strategy {name!r}', make, options)
+  if 'arms' in options:
+    options['arms'] = [_arm(arm) for arm in options['arms']]
+  return make(**options)
+
+
+def _arm(given):
+  if isinstance(given, str):
+    return build(given)
+  options = dict(given)
+  return build(options.pop('name'), options)

@@ -7,16 +7,12 @@ import jax
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import stateless
 
 
 def random() -> Strategy:
   """Uniform choice without replacement; it measures nothing."""
-  return Strategy(init=_init, measure=_measure, select=_select)
-
-
-def _init(facts):
-  del facts
-  return ()
+  return Strategy(init=stateless, measure=_measure, select=_select)
 
 
 def _measure(key, apply, batch):

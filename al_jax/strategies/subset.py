@@ -9,7 +9,7 @@ from al_jax.interfaces import Strategy
 
 
 def subset(strategy: Strategy, size: int) -> Strategy:
-  """Measures, and so asks about, only `size` eligible examples per round.
+  """Measures only `size` eligible examples, and what was asked about before.
 
   Scoring a large pool costs a forward pass over all of it; papers with dropout
   samples often score a random part (Gal et al. 2017, section 5).
@@ -32,7 +32,8 @@ def subset(strategy: Strategy, size: int) -> Strategy:
       eligible &= strategy.where(inner_key, state, pool)
     chosen = kernels.uniform(key, eligible, size).indices
     chosen = jnp.where(chosen < 0, pool.num_examples, chosen)
-    mask = jnp.zeros(pool.num_examples, jnp.bool_)
+    # What was asked about: some strategies choose what is far from it.
+    mask = ~pool_lib.eligible(pool)
     return mask.at[chosen].set(True, mode='drop')
 
   return strategy._replace(where=jax.jit(where))

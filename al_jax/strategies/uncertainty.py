@@ -11,22 +11,28 @@ from collections.abc import Callable
 import jax
 
 from al_jax import kernels
-from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import scored
 
 
-def top_uncertain(
-  score: Callable[[jax.Array], jax.Array], *, num_samples: int = 0
+def uncertain(
+  score: Callable[[jax.Array], jax.Array],
+  *,
+  num_samples: int = 0,
+  draw: str = 'top',
+  coldness: float = 1.0,
 ) -> Strategy:
-  """The top k of a score of the predictive distribution.
+  """A batch by a score of the predictive distribution.
 
   Args:
     score: `logits [..., C] -> [...]`, larger is asked first.
     num_samples: S dropout samples to average over; 0 for one pass without
       dropout. The samples are shared by the whole pool.
+    draw: how a batch is made of the scores, see `scored`.
+    coldness: of a draw.
 
   Returns:
-    A Strategy that measures float32[N] scores. Ties are broken at random.
+    A Strategy that measures float32[N] scores.
   """
   if num_samples < 0:
     raise ValueError(f'num_samples is {num_samples}; it must be at least 0.')
@@ -38,20 +44,32 @@ def top_uncertain(
     samples = apply(batch.inputs, keys=keys).predictions
     return score(kernels.predictive_log_probs(samples))
 
-  return Strategy(init=_init, measure=measure, select=_select)
+  return scored(measure, draw=draw, coldness=coldness)
 
 
-least_confidence = functools.partial(top_uncertain, kernels.least_confidence)
-margin = functools.partial(top_uncertain, kernels.margin)
-entropy = functools.partial(top_uncertain, kernels.entropy)
+least_confidence = functools.partial(uncertain, kernels.least_confidence)
+entropy = functools.partial(uncertain, kernels.entropy)
 
 
-def _init(facts):
-  del facts
-  return ()
+def margin(
+  *, num_samples: int = 0, draw: str = 'top', coldness: float = 1.0
+) -> Strategy:
+  """The smallest gap between the two largest probabilities.
 
+  The score is the gap below 0; to draw in proportion to its power it must not
+  be negative, and is the gap below 1.
 
-@functools.partial(jax.jit, static_argnames='k')
-def _select(key, state, scores, pool, k):
-  eligible = pool_lib.eligible(pool)
-  return state, kernels.top_k(scores, k, eligible=eligible, key=key)
+  Args:
+    num_samples: as in `uncertain`.
+    draw: likewise.
+    coldness: likewise.
+
+  Returns:
+    A Strategy that measures float32[N] scores.
+  """
+
+  def score(logits):
+    gap = kernels.margin(logits)
+    return 1 + gap if draw == 'power' else gap
+
+  return uncertain(score, num_samples=num_samples, draw=draw, coldness=coldness)

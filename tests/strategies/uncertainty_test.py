@@ -3,25 +3,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import compilations, inference
-from al_jax import pool as pool_lib
-from al_jax.interfaces import ModelOutput
+from al_jax import compilations
 from al_jax.strategies import STRATEGIES
+from tests.strategies.linear_network import (
+  KEY,
+  WEIGHTS,
+  D,
+  K,
+  N,
+  measure_pool,
+  pool_with,
+  sampled_probs,
+  softmax,
+)
 
-N, D, C, S = 40, 6, 4, 5
-K = 8  # one number of picks, so that selecting compiles once
+S = 5
 NAMES = ('least_confidence', 'margin', 'entropy')
-KEY = jax.random.key(2)
-WEIGHTS = np.random.default_rng(1).normal(size=(D, C)).astype(np.float32)
-
-
-def apply(inputs, *, keys=None):
-  """A linear network whose inputs drop out, by one mask for all rows."""
-  if keys is None:
-    return ModelOutput(inputs @ WEIGHTS, inputs, {})
-  masks = jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, (D,)))(keys)
-  dropped = inputs[None] * masks[:, None]
-  return ModelOutput(dropped @ WEIGHTS, dropped, {})
 
 
 def reference_score(name, probs):
@@ -33,31 +30,9 @@ def reference_score(name, probs):
   }[name]
 
 
-def reference_softmax(logits):
-  logits = logits.astype(np.float64)
-  powers = np.exp(logits - logits.max(-1, keepdims=True))
-  return powers / powers.sum(-1, keepdims=True)
-
-
-def measure_pool(strategy, inputs, chunk_size=16, where=None):
-  def measure(key, batch):
-    return strategy.measure(key, apply, batch)
-
-  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
-  return map_pool(KEY, inputs, where)
-
-
 @pytest.fixture
 def inputs(rng):
   return rng.normal(size=(N, D)).astype(np.float32)
-
-
-def pool_with(asked):
-  asked = jnp.asarray(asked, jnp.int32)
-  targets = jnp.zeros(len(asked), jnp.int32)
-  return pool_lib.reveal(
-    pool_lib.create(N), asked, targets, pool_lib.ORACLE, round=0
-  )
 
 
 def select(strategy, scores, pool, key=KEY):
@@ -70,7 +45,7 @@ def select(strategy, scores, pool, key=KEY):
 def test_picks_are_the_eligible_with_the_largest_scores(name, inputs):
   strategy = STRATEGIES[name]()
   scores = measure_pool(strategy, inputs)
-  wanted = reference_score(name, reference_softmax(inputs @ WEIGHTS))
+  wanted = reference_score(name, softmax(inputs @ WEIGHTS))
   np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-6)
   asked = np.argsort(-wanted)[[0, 2, 7]]  # the best of all is taken already
   eligible = np.delete(np.arange(N), asked)
@@ -83,10 +58,7 @@ def test_picks_are_the_eligible_with_the_largest_scores(name, inputs):
 def test_dropout_samples_count_by_the_mean_of_their_softmaxes(name, inputs):
   strategy = STRATEGIES[name](num_samples=S)
   scores = measure_pool(strategy, inputs)
-  probs = np.zeros((N, C))
-  for key in jax.random.split(KEY, S):
-    mask = np.asarray(jax.random.bernoulli(key, 0.5, (D,)))
-    probs += reference_softmax((inputs * mask) @ WEIGHTS) / S
+  probs = sampled_probs(inputs, S).mean(axis=0)
   wanted = reference_score(name, probs)
   np.testing.assert_allclose(scores, wanted, rtol=1e-4, atol=1e-6)
   order = np.argsort(-wanted)

@@ -1,0 +1,104 @@
+"""A strategy and those that propose its candidates, compiled.
+
+Most strategies are one stage: measure the pool, select. One with a `prefilter`
+has another before it, which chooses whom it measures.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from al_jax import inference
+from al_jax.interfaces import (
+  Facts,
+  Learner,
+  PyTree,
+  Strategy,
+  StrategyState,
+)
+
+
+class Stage(NamedTuple):
+  """A compiled strategy.
+
+  Attributes:
+    strategy: what was compiled.
+    measure: `(key, learner state, where or None) -> measured`, over the pool.
+    before: the stage that proposes candidates; None if there is none.
+    num_candidates: so many; 0 if there is none.
+  """
+
+  strategy: Strategy
+  measure: Callable[..., PyTree]
+  before: Stage | None = None
+  num_candidates: int = 0
+
+
+def compile_stages(
+  strategy: Strategy, learner: Learner, inputs: PyTree, *, chunk_size: int
+) -> Stage:
+  """Makes the compiled functions of a strategy and of those before it.
+
+  Args:
+    strategy: the last stage.
+    learner: whose predictions are measured.
+    inputs: of the pool.
+    chunk_size: rows per forward pass.
+
+  Returns:
+    The last Stage.
+  """
+
+  def measure(args, batch):
+    key, state = args
+    apply = functools.partial(learner.apply, state)
+    return strategy.measure(key, apply, batch)
+
+  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
+  before, num_candidates = None, 0
+  if strategy.prefilter is not None:
+    first, num_candidates = strategy.prefilter
+    before = compile_stages(first, learner, inputs, chunk_size=chunk_size)
+  return Stage(
+    strategy,
+    lambda key, state, where: map_pool((key, state), inputs, where),
+    before,
+    num_candidates,
+  )
+
+
+def initial_state(strategy: Strategy, facts: Facts) -> StrategyState:
+  """The state of a strategy; after that of the stage before, if there is one.
+
+  Args:
+    strategy: the last stage.
+    facts: of the task.
+
+  Returns:
+    A pytree: of one stage what its `init` gives, of several nested pairs.
+  """
+  own = strategy.init(facts)
+  if strategy.prefilter is None:
+    return own
+  return initial_state(strategy.prefilter[0], facts), own
+
+
+def check_candidates(strategy: Strategy, k: int) -> None:
+  """Refuses stages that propose fewer candidates than are asked about.
+
+  Args:
+    strategy: the last stage.
+    k: questions per round.
+
+  Raises:
+    ValueError: there are fewer.
+  """
+  while strategy.prefilter is not None:
+    strategy, num_candidates = strategy.prefilter
+    if num_candidates < k:
+      raise ValueError(
+        f'the prefilter proposes {num_candidates} candidates; it must be at '
+        f'least the questions per round, {k}.'
+      )

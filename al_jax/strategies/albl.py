@@ -1,0 +1,242 @@
+"""ALBL: learns during the run which of several strategies to follow.
+
+Hsu and Lin 2015, "Active Learning by Learning": the strategies are arms of a
+bandit (EXP4.P), and the reward is the accuracy on what was asked, each answer
+weighing as much as it was unlikely to be asked. A reward is known one round
+late, when the network has been trained: it is taken at the next `select`.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors, kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy, StrategyState
+
+VERSIONS = ('batch', 'query')
+
+
+@flax.struct.dataclass
+class Bandit:
+  """What is remembered between rounds.
+
+  Attributes:
+    log_weights: float32[A], of the arms.
+    importance: float32[N], the inverse of the probability with which each
+      example was asked about; of the first set 1, of the others 0.
+    credit: float32[A], of the last round: how much of the reward each arm gets.
+    bonus: float32[A], of the last round: 1 / the probability of each arm that
+      is updated, else 0.
+    num_queries: float32, of a whole run.
+    arms: the states of the arms.
+  """
+
+  log_weights: jax.Array
+  importance: jax.Array
+  credit: jax.Array
+  bonus: jax.Array
+  num_queries: jax.Array
+  arms: tuple[StrategyState, ...]
+
+
+def albl(
+  *,
+  arms: Sequence[Strategy],
+  version: str = 'batch',
+  delta: float = 0.1,
+  num_queries: int | None = None,
+) -> Strategy:
+  """A bandit over strategies.
+
+  In both versions arm a is followed with probability
+
+    p_a = (1 - A p_min) w_a / sum w + p_min
+
+  and after the reward r its weight grows by the factor
+
+    exp(p_min / 2 (credit_a r + bonus_a sqrt(log(A / delta) / T))).
+
+  `'query'`, the paper's (section 3): every question is drawn anew from the next
+  suggestions of the arms, q(x) = sum of p_a over those that suggest x. T is A
+  times the number of questions, p_min = sqrt(log A / T), credit_a the mean over
+  the round's questions of [a suggested x] / q(x), bonus_a = 1 / p_a, and
+
+    r = sum over the questions so far of [x predicted right] / q(x)
+        / (N num_queries).
+
+  `'batch'`, of the code of BADGE (Ash et al. 2020): one arm is drawn for the
+  whole round and it alone is updated. T is A, p_min = 1 / (10 A), credit_a = 1,
+  bonus_a = 1 / p_a, and r is the mean over all that is labelled of [x predicted
+  right] / the probability of the arm that asked.
+
+  Args:
+    arms: two or more, without `where` and `prefilter`.
+    version: one of `VERSIONS`.
+    delta: how sure the bound on the regret is, in (0, 1).
+    num_queries: of a whole run, for `'query'`; None for the label budget.
+
+  Returns:
+    A Strategy whose state is a Bandit. It measures what the arms measure, and
+    the predicted class.
+  """
+  _check(arms, version, delta, num_queries)
+
+  num_arms = len(arms)
+
+  def init(facts):
+    queries = num_queries or facts.label_budget
+    fewest = int(np.ceil(num_arms * np.log(num_arms)))
+    if version == 'query' and queries < fewest:
+      raise ValueError(
+        f'num_queries is {queries}; with {num_arms} arms it must be at least '
+        f'{fewest}.'
+      )
+    zeros = jnp.zeros(num_arms, jnp.float32)
+    return Bandit(
+      log_weights=zeros,
+      importance=jnp.zeros(facts.num_examples, jnp.float32),
+      credit=zeros,
+      bonus=zeros,
+      num_queries=jnp.asarray(queries, jnp.float32),
+      arms=tuple(arm.init(facts) for arm in arms),
+    )
+
+  def measure(key, apply, batch):
+    keys = jax.random.split(key, num_arms)
+    of_arms = tuple(
+      arm.measure(arm_key, apply, batch)
+      for arm, arm_key in zip(arms, keys, strict=True)
+    )
+    predicted = jnp.argmax(apply(batch.inputs).predictions, axis=-1)
+    return of_arms, predicted.astype(jnp.int32)
+
+  def select(key, bandit, measured, pool, k):
+    of_arms, predicted = measured
+    draw_key, *keys = jax.random.split(key, num_arms + 1)
+    bandit, probs = _rewarded(
+      bandit, predicted, pool, version=version, delta=delta
+    )
+    states = list(bandit.arms)
+    # An arm that measures nothing must not ask about what was not looked at.
+    seen = jnp.where(predicted < 0, 0, pool.acquired_round)
+    pool = pool.replace(acquired_round=seen)
+
+    def suggestions(arm):
+      states[arm], selection = arms[arm].select(
+        keys[arm], states[arm], of_arms[arm], pool, k
+      )
+      return selection
+
+    if version == 'batch':
+      arm = int(jax.random.categorical(draw_key, jnp.log(probs)))
+      selection = suggestions(arm)
+      bandit = _followed_one(bandit, selection.indices, probs, arm)
+    else:
+      all_indices = jnp.stack(
+        [suggestions(arm).indices for arm in range(num_arms)]
+      )
+      bandit, selection = _followed_many(draw_key, bandit, all_indices, probs)
+    return bandit.replace(arms=tuple(states)), selection
+
+  return Strategy(init=init, measure=measure, select=select)
+
+
+def _check(arms, version, delta, num_queries):
+  if len(arms) < 2:
+    raise ValueError(
+      f'arms has {len(arms)} strategies; it must have 2 or more.'
+    )
+  if any(arm.where is not None or arm.prefilter is not None for arm in arms):
+    raise ValueError(
+      'an arm has `where` or `prefilter`; give it to the whole strategy.'
+    )
+  if version not in VERSIONS:
+    raise errors.unknown_name('version', version, VERSIONS)
+  if not 0 < delta < 1:
+    raise ValueError(f'delta is {delta}; it must be in (0, 1).')
+  if num_queries is not None and num_queries < 1:
+    raise ValueError(f'num_queries is {num_queries}; it must be at least 1.')
+
+
+@functools.partial(jax.jit, static_argnames=('version', 'delta'))
+def _rewarded(bandit, predicted, pool, *, version, delta):
+  """The bandit after last round's reward, and the probabilities of the arms."""
+  num_arms = len(bandit.log_weights)
+  labelled = pool_lib.trainable(pool)
+  is_right = labelled & (predicted == pool.targets)
+  if version == 'batch':
+    length, least = num_arms, 1 / (10 * num_arms)
+    # The first set was asked for by no arm, and counts for what it is.
+    importance = jnp.where(bandit.importance > 0, bandit.importance, 1)
+    reward = jnp.sum(is_right * importance) / jnp.maximum(jnp.sum(labelled), 1)
+  else:
+    length = num_arms * bandit.num_queries
+    least = jnp.sqrt(jnp.log(num_arms) / length)
+    reward = jnp.sum(is_right * bandit.importance) / (
+      pool.num_examples * bandit.num_queries
+    )
+  bound = jnp.sqrt(jnp.log(num_arms / delta) / length)
+  growth = least / 2 * (bandit.credit * reward + bandit.bonus * bound)
+  # In logarithms, and relative to the largest: weights grow without end.
+  log_weights = bandit.log_weights + growth
+  log_weights -= jnp.max(log_weights)
+  shares = jax.nn.softmax(log_weights)
+  probs = (1 - num_arms * least) * shares + least
+  return bandit.replace(log_weights=log_weights), probs
+
+
+@jax.jit
+def _followed_one(bandit, indices, probs, arm):
+  """Notes that one arm chose the whole batch."""
+  share = probs[arm]
+  indices = jnp.where(indices < 0, len(bandit.importance), indices)
+  is_arm = jnp.arange(len(probs)) == arm
+  return bandit.replace(
+    importance=bandit.importance.at[indices].set(1 / share, mode='drop'),
+    credit=is_arm.astype(jnp.float32),
+    bonus=jnp.where(is_arm, 1 / share, 0),
+  )
+
+
+@jax.jit
+def _followed_many(key, bandit, all_indices, probs):
+  """Draws question by question from the arms' next suggestions, [A, K]."""
+  num_arms, k = all_indices.shape
+  num_points = len(bandit.importance)
+
+  def draw(taken, key):
+    is_open = (all_indices >= 0) & ~taken[all_indices]
+    place = jnp.argmax(is_open, axis=1)
+    has_one = jnp.any(is_open, axis=1)
+    suggested = all_indices[jnp.arange(num_arms), place]
+    suggested = jnp.where(has_one, suggested, -1)
+    of_arm = jnp.where(has_one, probs, 0)
+    of_arm /= jnp.maximum(jnp.sum(of_arm), jnp.finfo(probs.dtype).tiny)
+    asked = suggested[jax.random.categorical(key, jnp.log(of_arm))]
+    agree = has_one & (suggested == asked)
+    chance = jnp.sum(jnp.where(agree, of_arm, 0))
+    there = jnp.any(has_one)
+    asked = jnp.where(there, asked, -1)
+    inverse = jnp.where(there, 1 / chance, 0)
+    row = jnp.where(there, asked, num_points)
+    taken = taken.at[row].set(True, mode='drop')
+    return taken, (asked, inverse, agree * inverse)
+
+  taken = jnp.zeros(num_points, jnp.bool_)
+  _, (asked, inverse, credit) = jax.lax.scan(
+    draw, taken, jax.random.split(key, k)
+  )
+  number = jnp.maximum(jnp.sum(asked >= 0), 1)
+  rows = jnp.where(asked < 0, num_points, asked)
+  bandit = bandit.replace(
+    importance=bandit.importance.at[rows].set(inverse, mode='drop'),
+    credit=jnp.sum(credit, axis=0) / number,
+    bonus=1 / probs,
+  )
+  values = jnp.where(asked < 0, -jnp.inf, inverse)
+  return bandit, kernels.Selection(asked, values)

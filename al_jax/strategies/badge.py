@@ -1,0 +1,46 @@
+"""BADGE: a batch of gradients that are large and different.
+
+Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient
+Lower Bounds". The gradient of the last layer, as if the predicted label were
+true, is long where the network is unsure; k-means++ seeding draws long ones
+that are far from each other.
+"""
+
+import functools
+
+import jax
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import stateless
+
+
+def badge(*, first: str = 'uniform') -> Strategy:
+  """k-means++ over gradient embeddings, which are never multiplied out.
+
+  Args:
+    first: how the batch begins: `'uniform'` as in the paper (algorithm 2), or
+      `'max_norm'` as in the authors' code.
+
+  Returns:
+    A Strategy that measures Factors: residuals [N, C] and embeddings [N, D].
+  """
+  if first not in ('uniform', 'max_norm'):
+    raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
+  select = functools.partial(_select, first=first)
+  return Strategy(init=stateless, measure=_measure, select=select)
+
+
+def _measure(key, apply, batch):
+  del key
+  output = apply(batch.inputs)
+  return kernels.gradient_factors(output.predictions, output.embedding)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'first'))
+def _select(key, state, factors, pool, k, *, first):
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.kmeans_plus_plus(
+    key, factors, k, eligible=eligible, first=first
+  )

@@ -1,0 +1,125 @@
+"""Asks about the examples over which sampled networks disagree.
+
+Houlsby et al. 2011, "Bayesian Active Learning for Classification and Preference
+Learning"; Gal et al. 2017, "Deep Bayesian Active Learning with Image Data". A
+sampled network is a dropout mask, one for the whole pool.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import scored, stateless
+
+
+def bald(
+  *, num_samples: int = 100, draw: str = 'top', coldness: float = 1.0
+) -> Strategy:
+  """What a label would tell about the network, each example for itself.
+
+  The samples are added up one by one: memory does not depend on their number,
+  and layers before the first dropout run once.
+
+  Args:
+    num_samples: S, dropout samples.
+    draw: how a batch is made of the scores, see `scored`; `'power'` is
+      PowerBALD (Kirsch et al. 2023).
+    coldness: of a draw.
+
+  Returns:
+    A Strategy that measures float32[N] scores.
+  """
+  _check_samples(num_samples)
+
+  def measure(key, apply, batch):
+    def logits(key):
+      return apply(batch.inputs, keys=key[None]).predictions[0]
+
+    return kernels.streamed_bald(jax.random.split(key, num_samples), logits)
+
+  return scored(measure, draw=draw, coldness=coldness)
+
+
+def disagreement(
+  score: Callable[[jax.Array], jax.Array],
+  *,
+  num_samples: int = 100,
+  draw: str = 'top',
+  coldness: float = 1.0,
+) -> Strategy:
+  """A batch by a score of the samples of each example.
+
+  Args:
+    score: `logits [S, B, C] -> [B]`, larger is asked first.
+    num_samples: S, dropout samples.
+    draw: how a batch is made of the scores, see `scored`.
+    coldness: of a draw.
+
+  Returns:
+    A Strategy that measures float32[N] scores.
+  """
+  _check_samples(num_samples)
+
+  def measure(key, apply, batch):
+    keys = jax.random.split(key, num_samples)
+    return score(apply(batch.inputs, keys=keys).predictions)
+
+  return scored(measure, draw=draw, coldness=coldness)
+
+
+variation_ratio = functools.partial(disagreement, kernels.variation_ratio)
+mean_std = functools.partial(disagreement, kernels.mean_std)
+
+
+def batch_bald(
+  *, num_samples: int = 100, num_configurations: int = 10_000
+) -> Strategy:
+  """What the labels of a batch would tell together about the network.
+
+  Kirsch et al. 2019, "BatchBALD: Efficient and Diverse Batch Acquisition for
+  Deep Bayesian Active Learning". It keeps the samples of all that it measures,
+  4 S C bytes per example: look at a subset of a large pool.
+
+  Args:
+    num_samples: S, dropout samples.
+    num_configurations: of the labels of the batch so far: all of them while
+      there are no more than these, afterwards so many draws.
+
+  Returns:
+    A Strategy that measures float32[N, S, C] logits.
+  """
+  _check_samples(num_samples)
+  if num_configurations < num_samples:
+    raise ValueError(
+      f'num_configurations is {num_configurations}; it must be at least '
+      f'num_samples, {num_samples}.'
+    )
+
+  def measure(key, apply, batch):
+    keys = jax.random.split(key, num_samples)
+    return jnp.moveaxis(apply(batch.inputs, keys=keys).predictions, 0, 1)
+
+  select = functools.partial(_select, num_configurations=num_configurations)
+  return Strategy(init=stateless, measure=measure, select=select)
+
+
+def _check_samples(num_samples):
+  if num_samples < 1:
+    raise ValueError(f'num_samples is {num_samples}; it must be at least 1.')
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'num_configurations'))
+def _select(key, state, logits, pool, k, *, num_configurations):
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.batch_bald(
+    key,
+    jnp.moveaxis(logits, 1, 0),
+    k,
+    eligible=eligible,
+    num_samples=num_configurations,
+  )

@@ -1,0 +1,124 @@
+"""Asks about one example of each of k clusters.
+
+Zhdanov 2019, "Diverse mini-batch Active Learning": cluster the embeddings of
+the most informative part of the pool, each example weighing as much as it is
+informative, and ask about what is nearest to each centroid.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import stateless
+
+
+def k_means(*, prefilter: int | None = None, num_iters: int = 100) -> Strategy:
+  """All examples weigh alike.
+
+  Args:
+    prefilter: cluster only so many times k examples, the most informative;
+      None for the whole pool.
+    num_iters: of Lloyd's algorithm at most.
+
+  Returns:
+    A Strategy that measures embeddings [N, D] and informativeness [N].
+  """
+  return _clustering(prefilter, num_iters, is_weighted=False)
+
+
+def weighted_k_means(*, prefilter: int = 10, num_iters: int = 100) -> Strategy:
+  """Each example weighs as much as it is informative.
+
+  Args:
+    prefilter: cluster so many times k examples, the most informative.
+    num_iters: of Lloyd's algorithm at most.
+
+  Returns:
+    A Strategy that measures embeddings [N, D] and informativeness [N].
+  """
+  return _clustering(prefilter, num_iters, is_weighted=True)
+
+
+def _clustering(prefilter, num_iters, *, is_weighted):
+  if prefilter is not None and prefilter < 1:
+    raise ValueError(f'prefilter is {prefilter}; it must be at least 1.')
+  if num_iters < 0:
+    raise ValueError(f'num_iters is {num_iters}; it must be at least 0.')
+  select = functools.partial(
+    _select, prefilter=prefilter, num_iters=num_iters, is_weighted=is_weighted
+  )
+  return Strategy(init=stateless, measure=_measure, select=select)
+
+
+def _measure(key, apply, batch):
+  """Embeddings, and 1 - (p_1 - p_2) of the two largest probabilities."""
+  del key
+  output = apply(batch.inputs)
+  return output.embedding, 1 + kernels.margin(output.predictions)
+
+
+@functools.partial(
+  jax.jit, static_argnames=('k', 'prefilter', 'num_iters', 'is_weighted')
+)
+def _select(
+  key, state, measured, pool, k, *, prefilter, num_iters, is_weighted
+):
+  embeddings, scores = measured
+  cluster_key, tie_key = jax.random.split(key)
+  num_kept = len(scores) if prefilter is None else prefilter * k
+  kept = kernels.top_k(
+    scores,
+    min(num_kept, len(scores)),
+    eligible=pool_lib.eligible(pool),
+    key=tie_key,
+  )
+  points = embeddings[kept.indices]
+  is_kept = (kept.indices >= 0) & jnp.all(jnp.isfinite(points), axis=1)
+  # Not 0 where the network is sure of everything: centroids are weighted means.
+  weights = kept.values + 1e-12 if is_weighted else jnp.ones(len(points))
+  clusters = kernels.k_means(
+    cluster_key,
+    points,
+    k,
+    eligible=is_kept,
+    weights=jnp.where(is_kept, weights, 0),
+    num_iters=num_iters,
+  )
+  rows = _nearest_members(points, clusters, k)
+  return state, _selection(kept, rows, is_kept, k)
+
+
+def _nearest_members(points, clusters, k):
+  """int32[K], the row of each cluster nearest to its centroid; -1 if empty."""
+  num_points = len(points)
+  centroids = clusters.centroids[clusters.assignments]
+  distances = jnp.sum((points - centroids) ** 2, axis=1)
+  cluster = jnp.where(clusters.assignments < 0, k, clusters.assignments)
+  nearest = jax.ops.segment_min(distances, cluster, num_segments=k + 1)
+  row = jnp.arange(num_points)
+  candidate = jnp.where(distances == nearest[cluster], row, num_points)
+  first = jax.ops.segment_min(candidate, cluster, num_segments=k + 1)[:k]
+  return jnp.where(first < num_points, first, -1)
+
+
+def _selection(kept, rows, is_kept, k):
+  """The rows, then the most informative of the others where rows lack."""
+  num_rows = len(kept.indices)
+  is_chosen = jnp.zeros(num_rows, jnp.bool_)
+  is_chosen = is_chosen.at[jnp.where(rows < 0, num_rows, rows)].set(
+    True, mode='drop'
+  )
+  # `kept` is in order of informativeness, and so are the chosen.
+  rank = jnp.arange(num_rows) + num_rows * ~is_chosen
+  rank = jnp.where(is_kept, rank, 2 * num_rows)
+  order = jnp.argsort(rank)
+  order = jnp.pad(order, (0, max(0, k - num_rows)))[:k]
+  is_there = (jnp.arange(k) < num_rows) & is_kept[order]
+  return kernels.Selection(
+    jnp.where(is_there, kept.indices[order], -1),
+    jnp.where(is_there, kept.values[order], -jnp.inf),
+  )

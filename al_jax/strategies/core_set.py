@@ -1,0 +1,95 @@
+"""Core-set: a batch that leaves no example far from all labelled ones.
+
+Sener and Savarese 2018, "Active Learning for Convolutional Neural Networks: A
+Core-Set Approach". Distances are between embeddings, the lengths as they are.
+"""
+
+import functools
+
+import jax
+import numpy as np
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies import covering
+from al_jax.strategies.scored import stateless
+
+
+def core_set(
+  *,
+  robust: bool = False,
+  outliers: float = 1e-4,
+  normalise: bool = False,
+  max_seconds: float = 60.0,
+) -> Strategy:
+  """The example farthest from all that was asked about, k times.
+
+  Args:
+    robust: look further, by integer programmes, for a smaller radius around the
+      centers that a share of the pool may lie outside of. On the host, for
+      pools of up to 2,000.
+    outliers: that share; of `robust` only.
+    normalise: compare directions: embeddings are divided by their lengths.
+    max_seconds: for each integer programme; of `robust` only. One that is not
+      solved in time counts as one without a solution.
+
+  Returns:
+    A Strategy that measures embeddings [N, D].
+  """
+  if not 0 <= outliers < 1:
+    raise ValueError(f'outliers is {outliers}; it must be in [0, 1).')
+  if not max_seconds > 0:
+    raise ValueError(f'max_seconds is {max_seconds}; it must be above 0.')
+
+  def measure(key, apply, batch):
+    del key
+    embedding = apply(batch.inputs).embedding
+    if normalise:
+      length = jax.numpy.linalg.norm(embedding, axis=-1, keepdims=True)
+      # A vector of zeros has no direction and stays where it is.
+      embedding /= jax.numpy.maximum(length, 1e-12)
+    return embedding
+
+  select = _select
+  if robust:
+    select = functools.partial(
+      _select_robustly, outliers=outliers, max_seconds=max_seconds
+    )
+  return Strategy(init=stateless, measure=measure, select=select)
+
+
+@functools.partial(jax.jit, static_argnames='k')
+def _select(key, state, embeddings, pool, k):
+  del key
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.k_center(
+    embeddings, k, eligible=eligible, centers=~eligible
+  )
+
+
+def _select_robustly(key, state, embeddings, pool, k, *, outliers, max_seconds):
+  """Begins at the greedy centers, and looks for better ones."""
+  state, greedy = _select(key, state, embeddings, pool, k)
+  embeddings = np.asarray(embeddings)
+  asked = np.asarray(~pool_lib.eligible(pool))
+  seen = np.flatnonzero(np.isfinite(embeddings).all(axis=1))
+  if len(seen) > covering.MOST_POINTS:
+    raise ValueError(
+      f'robust core-set is for up to {covering.MOST_POINTS} examples and was '
+      f'given {len(seen)}: set subset_size, or cap the pool.'
+    )
+  picks = np.asarray(greedy.indices)
+  chosen = np.flatnonzero(np.isin(seen, picks[picks >= 0]))
+  better = covering.smallest_cover(
+    embeddings[seen],
+    asked[seen],
+    chosen,
+    num_outliers=int(outliers * len(seen)),
+    max_seconds=max_seconds,
+  )
+  indices = np.full(k, -1, np.int32)
+  indices[: len(better)] = seen[better]
+  values = np.full(k, -np.inf, np.float32)
+  values[: len(better)] = 0
+  return state, kernels.Selection(indices, values)

@@ -1,0 +1,81 @@
+"""Asks about examples that many others are like."""
+
+import functools
+
+import jax
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies.scored import select_top, stateless
+
+
+def information_density(*, beta: float = 1.0) -> Strategy:
+  """Entropy, weighted by the mean similarity to the eligible pool.
+
+  Settles and Craven 2008, "An Analysis of Active Learning Strategies for
+  Sequence Labeling Tasks", section 3.4.
+
+  Args:
+    beta: weight of the density, at least 0; at 0 this is `entropy`.
+
+  Returns:
+    A Strategy that measures embeddings [N, D] and entropies [N].
+  """
+  if not 0 <= beta < float('inf'):
+    raise ValueError(f'beta is {beta}; it must be at least 0 and finite.')
+
+  def measure(key, apply, batch):
+    del key
+    output = apply(batch.inputs)
+    return output.embedding, kernels.entropy(output.predictions)
+
+  select = functools.partial(_select_by_information, beta=beta)
+  return Strategy(init=stateless, measure=measure, select=select)
+
+
+def graph_density(*, num_neighbours: int = 10) -> Strategy:
+  """Examples in the middle of clusters, each cluster once.
+
+  Ebert et al. 2012, "RALF: A Reinforced Active Learning Formulation for Object
+  Class Recognition", section 3. The graph has all that is measured.
+
+  Args:
+    num_neighbours: of each example in the graph, at least 1; with fewer others,
+      all of them.
+
+  Returns:
+    A Strategy that measures embeddings [N, D].
+  """
+  if num_neighbours < 1:
+    raise ValueError(
+      f'num_neighbours is {num_neighbours}; it must be at least 1.'
+    )
+
+  def measure(key, apply, batch):
+    del key
+    return apply(batch.inputs).embedding
+
+  select = functools.partial(_select_by_graph, num_neighbours=num_neighbours)
+  return Strategy(init=stateless, measure=measure, select=select)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'beta'))
+def _select_by_information(key, state, measured, pool, k, *, beta):
+  embeddings, entropies = measured
+  scores = kernels.information_density(
+    embeddings, entropies, eligible=pool_lib.eligible(pool), beta=beta
+  )
+  return select_top(key, state, scores, pool, k)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'num_neighbours'))
+def _select_by_graph(key, state, embeddings, pool, k, *, num_neighbours):
+  num_neighbours = min(num_neighbours, max(1, len(embeddings) - 1))
+  graph = kernels.knn_graph(embeddings, num_neighbours, metric='manhattan')
+  # Weights fall by e at a distance of D: one unit per coordinate.
+  gamma = 1 / embeddings.shape[-1]
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.graph_density(
+    key, graph, k, eligible=eligible, gamma=gamma
+  )

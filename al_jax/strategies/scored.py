@@ -1,0 +1,59 @@
+"""Asks about the examples with the largest scores, or draws by them."""
+
+import functools
+from collections.abc import Callable
+
+import jax
+
+from al_jax import errors, kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import PyTree, Strategy
+
+# How a batch is made of scores: the largest, or drawn without replacement, see
+# `kernels.stochastic_top_k`.
+DRAWS = ('top', 'power', 'softmax', 'softrank')
+
+
+def scored(
+  measure: Callable[..., PyTree], *, draw: str = 'top', coldness: float = 1.0
+) -> Strategy:
+  """Wires a score per example to the choice of a batch.
+
+  Args:
+    measure: `(key, apply, Batch) -> float[B]`, larger is asked first; for power
+      0 or above.
+    draw: one of `DRAWS`.
+    coldness: of a draw, above 0; as it grows a draw becomes the top.
+
+  Returns:
+    A Strategy. Ties at the top are broken at random.
+  """
+  if draw not in DRAWS:
+    raise errors.unknown_name('draw', draw, DRAWS)
+  if not 0 < coldness < float('inf'):
+    raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
+  if draw == 'top':
+    return Strategy(init=stateless, measure=measure, select=select_top)
+  select = functools.partial(_draw, kind=draw, coldness=coldness)
+  return Strategy(init=stateless, measure=measure, select=select)
+
+
+def stateless(facts):
+  """The state of a strategy that remembers nothing."""
+  del facts
+  return ()
+
+
+@functools.partial(jax.jit, static_argnames='k')
+def select_top(key, state, scores, pool, k):
+  """The k eligible examples with the largest scores, ties at random."""
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.top_k(scores, k, eligible=eligible, key=key)
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'kind', 'coldness'))
+def _draw(key, state, scores, pool, k, *, kind, coldness):
+  eligible = pool_lib.eligible(pool)
+  return state, kernels.stochastic_top_k(
+    key, scores, k, kind=kind, coldness=coldness, eligible=eligible
+  )
