@@ -15,6 +15,7 @@ MEASURE = 4
 SELECT = 5
 ORACLE = 6
 WHERE = 7
+EVALUATE = 8
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

@@ -98,8 +98,9 @@ def _check(program, protocol, seeds):
   facts = program.system.facts
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
-      f'seeds are {list(seeds)}; the program needs {program.fit.num_lanes} '
-      'different ones.'
+      f'seeds are {list(seeds)}; the program was compiled for '
+      f'{program.fit.num_lanes} different ones: run them one by one, or '
+      'compile it with num_lanes.'
     )
   protocol.check(facts.num_examples)
   stages.check_candidates(program.system.strategy, protocol.labels_per_round)
@@ -165,16 +166,22 @@ def _finish_round(program, oracle, protocol, run, progress):
   facts = program.system.facts
   paid = run.state.paid
   trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
-  metrics, class_accuracy = jax.device_get(program.evaluate(run.state.learner))
+  metrics, class_accuracy = jax.device_get(
+    program.evaluate(
+      keys.for_round(run.seed, run.round, keys.EVALUATE), run.state.learner
+    )
+  )
   seconds_evaluate = clock.lap()
   spent = _seconds(run) + run.seconds_fit + seconds_evaluate
   run.ended = _reason_to_end(protocol, facts, run, metrics, spent)
-  acquired = acquisition.NOTHING
+  acquired, described = acquisition.NOTHING, {}
   if run.ended is None:
     k = min(protocol.labels_per_round, protocol.budget - paid)
     run.state, acquired = acquisition.acquire(
       program, oracle, run.state, k, seed=run.seed, round=run.round
     )
+    if program.describe is not None:
+      described = program.describe(run.state.learner, acquired.picks, k)
   absent = np.isnan(class_accuracy)
   record = RoundRecord(
     system=program.system.name,
@@ -203,6 +210,7 @@ def _finish_round(program, oracle, protocol, run, progress):
     picks=acquired.picks,
     pick_ids=program.ids[acquired.picks].tolist(),
     pick_classes=_class_histogram(acquired, facts.num_classes),
+    batch=described,
     compilations=0,
   )
   run.round += 1

@@ -53,7 +53,7 @@ def build(
     },
     'platform': platform.platform(),
     'git': git_state(__file__),
-    'command': shlex.join(sys.orig_argv),
+    'command': command(),
     'started': now(),
   }
 
@@ -150,6 +150,11 @@ def _leaves(
 
 def _shown(leaves: Mapping[str, Any], name: str) -> str:
   return repr(leaves[name]) if name in leaves else '(absent)'
+
+
+def command() -> str:
+  """The command line of this process, as a shell takes it."""
+  return shlex.join(sys.orig_argv)
 
 
 def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:

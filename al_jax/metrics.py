@@ -1,13 +1,12 @@
 """How good a model is on a split, from a few numbers per example."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from al_jax import inference
+from al_jax import inference, kernels
 from al_jax.interfaces import Learner
 from al_jax.sources import Source
 
@@ -75,6 +74,7 @@ def make_evaluate(
   num_classes: int,
   *,
   chunk_size: int = 1000,
+  num_samples: int = 0,
 ) -> Callable[..., tuple[Mapping[str, jax.Array], jax.Array]]:
   """Compiles the evaluation of a learner on a split.
 
@@ -83,23 +83,38 @@ def make_evaluate(
     source: the split, with all of its answers.
     num_classes: C.
     chunk_size: rows per forward pass.
+    num_samples: dropout samples whose mean prediction is evaluated too, as
+      `mc_accuracy` and so on; 0 for none.
 
   Returns:
-    `evaluate(state) -> (metrics, class_accuracy)`, see `summarise`.
+    `evaluate(key, state) -> (metrics, class_accuracy)`, see `summarise`; the
+    key is of the dropout samples.
   """
   targets = source.pool.targets
 
   def measure(args, batch):
-    state, targets = args
+    key, state, targets = args
     # Padding rows take the last target; nothing of them is kept.
     of_rows = targets[batch.index]
-    return of_batch(learner.apply(state, batch.inputs).predictions, of_rows)
+    once = of_batch(learner.apply(state, batch.inputs).predictions, of_rows)
+    if num_samples == 0:
+      return (once,)
+    keys = jax.random.split(key, num_samples)
+    samples = learner.apply(state, batch.inputs, keys=keys).predictions
+    return once, of_batch(kernels.predictive_log_probs(samples), of_rows)
 
   map_split = inference.make_pool_map(measure, chunk_size=chunk_size)
-  reduce = jax.jit(functools.partial(summarise, num_classes=num_classes))
 
-  def evaluate(state):
-    measured = map_split((state, targets), source.inputs)
+  @jax.jit
+  def reduce(measured, targets):
+    metrics, class_accuracy = summarise(measured[0], targets, num_classes)
+    for sampled in measured[1:]:
+      of_samples, _ = summarise(sampled, targets, num_classes)
+      metrics |= {f'mc_{name}': value for name, value in of_samples.items()}
+    return metrics, class_accuracy
+
+  def evaluate(key, state):
+    measured = map_split((key, state, targets), source.inputs)
     return reduce(measured, targets)
 
   return evaluate

@@ -4,33 +4,14 @@ Figures are made without pyplot, so nothing here needs a display or leaves a
 figure open behind it.
 """
 
-import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 
-from al_jax import errors, files, records, stats
+from al_jax import curve_plots, files, plot_style, records, stats
 
-# Okabe and Ito's palette for all kinds of colour vision, less the yellow, which
-# is too light for a line. Dashes and markers tell systems apart in grey, and
-# numbers of styles without a common factor let no pair repeat soon.
-_COLOURS = (
-  '#0072B2',
-  '#D55E00',
-  '#009E73',
-  '#CC79A7',
-  '#000000',
-  '#E69F00',
-  '#56B4E9',
-)
-_DASHES = ('-', '--', '-.', (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5, 1, 1.5)))
-_MARKERS = ('o', 's', '^', 'D', 'v', 'p', '<', 'h')
-_INK = '#262626'
-_GRID = '#DDDDDD'
-_DOTS_PER_INCH = 200
 # Of the gallery, in inches: a picture with its caption, and the row titles.
 _CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 0.72, 0.9, 1.1
 _CAPTION_LENGTH = 11
@@ -42,6 +23,8 @@ def learning_curves(
   *,
   metric: str = stats.ACCURACY,
   title: str | None = None,
+  systems: Sequence[str] | None = None,
+  references: Mapping[str, float] | None = None,
 ) -> None:
   """Draws the mean over seeds against labels, in a band of a standard error.
 
@@ -50,91 +33,19 @@ def learning_curves(
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
     metric: a column of `RoundRecord.flat`.
     title: above the curves.
+    systems: whose place is the number of a system's colour and marker, so that
+      it looks the same in several pictures.
+    references: a horizontal line at each value, by its name.
   """
   curves = stats.curve(round_records, metric=metric)
   if not curves:
     raise ValueError('round_records is empty; a curve needs at least one.')
-  figure = matplotlib.figure.Figure(figsize=(6.4, 4.2), layout='constrained')
-  axes = figure.add_subplot()
-  for number, (system, curve) in enumerate(curves.items()):
-    _draw_curve(axes, curve, system, number)
-  _label_axes(axes, metric, title)
-  _add_legend(axes, curves)
-  _save(figure, path)
-
-
-def _draw_curve(
-  axes: matplotlib.axes.Axes, curve: stats.Curve, system: str, number: int
-) -> None:
-  colour = _COLOURS[number % len(_COLOURS)]
-  # A single seed has no standard error, and no band.
-  error = np.nan_to_num(curve.standard_error, nan=0.0)
-  axes.fill_between(
-    curve.labels,
-    curve.mean - error,
-    curve.mean + error,
-    color=colour,
-    alpha=0.2,
-    linewidth=0,
-  )
-  axes.plot(
-    curve.labels,
-    curve.mean,
-    color=colour,
-    linestyle=_DASHES[number % len(_DASHES)],
-    linewidth=1.7,
-    marker=_MARKERS[number % len(_MARKERS)],
-    markersize=5.5,
-    markeredgecolor='white',
-    markeredgewidth=0.7,
-    label=system,
-  )
-
-
-def _label_axes(
-  axes: matplotlib.axes.Axes, metric: str, title: str | None
-) -> None:
-  axes.set_xlabel('labels paid for', color=_INK)
-  axes.set_ylabel(metric.replace('.', ' ').replace('_', ' '), color=_INK)
-  axes.xaxis.set_major_locator(
-    matplotlib.ticker.MaxNLocator(nbins=10, integer=True)
-  )
-  axes.xaxis.set_major_formatter(
-    matplotlib.ticker.StrMethodFormatter('{x:,.0f}')
-  )
-  if stats.is_share(metric):
-    axes.yaxis.set_major_formatter(
-      matplotlib.ticker.FuncFormatter(lambda share, _: f'{100 * share:g}%')
-    )
-  if title:
-    axes.set_title(title, color=_INK, loc='left', fontsize=11)
-  axes.grid(color=_GRID, linewidth=0.7)
-  axes.set_axisbelow(True)
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.spines[['left', 'bottom']].set_color(_INK)
-  axes.tick_params(colors=_INK, labelsize=9)
-
-
-def _add_legend(
-  axes: matplotlib.axes.Axes, curves: dict[str, stats.Curve]
-) -> None:
-  """Lists the systems in the order in which their curves end, from above."""
-  handles, systems = axes.get_legend_handles_labels()
-  order = sorted(
-    range(len(systems)), key=lambda i: -float(curves[systems[i]].mean[-1])
-  )
-  most = max(int(curve.n.max()) for curve in curves.values())
-  seeds = f'mean ± s.e., {most} seeds' if most > 1 else 'one seed'
-  axes.legend(
-    [handles[i] for i in order],
-    [systems[i] for i in order],
-    title=seeds,
-    title_fontsize=8,
-    fontsize=9,
-    alignment='left',
-    # The dashes must be seen whole to be told apart.
-    handlelength=3.6,
-    edgecolor=_GRID,
+  curve_plots.curve_panels(
+    {metric: curves},
+    path,
+    systems=systems,
+    references=references,
+    title=title,
   )
 
 
@@ -178,17 +89,17 @@ def gallery(
       row_titles[number],
       ha='right',
       va='center',
-      color=_INK,
+      color=plot_style.INK,
       fontsize=8,
     )
     for column, image in enumerate(row):
       left = _MARGIN + column * _CELL_WIDTH
       _draw_picture(axes, image, titles[number][column], left, top)
   if title:
-    axes.text(0.12, 0.18, title, va='center', color=_INK, fontsize=10)
+    axes.text(0.12, 0.18, title, va='center', color=plot_style.INK, fontsize=10)
   axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
   axes.set_axis_off()
-  _save(figure, path)
+  plot_style.save(figure, path)
 
 
 def _check_rows(
@@ -276,18 +187,6 @@ def _draw_picture(
     caption,
     ha='center',
     va='top',
-    color=_INK,
+    color=plot_style.INK,
     fontsize=6.5,
   )
-
-
-def _save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
-  """Writes a figure in the format of the suffix, replacing the file whole."""
-  suffix = pathlib.Path(path).suffix.removeprefix('.').lower()
-  formats = figure.canvas.get_supported_filetypes()
-  if suffix not in formats:
-    raise errors.unknown_name('Picture format', suffix, formats)
-  with files.replacing(path) as partial:
-    figure.savefig(
-      partial, format=suffix, dpi=_DOTS_PER_INCH, facecolor='white'
-    )

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import metrics, sources, stages
+from al_jax import batch_diagnostics, metrics, sources, stages, systems
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
-from al_jax.systems import System
 from al_jax.training import fit
 
 
@@ -29,18 +28,22 @@ class Program(NamedTuple):
     ids: [N], names of the pool's examples, for records and messages.
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
-    evaluate: `(learner state) -> (metrics, class_accuracy)` on the test split.
+    evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
+      split.
+    describe: `(learner state, picks, k) -> description` of a batch of
+      questions; None if nobody asked for it.
     stage: the strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
   """
 
-  system: System
+  system: systems.System
   ids: np.ndarray
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
   evaluate: Callable[..., Any]
+  describe: Callable[..., dict[str, float]] | None
   stage: stages.Stage
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -96,7 +99,7 @@ def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
   return found
 
 
-def check_sources(system: System, names: Collection[str]) -> None:
+def check_sources(system: systems.System, names: Collection[str]) -> None:
   """Refuses a system that looks over a source which is not there.
 
   Args:
@@ -115,12 +118,14 @@ def check_sources(system: System, names: Collection[str]) -> None:
 
 
 def compile_program(
-  system: System,
+  system: systems.System,
   all_sources: Sources,
   ids: np.ndarray,
   *,
   num_lanes: int = 1,
   chunk_size: int = 1000,
+  describe_batches: bool = False,
+  evaluate_samples: int = 0,
 ) -> Program:
   """Makes the compiled functions of a system.
 
@@ -130,12 +135,23 @@ def compile_program(
     ids: [N], names of the pool's examples.
     num_lanes: seeds per call of the training; more than one are `vmap`ped.
     chunk_size: rows per forward pass over a split.
+    describe_batches: record what each batch of questions is like.
+    evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
 
   Returns:
     A Program.
   """
   learner, facts = system.learner, system.facts
   check_sources(system, all_sources)
+  if evaluate_samples < 0:
+    raise ValueError(
+      f'evaluate_samples is {evaluate_samples}; it must be at least 0.'
+    )
+  if evaluate_samples and not systems.has_dropout(learner, facts):
+    raise ValueError(
+      f'evaluate_samples is {evaluate_samples}; the model has no dropout to '
+      'sample.'
+    )
   return Program(
     system=system,
     ids=ids,
@@ -152,6 +168,14 @@ def compile_program(
       all_sources['test'],
       facts.num_classes,
       chunk_size=chunk_size,
+      num_samples=evaluate_samples,
+    ),
+    describe=(
+      batch_diagnostics.make_describe(
+        learner, facts, all_sources['pool'].inputs
+      )
+      if describe_batches
+      else None
     ),
     stage=stages.compile_stages(
       system.strategy,

@@ -13,6 +13,7 @@ import operator
 import os
 import pathlib
 import shutil
+import types
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -55,6 +56,8 @@ class RoundRecord:
       in the last round.
     pick_ids: the data set's own names of the picks.
     pick_classes: C long, how many picks turned out to be of each class.
+    batch: what the picks are like together (see `batch_diagnostics`), if that
+      was asked for.
     compilations: programs compiled by this process since the run began.
   """
 
@@ -75,6 +78,7 @@ class RoundRecord:
   picks: list[int]
   pick_ids: list[str | int]
   pick_classes: list[int]
+  batch: dict[str, float]
   compilations: int
 
   def __post_init__(self):
@@ -196,19 +200,12 @@ def deterministic(record: RoundRecord) -> dict[str, Any]:
 
 def log_line(record: RoundRecord) -> str:
   """One line for people to read while the run goes on."""
-  test = ', '.join(f'{name} {value:.4g}' for name, value in record.test.items())
-  train = ', '.join(
-    f'{name} {value:.4g}' for name, value in record.train.items()
-  )
+  seconds = record.seconds_measure + record.seconds_select
   return (
     f'{record.system}, seed {record.seed}, round {record.round}: '
-    f'{record.labels} labels | test {test} | train {train} | '
-    f'{record.steps} steps in {record.seconds_fit:.2f} s, '
-    f'evaluate {record.seconds_evaluate:.2f} s, '
-    f'measure {record.seconds_measure:.2f} s, '
-    f'select {record.seconds_select:.2f} s, '
-    f'other {record.seconds_other:.2f} s | '
-    f'{record.compilations} compilations'
+    f'{record.labels} labels, test accuracy '
+    f'{100 * record.test["accuracy"]:.2f}%, {record.steps} steps in '
+    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s'
   )
 
 
@@ -249,6 +246,19 @@ def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
     writer.writerows(rows)
 
 
+def require_tensorboard() -> types.ModuleType:
+  """The module that writes event files; ImportError says how to get it."""
+  try:
+    import tensorboardX
+  except ImportError as error:
+    raise ImportError(
+      'Writing for TensorBoard needs tensorboardX: '
+      "pip install 'al-jax[tensorboard]' (in a clone: pip install -e "
+      "'.[tensorboard]')."
+    ) from error
+  return tensorboardX
+
+
 def write_tensorboard(
   folder: files.Path, records: Sequence[RoundRecord]
 ) -> None:
@@ -264,13 +274,7 @@ def write_tensorboard(
   Raises:
     ImportError: tensorboardX is not installed.
   """
-  try:
-    import tensorboardX
-  except ImportError as error:
-    raise ImportError(
-      'Writing for TensorBoard needs tensorboardX: '
-      "pip install 'al-jax[tensorboard]'."
-    ) from error
+  writer_module = require_tensorboard()
   folder = pathlib.Path(folder)
   # Beside the log directory: TensorBoard takes any folder inside for a run.
   partial = folder.with_name(folder.name + '.partial')
@@ -281,7 +285,7 @@ def write_tensorboard(
       system = urllib.parse.quote(record.system, safe='')
       run = f'{system}_seed{record.seed}'
       if run not in writers:
-        writers[run] = tensorboardX.SummaryWriter(str(partial / run))
+        writers[run] = writer_module.SummaryWriter(str(partial / run))
       for column, value in record.flat().items():
         if column not in ('system', 'seed', 'labels'):
           tag = column.replace('.', '/')

@@ -105,7 +105,7 @@ def build(
   *,
   model: Mapping[str, Any],
   learner: Mapping[str, Any] | None = None,
-  strategy: Mapping[str, Any] | None = None,
+  strategy: Mapping[str, Any] | Strategy | None = None,
   subset_size: int | None = None,
   prefilter: Mapping[str, Any] | None = None,
 ) -> System:
@@ -116,7 +116,8 @@ def build(
     facts: of the task.
     model: `name` and options, for `models.build`.
     learner: options of the learner.
-    strategy: options of the strategy; they go before the recipe's.
+    strategy: options of the strategy, which go before the recipe's; or a
+      Strategy of your own, to take its place.
     subset_size: let the strategy look at so many examples per round, drawn
       anew each time; None for all.
     prefilter: `name`, `size` and options of a strategy that proposes so many
@@ -138,9 +139,10 @@ def build(
   options = dict(learner or {})
   errors.check_options(f'learner {recipe.learner!r}', make_learner, options)
   built_learner = make_learner(network, facts, **options)
-  asking = strategies.build(
-    recipe.strategy, {**recipe.strategy_options, **(strategy or {})}
-  )
+  asking = strategy
+  if not isinstance(strategy, Strategy):
+    options = {**recipe.strategy_options, **(strategy or {})}
+    asking = strategies.build(recipe.strategy, options)
   if recipe.strategy == 'random' and (prefilter or subset_size is not None):
     raise ValueError(
       'prefilter or subset_size is set for random, which measures nothing; '
@@ -168,15 +170,29 @@ def _behind(prefilter, asking, subset_size):
   return strategies.chain(first, size, asking)
 
 
+def has_dropout(learner: Learner, facts: Facts) -> bool:
+  """Whether the samples of a learner differ from each other."""
+  key = jax.random.key(0)
+  return 'random_bits' in primitives.used_by(
+    lambda key, state, inputs: learner.apply(state, inputs, keys=key[None]),
+    key,
+    jax.eval_shape(lambda: learner.init(key, facts)),
+    _two_rows(facts),
+  )
+
+
+def _two_rows(facts):
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+
+
 def _check_fit(system, model_name):
   """Traces a measurement, to see what the strategy asks of the learner."""
   learner, facts = system.learner, system.facts
   key = jax.random.key(0)
   state = jax.eval_shape(lambda: learner.init(key, facts))
-  rows = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
-    facts.example,
-  )
   sampled, asking = [], []
   stage = system.strategy
   while stage is not None:
@@ -192,18 +208,13 @@ def _check_fit(system, model_name):
     return [stage.measure(key, apply, batch) for stage in asking]
 
   try:
-    jax.eval_shape(measure, key, state, rows)
+    jax.eval_shape(measure, key, state, _two_rows(facts))
   except KeyError as error:
     raise ValueError(
       f'system {system.name!r} needs the output {error} of a model; '
       f'{model_name!r} has no such output.'
     ) from error
-  if any(sampled) and 'random_bits' not in primitives.used_by(
-    lambda key, state, inputs: learner.apply(state, inputs, keys=key[None]),
-    key,
-    state,
-    rows,
-  ):
+  if any(sampled) and not has_dropout(learner, facts):
     raise ValueError(
       f'system {system.name!r} needs dropout samples; model {model_name!r} '
       'has no dropout as configured: set its dropout rate above 0.'

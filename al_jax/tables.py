@@ -55,7 +55,7 @@ def summary_table(
     )
   if compare:
     legend.append('p: two-sided paired t-test by seed.')
-  return '\n'.join([_aligned(rows), *legend])
+  return '\n'.join([aligned(rows), *legend])
 
 
 def round_table(
@@ -75,7 +75,7 @@ def round_table(
   if not curves:
     raise ValueError('records is empty; a table needs at least one.')
   cells = {
-    (system, int(labels)): _shown(mean, error, metric)
+    (system, int(labels)): shown(mean, error, metric)
     for system, (all_labels, means, standard_errors, _) in curves.items()
     for labels, mean, error in zip(
       all_labels, means, standard_errors, strict=True
@@ -86,7 +86,7 @@ def round_table(
     rows.append(
       [str(labels), *(cells.get((system, labels), '') for system in curves)]
     )
-  return f'{_title(metric)}, mean ± standard error\n{_aligned(rows)}'
+  return f'{_title(metric)}, mean ± standard error\n{aligned(rows)}'
 
 
 def _summary_of_one(
@@ -106,9 +106,9 @@ def _summary_of_one(
       stats.area_under_curve(common, [run[labels] for labels in common])
       for run in by_seed.values()
     )
-    area = _shown(estimate.mean, estimate.standard_error, metric)
-  shown = _shown(final.mean, final.standard_error, metric)
-  return [str(len(by_seed)), span, shown, area]
+    area = shown(estimate.mean, estimate.standard_error, metric)
+  last = shown(final.mean, final.standard_error, metric)
+  return [str(len(by_seed)), span, last, area]
 
 
 def _comparison(
@@ -127,14 +127,12 @@ def _comparison(
     {seed: by_seed[seed][common[-1]] for seed in seeds},
     {seed: baseline[seed][common[-1]] for seed in seeds},
   )
-  shown = _shown(
-    difference.mean, difference.standard_error, metric, signed=True
-  )
+  last = shown(difference.mean, difference.standard_error, metric, signed=True)
   p_value = difference.p_value
   shown_p = '' if np.isnan(p_value) else f'{p_value:.3f}'
   if p_value < 0.001:
     shown_p = '<0.001'
-  return [shown, str(common[-1]), str(difference.n), shown_p]
+  return [last, str(common[-1]), str(difference.n), shown_p]
 
 
 def _title(metric: str) -> str:
@@ -145,17 +143,17 @@ def _percent(name: str, metric: str) -> str:
   return f'{name} %' if stats.is_share(metric) else name
 
 
-def _shown(
+def shown(
   mean: float, error: float, metric: str, *, signed: bool = False
 ) -> str:
   """`93.61 ± 0.12`, or without the error where there is none."""
   scale, digits = (100, 2) if stats.is_share(metric) else (1, 4)
   sign = '+' if signed else ''
-  shown = f'{scale * mean:{sign}.{digits}f}'
-  return shown if np.isnan(error) else f'{shown} ± {scale * error:.{digits}f}'
+  text = f'{scale * mean:{sign}.{digits}f}'
+  return text if np.isnan(error) else f'{text} ± {scale * error:.{digits}f}'
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
   """Columns of equal width: the first to the left, the others to the right."""
   width = len(rows[0])
   full = [[*row, *[''] * (width - len(row))] for row in rows]

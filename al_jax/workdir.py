@@ -22,10 +22,14 @@ from al_jax import files, version
 OUTPUTS = (
   'checkpoints',
   'curves.png',
+  'diagnostics.json',
+  'full_labels.jsonl',
   'gallery_*.png',
   'manifest.json',
   'records.csv',
   'records.jsonl',
+  'report',
+  'report.html',
   'summary.txt',
   'tensorboard',
 )

@@ -2,8 +2,9 @@
 
 The other configs start from this one, so that any field can be overridden on
 the command line (`--config.learner.batch_size=32`) and a misspelt one is an
-error. Fields of `data`, `model` and `strategy` depend on the name they begin
-with; see `al_jax.data.load`, `al_jax.models` and `al_jax.strategies`.
+error. Further fields of `data`, `model`, `strategy` and `prefilter` depend on
+the name they begin with (`--config.model.dropout=0.1`); see `docs/data.md`,
+`al_jax.models` and `al_jax.strategies`.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -20,7 +21,7 @@ def get_config() -> ConfigDict:
   # So many seeds, from the first one on.
   config.seeds = 1
   config.first_seed = 0
-  config.model = ConfigDict({'name': 'mlp', 'widths': (256, 256)})
+  config.model = ConfigDict({'name': 'mlp'})  # and its options
 
   config.learner = ConfigDict()
   config.learner.batch_size = 64
@@ -59,6 +60,17 @@ def get_config() -> ConfigDict:
   config.protocol.save_every_steps = 2000
 
   config.oracle = ConfigDict({'noise': 0.0, 'abstain': 0.0})
+
+  # What more is recorded: of each batch of questions how diverse it is, and of
+  # the test split the mean prediction of so many dropout samples.
+  config.describe = ConfigDict({'batches': False, 'dropout_samples': 0})
+
+  # Also train on the whole pool, for a line that the curves run up to.
+  config.full_labels = False
+
+  # A comparison over settings: axis -> value -> what it changes, see
+  # experiments/grid.py. Empty: one setting.
+  config.grid = ConfigDict()
 
   # How, not what: these change speed and memory, and no result.
   config.placement = 'auto'  # inputs on the device, or on the host

@@ -1,6 +1,6 @@
-"""Random against margin on scikit-learn's digits: the first thing to run.
+"""Random, margin and BADGE on scikit-learn's digits: the first thing to run.
 
-python experiments/compare.py --config=configs/quickstart.py \
+python -m experiments.compare --config=configs/quickstart.py \
         --workdir=runs/quickstart
 """
 
@@ -10,9 +10,9 @@ from configs import base
 
 
 def get_config() -> ConfigDict:
-  """Five seeds, ten rounds, 10 to 100 labels."""
+  """Five seeds, ten rounds, 20 to 200 labels."""
   config = base.get_config()
-  config.systems = ('random', 'margin')
+  config.systems = ('random', 'margin', 'badge')
   config.seeds = 5
   config.model.widths = (128,)
   config.learner.batch_size = 32

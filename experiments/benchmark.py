@@ -1,14 +1,19 @@
 """Speed: measures everything in one run, and prints a table.
 
     python -m experiments.benchmark training
+    python -m experiments.benchmark kernels
 
 `training` takes about five minutes on 2 cores, and needs the extra `benchmark`
 (PyTorch). MNIST is used where TFDS has it, otherwise scikit-learn's digits.
+`kernels` takes about ten minutes; of the packages in that extra, or of MNIST,
+it needs none: the row says what is missing.
+
 What is compared is measured in turns, and a ratio is the median of the ratios
 of pairs. Even so the machine should be idle: PyTorch's threads wait for each
 other, and beside other work its step took up to 50 times as long as alone.
 """
 
+import importlib
 import os
 import pathlib
 import sys
@@ -19,10 +24,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import app
 
 from al_jax import errors
-from experiments import benchmark_table, benchmark_training
+from experiments import benchmark_table
 
-# name -> () -> rows, as they are measured.
-SUITES = {'training': benchmark_training.measure}
+# name -> the module whose `measure` yields rows, imported when it is needed:
+# PyTorch is only for the training.
+SUITES = {
+  'training': 'experiments.benchmark_training',
+  'kernels': 'experiments.benchmark_kernels',
+}
 
 
 def main(argv: list[str]) -> None:
@@ -40,7 +49,7 @@ def main(argv: list[str]) -> None:
       file=sys.stderr,
     )
   print(benchmark_table.HEADER)
-  for row in SUITES[name]():
+  for row in importlib.import_module(SUITES[name]).measure():
     print(benchmark_table.line(row), flush=True)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_COLUMNS = '{:<48}{:>11}{:>11}{:>11}  {:<26}{:>7}{:>9}{:>5}'
+_COLUMNS = '{:<48}{:>11}{:>11}{:>11}  {:<26}{:>8}{:>9}{:>5}{:>11}{:>10}  {}'
 HEADER = _COLUMNS.format(
   'what',
   'compiling',
@@ -15,6 +15,9 @@ HEADER = _COLUMNS.format(
   'ratio',
   'at most',
   'met',
+  'bound',
+  'memory',
+  'note',
 )
 
 
@@ -23,42 +26,62 @@ class Row(NamedTuple):
 
   Attributes:
     what: was measured.
-    seconds: it took; the median.
-    against: the seconds it is compared with; the median.
+    seconds: it took; the median. None if it was not measured.
+    against: the seconds it is compared with; the median. None if it is
+      compared with nothing, or nothing was there.
     which_is: what took those.
     ratio: of the two; the median over pairs.
     compiling: seconds that came before, once; None if they are not apart.
     at_most: the ratio that is aimed at; None if there is no such.
     enough: seconds that meet the aim whatever the ratio.
+    bound: the seconds below which nobody can get on this machine.
+    extra_bytes: memory besides arguments and result.
+    bytes_at_most: what is aimed at there.
+    note: what else there is to say.
   """
 
   what: str
-  seconds: float
-  against: float
-  which_is: str
-  ratio: float
+  seconds: float | None
+  against: float | None = None
+  which_is: str = ''
+  ratio: float | None = None
   compiling: float | None = None
   at_most: float | None = None
   enough: float = 0.0
+  bound: float | None = None
+  extra_bytes: float | None = None
+  bytes_at_most: float | None = None
+  note: str = ''
 
   @property
-  def is_met(self) -> bool:
-    """Whether it is as fast as was aimed at."""
-    return self.ratio <= self.at_most or self.seconds <= self.enough
+  def is_met(self) -> bool | None:
+    """Whether all that was aimed at is reached; None if nothing was."""
+    met = []
+    if self.at_most is not None and self.ratio is not None:
+      met.append(self.ratio <= self.at_most or self.seconds <= self.enough)
+    if self.bytes_at_most is not None and self.extra_bytes is not None:
+      met.append(self.extra_bytes <= self.bytes_at_most)
+    return all(met) if met else None
 
 
 def line(row: Row) -> str:
   """A row as a line below HEADER."""
-  aimed_at = row.at_most is not None
+  note = row.note
+  if row.bytes_at_most is not None:
+    aim = f'memory at most {_shown_bytes(row.bytes_at_most)}'
+    note = f'{aim}; {note}' if note else aim
   return _COLUMNS.format(
     row.what,
     _shown(row.compiling),
     _shown(row.seconds),
     _shown(row.against),
     row.which_is,
-    f'{row.ratio:.3f}',
-    f'{row.at_most:g}' if aimed_at else '',
-    ('yes' if row.is_met else 'NO') if aimed_at else '',
+    '' if row.ratio is None else f'{row.ratio:.3g}',
+    '' if row.at_most is None else f'{row.at_most:g}',
+    {None: '', True: 'yes', False: 'NO'}[row.is_met],
+    _shown(row.bound),
+    _shown_bytes(row.extra_bytes),
+    note,
   ).rstrip()
 
 
@@ -66,6 +89,10 @@ def _shown(seconds):
   if seconds is None:
     return ''
   return f'{1e3 * seconds:.3f} ms' if seconds < 1 else f'{seconds:.2f} s'
+
+
+def _shown_bytes(count):
+  return '' if count is None else f'{count / 1e6:.1f} MB'
 
 
 def in_turns(

@@ -1,6 +1,6 @@
 """From a config to the objects of the library; configs go no further."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax import (
@@ -12,6 +12,7 @@ from al_jax import (
   protocol,
   sources,
   stages,
+  strategies,
   systems,
 )
 from al_jax.interfaces import Facts
@@ -34,9 +35,15 @@ FIELDS = (
   'prefilter',
   'protocol',
   'oracle',
+  'describe',
+  'full_labels',
   'placement',
   'chunk_size',
 )
+
+
+# What `describe` has.
+_DESCRIBE = ('batches', 'dropout_samples')
 
 
 class Experiment(NamedTuple):
@@ -85,17 +92,17 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
   """The system of a name, as the config describes it.
 
   Strategy options are for the strategies that have them: in a comparison the
-  others go without.
+  others go without. Random measures nothing: there is nothing to look at less
+  of, and nothing to choose among.
   """
   config = experiment.config
-  # Random measures nothing, so there is nothing to look at less of.
   looks = name != 'random'
   system = systems.build(
     name,
     experiment.facts,
     model=config['model'],
     learner=config['learner'],
-    strategy=config['strategy'] if looks else {},
+    strategy=_options_of(name, config),
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
   )
@@ -122,7 +129,62 @@ def program_of(
     experiment.dataset.train.ids,
     num_lanes=num_lanes,
     chunk_size=experiment.config['chunk_size'],
+    describe_batches=experiment.config['describe']['batches'],
+    evaluate_samples=experiment.config['describe']['dropout_samples'],
   )
+
+
+def system_names(config: Config, field: str) -> list[str]:
+  """The systems that a field of a config names.
+
+  Args:
+    config: as plain values.
+    field: `'system'` or `'systems'`.
+
+  Returns:
+    Different names, one or more; whether they exist is checked elsewhere.
+  """
+  given = config[field]
+  listed = [given] if isinstance(given, str) else list(given)
+  # On a command line `--config.systems=random,margin` is easier to write.
+  names = [name.strip() for text in listed for name in str(text).split(',')]
+  if not names or len(set(names)) < len(names):
+    raise ValueError(
+      f'config.{field} is {given!r}; it must name different systems, one or '
+      'more.'
+    )
+  return names
+
+
+def check_strategy_options(config: Config, names: Sequence[str]) -> None:
+  """Refuses a strategy option that none of the systems has.
+
+  Args:
+    config: as plain values.
+    names: of the systems that are run.
+
+  Raises:
+    ValueError: for the first such option.
+  """
+  known = set().union(*(_known_options(name) for name in names))
+  for option in config['strategy']:
+    if option not in known:
+      raise errors.unknown_option('config.strategy', option, known)
+
+
+def _options_of(name, config):
+  """The strategy options that the strategy of a system has."""
+  known = _known_options(name)
+  return {
+    option: value
+    for option, value in config['strategy'].items()
+    if option in known
+  }
+
+
+def _known_options(name):
+  strategy = systems.SYSTEMS[name].strategy
+  return errors.options_of(strategies.STRATEGIES[strategy])
 
 
 def seed_list(config: Config) -> tuple[int, ...]:
@@ -171,6 +233,10 @@ def check_options(config: Config) -> None:
       f'subset_size is {looked_at}; it must be at least '
       f'protocol.labels_per_round, {asked}.'
     )
-  for name in (config['system'], *config['systems']):
-    if name not in systems.SYSTEMS:
-      raise errors.unknown_name('system', name, systems.SYSTEMS)
+  for field in ('system', 'systems'):
+    for name in system_names(config, field):
+      if name not in systems.SYSTEMS:
+        raise errors.unknown_name('system', name, systems.SYSTEMS)
+  for name in config['describe']:
+    if name not in _DESCRIBE:
+      raise errors.unknown_name('field of describe', name, _DESCRIBE)

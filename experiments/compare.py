@@ -1,4 +1,4 @@
-"""Runs several systems of a config on the same seeds, and compares them.
+r"""Runs several systems of a config on the same seeds, and compares them.
 
     python -m experiments.compare --config=configs/quickstart.py \
         --workdir=runs/compare
@@ -26,5 +26,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == '__main__':
+  flags.adopt_module_key_flags(session)
   flags.mark_flag_as_required('config')
   app.run(main, flags_parser=session.parse_flags)

@@ -32,7 +32,7 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
     f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
     f'example {_shape(experiment.facts.example)}',
-    f'labels: at most {experiment.protocol.budget:,} per seed, '
+    f'labels: at most {experiment.facts.label_budget:,} per seed, '
     f'{len(building.seed_list(experiment.config))} seeds',
     '',
   ]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from al_jax import plots, records, sources, tables
+from al_jax import plots, records, sources, stats, tables
 from al_jax.data import Dataset
 
 # Rows and pictures per row of a gallery.
@@ -71,6 +71,38 @@ def _write_gallery(path, rows, dataset):
     title=f'{dataset.name}: what {asked[0].system} asked, seed {first_seed}',
   )
   return True
+
+
+class GridTable:
+  """The last accuracy of every system in every setting so far, as text."""
+
+  def __init__(self, systems: Sequence[str]):
+    """Begins without settings.
+
+    Args:
+      systems: the columns.
+    """
+    self._systems = list(systems)
+    self._last: dict[str, dict[str, str]] = {}
+
+  def add(self, setting: str, folder: pathlib.Path) -> None:
+    """Adds a row from the records in the folder of a setting."""
+    curves = stats.curve(records.read_jsonl(folder / 'records.jsonl'))
+    self._last[setting] = {
+      system: tables.shown(
+        curve.mean[-1], curve.standard_error[-1], stats.ACCURACY
+      )
+      for system, curve in curves.items()
+    }
+
+  def __str__(self) -> str:
+    rows = [['setting', *self._systems]]
+    for setting, last in self._last.items():
+      rows.append([setting, *(last.get(name, '') for name in self._systems)])
+    return (
+      'last test accuracy %, mean ± standard error over seeds\n'
+      + tables.aligned(rows)
+    )
 
 
 def summary(rows: Sequence[records.RoundRecord]) -> str:

@@ -1,4 +1,4 @@
-"""Runs one system of a config: every seed, every round.
+r"""Runs one system of a config: every seed, every round.
 
     python -m experiments.run --config=configs/quickstart.py \
         --workdir=runs/run
@@ -26,5 +26,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == '__main__':
+  flags.adopt_module_key_flags(session)
   flags.mark_flag_as_required('config')
   app.run(main, flags_parser=session.parse_flags)

@@ -1,24 +1,30 @@
-"""One run of a binary: from the flags to the files in the workdir."""
+"""One run of a binary: from the flags to the folders of its settings."""
 
 import logging as stdlib_logging
-import pathlib
 import sys
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from al_jax import loop, manifest, progress, records, workdir
+from al_jax import files, loop, manifest, records, workdir
 from experiments import (
   building,
   compilation_cache,
   estimate,
-  harness,
+  grid,
   outputs,
   signals,
 )
+from experiments import setting as setting_lib
 
 CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'What to run: configs/NAME.py or configs/NAME.py:ARGUMENT.'
+  'config',
+  None,
+  'What to run: configs/NAME.py or configs/NAME.py:ARGUMENT.',
+  lock_config=False,
+  # Options of a model or a strategy depend on its name. What nobody has an
+  # option of that name for is refused when it is built.
+  accept_new_attributes=True,
 )
 WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Where results and checkpoints go; made if absent.'
@@ -46,49 +52,6 @@ COMPILATION_CACHE = flags.DEFINE_bool(
 _INTERRUPTED = 130
 
 
-class _Session:
-  """Keeps the files of a run up to date while records come in."""
-
-  def __init__(self, folder: pathlib.Path, experiment, systems):
-    self.folder = folder
-    self.place = {name: number for number, name in enumerate(systems)}
-    self.found = []
-    path = folder / 'records.jsonl'
-    earlier = records.read_jsonl(path) if path.exists() else []
-    # A resumed run hands the records of before out again.
-    self.known = {_which(record) for record in earlier}
-    seeds = len(building.seed_list(experiment.config))
-    self.bar = progress.ProgressBar(
-      experiment.protocol.rounds * seeds * len(systems),
-      finished_rounds=len(self.known),
-      quiet=QUIET.value,
-    )
-
-  def on_record(self, record: records.RoundRecord) -> None:
-    """Shows a record if it is new, and writes it down."""
-    self.found.append(record)
-    if _which(record) not in self.known:
-      self.bar.update(record)
-      if not QUIET.value:
-        self.bar.write(records.log_line(record))
-    outputs.write_records(self.folder, self.in_order())
-
-  def in_order(self) -> list[records.RoundRecord]:
-    """The records so far, by system, seed and round."""
-    return sorted(
-      self.found,
-      key=lambda record: (
-        self.place[record.system],
-        record.seed,
-        record.round,
-      ),
-    )
-
-
-def _which(record):
-  return record.system, record.seed, record.round
-
-
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; what is wrong with it is one line, no trace."""
   # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
@@ -99,7 +62,9 @@ def parse_flags(argv: list[str]) -> list[str]:
       logging.set_verbosity(logging.WARNING)
     return arguments
   except (AttributeError, KeyError, ValueError, OSError) as error:
-    print(f'{type(error).__name__}: {error}', file=sys.stderr)
+    # The text of a KeyError is the repr of its message.
+    text = error.args[0] if isinstance(error, KeyError) else error
+    print(f'{type(error).__name__}: {text}', file=sys.stderr)
     sys.exit(1)
 
 
@@ -123,111 +88,111 @@ def run(systems_field: str) -> int:
 
 def _run(systems_field):
   config = manifest.plain_config(CONFIG.value.to_dict())
-  named = config[systems_field]
-  systems = [named] if isinstance(named, str) else list(named)
+  systems = building.system_names(config, systems_field)
+  if TENSORBOARD.value:
+    records.require_tensorboard()
+  settings = grid.settings(config)
   if COMPILATION_CACHE.value:
     compilation_cache.enable(compilation_cache.default_folder())
   if WORKDIR.value is None and not DRY_RUN.value:
     raise ValueError('--workdir is not set; name a folder for the results.')
   if DRY_RUN.value:
-    print(estimate.describe(_checked(config, systems), systems))
+    for setting in settings:
+      if setting.name:
+        print(f'\nsetting {setting.name}:')
+      experiment = setting_lib.checked(setting.config, systems)
+      print(estimate.describe(experiment, systems))
     return 0
   with workdir.Workdir(WORKDIR.value) as place:
     if OVERWRITE.value:
       place.overwrite()
-    return _run_in(place, config, systems)
-
-
-def _checked(config, systems):
-  """The experiment; what does not fit together is said before any work."""
-  experiment = building.prepare(config)
-  for name in systems:
-    building.system_of(experiment, name)
-  return experiment
-
-
-def _run_in(place, config, systems):
-  """Runs in a workdir that is ours alone."""
-  folder = place.path
-  about_path = folder / 'manifest.json'
-  before = manifest.read(about_path) if about_path.exists() else None
-  if before is not None:
-    _refuse_another(
-      folder, before['config'], config, before['systems'], systems
-    )
-    if 'finished' in before:
-      print(
-        f'{folder} holds a finished run of {before["finished"]}; nothing to '
-        'do. See summary.txt there; --overwrite starts anew.'
-      )
+    if len(settings) > 1 or settings[0].name:
+      return _run_grid(place, config, settings, systems)
+    if _is_finished(place, config, systems):
       return 0
-  experiment = _checked(config, systems)
-  about = manifest.build(config, experiment.dataset)
-  about['systems'] = systems
-  if before is not None:
-    _refuse_another(folder, before['data'], about['data'])
-    about['started'] = before['started']
-  place.require_space(
-    sum(
-      estimate.checkpoint_bytes(experiment, name)
-      * len(building.seed_list(config))
-      for name in systems
-    )
-  )
+    with signals.StopRequest().listening() as should_stop:
+      try:
+        text = _run_setting(place, settings[0], systems, should_stop)
+      except loop.Interrupted:
+        return _interrupted(place.path)
+    print(f'\n{text}\n')
+    pictures = sorted(str(path) for path in place.path.glob('*.png'))
+    print('Pictures: ' + ', '.join(pictures))
+    return 0
+
+
+def _run_grid(place, config, settings, systems):
+  """Runs setting after setting, each in a folder of its own."""
+  if _is_finished(place, config, systems):
+    return 0
+  for setting in settings:
+    # What is wrong with the last setting is said before the first is run.
+    setting_lib.checked(setting.config, systems)
+  about = {
+    'config': config,
+    'systems': systems,
+    'settings': [setting.name for setting in settings],
+    'command': manifest.command(),
+    'started': manifest.now(),
+  }
+  about_path = place.path / 'manifest.json'
   manifest.write(about_path, about)
-  session = _Session(folder, experiment, systems)
-  with session.bar, signals.StopRequest().listening() as should_stop:
-    try:
-      _run_cells(session, experiment, systems, should_stop)
-    except loop.Interrupted:
-      print(
-        f'Saved in {folder} and stopped. To go on, run the same command '
-        f'again:\n  {about["command"]}'
-      )
-      return _INTERRUPTED
-  _finish(session, experiment, about)
+  table = outputs.GridTable(systems)
+  with signals.StopRequest().listening() as should_stop:
+    for number, setting in enumerate(settings, start=1):
+      print(f'[{number}/{len(settings)}] {setting.name}')
+      with workdir.Workdir(place.path / setting.name) as own:
+        if OVERWRITE.value:
+          own.overwrite()
+        try:
+          _run_setting(own, setting, systems, should_stop)
+        except loop.Interrupted:
+          return _interrupted(place.path)
+      table.add(setting.name, place.path / setting.name)
+      with files.replacing(place.path / 'summary.txt') as partial:
+        partial.write_text(f'{table}\n', encoding='utf-8')
+      print(f'\n{table}\n')
+  manifest.write(about_path, {**about, 'finished': manifest.now()})
+  print(
+    'For curves, tests and diagnostics: python -m experiments.report '
+    f'--workdir={WORKDIR.value}'
+  )
   return 0
 
 
-def _refuse_another(folder, before, now, *systems):
-  """Refuses to go on with something else than what was begun."""
-  lines = manifest.config_difference(before, now)
-  if systems and systems[0] != systems[1]:
-    lines.append(f'systems: {systems[0]} -> {systems[1]}')
-  if lines:
-    raise ValueError(
-      f'{folder} holds another run; choose another --workdir, or --overwrite. '
-      'The difference:\n  ' + '\n  '.join(lines)
-    )
-
-
-def _run_cells(session, experiment, systems, should_stop):
-  """Runs every cell, in as many processes as were asked for."""
-  cells = harness.cells_of(experiment.config, systems, workers=WORKERS.value)
-  folder = session.folder / 'checkpoints'
-  if WORKERS.value == 1:
-    harness.run_cells(experiment, cells, folder, should_stop, session.on_record)
-  else:
-    harness.run_cells_in_processes(
-      experiment.config,
-      cells,
-      folder,
-      WORKERS.value,
-      should_stop,
-      session.on_record,
-    )
-
-
-def _finish(session, experiment, about):
-  """Writes what is made of all records, and marks the run as finished."""
-  rows, folder = session.in_order(), session.folder
-  text = outputs.summary(rows)
-  (folder / 'summary.txt').write_text(text + '\n', encoding='utf-8')
-  written = outputs.write_pictures(folder, rows, experiment.dataset)
-  if TENSORBOARD.value:
-    records.write_tensorboard(folder / 'tensorboard', rows)
-  manifest.write(
-    folder / 'manifest.json', {**about, 'finished': manifest.now()}
+def _run_setting(place, setting, systems, should_stop):
+  return setting_lib.run(
+    place,
+    setting,
+    systems,
+    should_stop,
+    workers=WORKERS.value,
+    quiet=QUIET.value,
+    tensorboard=TENSORBOARD.value,
   )
-  print(f'\n{text}\n')
-  print('Pictures: ' + ', '.join(str(path) for path in written))
+
+
+def _is_finished(place, config, systems):
+  """Says that there is nothing to do; refuses another experiment's folder."""
+  path = place.path / 'manifest.json'
+  if not path.exists():
+    return False
+  before = manifest.read(path)
+  setting_lib.refuse_another(
+    place.path, before['config'], config, before['systems'], systems
+  )
+  if 'finished' not in before:
+    return False
+  print(
+    f'{place.path} holds a finished run of {before["finished"]}; nothing to '
+    'do. See summary.txt there; --overwrite starts anew.'
+  )
+  return True
+
+
+def _interrupted(folder):
+  print(
+    f'Saved in {folder} and stopped. To go on, run the same command '
+    f'again:\n  {manifest.command()}'
+  )
+  return _INTERRUPTED

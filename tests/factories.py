@@ -28,6 +28,7 @@ def a_record(
     'picks': [],
     'pick_ids': [],
     'pick_classes': [],
+    'batch': {},
     'compilations': 0,
   }
   return records.RoundRecord(**{**values, **changes})

@@ -122,7 +122,7 @@ def test_evaluation_in_padded_chunks_equals_that_of_the_whole(
   learner = linear_learner(chex.assert_max_traces(apply, n=2))
   evaluate = metrics.make_evaluate(learner, source, C, chunk_size=chunk_size)
   for state in (jnp.asarray(weights), jnp.asarray(-weights)):
-    found = evaluate(state)
+    found = evaluate(jax.random.key(0), state)
     wanted = summary(logits @ np.asarray(state), targets)
     chex.assert_trees_all_close(found, wanted, rtol=1e-4)
 

@@ -28,6 +28,14 @@ class Split:
   def __len__(self) -> int:
     return len(self.targets)
 
+  def __repr__(self) -> str:
+    parts = self.inputs if isinstance(self.inputs, dict) else {'': self.inputs}
+    shapes = ', '.join(
+      f'{name} {part.dtype}{list(part.shape)}'.strip()
+      for name, part in parts.items()
+    )
+    return f'Split({shapes})'
+
   def take(self, indices: np.ndarray) -> 'Split':
     """The examples at `indices`, in that order, copied into memory."""
     inputs = (

@@ -194,7 +194,9 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   _, *known = inspect.signature(read).parameters  # without the location
   for name in options:
     if name not in known:
-      raise errors.unknown_name(f'option of {scheme}', name, [*known, *own])
+      raise errors.unknown_option(
+        f'data source {scheme!r}', name, [*known, *own]
+      )
   normalize = spec.get('normalize')
   if normalize is not None and normalize not in NORMALIZATIONS:
     raise errors.unknown_name('normalize', normalize, NORMALIZATIONS)

@@ -84,8 +84,10 @@ def affinity(graph: Graph, gamma: float, graph_kind: str) -> Affinity:
   else:
     one_way = _one_way(neighbors, weights, positive & (back < 0))
     weights += jnp.maximum(back, 0.0)
-  unscaled = Affinity(neighbors, weights, one_way)
-  degrees = times(unscaled, jnp.ones((num_points, 1), weights.dtype))[:, 0]
+  degrees = jnp.sum(weights, axis=1, keepdims=True)
+  if one_way is not None:
+    degrees = _add_one_way(one_way, jnp.ones_like(degrees), degrees)
+  degrees = degrees[:, 0]
   scale = lax.rsqrt(jnp.where(degrees > 0, degrees, 1.0))
   if one_way is not None:
     one_way = one_way._replace(
@@ -138,7 +140,7 @@ def times(matrix: Affinity, columns: jax.Array) -> jax.Array:
 def solve(
   matrix: Affinity,
   targets: jax.Array,
-  start: jax.Array,
+  start: jax.Array | None = None,
   *,
   alpha: float | jax.Array,
   num_iters: int,
@@ -152,7 +154,7 @@ def solve(
   Args:
     matrix: W.
     targets: [N, C], Y.
-    start: [N, C], where the iterations begin.
+    start: [N, C], where the iterations begin; None: at 0.
     alpha: from 0 to below 1.
     num_iters: at most so many iterations.
     tol: relative.
@@ -182,7 +184,10 @@ def solve(
     direction = residual + ratio[None, :] * direction
     return done + 1, solution, residual, direction, shrunk
 
-  residual = targets - apply(start)
+  if start is None:
+    start, residual = jnp.zeros_like(targets), targets
+  else:
+    residual = targets - apply(start)
   state = (0, start, residual, residual, _column_dots(residual, residual))
   return lax.while_loop(
     lambda state: (state[0] < num_iters) & jnp.any(is_active(state[-1])),

@@ -168,12 +168,11 @@ def _mean_cosines(parts, among):
 def _edge_mean(graph, gamma):
   """Mean weight of the edges of each point, [N]; 0 without any."""
   present = graph.neighbors >= 0
-  dists = jnp.where(present, jnp.abs(graph.similarities), 0.0)
+  dists = jnp.where(present, -graph.similarities, 0.0)
   if gamma is None:
     mean = jnp.sum(dists) / jnp.maximum(jnp.sum(present), 1)
     gamma = 1 / jnp.where(mean > 0, mean, 1.0)
-  exponents = jnp.where(present, gamma * graph.similarities, 0.0)
-  weights = jnp.where(present, jnp.exp(exponents), 0.0)
+  weights = jnp.where(present, jnp.exp(-gamma * dists), 0.0)
   # An edge that only one end lists counts at the other end as well.
   one_way = present & (affinity.weights_back(graph.neighbors, weights) < 0)
   target = _or_dropped(graph.neighbors, len(weights))

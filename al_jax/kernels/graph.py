@@ -118,8 +118,7 @@ def knn_graph(
     # Past the end the last point comes again, and is cut off below.
     place = jnp.minimum(start + jnp.arange(block), num_points - 1)
     rows = tuple(part[place] for part in parts)
-    scores = score(rows, columns) + bias[None, :]
-    best, indices = _largest_of_others(scores, place, k)
+    best, indices = _largest_of_others(score(rows, columns), bias, place, k)
     indices = jnp.where(best > -jnp.inf, indices, -1)
     if metric == 'euclidean':
       return _by_distance(parts, place, indices)
@@ -191,11 +190,13 @@ def _negative_manhattan(rows, columns):
   return total
 
 
-def _largest_of_others(scores, place, k):
+def _largest_of_others(scores, bias, place, k):
   """The k largest of each row and where, the lowest index first among equals.
 
   Args:
     scores: [rows, columns], the columns being a multiple of the chunk.
+    bias: [columns], added to the scores. Where they are read, twice: to write
+      the sum down first took 1.15 times as long.
     place: int32[rows], the column that is left out of each.
     k: how many.
 
@@ -206,18 +207,19 @@ def _largest_of_others(scores, place, k):
   num_chunks = num_columns // _CHUNK
   if num_chunks < 2 * k:
     is_own = jnp.arange(num_columns)[None, :] == place[:, None]
-    return lax.optimization_barrier(
-      lax.top_k(jnp.where(is_own, -jnp.inf, scores), k)
-    )
+    others = jnp.where(is_own, -jnp.inf, scores + bias[None, :])
+    return lax.optimization_barrier(lax.top_k(others, k))
   chunked = scores.reshape(num_rows, num_chunks, _CHUNK)
+  bias = bias.reshape(num_chunks, _CHUNK)
   # One more chunk than k: that of the own column may be there for it alone.
   # The barriers keep XLA from making full sorts of them: see `selection`.
   maxima, chunks = lax.optimization_barrier(
-    lax.top_k(jnp.max(chunked, axis=2), k + 1)
+    lax.top_k(jnp.max(chunked + bias[None], axis=2), k + 1)
   )
   # In order, so that among equals the lowest index is found first.
   chunks = jnp.sort(chunks, axis=1)
   found = jnp.take_along_axis(chunked, chunks[:, :, None], axis=1)
+  found += bias[chunks]
   column = chunks[:, :, None] * _CHUNK + jnp.arange(_CHUNK)[None, None, :]
   # At least k others reach the least of the maxima. With what is below it out
   # of the way the last search is shorter.

@@ -83,8 +83,7 @@ dtype=float32))
   block = min(block, k)
   # Without centers the first pass has one point, the longest, to compare with.
   per_pass = 1 if centers is None else _CENTERS_PER_PASS
-  parts = distances.parts(points)
-  points = parts[0] if len(parts) == 1 else distances.Factors(*parts)
+  points = distances.checked(points)
   sq_norms = distances.squared_norms(points)
   # A squared distance is at most twice the sum of two squared norms.
   finite = sq_norms < jnp.finfo(sq_norms.dtype).max / 8
@@ -92,7 +91,9 @@ dtype=float32))
   centers = finite & _mask(centers, sq_norms.shape, everything=False)
   pickable &= ~centers
   if not sq_norms.size:
-    return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf))
+    return Selection(
+      jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
+    )
   pool = _Pool(points, sq_norms)
   state, centers = _start(pool, pickable, centers, k, block)
   state = state._replace(
@@ -198,21 +199,22 @@ def _shrink(pool, sq_dists, indices, count):
     )
     # inf: further than any center.
     to_new = jnp.where(is_center[None, :], _distances(rows, new), jnp.inf)
-    nearest = jnp.min(to_new, axis=1)
-    # A comparison with NaN is false: rows that are not finite stay at -inf.
-    shrunk = jnp.where(nearest < old, nearest, old)
+    shrunk = jnp.minimum(old, jnp.min(to_new, axis=1))
     return lax.dynamic_update_slice_in_dim(sq_dists, shrunk, start, 0)
 
   return lax.fori_loop(0, -(-num_points // tile), shrink_tile, sq_dists)
 
 
 def _distances(a, b):
-  """Squared distances [A, B]; 0 where they are all rounding error."""
+  """Squared distances [A, B]; 0 where they are all rounding error, or NaN.
+
+  Points that are not finite are at -inf from the start, which 0 leaves so.
+  """
   sq_dists = distances.expanded_squared_distances(
     a.points, b.points, a.sq_norms, b.sq_norms
   )
   error = distances.rounding_error(a.sq_norms, b.sq_norms)
-  return jnp.where(sq_dists <= error, 0.0, sq_dists)
+  return jnp.where(sq_dists > error, sq_dists, 0.0)
 
 
 def _pick_a_block(pool, state, k, block):
@@ -256,23 +258,24 @@ def _certain_picks(pool, state, k, block):
     return place, (above | tied) & (sq_dists[place] > -jnp.inf)
 
   def pick(carry):
-    sq_dists, place, _, indices, values, count = carry
+    sq_dists, (place, _), indices, values, count = carry
     indices = indices.at[count].set(candidates[place])
     values = values.at[count].set(sq_dists[place])
     sq_dists = jnp.minimum(sq_dists, between[place]).at[place].set(-jnp.inf)
-    place, certain = best(sq_dists)
-    return sq_dists, place, certain, indices, values, count + 1
+    return sq_dists, best(sq_dists), indices, values, count + 1
+
+  def is_certain(carry):
+    _, (_, certain), _, _, count = carry
+    return certain & (count < room)
 
   start = (
     stale,
-    *best(stale),
+    best(stale),
     jnp.zeros(block, jnp.int32),
     jnp.full(block, -jnp.inf, stale.dtype),
     jnp.zeros((), jnp.int32),
   )
-  _, _, _, indices, values, count = lax.while_loop(
-    lambda carry: carry[2] & (carry[-1] < room), pick, start
-  )
+  _, _, indices, values, count = lax.while_loop(is_certain, pick, start)
   return indices, values, count
 
 

@@ -101,7 +101,6 @@ def label_propagation(
   solution = affinity.solve(
     affinity.affinity(graph, gamma, graph_kind),
     sources,
-    jnp.zeros_like(sources),
     alpha=alpha,
     num_iters=num_iters,
     tol=tol,

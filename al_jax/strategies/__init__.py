@@ -92,4 +92,6 @@ def _arm(given):
   if isinstance(given, str):
     return build(given)
   options = dict(given)
+  if 'name' not in options:
+    raise ValueError(f'an arm is {options}; it needs a `name`.')
   return build(options.pop('name'), options)

@@ -17,6 +17,7 @@ import numpy as np
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy, StrategyState
+from al_jax.strategies.random import random
 
 VERSIONS = ('batch', 'query')
 
@@ -27,11 +28,11 @@ class Bandit:
 
   Attributes:
     log_weights: float32[A], of the arms.
-    importance: float32[N], the inverse of the probability with which each
-      example was asked about; of the first set 1, of the others 0.
+    importance: float32[N], the inverse of the probability with which the arms
+      asked about each example; 0 if they did not.
     credit: float32[A], of the last round: how much of the reward each arm gets.
     bonus: float32[A], of the last round: 1 / the probability of each arm that
-      is updated, else 0.
+      is updated; 0 for the others.
     num_queries: float32, of a whole run.
     arms: the states of the arms.
   """
@@ -61,13 +62,21 @@ def albl(
 
     exp(p_min / 2 (credit_a r + bonus_a sqrt(log(A / delta) / T))).
 
-  `'query'`, the paper's (section 3): every question is drawn anew from the next
-  suggestions of the arms, q(x) = sum of p_a over those that suggest x. T is A
-  times the number of questions, p_min = sqrt(log A / T), credit_a the mean over
-  the round's questions of [a suggested x] / q(x), bonus_a = 1 / p_a, and
+  `'query'`, the paper's (section 3): every question x is drawn anew from
+
+    q(x) = sum_a p_a psi_a(x),
+
+  where psi_a is 1 at the next suggestion of the arm, and for `random` uniform
+  over all that is left. T is A times the number of questions, p_min =
+  sqrt(log A / T), credit_a the mean over the round's questions of psi_a(x) /
+  q(x), bonus_a = 1 / p_a, and
 
     r = sum over the questions so far of [x predicted right] / q(x)
         / (N num_queries).
+
+  With `random` among the arms r estimates the accuracy on the pool, times the
+  share of the questions that have been asked. Without it most of the pool can
+  never be asked about, and r is no more than 1 / (N p_min).
 
   `'batch'`, of the code of BADGE (Ash et al. 2020): one arm is drawn for the
   whole round and it alone is updated. T is A, p_min = 1 / (10 A), credit_a = 1,
@@ -85,8 +94,8 @@ def albl(
     the predicted class.
   """
   _check(arms, version, delta, num_queries)
-
   num_arms = len(arms)
+  is_uniform = np.array([arm == random() for arm in arms])
 
   def init(facts):
     queries = num_queries or facts.label_budget
@@ -122,6 +131,7 @@ def albl(
       bandit, predicted, pool, version=version, delta=delta
     )
     states = list(bandit.arms)
+    num_open = jnp.sum(pool_lib.eligible(pool))
     # An arm that measures nothing must not ask about what was not looked at.
     seen = jnp.where(predicted < 0, 0, pool.acquired_round)
     pool = pool.replace(acquired_round=seen)
@@ -140,7 +150,9 @@ def albl(
       all_indices = jnp.stack(
         [suggestions(arm).indices for arm in range(num_arms)]
       )
-      bandit, selection = _followed_many(draw_key, bandit, all_indices, probs)
+      bandit, selection = _followed_many(
+        draw_key, bandit, all_indices, probs, is_uniform, num_open
+      )
     return bandit.replace(arms=tuple(states)), selection
 
   return Strategy(init=init, measure=measure, select=select)
@@ -204,33 +216,36 @@ def _followed_one(bandit, indices, probs, arm):
 
 
 @jax.jit
-def _followed_many(key, bandit, all_indices, probs):
-  """Draws question by question from the arms' next suggestions, [A, K]."""
+def _followed_many(key, bandit, all_indices, probs, is_uniform, num_open):
+  """Draws question by question from the arms' next suggestions, [A, K].
+
+  Of a uniform arm any of the `num_open` eligible examples might have been next.
+  """
   num_arms, k = all_indices.shape
   num_points = len(bandit.importance)
 
-  def draw(taken, key):
+  def draw(taken, key_and_number):
+    key, number = key_and_number
     is_open = (all_indices >= 0) & ~taken[all_indices]
-    place = jnp.argmax(is_open, axis=1)
     has_one = jnp.any(is_open, axis=1)
-    suggested = all_indices[jnp.arange(num_arms), place]
-    suggested = jnp.where(has_one, suggested, -1)
+    suggested = all_indices[jnp.arange(num_arms), jnp.argmax(is_open, axis=1)]
     of_arm = jnp.where(has_one, probs, 0)
     of_arm /= jnp.maximum(jnp.sum(of_arm), jnp.finfo(probs.dtype).tiny)
     asked = suggested[jax.random.categorical(key, jnp.log(of_arm))]
-    agree = has_one & (suggested == asked)
-    chance = jnp.sum(jnp.where(agree, of_arm, 0))
-    there = jnp.any(has_one)
-    asked = jnp.where(there, asked, -1)
-    inverse = jnp.where(there, 1 / chance, 0)
-    row = jnp.where(there, asked, num_points)
+    of_asked = jnp.where(
+      is_uniform, 1 / (num_open - number), suggested == asked
+    )
+    of_asked = jnp.where(has_one, of_asked, 0)
+    is_there = jnp.any(has_one)
+    chance = jnp.where(is_there, jnp.sum(of_arm * of_asked), 1)
+    asked = jnp.where(is_there, asked, -1)
+    row = jnp.where(is_there, asked, num_points)
     taken = taken.at[row].set(True, mode='drop')
-    return taken, (asked, inverse, agree * inverse)
+    return taken, (asked, 1 / chance, of_asked / chance)
 
   taken = jnp.zeros(num_points, jnp.bool_)
-  _, (asked, inverse, credit) = jax.lax.scan(
-    draw, taken, jax.random.split(key, k)
-  )
+  questions = (jax.random.split(key, k), jnp.arange(k))
+  _, (asked, inverse, credit) = jax.lax.scan(draw, taken, questions)
   number = jnp.maximum(jnp.sum(asked >= 0), 1)
   rows = jnp.where(asked < 0, num_points, asked)
   bandit = bandit.replace(
@@ -238,5 +253,6 @@ def _followed_many(key, bandit, all_indices, probs):
     credit=jnp.sum(credit, axis=0) / number,
     bonus=1 / probs,
   )
-  values = jnp.where(asked < 0, -jnp.inf, inverse)
-  return bandit, kernels.Selection(asked, values)
+  return bandit, kernels.Selection(
+    asked, jnp.where(asked < 0, -jnp.inf, inverse)
+  )

@@ -1,6 +1,7 @@
 """Lets one strategy choose among the candidates of another."""
 
 from al_jax.interfaces import Strategy
+from al_jax.strategies.random import random
 
 
 def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
@@ -12,7 +13,9 @@ def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
   Args:
     first: proposes candidates; it may be a chain itself.
     num_candidates: how many, at least as many as are asked about per round.
-    then: measures only those, and what was asked about before.
+    then: measures only those, and what was asked about before. It may be a
+      chain; it must measure something, and all of the candidates: a `subset`
+      belongs around the first.
 
   Returns:
     A Strategy whose `prefilter` is the first.
@@ -20,6 +23,16 @@ def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
   if num_candidates < 1:
     raise ValueError(
       f'num_candidates is {num_candidates}; it must be at least 1.'
+    )
+  if then == random():
+    raise ValueError(
+      'then is random, which measures nothing and would choose from the whole '
+      'pool; put it first.'
+    )
+  if then.prefilter is None and then.where is not None:
+    raise ValueError(
+      'then has `where`, and might leave out nearly all candidates; give it to '
+      'the first.'
     )
   if then.prefilter is not None:
     inner, size = then.prefilter

@@ -94,15 +94,16 @@ def _select(
 
 def _nearest_members(points, clusters, k):
   """int32[K], the row of each cluster nearest to its centroid; -1 if empty."""
-  num_points = len(points)
   centroids = clusters.centroids[clusters.assignments]
   distances = jnp.sum((points - centroids) ** 2, axis=1)
+  # What is in no cluster comes last.
   cluster = jnp.where(clusters.assignments < 0, k, clusters.assignments)
-  nearest = jax.ops.segment_min(distances, cluster, num_segments=k + 1)
-  row = jnp.arange(num_points)
-  candidate = jnp.where(distances == nearest[cluster], row, num_points)
-  first = jax.ops.segment_min(candidate, cluster, num_segments=k + 1)[:k]
-  return jnp.where(first < num_points, first, -1)
+  order = jnp.lexsort((distances, cluster))
+  cluster = cluster[order]
+  start = jnp.searchsorted(cluster, jnp.arange(k))
+  # Of an empty cluster the start is that of a later one, or past the end.
+  start = jnp.minimum(start, len(order) - 1)
+  return jnp.where(cluster[start] == jnp.arange(k), order[start], -1)
 
 
 def _selection(kept, rows, is_kept, k):

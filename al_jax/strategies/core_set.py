@@ -7,6 +7,7 @@ Core-Set Approach". Distances are between embeddings, the lengths as they are.
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from al_jax import kernels
@@ -46,9 +47,9 @@ def core_set(
     del key
     embedding = apply(batch.inputs).embedding
     if normalise:
-      length = jax.numpy.linalg.norm(embedding, axis=-1, keepdims=True)
+      length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
       # A vector of zeros has no direction and stays where it is.
-      embedding /= jax.numpy.maximum(length, 1e-12)
+      embedding /= jnp.maximum(length, 1e-12)
     return embedding
 
   select = _select

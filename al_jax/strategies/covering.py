@@ -50,8 +50,9 @@ def smallest_cover(
   nearest = np.sort(distances[:, centers].min(axis=1))
   # The outliers are those that the greedy centers serve worst.
   upper = nearest[len(nearest) - 1 - num_outliers]
-  # Greedy is at most twice as far as the best: no radius below half is.
-  radii = np.unique(distances[(distances >= upper / 2) & (distances <= upper)])
+  # That greedy is at most twice as far as the best is not true with outliers:
+  # smaller radii than half may be enough.
+  radii = np.unique(distances[distances <= upper])
   best, low, high = start, 0, len(radii) - 1
   while low < high:
     middle = (low + high) // 2

@@ -91,13 +91,12 @@ def expected_entropy(
   logits = jnp.where(finite[:, None], logits, 0)
   probs = jax.nn.softmax(logits)
   known = jnp.where((labeled & finite)[:, None], points, 0)
-  curvature = ridge * jnp.eye(points.shape[1]) + known.T @ known / 2
-  solved = jax.scipy.linalg.cho_solve(
-    jax.scipy.linalg.cho_factor(curvature), points.T
-  ).T
+  whitened = _whitened(points, known, ridge)
 
   def of_one(row):
-    steps = points @ solved[row]
+    steps = jnp.matmul(
+      whitened, whitened[row], precision=jax.lax.Precision.HIGHEST
+    )
     steps /= 1 + steps[row] / 2
     moves = jnp.eye(logits.shape[1]) - probs[row][None, :]
 
@@ -111,3 +110,16 @@ def expected_entropy(
   totals = jax.lax.map(of_one, rows, batch_size=_BLOCK)
   means = totals / jnp.maximum(jnp.sum(counted), 1)
   return jnp.where(finite, means, jnp.nan)
+
+
+def _whitened(points, known, ridge):
+  """The points [N, D] as z with z_i' z_j = h_i' A^-1 h_j.
+
+  A is R'R for the R of a QR decomposition. Its products are never added up:
+  the squares of long embeddings would leave nothing of the ridge in float32.
+  """
+  root = jnp.sqrt(ridge) * jnp.eye(points.shape[1])
+  factor = jnp.linalg.qr(
+    jnp.concatenate([root, known / jnp.sqrt(2.0)]), mode='r'
+  )
+  return jax.scipy.linalg.solve_triangular(factor, points.T, trans='T').T

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.random import random
 
 
 def subset(strategy: Strategy, size: int) -> Strategy:
@@ -16,7 +17,7 @@ def subset(strategy: Strategy, size: int) -> Strategy:
 
   Args:
     strategy: chooses within the part. It must measure something: what is left
-      out is told by NaN.
+      out is told by NaN. Of a chain it is the first that measures the part.
     size: how many examples to look at; with fewer eligible, all of them.
 
   Returns:
@@ -24,6 +25,11 @@ def subset(strategy: Strategy, size: int) -> Strategy:
   """
   if size < 1:
     raise ValueError(f'subset is {size}; it must be at least 1.')
+  if strategy == random():
+    raise ValueError('subset is set for random, which measures nothing.')
+  if strategy.prefilter is not None:
+    first, num_candidates = strategy.prefilter
+    return strategy._replace(prefilter=(subset(first, size), num_candidates))
 
   def where(key, state, pool):
     eligible = pool_lib.eligible(pool)

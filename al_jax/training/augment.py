@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from al_jax.errors import unknown_name
+from al_jax.errors import unknown_name, unknown_option
 
 
 def flip(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -101,5 +101,5 @@ def _resolve(spec):
   allowed = () if name == 'flip' else ('pixels',)
   for option in options:
     if option not in allowed:
-      raise unknown_name(f'option of augmentation {name!r}', option, allowed)
+      raise unknown_option(f'augmentation {name!r}', option, allowed)
   return functools.partial(AUGMENTATIONS[name], **options)

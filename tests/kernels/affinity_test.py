@@ -8,8 +8,15 @@ import pytest
 from al_jax import kernels
 from al_jax.kernels import affinity
 
-KINDS = ['reciprocal', 'union']
-every_kind = pytest.mark.parametrize('kind', KINDS)
+N = 60
+every_kind = pytest.mark.parametrize('kind', ['reciprocal', 'union'])
+
+
+def product(graph, columns, gamma, kind):
+  return affinity.times(affinity.affinity(graph, gamma, kind), columns)
+
+
+times = jax.jit(product, static_argnames='kind')
 
 
 def reference(graph, gamma, kind):
@@ -30,38 +37,39 @@ def reference(graph, gamma, kind):
   return scale[:, None] * weights * scale[None, :]
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def graph():
-  points = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-  return kernels.knn_graph(points, 6)
+  points = np.random.default_rng(0).normal(size=(N, 3)).astype(np.float32)
+  return jax.jit(kernels.knn_graph, static_argnames='k')(points, k=6)
 
 
 @every_kind
-@pytest.mark.parametrize('gamma', [1, 3, 0.5])
+@pytest.mark.parametrize('gamma', [1.0, 3.0, 0.5])
 def test_the_product_equals_that_of_the_dense_matrix(kind, gamma, graph):
-  columns = jax.random.normal(jax.random.key(1), (60, 4))
-  product = affinity.times(affinity.affinity(graph, gamma, kind), columns)
+  columns = np.float32(np.random.default_rng(1).normal(size=(N, N)))
   np.testing.assert_allclose(
-    product, reference(graph, gamma, kind) @ columns, rtol=1e-4, atol=1e-5
+    times(graph, columns, gamma, kind),
+    reference(graph, gamma, kind) @ columns,
+    rtol=1e-4,
+    atol=1e-5,
   )
 
 
 def test_sizes_of_the_pieces_change_nothing(graph, monkeypatch):
-  columns = jnp.eye(60)
-  whole = affinity.times(affinity.affinity(graph, 3, 'union'), columns)
+  whole = times(graph, np.eye(N, dtype=np.float32), 3.0, 'union')
   monkeypatch.setattr(affinity, '_ROWS_AT_ONCE', 7)
   monkeypatch.setattr(affinity, '_EDGES_AT_ONCE', 11)
   monkeypatch.setattr(affinity, '_NEIGHBORS_AT_ONCE', 4)
-  pieces = affinity.times(affinity.affinity(graph, 3, 'union'), columns)
-  np.testing.assert_allclose(pieces, whole, rtol=1e-5, atol=1e-7)
+  pieces = jax.jit(lambda graph: product(graph, jnp.eye(N), 3.0, 'union'))
+  np.testing.assert_allclose(pieces(graph), whole, rtol=1e-5, atol=1e-7)
 
 
 @every_kind
 def test_the_matrix_is_symmetric_to_the_last_bit(kind, graph):
   # Rounding of a similarity may differ between the two ends of an edge.
-  noise = 1 + 1e-6 * np.random.default_rng(2).normal(size=(60, 6))
-  graph = graph._replace(similarities=graph.similarities * jnp.float32(noise))
-  matrix = affinity.times(affinity.affinity(graph, 3, kind), jnp.eye(60))
+  noise = 1 + 1e-6 * np.random.default_rng(2).normal(size=(N, 6))
+  graph = graph._replace(similarities=graph.similarities * np.float32(noise))
+  matrix = np.asarray(times(graph, np.eye(N, dtype=np.float32), 3.0, kind))
   np.testing.assert_allclose(matrix, matrix.T, rtol=3e-7)
 
 
@@ -71,9 +79,9 @@ def test_missing_negative_and_own_edges_have_no_weight(kind):
     jnp.array([[1, 0], [0, 2], [1, -1], [-1, -1]]),
     jnp.array([[0.5, 1.0], [0.5, -0.5], [-0.5, -jnp.inf], [jnp.nan] * 2]),
   )
-  matrix = affinity.times(affinity.affinity(graph, 3, kind), jnp.eye(4))
-  expected = np.zeros((4, 4))
+  expected = np.zeros((4, 4), np.float32)
   expected[0, 1] = expected[1, 0] = 1
+  matrix = times(graph, np.eye(4, dtype=np.float32), 3.0, kind)
   np.testing.assert_allclose(matrix, expected, rtol=1e-6)
 
 
@@ -82,39 +90,48 @@ def test_a_point_without_edges_adds_nothing_to_the_first_point():
   graph = kernels.Graph(
     jnp.array([[1], [0], [-1]]), jnp.array([[1.0], [1.0], [-jnp.inf]])
   )
-  matrix = affinity.times(affinity.affinity(graph, 1, 'union'), jnp.eye(3))
+  matrix = times(graph, np.eye(3, dtype=np.float32), 1.0, 'union')
   np.testing.assert_allclose(matrix, [[0, 1, 0], [1, 0, 0], [0, 0, 0]])
 
 
-def test_a_solved_column_does_not_depend_on_the_others(graph):
-  matrix = affinity.affinity(graph, 3, 'reciprocal')
-  # One is solved at once, one never within the cap, one has nothing to solve.
-  targets = jnp.zeros((60, 3)).at[5, 0].set(1.0).at[:, 1].set(1.0)
-  solve = jax.jit(
-    lambda targets: affinity.solve(
-      matrix,
-      targets,
-      jnp.zeros_like(targets),
-      alpha=0.9,
-      num_iters=8,
-      tol=1e-2,
+@pytest.fixture(scope='module')
+def solve(graph):
+  """Of targets [N, 3]."""
+  build = jax.jit(affinity.affinity, static_argnames='graph_kind')
+  matrix = build(graph, 3.0, graph_kind='union')
+
+  def solve(targets, start=None, *, num_iters, tol):
+    return affinity.solve(
+      matrix, targets, start, alpha=0.9, num_iters=num_iters, tol=tol
     )
-  )
-  together = solve(targets)
+
+  return jax.jit(solve)
+
+
+def test_a_solved_column_does_not_depend_on_the_others(solve):
+  # One is solved soon, one never within the cap, one has nothing to solve.
+  targets = np.zeros((N, 3), np.float32)
+  targets[5, 0], targets[:, 1] = 1, np.linspace(0, 1, N)
+  options = dict(num_iters=8, tol=1e-2)
+  together = solve(targets, **options)
   for column in range(3):
-    alone = solve(targets[:, column : column + 1])
+    alone = np.zeros_like(targets)
+    alone[:, column] = targets[:, column]
     np.testing.assert_allclose(
-      together[:, column : column + 1], alone, rtol=1e-5, atol=1e-7
+      together[:, column],
+      solve(alone, **options)[:, column],
+      rtol=1e-5,
+      atol=1e-7,
     )
   np.testing.assert_array_equal(together[:, 2], 0)
 
 
-def test_a_solve_that_starts_at_its_solution_stays_there(graph):
-  matrix = affinity.affinity(graph, 3, 'union')
-  targets = jnp.zeros((60, 1)).at[7].set(1.0)
-  options = dict(alpha=0.9, tol=1e-4)
-  solution = affinity.solve(
-    matrix, targets, jnp.zeros_like(targets), num_iters=100, **options
+def test_a_solve_that_starts_at_its_solution_stays_there(solve, graph):
+  targets = np.eye(N, 3, dtype=np.float32)
+  solution = solve(targets, num_iters=100, tol=1e-4)
+  system = np.eye(N) - 0.9 * reference(graph, 3, 'union')
+  np.testing.assert_allclose(
+    solution, np.linalg.solve(system, targets), atol=1e-3
   )
-  again = affinity.solve(matrix, targets, solution, num_iters=3, **options)
+  again = solve(targets, solution, num_iters=3, tol=1e-4)
   np.testing.assert_allclose(again, solution, atol=1e-5)

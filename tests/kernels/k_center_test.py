@@ -41,165 +41,148 @@ def reference(points, k, eligible, centers):
     to_pick = np.sum((points - points[pick]) ** 2, axis=1)
     sq_dists = np.minimum(sq_dists, to_pick)
   missing = k - len(picks)
-  return [*picks, *[-1] * missing], [*values, *[-np.inf] * missing]
+  return np.array(picks + missing * [-1]), values + missing * [-np.inf]
+
+
+def assert_is_greedy(picks, points, eligible, centers):
+  indices, values = reference(points, len(picks.indices), eligible, centers)
+  np.testing.assert_array_equal(picks.indices, indices)
+  np.testing.assert_array_equal(picks.values, values)
 
 
 def whole_numbers(seed, num_points=300, dim=3, largest=20):
+  """Points, who is eligible, and the few that are centers."""
   rng = np.random.default_rng(seed)
   points = rng.integers(0, largest, (num_points, dim)).astype(np.float32)
   return points, rng.random(num_points) < 0.9, rng.random(num_points) < 0.01
+
+
+def pick(points, eligible, centers, k=20, block=128):
+  """Most tests share one program: 300 points in 3 dimensions, 20 picks."""
+  return jitted(points, k, eligible=eligible, centers=centers, block=block)
 
 
 @hypothesis.given(
   any_points,
   any_mask,
   any_mask,
-  st.sampled_from([(1, 128), (5, 2), (N, 3), (N + 3, 128)]),
+  st.sampled_from([(1, 128), (5, 2), (N + 3, 128)]),
 )
 @properties
 def test_picks_and_ties_equal_plain_greedy(points, eligible, centers, sizes):
-  k, block = sizes
-  picks = jitted(points, k, eligible=eligible, centers=centers, block=block)
-  indices, values = reference(points, k, eligible, centers)
-  np.testing.assert_array_equal(picks.indices, indices)
-  np.testing.assert_array_equal(picks.values, values)
+  picks = pick(points, eligible, centers, *sizes)
+  assert_is_greedy(picks, points, eligible, centers)
 
 
-@hypothesis.given(any_points, any_points, any_mask)
+@hypothesis.given(any_points, any_points, any_mask, any_mask)
 @properties
 def test_factors_give_the_picks_of_the_points_multiplied_out(
-  left, right, centers
+  left, right, eligible, centers
 ):
+  picks = pick(kernels.Factors(left, right), eligible, centers, 5, 2)
   multiplied = np.einsum('nc,nd->ncd', left, right).reshape(N, -1)
-  whole = jitted(multiplied, 5, centers=centers, block=2)
-  factored = jitted(kernels.Factors(left, right), 5, centers=centers, block=2)
-  chex.assert_trees_all_equal(factored, whole)
+  assert_is_greedy(picks, multiplied, eligible, centers)
+
+
+@hypothesis.given(
+  any_points,
+  any_mask,
+  any_mask,
+  any_mask,
+  st.sampled_from([np.nan, np.inf, -np.inf, 1e30]),
+)
+@properties
+def test_points_that_are_not_finite_are_no_picks_and_no_centers(
+  points, eligible, centers, is_bad, bad
+):
+  spoilt = points.copy()
+  spoilt[is_bad, 1] = bad
+  picks = pick(spoilt, eligible, centers, N + 3)
+  assert_is_greedy(picks, points, eligible & ~is_bad, centers & ~is_bad)
 
 
 def test_picks_on_a_large_pool_equal_plain_greedy():
-  points, eligible, centers = whole_numbers(0, 50_000, 8, 40)
-  picks = jitted(points, 300, eligible=eligible, centers=centers)
-  indices, values = reference(points, 300, eligible, centers)
-  np.testing.assert_array_equal(picks.indices, indices)
-  np.testing.assert_array_equal(picks.values, values)
+  pool = whole_numbers(0, 50_000, 8, 40)
+  assert_is_greedy(pick(*pool, k=300), *pool)
 
 
 def test_each_pick_is_as_far_as_can_be_up_to_rounding():
   points = np.random.default_rng(0).normal(size=(3_000, 20))
   nobody, everybody = np.zeros(3_000, bool), np.ones(3_000, bool)
-  _, values = reference(points, 100, everybody, nobody)
-  picks = jitted(points.astype(np.float32), 100)
+  indices, values = reference(points, 100, everybody, nobody)
+  picks = pick(points.astype(np.float32), everybody, nobody, 100)
+  np.testing.assert_array_equal(picks.indices, indices)
   np.testing.assert_allclose(picks.values, values, rtol=1e-5)
-  assert len(set(picks.indices.tolist())) == 100
 
 
 @pytest.mark.parametrize('block', [1, 7])
 def test_the_block_changes_nothing(block):
-  points, eligible, centers = whole_numbers(1)
-  arguments = dict(eligible=eligible, centers=centers)
-  chex.assert_trees_all_equal(
-    jitted(points, 20, block=block, **arguments),
-    jitted(points, 20, **arguments),
-  )
+  pool = whole_numbers(1)
+  assert_is_greedy(pick(*pool, block=block), *pool)
 
 
-@pytest.mark.parametrize('tile', [1, 128])
-def test_the_tile_changes_nothing(tile, monkeypatch):
+def test_the_tile_changes_nothing(monkeypatch):
   points, eligible, centers = whole_numbers(2)
-  arguments = dict(eligible=eligible, centers=centers)
-  whole = jitted(points, 20, **arguments)
   # The module: the package has the function by that name.
   module = sys.modules['al_jax.kernels.k_center']
-  monkeypatch.setattr(module, '_TILE', tile)
-  monkeypatch.setattr(module, '_CENTERS_PER_PASS', 3)
-  chex.assert_trees_all_equal(
-    jax.jit(functools.partial(kernels.k_center, k=20))(points, **arguments),
-    whole,
-  )
+  monkeypatch.setattr(module, '_TILE', 7)
+  monkeypatch.setattr(module, '_CENTERS_PER_PASS', 2)
+  tiled = jax.jit(functools.partial(kernels.k_center, k=20))
+  picks = tiled(points, eligible=eligible, centers=centers)
+  assert_is_greedy(picks, points, eligible, centers)
 
 
 def test_jit_changes_nothing():
   points, eligible, centers = whole_numbers(3)
-  arguments = dict(eligible=eligible, centers=centers)
-  chex.assert_trees_all_equal(
-    kernels.k_center(points, 20, **arguments), jitted(points, 20, **arguments)
-  )
+  plain = kernels.k_center(points, 20, eligible=eligible, centers=centers)
+  chex.assert_trees_all_equal(plain, pick(points, eligible, centers))
 
 
 def test_float64_gives_the_same_picks():
-  points, _, centers = whole_numbers(4)
-  short = jitted(points, 20, centers=centers)
+  points, eligible, centers = whole_numbers(4)
+  short = pick(points, eligible, centers)
   with jax.enable_x64(True):
-    long = kernels.k_center(points.astype(np.float64), 20, centers=centers)
+    long = pick(np.float64(points), eligible, centers)
   chex.assert_type([long.indices, long.values], [jnp.int32, jnp.float32])
   chex.assert_trees_all_equal(long, short)
 
 
-def test_short_floats_are_compared_in_float32():
-  points, _, centers = whole_numbers(5)
-  chex.assert_trees_all_equal(
-    jitted(jnp.asarray(points, jnp.bfloat16), 20, centers=centers),
-    jitted(points, 20, centers=centers),
-  )
-
-
 def test_picks_follow_a_permutation_of_the_pool():
   rng = np.random.default_rng(6)
-  points = rng.normal(size=(300, 4)).astype(np.float32)
+  points = rng.normal(size=(300, 3)).astype(np.float32)
+  _, eligible, centers = whole_numbers(6)
   order = rng.permutation(300)
-  picks, moved = jitted(points, 20), jitted(points[order], 20)
+  picks = pick(points, eligible, centers)
+  moved = pick(points[order], eligible[order], centers[order])
   np.testing.assert_array_equal(order[moved.indices], picks.indices)
   np.testing.assert_allclose(moved.values, picks.values, rtol=1e-5)
 
 
 def test_ineligible_rows_at_the_end_change_nothing():
-  points, _, centers = whole_numbers(7)
-  padded = np.concatenate([points, np.full((50, 3), 99, np.float32)])
-  eligible = np.arange(350) < 300
-  chex.assert_trees_all_equal(
-    jitted(padded, 20, eligible=eligible, centers=np.pad(centers, (0, 50))),
-    jitted(points, 20, centers=centers),
-  )
+  points, eligible, centers = whole_numbers(7)
+  points[250:], eligible[250:], centers[250:] = 99, False, False
+  picks = pick(points, eligible, centers)
+  assert_is_greedy(picks, points[:250], eligible[:250], centers[:250])
 
 
 def test_a_mask_equals_the_subset():
-  points, eligible, _ = whole_numbers(8)
-  whole = jitted(points, 20, eligible=eligible)
-  subset = jitted(points[eligible], 20)
-  np.testing.assert_array_equal(
-    whole.indices, np.flatnonzero(eligible)[subset.indices]
-  )
-  np.testing.assert_array_equal(whole.values, subset.values)
-
-
-def test_no_centers_is_a_mask_of_none():
-  points, eligible, _ = whole_numbers(9)
-  chex.assert_trees_all_equal(
-    jitted(points, 20, eligible=eligible),
-    jitted(points, 20, eligible=eligible, centers=np.zeros(300, bool)),
-  )
+  points, eligible, centers = whole_numbers(8)
+  eligible[: len(eligible) // 2] = False
+  seen = eligible | centers
+  picks = pick(points, eligible, centers)
+  subset, values = reference(points[seen], 20, eligible[seen], centers[seen])
+  np.testing.assert_array_equal(picks.indices, np.flatnonzero(seen)[subset])
+  np.testing.assert_array_equal(picks.values, values)
 
 
 def test_without_centers_the_first_pick_is_the_longest_that_is_eligible():
-  points = jnp.array([[1.0, 0.0], [0.0, 3.0], [5.0, 0.0], [0.0, -3.0]])
-  eligible = jnp.array([True, True, False, True])
-  picks = kernels.k_center(points, 2, eligible=eligible)
-  np.testing.assert_array_equal(picks.indices, [1, 3])
-  np.testing.assert_array_equal(picks.values, [9, 36])
-
-
-@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf, 1e30])
-def test_points_that_are_not_finite_are_no_picks_and_no_centers(bad):
-  points, _, centers = whole_numbers(10, 100, 3, 20)
-  centers[:2] = True
-  clean = jitted(
-    np.delete(points, [0, 50], axis=0), 98, centers=np.delete(centers, [0, 50])
-  )
-  points[0, 1] = points[50, 2] = bad
-  picks = jitted(points, 98, centers=centers)
-  mapped = np.append(np.delete(np.arange(100), [0, 50]), -1)[clean.indices]
-  np.testing.assert_array_equal(picks.indices, mapped)
-  np.testing.assert_array_equal(picks.values, clean.values)
+  points, eligible, nobody = whole_numbers(9)
+  nobody[:] = False
+  picks = jitted(points, 20, eligible=eligible)
+  lengths = np.sum(points**2, axis=1)
+  assert picks.values[0] == lengths[eligible].max()
+  assert_is_greedy(picks, points, eligible, nobody)
+  chex.assert_trees_all_equal(pick(points, eligible, nobody), picks)
 
 
 def test_points_that_coincide_with_a_center_are_picked_last_at_zero():
@@ -214,40 +197,42 @@ def test_points_that_coincide_with_a_center_are_picked_last_at_zero():
 
 @pytest.mark.parametrize('value', [0.0, 7.5])
 def test_equal_points_are_picked_in_the_order_of_their_indices(value):
-  picks = jitted(np.full((20, 3), value, np.float32), 10)
-  np.testing.assert_array_equal(picks.indices, np.arange(10))
-  np.testing.assert_array_equal(picks.values[1:], 0)
+  points = np.full((N, 2), value, np.float32)
+  picks = pick(points, np.ones(N, bool), np.zeros(N, bool), N + 3)
+  np.testing.assert_array_equal(picks.indices, [*range(N), -1, -1, -1])
+  np.testing.assert_array_equal(picks.values[1:N], 0)
 
 
 def test_nothing_to_pick_gives_padding_only():
-  points = np.ones((5, 2), np.float32)
-  everybody = np.ones(5, bool)
+  points = np.ones((N, 2), np.float32)
+  everybody, nobody = np.ones(N, bool), np.zeros(N, bool)
   for picks in (
-    kernels.k_center(points, 3, eligible=~everybody),
-    kernels.k_center(points, 3, centers=everybody),
-    kernels.k_center(points[:0], 3),
+    pick(points, nobody, nobody, 5, 2),
+    pick(points, everybody, everybody, 5, 2),
+    kernels.k_center(points[:0], 5),
   ):
-    np.testing.assert_array_equal(picks.indices, -1)
-    np.testing.assert_array_equal(picks.values, -np.inf)
+    np.testing.assert_array_equal(picks.indices, [-1] * 5)
+    np.testing.assert_array_equal(picks.values, [-np.inf] * 5)
 
 
 def test_one_point_is_picked():
-  picks = kernels.k_center(jnp.array([[3.0, 4.0]]), 2)
+  picks = jitted(jnp.array([[3.0, 4.0]]), 2)
   np.testing.assert_array_equal(picks.indices, [0, -1])
   np.testing.assert_array_equal(picks.values, [25, -np.inf])
 
 
 def test_vmap_over_pools_equals_a_loop():
   points = np.random.default_rng(12).integers(0, 9, (3, 40, 2))
-  pick = functools.partial(kernels.k_center, k=6, block=2)
-  together = jax.vmap(pick)(points.astype(np.float32))
-  alone = [pick(pool) for pool in points.astype(np.float32)]
-  chex.assert_trees_all_equal(
-    together, jax.tree.map(lambda *rows: jnp.stack(rows), *alone)
-  )
+  select = functools.partial(kernels.k_center, k=6, block=2)
+  together = jax.jit(jax.vmap(select))(points.astype(np.float32))
+  for number in range(3):
+    alone = jax.tree.map(lambda leaf, number=number: leaf[number], together)
+    assert_is_greedy(
+      alone, points[number], np.ones(40, bool), np.zeros(40, bool)
+    )
 
 
-def test_memory_is_a_tile_and_not_all_distances():
+def test_memory_is_a_tile_and_not_the_distances_to_all_picks():
   num_points, k = 40_000, 500
   points = jax.ShapeDtypeStruct((num_points, 8), jnp.float32)
   centers = jax.ShapeDtypeStruct((num_points,), jnp.bool_)
@@ -277,12 +262,3 @@ def test_numbers_below_one_are_errors_that_name_them(wrong):
 def test_arguments_of_the_wrong_kind_are_refused(wrong):
   with pytest.raises(AssertionError):
     kernels.k_center(**{'points': jnp.zeros((3, 2)), 'k': 1} | wrong)
-
-
-def test_the_kernel_lowers_for_cpu_cuda_and_tpu():
-  platforms = ('cpu', 'cuda', 'tpu')
-  kernel = jax.jit(functools.partial(kernels.k_center, k=3))
-  exported = jax.export.export(kernel, platforms=platforms)(
-    jnp.zeros((N, 2)), centers=jnp.zeros(N, jnp.bool_)
-  )
-  assert exported.platforms == platforms

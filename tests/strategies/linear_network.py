@@ -1,5 +1,7 @@
 """A network small enough to compute by hand, for the tests of strategies."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,23 +34,37 @@ def apply(inputs, *, keys=None):
   return ModelOutput(dropped @ WEIGHTS, dropped, {})
 
 
+@functools.cache
+def _pool_map(measure, chunk_size):
+  """Compiled once for a strategy, however many pools it measures."""
+  return inference.make_pool_map(
+    lambda key, batch: measure(key, apply, batch), chunk_size=chunk_size
+  )
+
+
 def measure_pool(strategy, inputs, *, chunk_size=16, where=None):
   """What a strategy measures of a pool."""
-
-  def measure(key, batch):
-    return strategy.measure(key, apply, batch)
-
-  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
-  return map_pool(KEY, inputs, where)
+  return _pool_map(strategy.measure, chunk_size)(KEY, inputs, where)
 
 
-def pool_with(asked, targets=None):
-  """A pool of N examples of which some have been asked about."""
-  asked = jnp.asarray(asked, jnp.int32)
-  if targets is None:
-    targets = jnp.zeros(len(asked), jnp.int32)
-  return pool_lib.reveal(
-    pool_lib.create(N), asked, jnp.asarray(targets), pool_lib.ORACLE, round=0
+def pool_with(asked, targets=0, *, num_examples=N):
+  """A pool of which some examples have been asked about.
+
+  Written down in NumPy: `pool.reveal` would compile for every length.
+  """
+  asked = np.asarray(asked, np.int64)
+  filled = {
+    'acquired_round': np.full(num_examples, pool_lib.NEVER, np.int32),
+    'acquired_order': np.full(num_examples, pool_lib.NEVER, np.int32),
+    'targets': np.zeros(num_examples, np.int32),
+    'annotator': np.full(num_examples, pool_lib.NOBODY, np.int8),
+  }
+  filled['acquired_round'][asked] = 0
+  filled['acquired_order'][asked] = np.arange(len(asked))
+  filled['targets'][asked] = targets
+  filled['annotator'][asked] = pool_lib.ORACLE
+  return pool_lib.PoolState(
+    **{name: jnp.asarray(array) for name, array in filled.items()}
   )
 
 

@@ -1,0 +1,191 @@
+"""Costs of gradients, of distances, and of picking by them."""
+
+from al_jax.kernels.costs.cost import BYTES, Cost
+
+# Rows of the pool that k-means and k-means++ hold at a time.
+_TILE = 1024
+# Rows of the pool, and centers there from the start, that k-center compares.
+_COVER_TILE = 2048
+_COVER_CENTERS = 512
+
+
+def squared_norms(
+  *, num_points: int, num_features: int, num_classes: int = 0
+) -> Cost:
+  """Of [N, D], or of Factors with C columns on the left."""
+  dim = num_classes + num_features
+  return Cost(
+    operations=2 * num_points * dim,
+    num_bytes=BYTES * num_points * (dim + 1),
+    extra_bytes=BYTES * 2 * num_points,
+  )
+
+
+def squared_distances(
+  *, num_a: int, num_b: int, num_features: int, num_classes: int = 0
+) -> Cost:
+  """Of [A, D] to [B, D], or of Factors with C columns on the left.
+
+  Pairs that are near for their length cost another 10 (C + D) operations each.
+  """
+  dim = num_classes + num_features
+  pairs = num_a * num_b
+  return Cost(
+    operations=2 * pairs * dim + 4 * pairs + 2 * (num_a + num_b) * dim,
+    num_bytes=BYTES * ((num_a + num_b) * dim + pairs),
+    # The products, the running count of near pairs, and the pairs as they are
+    # recomputed.
+    extra_bytes=BYTES
+    * ((4 if num_classes else 3) * pairs + 8 * min(1024, pairs) * dim),
+  )
+
+
+def gradient_factors(
+  *, num_points: int, num_features: int, num_classes: int
+) -> Cost:
+  """A softmax; the embedding is passed on."""
+  del num_features
+  return Cost(
+    operations=8 * num_points * num_classes,
+    num_bytes=2 * BYTES * num_points * num_classes,
+    extra_bytes=BYTES * num_points * (num_classes + 2),
+  )
+
+
+def gradient_embedding(
+  *, num_points: int, num_features: int, num_classes: int
+) -> Cost:
+  """A softmax, and [N, C * D] written down."""
+  width = num_classes * num_features
+  return Cost(
+    operations=num_points * (8 * num_classes + width),
+    num_bytes=BYTES * num_points * (num_classes + num_features + width),
+    extra_bytes=BYTES * num_points * 2 * (num_classes + 1),
+  )
+
+
+def per_example_gradients(
+  *,
+  num_points: int,
+  num_params: int,
+  operations_of_one: float,
+  activations_of_one: int,
+  sketch_dim: int | None = None,
+  chunk: int = 16,
+) -> Cost:
+  """Of a loss whose gradient takes `operations_of_one` for one example.
+
+  `activations_of_one` counts the numbers kept from the forward pass, patches
+  of convolutions included.
+  """
+  per_example = num_params + activations_of_one
+  sketching = 0 if sketch_dim is None else 2 * num_params
+  columns = num_params if sketch_dim is None else sketch_dim
+  # The rows that are left over are appended to a copy of the others.
+  num_copied = num_points if num_points % chunk else 0
+  return Cost(
+    operations=num_points * (operations_of_one + sketching),
+    num_bytes=BYTES * num_points * (2 * per_example + columns),
+    extra_bytes=BYTES
+    * (2 * chunk * per_example + 2 * num_params + num_copied * columns),
+  )
+
+
+def kmeans_plus_plus(
+  *,
+  num_points: int,
+  num_features: int,
+  k: int,
+  num_classes: int = 0,
+  block: int = 128,
+  acceptance: float = 0.3,
+) -> Cost:
+  """Of dense points, or of Factors with C columns on the left.
+
+  `acceptance` is the share of candidates that become picks: 0.5 on random
+  points, 0.05 to 0.5 on gradients of an MLP on MNIST. Visits to the pool, made
+  where it is low, cost no more than the rejections that they follow.
+  """
+  dim = num_classes + num_features
+  num_blocks = k / (acceptance * block)
+  per_block = block * (k / 2 + block)
+  return Cost(
+    operations=dim * (4 * num_points + 2 * num_blocks * per_block),
+    # Norms and the first pick read the pool; a block reads the bounds.
+    num_bytes=BYTES
+    * (2 * num_points * dim + num_blocks * (4 * num_points + dim * k / 2)),
+    extra_bytes=BYTES
+    * (14 * num_points + dim * (2 * k + 4 * _TILE + 8 * block)),
+  )
+
+
+def one_pick_per_pass(
+  *, num_points: int, num_features: int, k: int, num_classes: int = 0
+) -> Cost:
+  """Of k-means++ and k-center as they are written: a look at all per pick.
+
+  What the two kernels avoid, and what they come to where nothing is decided
+  without a look at the pool.
+  """
+  dim = num_classes + num_features
+  return Cost(
+    operations=2 * num_points * dim * k,
+    num_bytes=BYTES * num_points * (dim + 2) * k,
+    extra_bytes=BYTES * 4 * num_points,
+  )
+
+
+def k_center(
+  *,
+  num_points: int,
+  num_features: int,
+  k: int,
+  num_classes: int = 0,
+  num_centers: int = 0,
+  block: int = 128,
+  picks_per_pass: float | None = None,
+) -> Cost:
+  """Of dense points, or of Factors with C columns on the left.
+
+  `picks_per_pass` is how many picks are certain between two passes over the
+  pool: at most `block`, which is what None stands for.
+  """
+  dim = num_classes + num_features
+  block = min(block, k)
+  picks_per_pass = min(picks_per_pass or block, block)
+  num_passes = k / picks_per_pass + num_centers / _COVER_CENTERS
+  candidates = 4 * block
+  # All columns of a pass are multiplied, whether they are picks or padding.
+  pairs = num_points * (k / picks_per_pass * block + num_centers)
+  deciding = k / picks_per_pass * candidates**2
+  columns = max(_COVER_CENTERS if num_centers else 1, block)
+  return Cost(
+    operations=2 * dim * (pairs + deciding + num_points),
+    num_bytes=BYTES * num_points * (dim + 4) * (num_passes + 1),
+    extra_bytes=BYTES
+    * (
+      4 * num_points
+      + _COVER_TILE * ((2 if num_classes else 1) * columns + 2 * dim)
+      + candidates * (candidates + dim)
+    ),
+  )
+
+
+def k_means(
+  *,
+  num_points: int,
+  num_features: int,
+  k: int,
+  num_iters: int,
+  num_classes: int = 1,
+) -> Cost:
+  """Of `num_iters` iterations, seeding apart; C columns where Factors."""
+  dim = num_classes * num_features
+  width = num_features + (num_classes if num_classes > 1 else 0)
+  looks = num_iters + 1
+  return Cost(
+    operations=looks * num_points * dim * (4 * k + 3),
+    num_bytes=BYTES * looks * num_points * (width + 3),
+    # The seeding among it.
+    extra_bytes=BYTES * (18 * num_points + 3 * _TILE * (dim + k) + 4 * k * dim),
+  )

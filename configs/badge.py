@@ -1,0 +1,156 @@
+"""The comparison of BADGE (Ash et al. 2020, section 4): configs by name.
+
+python -m experiments.compare --config=configs/badge.py:letter_mlp_100 \
+        --workdir=runs/badge/letter
+python -m experiments.compare --config=configs/badge.py:study \
+        --workdir=runs/badge_study
+
+The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
+for per round; `,local` after it makes a setting that two cores can run. `study`
+is the grid that docs/badge.md reports.
+"""
+
+import os
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+SYSTEMS = (
+  'random',
+  'least_confidence',
+  'margin',
+  'entropy',
+  'core_set',
+  'albl',
+  'weighted_k_means',
+  'badge',
+)
+
+# The authors' code: batches of 64 for MNIST and SVHN, of 128 for the others.
+_TABLE = {'batch_size': 128, 'normalize': 'none', 'models': ('mlp',)}
+_IMAGES = ('mlp', 'resnet', 'vgg')
+DATA = {
+  'mnist': {'source': 'tfds:mnist', 'batch_size': 64, 'models': ('mlp',)},
+  'cifar10': {
+    'source': 'tfds:cifar10',
+    'batch_size': 128,
+    'models': _IMAGES,
+  },
+  'svhn': {
+    'source': 'tfds:svhn_cropped',
+    'batch_size': 64,
+    'models': _IMAGES,
+  },
+  'letter': {'source': 'file:letter/letter.npz', **_TABLE},
+  'satellite': {'source': 'file:satellite/satellite.npz', **_TABLE},
+  'shuttle': {'source': 'file:shuttle/shuttle.npz', **_TABLE},
+  'openml6': {'source': 'openml:6', **_TABLE},
+  'openml155': {'source': 'openml:155', **_TABLE},
+  'openml156': {'source': 'openml:156', **_TABLE},
+  'openml184': {'source': 'openml:184', **_TABLE},
+}
+MODELS = {
+  'mlp': {'name': 'mlp', 'widths': (256,)},
+  'resnet': {'name': 'resnet18', 'width': 16},
+  'vgg': {'name': 'vgg16'},
+}
+# Labels per round -> rounds: up to about 2,000, 10,000 and 40,000 labels.
+ROUNDS = {100: 20, 1000: 11, 10000: 5}
+
+
+def arguments() -> list[str]:
+  """Every DATA_MODEL_B there is."""
+  return [
+    f'{data}_{model}_{batch}'
+    for data, facts in DATA.items()
+    for model in facts['models']
+    for batch in ROUNDS
+  ]
+
+
+def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
+  """The protocol of the paper, with a cap on the epochs.
+
+  Args:
+    arg: DATA_MODEL_B, maybe with `,local`; or `study`.
+
+  Returns:
+    100 uniform labels to begin with, Adam until a training accuracy of 99%, the
+    same fresh weights each round, gradients clipped to 0.1 by value, 5 seeds.
+  """
+  if arg == 'study':
+    return _study()
+  name, _, variant = arg.partition(',')
+  if name not in arguments() or variant not in ('', 'local'):
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of '
+      f"{', '.join(arguments())}, alone or with ',local'; or 'study'."
+    )
+  data, model, batch = name.split('_')
+  config = _common()
+  _set(config, data, model, int(batch))
+  if variant == 'local':
+    config.data.transforms = ({'name': 'cap', 'train': 2000, 'test': 500},)
+    config.protocol.labels_per_round = min(int(batch), 500)
+    config.protocol.rounds = 3
+    config.learner.stop.epochs = 20
+    config.seeds = 2
+  return config
+
+
+def _common():
+  config = base.get_config()
+  config.systems = SYSTEMS
+  config.seeds = 5
+  config.learner.optimizer.learning_rate = 1e-3
+  config.learner.optimizer.clip_value = 0.1
+  config.learner.stop.epochs = 200
+  config.learner.stop.train_accuracy = 0.99
+  config.describe.batches = True
+  config.full_labels = True
+  return config
+
+
+def _set(config, data, model, batch):
+  config.data = _data(data)
+  config.model = ConfigDict(MODELS[model])
+  config.learner.batch_size = DATA[data]['batch_size']
+  config.protocol.labels_per_round = batch
+  config.protocol.rounds = ROUNDS[batch]
+
+
+def _data(name):
+  facts = DATA[name]
+  source = facts['source']
+  if source.startswith('file:'):
+    folder = os.environ.get('AL_JAX_FILES_DIR', '.')
+    source = 'file:' + os.path.join(folder, source.removeprefix('file:'))
+  data = {'source': source, 'transforms': ()}
+  if 'normalize' in facts:
+    data['normalize'] = facts['normalize']
+  return ConfigDict(data)
+
+
+def _study():
+  """Letter and MNIST with MLP, 100 and 1,000 labels a round."""
+  config = _common()
+  config.grid = ConfigDict(
+    {
+      'data': {
+        data: {
+          'data': _data(data).to_dict(),
+          'learner': {'batch_size': DATA[data]['batch_size']},
+        }
+        for data in ('letter', 'mnist')
+      },
+      'batch': {
+        str(batch): {
+          'protocol': {'labels_per_round': batch, 'rounds': ROUNDS[batch]}
+        }
+        for batch in (100, 1000)
+      },
+    }
+  )
+  config.model = ConfigDict(MODELS['mlp'])
+  return config

@@ -1,0 +1,252 @@
+"""The same selections as one would write them without a library.
+
+One pick per pass over the pool, jitted; NumPy; SciPy.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+from jax import lax
+from scipy.sparse import linalg
+
+from al_jax.kernels import Factors
+
+_HIGHEST = lax.Precision.HIGHEST
+# Centers that are there from the start come as many to a product.
+_CENTERS_AT_ONCE = 500
+
+
+def one_seed_per_pass(
+  key: jax.Array, points: Factors, k: int
+) -> tuple[jax.Array, jax.Array]:
+  """k-means++ on Factors, jitted: a look at the whole pool for each pick.
+
+  The distances to a pick are two matrix-vector products, which XLA fuses with
+  the minimum; the draw is by sums of rows of 256, then within a row.
+
+  Args:
+    key: consumed.
+    points: N points.
+    k: picks; static.
+
+  Returns:
+    int32[k], the picks, and [N], squared distances to the nearest.
+  """
+  left, right = points
+  norms = jnp.sum(left**2, axis=1) * jnp.sum(right**2, axis=1)
+  width = 256
+
+  def drawn(key, mass):
+    rows = jnp.pad(mass, (0, -len(mass) % width)).reshape(-1, width)
+    row_key, column_key = jax.random.split(key)
+    row = drawn_from_few(row_key, jnp.sum(rows, axis=1))
+    column = drawn_from_few(column_key, rows[row])
+    return jnp.minimum(row * width + column, len(mass) - 1)
+
+  def drawn_from_few(key, mass):
+    running = jnp.cumsum(mass)
+    mark = jax.random.uniform(key) * running[-1]
+    return jnp.searchsorted(running, mark, side='right').astype(jnp.int32)
+
+  def pick(number, state):
+    picks, sq_dists = state
+    mass = jnp.where(number > 0, sq_dists, 1.0)
+    chosen = drawn(jax.random.fold_in(key, number), mass)
+    products = jnp.matmul(left, left[chosen], precision=_HIGHEST)
+    products *= jnp.matmul(right, right[chosen], precision=_HIGHEST)
+    to_pick = jnp.maximum(norms + norms[chosen] - 2 * products, 0.0)
+    sq_dists = jnp.minimum(sq_dists, to_pick).at[chosen].set(0.0)
+    return picks.at[number].set(chosen), sq_dists
+
+  picks = jnp.zeros(k, jnp.int32)
+  return lax.fori_loop(0, k, pick, (picks, jnp.full_like(norms, jnp.inf)))
+
+
+def one_center_per_pass(
+  points: jax.Array, centers: jax.Array, k: int
+) -> jax.Array:
+  """Greedy k-center, jitted: a look at the whole pool for each pick.
+
+  Args:
+    points: [N, D].
+    centers: int32[M], the points that are centers from the start.
+    k: picks; static.
+
+  Returns:
+    int32[k].
+  """
+  norms = jnp.sum(points**2, axis=1)
+
+  def to_some(some):
+    products = jnp.matmul(points, points[some].T, precision=_HIGHEST)
+    return jnp.min(norms[:, None] + norms[some][None] - 2 * products, axis=1)
+
+  sq_dists = jnp.full_like(norms, jnp.inf)
+  for start in range(0, len(centers), _CENTERS_AT_ONCE):
+    some = centers[start : start + _CENTERS_AT_ONCE]
+    sq_dists = jnp.minimum(sq_dists, to_some(some))
+  # -inf: never the farthest.
+  sq_dists = sq_dists.at[centers].set(-jnp.inf)
+
+  def pick(number, state):
+    picks, sq_dists = state
+    chosen = jnp.argmax(sq_dists).astype(jnp.int32)
+    products = jnp.matmul(points, points[chosen], precision=_HIGHEST)
+    to_pick = norms + norms[chosen] - 2 * products
+    sq_dists = jnp.minimum(sq_dists, to_pick).at[chosen].set(-jnp.inf)
+    return picks.at[number].set(chosen), sq_dists
+
+  return lax.fori_loop(0, k, pick, (jnp.zeros(k, jnp.int32), sq_dists))[0]
+
+
+def numpy_seeds(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
+  """k-means++ on Factors in NumPy, two matrix-vector products per pick."""
+  rng = np.random.default_rng(0)
+  norms = (left**2).sum(axis=1) * (right**2).sum(axis=1)
+  picks = [int(rng.integers(len(norms)))]
+  sq_dists = np.full(len(norms), np.inf, norms.dtype)
+  while len(picks) < k:
+    last = picks[-1]
+    products = (left @ left[last]) * (right @ right[last])
+    to_last = norms + norms[last] - 2 * products
+    np.minimum(sq_dists, np.maximum(to_last, 0.0), out=sq_dists)
+    sq_dists[last] = 0.0
+    running = np.cumsum(sq_dists, dtype=np.float64)
+    picks.append(int(np.searchsorted(running, rng.random() * running[-1])))
+  return np.array(picks)
+
+
+def numpy_hybrid(
+  scores: np.ndarray,
+  points: np.ndarray,
+  references: np.ndarray,
+  k: int,
+  gamma: float = 0.5,
+) -> np.ndarray:
+  """Scores times density times novelty, one pick per pass."""
+  unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+  similar = np.maximum(unit @ unit[references].T, 0.0)
+  # Without what a reference has of itself.
+  is_reference = np.isin(np.arange(len(unit)), references)
+  worth = scores * (similar.sum(axis=1) - is_reference)
+  worth /= len(references) - is_reference
+  redundancy = np.zeros(len(unit), unit.dtype)
+  picks = []
+  for _ in range(k):
+    value = worth * (1 - redundancy) ** gamma
+    # -inf: not again.
+    value[picks] = -np.inf
+    picks.append(int(np.argmax(value)))
+    similar = np.minimum(unit @ unit[picks[-1]], 1.0)
+    redundancy = np.maximum(redundancy, similar)
+  return np.array(picks)
+
+
+def numpy_information_density(
+  points: np.ndarray, scores: np.ndarray
+) -> np.ndarray:
+  """By all cosines, a thousand rows at a time."""
+  unit = points / np.linalg.norm(points, axis=1, keepdims=True)
+  means = [
+    ((1 + unit[start : start + 1000] @ unit.T) / 2).mean(axis=1)
+    for start in range(0, len(unit), 1000)
+  ]
+  return scores * np.concatenate(means)
+
+
+def numpy_graph_density(
+  neighbors: np.ndarray, similarities: np.ndarray, k: int
+) -> np.ndarray:
+  """Greedy selection by density with a SciPy matrix of edges."""
+  edges = _edges(neighbors, np.exp(similarities / np.abs(similarities).mean()))
+  edges = edges.maximum(edges.T).tocsr()
+  degrees = np.diff(edges.indptr)
+  density = np.asarray(edges.sum(axis=1)).ravel() / np.maximum(degrees, 1)
+  picked = np.zeros(len(density), bool)
+  picks = []
+  for _ in range(k):
+    chosen = int(np.argmax(np.where(picked, -np.inf, density)))
+    picked[chosen] = True
+    picks.append(chosen)
+    near = edges.indices[edges.indptr[chosen] : edges.indptr[chosen + 1]]
+    density[near] -= density[chosen]
+  return np.array(picks)
+
+
+def reciprocal_matrix(
+  neighbors: np.ndarray, similarities: np.ndarray, gamma: float = 3.0
+) -> scipy.sparse.csr_array:
+  """The normalised affinity matrix of label propagation, in SciPy."""
+  edges = _edges(neighbors, np.maximum(similarities, 0.0) ** gamma)
+  edges = edges.minimum(edges.T)
+  degrees = np.asarray(edges.sum(axis=1)).ravel()
+  scale = 1 / np.sqrt(np.where(degrees > 0, degrees, 1.0))
+  scale = scipy.sparse.diags_array(scale.astype(similarities.dtype))
+  return (scale @ edges @ scale).tocsr()
+
+
+def _edges(neighbors, weights):
+  num_points, k = neighbors.shape
+  starts = np.arange(0, num_points * k + 1, k)
+  shape = (num_points, num_points)
+  return scipy.sparse.csr_array(
+    (weights.ravel(), neighbors.ravel(), starts), shape=shape
+  )
+
+
+def scipy_solve(
+  matrix: scipy.sparse.csr_array,
+  sources: np.ndarray,
+  *,
+  alpha: float = 0.99,
+  num_iters: int = 20,
+  start: np.ndarray | None = None,
+) -> np.ndarray:
+  """(I - alpha W) Z = Y by SciPy's conjugate gradients, class by class."""
+  system = scipy.sparse.eye_array(matrix.shape[0], dtype=matrix.dtype)
+  system = (system - alpha * matrix).tocsr()
+  columns = [
+    linalg.cg(system, column, x0=start, rtol=1e-6, maxiter=num_iters)[0]
+    for column in sources.T
+  ]
+  return np.stack(columns, axis=1)
+
+
+def scipy_diffusion(
+  neighbors: np.ndarray,
+  similarities: np.ndarray,
+  labeled: np.ndarray,
+  k: int,
+) -> np.ndarray:
+  """The point least reached, k times, each solve starting from the last."""
+  matrix = reciprocal_matrix(neighbors, similarities)
+  sources = labeled.astype(similarities.dtype)
+  reach, picks = None, []
+  for _ in range(k):
+    reach = scipy_solve(matrix, sources[:, None], start=reach)[:, 0]
+    picks.append(int(np.argmin(np.where(sources > 0, np.inf, reach))))
+    sources[picks[-1]] = 1.0
+  return np.array(picks)
+
+
+def numpy_stream(
+  utilities: np.ndarray, ask: Callable[[float, float], tuple[float, bool]]
+) -> Any:
+  """A budget manager in a loop of Python.
+
+  Args:
+    utilities: of the stream.
+    ask: (spent, utility) -> (spent, whether to ask).
+
+  Returns:
+    bool[T].
+  """
+  spent, asked = 0.0, []
+  for utility in utilities:
+    spent, this = ask(spent, utility)
+    asked.append(this)
+  return np.array(asked)

@@ -1,0 +1,183 @@
+"""One setting of a comparison: systems and seeds, in a folder of its own."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+
+from al_jax import files, manifest, progress, records, workdir
+from experiments import building, estimate, grid, harness, outputs
+from experiments.building import Config, Experiment
+
+# Whose records are those of a system trained on the whole pool.
+ALL_LABELS = 'all labels'
+
+
+class _Sheet:
+  """Keeps the files of a run up to date while records come in."""
+
+  def __init__(self, folder: pathlib.Path, experiment, systems, quiet):
+    self.folder = folder
+    self.place = {name: number for number, name in enumerate(systems)}
+    self.found = []
+    self.quiet = quiet
+    path = folder / 'records.jsonl'
+    earlier = records.read_jsonl(path) if path.exists() else []
+    # A resumed run hands the records of before out again.
+    self.known = {_which(record) for record in earlier}
+    seeds = len(building.seed_list(experiment.config))
+    self.bar = progress.ProgressBar(
+      experiment.protocol.rounds * seeds * len(systems),
+      finished_rounds=len(self.known),
+      quiet=quiet,
+    )
+
+  def on_record(self, record: records.RoundRecord) -> None:
+    """Shows a record if it is new, and writes it down."""
+    self.found.append(record)
+    if _which(record) not in self.known:
+      self.bar.update(record)
+      if not self.quiet:
+        self.bar.write(records.log_line(record))
+    outputs.write_records(self.folder, self.in_order())
+
+  def in_order(self) -> list[records.RoundRecord]:
+    """The records so far, by system, seed and round."""
+    return sorted(
+      self.found,
+      key=lambda record: (
+        self.place[record.system],
+        record.seed,
+        record.round,
+      ),
+    )
+
+
+def _which(record):
+  return record.system, record.seed, record.round
+
+
+def checked(config: Config, systems: Sequence[str]) -> Experiment:
+  """The experiment; what does not fit together is said before any work."""
+  experiment = building.prepare(config)
+  building.check_strategy_options(config, systems)
+  for name in systems:
+    building.system_of(experiment, name)
+  return experiment
+
+
+def run(
+  place: workdir.Workdir,
+  setting: grid.Setting,
+  systems: Sequence[str],
+  should_stop: Callable[[], bool],
+  *,
+  workers: int,
+  quiet: bool,
+  tensorboard: bool,
+) -> str:
+  """Runs all systems and seeds of a setting, or goes on with them.
+
+  Args:
+    place: the folder, ours alone.
+    setting: what to run.
+    systems: names.
+    should_stop: see `loop.run_rounds`.
+    workers: processes side by side.
+    quiet: no progress bar, no line per round.
+    tensorboard: also write event files.
+
+  Returns:
+    The summary. A finished setting is only read.
+
+  Raises:
+    loop.Interrupted: on request; everything is saved.
+  """
+  folder, config = place.path, setting.config
+  about_path = folder / 'manifest.json'
+  before = manifest.read(about_path) if about_path.exists() else None
+  if before is not None:
+    refuse_another(folder, before['config'], config, before['systems'], systems)
+    if 'finished' in before:
+      return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
+  experiment = checked(config, systems)
+  about = manifest.build(config, experiment.dataset)
+  about['systems'] = list(systems)
+  about['axes'] = dict(setting.axes)
+  if before is not None:
+    refuse_another(folder, before['data'], about['data'])
+    about['started'] = before['started']
+  place.require_space(
+    sum(
+      estimate.checkpoint_bytes(experiment, name)
+      * len(building.seed_list(config))
+      for name in systems
+    )
+  )
+  manifest.write(about_path, about)
+  sheet = _Sheet(folder, experiment, systems, quiet)
+  with sheet.bar:
+    _run_cells(sheet, experiment, systems, workers, should_stop)
+    if config['full_labels']:
+      _run_all_labels(sheet, experiment, should_stop)
+  return _finish(sheet, experiment, about, tensorboard)
+
+
+def refuse_another(folder, before, now, *systems):
+  """Refuses to go on in a folder with something else than what was begun."""
+  lines = manifest.config_difference(before, now)
+  if systems and systems[0] != systems[1]:
+    lines.append(f'systems: {systems[0]} -> {systems[1]}')
+  if lines:
+    raise ValueError(
+      f'{folder} holds another run; choose another --workdir, or --overwrite. '
+      'The difference:\n  ' + '\n  '.join(lines)
+    )
+
+
+def _run_cells(sheet, experiment, systems, workers, should_stop):
+  """Runs every cell, in as many processes as were asked for."""
+  cells = harness.cells_of(experiment.config, systems, workers=workers)
+  folder = sheet.folder / 'checkpoints'
+  if workers == 1:
+    harness.run_cells(experiment, cells, folder, should_stop, sheet.on_record)
+  else:
+    harness.run_cells_in_processes(
+      experiment.config, cells, folder, workers, should_stop, sheet.on_record
+    )
+
+
+def _run_all_labels(sheet, experiment, should_stop):
+  """One round with all labels, per seed: the line that curves run up to."""
+  config = experiment.config
+  proceeding = {
+    **config['protocol'],
+    'rounds': 1,
+    'first_set': 'uniform',
+    'first_size': experiment.facts.num_examples,
+    'label_budget': None,
+  }
+  experiment = building.prepare({**config, 'protocol': proceeding})
+  cells = harness.cells_of(experiment.config, ['random'], workers=1)
+  found = []
+
+  def on_record(record):
+    found.append(dataclasses.replace(record, system=ALL_LABELS))
+    records.write_jsonl(sheet.folder / 'full_labels.jsonl', found)
+
+  folder = sheet.folder / 'checkpoints' / 'all_labels'
+  harness.run_cells(experiment, cells, folder, should_stop, on_record)
+
+
+def _finish(sheet, experiment, about, tensorboard):
+  """Writes what is made of all records, and marks the setting as finished."""
+  rows, folder = sheet.in_order(), sheet.folder
+  text = outputs.summary(rows)
+  with files.replacing(folder / 'summary.txt') as partial:
+    partial.write_text(text + '\n', encoding='utf-8')
+  outputs.write_pictures(folder, rows, experiment.dataset)
+  if tensorboard:
+    records.write_tensorboard(folder / 'tensorboard', rows)
+  manifest.write(
+    folder / 'manifest.json', {**about, 'finished': manifest.now()}
+  )
+  return text
