@@ -183,7 +183,7 @@ def time_against_score(
     axes.set_xscale('log')
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
   else:
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.12 * max(times))
   axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter('{x:g}'))
   plot_style.plain_axes(
     axes, 'seconds to measure and select, per round', y_label, title

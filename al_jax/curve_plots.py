@@ -8,8 +8,8 @@ import numpy as np
 
 from al_jax import files, plot_style, stats
 
-# More markers than this hide a curve rather than name it.
-_MOST_MARKERS = 8
+# More markers hide a curve rather than name it: of few systems, of many.
+_MOST_MARKERS, _MOST_MARKERS_OF_MANY = 24, 8
 
 
 def curve_panels(
@@ -57,7 +57,7 @@ def curve_panels(
   all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
   for axes, (quantity, curves) in zip(all_axes, panels.items(), strict=True):
     for system, curve in curves.items():
-      _draw_curve(axes, curve, system, systems.index(system))
+      _draw_curve(axes, curve, system, systems.index(system), many)
     for name, value in references.items():
       axes.axhline(
         value, color=plot_style.INK, linewidth=1.1, dashes=(7, 3), label=name
@@ -84,7 +84,11 @@ def curve_panels(
 
 
 def _draw_curve(
-  axes: matplotlib.axes.Axes, curve: stats.Curve, system: str, number: int
+  axes: matplotlib.axes.Axes,
+  curve: stats.Curve,
+  system: str,
+  number: int,
+  many: bool,
 ) -> None:
   mean = np.asarray(curve.mean, float)
   mean = np.where(np.isfinite(mean), mean, np.nan)
@@ -96,10 +100,12 @@ def _draw_curve(
     mean - error,
     mean + error,
     color=style['color'],
-    alpha=0.2,
+    # Many bands on top of each other would hide the curves.
+    alpha=0.12 if many else 0.2,
     linewidth=0,
   )
-  step = -(-mean.size // _MOST_MARKERS)
+  most = _MOST_MARKERS_OF_MANY if many else _MOST_MARKERS
+  step = -(-mean.size // most)
   axes.plot(
     curve.labels,
     mean,

@@ -2,7 +2,7 @@
 
 import math
 
-from al_jax import bootstrap, stats
+from al_jax import bootstrap, stats, tables
 
 _MISSING = '-'
 
@@ -13,10 +13,7 @@ def mean(
   """`93.61 ± 0.12`; shares in percent, no error where there is none."""
   if math.isnan(value):
     return _MISSING
-  scale, digits = scale_of(metric)
-  sign = '+' if signed else ''
-  shown = f'{scale * value:{sign}.{digits}f}'
-  return shown if math.isnan(error) else f'{shown} ± {scale * error:.{digits}f}'
+  return tables.shown(value, error, metric, signed=signed)
 
 
 def interval(
@@ -25,7 +22,7 @@ def interval(
   """`81.20 [80.10, 82.30]`; shares in percent."""
   if found is None:
     return _MISSING
-  scale, digits = scale_of(metric)
+  scale, digits = (100, 2) if stats.is_share(metric) else (1, 4)
   sign = '+' if signed else ''
   shown = f'{scale * found.estimate:{sign}.{digits}f}'
   if math.isnan(found.low):
@@ -71,8 +68,3 @@ def percent(metric: str) -> str:
   """The metric's name, with its unit."""
   name = metric.removeprefix('test.').replace('.', ' ').replace('_', ' ')
   return f'{name} %' if stats.is_share(metric) else name
-
-
-def scale_of(metric: str) -> tuple[int, int]:
-  """What a metric is multiplied with to be shown, and its decimals."""
-  return (100, 2) if stats.is_share(metric) else (1, 4)

@@ -71,19 +71,18 @@ def _select(key, state, embeddings, pool, k):
 
 def _select_robustly(key, state, embeddings, pool, k, *, outliers, max_seconds):
   """Begins at the greedy centers, and looks for better ones."""
-  state, greedy = _select(key, state, embeddings, pool, k)
-  embeddings = np.asarray(embeddings)
-  asked = np.asarray(~pool_lib.eligible(pool))
-  seen = np.flatnonzero(np.isfinite(embeddings).all(axis=1))
+  seen = np.flatnonzero(np.isfinite(np.asarray(embeddings)).all(axis=1))
   if len(seen) > covering.MOST_POINTS:
     raise ValueError(
       f'robust core-set is for up to {covering.MOST_POINTS} examples and was '
       f'given {len(seen)}: set subset_size, or cap the pool.'
     )
+  state, greedy = _select(key, state, embeddings, pool, k)
+  asked = np.asarray(~pool_lib.eligible(pool))
   picks = np.asarray(greedy.indices)
   chosen = np.flatnonzero(np.isin(seen, picks[picks >= 0]))
   better = covering.smallest_cover(
-    embeddings[seen],
+    np.asarray(embeddings)[seen],
     asked[seen],
     chosen,
     num_outliers=int(outliers * len(seen)),

@@ -1,0 +1,163 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.stats
+
+from al_jax.strategies import expected_error_reduction
+from al_jax.strategies.expected_error import expected_entropy
+from tests.strategies.linear_network import (
+  WEIGHTS,
+  C,
+  D,
+  K,
+  N,
+  choose,
+  pool_with,
+  softmax,
+)
+
+RIDGE = 0.5
+ASKED = np.arange(6)
+
+
+@pytest.fixture
+def inputs(rng):
+  return rng.normal(size=(N, D)).astype(np.float32)
+
+
+def entropy(logits):
+  probs = softmax(logits)
+  return -np.sum(probs * np.log(np.where(probs > 0, probs, 1)), axis=-1)
+
+
+def by_the_formula(embeddings, logits, labeled, eligible):
+  """The double loop of the docstring, in float64."""
+  points = np.c_[embeddings, np.ones(len(embeddings))].astype(np.float64)
+  known = points[labeled]
+  curvature = RIDGE * np.eye(points.shape[1]) + known.T @ known / 2
+  probs, found = softmax(logits), np.zeros(len(points))
+  for i, x in enumerate(points):
+    influence = points @ np.linalg.solve(curvature, x)
+    influence /= 1 + influence[i] / 2
+    for label in range(C):
+      moved = logits + np.outer(influence, np.eye(C)[label] - probs[i])
+      found[i] += probs[i, label] * entropy(moved)[eligible].mean()
+  return found
+
+
+# One size of arrays, so that it compiles once.
+expected = jax.jit(
+  lambda *args: expected_entropy(
+    args[0], args[1], ridge=RIDGE, eligible=args[2], labeled=args[3]
+  )
+)
+
+
+def run(embeddings, logits, labeled, eligible):
+  arrays = (embeddings, logits, eligible, labeled)
+  return np.asarray(expected(*(jnp.asarray(array) for array in arrays)))
+
+
+def test_scores_are_those_of_the_double_loop(inputs):
+  logits = inputs @ WEIGHTS
+  labeled = np.arange(N) < 6
+  eligible = ~labeled & (np.arange(N) != 9)
+  wanted = by_the_formula(inputs, logits, labeled, eligible)
+  found = run(inputs, logits, labeled, eligible)
+  np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+def test_picks_have_the_smallest_expected_entropy(inputs):
+  logits = inputs @ WEIGHTS
+  labeled = np.isin(np.arange(N), ASKED)
+  wanted = by_the_formula(inputs, logits, labeled, ~labeled)
+  order = np.argsort(np.where(labeled, np.inf, wanted))
+  strategy = expected_error_reduction(ridge=RIDGE)
+  picks = choose(strategy, inputs, pool_with(ASKED))
+  np.testing.assert_array_equal(picks, order[:K])
+
+
+def test_what_was_not_measured_does_not_count(inputs):
+  labeled = np.arange(N) < 6
+  some = np.arange(N) % 4 != 1
+  logits = inputs @ WEIGHTS
+  found = run(
+    np.where(some[:, None], inputs, np.nan),
+    np.where(some[:, None], logits, np.nan),
+    labeled,
+    ~labeled,
+  )
+  np.testing.assert_array_equal(np.isnan(found), ~some)
+  wanted = by_the_formula(
+    inputs[some], logits[some], labeled[some], ~labeled[some]
+  )
+  np.testing.assert_allclose(found[some], wanted, rtol=1e-4)
+
+
+def test_long_embeddings_of_the_labelled_do_not_drown_the_ridge(inputs):
+  """In float32 a sum of their squares and the ridge is their squares."""
+  labeled = np.arange(N) < 3
+  logits = inputs @ WEIGHTS
+  inputs[labeled] *= 1e4
+  wanted = by_the_formula(inputs, logits, labeled, ~labeled)
+  found = run(inputs, logits, labeled, ~labeled)
+  np.testing.assert_allclose(found[3:], wanted[3:], rtol=1e-3)
+
+
+def refitted(points, labels, start):
+  """Weights of a logistic regression with a ridge, by L-BFGS."""
+  truth = np.eye(C)[labels]
+
+  def loss(flat):
+    weights = flat.reshape(points.shape[1], C)
+    logits = points @ weights
+    log_norm = scipy.special.logsumexp(logits, axis=1)
+    value = np.sum(log_norm - np.sum(logits * truth, axis=1))
+    gradient = points.T @ (softmax(logits) - truth) + RIDGE * weights
+    return value + RIDGE / 2 * np.sum(weights**2), gradient.ravel()
+
+  found = scipy.optimize.minimize(
+    loss, start.ravel(), jac=True, method='L-BFGS-B'
+  )
+  return found.x.reshape(points.shape[1], C)
+
+
+def test_scores_rank_as_training_anew_under_every_label_does(rng):
+  """Half of a standard deviation of the true values is explained, and more."""
+  embeddings = rng.normal(size=(N, D))
+  points = np.c_[embeddings, np.ones(N)]
+  labels = np.argmax(points[:, :C] + 0.5 * rng.normal(size=(N, C)), axis=1)
+  labeled = np.arange(N) < 20
+  weights = refitted(points[:20], labels[:20], np.zeros((D + 1, C)))
+  probs, truth = softmax(points @ weights), []
+  for i in range(20, N):
+    total = 0
+    for label in range(C):
+      again = refitted(
+        points[[*range(20), i]], np.append(labels[:20], label), weights
+      )
+      total += probs[i, label] * entropy(points[20:] @ again).mean()
+    truth.append(total)
+  found = run(
+    embeddings.astype(np.float32),
+    (points @ weights).astype(np.float32),
+    labeled,
+    ~labeled,
+  )
+  assert scipy.stats.spearmanr(found[20:], truth).statistic > 0.5, (
+    scipy.stats.spearmanr(found[20:], truth)
+  )
+
+
+def test_a_network_that_is_sure_of_everything_is_no_error(inputs):
+  strategy = expected_error_reduction()
+  picks = choose(strategy, 1e6 * inputs, pool_with(ASKED))
+  assert len(set(picks)) == K and not set(picks) & set(ASKED)
+
+
+@pytest.mark.parametrize('ridge', [0, -1, float('inf')])
+def test_a_ridge_that_is_not_above_zero_is_refused(ridge):
+  with pytest.raises(ValueError, match='ridge is .*; it must be above 0'):
+    expected_error_reduction(ridge=ridge)
