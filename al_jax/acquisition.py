@@ -94,12 +94,9 @@ def acquire(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
-  strategy_state, indices, seconds_measure, seconds_select = _choose(
+  strategy_state, picks, seconds_measure, seconds_select = _choose(
     program, program.stage, state, k, seed=seed, round=round
   )
-  clock = Clock()
-  picks = _checked_picks(program, indices, state.pool, round)
-  seconds_select += clock.lap()
   state = state.replace(strategy=strategy_state)
   state, answers = _ask(
     program, oracle, state, picks, k, seed=seed, round=round + 1
@@ -110,8 +107,8 @@ def acquire(
 def _choose(program, stage, state, k, *, seed, round, depth=0):
   """What a stage chooses, after the stages before it.
 
-  Returns the strategy's state after, the indices, and the seconds that were
-  spent measuring and selecting.
+  Returns the strategy's state after, the picks without padding, and the seconds
+  that were spent measuring and selecting.
   """
   strategy, pool = stage.strategy, state.pool
   own, before = state.strategy, None
@@ -127,7 +124,9 @@ def _choose(program, stage, state, k, *, seed, round, depth=0):
       round=round,
       depth=depth + 1,
     )
-    where = _candidates_and_asked(candidates, pool)
+    padded = np.full(stage.num_candidates, -1, np.int32)
+    padded[: len(candidates)] = candidates
+    where = _candidates_and_asked(padded, pool)
 
   def key(purpose):
     # The last stage draws as it does without others before it.
@@ -142,10 +141,10 @@ def _choose(program, stage, state, k, *, seed, round, depth=0):
   _check_finite(program, measured, pool, where, round)
   seconds_measure += clock.lap()
   own, selection = strategy.select(key(keys.SELECT), own, measured, pool, k)
-  indices = jax.block_until_ready(selection.indices)
+  picks = _checked_picks(program, selection.indices, k, pool, round)
   seconds_select += clock.lap()
   after = own if stage.before is None else (before, own)
-  return after, indices, seconds_measure, seconds_select
+  return after, picks, seconds_measure, seconds_select
 
 
 @jax.jit
@@ -180,15 +179,36 @@ def _check_finite(program, measured, pool, where, round):
     )
 
 
-def _checked_picks(program, indices, pool, round):
+def _checked_picks(program, indices, k, pool, round):
   """The picks without padding: distinct, and never asked about before."""
   indices = np.asarray(indices)
-  picks = indices[indices >= 0]
   eligible = np.asarray(pool_lib.eligible(pool))
-  taken = picks[~eligible[picks]]
-  if len(np.unique(picks)) < len(picks) or len(taken):
+  problem = _problem(indices, k, eligible)
+  if problem:
     raise RuntimeError(
-      f'round {round}: system {program.system.name!r} picked an example twice '
-      f'or one that was asked about before: {picks.tolist()}.'
+      f'round {round}: system {program.system.name!r} {problem}.'
     )
-  return picks
+  return indices[indices >= 0].astype(np.int32)
+
+
+def _problem(indices, k, eligible):
+  """In what indices break the contract of a selection; '' if in nothing."""
+  if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
+    return (
+      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
+      'positions are due, int[k]'
+    )
+  shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
+  picks = indices[indices >= 0]
+  if np.any(indices < -1) or np.any(indices[len(picks) :] != -1):
+    return f'padded with something else than -1 at the end: {shown}'
+  if np.any(picks >= len(eligible)):
+    return f'picked beyond the pool of {len(eligible)}: {shown}'
+  if len(np.unique(picks)) < len(picks) or not np.all(eligible[picks]):
+    return (
+      'picked an example twice or one that was asked about before: '
+      f'{shown}'
+    )
+  if not len(picks) and np.any(eligible):
+    return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
+  return ''

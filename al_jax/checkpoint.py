@@ -166,7 +166,8 @@ class Checkpointer:
       return None
     tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
     raise CheckpointError(
-      f'No checkpoint in {self.folder} can be read. Tried:\n{tried}'
+      f'No checkpoint in {self.folder} can be read; begin anew in another '
+      f'folder, or with --overwrite. Tried:\n{tried}'
     )
 
   def wait(self) -> None:
@@ -267,7 +268,10 @@ class Checkpointer:
 
   def _remove_temporary(self) -> None:
     for leftover in self.folder.glob(_TEMPORARY):
-      shutil.rmtree(leftover, ignore_errors=True)
+      if leftover.is_dir() and not leftover.is_symlink():
+        shutil.rmtree(leftover, ignore_errors=True)
+      else:
+        leftover.unlink(missing_ok=True)
 
 
 class _OrbaxNoise(logging.Filter):

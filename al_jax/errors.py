@@ -1,8 +1,11 @@
-"""Messages for unknown names: what is allowed, and what was meant."""
+"""Checks of what a user gives, and their messages: what is, and what may be."""
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -30,8 +33,84 @@ def unknown_option(
   )
 
 
+def check_name(what: str, name: object, choices: Iterable[str]) -> None:
+  """Refuses what is none of the choices, whatever its type."""
+  choices = list(choices)
+  if not isinstance(name, str) or name not in choices:
+    raise unknown_name(what, name, choices)
+
+
+def check_number(
+  name: str,
+  value: object,
+  kind: type = float,
+  *,
+  least: float | None = None,
+  above: float | None = None,
+  most: float | None = None,
+  below: float | None = None,
+  optional: bool = False,
+) -> None:
+  """Refuses what is no number of a kind, or out of its range.
+
+  Args:
+    name: of the argument.
+    value: given; of any type. True is no number, NaN and infinities neither.
+    kind: `int` for whole numbers, `float` for these and others.
+    least: the smallest that is allowed; or
+    above: all allowed are larger.
+    most: the largest that is allowed; or
+    below: all allowed are smaller.
+    optional: None is allowed too.
+
+  Raises:
+    ValueError: with the name, the value, and what is allowed.
+  """
+  if optional and value is None:
+    return
+  of_kind = numbers.Integral if kind is int else numbers.Real
+  if (
+    isinstance(value, of_kind)
+    # True would mean 1.
+    and not isinstance(value, bool)
+    and math.isfinite(value)
+    and (least is None or value >= least)
+    and (above is None or value > above)
+    and (most is None or value <= most)
+    and (below is None or value < below)
+  ):
+    return
+  allowed = 'a whole number' if kind is int else 'a number'
+  bounds = (
+    (least, 'at least'),
+    (above, 'above'),
+    (most, 'at most'),
+    (below, 'below'),
+  )
+  limits = [f'{word} {bound:,}' for bound, word in bounds if bound is not None]
+  if limits:
+    allowed += ' ' + ' and '.join(limits)
+  if optional:
+    allowed += ', or None'
+  raise ValueError(f'{name} is {value!r}; it must be {allowed}.')
+
+
+def check_flag(name: str, value: object) -> None:
+  """Refuses what is neither True nor False."""
+  if not isinstance(value, bool):
+    raise ValueError(f'{name} is {value!r}; it must be True or False.')
+
+
+def check_mapping(name: str, value: object) -> None:
+  """Refuses what is not a mapping of names to values."""
+  if not isinstance(value, Mapping):
+    raise ValueError(
+      f'{name} is {value!r}; it must be a mapping of names to values.'
+    )
+
+
 def check_options(
-  what: str, function: Callable, options: Iterable[str]
+  what: str, function: Callable, options: Mapping[str, Any] | Iterable[str]
 ) -> None:
   """Refuses options that a function has no keyword for.
 
@@ -56,6 +135,12 @@ def options_of(function: Callable) -> list[str]:
     for name, parameter in inspect.signature(function).parameters.items()
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY
   ]
+
+
+def in_one_line(error: BaseException) -> str:
+  """What an error says, without line breaks and not without end."""
+  text = ' '.join(str(error).split())
+  return text if len(text) <= 300 else text[:300] + ' ...'
 
 
 def _closest(name, choices):

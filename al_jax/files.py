@@ -30,6 +30,11 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
   try:
     yield partial
     os.replace(partial, path)
+  except OSError as error:
+    if error.filename is None:
+      # As when the disk is full: which file it was, only we know.
+      error.filename = str(path)
+    raise
   finally:
     partial.unlink(missing_ok=True)
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import sources
+from al_jax import errors, sources
 from al_jax.interfaces import Batch, PyTree
 
 # `(args, Batch) -> pytree of [B, ...]`
@@ -32,7 +32,8 @@ def make_pool_map(
 
   Args:
     fn: what to compute of a batch. It must treat rows alike and apart.
-    chunk_size: rows per call; a multiple of the number of devices.
+    chunk_size: rows per call, no more than the pool has; a multiple of the
+      number of devices.
     devices: over which the rows of a chunk are divided; None for all that this
       process has and that divide the chunk.
 
@@ -41,8 +42,7 @@ def make_pool_map(
     device. `where`, bool[N] on the host, leaves rows out: their floats are NaN,
     their integers -1. `inputs` may live on the device or on the host.
   """
-  if chunk_size < 1:
-    raise ValueError(f'chunk_size is {chunk_size}; it must be at least 1.')
+  errors.check_number('chunk_size', chunk_size, int, least=1)
   devices = list(devices or _dividing(chunk_size))
   if chunk_size % len(devices):
     raise ValueError(
@@ -70,16 +70,18 @@ def make_pool_map(
 
   def map_pool(args, inputs, where=None):
     num_examples = sources.length(inputs)
+    num_rows = rows_of_chunk(chunk_size, num_examples, len(devices))
     on_device = sources.is_on_device(inputs)
-    shapes = jax.eval_shape(fn, args, _batch_shape(inputs, chunk_size))
+    shapes = jax.eval_shape(fn, args, _batch_shape(inputs, num_rows))
     if not jax.tree.leaves(shapes):
       return shapes  # nothing to measure: no pass over the pool
+    check_rows(shapes, num_rows)
     with jax.default_device(devices[0]):
       out = jax.tree.map(lambda s: _filler(num_examples, s), shapes)
     if len(devices) > 1:
       args = jax.device_put(args, everywhere)
       inputs = jax.device_put(inputs, everywhere) if on_device else inputs
-    for index in _chunks(num_examples, where, chunk_size):
+    for index in _chunks(num_examples, where, num_rows):
       index_by_row = jax.device_put(index, by_row)
       if on_device:
         rows = of_chunk(args, inputs, index_by_row)
@@ -92,6 +94,31 @@ def make_pool_map(
     return out
 
   return map_pool
+
+
+def rows_of_chunk(
+  chunk_size: int, num_examples: int, num_devices: int = 1
+) -> int:
+  """Rows per call: as asked for, or what holds a pool that is smaller."""
+  return min(chunk_size, -(-num_examples // num_devices) * num_devices)
+
+
+def check_rows(measured: PyTree, num_rows: int) -> None:
+  """Refuses what has not a row for each example of a batch.
+
+  Args:
+    measured: pytree of arrays or their shapes.
+    num_rows: B.
+
+  Raises:
+    ValueError: with the shape of the first leaf that is not [B, ...].
+  """
+  for leaf in jax.tree.leaves(measured):
+    if leaf.shape[:1] != (num_rows,):
+      raise ValueError(
+        f'of a batch of {num_rows} examples {leaf.dtype}{list(leaf.shape)} was '
+        f'measured; the first axis must have a row for each.'
+      )
 
 
 def _dividing(chunk_size):

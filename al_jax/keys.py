@@ -6,6 +6,8 @@ key, the round and what it is for.
 
 import jax
 
+from al_jax import errors
+
 # What a key is for. The numbers are part of every result: never renumber.
 INITIALISE = 0  # the learner's first weights
 FIRST_SET = 1  # which examples are labelled before round 0
@@ -21,8 +23,7 @@ EVALUATE = 8
 def for_run(seed: int, purpose: int) -> jax.Array:
   """The key of something that happens once in a run."""
   # JAX keeps 32 bits of a seed: beyond them two seeds would be one run.
-  if not 0 <= seed < 2**32:
-    raise ValueError(f'seed is {seed}; it must be from 0 to {2**32 - 1}.')
+  errors.check_number('seed', seed, int, least=0, most=2**32 - 1)
   return jax.random.fold_in(jax.random.key(seed), purpose)
 
 

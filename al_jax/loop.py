@@ -6,7 +6,8 @@ it saves, so a run that was killed goes on as if nothing had happened.
 """
 
 import dataclasses
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,6 +34,7 @@ def run_rounds(
   seeds: Sequence[int],
   *,
   checkpointer: Checkpointer | None = None,
+  identity: Mapping[str, Any] | None = None,
   should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[RoundRecord, None, dict[int, str]]:
   """Runs a system, for one seed or for several in lock step.
@@ -44,6 +46,9 @@ def run_rounds(
     seeds: one per lane.
     checkpointer: where to save after every round and within long ones, and
       what to go on from; None to keep nothing.
+    identity: what makes this run another than others of the same system and
+      seeds, in terms of JSON: its configuration, a fingerprint of the data. It
+      is saved, and a checkpoint that has another is not gone on from.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
 
@@ -57,9 +62,13 @@ def run_rounds(
   Raises:
     Interrupted: on request.
     FloatingPointError: a loss or a score that is not finite.
+    ValueError: what does not fit together, or a checkpoint of another run.
   """
-  _check(program, protocol, seeds)
-  runs, fitting, serial = run_state.restore(program, checkpointer, seeds)
+  _check(program, oracle, protocol, seeds)
+  identity = run_state.identity_of(program, identity)
+  runs, fitting, serial = run_state.restore(
+    program, checkpointer, seeds, identity
+  )
   if runs is None:
     runs = [
       run_state.Run(seed, acquisition.begin(program, oracle, protocol, seed))
@@ -76,7 +85,9 @@ def run_rounds(
     ):
       if np.all(progress.done):
         break
-      serial = run_state.save(checkpointer, serial, runs, fitting=True)
+      serial = run_state.save(
+        checkpointer, serial, runs, identity, fitting=True
+      )
       if should_stop():
         raise Interrupted
     for run in active:
@@ -85,7 +96,7 @@ def run_rounds(
       compiled = compilations.count() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
     fitting = False
-    serial = run_state.save(checkpointer, serial, runs, fitting=False)
+    serial = run_state.save(checkpointer, serial, runs, identity, fitting=False)
     for run in active:
       yield run.records[-1]
     if should_stop() and any(run.ended is None for run in runs):
@@ -93,17 +104,30 @@ def run_rounds(
   return {run.seed: run.ended for run in runs}
 
 
-def _check(program, protocol, seeds):
-  """Refuses what a program has no room for, before any work."""
+def _check(program, oracle, protocol, seeds):
+  """Refuses what does not fit together, before any work."""
   facts = program.system.facts
+  for seed in seeds:
+    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
       f'seeds are {list(seeds)}; the program was compiled for '
       f'{program.fit.num_lanes} different ones: run them one by one, or '
       'compile it with num_lanes.'
     )
+  for name, here, wanted in (
+    ('examples', oracle.num_examples, facts.num_examples),
+    ('classes', oracle.num_classes, facts.num_classes),
+  ):
+    if here != wanted:
+      raise ValueError(
+        f'the oracle has {here} {name}; the system was built for {wanted}.'
+      )
   protocol.check(facts.num_examples)
-  stages.check_candidates(program.system.strategy, protocol.labels_per_round)
+  stages.check_candidates(
+    program.system.strategy,
+    min(protocol.labels_per_round, facts.num_examples),
+  )
   if min(protocol.budget, facts.num_examples) > facts.label_budget:
     raise ValueError(
       f'the protocol may pay for {protocol.budget} labels; the system was '
@@ -130,7 +154,7 @@ def _train(program, protocol, runs, should_stop, *, resume):
   )
   for packed, progress in steps:
     _check_loss(program, runs, progress)
-    at_interval = np.max(progress.step) % protocol.save_every_steps == 0
+    at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
     if not (np.all(progress.done) or at_interval or should_stop()):
       continue
     seconds = clock.lap()
@@ -176,7 +200,9 @@ def _finish_round(program, oracle, protocol, run, progress):
   run.ended = _reason_to_end(protocol, facts, run, metrics, spent)
   acquired, described = acquisition.NOTHING, {}
   if run.ended is None:
-    k = min(protocol.labels_per_round, protocol.budget - paid)
+    k = min(
+      protocol.labels_per_round, protocol.budget - paid, facts.num_examples
+    )
     run.state, acquired = acquisition.acquire(
       program, oracle, run.state, k, seed=run.seed, round=run.round
     )

@@ -29,7 +29,7 @@ def build(
 
   Args:
     config: the resolved configuration, nested mappings and sequences of plain
-      values; tuples become lists, and NaN and infinities strings.
+      values; tuples become lists.
     dataset: what it runs on, after its transforms.
 
   Returns:
@@ -64,7 +64,7 @@ def now() -> str:
 
 
 def plain_config(config: Any, *, name: str = 'config') -> Any:
-  """A configuration as JSON would give it back.
+  """A configuration in what JSON can hold, and floats that are not finite.
 
   Args:
     config: nested mappings and sequences of plain values.
@@ -89,7 +89,7 @@ def plain_config(config: Any, *, name: str = 'config') -> Any:
   if isinstance(config, np.generic):
     config = config.item()
   if config is None or isinstance(config, str | int | float):
-    return files.json_value(config)
+    return config
   raise ValueError(
     f'{name} is {config!r}; a manifest holds numbers, strings, booleans, None, '
     'and mappings and sequences of these.'
@@ -98,7 +98,7 @@ def plain_config(config: Any, *, name: str = 'config') -> Any:
 
 def write(path: files.Path, manifest: dict[str, Any]) -> None:
   """Writes a manifest as indented JSON, replacing the file as a whole."""
-  text = json.dumps(manifest, indent=2, allow_nan=False)
+  text = json.dumps(files.json_value(manifest), indent=2, allow_nan=False)
   with files.replacing(path) as partial:
     partial.write_text(text + '\n', encoding='utf-8')
 
@@ -120,14 +120,16 @@ def config_difference(
   """How two nested mappings differ, for people to read.
 
   Args:
-    old: as in a manifest that was read.
-    new: as in a manifest that was built.
+    old: as in a manifest that was built, or was read, where NaN and infinities
+      are strings.
+    new: likewise.
 
   Returns:
     A line `field.subfield: old -> new` for each value that differs, in the
     order of the fields; none if there is no difference.
   """
-  old_leaves, new_leaves = dict(_leaves(old)), dict(_leaves(new))
+  old_leaves = dict(_leaves(files.json_value(old)))
+  new_leaves = dict(_leaves(files.json_value(new)))
   lines = []
   for name in dict.fromkeys([*old_leaves, *new_leaves]):
     before = _shown(old_leaves, name)

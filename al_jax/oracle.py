@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from al_jax import errors
 from al_jax import pool as pool_lib
 
 
@@ -45,21 +46,36 @@ class Oracle:
     """Takes the answers in.
 
     Args:
-      targets: int[N], the truth.
+      targets: int[N], the truth: class numbers from 0.
       num_classes: C.
       noise: the share of answers that are another class, uniformly.
       abstain: the share of questions answered with "I don't know": they cost
         and label nothing.
+
+    Raises:
+      ValueError: a rate or a number of classes that is none, or targets that
+        are no class numbers.
     """
-    for name, rate in (('noise', noise), ('abstain', abstain)):
-      if not 0 <= rate < 1:
-        raise ValueError(f'oracle.{name} is {rate}; it must be in [0, 1).')
+    errors.check_number('num_classes', num_classes, int, least=1)
+    errors.check_number('oracle.noise', noise, least=0, below=1)
+    errors.check_number('oracle.abstain', abstain, least=0, below=1)
+    targets = _checked_targets(targets, num_classes)
     if noise and num_classes < 2:
       raise ValueError('oracle.noise needs a second class to confuse with.')
-    self._targets = np.asarray(targets, np.int32)
+    self._targets = targets
     self._num_classes = num_classes
     self._noise = noise
     self._abstain = abstain
+
+  @property
+  def num_examples(self) -> int:
+    """N, how many answers it holds."""
+    return len(self._targets)
+
+  @property
+  def num_classes(self) -> int:
+    """C, from how many classes it answers."""
+    return self._num_classes
 
   def ask(self, key: jax.Array, paid: int, indices) -> tuple[int, Answers]:
     """Answers questions, and charges for every one of them.
@@ -131,6 +147,24 @@ class Oracle:
         self._abstain,
       )
     )
+
+
+def _checked_targets(targets, num_classes):
+  """int32[N] of what must be class numbers."""
+  targets = np.asarray(targets)
+  if targets.ndim != 1 or targets.dtype.kind not in 'iu':
+    raise ValueError(
+      'targets must be whole numbers of shape [N]; got '
+      f'{targets.dtype}{list(targets.shape)}.'
+    )
+  wrong = (targets < 0) | (targets >= num_classes)
+  if wrong.any():
+    first = int(np.argmax(wrong))
+    raise ValueError(
+      f'targets[{first}] is {targets[first]}; with num_classes={num_classes} '
+      f'it must be from 0 to {num_classes - 1}.'
+    )
+  return targets.astype(np.int32)
 
 
 @jax.jit

@@ -11,13 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import batch_diagnostics, metrics, sources, stages, systems
+from al_jax import (
+  batch_diagnostics,
+  errors,
+  metrics,
+  sources,
+  stages,
+  systems,
+)
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.training import fit
+
+# More are a slip: each is a pass over the test split.
+_MOST_SAMPLES = 10_000
 
 
 class Program(NamedTuple):
@@ -140,13 +150,20 @@ def compile_program(
 
   Returns:
     A Program.
+
+  Raises:
+    ValueError: a number out of its range, or parts that do not fit together.
   """
   learner, facts = system.learner, system.facts
+  errors.check_number('num_lanes', num_lanes, int, least=1)
+  errors.check_number('chunk_size', chunk_size, int, least=1)
+  errors.check_flag('describe_batches', describe_batches)
+  errors.check_number(
+    'evaluate_samples', evaluate_samples, int, least=0, most=_MOST_SAMPLES
+  )
   check_sources(system, all_sources)
-  if evaluate_samples < 0:
-    raise ValueError(
-      f'evaluate_samples is {evaluate_samples}; it must be at least 0.'
-    )
+  _check_pool(facts, all_sources['pool'], ids)
+  systems.check_logits(learner, facts)
   if evaluate_samples and not systems.has_dropout(learner, facts):
     raise ValueError(
       f'evaluate_samples is {evaluate_samples}; the model has no dropout to '
@@ -186,6 +203,19 @@ def compile_program(
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )
+
+
+def _check_pool(facts, pool, ids):
+  """The pool and its names are as many as the system was built for."""
+  for name, number in (
+    ('the pool', sources.length(pool.inputs)),
+    ('ids', len(ids)),
+  ):
+    if number != facts.num_examples:
+      raise ValueError(
+        f'{name} has {number} examples; the system was built for '
+        f'{facts.num_examples}.'
+      )
 
 
 def _first_bad(measured, mask):

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from al_jax.errors import unknown_name
+from al_jax import errors
 
 FIRST_SETS = ('uniform', 'balanced', 'none')
 
@@ -34,34 +34,29 @@ class Protocol:
   save_every_steps: int = 2000
 
   def __post_init__(self):
-    if self.first_set not in FIRST_SETS:
-      raise unknown_name('first_set', self.first_set, FIRST_SETS)
-    if (self.first_set == 'none') != (self.first_size == 0):
-      raise ValueError(
-        f'first_set is {self.first_set!r} and first_size {self.first_size}; '
-        "'none' goes with 0, and only with 0."
-      )
+    errors.check_name('first_set', self.first_set, FIRST_SETS)
     for name, least in (
       ('rounds', 1),
       ('labels_per_round', 1),
       ('first_size', 0),
       ('save_every_steps', 1),
     ):
-      if getattr(self, name) < least:
-        raise ValueError(
-          f'{name} is {getattr(self, name)}; it must be at least {least}.'
-        )
+      errors.check_number(name, getattr(self, name), int, least=least)
+    if (self.first_set == 'none') != (self.first_size == 0):
+      raise ValueError(
+        f'first_set is {self.first_set!r} and first_size {self.first_size}; '
+        "'none' goes with 0, and only with 0."
+      )
+    errors.check_number('label_budget', self.label_budget, int, optional=True)
     if self.label_budget is not None and self.label_budget < self.first_size:
       raise ValueError(
         f'label_budget is {self.label_budget}; it must cover the first set of '
         f'{self.first_size}.'
       )
-    if self.target_accuracy is not None and not 0 < self.target_accuracy <= 1:
-      raise ValueError(
-        f'target_accuracy is {self.target_accuracy}; it must be in (0, 1].'
-      )
-    if self.max_seconds is not None and not self.max_seconds > 0:
-      raise ValueError(f'max_seconds is {self.max_seconds}; it must be > 0.')
+    errors.check_number(
+      'target_accuracy', self.target_accuracy, above=0, most=1, optional=True
+    )
+    errors.check_number('max_seconds', self.max_seconds, above=0, optional=True)
 
   @property
   def budget(self) -> int:

@@ -1,13 +1,14 @@
 """Everything that a run is, and how it is saved and restored."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.struct
 import jax
 
+from al_jax import files, manifest, stages
 from al_jax import pool as pool_lib
-from al_jax import stages
 from al_jax.checkpoint import Checkpointer
 from al_jax.interfaces import LearnerState, StrategyState
 from al_jax.pool import PoolState
@@ -67,10 +68,26 @@ class Run:
   ended: str | None = None
 
 
+def identity_of(
+  program: Program, given: Mapping[str, Any] | None
+) -> dict[str, Any]:
+  """What a checkpoint must have in common with a run that goes on from it.
+
+  Args:
+    program: of the run.
+    given: what the caller tells runs apart by, in terms of JSON.
+
+  Returns:
+    That, and the name of the system.
+  """
+  return files.json_value({'system': program.system.name, **(given or {})})
+
+
 def save(
   checkpointer: Checkpointer | None,
   serial: int,
   runs: Sequence[Run],
+  identity: Mapping[str, Any],
   *,
   fitting: bool,
 ) -> int:
@@ -80,6 +97,7 @@ def save(
     checkpointer: where to; None to keep nothing.
     serial: of the save before.
     runs: of every lane.
+    identity: of the run.
     fitting: the round under way is in the middle of its training.
 
   Returns:
@@ -88,6 +106,7 @@ def save(
   if checkpointer is None:
     return serial
   metadata = {
+    'identity': identity,
     'fitting': fitting,
     'runs': [
       {
@@ -107,7 +126,10 @@ def save(
 
 
 def restore(
-  program: Program, checkpointer: Checkpointer | None, seeds: Sequence[int]
+  program: Program,
+  checkpointer: Checkpointer | None,
+  seeds: Sequence[int],
+  identity: Mapping[str, Any],
 ) -> tuple[list[Run] | None, bool, int]:
   """The runs of an earlier process.
 
@@ -115,10 +137,14 @@ def restore(
     program: whose states they are.
     checkpointer: where from; None for nothing.
     seeds: one per lane; the saved ones must be the same.
+    identity: of the run; the saved one must be the same.
 
   Returns:
     The runs, or None if nothing was saved; whether a fit is under way; and the
     serial number of the save.
+
+  Raises:
+    ValueError: a checkpoint of another run, with the difference.
   """
   restored = None
   if checkpointer is not None:
@@ -126,6 +152,14 @@ def restore(
   if restored is None:
     return None, False, 0
   serial, states, metadata = restored
+  difference = manifest.config_difference(
+    metadata.get('identity', {}), identity
+  )
+  if difference:
+    raise ValueError(
+      f'the checkpoint in {checkpointer.folder} is of another run; choose '
+      'another folder. The difference:\n  ' + '\n  '.join(difference)
+    )
   found = [saved['seed'] for saved in metadata['runs']]
   if found != list(seeds):
     raise ValueError(

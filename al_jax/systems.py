@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, models, primitives, strategies
+from al_jax import errors, inference, models, primitives, strategies
 from al_jax.interfaces import Batch, Facts, Learner, Strategy
 from al_jax.learners import LEARNERS
 
@@ -83,6 +83,11 @@ SYSTEMS = {
 }
 
 
+# Examples of the batch that is traced to see what fits: a number that no other
+# axis is likely to have.
+_FEW = 3
+
+
 class System(NamedTuple):
   """A learner and a strategy that fit together.
 
@@ -131,43 +136,66 @@ def build(
     ValueError: an unknown name or option, or a strategy that needs what the
       model cannot give.
   """
-  if name not in SYSTEMS:
-    raise errors.unknown_name('system', name, SYSTEMS)
+  errors.check_name('system', name, SYSTEMS)
   recipe = SYSTEMS[name]
-  network = models.build(facts=facts, **model)
-  make_learner = LEARNERS[recipe.learner]
-  options = dict(learner or {})
-  errors.check_options(f'learner {recipe.learner!r}', make_learner, options)
-  built_learner = make_learner(network, facts, **options)
+  built_learner = _learner(recipe.learner, facts, model, learner)
   asking = strategy
   if not isinstance(strategy, Strategy):
-    options = {**recipe.strategy_options, **(strategy or {})}
-    asking = strategies.build(recipe.strategy, options)
+    options = {} if strategy is None else strategy
+    errors.check_mapping('strategy', options)
+    asking = _strategy(recipe.strategy, {**recipe.strategy_options, **options})
   if recipe.strategy == 'random' and (prefilter or subset_size is not None):
     raise ValueError(
       'prefilter or subset_size is set for random, which measures nothing; '
       'leave them None.'
     )
-  if prefilter:
-    asking = _behind(prefilter, asking, subset_size)
-  elif subset_size is not None:
-    asking = strategies.subset(asking, subset_size)
+  asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
   system = System(name, built_learner, asking, facts)
   _check_fit(system, model['name'])
   return system
 
 
-def _behind(prefilter, asking, subset_size):
-  """A strategy that chooses among the candidates of another."""
+def _learner(name, facts, model, options):
+  """A learner by name, with its network."""
+  errors.check_mapping('model', model)
+  if 'name' not in model:
+    raise ValueError(f'model is {dict(model)}; it needs a `name`.')
+  network = models.build(facts=facts, **model)
+  options = {} if options is None else options
+  errors.check_mapping('learner', options)
+  errors.check_options(f'learner {name!r}', LEARNERS[name], options)
+  return LEARNERS[name](network, facts, **options)
+
+
+def _strategy(name, options):
+  """A strategy by name; an option of the wrong type is said in a line."""
+  errors.check_name('strategy', name, strategies.STRATEGIES)
+  try:
+    return strategies.build(name, options)
+  except TypeError as error:
+    raise ValueError(
+      f'strategy {name!r} cannot be made with {dict(options)}: {error}.'
+    ) from error
+
+
+def _looking_at(asking, num_examples, subset_size, prefilter):
+  """A strategy that looks at a part of the pool, or at candidates."""
+  errors.check_number('subset_size', subset_size, int, least=1, optional=True)
+  if prefilter is None or prefilter == {}:
+    if subset_size is None:
+      return asking
+    return strategies.subset(asking, min(subset_size, num_examples))
+  errors.check_mapping('prefilter', prefilter)
   options = dict(prefilter)
   missing = {'name', 'size'} - set(options)
   if missing:
     raise ValueError(f'prefilter has no {min(missing)!r}; it needs both.')
   name, size = options.pop('name'), options.pop('size')
-  first = strategies.build(name, options)
+  errors.check_number('prefilter.size', size, int, least=1)
+  first = _strategy(name, options)
   if subset_size is not None:
-    first = strategies.subset(first, subset_size)
-  return strategies.chain(first, size, asking)
+    first = strategies.subset(first, min(subset_size, num_examples))
+  return strategies.chain(first, min(size, num_examples), asking)
 
 
 def has_dropout(learner: Learner, facts: Facts) -> bool:
@@ -177,13 +205,39 @@ def has_dropout(learner: Learner, facts: Facts) -> bool:
     lambda key, state, inputs: learner.apply(state, inputs, keys=key[None]),
     key,
     jax.eval_shape(lambda: learner.init(key, facts)),
-    _two_rows(facts),
+    _few_rows(facts),
   )
 
 
-def _two_rows(facts):
+def check_logits(learner: Learner, facts: Facts) -> None:
+  """Refuses a classifier whose predictions are not C logits an example.
+
+  Args:
+    learner: of the system.
+    facts: of the task.
+
+  Raises:
+    ValueError: with the shape of the predictions.
+  """
+  if facts.task != 'classification':
+    return
+  output = jax.eval_shape(
+    learner.apply,
+    jax.eval_shape(lambda: learner.init(jax.random.key(0), facts)),
+    _few_rows(facts),
+  )
+  found = jax.tree.map(lambda leaf: leaf.shape, output.predictions)
+  if found != (_FEW, facts.num_classes):
+    raise ValueError(
+      f'for {_FEW} examples the predictions of the learner have shape {found}; '
+      f'with {facts.num_classes} classes it must be '
+      f'{(_FEW, facts.num_classes)}.'
+    )
+
+
+def _few_rows(facts):
   return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
+    lambda leaf: jax.ShapeDtypeStruct((_FEW, *leaf.shape), leaf.dtype),
     facts.example,
   )
 
@@ -191,6 +245,7 @@ def _two_rows(facts):
 def _check_fit(system, model_name):
   """Traces a measurement, to see what the strategy asks of the learner."""
   learner, facts = system.learner, system.facts
+  check_logits(learner, facts)
   key = jax.random.key(0)
   state = jax.eval_shape(lambda: learner.init(key, facts))
   sampled, asking = [], []
@@ -204,16 +259,17 @@ def _check_fit(system, model_name):
       sampled.append(keys is not None)
       return learner.apply(state, inputs, keys=keys)
 
-    batch = Batch(jnp.arange(2, dtype=jnp.int32), inputs)
+    batch = Batch(jnp.arange(_FEW, dtype=jnp.int32), inputs)
     return [stage.measure(key, apply, batch) for stage in asking]
 
   try:
-    jax.eval_shape(measure, key, state, _two_rows(facts))
+    measured = jax.eval_shape(measure, key, state, _few_rows(facts))
   except KeyError as error:
     raise ValueError(
       f'system {system.name!r} needs the output {error} of a model; '
       f'{model_name!r} has no such output.'
     ) from error
+  inference.check_rows(measured, _FEW)
   if any(sampled) and not has_dropout(learner, facts):
     raise ValueError(
       f'system {system.name!r} needs dropout samples; model {model_name!r} '

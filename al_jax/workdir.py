@@ -73,8 +73,11 @@ class Workdir:
 
   def overwrite(self) -> None:
     """Removes what an earlier run wrote, `OUTPUTS`, and nothing else."""
+    # First what says of the others what they are: should this be cut short,
+    # what is left is not taken for a run.
+    outputs = sorted(OUTPUTS, key=lambda output: output != 'manifest.json')
     with self._saying('cannot be cleared'):
-      for output in OUTPUTS:
+      for output in outputs:
         for pattern in (output, output + '.partial'):
           for found in self.path.glob(pattern):
             if found.is_dir() and not found.is_symlink():

@@ -223,4 +223,6 @@ def _as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
       f'{path}: images have shape {list(inputs.shape)}; channels come last '
       'and are 1, 3 or 4 (np.moveaxis(images, 1, -1) moves them there).'
     )
-  return inputs if inputs.dtype == np.uint8 else inputs.astype(np.float32)
+  if inputs.dtype == np.uint8:
+    return inputs
+  return tables.as_float32(inputs, str(path))

@@ -54,7 +54,7 @@ def check(raw: RawData) -> None:
       f'{raw.name}: pictures must have shape [N, height, width, channels], '
       f'not {list(raw.train.inputs.shape)}.'
     )
-  _check_every_class(raw)
+  _check_classes(raw)
 
 
 def _check_form(split: Split, where: str) -> None:
@@ -138,8 +138,20 @@ def _check_ids(split: Split, where: str) -> None:
     )
 
 
-def _check_every_class(raw: RawData) -> None:
-  """Something to learn each class from."""
+def _check_classes(raw: RawData) -> None:
+  """Two or more, by different names, and something to learn each from."""
+  names = list(raw.class_names)
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(
+        f'{raw.name}: the class name {name!r} is there twice; names of classes '
+        'must differ.'
+      )
+  if len(names) < 2:
+    raise ValueError(
+      f'{raw.name}: every example is of class {names[0]!r}; there must be two '
+      'classes or more.'
+    )
   counts = np.bincount(raw.train.targets, minlength=len(raw.class_names))
   missing = [raw.class_names[number] for number in np.flatnonzero(counts == 0)]
   if missing:

@@ -4,11 +4,11 @@ import importlib
 import inspect
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax import errors
-from al_jax.data import cache, checks, transforms
+from al_jax.data import cache, checks, identity, transforms
 from al_jax.data.dataset import Dataset
 from al_jax.data.moments import NORMALIZATIONS, constants
 
@@ -25,7 +25,7 @@ class _Source(NamedTuple):
 
   module: str
   form: str
-  files: Callable[[str, Mapping[str, Any]], Iterable[pathlib.Path]] | None
+  files: Callable[[str, Mapping[str, Any]], Sequence[pathlib.Path]] | None
 
 
 def _files_named(
@@ -100,7 +100,8 @@ def load(
   """Reads a data set, checks it, and finds what normalises it.
 
   Decoded arrays are kept in a cache (see `al_jax.data.cache`) and memory-mapped
-  from there, keyed by the options and by name, size and time of the files read.
+  from there, keyed by the options and by name, size and content of the files
+  read (see `al_jax.data.identity`).
   Transforms come after the cache.
 
   Args:
@@ -159,17 +160,11 @@ def _read(
   key = {
     'source': parsed.source,
     'options': {name: repr(v) for name, v in parsed.options.items()},
-    'files': [
-      _identity(path) for path in source.files(parsed.location, parsed.options)
-    ],
+    'files': identity.of_files(
+      source.files(parsed.location, parsed.options)
+    ),
   }
   return cache.open_or_build(parsed.source, key, build, cache_dir=cache_dir)
-
-
-def _identity(path: pathlib.Path) -> list[Any]:
-  """What is taken to change when the content of a file does."""
-  status = path.stat()
-  return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def _parse(spec: str | Mapping[str, Any]) -> _Spec:
@@ -198,8 +193,8 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
         f'data source {scheme!r}', name, [*known, *own]
       )
   normalize = spec.get('normalize')
-  if normalize is not None and normalize not in NORMALIZATIONS:
-    raise errors.unknown_name('normalize', normalize, NORMALIZATIONS)
+  if normalize is not None:
+    errors.check_name('normalize', normalize, NORMALIZATIONS)
   steps = spec.get('transforms') or ()
   transforms.check_transforms(steps)
   return _Spec(source, scheme, location, options, steps, normalize)

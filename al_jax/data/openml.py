@@ -10,11 +10,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import sklearn.datasets
 
 from al_jax import errors
-from al_jax.data import splits
+from al_jax.data import splits, tables
 from al_jax.data.dataset import RawData
 
 _DESCRIPTION_URL = 'https://www.openml.org/api/v1/json/data/'
@@ -59,7 +58,8 @@ def read(
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
   is_name = not location.isdigit()
-  if not location or ' ' in location or (version is not None and not is_name):
+  is_wrong = not location or ' ' in location or _is_no_id(location)
+  if is_wrong or (version is not None and not is_name):
     raise ValueError(
       f'openml:{location} with version={version}: give an id (6), or a name '
       '(letter) with or without a version.'
@@ -71,10 +71,22 @@ def read(
   )
   return splits.assemble(
     bunch.details['name'],
-    {'train': splits.Part(inputs.astype(np.float32), bunch.target)},
+    {
+      'train': splits.Part(
+        tables.as_float32(inputs, f'openml:{location}'), bunch.target
+      )
+    },
     protocol,
     is_image=False,
   )
+
+
+def _is_no_id(location: str) -> bool:
+  """A number that is no id: 0, -1, 2.5."""
+  try:
+    return float(location) < 1 or not location.isdigit()
+  except ValueError:
+    return False
 
 
 def _fetch(

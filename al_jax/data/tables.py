@@ -92,6 +92,33 @@ def read_examples(
   )
 
 
+def as_float32(values: np.ndarray, where: str) -> np.ndarray:
+  """Numbers as float32.
+
+  Args:
+    values: of any numeric type.
+    where: what holds them, for messages.
+
+  Returns:
+    The same numbers, rounded.
+
+  Raises:
+    ValueError: a finite number is beyond what float32 can hold.
+  """
+  with np.errstate(over='ignore', invalid='ignore'):
+    rounded = np.asarray(values).astype(np.float32)
+  if not np.isinf(rounded).any():
+    return rounded
+  beyond = np.isinf(rounded) & np.isfinite(values)
+  if beyond.any():
+    position = tuple(int(axis[0]) for axis in np.nonzero(beyond))
+    raise ValueError(
+      f'{where} has {values[position]} at {list(position)}; inputs become '
+      f'float32, whose largest is {np.finfo(np.float32).max:.4g}.'
+    )
+  return rounded
+
+
 def as_ids(values: np.ndarray) -> np.ndarray:
   """Ids as int64 where all are whole numbers, else as text."""
   values = np.asarray(values)

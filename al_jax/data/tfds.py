@@ -161,8 +161,15 @@ def read(
   folder = tfds_locate.locate(location, data_dir=data_dir)
   import tensorflow_datasets as tfds  # Takes half a second.
 
-  builder = tfds.builder_from_directory(folder)
-  info = builder.info
+  try:
+    builder = tfds.builder_from_directory(folder)
+    info = builder.info
+  except Exception as error:  # whatever a parser can raise
+    raise ValueError(
+      f'{folder} is damaged: TFDS cannot read its dataset_info.json and '
+      f'features.json ({type(error).__name__}: {errors.in_one_line(error)}). '
+      'Copy or prepare the data set again.'
+    ) from error
   if info.file_format.value not in _READERS:
     raise ValueError(
       f'{folder} holds {info.file_format.value} files; those that can be '

@@ -1,5 +1,6 @@
 """Supervised training on the labelled examples, and nothing else."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from al_jax import errors
 from al_jax import pool as pool_lib
-from al_jax.errors import unknown_name
 from al_jax.interfaces import Facts, Learner, ModelFns, Progress, PyTree, Survey
 from al_jax.training import augment as augment_lib
 from al_jax.training import objectives, optimizers, plans
@@ -86,7 +87,7 @@ def supervised(
     model: the network.
     facts: of the task.
     optimizer: keywords of `training.optimizers.build`.
-    batch_size: labelled examples per step.
+    batch_size: labelled examples per step; no more than the label budget.
     stop: keywords of `StopRule`.
     weights: what a round starts from: `'same'`, the same fresh initialisation
       every round; `'new'`, another one each round; `'warm'`, the weights of the
@@ -97,14 +98,14 @@ def supervised(
     A Learner. `Progress.metrics` has `loss` and `accuracy` over the last whole
     epoch, as the training passes saw them.
   """
-  if weights not in WEIGHTS:
-    raise unknown_name('weights', weights, WEIGHTS)
-  if batch_size < 1:
-    raise ValueError(f'batch_size is {batch_size}; it must be at least 1.')
-  tx = optimizers.build(**(optimizer or {}))
-  rule = StopRule(**(stop or {}))
+  errors.check_name('weights', weights, WEIGHTS)
+  errors.check_number('batch_size', batch_size, int, least=1)
+  tx = _made_of('optimizer', optimizer, optimizers.build)
+  rule = _made_of('stop', stop, StopRule)
   augment_batch = augment_lib.build(augment, facts.example)
   capacity = facts.label_budget
+  # Beyond the labels there can be, a batch is padding.
+  batch_size = min(batch_size, max(capacity, 1))
 
   def init(key, facts):
     del facts
@@ -181,7 +182,10 @@ def supervised(
     )
 
   def _share_of_round(state):
-    total = rule.epochs * plans.steps_per_epoch(state.epochs, batch_size)
+    # In float32: with epochs nobody means to wait for, int32 would overflow.
+    total = jnp.float32(rule.epochs) * plans.steps_per_epoch(
+      state.epochs, batch_size
+    )
     if rule.steps is not None:
       total = jnp.minimum(total, rule.steps)
     return state.step / jnp.maximum(total, 1)
@@ -223,6 +227,17 @@ def supervised(
 
   survey = _validation_survey(rule) if rule.patience is not None else None
   return Learner(init, start, plan, step, apply, survey=survey)
+
+
+def _made_of(name, options, make):
+  """What `make` makes of options, which may be absent."""
+  options = {} if options is None else options
+  errors.check_mapping(name, options)
+  known = inspect.signature(make).parameters
+  for option in options:
+    if option not in known:
+      raise errors.unknown_option(name, option, known)
+  return make(**options)
 
 
 def _set_apart(predictions):

@@ -36,8 +36,7 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
       known; for a value that is not allowed; for inputs that the network
       cannot take.
   """
-  if name not in MODELS:
-    raise errors.unknown_name('model', name, MODELS)
+  errors.check_name('model', name, MODELS)
   errors.check_options(f'model {name!r}', MODELS[name], options)
   common.check_task(name, facts)
   return common.model_fns(MODELS[name](facts, **options), facts)

@@ -169,11 +169,9 @@ def check_image(model: str, facts: Facts, *, smallest: int) -> None:
 
 def check_rate(option: str, rate: float) -> None:
   """Raises unless it is a share of units that dropout may drop."""
-  if not 0 <= rate < 1:
-    raise ValueError(f'{option} must be in [0, 1); got {rate!r}.')
+  errors.check_number(option, rate, least=0, below=1)
 
 
 def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:
   """Raises unless it is one of the normalisation layers to choose from."""
-  if norm not in choices:
-    raise errors.unknown_name('norm', norm, choices)
+  errors.check_name('norm', norm, choices)

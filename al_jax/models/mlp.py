@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
+from al_jax import errors
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import common
 
@@ -48,7 +49,11 @@ def mlp(
   Returns:
     The module. Extras: `hidden_1`, `hidden_2`, ... [B, width], before dropout.
   """
-  if any(not isinstance(width, int) or width < 1 for width in widths):
-    raise ValueError(f'widths must be positive integers; got {widths!r}.')
+  if not isinstance(widths, Sequence) or isinstance(widths, str):
+    raise ValueError(
+      f'widths is {widths!r}; it must be a list of whole numbers.'
+    )
+  for width in widths:
+    errors.check_number('a width in widths', width, int, least=1)
   common.check_rate('dropout', dropout)
   return Mlp(facts.num_classes, tuple(widths), dropout)

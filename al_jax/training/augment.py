@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from al_jax.errors import unknown_name, unknown_option
+from al_jax import errors
 
 
 def flip(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -55,9 +55,8 @@ def build(
   Raises:
     ValueError: an unknown name, or inputs that are not images.
   """
-  if isinstance(specs, str | Mapping) or not all(
-    isinstance(spec, str | Mapping) for spec in specs
-  ):
+  is_list = isinstance(specs, Sequence) and not isinstance(specs, str)
+  if not is_list or not all(isinstance(spec, str | Mapping) for spec in specs):
     raise ValueError(
       f'augment is {specs!r}; it must be a list of names and mappings.'
     )
@@ -69,14 +68,13 @@ def build(
       f'an example here has shape {shape}.'
     )
   for augmentation in steps:
-    pixels = augmentation.keywords.get('pixels', 4)
-    whole = isinstance(pixels, int)
-    if augmentation.func is not flip and not (
-      whole and 1 <= pixels < min(shape[:2])
-    ):
-      raise ValueError(
-        f'augmentation pixels is {pixels!r}; it must be an integer from 1 to '
-        f'{min(shape[:2]) - 1} for images of shape {shape}.'
+    if augmentation.func is not flip:
+      errors.check_number(
+        f'augmentation pixels, for images of shape {shape},',
+        augmentation.keywords.get('pixels', 4),
+        int,
+        least=1,
+        below=min(shape[:2]),
       )
 
   def augment_one(key, image):
@@ -96,10 +94,9 @@ def build(
 def _resolve(spec):
   options = {'name': spec} if isinstance(spec, str) else dict(spec)
   name = options.pop('name', None)
-  if name not in AUGMENTATIONS:
-    raise unknown_name('augmentation', name, AUGMENTATIONS)
+  errors.check_name('augmentation', name, AUGMENTATIONS)
   allowed = () if name == 'flip' else ('pixels',)
   for option in options:
     if option not in allowed:
-      raise unknown_option(f'augmentation {name!r}', option, allowed)
+      raise errors.unknown_option(f'augmentation {name!r}', option, allowed)
   return functools.partial(AUGMENTATIONS[name], **options)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference, primitives, sources
+from al_jax import errors, inference, primitives, sources
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Batch,
@@ -90,6 +90,7 @@ def compile_fit(
   Returns:
     FitFns.
   """
+  errors.check_number('num_lanes', num_lanes, int, least=1)
   inputs = {name: source.inputs for name, source in all_sources.items()}
   on_device = all(sources.is_on_device(leaf) for leaf in inputs.values())
   steps_in_loop = on_device and (

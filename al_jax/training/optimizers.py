@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from al_jax.errors import unknown_name
+from al_jax import errors
 from al_jax.interfaces import PyTree
 
 
@@ -130,16 +130,15 @@ def build(
   Raises:
     ValueError: a name that is not known, or a number out of its range.
   """
-  if name not in OPTIMIZERS:
-    raise unknown_name('optimizer', name, OPTIMIZERS)
-  if schedule not in SCHEDULES:
-    raise unknown_name('schedule', schedule, SCHEDULES)
-  _check_range('learning_rate', learning_rate, learning_rate > 0, '> 0')
-  _check_range('warmup', warmup, 0 <= warmup < 1, 'in [0, 1)')
-  _check_range('weight_decay', weight_decay, weight_decay >= 0, '>= 0')
-  _check_range('momentum', momentum, 0 <= momentum < 1, 'in [0, 1)')
-  for label, clip in (('clip_value', clip_value), ('clip_norm', clip_norm)):
-    _check_range(label, clip, clip is None or clip > 0, '> 0, or None')
+  errors.check_name('optimizer', name, OPTIMIZERS)
+  errors.check_name('schedule', schedule, SCHEDULES)
+  errors.check_number('learning_rate', learning_rate, above=0)
+  errors.check_number('warmup', warmup, least=0, below=1)
+  errors.check_number('weight_decay', weight_decay, least=0)
+  errors.check_number('momentum', momentum, least=0, below=1)
+  errors.check_flag('nesterov', nesterov)
+  errors.check_number('clip_value', clip_value, above=0, optional=True)
+  errors.check_number('clip_norm', clip_norm, above=0, optional=True)
 
   parts = []
   if clip_value is not None:
@@ -164,8 +163,3 @@ def build(
     return jax.tree.map(lambda u: scale * u, updates), state
 
   return Optimizer(init=transformation.init, update=update)
-
-
-def _check_range(name, value, holds, allowed):
-  if not holds:
-    raise ValueError(f'{name} is {value}; it must be {allowed}.')

@@ -2,6 +2,11 @@
 
 import dataclasses
 
+from al_jax import errors
+
+# Steps and epochs are counted in int32.
+_MOST = 2**31 - 1
+
 
 @dataclasses.dataclass(frozen=True)
 class StopRule:
@@ -26,19 +31,18 @@ class StopRule:
 
   def __post_init__(self):
     for name in ('epochs', 'steps', 'patience'):
-      value = getattr(self, name)
-      optional = name != 'epochs'
-      if optional and value is None:
-        continue
-      # True is an int, and would mean 1.
-      whole = isinstance(value, int) and not isinstance(value, bool)
-      if not whole or value < 1:
-        also = ', or None' if optional else ''
-        raise ValueError(
-          f'stop.{name} is {value!r}; it must be an integer >= 1{also}.'
-        )
-    accuracy = self.train_accuracy
-    if accuracy is not None and not 0 < accuracy <= 1:
-      raise ValueError(
-        f'stop.train_accuracy is {accuracy}; it must be in (0, 1], or None.'
+      errors.check_number(
+        f'stop.{name}',
+        getattr(self, name),
+        int,
+        least=1,
+        most=_MOST,
+        optional=name != 'epochs',
       )
+    errors.check_number(
+      'stop.train_accuracy',
+      self.train_accuracy,
+      above=0,
+      most=1,
+      optional=True,
+    )

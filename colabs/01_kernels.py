@@ -1,0 +1,323 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. The kernels, on your own arrays
+#
+# [![Open in Colab][badge]][colab]
+#
+# Put the owner of your copy in the place of OWNER, in this link and below.
+#
+# [badge]: https://colab.research.google.com/assets/colab-badge.svg
+# [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/01_kernels.ipynb
+#
+# You have a model, in any framework, and a pool of examples without labels.
+# Which ones should you have labelled? The functions of `al_jax.kernels` answer
+# that from arrays: logits, embeddings, samples. They know no model and no
+# training loop. NumPy arrays go in as they are; PyTorch tensors are at the end.
+#
+# What you will see: three ways to be uncertain, what ties do, why the best ten
+# points are a bad batch, and how to tell noise from ignorance.
+
+# %%
+# Does nothing where al_jax can be imported already.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec('al_jax') is None:
+  source = 'git+https://github.com/OWNER/al_jax'
+  subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
+
+# %%
+import functools
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from al_jax import kernels, plot_style
+
+# %% [markdown]
+# ## A pool that fits on a page
+#
+# Three classes in the plane. Two of them overlap: no label will ever settle who
+# is who there. And there is an island, of which nobody has labelled a point.
+
+# %%
+rng = np.random.default_rng(0)
+centers = np.array([[-1.6, -1.0], [0.4, -1.0], [-0.6, 2.0], [4.6, 2.6]])
+sizes, spreads = [200, 200, 150, 50], [0.75, 0.75, 0.6, 0.3]
+blob = np.repeat(np.arange(4), sizes)
+points = centers[blob] + rng.normal(size=(600, 2)) * np.repeat(
+  spreads, sizes
+).reshape(-1, 1)
+classes = np.where(blob == 3, 1, blob)  # the island is of the second class
+
+labelled = np.zeros(600, bool)
+labelled[rng.choice(550, 60, replace=False)] = True
+eligible = ~labelled  # a mask: True means that it may be picked
+
+# %% [markdown]
+# Twenty small networks stand in for yours: a random hidden layer each, and a
+# logistic regression on top. The kernels will see two arrays of theirs, the
+# logits and the *embedding*, which is the input of the last layer.
+
+
+# %%
+def train(seed):
+  """A network: points -> logits and embedding."""
+  draw = np.random.default_rng(seed)
+  weights, bias = draw.normal(size=(2, 48)), draw.normal(size=48)
+
+  def hidden(inputs):
+    return np.tanh(inputs @ weights + bias).astype(np.float32)
+
+  head = LogisticRegression(C=10, max_iter=500)
+  head.fit(hidden(points[labelled]), classes[labelled])
+
+  def network(inputs):
+    embedding = hidden(inputs)
+    return head.decision_function(embedding).astype(np.float32), embedding
+
+  return network
+
+
+networks = [train(seed) for seed in range(20)]
+logits, embedding = networks[0](points)
+print('logits', logits.shape, ' embedding', embedding.shape)
+
+
+# %%
+xs, ys = np.meshgrid(np.linspace(-4, 6, 90), np.linspace(-3.6, 4, 70))
+grid = np.stack([xs.ravel(), ys.ravel()], axis=1)
+
+
+def show(axes, title, *, scores=None, picks=None):
+  """The pool, a score over the plane as shades, and picks as stars."""
+  if scores is not None:
+    shades = np.asarray(scores).reshape(xs.shape)
+    axes.contourf(xs, ys, shades, levels=12, cmap='Greys', alpha=0.75)
+  for number in range(3):
+    ours = classes == number
+    colour = plot_style.COLOURS[number]
+    axes.scatter(*points[ours & ~labelled].T, s=5, color=colour, alpha=0.45)
+    axes.scatter(
+      *points[ours & labelled].T, s=16, color=colour, edgecolor='black', lw=0.5
+    )
+  if picks is not None:
+    axes.scatter(
+      *points[np.asarray(picks)].T,
+      s=110,
+      marker='*',
+      color='#F0E442',
+      edgecolor='black',
+      lw=0.8,
+      zorder=3,
+    )
+  axes.set_title(title, fontsize=10, loc='left')
+  axes.set_xticks([])
+  axes.set_yticks([])
+
+
+def panels(number):
+  """A row of axes."""
+  figure, row = plt.subplots(
+    1, number, figsize=(3.1 * number, 2.7), layout='constrained', squeeze=False
+  )
+  return row[0]
+
+
+(axes,) = panels(1)
+show(axes, 'small: the pool; ringed: labelled')
+
+# %% [markdown]
+# ## Three ways to be uncertain
+#
+# `least_confidence`, `margin` and `entropy` take logits `[..., C]` and give a
+# score `[...]`; larger is more uncertain. Since the leading axes are free, the
+# same call scores the pool and the grid behind it.
+#
+# `margin` looks at the two likeliest classes only: all borders are alike to it.
+# `entropy` counts every class, and is highest where three of them meet.
+
+# %%
+grid_logits, _ = networks[0](grid)
+scorers = {
+  'least confidence': kernels.least_confidence,
+  'margin': kernels.margin,
+  'entropy': kernels.entropy,
+}
+for axes, (name, scorer) in zip(panels(3), scorers.items(), strict=True):
+  picks = kernels.top_k(scorer(logits), 10, eligible=eligible).indices
+  show(axes, f'{name}: its ten best', scores=scorer(grid_logits), picks=picks)
+
+# %% [markdown]
+# ## What comes back, and what ties do
+#
+# All kernels that pick return a `Selection`: `indices` into your pool, and the
+# `values` that they were picked for. The shape is fixed. Where there is nothing
+# left to pick the index is `-1`. A NaN is never picked, nor is an infinity.
+
+# %%
+few = np.array([0.3, np.nan, 0.9, 0.1], np.float32)
+print(kernels.top_k(few, 4, eligible=np.array([True, True, True, False])))
+
+# %% [markdown]
+# Many scores take few values. The vote of 20 networks has at most 20, and most
+# points tie. Without a key the lower index wins, and a pool on disk is rarely
+# in random order. With a key the winner is drawn.
+#
+# Below: 8 classes, sorted on disk, and a score that is the same for all 800.
+
+# %%
+by_class = np.repeat(np.arange(8), 100)
+same = np.zeros(800, np.float32)
+by_index = kernels.top_k(same, 80).indices
+at_random = kernels.top_k(same, 80, key=jax.random.key(0)).indices
+
+_, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
+for shift, name, indices in (
+  (-0.2, 'without a key', by_index),
+  (0.2, 'with a key', at_random),
+):
+  counts = np.bincount(by_class[np.asarray(indices)], minlength=8)
+  axes.bar(np.arange(8) + shift, counts, 0.38, label=name)
+plot_style.plain_axes(axes, 'class', 'of 80 picks')
+axes.legend(frameon=False)
+# %% [markdown]
+# ## The ten best points are a bad batch
+#
+# Look at the stars above again: neighbours of each other. Ten answers that say
+# the same thing are one answer, ten times paid for. Three remedies:
+#
+# - `kmeans_plus_plus` on `gradient_factors` is BADGE. The gradient of the last
+#   layer, as if the predicted label were true, is long where the network is
+#   unsure. Seeding by k-means++ draws long ones that are far from each other.
+# - `k_center` covers the pool: it takes what is farthest from everything
+#   labelled, and asks nobody how sure they are. Its `centers` are the labelled
+#   points.
+# - `stochastic_top_k` draws by the score instead of taking the top.
+#
+# The gradient of a point has C times D numbers. `gradient_factors` keeps them
+# as the two vectors whose product they are, and the kernels compute distances
+# from those.
+
+# %%
+key = jax.random.key(1)
+factors = kernels.gradient_factors(logits, embedding)
+margins = kernels.margin(logits)
+batches = {
+  'margin: top 10': kernels.top_k(margins, 10, eligible=eligible),
+  'BADGE: k-means++ on gradients': kernels.kmeans_plus_plus(
+    key, factors, 10, eligible=eligible
+  ),
+  'core-set: k-center on embeddings': kernels.k_center(
+    embedding, 10, eligible=eligible, centers=labelled
+  ),
+}
+for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
+  show(axes, name, picks=batch.indices)
+
+# %% [markdown]
+# How redundant a batch is can be counted: the distance of each pick to the
+# nearest other one, in the plane.
+
+# %%
+batches['drawn by entropy'] = kernels.stochastic_top_k(
+  key, kernels.entropy(logits), 10, eligible=eligible
+)
+for name, batch in batches.items():
+  picked = points[np.asarray(batch.indices)].astype(np.float32)
+  sq_dists = np.array(kernels.squared_distances(picked, picked))
+  np.fill_diagonal(sq_dists, np.inf)
+  nearest = np.sqrt(sq_dists.min(axis=1))
+  print(f'{name:33} nearest other pick: {np.median(nearest):.2f}')
+
+# %% [markdown]
+# ## Noise or ignorance
+#
+# Where the two lower classes overlap a network is right to be unsure, and a
+# label there teaches it little. On the island it *could* know, and does not.
+# One network cannot tell these apart. Several can: on noise they agree that it
+# is noise, where they know nothing they contradict each other. `bald` measures
+# that, from logits `[S, N, C]` of S networks, or of S dropout masks of one.
+
+# %%
+samples = np.stack([network(points)[0] for network in networks])
+grid_samples = np.stack([network(grid)[0] for network in networks])
+
+
+def entropy_of_mean(samples):
+  """The entropy of the mean prediction."""
+  return kernels.entropy(kernels.predictive_log_probs(samples))
+
+
+for axes, (name, scorer) in zip(
+  panels(2),
+  {'entropy of the mean': entropy_of_mean, 'BALD': kernels.bald}.items(),
+  strict=True,
+):
+  picks = kernels.top_k(scorer(samples), 10, eligible=eligible).indices
+  show(axes, f'{name}: top 10', scores=scorer(grid_samples), picks=picks)
+
+# %% [markdown]
+# ## Fast, and many at once
+#
+# Kernels are pure functions, and `jit` and `vmap` are left to you. Whatever is
+# called `k` is static. Here are a thousand BADGE batches in one call, and how
+# often each point is among them. Asking again with another key gives another
+# batch; with the same key, the same one.
+
+
+# %%
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(0, None))
+def many_batches(key, factors):
+  """Ten picks for each key."""
+  return kernels.kmeans_plus_plus(key, factors, 10, eligible=eligible).indices
+
+
+indices = many_batches(jax.random.split(key, 1000), factors)
+how_often = np.bincount(np.asarray(indices).ravel(), minlength=600) / 1000
+
+(axes,) = panels(1)
+show(axes, 'how often BADGE picks a point')
+axes.scatter(*points.T, s=400 * how_often, color='black', alpha=0.35, lw=0)
+# %% [markdown]
+# ## From PyTorch and back
+#
+# `numpy()` is a view of a tensor on the CPU, and DLPack one on any device: no
+# copy is made. Detach first; the kernels need no gradient.
+
+# %%
+if importlib.util.find_spec('torch') is None:
+  print('PyTorch is not installed here: nothing to show.')
+else:
+  import torch
+
+  tensor = torch.tensor(logits, requires_grad=True)
+  through_numpy = kernels.margin(tensor.detach().numpy())
+  through_dlpack = kernels.margin(jnp.from_dlpack(tensor.detach()))
+  print('the same scores:', bool((through_numpy == through_dlpack).all()))
+
+  picks = kernels.top_k(through_dlpack, 10, eligible=eligible).indices
+  picks = torch.from_dlpack(picks).long()
+  print('logits of the picks:', tensor[picks].shape)
+
+# %% [markdown]
+# ## What to read next
+#
+# - `02_one_round`: the same pieces, on digits, with an oracle that answers.
+# - `docs/kernels.md`: all kernels, with formula, paper, cost and memory.
+# - `help(kernels.kmeans_plus_plus)`: every docstring has an example that is
+#   run by the tests.
