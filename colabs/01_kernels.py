@@ -82,7 +82,7 @@ def train(seed):
   def hidden(inputs):
     return np.tanh(inputs @ weights + bias).astype(np.float32)
 
-  head = LogisticRegression(C=10, max_iter=500)
+  head = LogisticRegression(max_iter=500)
   head.fit(hidden(points[labelled]), classes[labelled])
 
   def network(inputs):
@@ -98,7 +98,7 @@ print('logits', logits.shape, ' embedding', embedding.shape)
 
 
 # %%
-xs, ys = np.meshgrid(np.linspace(-4, 6, 90), np.linspace(-3.6, 4, 70))
+xs, ys = np.meshgrid(np.linspace(-4, 6, 70), np.linspace(-3.6, 4, 54))
 grid = np.stack([xs.ravel(), ys.ravel()], axis=1)
 
 
@@ -125,6 +125,8 @@ def show(axes, title, *, scores=None, picks=None):
       zorder=3,
     )
   axes.set_title(title, fontsize=10, loc='left')
+  axes.set_xlim(xs.min(), xs.max())
+  axes.set_ylim(ys.min(), ys.max())
   axes.set_xticks([])
   axes.set_yticks([])
 
@@ -193,7 +195,7 @@ for shift, name, indices in (
   counts = np.bincount(by_class[np.asarray(indices)], minlength=8)
   axes.bar(np.arange(8) + shift, counts, 0.38, label=name)
 plot_style.plain_axes(axes, 'class', 'of 80 picks')
-axes.legend(frameon=False)
+_ = axes.legend(frameon=False)
 # %% [markdown]
 # ## The ten best points are a bad batch
 #
@@ -229,19 +231,28 @@ for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
   show(axes, name, picks=batch.indices)
 
 # %% [markdown]
-# How redundant a batch is can be counted: the distance of each pick to the
-# nearest other one, in the plane.
+# How redundant a batch is can be counted: how far is a pick from the nearest
+# other one, in the plane, and between the gradients? The second is what BADGE
+# spreads out, and what the network would learn from.
 
 # %%
 batches['drawn by entropy'] = kernels.stochastic_top_k(
   key, kernels.entropy(logits), 10, eligible=eligible
 )
-for name, batch in batches.items():
-  picked = points[np.asarray(batch.indices)].astype(np.float32)
-  sq_dists = np.array(kernels.squared_distances(picked, picked))
+
+
+def to_nearest(points):
+  """The median distance of a point to the nearest other one."""
+  sq_dists = np.array(kernels.squared_distances(points, points))
   np.fill_diagonal(sq_dists, np.inf)
-  nearest = np.sqrt(sq_dists.min(axis=1))
-  print(f'{name:33} nearest other pick: {np.median(nearest):.2f}')
+  return np.median(np.sqrt(sq_dists.min(axis=1)))
+
+
+print(f'{"":32}  plane  gradients')
+for name, (picks, _) in batches.items():
+  plane = to_nearest(points[picks].astype(np.float32))
+  gradients = to_nearest(kernels.Factors(*(part[picks] for part in factors)))
+  print(f'{name:32}  {plane:5.2f}  {gradients:9.2f}')
 
 # %% [markdown]
 # ## Noise or ignorance
@@ -292,7 +303,7 @@ how_often = np.bincount(np.asarray(indices).ravel(), minlength=600) / 1000
 
 (axes,) = panels(1)
 show(axes, 'how often BADGE picks a point')
-axes.scatter(*points.T, s=400 * how_often, color='black', alpha=0.35, lw=0)
+_ = axes.scatter(*points.T, s=400 * how_often, color='black', alpha=0.35, lw=0)
 # %% [markdown]
 # ## From PyTorch and back
 #
