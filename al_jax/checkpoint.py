@@ -1,12 +1,13 @@
 """Saves and restores everything a run needs to go on, with Orbax.
 
 A save returns at once: a thread copies the arrays to the host and hands them to
-an Orbax CheckpointManager while the caller computes on. What Orbax stores is a
-flat dict of host arrays named by their place in the state, beside a JSON with
-the caller's metadata, the layout of the state and a SHA-256 of both kinds of
-content. So a damaged checkpoint is told from one that belongs to another state
-before a value is believed, and what Orbax refuses (arrays without elements,
-NumPy scalars) need not concern the caller.
+an Orbax CheckpointManager while the caller computes on. What Orbax stores is
+one array, the bytes of all others, beside a JSON with the caller's metadata,
+the layout of the state and a SHA-256 of both kinds of content. So a damaged
+checkpoint is told from one that belongs to another state before a value is
+believed, and what Orbax refuses (arrays without elements, NumPy scalars) need
+not concern the caller. One array, since of several that the disk has no space
+for the first ends the save, and the others complain to standard error.
 """
 
 import contextlib
@@ -255,9 +256,10 @@ class Checkpointer:
     checkpoint_layout.check_same(wanted, layout, self.folder / str(step))
     arrays = {}
     if any(0 not in entry.shape for entry in layout):
-      arrays = self._manager.restore(
+      packed = self._manager.restore(
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
       ).state
+      arrays = checkpoint_layout.unpack(np.asarray(packed['bytes']), layout)
     if checkpoint_layout.digest(arrays) != contents['digest']:
       raise ValueError('the arrays differ from their checksum')
     return layout, arrays, contents['metadata']
@@ -290,7 +292,7 @@ def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
   for path, leaf in zip(job.paths, job.leaves, strict=True):
     entry, array = checkpoint_layout.to_host(path, leaf)
     layout.append(entry)
-    if array.size:  # Orbax refuses the others; the layout suffices for them.
+    if array.size:  # The layout suffices for the others.
       arrays[path] = array
   contents = {
     'layout': layout,
@@ -303,7 +305,8 @@ def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
   }
   items = {'metadata': ocp.args.JsonSave(sealed)}
   if arrays:
-    items['state'] = ocp.args.StandardSave(arrays)
+    packed = checkpoint_layout.pack(arrays, layout)
+    items['state'] = ocp.args.StandardSave({'bytes': packed})
   return items
 
 

@@ -100,10 +100,38 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
   """SHA-256 of arrays: their names, dtypes, shapes and values, in any order."""
   sha = hashlib.sha256()
   for path in sorted(arrays):
-    array = np.ascontiguousarray(arrays[path])
-    sha.update(f'{path} {array.dtype} {arrays[path].shape}\n'.encode())
-    sha.update(array.reshape(-1).view(np.uint8))
+    array = arrays[path]
+    sha.update(f'{path} {array.dtype} {array.shape}\n'.encode())
+    sha.update(_bytes_of(array))
   return sha.hexdigest()
+
+
+def pack(
+  arrays: Mapping[str, np.ndarray], layout: list[Leaf]
+) -> np.ndarray:
+  """The bytes of arrays one after another, uint8, in the order of a layout."""
+  return np.concatenate(
+    [_bytes_of(arrays[leaf.path]) for leaf in layout if leaf.path in arrays]
+  )
+
+
+def unpack(packed: np.ndarray, layout: list[Leaf]) -> dict[str, np.ndarray]:
+  """The arrays by path, those with elements; ValueError if bytes lack."""
+  arrays, position = {}, 0
+  for leaf in layout:
+    array = np.empty(leaf.shape, leaf.host_dtype)
+    if array.size:
+      end = position + array.nbytes
+      _bytes_of(array)[:] = packed[position:end]
+      arrays[leaf.path], position = array, end
+  if position != len(packed):
+    raise ValueError(f'{len(packed)} bytes were saved, {position} are needed')
+  return arrays
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+  """uint8[bytes], a view where the array is contiguous."""
+  return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def json_digest(contents: Mapping[str, Any]) -> str:

@@ -37,8 +37,6 @@ if importlib.util.find_spec('al_jax') is None:
   subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
 
 # %%
-import functools
-
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -213,18 +211,23 @@ _ = axes.legend(frameon=False)
 # The gradient of a point has C times D numbers. `gradient_factors` keeps them
 # as the two vectors whose product they are, and the kernels compute distances
 # from those.
+#
+# Kernels are pure functions; `jit` is left to you. Whatever is called `k` is
+# static.
 
 # %%
-key = jax.random.key(1)
+badge = jax.jit(kernels.kmeans_plus_plus, static_argnames='k')
+core_set = jax.jit(kernels.k_center, static_argnames='k')
+
 factors = kernels.gradient_factors(logits, embedding)
-margins = kernels.margin(logits)
+scores = kernels.margin(logits)
 batches = {
-  'margin: top 10': kernels.top_k(margins, 10, eligible=eligible),
-  'BADGE: k-means++ on gradients': kernels.kmeans_plus_plus(
-    key, factors, 10, eligible=eligible
+  'margin: top 10': kernels.top_k(scores, 10, eligible=eligible),
+  'BADGE: k-means++ on gradients': badge(
+    jax.random.key(1), factors, k=10, eligible=eligible
   ),
-  'core-set: k-center on embeddings': kernels.k_center(
-    embedding, 10, eligible=eligible, centers=labelled
+  'core-set: k-center on embeddings': core_set(
+    embedding, k=10, eligible=eligible, centers=labelled
   ),
 }
 for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
@@ -237,13 +240,14 @@ for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
 
 # %%
 batches['drawn by entropy'] = kernels.stochastic_top_k(
-  key, kernels.entropy(logits), 10, eligible=eligible
+  jax.random.key(2), kernels.entropy(logits), 10, eligible=eligible
 )
+squared_distances = jax.jit(kernels.squared_distances)
 
 
 def to_nearest(points):
   """The median distance of a point to the nearest other one."""
-  sq_dists = np.array(kernels.squared_distances(points, points))
+  sq_dists = np.array(squared_distances(points, points))
   np.fill_diagonal(sq_dists, np.inf)
   return np.median(np.sqrt(sq_dists.min(axis=1)))
 
@@ -282,28 +286,22 @@ for axes, (name, scorer) in zip(
   show(axes, f'{name}: top 10', scores=scorer(grid_samples), picks=picks)
 
 # %% [markdown]
-# ## Fast, and many at once
+# ## A draw, and its distribution
 #
-# Kernels are pure functions, and `jit` and `vmap` are left to you. Whatever is
-# called `k` is static. Here are a thousand BADGE batches in one call, and how
-# often each point is among them. Asking again with another key gives another
-# batch; with the same key, the same one.
-
+# With the same key a kernel gives the same batch, with another key another one.
+# Compiled once, it is quick to ask again: here are 300 batches of BADGE, and
+# how often each point is among them (the size of its disc).
 
 # %%
-@jax.jit
-@functools.partial(jax.vmap, in_axes=(0, None))
-def many_batches(key, factors):
-  """Ten picks for each key."""
-  return kernels.kmeans_plus_plus(key, factors, 10, eligible=eligible).indices
-
-
-indices = many_batches(jax.random.split(key, 1000), factors)
-how_often = np.bincount(np.asarray(indices).ravel(), minlength=600) / 1000
+how_often = np.zeros(600)
+for key in jax.random.split(jax.random.key(3), 300):
+  picks = badge(key, factors, k=10, eligible=eligible).indices
+  how_often[np.asarray(picks)] += 1 / 300
 
 (axes,) = panels(1)
 show(axes, 'how often BADGE picks a point')
 _ = axes.scatter(*points.T, s=400 * how_often, color='black', alpha=0.35, lw=0)
+
 # %% [markdown]
 # ## From PyTorch and back
 #

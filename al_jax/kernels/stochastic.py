@@ -88,10 +88,16 @@ def stochastic_top_k(
   positive = pickable & (scores > 0)
   log_scores = jnp.log(jnp.where(positive, scores, 1.0))
   drawn = selection.top_k(log_scores + noise, k, eligible=positive)
-  rest = selection.uniform(other_key, pickable & ~positive, k)
+  others = pickable & ~positive
+  # Scores above 0 nearly always suffice.
+  rest = lax.cond(
+    jnp.sum(positive) < k,
+    lambda: selection.uniform(other_key, others, k).indices,
+    lambda: jnp.full(k, -1, jnp.int32),
+  )
   # The rest begins where the drawn ones end.
   place = jnp.arange(k) - jnp.sum(drawn.indices >= 0)
-  fill = jnp.where(place >= 0, rest.indices[jnp.maximum(place, 0)], -1)
+  fill = jnp.where(place >= 0, rest[jnp.maximum(place, 0)], -1)
   return drawn._replace(indices=jnp.where(place < 0, drawn.indices, fill))
 
 
@@ -103,9 +109,9 @@ def _by_rank(key, scores, pickable, noise, k):
   num_points = len(scores)
   # inf: behind everything that can be picked.
   descending = jnp.where(pickable, -scores, jnp.inf)
-  tie_breakers = jax.random.bits(key, (2, num_points), jnp.uint32)
+  tie_breakers = jax.random.bits(key, (num_points,), jnp.uint32)
   index = jnp.arange(num_points, dtype=jnp.int32)
-  *_, by_rank = lax.sort((descending, *tie_breakers, index), num_keys=3)
+  *_, by_rank = lax.sort((descending, tie_breakers, index), num_keys=2)
   ranks = jnp.arange(1, num_points + 1, dtype=scores.dtype)
   best = selection.top_k(noise - jnp.log(ranks), k, eligible=pickable[by_rank])
   # Of a missing pick the index is -1, which is the last place: -1 again.

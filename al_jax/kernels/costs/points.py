@@ -81,13 +81,10 @@ def per_example_gradients(
   per_example = num_params + activations_of_one
   sketching = 0 if sketch_dim is None else 2 * num_params
   columns = num_params if sketch_dim is None else sketch_dim
-  # The rows that are left over are appended to a copy of the others.
-  num_copied = num_points if num_points % chunk else 0
   return Cost(
     operations=num_points * (operations_of_one + sketching),
     num_bytes=BYTES * num_points * (2 * per_example + columns),
-    extra_bytes=BYTES
-    * (2 * chunk * per_example + 2 * num_params + num_copied * columns),
+    extra_bytes=BYTES * (2 * chunk * per_example + 2 * num_params),
   )
 
 

@@ -1,0 +1,277 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. One round, by hand
+#
+# [![Open in Colab][badge]][colab]
+#
+# Put the owner of your copy in the place of OWNER, in this link and below.
+#
+# [badge]: https://colab.research.google.com/assets/colab-badge.svg
+# [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/02_one_round.ipynb
+#
+# A round of active learning: train on the labels there are, look over the pool,
+# choose what to ask, get answers, write them down. `al_jax.loop` does that
+# round after round. Here you do it once, step by step, on scikit-learn's digits,
+# and at the end see that the loop does the same.
+
+# %%
+# Does nothing where al_jax can be imported already.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec('al_jax') is None:
+  source = 'git+https://github.com/OWNER/al_jax'
+  subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
+
+# %%
+import functools
+import pathlib
+import tempfile
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython import display
+
+from al_jax import (
+  data,
+  inference,
+  kernels,
+  keys,
+  loop,
+  oracle,
+  plot_style,
+  plots,
+  pool,
+  program,
+  protocol,
+  systems,
+)
+from al_jax.training import fit
+
+folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
+
+# %% [markdown]
+# ## The data set, and what may be known of it
+#
+# The training split is the pool. Its labels exist, but they are the answers:
+# from here on only the oracle has them. *Facts* are what a learner and a
+# strategy are told: sizes, shapes, the number of classes. No labels.
+
+# %%
+dataset = data.load('digits')
+print(dataset.train, dataset.test)
+
+facts = program.facts_of(dataset, label_budget=30)
+print('pool:', facts.num_examples, ' classes:', facts.num_classes)
+
+answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+
+# %% [markdown]
+# ## A system: a learner and a strategy
+#
+# A name gives both. Each is a tuple of pure functions without any state of its
+# own: what is remembered is passed in and comes back.
+
+# %%
+system = systems.build(
+  'margin',
+  facts,
+  model={'name': 'mlp', 'widths': (64,)},
+  learner={'batch_size': 16, 'stop': {'epochs': 60}},
+)
+learner, strategy = system.learner, system.strategy
+print('learner: ', *learner._fields)
+print('strategy:', *strategy._fields)
+
+# %% [markdown]
+# ## The state of the pool
+#
+# Four arrays as long as the pool say who was asked when, and what they said.
+# Their shapes never change, so that nothing is compiled anew as labels come in.
+# Twenty examples, drawn uniformly, are asked first. Asking costs: the oracle
+# returns how many answers have been paid for.
+#
+# Every random choice has a key made of the seed and what it is for.
+
+# %%
+SEED = 0
+state = pool.create(facts.num_examples)
+first = kernels.uniform(
+  keys.for_run(SEED, keys.FIRST_SET), pool.eligible(state), 20
+).indices
+paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), 0, first)
+state = pool.reveal(state, first, said.targets, said.annotator, round=0)
+
+print('paid:', paid, ' eligible:', int(pool.eligible(state).sum()))
+print('answers by class:', np.bincount(said.targets, minlength=10))
+
+# %% [markdown]
+# ## Train
+#
+# `start` begins a round. Then step after step: the learner *plans* which
+# examples the next step needs, they are gathered, and *step* moves the state on
+# and says whether it is done. `fit.step_from` joins the three.
+
+# %%
+inputs = {'pool': jnp.asarray(dataset.train.inputs)}
+step = jax.jit(fit.step_from(learner))
+
+learner_state = learner.init(keys.for_run(SEED, keys.INITIALISE), facts)
+learner_state = learner.start(
+  keys.for_round(SEED, 0, keys.START), learner_state, state
+)
+losses, done = [], False
+while not done:
+  learner_state, progress = step(learner_state, state, inputs)
+  losses.append(float(progress.metrics['loss']))
+  done = bool(progress.done)
+
+# %%
+apply = jax.jit(functools.partial(learner.apply, learner_state))
+logits = apply(dataset.test.inputs).predictions
+accuracy = np.mean(np.argmax(logits, axis=1) == dataset.test.targets)
+
+_, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
+axes.plot(losses, color=plot_style.COLOURS[0])
+plot_style.plain_axes(
+  axes, 'step', 'loss of the epoch before', f'20 labels: {accuracy:.1%} right'
+)
+
+# %% [markdown]
+# ## Measure
+#
+# A strategy is two functions. *measure* maps a batch of examples to whatever
+# the choice needs of each; for margin that is one number. `make_pool_map` runs
+# it over the pool in chunks, so that memory does not grow with the pool.
+
+
+# %%
+def measure(args, batch):
+  """What the strategy measures of a batch, with the trained network."""
+  key, learner_state = args
+  return strategy.measure(
+    key, functools.partial(learner.apply, learner_state), batch
+  )
+
+
+scores = inference.make_pool_map(measure)(
+  (keys.for_round(SEED, 0, keys.MEASURE), learner_state), inputs['pool']
+)
+print(scores.shape, scores.dtype)
+
+# %% [markdown]
+# The score is the gap between the two likeliest classes, below 0: the closer to
+# 0, the more torn the network is. Most of the pool is not worth asking about.
+
+# %%
+_, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
+axes.hist(scores, bins=50, color=plot_style.COLOURS[0])
+plot_style.plain_axes(axes, 'score of margin', 'examples')
+axes.axvspan(np.sort(scores)[-10], 0, color=plot_style.COLOURS[1], alpha=0.6)
+_ = axes.annotate(
+  'these ten', (-0.01, axes.get_ylim()[1] * 0.85), ha='right', color='#D55E00'
+)
+
+# %% [markdown]
+# ## Select
+#
+# *select* sees the whole pool's measurements and decides. It never picks what
+# was asked before, nor the same example twice.
+
+# %%
+strategy_state = strategy.init(facts)  # `()`: margin remembers nothing
+strategy_state, selection = strategy.select(
+  keys.for_round(SEED, 0, keys.SELECT), strategy_state, scores, state, 10
+)
+picks = np.asarray(selection.indices)
+print('picks: ', picks)
+print('scores:', np.round(selection.values, 4))
+
+# %% [markdown]
+# Which are these? Above what margin asks, below ten at random; the captions are
+# the true classes, which nobody but us has looked at yet.
+
+# %%
+random_picks = np.asarray(
+  kernels.uniform(jax.random.key(1), pool.eligible(state), 10).indices
+)
+plots.gallery(
+  [dataset.train.inputs[picks], dataset.train.inputs[random_picks]],
+  [dataset.train.targets[rows].astype(str) for rows in (picks, random_picks)],
+  folder / 'picks.png',
+  row_titles=['margin', 'random'],
+)
+display.Image(folder / 'picks.png', width=640)
+
+# %% [markdown]
+# And why does the network ask about them? Its predictions for the first five,
+# with the two classes that it is torn between. A bar that is filled is the true
+# class: often neither of the two.
+
+# %%
+probs = jax.nn.softmax(apply(dataset.train.inputs[picks[:5]]).predictions)
+_, rows = plt.subplots(
+  2, 5, figsize=(8, 2.7), layout='constrained', height_ratios=(1.2, 1)
+)
+for (top, bottom), index, of_classes in zip(
+  rows.T, picks, np.asarray(probs), strict=False
+):
+  top.imshow(dataset.train.inputs[index][..., 0], cmap='Greys')
+  top.axis('off')
+  bars = bottom.bar(
+    np.arange(10), of_classes, edgecolor=plot_style.COLOURS[1], fill=False
+  )
+  bars[dataset.train.targets[index]].set(fill=True, color=plot_style.COLOURS[1])
+  bottom.set_xticks(np.arange(10))
+  bottom.set_yticks([])
+  bottom.set_ylim(0, 0.6)
+  bottom.tick_params(labelsize=7, length=0)
+  bottom.spines[['top', 'left', 'right']].set_visible(False)
+
+# %% [markdown]
+# ## Ask, and reveal
+#
+# Now the answers are paid for and written into the pool. The next round's
+# training is the first to see them.
+
+# %%
+paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), paid, picks)
+state = pool.reveal(
+  state, jnp.asarray(picks), said.targets, said.annotator, round=1
+)
+print('paid:', paid, ' trainable:', int(pool.trainable(state).sum()))
+print('asked in round 0, 1:', np.bincount(state.acquired_round + 1)[1:])
+
+# %% [markdown]
+# ## The loop does the same
+#
+# Two rounds of the loop, with the same seed. It asks the same questions.
+
+# %%
+compiled = program.compile_program(
+  system, program.sources_of(dataset), dataset.train.ids
+)
+proceeding = protocol.Protocol(rounds=2, labels_per_round=10, first_size=20)
+for record in loop.run_rounds(compiled, answers, proceeding, seeds=[SEED]):
+  print(f'{record.labels} labels: {record.test["accuracy"]:.1%}', record.picks)
+  if record.picks:
+    print('   of these asked by hand:', len(set(record.picks) & set(picks)))
+
+# %% [markdown]
+# ## What to read next
+#
+# - `03_full_loop`: many rounds, several strategies, several seeds.
+# - `al_jax/interfaces.py`: what a learner and a strategy have to be.
+# - `al_jax/loop.py`: this notebook as a generator, with checkpoints.
