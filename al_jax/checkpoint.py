@@ -171,6 +171,18 @@ class Checkpointer:
       f'folder, or with --overwrite. Tried:\n{tried}'
     )
 
+  def latest_metadata(self) -> dict[str, Any] | None:
+    """The metadata of the newest step; None if they cannot be read."""
+    self.wait()
+    step = self._latest_on_disk()
+    if step < 0:
+      return None
+    try:
+      return self._read_contents(step)['metadata']
+    except Exception as error:  # as in `restore`, which tries older ones
+      absl_logging.debug('%s, step %d: %s', self.folder, step, error)
+      return None
+
   def wait(self) -> None:
     """Until all that was asked for is on disk."""
     with self._errors_noted():
@@ -243,12 +255,7 @@ class Checkpointer:
     self, step: int, wanted: checkpoint_layout.Signatures
   ) -> tuple[list[checkpoint_layout.Leaf], dict[str, np.ndarray], Any]:
     """The layout, the arrays and the metadata of a step, all of them sound."""
-    sealed = self._manager.restore(
-      step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
-    ).metadata
-    contents = sealed['contents']
-    if checkpoint_layout.json_digest(contents) != sealed['sha256']:
-      raise ValueError('the metadata differ from their checksum')
+    contents = self._read_contents(step)
     layout = [
       checkpoint_layout.Leaf(path, kind, dtype, tuple(shape))
       for path, kind, dtype, shape in contents['layout']
@@ -263,6 +270,15 @@ class Checkpointer:
     if checkpoint_layout.digest(arrays) != contents['digest']:
       raise ValueError('the arrays differ from their checksum')
     return layout, arrays, contents['metadata']
+
+  def _read_contents(self, step: int) -> dict[str, Any]:
+    """Everything about a step but the arrays."""
+    sealed = self._manager.restore(
+      step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
+    ).metadata
+    if checkpoint_layout.json_digest(sealed['contents']) != sealed['sha256']:
+      raise ValueError('the metadata differ from their checksum')
+    return sealed['contents']
 
   def _latest_on_disk(self) -> int:
     steps = set(self._manager.all_steps()) - set(self._abandoned)

@@ -127,6 +127,30 @@ def check_sources(system: systems.System, names: Collection[str]) -> None:
     )
 
 
+def check_samples(system: systems.System, num_samples: int) -> None:
+  """Refuses to evaluate the dropout samples of a model without dropout.
+
+  Args:
+    system: a learner and a strategy.
+    num_samples: whose mean is evaluated; 0: none.
+
+  Raises:
+    ValueError: there is no dropout, or the number is out of its range.
+  """
+  errors.check_number(
+    'dropout samples of an evaluation',
+    num_samples,
+    int,
+    least=0,
+    most=_MOST_SAMPLES,
+  )
+  if num_samples and not systems.has_dropout(system.learner, system.facts):
+    raise ValueError(
+      f'{num_samples} dropout samples are to be evaluated; the model has no '
+      'dropout to sample.'
+    )
+
+
 def compile_program(
   system: systems.System,
   all_sources: Sources,
@@ -158,17 +182,10 @@ def compile_program(
   errors.check_number('num_lanes', num_lanes, int, least=1)
   errors.check_number('chunk_size', chunk_size, int, least=1)
   errors.check_flag('describe_batches', describe_batches)
-  errors.check_number(
-    'evaluate_samples', evaluate_samples, int, least=0, most=_MOST_SAMPLES
-  )
+  check_samples(system, evaluate_samples)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   systems.check_logits(learner, facts)
-  if evaluate_samples and not systems.has_dropout(learner, facts):
-    raise ValueError(
-      f'evaluate_samples is {evaluate_samples}; the model has no dropout to '
-      'sample.'
-    )
   return Program(
     system=system,
     ids=ids,

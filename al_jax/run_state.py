@@ -172,6 +172,13 @@ def restore(
   return runs, metadata['fitting'], serial
 
 
+def is_over(metadata: Mapping[str, Any] | None) -> bool:
+  """Whether every run that metadata are of has ended."""
+  if metadata is None:
+    return False
+  return all(saved['ended'] is not None for saved in metadata['runs'])
+
+
 def template(program: Program) -> RunState:
   """Shapes of a RunState, to restore into."""
   facts = program.system.facts

@@ -269,6 +269,11 @@ def _check_fit(system, model_name):
       f'system {system.name!r} needs the output {error} of a model; '
       f'{model_name!r} has no such output.'
     ) from error
+  except TypeError as error:
+    raise ValueError(
+      f'system {system.name!r} cannot be traced as configured: '
+      f'{errors.in_one_line(error)}'
+    ) from error
   inference.check_rows(measured, _FEW)
   if any(sampled) and not has_dropout(learner, facts):
     raise ValueError(

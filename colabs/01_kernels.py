@@ -131,7 +131,7 @@ def show(axes, title, *, scores=None, picks=None):
 
 def panels(number):
   """A row of axes."""
-  figure, row = plt.subplots(
+  _, row = plt.subplots(
     1, number, figsize=(3.1 * number, 2.7), layout='constrained', squeeze=False
   )
   return row[0]

@@ -20,8 +20,8 @@
 #
 # A round of active learning: train on the labels there are, look over the pool,
 # choose what to ask, get answers, write them down. `al_jax.loop` does that
-# round after round. Here you do it once, step by step, on scikit-learn's digits,
-# and at the end see that the loop does the same.
+# round after round. Here you do it once, step by step, on scikit-learn's
+# digits, and at the end see that the loop does the same.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -173,15 +173,21 @@ print(scores.shape, scores.dtype)
 
 # %% [markdown]
 # The score is the gap between the two likeliest classes, below 0: the closer to
-# 0, the more torn the network is. Most of the pool is not worth asking about.
+# 0, the more torn the network is. After 20 labels it is unsure of a good part
+# of the pool; the ten largest scores are ties but for a hair.
 
 # %%
 _, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
 axes.hist(scores, bins=50, color=plot_style.COLOURS[0])
 plot_style.plain_axes(axes, 'score of margin', 'examples')
-axes.axvspan(np.sort(scores)[-10], 0, color=plot_style.COLOURS[1], alpha=0.6)
+axes.set_xlim(-1, 0.1)
+tenth = float(np.sort(scores)[-10])
+axes.axvline(tenth, color=plot_style.COLOURS[1], lw=1)
 _ = axes.annotate(
-  'these ten', (-0.01, axes.get_ylim()[1] * 0.85), ha='right', color='#D55E00'
+  'ten are\nright of\nthis line',
+  (tenth + 0.01, 40),
+  color=plot_style.COLOURS[1],
+  fontsize=8,
 )
 
 # %% [markdown]
@@ -217,8 +223,8 @@ display.Image(folder / 'picks.png', width=640)
 
 # %% [markdown]
 # And why does the network ask about them? Its predictions for the first five,
-# with the two classes that it is torn between. A bar that is filled is the true
-# class: often neither of the two.
+# where the two highest bars are those that it is torn between. The filled bar is
+# the true class: often one of the two, but not always.
 
 # %%
 probs = jax.nn.softmax(apply(dataset.train.inputs[picks[:5]]).predictions)
@@ -228,7 +234,7 @@ _, rows = plt.subplots(
 for (top, bottom), index, of_classes in zip(
   rows.T, picks, np.asarray(probs), strict=False
 ):
-  top.imshow(dataset.train.inputs[index][..., 0], cmap='Greys')
+  top.imshow(dataset.train.inputs[index][..., 0], cmap='gray')
   top.axis('off')
   bars = bottom.bar(
     np.arange(10), of_classes, edgecolor=plot_style.COLOURS[1], fill=False

@@ -16,7 +16,6 @@ from al_jax import (
   systems,
 )
 from al_jax.interfaces import Facts
-from al_jax.training import optimizers, stopping
 
 # A config as plain dicts, lists and values.
 Config = Mapping[str, Any]
@@ -40,10 +39,22 @@ FIELDS = (
   'placement',
   'chunk_size',
 )
-
-
+# Of these, what nothing in a checkpoint depends on but its system and seeds,
+# which it is told apart by as well.
+_OF_NO_RESULT = (
+  'system',
+  'systems',
+  'seeds',
+  'first_seed',
+  'full_labels',
+  'placement',
+  'chunk_size',
+)
+_MAPPINGS = ('model', 'learner', 'strategy', 'protocol', 'oracle', 'describe')
 # What `describe` has.
 _DESCRIBE = ('batches', 'dropout_samples')
+# More are a slip.
+_MOST_SEEDS = 10_000
 
 
 class Experiment(NamedTuple):
@@ -77,8 +88,7 @@ def prepare(config: Config) -> Experiment:
     ValueError: a field that is out of range or not known.
   """
   check_options(config)
-  proceeding = protocol.Protocol(**config['protocol'])
-  seed_list(config)
+  proceeding = protocol_of(config)
   dataset = data.load(config['data'])
   proceeding.check(len(dataset.train))
   facts = program.facts_of(dataset, proceeding.budget)
@@ -106,14 +116,26 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
   )
-  stages.check_candidates(
-    system.strategy, config['protocol']['labels_per_round']
-  )
+  _check_enough_to_ask(system, config)
+  program.check_samples(system, config['describe']['dropout_samples'])
   splits = {'pool', 'test'}
   if experiment.dataset.validation is not None:
     splits.add('validation')
   program.check_sources(system, splits)
   return system
+
+
+def _check_enough_to_ask(system, config):
+  """A part of the pool is no smaller than a batch, unless it is all of it."""
+  num_examples = system.facts.num_examples
+  asked = min(config['protocol']['labels_per_round'], num_examples)
+  stages.check_candidates(system.strategy, asked)
+  looked_at = config['subset_size']
+  if looked_at is not None and min(looked_at, num_examples) < asked:
+    raise ValueError(
+      f'subset_size is {looked_at}; it must be at least '
+      f'protocol.labels_per_round, {asked}.'
+    )
 
 
 def program_of(
@@ -145,9 +167,12 @@ def system_names(config: Config, field: str) -> list[str]:
     Different names, one or more; whether they exist is checked elsewhere.
   """
   given = config[field]
-  listed = [given] if isinstance(given, str) else list(given)
-  # On a command line `--config.systems=random,margin` is easier to write.
-  names = [name.strip() for text in listed for name in str(text).split(',')]
+  listed = [given] if isinstance(given, str) else given
+  is_list = isinstance(listed, list | tuple)
+  names = []
+  if is_list and all(isinstance(text, str) for text in listed):
+    # On a command line `--config.systems=random,margin` is easier to write.
+    names = [name.strip() for text in listed for name in text.split(',')]
   if not names or len(set(names)) < len(names):
     raise ValueError(
       f'config.{field} is {given!r}; it must name different systems, one or '
@@ -190,53 +215,79 @@ def _known_options(name):
 def seed_list(config: Config) -> tuple[int, ...]:
   """The seeds of a config: so many, from the first one on."""
   count, first = config['seeds'], config['first_seed']
-  if count < 1:
-    raise ValueError(f'config.seeds is {count}; it must be at least 1.')
+  errors.check_number('config.seeds', count, int, least=1, most=_MOST_SEEDS)
+  errors.check_number('config.first_seed', first, int, least=0)
   seeds = tuple(range(first, first + count))
-  for seed in seeds:
-    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
+  keys.for_run(seeds[-1], keys.INITIALISE)  # refuses what no key can hold
   return seeds
 
 
+def identity_of(experiment: Experiment) -> dict[str, Any]:
+  """What tells the runs of a system and seed apart: config and data.
+
+  Args:
+    experiment: of the runs.
+
+  Returns:
+    What `loop.run_rounds` takes: all that may change a result.
+  """
+  config = {
+    name: value
+    for name, value in experiment.config.items()
+    if name not in _OF_NO_RESULT
+  }
+  config['protocol'] = {
+    name: value
+    for name, value in config['protocol'].items()
+    if name != 'save_every_steps'
+  }
+  return {'config': config, 'data': experiment.dataset.fingerprint}
+
+
 def check_options(config: Config) -> None:
-  """Refuses fields and options that nobody reads."""
+  """Refuses fields that nobody reads, and values that no field can have.
+
+  Args:
+    config: as plain values.
+
+  Raises:
+    ValueError: for the first of them.
+  """
   for name in config:
     if name not in FIELDS:
       raise errors.unknown_name('config field', name, FIELDS)
-  learner, proceeding = config['learner'], config['protocol']
-  errors.check_options(
-    'learner.optimizer',
-    optimizers.build,
-    [name for name in learner.get('optimizer', {}) if name != 'name'],
-  )
-  for name, kind, given in (
-    ('learner.stop', stopping.StopRule, learner.get('stop', {})),
-    ('protocol', protocol.Protocol, proceeding),
-  ):
-    for option in given:
-      if option not in kind.__dataclass_fields__:
-        raise errors.unknown_name(
-          f'field of {name}', option, kind.__dataclass_fields__
-        )
+  for name in FIELDS:
+    if name not in config:
+      raise ValueError(
+        f'the config has no field {name!r}; see configs/base.py.'
+      )
+  for name in _MAPPINGS:
+    errors.check_mapping(f'config.{name}', config[name])
+  protocol_of(config)
+  seed_list(config)
   errors.check_options('oracle', oracle.Oracle, config['oracle'])
-  if config['placement'] not in sources.PLACEMENTS:
-    raise errors.unknown_name(
-      'placement', config['placement'], sources.PLACEMENTS
-    )
-  if config['chunk_size'] < 1:
-    raise ValueError(
-      f'chunk_size is {config["chunk_size"]}; it must be at least 1.'
-    )
-  asked, looked_at = proceeding['labels_per_round'], config['subset_size']
-  if looked_at is not None and looked_at < asked:
-    raise ValueError(
-      f'subset_size is {looked_at}; it must be at least '
-      f'protocol.labels_per_round, {asked}.'
-    )
+  errors.check_name('placement', config['placement'], sources.PLACEMENTS)
+  errors.check_number('chunk_size', config['chunk_size'], int, least=1)
+  errors.check_number(
+    'subset_size', config['subset_size'], int, least=1, optional=True
+  )
+  errors.check_flag('full_labels', config['full_labels'])
   for field in ('system', 'systems'):
     for name in system_names(config, field):
-      if name not in systems.SYSTEMS:
-        raise errors.unknown_name('system', name, systems.SYSTEMS)
+      errors.check_name('system', name, systems.SYSTEMS)
   for name in config['describe']:
     if name not in _DESCRIBE:
-      raise errors.unknown_name('field of describe', name, _DESCRIBE)
+      raise errors.unknown_option('describe', name, _DESCRIBE)
+  for name in _DESCRIBE:
+    if name not in config['describe']:
+      raise ValueError(f'describe has no {name!r}; see configs/base.py.')
+  errors.check_flag('describe.batches', config['describe']['batches'])
+
+
+def protocol_of(config: Config) -> protocol.Protocol:
+  """How to proceed, by a config."""
+  fields = protocol.Protocol.__dataclass_fields__
+  for name in config['protocol']:
+    if name not in fields:
+      raise errors.unknown_option('protocol', name, fields)
+  return protocol.Protocol(**config['protocol'])

@@ -13,6 +13,13 @@ import sys
 # Also as a script: the configs and these modules are no part of the package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from experiments import signals
+
+# Imports take seconds too. Of the processes that this one starts `__name__` is
+# another, and they are told by it.
+if __name__ == '__main__':
+  signals.end_quietly()
+
 from absl import app, flags
 
 from experiments import session

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from al_jax import pool, primitives, sources
+from al_jax import files, inference, pool, primitives, sources
 from al_jax.interfaces import Batch
+from al_jax.training.stopping import StopRule
 from experiments import building
 from experiments.building import Experiment
 
@@ -26,7 +27,7 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
   dataset = experiment.dataset
   validation = 0 if dataset.validation is None else len(dataset.validation)
   lines = [
-    json.dumps(experiment.config, indent=2),
+    json.dumps(files.json_value(experiment.config), indent=2),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
@@ -58,11 +59,10 @@ def checkpoint_bytes(experiment: Experiment, name: str) -> int:
 
 def _cost(experiment, name, rate):
   """Lines about one system."""
-  protocol = experiment.protocol
   seeds = len(building.seed_list(experiment.config))
   step, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment)
-  rounds = protocol.rounds
+  rounds = _most_rounds(experiment)
   total = steps * step + (rounds - 1) * measure + rounds * evaluate
   memory = memory_bytes(experiment, name)
   return [
@@ -93,7 +93,9 @@ def _operations(experiment, name):
   plan = jax.eval_shape(learner.plan, state, labelled)
   batches = {batch: rows(index.shape[0]) for batch, index in plan.items()}
   step = primitives.matrix_operations(learner.step, state, batches, labelled)
-  chunk = rows(experiment.config['chunk_size'])
+  chunk = rows(
+    inference.rows_of_chunk(experiment.config['chunk_size'], facts.num_examples)
+  )
   of_chunk = primitives.matrix_operations(
     lambda state, batch: system.strategy.measure(
       key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
@@ -113,16 +115,23 @@ def _operations(experiment, name):
   )
 
 
+def _most_rounds(experiment):
+  """Rounds until there is nothing left to ask."""
+  protocol, budget = experiment.protocol, experiment.facts.label_budget
+  left = budget - protocol.first_size
+  return min(protocol.rounds, 1 - (-left // protocol.labels_per_round))
+
+
 def _most_steps(experiment):
   """Steps of a seed if every round goes to its cap."""
   learner, protocol = experiment.config['learner'], experiment.protocol
-  stop = learner['stop']
+  stop = StopRule(**learner.get('stop', {}))
   steps = 0
-  for number in range(protocol.rounds):
+  for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
-    labels = min(labels, protocol.budget, experiment.facts.num_examples)
-    of_round = stop['epochs'] * -(-labels // learner['batch_size'])
-    steps += min(of_round, stop.get('steps') or of_round)
+    labels = min(labels, experiment.facts.label_budget)
+    of_round = stop.epochs * -(-labels // learner.get('batch_size', 64))
+    steps += min(of_round, stop.steps or of_round)
   return steps
 
 

@@ -10,11 +10,19 @@ belong to that name; any other is merged.
 """
 
 import copy
+import fnmatch
 import itertools
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from al_jax import errors, workdir
 from experiments.building import Config
+
+# Their fields depend on a name: a setting may add some.
+_OPEN = ('data', 'model', 'strategy', 'prefilter')
+# The same in all settings: they are the columns of the table.
+_SHARED = ('system', 'systems')
 
 
 class Setting(NamedTuple):
@@ -44,20 +52,13 @@ def settings(config: Config) -> list[Setting]:
     At least one Setting.
 
   Raises:
-    ValueError: an axis without values, a name that no folder can have, or a
+    ValueError: an axis without values, a name that no folder may have, or a
       change to a field that is not there.
   """
   config = copy.deepcopy(dict(config))
-  grid = config.pop('grid', None) or {}
-  for axis, values in grid.items():
-    if not values:
-      raise ValueError(f'grid.{axis} has no values; give it one or more.')
-    for value in values:
-      if not value or set(value) & set('-/\\'):
-        raise ValueError(
-          f'grid.{axis} has a value {value!r}; it names a folder, and must '
-          "have no '-', '/' or '\\'."
-        )
+  grid = config.pop('grid', None)
+  grid = {} if grid is None else grid
+  _check(grid)
   found = []
   for corner in itertools.product(
     *(values.items() for values in grid.values())
@@ -67,20 +68,59 @@ def settings(config: Config) -> list[Setting]:
       _merge(changed, changes, f'grid value {value!r}')
     axes = {axis: value for axis, (value, _) in zip(grid, corner, strict=True)}
     found.append(Setting(axes, changed))
+    _check_folder(found[-1].name)
   return found
 
 
-def _merge(config: dict[str, Any], changes: Mapping[str, Any], where: str):
-  """Applies changes in place; a field must be there to be changed."""
-  for name, change in changes.items():
-    if name not in config:
+def _check(grid):
+  """Refuses what is not axes of values of changes."""
+  errors.check_mapping('grid', grid)
+  for axis, values in grid.items():
+    errors.check_mapping(f'grid.{axis}', values)
+    if not values:
+      raise ValueError(f'grid.{axis} has no values; give it one or more.')
+    for value, changes in values.items():
+      if not re.fullmatch(r'\w[\w.+]*', value):
+        raise ValueError(
+          f'grid.{axis} has a value {value!r}; it names a folder, and must be '
+          'of letters, digits, underscores, points and plus signs.'
+        )
+      errors.check_mapping(f'grid.{axis}.{value}', changes)
+      for field in _SHARED:
+        if field in changes:
+          raise ValueError(
+            f'grid value {value!r} changes {field!r}, which all settings share.'
+          )
+
+
+def _check_folder(name):
+  """The folder of a setting is not a file of the comparison."""
+  for output in workdir.OUTPUTS:
+    if name and fnmatch.fnmatch(name, output):
       raise ValueError(
-        f'{where} changes {name!r}, which is not in the config. It has: '
-        f'{", ".join(sorted(config))}.'
+        f'a setting is named {name!r}, as {output!r} in the workdir is; give '
+        'the grid value another name.'
+      )
+
+
+def _merge(
+  config: dict[str, Any],
+  changes: Mapping[str, Any],
+  where: str,
+  *,
+  is_open: bool = False,
+) -> None:
+  """Applies changes in place; only what is open gets fields it has not."""
+  for name, change in changes.items():
+    if name not in config and not is_open:
+      raise errors.unknown_option(
+        f'the config that {where} changes', name, config
       )
     is_named = isinstance(change, Mapping) and {'source', 'name'} & set(change)
     if isinstance(change, Mapping) and not is_named:
-      config[name] = dict(config[name])
-      _merge(config[name], change, where)
+      before = config.get(name, {})
+      errors.check_mapping(f'{name}, of which {where} changes fields,', before)
+      config[name] = dict(before)
+      _merge(config[name], change, where, is_open=is_open or name in _OPEN)
     else:
       config[name] = copy.deepcopy(change)

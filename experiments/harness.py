@@ -1,16 +1,13 @@
-"""Runs cells, a system on some seeds each, in this process or in several."""
+"""Runs cells: a system on some seeds each, one after another."""
 
-import concurrent.futures
-import multiprocessing
 import pathlib
-import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 
-from al_jax import checkpoint, loop, records, sources
-from experiments import building, compilation_cache, signals
+from al_jax import checkpoint, loop, records, run_state, sources
+from experiments import building
 from experiments.building import Config, Experiment
 
 OnRecord = Callable[[records.RoundRecord], None]
@@ -49,7 +46,7 @@ def cells_of(
 
 def run_cells(
   experiment: Experiment,
-  cells: Sequence[Cell],
+  cells: Iterable[Cell],
   folder: pathlib.Path,
   should_stop: Callable[[], bool],
   on_record: OnRecord,
@@ -81,81 +78,19 @@ def run_cells(
         experiment.protocol,
         cell.seeds,
         checkpointer=checkpointer,
+        identity=building.identity_of(experiment),
         should_stop=should_stop,
       ):
         on_record(record)
 
 
-def run_cells_in_processes(
-  config: Config,
-  cells: Sequence[Cell],
-  folder: pathlib.Path,
-  workers: int,
-  should_stop: Callable[[], bool],
-  on_record: OnRecord,
-) -> None:
-  """Runs cells side by side, each in a process of its own.
-
-  Args:
-    config: as plain values; each process loads the data for itself.
-    cells: in the order in which they begin.
-    folder: where the cells save.
-    workers: how many processes.
-    should_stop: a request in this process; a Ctrl-C reaches the others itself.
-    on_record: called in this process.
-
-  Raises:
-    loop.Interrupted: on request; everything is saved.
-  """
-  context = multiprocessing.get_context('spawn')
-  cache = jax.config.jax_compilation_cache_dir
-  with (
-    context.Manager() as manager,
-    concurrent.futures.ProcessPoolExecutor(workers, context) as pool,
-  ):
-    lines = manager.Queue()
-    futures = [
-      pool.submit(_work, config, cell, folder, cache, lines) for cell in cells
-    ]
-    try:
-      _relay(futures, lines, should_stop, on_record)
-    finally:
-      for future in futures:
-        future.cancel()
-
-
-def _work(config, cell, folder, cache, lines):
-  """A cell in a process of its own; its records go home as lines."""
-  if cache is not None:
-    compilation_cache.enable(cache)
-  with signals.StopRequest().listening() as should_stop:
-    run_cells(
-      building.prepare(config),
-      [cell],
-      folder,
-      should_stop,
-      lambda record: lines.put(record.to_json()),
-    )
-
-
-def _relay(futures, lines, should_stop, on_record):
-  """Hands records on as they come, until all cells are done or one fails."""
-  waiting = set(futures)
-  while waiting or not lines.empty():
-    try:
-      on_record(records.RoundRecord.from_json(lines.get(timeout=0.2)))
-      continue
-    except queue.Empty:
-      pass
-    done, waiting = concurrent.futures.wait(waiting, timeout=0)
-    if should_stop():
-      for future in waiting:
-        future.cancel()
-    for future in done:
-      if not future.cancelled():
-        future.result()
-  if should_stop():
-    raise loop.Interrupted
+def is_finished(cell: Cell, folder: pathlib.Path) -> bool:
+  """Whether nothing is left to do of a cell, by what it saved last."""
+  own = cell.folder(folder)
+  if not own.is_dir():
+    return False
+  with checkpoint.Checkpointer(own) as checkpointer:
+    return run_state.is_over(checkpointer.latest_metadata())
 
 
 def sources_of(experiment: Experiment) -> sources.Sources:

@@ -1,9 +1,10 @@
 """One run of a binary: from the flags to the folders of its settings."""
 
+import contextlib
 import logging as stdlib_logging
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from al_jax import files, loop, manifest, records, workdir
@@ -48,24 +49,33 @@ COMPILATION_CACHE = flags.DEFINE_bool(
   'compilation_cache', True, 'Keep compiled programs between processes.'
 )
 
-# What a shell expects of a program that Ctrl-C has ended.
-_INTERRUPTED = 130
-
 
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; what is wrong with it is one line, no trace."""
   # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
   stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
   try:
-    arguments = app.parse_flags_with_usage(argv)
+    arguments = flags.FLAGS(argv)
     if not flags.FLAGS['verbosity'].present:
       logging.set_verbosity(logging.WARNING)
     return arguments
+  except flags.Error as error:
+    text = _of_flags(str(error)).rstrip('.')
+    print(f'{text}. --help lists the flags.', file=sys.stderr)
   except (AttributeError, KeyError, ValueError, OSError) as error:
     # The text of a KeyError is the repr of its message.
     text = error.args[0] if isinstance(error, KeyError) else error
+    text = ' '.join(str(text).split())
     print(f'{type(error).__name__}: {text}', file=sys.stderr)
-    sys.exit(1)
+  sys.exit(1)
+
+
+def _of_flags(message: str) -> str:
+  """What is wrong with a flag; of a config that refuses it, what it says."""
+  *_, last = message.strip().splitlines()
+  if 'Traceback' in message and last.strip().startswith('ValueError: '):
+    return last.strip()
+  return message
 
 
 def run(systems_field: str) -> int:
@@ -88,10 +98,12 @@ def run(systems_field: str) -> int:
 
 def _run(systems_field):
   config = manifest.plain_config(CONFIG.value.to_dict())
+  settings = grid.settings(config)
+  for setting in settings:
+    building.check_options(setting.config)
   systems = building.system_names(config, systems_field)
   if TENSORBOARD.value:
     records.require_tensorboard()
-  settings = grid.settings(config)
   if COMPILATION_CACHE.value:
     compilation_cache.enable(compilation_cache.default_folder())
   if WORKDIR.value is None and not DRY_RUN.value:
@@ -104,95 +116,94 @@ def _run(systems_field):
       print(estimate.describe(experiment, systems))
     return 0
   with workdir.Workdir(WORKDIR.value) as place:
-    if OVERWRITE.value:
-      place.overwrite()
-    if len(settings) > 1 or settings[0].name:
-      return _run_grid(place, config, settings, systems)
-    if _is_finished(place, config, systems):
+    before = None
+    if not OVERWRITE.value:
+      before = setting_lib.what_is_in(place.path, config, systems)
+    if before is not None and 'finished' in before:
+      print(
+        f'{place.path} holds a finished run of {before["finished"]}; nothing '
+        'to do. See summary.txt there; --overwrite starts anew.'
+      )
       return 0
     with signals.StopRequest().listening() as should_stop:
       try:
-        text = _run_setting(place, settings[0], systems, should_stop)
+        if settings[0].name:
+          _run_grid(place, config, settings, systems, before, should_stop)
+        else:
+          _run_alone(place, settings[0], systems, should_stop)
       except loop.Interrupted:
-        return _interrupted(place.path)
-    print(f'\n{text}\n')
-    pictures = sorted(str(path) for path in place.path.glob('*.png'))
-    print('Pictures: ' + ', '.join(pictures))
-    return 0
+        print(
+          f'Saved in {place.path} and stopped. To go on, run the same command '
+          f'again:\n  {manifest.command()}'
+        )
+        return signals.exit_status(should_stop.number)
+  return 0
 
 
-def _run_grid(place, config, settings, systems):
+def _run_alone(place, setting, systems, should_stop):
+  """Runs the only setting, in the workdir itself."""
+  text = _run_setting(place, setting, systems, should_stop)
+  print(f'\n{text}\n')
+  pictures = sorted(str(path) for path in place.path.glob('*.png'))
+  print('Pictures: ' + ', '.join(pictures))
+
+
+def _run_grid(place, config, settings, systems, before, should_stop):
   """Runs setting after setting, each in a folder of its own."""
-  if _is_finished(place, config, systems):
-    return 0
   for setting in settings:
     # What is wrong with the last setting is said before the first is run.
     setting_lib.checked(setting.config, systems)
+    if should_stop():
+      raise loop.Interrupted
+  if OVERWRITE.value:
+    _overwrite_grid(place, settings)
   about = {
     'config': config,
     'systems': systems,
     'settings': [setting.name for setting in settings],
     'command': manifest.command(),
-    'started': manifest.now(),
+    'started': manifest.now() if before is None else before['started'],
   }
   about_path = place.path / 'manifest.json'
   manifest.write(about_path, about)
   table = outputs.GridTable(systems)
-  with signals.StopRequest().listening() as should_stop:
-    for number, setting in enumerate(settings, start=1):
-      print(f'[{number}/{len(settings)}] {setting.name}')
-      with workdir.Workdir(place.path / setting.name) as own:
-        if OVERWRITE.value:
-          own.overwrite()
-        try:
-          _run_setting(own, setting, systems, should_stop)
-        except loop.Interrupted:
-          return _interrupted(place.path)
-      table.add(setting.name, place.path / setting.name)
-      with files.replacing(place.path / 'summary.txt') as partial:
-        partial.write_text(f'{table}\n', encoding='utf-8')
-      print(f'\n{table}\n')
+  for number, setting in enumerate(settings, start=1):
+    print(f'[{number}/{len(settings)}] {setting.name}')
+    with workdir.Workdir(place.path / setting.name) as own:
+      _run_setting(own, setting, systems, should_stop)
+    table.add(setting.name, place.path / setting.name)
+    with files.replacing(place.path / 'summary.txt') as partial:
+      partial.write_text(f'{table}\n', encoding='utf-8')
+    print(f'\n{table}\n')
   manifest.write(about_path, {**about, 'finished': manifest.now()})
   print(
     'For curves, tests and diagnostics: python -m experiments.report '
     f'--workdir={WORKDIR.value}'
   )
-  return 0
+
+
+def _overwrite_grid(place, settings):
+  """Clears the folders of all settings, those of the run before too."""
+  names = {setting.name for setting in settings}
+  with contextlib.suppress(ValueError, OSError, LookupError, TypeError):
+    names |= set(manifest.read(place.path / 'manifest.json')['settings'])
+  place.overwrite()
+  for name in sorted(names):
+    if (place.path / name).is_dir():
+      with workdir.Workdir(place.path / name) as own:
+        own.overwrite()
 
 
 def _run_setting(place, setting, systems, should_stop):
+  is_alone = not setting.name
   return setting_lib.run(
     place,
     setting,
     systems,
     should_stop,
-    workers=WORKERS.value,
+    num_workers=WORKERS.value,
+    # A grid is cleared as a whole, before its first setting.
+    overwrite=OVERWRITE.value and is_alone,
     quiet=QUIET.value,
     tensorboard=TENSORBOARD.value,
   )
-
-
-def _is_finished(place, config, systems):
-  """Says that there is nothing to do; refuses another experiment's folder."""
-  path = place.path / 'manifest.json'
-  if not path.exists():
-    return False
-  before = manifest.read(path)
-  setting_lib.refuse_another(
-    place.path, before['config'], config, before['systems'], systems
-  )
-  if 'finished' not in before:
-    return False
-  print(
-    f'{place.path} holds a finished run of {before["finished"]}; nothing to '
-    'do. See summary.txt there; --overwrite starts anew.'
-  )
-  return True
-
-
-def _interrupted(folder):
-  print(
-    f'Saved in {folder} and stopped. To go on, run the same command '
-    f'again:\n  {manifest.command()}'
-  )
-  return _INTERRUPTED

@@ -3,9 +3,12 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from al_jax import files, manifest, progress, records, workdir
-from experiments import building, estimate, grid, harness, outputs
+from absl import logging
+
+from al_jax import errors, files, manifest, progress, records, workdir
+from experiments import building, estimate, grid, harness, outputs, workers
 from experiments.building import Config, Experiment
 
 # Whose records are those of a system trained on the whole pool.
@@ -20,10 +23,8 @@ class _Sheet:
     self.place = {name: number for number, name in enumerate(systems)}
     self.found = []
     self.quiet = quiet
-    path = folder / 'records.jsonl'
-    earlier = records.read_jsonl(path) if path.exists() else []
     # A resumed run hands the records of before out again.
-    self.known = {_which(record) for record in earlier}
+    self.known = {_which(record) for record in _earlier(folder)}
     seeds = len(building.seed_list(experiment.config))
     self.bar = progress.ProgressBar(
       experiment.protocol.rounds * seeds * len(systems),
@@ -52,6 +53,19 @@ class _Sheet:
     )
 
 
+def _earlier(folder):
+  """What an earlier process wrote down; the checkpoints have it too."""
+  path = folder / 'records.jsonl'
+  try:
+    return records.read_jsonl(path) if path.exists() else []
+  except ValueError as error:
+    logging.warning(
+      '%s. It is written anew from the checkpoints.',
+      errors.in_one_line(error).rstrip('.'),
+    )
+    return []
+
+
 def _which(record):
   return record.system, record.seed, record.round
 
@@ -71,7 +85,8 @@ def run(
   systems: Sequence[str],
   should_stop: Callable[[], bool],
   *,
-  workers: int,
+  num_workers: int,
+  overwrite: bool,
   quiet: bool,
   tensorboard: bool,
 ) -> str:
@@ -82,7 +97,8 @@ def run(
     setting: what to run.
     systems: names.
     should_stop: see `loop.run_rounds`.
-    workers: processes side by side.
+    num_workers: processes side by side.
+    overwrite: begin anew, whatever is in the folder.
     quiet: no progress bar, no line per round.
     tensorboard: also write event files.
 
@@ -93,18 +109,18 @@ def run(
     loop.Interrupted: on request; everything is saved.
   """
   folder, config = place.path, setting.config
-  about_path = folder / 'manifest.json'
-  before = manifest.read(about_path) if about_path.exists() else None
-  if before is not None:
-    refuse_another(folder, before['config'], config, before['systems'], systems)
-    if 'finished' in before:
-      return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
+  before = None if overwrite else what_is_in(folder, config, systems)
+  if before is not None and 'finished' in before:
+    return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
   experiment = checked(config, systems)
+  if overwrite:
+    # Not before it is known that there is something to put in its place.
+    place.overwrite()
   about = manifest.build(config, experiment.dataset)
   about['systems'] = list(systems)
   about['axes'] = dict(setting.axes)
   if before is not None:
-    refuse_another(folder, before['data'], about['data'])
+    refuse_another(folder, before.get('data', {}), about['data'])
     about['started'] = before['started']
   place.require_space(
     sum(
@@ -113,19 +129,52 @@ def run(
       for name in systems
     )
   )
-  manifest.write(about_path, about)
+  manifest.write(folder / 'manifest.json', about)
   sheet = _Sheet(folder, experiment, systems, quiet)
   with sheet.bar:
-    _run_cells(sheet, experiment, systems, workers, should_stop)
+    _run_cells(sheet, experiment, systems, num_workers, should_stop)
     if config['full_labels']:
       _run_all_labels(sheet, experiment, should_stop)
   return _finish(sheet, experiment, about, tensorboard)
 
 
+def what_is_in(
+  folder: pathlib.Path, config: Config, systems: Sequence[str]
+) -> dict[str, Any] | None:
+  """The manifest of a run that was begun in a folder; None if there is none.
+
+  Args:
+    folder: of a setting, or of a grid of them.
+    config: of the run that is to go on there.
+    systems: names.
+
+  Raises:
+    ValueError: what was begun is another run, or nobody knows what it is.
+  """
+  path = folder / 'manifest.json'
+  anew = 'choose another --workdir, or begin anew with --overwrite'
+  if not path.exists():
+    if (folder / 'checkpoints').exists():
+      raise ValueError(
+        f'{folder} has checkpoints and no manifest.json, which says what they '
+        f'are of; put it back, {anew}.'
+      )
+    return None
+  try:
+    before = manifest.read(path)
+    missing = {'config', 'systems', 'started'} - set(before)
+    if missing:
+      raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
+  except ValueError as error:
+    raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
+  refuse_another(folder, before['config'], config, before['systems'], systems)
+  return before
+
+
 def refuse_another(folder, before, now, *systems):
   """Refuses to go on in a folder with something else than what was begun."""
   lines = manifest.config_difference(before, now)
-  if systems and systems[0] != systems[1]:
+  if systems and not lines and list(systems[0]) != list(systems[1]):
     lines.append(f'systems: {systems[0]} -> {systems[1]}')
   if lines:
     raise ValueError(
@@ -134,15 +183,15 @@ def refuse_another(folder, before, now, *systems):
     )
 
 
-def _run_cells(sheet, experiment, systems, workers, should_stop):
+def _run_cells(sheet, experiment, systems, num_workers, should_stop):
   """Runs every cell, in as many processes as were asked for."""
-  cells = harness.cells_of(experiment.config, systems, workers=workers)
+  cells = harness.cells_of(experiment.config, systems, workers=num_workers)
   folder = sheet.folder / 'checkpoints'
-  if workers == 1:
+  if num_workers == 1:
     harness.run_cells(experiment, cells, folder, should_stop, sheet.on_record)
   else:
-    harness.run_cells_in_processes(
-      experiment.config, cells, folder, workers, should_stop, sheet.on_record
+    workers.run_cells(
+      experiment, cells, folder, num_workers, should_stop, sheet.on_record
     )
 
 

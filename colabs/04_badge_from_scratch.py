@@ -1,0 +1,321 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 4. BADGE from scratch, against the kernel
+#
+# [![Open in Colab][badge]][colab]
+#
+# Put the owner of your copy in the place of OWNER, in this link and below.
+#
+# [badge]: https://colab.research.google.com/assets/colab-badge.svg
+# [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/04_badge_from_scratch.ipynb
+#
+# BADGE (Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain
+# Gradient Lower Bounds") fits into 30 lines of NumPy. You write them here, see
+# that the kernel computes the same embeddings and draws from the same
+# distribution, and then why there is a kernel at all.
+
+# %%
+# Does nothing where al_jax can be imported already.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec('al_jax') is None:
+  source = 'git+https://github.com/OWNER/al_jax'
+  subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
+
+# %%
+import collections
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import scipy.stats
+from sklearn.neural_network import MLPClassifier
+
+from al_jax import data, kernels, plot_style
+from al_jax.kernels import costs
+
+# %% [markdown]
+# ## A network that has seen 40 labels
+#
+# BADGE needs two arrays of it: the predicted probabilities `[N, C]`, and what
+# goes into the last layer, the hidden units `[N, D]`.
+
+# %%
+pool = data.load('digits').train
+inputs = pool.inputs.reshape(len(pool), -1) / 255.0
+rng = np.random.default_rng(0)
+labelled = rng.choice(len(pool), 40, replace=False)
+
+network = MLPClassifier((64,), solver='lbfgs', alpha=1.0, random_state=0)
+network.fit(inputs[labelled], pool.targets[labelled])
+probs = network.predict_proba(inputs)
+hidden = np.maximum(inputs @ network.coefs_[0] + network.intercepts_[0], 0)
+
+print('probabilities', probs.shape, ' hidden units', hidden.shape)
+print(f'right: {np.mean(probs.argmax(axis=1) == pool.targets):.1%}')
+
+# %% [markdown]
+# ## The idea
+#
+# If we knew the label, the gradient of the loss would say how the network is
+# going to change. We do not, so take the label that the network predicts: no
+# other one gives a shorter gradient. With `p` the probabilities, `e` the
+# predicted label as one-hot vector and `h` the hidden units, the gradient by
+# the last layer's weights is
+#
+# $$ g = (p - e)\, h^\top, $$
+#
+# as many numbers as there are weights, C times D. It is *long* where the
+# network is unsure. Two gradients are *far apart* where the network would learn
+# different things. k-means++ seeding draws each point in proportion to its
+# squared distance to the nearest point drawn before: long and far apart.
+#
+# ## Thirty lines
+
+
+# %%
+def gradient_embedding(probs, hidden):
+  """The gradients, multiplied out: [N, C * D]."""
+  residuals = probs.copy()
+  residuals[np.arange(len(probs)), probs.argmax(axis=1)] -= 1
+  gradients = residuals[:, :, None] * hidden[:, None, :]
+  return gradients.reshape(len(probs), -1)
+
+
+def seeding(rng, points, k):
+  """The k picks of k-means++, the first of them uniform."""
+  picks = [rng.integers(len(points))]
+  sq_dists = np.full(len(points), np.inf)
+  while len(picks) < k:
+    to_last = np.sum((points - points[picks[-1]]) ** 2, axis=1)
+    sq_dists = np.minimum(sq_dists, to_last)
+    picks.append(rng.choice(len(points), p=sq_dists / sq_dists.sum()))
+  return np.array(picks)
+
+
+def badge(rng, probs, hidden, k):
+  """Which k examples to ask about."""
+  return seeding(rng, gradient_embedding(probs, hidden), k)
+
+
+print(badge(rng, probs, hidden, 10))
+
+# %% [markdown]
+# The kernel takes logits, or as here log-probabilities. It keeps a gradient as
+# its two factors, `p - e` and `h`.
+
+# %%
+log_probs = jnp.log(probs)
+factors = kernels.gradient_factors(log_probs, hidden)
+print('factors:', factors.left.shape, factors.right.shape)
+
+k = 50
+draw = jax.jit(functools.partial(kernels.kmeans_plus_plus, k=k))
+draw = draw.lower(jax.random.key(0), factors).compile()
+print(draw(jax.random.key(0), factors).indices[:10])
+
+# %% [markdown]
+# ## Long means unsure
+#
+# The length of a gradient against the gap between the two largest
+# probabilities. The ringed ones are a batch: mostly long, but not the longest.
+
+# %%
+gradients = gradient_embedding(probs, hidden)
+lengths = np.linalg.norm(gradients, axis=1)
+gaps = -np.asarray(kernels.margin(log_probs))
+batch = np.asarray(draw(jax.random.key(0), factors).indices)
+
+_, axes = plt.subplots(figsize=(5.6, 3), layout='constrained')
+axes.scatter(gaps, lengths, s=6, color=plot_style.COLOURS[0], alpha=0.4)
+axes.scatter(
+  gaps[batch],
+  lengths[batch],
+  s=36,
+  facecolor='none',
+  edgecolor=plot_style.COLOURS[1],
+  label=f'a batch of {k}',
+)
+plot_style.plain_axes(axes, 'gap of the two likeliest', 'length of gradient')
+_ = axes.legend(frameon=False)
+
+# %% [markdown]
+# ## The same embeddings
+#
+# Multiplied out the factors are the gradients, and distances that are computed
+# from the factors are the distances of the gradients:
+#
+# $$ |q h^\top - p g^\top|^2
+#   = |q|^2 |h|^2 + |p|^2 |g|^2 - 2 (q \cdot p)(h \cdot g). $$
+
+# %%
+theirs = kernels.gradient_embedding(log_probs, hidden).reshape(gradients.shape)
+print('largest difference of embeddings:', np.abs(theirs - gradients).max())
+
+some = kernels.Factors(factors.left[:60], factors.right[:60])
+sq_dists = np.sum((gradients[:60, None] - gradients[None, :60]) ** 2, axis=2)
+by_kernel = jax.jit(kernels.squared_distances)(some, some)
+print('largest difference of distances: ', np.abs(by_kernel - sq_dists).max())
+print('    and the largest distance:    ', sq_dists.max())
+
+# %% [markdown]
+# ## The same distribution
+#
+# Two programs that draw at random cannot be compared pick by pick, but their
+# frequencies can. Eight examples, batches of three: 56 possible ones. Both draw
+# 3,000 times.
+
+# %%
+eight = np.argsort(lengths)[-400::50]
+few = kernels.Factors(factors.left[eight], factors.right[eight])
+
+
+@jax.jit
+def many(keys):
+  """A batch of three for each key."""
+  return jax.lax.map(
+    lambda key: kernels.kmeans_plus_plus(key, few, 3).indices, keys
+  )
+
+
+def frequencies(batches):
+  """How often each set was drawn."""
+  return collections.Counter(tuple(sorted(batch)) for batch in batches)
+
+
+of_numpy = frequencies(
+  seeding(rng, gradients[eight], 3).tolist() for _ in range(3000)
+)
+of_kernel = frequencies(
+  many(jax.random.split(jax.random.key(7), 3000)).tolist()
+)
+
+# %% [markdown]
+# The bars are NumPy's. The dots are the kernel's, with two standard errors:
+# most of them, and not all, should reach the end of their bar. The chi-square
+# test says the same in a number: a p-value that is not tiny.
+
+# %%
+sets = [batch for batch, _ in of_numpy.most_common()]
+ours = np.array([of_numpy[batch] for batch in sets])
+theirs = np.array([of_kernel[batch] for batch in sets])
+# Sets that are rare are counted together, as the test needs.
+common = ours + theirs >= 20
+table = [
+  np.append(counts[common], counts[~common].sum()) for counts in (ours, theirs)
+]
+table = np.array(table)[:, np.sum(table, axis=0) > 0]
+p_value = scipy.stats.chi2_contingency(table).pvalue
+
+_, axes = plt.subplots(figsize=(6.4, 2.8), layout='constrained')
+axes.bar(np.arange(len(sets)), ours, color='#BBBBBB', label='NumPy')
+axes.errorbar(
+  np.arange(len(sets)),
+  theirs,
+  2 * np.sqrt(theirs),
+  fmt='.',
+  ms=5,
+  lw=1,
+  color=plot_style.COLOURS[1],
+  label='kernel',
+)
+plot_style.plain_axes(
+  axes,
+  'set of three, the most frequent first',
+  'drawn, of 3,000',
+  f'chi-square test: p = {p_value:.2f}',
+)
+_ = axes.legend(frameon=False)
+
+# %% [markdown]
+# ## What it costs
+#
+# So why a kernel? For memory first: C times D numbers for every point of the
+# pool. Then for time: the 30 lines read all of that for every pick. The kernel
+# reads the factors, and most picks need no look at the pool at all
+# (`docs/kernels.md` says how, and why the draws stay exact).
+#
+# Both below without the time to compile. The seconds are those of the machine
+# that ran this page, a busy one with two cores: look at the ratio.
+
+# %%
+large = np.random.default_rng(1)
+pools = {
+  'digits': (probs, hidden),
+  'random': (large.dirichlet(np.ones(10), 8000), large.normal(size=(8000, 64))),
+}
+print(f'{"pool":8}{"N":>7}{"MB: NumPy":>13}{"kernel":>9}', end='')
+print(f'{"seconds: NumPy":>18}{"kernel":>9}')
+for name, (probs_of, hidden_of) in pools.items():
+  points = kernels.gradient_factors(jnp.log(probs_of), hidden_of)
+  if name != 'digits':
+    draw = jax.jit(functools.partial(kernels.kmeans_plus_plus, k=k))
+    draw = draw.lower(jax.random.key(0), points).compile()
+  jax.block_until_ready(draw(jax.random.key(0), points))
+
+  begin = time.perf_counter()
+  badge(rng, probs_of, hidden_of, k)
+  middle = time.perf_counter()
+  jax.block_until_ready(draw(jax.random.key(1), points))
+  end = time.perf_counter()
+
+  memory = draw.memory_analysis()
+  kernel_bytes = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+  numpy_bytes = 8 * len(probs_of) * probs_of.shape[1] * hidden_of.shape[1]
+  print(
+    f'{name:8}{len(probs_of):7}{numpy_bytes / 1e6:13.1f}'
+    f'{kernel_bytes / 1e6:9.1f}{middle - begin:18.3f}{end - middle:9.3f}'
+  )
+
+# %% [markdown]
+# At the size of ImageNet, 1,000 classes and 2,048 hidden units, no machine has
+# the memory for the gradients. `kernels.costs` predicts what the kernel needs.
+
+# %%
+sizes = np.array([1e3, 1e4, 1e5, 1.28e6])
+multiplied_out = 4 * sizes * 1000 * 2048
+kept_apart = [
+  4 * n * (1000 + 2048)
+  + costs.kmeans_plus_plus(
+    num_points=int(n), num_features=2048, num_classes=1000, k=1000
+  ).extra_bytes
+  for n in sizes
+]
+
+_, axes = plt.subplots(figsize=(5.6, 2.8), layout='constrained')
+for number, (name, size) in enumerate(
+  {
+    'multiplied out': multiplied_out,
+    'kernel, factors included': kept_apart,
+  }.items()
+):
+  axes.loglog(
+    sizes, np.array(size) / 1e9, label=name, **plot_style.line_style(number)
+  )
+axes.axhline(16, color='grey', lw=1, ls=':')
+axes.annotate('a laptop, 16 GB', (1.1e3, 20), color='grey', fontsize=8)
+plot_style.plain_axes(axes, 'pool', 'GB (float32)')
+_ = axes.legend(frameon=False, fontsize=8)
+
+# %% [markdown]
+# ## What to read next
+#
+# - `al_jax/strategies/badge.py`: the strategy, which is two short functions.
+# - `al_jax/kernels/kmeans_plus_plus.py` and `rejection.py`: exact draws without
+#   a look at the whole pool.
+# - `docs/reproducibility.md`: where we depart from a paper, and why.
+# - `05_own_strategy`: write one.
