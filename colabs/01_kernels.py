@@ -96,7 +96,7 @@ print('logits', logits.shape, ' embedding', embedding.shape)
 
 
 # %%
-xs, ys = np.meshgrid(np.linspace(-4, 6, 70), np.linspace(-3.6, 4, 54))
+xs, ys = np.meshgrid(np.linspace(-4, 6, 70), np.linspace(-4.3, 4, 54))
 grid = np.stack([xs.ravel(), ys.ravel()], axis=1)
 
 
@@ -104,7 +104,7 @@ def show(axes, title, *, scores=None, picks=None):
   """The pool, a score over the plane as shades, and picks as stars."""
   if scores is not None:
     shades = np.asarray(scores).reshape(xs.shape)
-    axes.contourf(xs, ys, shades, levels=12, cmap='Greys', alpha=0.75)
+    axes.contourf(xs, ys, shades, levels=7, cmap='Greys', alpha=0.75)
   for number in range(3):
     ours = classes == number
     colour = plot_style.COLOURS[number]
@@ -132,7 +132,7 @@ def show(axes, title, *, scores=None, picks=None):
 def panels(number):
   """A row of axes."""
   _, row = plt.subplots(
-    1, number, figsize=(3.1 * number, 2.7), layout='constrained', squeeze=False
+    1, number, figsize=(2.8 * number, 2.45), layout='constrained', squeeze=False
   )
   return row[0]
 
@@ -148,7 +148,8 @@ show(axes, 'small: the pool; ringed: labelled')
 # same call scores the pool and the grid behind it.
 #
 # `margin` looks at the two likeliest classes only: all borders are alike to it.
-# `entropy` counts every class, and is highest where three of them meet.
+# `entropy` counts every class, is highest where three of them meet, and sends
+# all of its stars there.
 
 # %%
 grid_logits, _ = networks[0](grid)
@@ -236,7 +237,9 @@ for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
 # %% [markdown]
 # How redundant a batch is can be counted: how far is a pick from the nearest
 # other one, in the plane, and between the gradients? The second is what BADGE
-# spreads out, and what the network would learn from.
+# spreads out, and what the network would learn from. Drawing by the score does
+# not look at distances at all, and is not the worse for it on a pool as small
+# as this one: Kirsch et al. 2023 make that point.
 
 # %%
 batches['drawn by entropy'] = kernels.stochastic_top_k(
@@ -284,6 +287,10 @@ for axes, (name, scorer) in zip(
 ):
   picks = kernels.top_k(scorer(samples), 10, eligible=eligible).indices
   show(axes, f'{name}: top 10', scores=scorer(grid_samples), picks=picks)
+
+# %% [markdown]
+# BALD goes to the island, all ten times: top-k of a good score is still no good
+# batch. `batch_bald` asks what ten labels tell *together*.
 
 # %% [markdown]
 # ## A draw, and its distribution

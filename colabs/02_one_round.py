@@ -223,8 +223,8 @@ display.Image(folder / 'picks.png', width=640)
 
 # %% [markdown]
 # And why does the network ask about them? Its predictions for the first five,
-# where the two highest bars are those that it is torn between. The filled bar is
-# the true class: often one of the two, but not always.
+# where the two highest bars are those that it is torn between. The filled bar
+# is the true class: often one of the two, but not always.
 
 # %%
 probs = jax.nn.softmax(apply(dataset.train.inputs[picks[:5]]).predictions)

@@ -43,6 +43,7 @@ from IPython import display
 
 from al_jax import (
   data,
+  labels_needed,
   loop,
   oracle,
   plot_style,
@@ -50,6 +51,7 @@ from al_jax import (
   program,
   protocol,
   records,
+  stats,
   systems,
   tables,
 )
@@ -113,8 +115,9 @@ display.Image(folder / 'curves.png', width=560)
 #
 # The first has every point of the curves. The second has one row per system:
 # the last point, and the *area*, the mean height of the curve, which does not
-# hang on one lucky round. Its p is of a t-test of the differences seed by seed,
-# which is what starting alike is good for.
+# hang on one lucky round. The difference to random is taken seed by seed, which
+# is what starting alike is good for, and p is of its t-test. Three pairs seldom
+# give a small p, even where curves look far apart: ask for more seeds.
 
 # %%
 print(tables.round_table(results))
@@ -125,24 +128,17 @@ print(tables.summary_table(results))
 # %% [markdown]
 # ## Labels saved
 #
-# Read the curves sideways: how many labels until a system is as good as random
-# with all of its own?
+# Read the curves sideways: at how many labels is a system as good as random is
+# with all of its own? In brackets, what 95% of the draws of a bootstrap over
+# seeds say; `inf` is "it did not get there".
 
 # %%
-curves = {
-  name: np.mean(
-    [
-      [r.test['accuracy'] for r in results if (r.system, r.seed) == (name, s)]
-      for s in SEEDS
-    ],
-    axis=0,
+by_system = stats.runs(results)
+for name in SYSTEMS:
+  needed = labels_needed.labels_to_reach(by_system[name], by_system['random'])
+  print(
+    f'{name:8}{needed.estimate:5.0f}  [{needed.low:.0f}, {needed.high:.0f}]'
   )
-  for name in SYSTEMS
-}
-labels = np.arange(20, 141, 20)
-for name, curve in curves.items():
-  reached = labels[curve >= curves['random'][-1]]
-  print(f'{name:8}', reached[0] if len(reached) else 'not reached')
 
 # %% [markdown]
 # ## What they asked about

@@ -115,10 +115,12 @@ def _run(systems_field):
       experiment = setting_lib.checked(setting.config, systems)
       print(estimate.describe(experiment, systems))
     return 0
+  is_grid = bool(settings[0].name)
   with workdir.Workdir(WORKDIR.value) as place:
     before = None
     if not OVERWRITE.value:
-      before = setting_lib.what_is_in(place.path, config, systems)
+      whole = config if is_grid else settings[0].config
+      before = setting_lib.what_is_in(place.path, whole, systems)
     if before is not None and 'finished' in before:
       print(
         f'{place.path} holds a finished run of {before["finished"]}; nothing '
@@ -127,7 +129,7 @@ def _run(systems_field):
       return 0
     with signals.StopRequest().listening() as should_stop:
       try:
-        if settings[0].name:
+        if is_grid:
           _run_grid(place, config, settings, systems, before, should_stop)
         else:
           _run_alone(place, settings[0], systems, should_stop)

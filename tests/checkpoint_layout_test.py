@@ -130,3 +130,21 @@ def donated():
 def test_what_cannot_be_stored_is_named(leaf, message):
   with pytest.raises((TypeError, ValueError), match=message):
     checkpoint_layout.check_storable('state.x', leaf)
+
+
+def test_bytes_are_packed_in_the_order_of_the_layout():
+  paths, leaves = checkpoint_layout.flatten(state())
+  layout, arrays = [], {}
+  for path, leaf in zip(paths, leaves, strict=True):
+    entry, array = checkpoint_layout.to_host(path, leaf)
+    layout.append(entry)
+    if array.size:
+      arrays[path] = array
+  packed = checkpoint_layout.pack(arrays, layout)
+  assert packed.dtype == np.uint8
+  again = checkpoint_layout.unpack(packed, layout)
+  assert checkpoint_layout.digest(again) == checkpoint_layout.digest(arrays)
+  with pytest.raises(ValueError, match='bytes were saved'):
+    checkpoint_layout.unpack(np.append(packed, np.uint8(0)), layout)
+  with pytest.raises(ValueError, match='broadcast'):
+    checkpoint_layout.unpack(packed[:-3], layout)

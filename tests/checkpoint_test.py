@@ -278,8 +278,52 @@ def test_leftovers_and_surplus_steps_go_on_opening(tmp_path):
   save_steps(tmp_path, 1, 2, 3)
   shutil.copytree(tmp_path / '3', tmp_path / '4')
   (tmp_path / '5.orbax-checkpoint-tmp' / 'state').mkdir(parents=True)
+  (tmp_path / '53.orbax-checkpoint-tmp').touch()
   checkpoint.Checkpointer(tmp_path).close()
   assert {path.name for path in tmp_path.iterdir()} == {'2', '3', '4'}
+
+
+def test_the_newest_metadata_are_read_without_the_state(tmp_path):
+  with checkpoint.Checkpointer(tmp_path) as checkpointer:
+    assert checkpointer.latest_metadata() is None
+    checkpointer.save(1, state_of(1), {'round': 1})
+    checkpointer.save(2, state_of(2), {'round': 2})
+    assert checkpointer.latest_metadata() == {'round': 2}
+  shutil.rmtree(tmp_path / '2' / 'metadata')
+  with checkpoint.Checkpointer(tmp_path) as checkpointer:
+    assert checkpointer.latest_metadata() is None
+
+
+LIMITED = """
+import resource, signal, sys
+import numpy as np
+from al_jax import checkpoint
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+rng = np.random.default_rng(0)
+state = {str(i): rng.integers(0, 255, 20000, np.uint8) for i in range(20)}
+with checkpoint.Checkpointer(sys.argv[1]) as checkpointer:
+  resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000))
+  checkpointer.save(1, state, {})
+  try:
+    checkpointer.wait()
+  except checkpoint.CheckpointError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_may_not_grow_is_said_in_one_line(tmp_path):
+  finished = subprocess.run(
+    [sys.executable, '-c', LIMITED, tmp_path],
+    capture_output=True,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert finished.returncode == 0
+  assert finished.stdout == (
+    f'Step 1 could not be saved in {tmp_path}: File too large.\n'
+  )
+  assert finished.stderr == ''
 
 
 @pytest.fixture

@@ -13,42 +13,60 @@ from al_jax import systems
 
 ROOT = pathlib.Path(__file__).parent.parent
 
-# What a run asks, and what every system there is would ask of one state, as one
-# line of JSON.
+# What a run asks, and what every system there is would ask of one state: an
+# object per way of looking at the pool, (chunk size, placement). One process
+# takes all ways, for what selects is then compiled once. Few samples and
+# questions will do: what is compared is exact.
 SCRIPT = """
-import json, sys
+import inspect, json, sys
 import jax
 jax.config.update('jax_num_cpu_devices', int(sys.argv[1]))
-import numpy as np
-from al_jax import acquisition, loop, oracle, program, protocol, systems
+from al_jax import acquisition, loop, oracle, program, protocol
+from al_jax import stages, strategies, systems
 from tests.factories import a_system, a_task
-dataset, facts = a_task(label_budget=60, size=1000)
+
+def few(recipe):
+  make = strategies.STRATEGIES[recipe.strategy]
+  options = {
+    name: parameter.default
+    for name, parameter in inspect.signature(make).parameters.items()
+  } | recipe.strategy_options
+  fewer = {'num_samples': 4, 'num_configurations': 100}
+  return {name: number for name, number in fewer.items() if options.get(name)}
+
+dataset, facts = a_task(label_budget=30, size=1000)
 answers = oracle.Oracle(dataset.train.targets, 10)
-proceeding = protocol.Protocol(rounds=2, labels_per_round=20, first_size=20)
-all_sources = program.sources_of(dataset, sys.argv[3])
-found, state = {'devices': jax.local_device_count()}, None
-for name in systems.SYSTEMS:
-  compiled = program.compile_program(
-    a_system(name, facts=facts, dropout=0.2),
-    all_sources,
-    dataset.train.ids,
-    chunk_size=int(sys.argv[2]),
-  )
-  if state is None:
-    runs = list(loop.run_rounds(compiled, answers, proceeding, [0]))
-    found['run'] = [(row.picks, row.test['accuracy']) for row in runs]
-    state = acquisition.begin(compiled, answers, proceeding, 0)
-  _, acquired = acquisition.acquire(
-    compiled, answers, state, 20, seed=0, round=0
-  )
-  found[name] = acquired.picks.tolist()
+proceeding = protocol.Protocol(rounds=2, labels_per_round=8, first_size=20)
+built = [
+  a_system(name, facts=facts, dropout=0.2, strategy=few(recipe))
+  for name, recipe in systems.SYSTEMS.items()
+]
+found = []
+for chunk_size, placement in json.loads(sys.argv[2]):
+  all_sources = program.sources_of(dataset, placement)
+  asked, state = {'devices': jax.local_device_count()}, None
+  for system in built:
+    compiled = program.compile_program(
+      system, all_sources, dataset.train.ids, chunk_size=chunk_size
+    )
+    if state is None:
+      runs = list(loop.run_rounds(compiled, answers, proceeding, [0]))
+      asked['run'] = [(row.picks, row.test['accuracy']) for row in runs]
+      state = acquisition.begin(compiled, answers, proceeding, 0)
+    own = stages.initial_state(system.strategy, facts)
+    _, acquired = acquisition.acquire(
+      compiled, answers, state.replace(strategy=own), 8, seed=0, round=0
+    )
+    asked[system.name] = acquired.picks.tolist()
+  found.append(asked)
 print(json.dumps(found))
 """
 
 
-def picks(devices, chunk_size, placement='device'):
-  finished = subprocess.run(
-    [sys.executable, '-c', SCRIPT, str(devices), str(chunk_size), placement],
+def begin(devices, *ways):
+  """A process that asks in each way of looking at the pool."""
+  return subprocess.Popen(
+    [sys.executable, '-c', SCRIPT, str(devices), json.dumps(ways)],
     cwd=ROOT,
     env={
       **os.environ,
@@ -56,30 +74,43 @@ def picks(devices, chunk_size, placement='device'):
       'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
     },
-    capture_output=True,
-    check=False,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
     text=True,
-    timeout=300,
   )
-  assert finished.returncode == 0, finished.stderr
-  found = json.loads(finished.stdout)
-  assert found.pop('devices') == devices
-  assert list(found) == ['run', *systems.SYSTEMS]
-  return found
 
 
 @pytest.fixture(scope='module')
-def on_one_device():
-  return picks(1, 1000)
+def asked():
+  """What was asked, by number of devices: an object per way."""
+  # Side by side: nearly all of it is compilation, on one core each.
+  processes = {
+    1: begin(1, (1000, 'device'), (130, 'device')),
+    8: begin(8, (800, 'device'), (1000, 'host')),
+  }
+  found = {}
+  try:
+    for devices, process in processes.items():
+      output, told = process.communicate(timeout=300)
+      assert process.returncode == 0, told
+      found[devices] = json.loads(output)
+  finally:
+    for process in processes.values():
+      process.kill()
+  for devices, of_ways in found.items():
+    for of_way in of_ways:
+      assert of_way.pop('devices') == devices
+      assert list(of_way) == ['run', *systems.SYSTEMS]
+  return found
 
 
-def test_eight_devices_pick_the_same_as_one(on_one_device):
-  assert picks(8, 800) == on_one_device
+def test_eight_devices_pick_the_same_as_one(asked):
+  assert asked[8][0] == asked[1][0]
 
 
-def test_another_chunk_size_picks_the_same(on_one_device):
-  assert picks(1, 130) == on_one_device
+def test_another_chunk_size_picks_the_same(asked):
+  assert asked[1][1] == asked[1][0]
 
 
-def test_inputs_on_the_host_of_eight_devices_pick_the_same(on_one_device):
-  assert picks(8, 1000, 'host') == on_one_device
+def test_inputs_on_the_host_of_eight_devices_pick_the_same(asked):
+  assert asked[8][1] == asked[1][0]

@@ -1,5 +1,8 @@
 import functools
+import math
+import re
 
+import numpy as np
 import pytest
 
 from al_jax import errors
@@ -38,15 +41,90 @@ def test_keyword_only_arguments_are_options_and_others_are_not():
   errors.check_options('sgd', options, ['momentum', 'nesterov'])
   errors.check_options('sgd', options, {})
   with pytest.raises(
-    ValueError, match=r"option of sgd 'momentun' .* 'momentum'"
+    ValueError, match=r"sgd has no option 'momentun'\. .* 'momentum'"
   ):
     errors.check_options('sgd', options, ['nesterov', 'momentun'])
-  with pytest.raises(ValueError, match='Known: momentum, nesterov'):
+  with pytest.raises(ValueError, match='It has: momentum, nesterov'):
     errors.check_options('sgd', options, ['batch'])
 
 
 def test_options_of_a_partial_function_are_what_is_left_of_them():
   with_batch = functools.partial(options, None)
   errors.check_options('sgd', with_batch, ['momentum'])
-  with pytest.raises(ValueError, match="'batch' is not known"):
+  with pytest.raises(ValueError, match="has no option 'batch'"):
     errors.check_options('sgd', with_batch, ['batch'])
+
+
+def test_what_has_no_options_says_so():
+  error = errors.unknown_option("augmentation 'flip'", 'pixels', ())
+  assert str(error) == (
+    "augmentation 'flip' has no option 'pixels'. It has: none."
+  )
+
+
+@pytest.mark.parametrize('value', [0, 1, 2.5, np.float32(3), np.int64(1)])
+def test_numbers_of_python_and_numpy_pass(value):
+  errors.check_number('rate', value, least=0, most=3)
+
+
+def test_none_passes_where_it_may():
+  errors.check_number('rate', None, int, least=1, optional=True)
+
+
+@pytest.mark.parametrize(
+  ('value', 'kind', 'limits', 'message'),
+  [
+    (1.0, int, {}, 'x is 1.0; it must be a whole number.'),
+    ('3', int, {}, "x is '3'; it must be a whole number."),
+    (True, int, {}, 'x is True; it must be a whole number.'),
+    ([1], float, {}, 'x is [1]; it must be a number.'),
+    (None, float, {}, 'x is None; it must be a number.'),
+    (math.nan, float, {}, 'x is nan; it must be a number.'),
+    (
+      math.inf,
+      float,
+      {'least': 0},
+      'x is inf; it must be a number at least 0.',
+    ),
+    (0, int, {'least': 1}, 'x is 0; it must be a whole number at least 1.'),
+    (0, float, {'above': 0}, 'x is 0; it must be a number above 0.'),
+    (
+      1.0,
+      float,
+      {'least': 0, 'below': 1},
+      'x is 1.0; it must be a number at least 0 and below 1.',
+    ),
+    (
+      10_001,
+      int,
+      {'most': 10_000, 'optional': True},
+      'x is 10001; it must be a whole number at most 10,000, or None.',
+    ),
+  ],
+)
+def test_what_is_no_such_number_is_refused(value, kind, limits, message):
+  with pytest.raises(ValueError, match=f'^{re.escape(message)}$'):
+    errors.check_number('x', value, kind, **limits)
+
+
+@pytest.mark.parametrize('name', ['a', None, ['random'], {}, 3])
+def test_a_name_of_any_type_is_looked_up(name):
+  errors.check_name('system', 'random', {'random': 1})
+  with pytest.raises(ValueError, match=r'system .* is not known'):
+    errors.check_name('system', name, {'random': 1})
+
+
+def test_flags_and_mappings_are_told_from_the_rest():
+  errors.check_flag('on', False)
+  errors.check_mapping('model', {})
+  for value in ('abc', 1, None):
+    with pytest.raises(ValueError, match=r'on is .* must be True or False'):
+      errors.check_flag('on', value)
+    with pytest.raises(ValueError, match=r'model is .* must be a mapping'):
+      errors.check_mapping('model', value)
+
+
+def test_an_error_fits_a_line():
+  text = errors.in_one_line(ValueError('first\n  second ' + 'x' * 1000))
+  assert text.startswith('first second xxx')
+  assert len(text) < 310

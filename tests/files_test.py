@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import pathlib
@@ -73,6 +74,15 @@ def test_what_a_killed_process_leaves_the_next_write_takes_away(path):
     partial.write_text('new')
   assert path.read_text() == 'new'
   assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_names_the_file(path):
+  failing = pytest.raises(OSError, match=r'records\.jsonl')
+  with failing as caught, files.replacing(path):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+  assert caught.value.errno == errno.ENOSPC
+  with pytest.raises(OSError, match='other'), files.replacing(path):
+    raise OSError(errno.EIO, 'Input/output error', 'other')
 
 
 def test_json_has_words_for_what_is_not_finite():

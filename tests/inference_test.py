@@ -54,3 +54,35 @@ def test_a_chunk_that_devices_cannot_share_is_refused():
     inference.make_pool_map(_square, chunk_size=5, devices=devices)
   with pytest.raises(ValueError, match='at least 1'):
     inference.make_pool_map(_square, chunk_size=0)
+
+
+@pytest.mark.parametrize('chunk_size', [18, 10**12])
+def test_a_chunk_holds_no_more_than_the_pool(rng, chunk_size):
+  inputs = jnp.asarray(rng.normal(size=(17, 4)), jnp.float32)
+  seen = []
+
+  def measure(args, batch):
+    seen.append(len(batch.index))
+    return _square(args, batch)
+
+  out = inference.make_pool_map(measure, chunk_size=chunk_size)(1.0, inputs)
+  whole = inference.make_pool_map(_square, chunk_size=17)(1.0, inputs)
+  np.testing.assert_array_equal(out['square'], whole['square'])
+  assert set(seen) == {17}
+  assert inference.rows_of_chunk(chunk_size, 17, 8) == min(chunk_size, 24)
+
+
+@pytest.mark.parametrize('chunk_size', [1.5, None, '8', True])
+def test_a_chunk_size_that_is_no_whole_number_is_refused(chunk_size):
+  with pytest.raises(ValueError, match='chunk_size is'):
+    inference.make_pool_map(_square, chunk_size=chunk_size)
+
+
+@pytest.mark.parametrize('shape', [(), (3,), (3, 4)])
+def test_what_has_no_row_per_example_is_refused(shape):
+  map_pool = inference.make_pool_map(
+    lambda args, batch: {'fine': batch.index, 'wrong': jnp.zeros(shape)},
+    chunk_size=4,
+  )
+  with pytest.raises(ValueError, match='of a batch of 4 examples float32'):
+    map_pool(1.0, jnp.zeros((9, 2)))

@@ -51,7 +51,7 @@ def test_keys_are_typed_and_the_same_whenever_asked():
     np.testing.assert_array_equal(jax.random.key_data(found), wanted)
 
 
-@pytest.mark.parametrize('seed', [-1, 2**32])
+@pytest.mark.parametrize('seed', [-1, 2**32, True, 0.0, None])
 def test_a_seed_that_another_one_would_be_mistaken_for_is_refused(seed):
-  with pytest.raises(ValueError, match=f'seed is {seed}; it must be from 0 to'):
+  with pytest.raises(ValueError, match=f'seed is {seed}; it must be a whole'):
     keys.for_run(seed, keys.INITIALISE)

@@ -31,12 +31,28 @@ def task():
   return a_task(label_budget=60)
 
 
+ONE_ROUND = dataclasses.replace(PROTOCOL, rounds=1)
+# NaN: it must be equal to itself after it was written down.
+IDENTITY = {'config': {'rate': 0.1, 'cap': np.nan}, 'data': 'digits'}
+
+
+@pytest.fixture(scope='module')
+def saved(task, margin, tmp_path_factory):
+  """The checkpoints of a run of one round."""
+  folder = tmp_path_factory.mktemp('saved') / 'run'
+  with checkpoint.Checkpointer(folder) as checkpointer:
+    run(task, margin, ONE_ROUND, checkpointer=checkpointer, identity=IDENTITY)
+  return folder
+
+
 @pytest.fixture(scope='module')
 def margin(task):
   return compiled(task, 'margin')
 
 
-def compiled(task, name, *, num_lanes=1, strategy=None, **options):
+def compiled(
+  task, name, *, num_lanes=1, strategy=None, chunk_size=100, **options
+):
   dataset, facts = task
   system = a_system(name, facts=facts, **options)
   if strategy is not None:
@@ -46,7 +62,7 @@ def compiled(task, name, *, num_lanes=1, strategy=None, **options):
     program.sources_of(dataset),
     dataset.train.ids,
     num_lanes=num_lanes,
-    chunk_size=100,
+    chunk_size=chunk_size,
   )
 
 
@@ -191,6 +207,50 @@ def test_a_checkpoint_of_other_seeds_is_refused(task, margin, tmp_path):
     run(task, margin, seeds=[1], checkpointer=checkpointer)
 
 
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'config': {'rate': 0.2}}, 'config.rate: 0.1 -> 0.2'),
+    ({'data': 'other'}, "data: 'digits' -> 'other'"),
+    (None, r"data: 'digits' -> \(absent\)"),
+  ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference(
+  task, margin, saved, change, message
+):
+  identity = None if change is None else {**IDENTITY, **change}
+  with (
+    checkpoint.Checkpointer(saved) as checkpointer,
+    pytest.raises(ValueError, match=message),
+  ):
+    run(task, margin, ONE_ROUND, checkpointer=checkpointer, identity=identity)
+
+
+def test_a_checkpoint_of_another_system_is_refused(task, saved):
+  with (
+    checkpoint.Checkpointer(saved) as checkpointer,
+    pytest.raises(ValueError, match="system: 'margin' -> 'random'"),
+  ):
+    run(
+      task,
+      compiled(task, 'random'),
+      ONE_ROUND,
+      checkpointer=checkpointer,
+      identity=IDENTITY,
+    )
+
+
+def test_the_checkpoint_of_the_same_run_is_gone_on_from(task, margin, saved):
+  with checkpoint.Checkpointer(saved) as checkpointer:
+    assert run_state.is_over(checkpointer.latest_metadata())
+    rows, _ = run(
+      task, margin, ONE_ROUND, checkpointer=checkpointer, identity=IDENTITY
+    )
+  assert len(rows) == 1
+  assert not run_state.is_over(None)
+  assert not run_state.is_over({'runs': [{'ended': 'x'}, {'ended': None}]})
+
+
 def test_the_label_budget_ends_a_run_and_is_kept(task, margin):
   protocol = dataclasses.replace(PROTOCOL, label_budget=34)
   rows, ended = run(task, margin, protocol)
@@ -208,6 +268,23 @@ def test_the_pool_may_run_out_in_the_middle_of_a_batch():
   assert len(rows) < 20
   assert ended == {0: 'pool exhausted'}
   assert len(dataset.train) == 45
+
+
+def test_more_than_there_is_may_be_asked_for(task):
+  many = 10**12
+  protocol = Protocol(
+    rounds=many, labels_per_round=many, first_size=20, save_every_steps=many
+  )
+  huge = compiled(
+    a_task(label_budget=protocol.budget),
+    'margin',
+    subset_size=many,
+    learner={'batch_size': many, 'stop': {'epochs': 2}},
+    chunk_size=many,
+  )
+  rows, ended = run(task, huge, protocol)
+  assert [row.labels for row in rows] == [20, 160]
+  assert ended == {0: 'pool exhausted'}
 
 
 def test_the_target_accuracy_ends_a_run(task, margin):
@@ -282,21 +359,50 @@ def test_a_score_that_is_not_finite_names_the_round_and_the_example(task):
     run(task, broken)
 
 
-@pytest.mark.parametrize('picks', [[3, 3], 'labelled'])
-def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks):
+def that_picks(task, picks):
+  """Margin's system, with a strategy that picks the same whatever happens."""
+
   def measure(key, apply, batch):
     del key, apply
     return batch.index
 
   def select(key, state, measured, pool, k):
     del key, measured, k
-    chosen = np.flatnonzero(~np.asarray(pool_lib.eligible(pool)))[:2]
-    if picks != 'labelled':
-      chosen = np.array(picks)
-    return state, kernels.Selection(chosen, np.zeros(2))
+    chosen = picks
+    if isinstance(picks, str):
+      chosen = np.flatnonzero(~np.asarray(pool_lib.eligible(pool)))[:2]
+    return state, kernels.Selection(np.asarray(chosen), None)
 
-  broken = compiled(task, 'margin', strategy=a_strategy(measure, select))
-  with pytest.raises(RuntimeError, match="round 0: system 'margin' picked"):
+  return compiled(task, 'margin', strategy=a_strategy(measure, select))
+
+
+@pytest.mark.parametrize(
+  ('picks', 'message'),
+  [
+    ([3, 3], 'picked an example twice'),
+    ('labelled', 'picked .* asked about before'),
+    ([[3, 4]], r'selected int64\[1, 2\] where at most 10'),
+    ([3.0, 4.0], r'selected float64\[2\]'),
+    (list(range(11)), r'selected int64\[11\] where at most 10'),
+    ([3, -2], 'padded with something else than -1'),
+    ([-1, 3], 'padded with something else than -1 at the end'),
+    ([160], 'picked beyond the pool of 160'),
+    ([-1, -1], 'picked nothing; 140 are eligible'),
+  ],
+)
+def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
+  with pytest.raises(RuntimeError, match=f"round 0: system 'margin' {message}"):
+    run(task, that_picks(task, picks))
+
+
+@pytest.mark.parametrize('shape', [(), (7,)])
+def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
+  def measure(key, apply, batch):
+    del key, apply, batch
+    return jnp.zeros(shape)
+
+  broken = compiled(task, 'margin', strategy=a_strategy(measure, None))
+  with pytest.raises(ValueError, match='of a batch of 100 examples'):
     run(task, broken)
 
 
@@ -318,8 +424,29 @@ def test_a_protocol_without_room_is_refused(task, margin, changes, message):
     run(task, margin, dataclasses.replace(PROTOCOL, **changes))
 
 
+@pytest.mark.parametrize(
+  ('targets', 'num_classes', 'message'),
+  [
+    (np.zeros(159, int), 10, 'the oracle has 159 examples; .* for 160'),
+    (np.zeros(160, int), 9, 'the oracle has 9 classes; .* for 10'),
+  ],
+)
+def test_an_oracle_of_other_data_is_refused(
+  task, margin, targets, num_classes, message
+):
+  answers = oracle.Oracle(targets, num_classes)
+  with pytest.raises(ValueError, match=message):
+    run(task, margin, answers=answers)
+
+
+@pytest.mark.parametrize('seed', [True, -1, 2**32, 0.5])
+def test_a_seed_that_no_key_can_hold_is_refused(task, margin, seed):
+  with pytest.raises(ValueError, match='seed is'):
+    run(task, margin, seeds=[seed])
+
+
 def test_every_lane_needs_a_seed_of_its_own(task, margin):
-  with pytest.raises(ValueError, match='needs 1 different ones'):
+  with pytest.raises(ValueError, match='compiled for 1 different ones'):
     run(task, margin, seeds=[0, 1])
 
 

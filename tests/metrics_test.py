@@ -139,9 +139,39 @@ def test_no_example_is_counted_twice_when_the_last_chunk_is_short(targets):
     lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
   )
   found, _ = metrics.make_evaluate(learner, source, C, chunk_size=64)(
-    jnp.float32(0)
+    jax.random.key(0), jnp.float32(0)
   )
   np.testing.assert_allclose(found['accuracy'], 202 / 203, rtol=1e-6)
+
+
+def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
+  rng, logits, targets
+):
+  def apply(state, inputs, *, keys=None):
+    if keys is not None:
+      noise = jax.vmap(lambda key: jax.random.normal(key, (1, C)))(keys)
+      inputs = inputs[None] + state * noise
+    return ModelOutput(inputs, inputs, {})
+
+  source = Source(
+    jnp.asarray(logits), pool_lib.fully_labelled(jnp.asarray(targets))
+  )
+  key, scale = jax.random.key(5), jnp.float32(2)
+  evaluate = metrics.make_evaluate(
+    linear_learner(apply), source, C, chunk_size=64, num_samples=7
+  )
+  found, class_accuracy = evaluate(key, scale)
+  once, wanted_of_classes = summary(logits, targets)
+  assert set(found) == {*once, *(f'mc_{name}' for name in once)}
+  chex.assert_trees_all_close(
+    {name: found[name] for name in once}, once, rtol=1e-4
+  )
+  np.testing.assert_allclose(class_accuracy, wanted_of_classes, rtol=1e-5)
+  samples = apply(scale, logits, keys=jax.random.split(key, 7)).predictions
+  probs = scipy.special.softmax(np.asarray(samples), axis=-1).mean(0)
+  mean, _ = summary(np.log(probs), targets)
+  for name, value in mean.items():
+    np.testing.assert_allclose(found[f'mc_{name}'], value, rtol=1e-4)
 
 
 def test_batches_give_what_the_metrics_need():

@@ -64,8 +64,31 @@ def test_a_class_too_small_for_a_balanced_set_is_named():
     oracle.balanced_first_set(KEY, 4)
 
 
-@pytest.mark.parametrize('rate', [-0.1, 1.0])
+@pytest.mark.parametrize('rate', [-0.1, 1.0, np.nan, 'x', None])
 @pytest.mark.parametrize('name', ['noise', 'abstain'])
 def test_rates_out_of_range_are_refused(name, rate):
   with pytest.raises(ValueError, match=rf'oracle\.{name} is'):
     Oracle(np.zeros(3, int), 2, **{name: rate})
+
+
+@pytest.mark.parametrize(
+  ('targets', 'num_classes', 'message'),
+  [
+    (
+      np.array([0.0, 1.5]),
+      2,
+      r'whole numbers of shape \[N\]; got float64\[2\]',
+    ),
+    (np.array([0.0, np.nan]), 2, 'whole numbers'),
+    (np.zeros((3, 1), int), 2, r'got int64\[3, 1\]'),
+    (np.array([0, 2]), 2, r'targets\[1\] is 2; .* from 0 to 1'),
+    (np.array([-1, 0]), 2, r'targets\[0\] is -1'),
+    (np.array([0, 1]), 0, 'num_classes is 0'),
+    (np.array([0, 1]), 2.0, r'num_classes is 2\.0'),
+  ],
+)
+def test_targets_that_are_no_class_numbers_are_refused(
+  targets, num_classes, message
+):
+  with pytest.raises(ValueError, match=message):
+    Oracle(targets, num_classes)

@@ -98,6 +98,21 @@ def test_overwrite_clears_what_was_written_and_nothing_else(tmp_path):
   assert (elsewhere / 'kept').exists()
 
 
+def test_the_manifest_is_the_first_to_be_cleared(tmp_path, monkeypatch):
+  with workdir.Workdir(tmp_path) as place:
+    (tmp_path / 'checkpoints').mkdir()
+    (tmp_path / 'manifest.json').touch()
+
+    def killed(path):
+      raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, 'rmtree', killed)
+    with pytest.raises(KeyboardInterrupt):
+      place.overwrite()
+  assert not (tmp_path / 'manifest.json').exists()
+  assert (tmp_path / 'checkpoints').exists()
+
+
 def test_too_little_space_is_said_with_both_sizes(tmp_path):
   with workdir.Workdir(tmp_path) as place:
     place.require_space(1)

@@ -1,5 +1,6 @@
 """Errors in data that would otherwise show as a strange result, or never."""
 
+import collections
 from typing import NamedTuple
 
 import numpy as np
@@ -140,13 +141,13 @@ def _check_ids(split: Split, where: str) -> None:
 
 def _check_classes(raw: RawData) -> None:
   """Two or more, by different names, and something to learn each from."""
-  names = list(raw.class_names)
-  for name in names:
-    if names.count(name) > 1:
-      raise ValueError(
-        f'{raw.name}: the class name {name!r} is there twice; names of classes '
-        'must differ.'
-      )
+  names = raw.class_names
+  if len(set(names)) < len(names):
+    ((name, _),) = collections.Counter(names).most_common(1)
+    raise ValueError(
+      f'{raw.name}: the class name {name!r} is there twice; names of classes '
+      'must differ.'
+    )
   if len(names) < 2:
     raise ValueError(
       f'{raw.name}: every example is of class {names[0]!r}; there must be two '

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from al_jax.data.tables import TableFile
+from al_jax.data.tables import TableFile, as_float32
 
 
 def open_parquet(path: Path) -> TableFile:
@@ -45,7 +45,9 @@ def open_parquet(path: Path) -> TableFile:
     # By name: what comes back stands in the order of the file.
     inputs = np.empty((table.num_rows, len(features)), np.float32)
     for column, name in enumerate(wanted[: len(features)]):
-      inputs[:, column] = table.column(name).to_numpy()
+      inputs[:, column] = as_float32(
+        table.column(name).to_numpy(), f'{path}: the column {name!r}'
+      )
     return inputs, [
       table.column(name).to_numpy() for name in wanted[len(features) :]
     ]

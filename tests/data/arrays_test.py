@@ -127,12 +127,18 @@ def test_pictures_are_told_by_their_shape(tmp_path, shape, seen, dtype, kept):
     ({'x': np.zeros((4, 2)), 'y': _LABELS[:3]}, {}, 'first axes differ'),
     ({'x': np.full((4, 2), 'a'), 'y': _LABELS[:4]}, {}, 'numbers are needed'),
     (
+      {'x': np.array([[0.0, 1.0], [np.inf, -1e39]]), 'y': _LABELS[:2]},
+      {},
+      r'has -1e\+39 at \[1, 1\]; inputs become float32',
+    ),
+    (
       {'x': np.array([[None]]), 'y': _LABELS[:1]},
       {},
       "array 'x': Object arrays cannot",
     ),
   ],
 )
+@pytest.mark.filterwarnings('error')
 def test_arrays_that_do_not_fit_are_named(tmp_path, arrays, options, message):
   with pytest.raises(ValueError, match=message):
     files.read(_save(tmp_path, **arrays), **options)

@@ -63,6 +63,24 @@ def test_a_class_without_training_examples_is_named():
     checks.check(_raw(train=_split(targets=targets)))
 
 
+def test_one_class_is_not_enough():
+  targets = np.zeros(6, np.int32)
+  raw = _raw(
+    class_names=('ant',),
+    train=_split(targets=targets),
+    test=_split(targets=targets),
+  )
+  with pytest.raises(
+    ValueError, match="small: every example is of class 'ant'"
+  ):
+    checks.check(raw)
+
+
+def test_names_of_classes_differ():
+  with pytest.raises(ValueError, match="the class name 'bee' is there twice"):
+    checks.check(_raw(class_names=('bee', 'ant', 'bee')))
+
+
 def test_many_missing_classes_are_counted():
   names = tuple(f'class {number}' for number in range(12))
   with pytest.raises(ValueError, match="'class 7' and 4 more"):

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -60,6 +61,21 @@ def test_a_file_that_changes_is_read_again(tmp_path, cache_dir):
   assert changed.fingerprint != first.fingerprint
 
 
+def test_a_file_rewritten_with_its_size_and_time_kept_is_read_again(
+  tmp_path, cache_dir
+):
+  path = tmp_path / 'table.npz'
+  first = data.load(f'file:{_table(path)}', cache_dir=cache_dir)
+  before = path.stat()
+  x = np.ones((40, 3), np.float32)
+  changed = data.load(f'file:{_table(path, x=x)}', cache_dir=cache_dir)
+  os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+  assert path.stat().st_size == before.st_size
+  assert changed.fingerprint != first.fingerprint
+  again = data.load(f'file:{path}', cache_dir=cache_dir)
+  assert again.fingerprint == changed.fingerprint
+
+
 def test_options_of_the_source_are_passed_on(tmp_path, cache_dir):
   source = f'file:{_table(tmp_path / "table.npz")}'
   whole = data.load(source, cache_dir=cache_dir)
@@ -116,7 +132,10 @@ def test_a_validation_split_is_a_split_of_the_data_set(cache_dir):
     ({'source': 'digits', 'transform': []}, "Did you mean 'transforms'"),
     ({'source': 'digits', 'normalise': 1}, "Did you mean 'normalize'"),
     ({'source': 'digits', 'normalize': 'non'}, "Did you mean 'none'"),
-    ({'source': 'tfds:x', 'datadir': '.'}, "of tfds 'datadir' .* 'data_dir'"),
+    (
+      {'source': 'tfds:x', 'datadir': '.'},
+      "no option 'datadir'. .* 'data_dir'",
+    ),
     ({'source': 'digits', 'transforms': [{'name': 'cpa'}]}, "mean 'cap'"),
     ({'source': 'digits', 'transforms': 'cap'}, 'transforms.* a list'),
     ({'source': 'digits', 'transforms': ['cap']}, "'cap' must be a dict"),

@@ -163,7 +163,8 @@ def test_a_cache_without_the_table_says_so(data_home, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('location', 'version'), [('', None), ('6', 1), ('two words', None)]
+  ('location', 'version'),
+  [('', None), ('6', 1), ('two words', None), ('-1', None), ('0', None)],
 )
 def test_a_location_that_names_no_set_is_refused(location, version):
   with pytest.raises(ValueError, match='give an id'):

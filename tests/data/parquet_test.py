@@ -54,3 +54,13 @@ def test_without_pyarrow_the_extra_is_named(path, monkeypatch):
   monkeypatch.setitem(sys.modules, 'pyarrow', None)
   with pytest.raises(ModuleNotFoundError, match=r'al-jax\[parquet\]'):
     parquet.open_parquet(path)
+
+
+def test_a_number_beyond_float32_is_named(tmp_path):
+  from pyarrow import parquet as pyarrow_parquet
+
+  path = tmp_path / 'wide.parquet'
+  table = pa.table({'x': [1.0, 1e39], 'y': ['a', 'b']})
+  pyarrow_parquet.write_table(table, path)
+  with pytest.raises(ValueError, match=r"column 'x' has 1e\+39 at \[1\]"):
+    tables.read_examples(parquet.open_parquet(path))

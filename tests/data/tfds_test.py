@@ -375,6 +375,19 @@ def test_a_damaged_array_record_is_named(data_dir, tmp_path, damage):
     tfds.read('columns', data_dir=tmp_path, target='grade')
 
 
+@pytest.mark.parametrize('content', ['{"name": "colum', '{"splits": [3]}', ''])
+def test_a_damaged_description_is_named_in_one_line(
+  data_dir, tmp_path, content
+):
+  shutil.copytree(data_dir / 'columns', tmp_path / 'columns')
+  (path,) = (tmp_path / 'columns').rglob('dataset_info.json')
+  path.write_text(content)
+  with pytest.raises(ValueError, match=f'{path.parent} is damaged') as caught:
+    tfds.read('columns', data_dir=tmp_path, target='grade')
+  assert '\n' not in str(caught.value)
+  assert len(str(caught.value)) < 700
+
+
 def test_a_picture_that_is_none_is_named(tmp_path):
   NoPictures(
     data_dir=tmp_path, file_format='array_record'

@@ -6,11 +6,13 @@ import pathlib
 import pytest
 
 from al_jax import manifest
-from experiments import building
+from experiments import building, grid
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
 WITH_ARGUMENTS = {
+  'badge': [(), ('mnist_mlp_100,local',), ('cifar10_resnet_1000',), ('study',)],
   'base': [()],
+  'bayesian': [(), ('gal,local',), ('repeated',), ('repeated,local',)],
   'quickstart': [()],
   'mnist': [(), ('local',)],
   'cifar10': [(), ('local',)],
@@ -36,12 +38,23 @@ def test_every_config_is_in_the_table_of_this_test():
 )
 def test_a_config_has_the_fields_of_the_base(name, arguments):
   config = resolved(name, arguments)
-  assert set(config) == set(building.FIELDS)
-  building.check_options(config)
-  assert building.seed_list(config)
+  assert set(config) == {*building.FIELDS, 'grid'}
+  for setting in grid.settings(config):
+    building.check_options(setting.config)
+    assert building.seed_list(setting.config)
 
 
-@pytest.mark.parametrize('name', ['mnist', 'cifar10'])
+def test_the_study_of_badge_is_a_grid_of_four_settings():
+  found = grid.settings(resolved('badge', ('study',)))
+  assert [setting.name for setting in found] == [
+    '100-letter',
+    '100-mnist',
+    '1000-letter',
+    '1000-mnist',
+  ]
+
+
+@pytest.mark.parametrize('name', ['badge', 'bayesian', 'cifar10', 'mnist'])
 def test_a_config_refuses_an_argument_it_does_not_know(name):
   with pytest.raises(ValueError, match="config argument is 'huge'"):
     resolved(name, ('huge',))

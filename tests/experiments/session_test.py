@@ -3,6 +3,8 @@
 import importlib
 import json
 import os
+import pathlib
+import shutil
 import sys
 
 import numpy as np
@@ -13,6 +15,7 @@ from absl.testing import flagsaver
 from al_jax import records
 from experiments import session
 
+ROOT = pathlib.Path(__file__).parent.parent.parent
 SMALL = (
   '--config=configs/quickstart.py',
   '--nocompilation_cache',
@@ -20,6 +23,15 @@ SMALL = (
   '--config.learner.stop.epochs=4',
   '--config.protocol.rounds=3',
   '--config.seeds=2',
+  '--config.systems=random,margin',
+)
+
+ALONE = (
+  *SMALL,
+  '--quiet',
+  '--config.protocol.rounds=1',
+  '--config.seeds=1',
+  "--config.data.transforms=({'name':'cap','train':90,'test':50},)",
 )
 
 
@@ -124,15 +136,107 @@ def test_a_run_that_is_over_is_left_alone(compared, capsys):
   assert (compared / 'records.jsonl').stat().st_mtime_ns == before
 
 
-def test_overwrite_starts_anew(tmp_path):
-  arguments = (*SMALL, '--config.seeds=1', f'--workdir={tmp_path}')
-  assert call('run', *arguments) == 0
-  first = json.loads((tmp_path / 'manifest.json').read_text())
-  again = (*arguments, '--overwrite', '--config.protocol.rounds=1')
-  assert call('run', *again) == 0
-  assert len(records.read_jsonl(tmp_path / 'records.jsonl')) == 1
-  second = json.loads((tmp_path / 'manifest.json').read_text())
-  assert first['config'] != second['config']
+def changed_manifest(workdir, change):
+  path = workdir / 'manifest.json'
+  about = json.loads(path.read_text())
+  change(about)
+  path.write_text(json.dumps(about))
+
+
+@pytest.fixture
+def unfinished(alone, tmp_path):
+  """A run of which only the checkpoints and the manifest are there."""
+  workdir = tmp_path / 'unfinished'
+  shutil.copytree(alone, workdir)
+  changed_manifest(workdir, lambda about: about.pop('finished'))
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """The workdir of one seed of one system, one round."""
+  workdir = tmp_path_factory.mktemp('runs') / 'alone'
+  assert call('run', *ALONE, f'--workdir={workdir}') == 0
+  return workdir
+
+
+def test_damaged_records_are_written_anew(alone, unfinished, caplog):
+  (unfinished / 'records.jsonl').write_text('{"system": "mar')
+  assert call('run', *ALONE, f'--workdir={unfinished}') == 0
+  assert 'written anew from the checkpoints' in caplog.text
+  assert records.read_jsonl(unfinished / 'records.jsonl') == records.read_jsonl(
+    alone / 'records.jsonl'
+  )
+
+
+def test_checkpoints_of_another_config_are_not_adopted(
+  alone, unfinished, capsys
+):
+  another = '--config.learner.optimizer.learning_rate=0.5'
+  arguments = ('run', *ALONE, f'--workdir={unfinished}', another)
+  manifest_path = unfinished / 'manifest.json'
+  manifest_path.unlink()
+  assert 'has checkpoints and no manifest' in told_by(capsys, *arguments)
+  # Even a manifest that somebody wrote does not help.
+  manifest_path.write_text((alone / 'manifest.json').read_text())
+  changed_manifest(
+    unfinished,
+    lambda about: (
+      about.pop('finished'),
+      about['config']['learner']['optimizer'].update(learning_rate=0.5),
+    ),
+  )
+  told = told_by(capsys, *arguments)
+  assert 'config.learner.optimizer.learning_rate: 0.001 -> 0.5' in told
+  assert 'the checkpoint in' in told
+
+
+def test_other_systems_are_refused_with_one_line(alone, capsys):
+  arguments = ('run', *ALONE, f'--workdir={alone}', '--config.system=random')
+  told = told_by(capsys, *arguments)
+  assert told.count("'margin' -> 'random'") == 1
+  assert 'systems' not in told
+
+
+@pytest.mark.parametrize('content', ['{}', '{"config"', '[]', ''])
+def test_a_damaged_manifest_says_how_to_begin_anew(unfinished, capsys, content):
+  (unfinished / 'manifest.json').write_text(content)
+  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  assert 'manifest.json is' in told
+  assert '--overwrite' in told
+  assert told.count('\n') == 1
+
+
+def test_a_damaged_checkpoint_says_how_to_begin_anew(unfinished, capsys):
+  for path in unfinished.glob('checkpoints/*/*/*/*/*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  assert 'can be read' in told
+  assert '--overwrite' in told
+
+
+def test_tensorboard_that_is_missing_is_said_before_any_work(
+  tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
+  workdir = tmp_path / 'run'
+  arguments = ('run', *ALONE, '--tensorboard', f'--workdir={workdir}')
+  assert 'al-jax[tensorboard]' in told_by(capsys, *arguments)
+  assert not workdir.exists()
+
+
+def test_overwrite_starts_anew_once_there_is_something_to_start(
+  unfinished, capsys
+):
+  before = sorted(path.name for path in unfinished.iterdir())
+  again = (*ALONE, f'--workdir={unfinished}', '--overwrite')
+  told = told_by(capsys, 'run', *again, '--config.model.name=mpl')
+  assert "Did you mean 'mlp'" in told
+  assert sorted(path.name for path in unfinished.iterdir()) == before
+  assert call('run', *again, '--config.learner.stop.epochs=1') == 0
+  (row,) = records.read_jsonl(unfinished / 'records.jsonl')
+  assert row.steps == 1
 
 
 def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
@@ -199,9 +303,26 @@ def nan_at(row):
     ('--config.learner.optimizer.name=adm', "Did you mean 'adam'"),
     ('--config.learner.batchsize=3', 'batch_size'),
     ('--config.protocol.first_set=balancd', "Did you mean 'balanced'"),
-    ('--config.protocol.rounds=0', 'rounds is 0; it must be at least 1'),
+    ('--config.protocol.rounds=0', 'rounds is 0; it must be a whole number'),
     ('--config.protocol.first_size=5000', 'first_size is 5000; the pool has'),
-    ('--config.seeds=0', 'seeds is 0; it must be at least 1'),
+    ('--config.seeds=0', 'seeds is 0; it must be a whole number at least 1'),
+    ('--config.seeds=1000000000000', 'at most 10,000'),
+    ('--config.learner.optimizer.learning_rate=nan', 'learning_rate is nan'),
+    ('--config.learner.optimizer.nesterov=abc', 'nesterov'),
+    ('--config.learner.batch_size=1.5', "'1.5'"),
+    ('--config.model.widths=abc', "widths is 'abc'"),
+    ('--config.model.widht=3', "model 'mlp' has no option 'widht'"),
+    ('--config.strategy.num_samples=1.5', 'cannot be traced as configured'),
+    ('--config.strategy.num_sample=1', "Did you mean 'num_samples'"),
+    ('--config.lerner.batch_size=3', 'Did you mean "learner"'),
+    ('--config.learner.stp.epochs=3', 'Did you mean "stop"'),
+    ('--config.protocol.runds=3', "Did you mean 'rounds'"),
+    ('--config.sistem=random', "Did you mean 'system'"),
+    ('--config.prefilter.name=entropy', "prefilter has no 'size'"),
+    ('--config.describe.dropout_samples=3', 'no dropout to sample'),
+    ('--config.data.source=openml:-1', 'give an id'),
+    ('--config=configs/mnist.py:locl', "config argument is 'locl'"),
+    ('--no_such_flag', 'no_such_flag'),
     ('--config.first_seed=-1', '-1'),
     ('--config.system=mc_margin', 'has no dropout as configured'),
     ('--config.learner.stop.patience=2', 'validation_split'),
@@ -217,6 +338,7 @@ def test_bad_input_is_one_line_before_any_work(
   workdir = tmp_path / 'run'
   told = told_by(capsys, 'run', *SMALL, change, f'--workdir={workdir}')
   assert message in told
+  assert told.count('\n') == 1
   assert not (workdir / 'manifest.json').exists()
 
 

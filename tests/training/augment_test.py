@@ -116,11 +116,17 @@ def test_without_augmentations_inputs_of_any_kind_pass_through():
   [
     (['flop'], "augmentation 'flop' is not known. Did you mean 'flip'"),
     ([{'pixels': 2}], 'augmentation None is not known'),
-    ([{'name': 'shift', 'pixel': 2}], "'pixel' is not known. Did you mean"),
-    ([{'name': 'flip', 'pixels': 2}], "'pixels' is not known. Known: none"),
-    ([{'name': 'crop', 'pixels': 0}], 'pixels is 0; .* integer from 1 to 4'),
-    ([{'name': 'shift', 'pixels': 5}], 'pixels is 5; .* integer from 1 to 4'),
-    ([{'name': 'shift', 'pixels': 1.5}], r'pixels is 1\.5; it must be an int'),
+    ([{'name': 'shift', 'pixel': 2}], "no option 'pixel'. Did you mean"),
+    ([{'name': 'flip', 'pixels': 2}], "no option 'pixels'. It has: none"),
+    (
+      [{'name': 'crop', 'pixels': 0}],
+      'pixels, .* is 0; .* at least 1 and below 5',
+    ),
+    (
+      [{'name': 'shift', 'pixels': 5}],
+      'pixels, .* is 5; .* at least 1 and below 5',
+    ),
+    ([{'name': 'shift', 'pixels': 1.5}], r'is 1\.5; it must be a whole number'),
     ('flip', "augment is 'flip'; it must be a list"),
     ({'name': 'flip'}, 'augment is .* it must be a list'),
     ([3], r'augment is \[3\]; it must be a list'),

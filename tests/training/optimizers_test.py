@@ -195,14 +195,17 @@ def test_a_fraction_may_be_traced_and_leaves_keep_their_types():
   [
     ({'name': 'adamm'}, "optimizer 'adamm' is not known. Did you mean 'adam"),
     ({'schedule': 'cosin'}, "schedule 'cosin' is not known. Did you mean 'cos"),
-    ({'learning_rate': 0}, 'learning_rate is 0; it must be > 0'),
+    ({'learning_rate': 0}, 'learning_rate is 0; it must be a number above 0'),
     ({'learning_rate': float('nan')}, 'learning_rate is nan'),
-    ({'warmup': 1.0}, r'warmup is 1\.0; it must be in \[0, 1\)'),
+    ({'warmup': 1.0}, r'warmup is 1\.0; .* at least 0 and below 1'),
     ({'warmup': -0.1}, r'warmup is -0\.1'),
-    ({'weight_decay': -1e-4}, 'weight_decay is -0.0001; it must be >= 0'),
-    ({'momentum': 1.0}, r'momentum is 1\.0; it must be in \[0, 1\)'),
-    ({'clip_value': 0.0}, r'clip_value is 0\.0; it must be > 0, or None'),
-    ({'clip_norm': -1.0}, r'clip_norm is -1\.0; it must be > 0, or None'),
+    ({'weight_decay': -1e-4}, 'weight_decay is -0.0001; .* at least 0'),
+    ({'momentum': 1.0}, r'momentum is 1\.0; .* at least 0 and below 1'),
+    ({'clip_value': 0.0}, r'clip_value is 0\.0; .* above 0, or None'),
+    ({'clip_norm': -1.0}, r'clip_norm is -1\.0; .* above 0, or None'),
+    ({'learning_rate': float('nan')}, 'learning_rate is nan'),
+    ({'learning_rate': 'NaN'}, "learning_rate is 'NaN'"),
+    ({'nesterov': 'abc'}, "nesterov is 'abc'; it must be True or False"),
   ],
 )
 def test_bad_options_are_refused(options, message):

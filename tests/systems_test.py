@@ -1,0 +1,87 @@
+import jax.numpy as jnp
+import pytest
+
+from al_jax import systems
+from al_jax.interfaces import Strategy
+from tests.factories import a_system, a_task
+
+
+@pytest.fixture(scope='module')
+def facts():
+  return a_task()[1]
+
+
+def test_every_system_can_be_built(facts):
+  for name in systems.SYSTEMS:
+    assert a_system(name, facts=facts, dropout=0.2).name == name
+
+
+MLP = {'name': 'mlp', 'widths': (8,)}
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'model': None}, 'model is None; it must be a mapping'),
+    ({'model': 'mlp'}, "model is 'mlp'; it must be a mapping"),
+    ({'model': {}}, 'it needs a `name`'),
+    ({'model': {'name': ['mlp']}}, r"model \['mlp'\] is not known"),
+    ({'model': {**MLP, 'widths': 3}}, 'widths is 3; it must be a list'),
+    ({'model': {**MLP, 'widths': (1.5,)}}, r'a width in widths is 1\.5'),
+    ({'model': {**MLP, 'dropout': '0.5'}}, "dropout is '0.5'; .* a number"),
+    ({'learner': 3}, 'learner is 3; it must be a mapping'),
+    ({'learner': {'batch': 1}}, "no option 'batch'. Did you mean 'batch_size'"),
+    ({'learner': {'batch_size': 1.5}}, r'batch_size is 1\.5; .* whole'),
+    ({'learner': {'weights': None}}, 'weights None is not known'),
+    ({'learner': {'augment': None}}, 'augment is None; it must be a list'),
+    ({'learner': {'stop': 5}}, 'stop is 5; it must be a mapping'),
+    ({'learner': {'stop': {'epoch': 5}}}, "Did you mean 'epochs'"),
+    ({'learner': {'stop': {'epochs': 10**12}}}, 'at most 2,147,483,647'),
+    ({'learner': {'stop': {'train_accuracy': 'x'}}}, "train_accuracy is 'x'"),
+    ({'learner': {'optimizer': 'adam'}}, "optimizer is 'adam'; .* a mapping"),
+    ({'learner': {'optimizer': {'nesterov': 'abc'}}}, "nesterov is 'abc'"),
+    ({'learner': {'optimizer': {'momentum': None}}}, 'momentum is None'),
+    ({'strategy': 5}, 'strategy is 5; it must be a mapping'),
+    ({'strategy': {'num_samples': 'x'}}, 'num_samples'),
+    ({'strategy': {'num_samples': 1.5}}, 'num_samples|cannot be traced'),
+    ({'subset_size': 1.5}, r'subset_size is 1\.5'),
+    ({'prefilter': 'entropy'}, "prefilter is 'entropy'; .* a mapping"),
+    ({'prefilter': {'name': 'entropy'}}, "prefilter has no 'size'"),
+    ({'prefilter': {'name': ['a'], 'size': 9}}, 'strategy .* is not known'),
+    ({'prefilter': {'name': 'entropy', 'size': 'x'}}, "prefilter.size is 'x'"),
+  ],
+)
+def test_options_of_the_wrong_type_are_refused_in_a_line(
+  facts, options, message
+):
+  with pytest.raises(ValueError, match=message) as caught:
+    systems.build('margin', facts, **{'model': MLP, **options})
+  assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('name', [None, ['margin'], 'margn'])
+def test_a_system_that_is_none_is_refused(facts, name):
+  with pytest.raises(ValueError, match=r'system .* is not known'):
+    systems.build(name, facts, model=MLP)
+
+
+@pytest.mark.parametrize('shape', [(), (2,)])
+def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
+  strategy = Strategy(
+    init=lambda facts: (),
+    measure=lambda key, apply, batch: jnp.zeros(shape),
+    select=None,
+  )
+  with pytest.raises(ValueError, match='of a batch of 3 examples'):
+    systems.build('margin', facts, model=MLP, strategy=strategy)
+
+
+def test_more_than_the_pool_is_all_of_it(facts):
+  built = systems.build(
+    'margin',
+    facts,
+    model=MLP,
+    subset_size=10**12,
+    prefilter={'name': 'entropy', 'size': 10**12},
+  )
+  assert built.strategy.prefilter[1] == facts.num_examples
