@@ -206,8 +206,7 @@ def _problem(indices, k, eligible):
     return f'picked beyond the pool of {len(eligible)}: {shown}'
   if len(np.unique(picks)) < len(picks) or not np.all(eligible[picks]):
     return (
-      'picked an example twice or one that was asked about before: '
-      f'{shown}'
+      f'picked an example twice or one that was asked about before: {shown}'
     )
   if not len(picks) and np.any(eligible):
     return f'picked nothing; {np.count_nonzero(eligible)} are eligible'

@@ -106,9 +106,7 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
   return sha.hexdigest()
 
 
-def pack(
-  arrays: Mapping[str, np.ndarray], layout: list[Leaf]
-) -> np.ndarray:
+def pack(arrays: Mapping[str, np.ndarray], layout: list[Leaf]) -> np.ndarray:
   """The bytes of arrays one after another, uint8, in the order of a layout."""
   return np.concatenate(
     [_bytes_of(arrays[leaf.path]) for leaf in layout if leaf.path in arrays]

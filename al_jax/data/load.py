@@ -160,9 +160,7 @@ def _read(
   key = {
     'source': parsed.source,
     'options': {name: repr(v) for name, v in parsed.options.items()},
-    'files': identity.of_files(
-      source.files(parsed.location, parsed.options)
-    ),
+    'files': identity.of_files(source.files(parsed.location, parsed.options)),
   }
   return cache.open_or_build(parsed.source, key, build, cache_dir=cache_dir)
 
@@ -195,6 +193,7 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   normalize = spec.get('normalize')
   if normalize is not None:
     errors.check_name('normalize', normalize, NORMALIZATIONS)
-  steps = spec.get('transforms') or ()
+  steps = spec.get('transforms')
+  steps = () if steps is None else steps
   transforms.check_transforms(steps)
   return _Spec(source, scheme, location, options, steps, normalize)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from al_jax import errors
 from al_jax.data.dataset import RawData, Split
 
 # A class with a single example lands in the test split one time in ten, so a
@@ -34,17 +35,11 @@ class SplitProtocol(NamedTuple):
 
   def check(self) -> None:
     """Raises a ValueError that names the field that is out of range."""
-    if not 0 < self.test_fraction < 1:
-      raise ValueError(
-        f'test_fraction={self.test_fraction!r} must lie between 0 and 1, '
-        'both excluded.'
-      )
-    if self.max_train is not None and self.max_train < 1:
-      raise ValueError(
-        f'max_train={self.max_train!r} must be at least 1, or None for all.'
-      )
-    if self.split_seed < 0:
-      raise ValueError(f'split_seed={self.split_seed!r} must not be negative.')
+    errors.check_number('test_fraction', self.test_fraction, above=0, below=1)
+    errors.check_number(
+      'max_train', self.max_train, int, least=1, optional=True
+    )
+    errors.check_number('split_seed', self.split_seed, int, least=0)
 
   def refuse(self, where: str) -> None:
     """Raises if a field was set for a source that has a split of its own."""

@@ -5,8 +5,6 @@ be memory-mapped. What a transform is stands in `transforms.py`.
 """
 
 import hashlib
-import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,6 +52,7 @@ def imbalance(
       f'classes={classes!r}.'
     )
   if classes is not None:
+    errors.check_mapping('imbalance: classes', classes)
     fractions = _fractions_by_class(raw, classes)
   else:
     fractions = _profile(profile, ratio, num_classes)
@@ -67,8 +66,7 @@ def imbalance(
 
 def _profile(profile: str, ratio: float, num_classes: int) -> np.ndarray:
   """[C], the fraction that each class keeps."""
-  if not (math.isfinite(ratio) and ratio >= 1):
-    raise ValueError(f'imbalance: ratio={ratio!r} must be at least 1.')
+  errors.check_number('imbalance: ratio', ratio, least=1)
   number = np.arange(num_classes)
   if profile == 'exponential':
     return float(ratio) ** (-number / max(num_classes - 1, 1))
@@ -91,11 +89,9 @@ def _fractions_by_class(
       number = name
     else:
       raise errors.unknown_name('imbalance: the class', name, raw.class_names)
-    if not 0 < fraction <= 1:
-      raise ValueError(
-        f'imbalance: classes[{name!r}]={fraction!r} must be a fraction above '
-        '0, at most 1.'
-      )
+    errors.check_number(
+      f'imbalance: classes[{name!r}]', fraction, above=0, most=1
+    )
     fractions[number] = fraction
   return fractions
 
@@ -165,10 +161,9 @@ def validation_split(
       f'fraction={fraction!r}.'
     )
   if fraction is not None:
-    if not 0 < fraction < 1:
-      raise ValueError(
-        f'validation_split: fraction={fraction!r} must lie between 0 and 1.'
-      )
+    errors.check_number(
+      'validation_split: fraction', fraction, above=0, below=1
+    )
     size = max(1, round(fraction * len(raw.train)))
   check_whole('validation_split: size', size, least=1)
   targets = raw.train.targets
@@ -191,11 +186,7 @@ def validation_split(
 
 def check_whole(what: str, value: Any, *, least: int) -> None:
   """Raises unless an option is a whole number and large enough."""
-  is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-  if not is_whole or value < least:
-    raise ValueError(
-      f'{what}={value!r} must be a whole number, at least {least}.'
-    )
+  errors.check_number(what, value, int, least=least)
 
 
 def generator_of(name: str, seed: int, *options: Any) -> np.random.Generator:

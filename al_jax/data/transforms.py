@@ -7,7 +7,6 @@ independently. Those that pick examples are in `subsets.py`.
 """
 
 import inspect
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -51,8 +50,7 @@ def redundancy(
     noise, inputs of all splits become float32, in raw units still.
   """
   check_whole('redundancy: copies', copies, least=1)
-  if not (math.isfinite(noise) and noise >= 0):
-    raise ValueError(f'redundancy: noise={noise!r} must not be negative.')
+  errors.check_number('redundancy: noise', noise, least=0)
   train = raw.train
   size = len(train)
   inputs = np.empty(
@@ -118,8 +116,7 @@ def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
   Returns:
     The data set with other training targets.
   """
-  if not 0 <= rate <= 1:
-    raise ValueError(f'label_noise: rate={rate!r} must be from 0 to 1.')
+  errors.check_number('label_noise: rate', rate, least=0, most=1)
   num_classes = len(raw.class_names)
   if num_classes < 2:
     raise ValueError(
@@ -169,7 +166,7 @@ def apply_transforms(
 
 def check_transforms(specs: Sequence[Mapping[str, Any]]) -> None:
   """Raises what `apply_transforms` would raise whatever the data set is."""
-  if isinstance(specs, str | Mapping):
+  if not isinstance(specs, Sequence) or isinstance(specs, str):
     raise ValueError(f'transforms: {specs!r} must be a list of dicts.')
   for position, spec in enumerate(specs):
     _check_spec(spec)
@@ -188,8 +185,7 @@ def _check_spec(spec: Mapping[str, Any]) -> None:
       f'{", ".join(TRANSFORMS)}.'
     )
   name = spec['name']
-  if name not in TRANSFORMS:
-    raise errors.unknown_name('The transform', name, TRANSFORMS)
+  errors.check_name('The transform', name, TRANSFORMS)
   allowed = inspect.signature(TRANSFORMS[name]).parameters
   options = [option for option in allowed if option != 'raw']
   for option in spec:

@@ -214,8 +214,8 @@ def build():
   (root / f'built-by-{sys.argv[2]}').touch()
   time.sleep(1)  # long enough for the others to come
   inputs = np.arange(3_000, dtype=np.float32).reshape(500, 6)
-  split = Split(inputs, np.zeros(500, np.int32), np.arange(500))
-  return checks.examine(RawData('x', split, split, ('only',), False))
+  split = Split(inputs, np.arange(500, dtype=np.int32) % 2, np.arange(500))
+  return checks.examine(RawData('x', split, split, ('odd', 'even'), False))
 
 (root / f'ready-{sys.argv[2]}').touch()
 while len(list(root.glob('ready-*'))) < 3:

@@ -93,7 +93,7 @@ def test_options_of_the_split_are_passed_on(csv_path):
     ('toy.cvs', {}, ValueError, r"'\.cvs' is not known\. Did you mean '\.csv'"),
     ('toy', {}, ValueError, 'file extension'),
     ('toy.csv', {'inputs': 'x'}, ValueError, 'no option of .csv files.*target'),
-    ('toy.csv', {'test_fraction': 2}, ValueError, 'test_fraction=2'),
+    ('toy.csv', {'test_fraction': 2}, ValueError, 'test_fraction is 2'),
     ('toy.csv', {'target': 'clas'}, ValueError, "Did you mean 'class'"),
     ('toy.csv', {'test': 'no.csv'}, FileNotFoundError, r'no file no\.csv'),
     ('toy.csv', {'target': 'width', 'features': ['class']}, ValueError, "'x'"),

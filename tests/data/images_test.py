@@ -158,7 +158,7 @@ def test_pictures_of_more_than_8_bits_are_refused(tmp_path):
     ({'channels': 2}, ValueError, 'channels=2'),
     ({'labels': 'no.csv'}, FileNotFoundError, r'no labels file no\.csv'),
     ({'test': 'nowhere'}, FileNotFoundError, 'no folder nowhere'),
-    ({'test_fraction': 0}, ValueError, 'test_fraction=0'),
+    ({'test_fraction': 0}, ValueError, 'test_fraction is 0'),
   ],
 )
 def test_bad_options_are_named(tmp_path, options, error, message):

@@ -121,9 +121,9 @@ def test_a_class_of_one_example_is_always_among_the_training(seed):
   [
     ([0, 1, 2] * 9, {'max_train': 2}, None, 'no draw .* of the 3 classes'),
     ([0] * 20, {}, ['a', 'b'], "rarest, 'b', has 0 of 20"),
-    ([0] * 20, {'test_fraction': 1}, None, 'test_fraction=1 must lie'),
-    ([0] * 20, {'max_train': 0}, None, 'max_train=0 must be'),
-    ([0] * 20, {'split_seed': -1}, None, 'split_seed=-1 must'),
+    ([0] * 20, {'test_fraction': 1}, None, 'test_fraction is 1; .* below 1'),
+    ([0] * 20, {'max_train': 0}, None, 'max_train is 0'),
+    ([0] * 20, {'split_seed': -1}, None, 'split_seed is -1'),
     ([0] * 2, {'test_fraction': 0.9}, None, 'leaves 0 to train on'),
   ],
 )

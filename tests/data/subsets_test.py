@@ -76,13 +76,13 @@ def test_imbalance_never_loses_a_class(counts, ratio, profile):
   [
     ({}, 'give ratio or classes'),
     ({'ratio': 2, 'classes': {0: 0.5}}, 'give ratio or classes'),
-    ({'ratio': 0.5}, r'ratio=0\.5 must be at least 1'),
-    ({'ratio': float('nan')}, 'ratio=nan'),
+    ({'ratio': 0.5}, r'ratio is 0\.5; .* at least 1'),
+    ({'ratio': float('nan')}, 'ratio is nan'),
     ({'ratio': 2, 'profile': 'exponental'}, "Did you mean 'exponential'"),
     ({'classes': {'class 7': 0.5}}, "Did you mean 'class"),
     ({'classes': {9: 0.5}}, 'the class 9 is not known'),
-    ({'classes': {0: 0}}, r'classes\[0\]=0 must be'),
-    ({'ratio': 2, 'seed': -1}, 'seed=-1 must be'),
+    ({'classes': {0: 0}}, r'classes\[0\] is 0'),
+    ({'ratio': 2, 'seed': -1}, 'seed is -1'),
   ],
 )
 def test_imbalance_names_what_is_wrong(options, message):
@@ -128,8 +128,8 @@ def test_a_large_cap_changes_nothing():
   ('options', 'message'),
   [
     ({}, 'give train, test or both'),
-    ({'train': 0}, 'train=0 must be a whole number, at least 1'),
-    ({'test': 2.5}, r'test=2\.5 must be'),
+    ({'train': 0}, 'train is 0; .* whole number at least 1'),
+    ({'test': 2.5}, r'test is 2\.5'),
   ],
 )
 def test_cap_names_what_is_wrong(options, message):
@@ -166,9 +166,9 @@ def test_a_validation_split_can_be_a_fraction():
   [
     ({}, 'give size or fraction'),
     ({'size': 1, 'fraction': 0.5}, 'give size or fraction'),
-    ({'size': 0}, 'size=0 must be'),
+    ({'size': 0}, 'size is 0'),
     ({'size': 25}, 'size=25 must be at most 24'),
-    ({'fraction': 1.0}, r'fraction=1\.0 must'),
+    ({'fraction': 1.0}, r'fraction is 1\.0'),
   ],
 )
 def test_validation_split_names_what_is_wrong(options, message):
