@@ -10,8 +10,9 @@ quickstart: $(VENV)/.core
 	$(BIN)/python -m experiments.compare --config=configs/quickstart.py \
 	  --workdir=runs/quickstart --overwrite
 
+# Two processes: the suite is mostly compilation, which takes one core.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest tests al_jax --doctest-modules
+	$(BIN)/python -m pytest tests al_jax --doctest-modules -n 2 --dist loadfile
 
 # Slow studies on real data: their figures are in docs/.
 study: $(VENV)/.test
