@@ -28,6 +28,7 @@ format: $(VENV)/.test
 
 benchmark: $(VENV)/.benchmark
 	$(BIN)/python -m experiments.benchmark training
+	$(BIN)/python -m experiments.benchmark kernels
 
 clean:
 	rm -rf $(VENV)

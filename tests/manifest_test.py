@@ -1,5 +1,7 @@
 import math
+import shlex
 import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -67,7 +69,7 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
   assert all(built['versions'].values())
   assert built['device']['count'] == jax.device_count()
   assert built['started'].endswith('+00:00')
-  assert 'pytest' in built['command']
+  assert built['command'] == shlex.join(sys.orig_argv)
   path = tmp_path / 'manifest.json'
   manifest.write(path, built)
   assert manifest.read(path) == built
