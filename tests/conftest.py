@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import jax
 import numpy as np
@@ -17,6 +18,16 @@ jax.config.update(
   ),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def hears_interrupts():
+  """Started in the background of a shell, a suite ignores Ctrl-C.
+
+  So would all that it starts; here the processes under test must hear it.
+  """
+  if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='module', autouse=True)
