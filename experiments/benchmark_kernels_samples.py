@@ -37,13 +37,6 @@ def bald(
   twice = _bald_of(params, images, 2 * num_samples)
   trunk = Program(_trunk_of_all, params, images)
   heads = Program(_heads_of_all, params, trunk(), _sample_keys(num_samples))
-  cost = costs.streamed_bald(
-    num_samples=num_samples,
-    num_points=num_points,
-    num_classes=networks.NUM_CLASSES,
-    operations_of_one=networks.operations_of_head(),
-  )
-  trunk_operations = num_points * networks.operations_of_trunk()
   yield from timing.beside(
     f'BALD, LeNet, N {num_points:,} S {num_samples}',
     ours,
@@ -55,11 +48,21 @@ def bald(
         note=f'memory at S {2 * num_samples}: {twice.extra_bytes / 1e6:.1f} MB',
       )
     ],
-    bound=machine.least(
-      cost._replace(operations=cost.operations + trunk_operations)
-    ),
+    bound=machine.least(_cost_of_bald(num_points, num_samples)),
     repeats=repeats,
   )
+
+
+def _cost_of_bald(num_points, num_samples):
+  """One pass of the trunk and S of the head."""
+  heads = costs.streamed_bald(
+    num_samples=num_samples,
+    num_points=num_points,
+    num_classes=networks.NUM_CLASSES,
+    operations_of_one=networks.operations_of_head(),
+  )
+  trunk = num_points * networks.operations_of_trunk()
+  return heads._replace(operations=heads.operations + trunk)
 
 
 def bald_beside_baal(
@@ -72,13 +75,6 @@ def bald_beside_baal(
   """BALD beside baal, which runs the whole network S times."""
   params, images = _network(num_points)
   ours = _bald_of(params, images, num_samples)
-  cost = costs.streamed_bald(
-    num_samples=num_samples,
-    num_points=num_points,
-    num_classes=networks.NUM_CLASSES,
-    operations_of_one=networks.operations_of_head(),
-  )
-  trunk_operations = num_points * networks.operations_of_trunk()
   yield from timing.beside(
     f'BALD, LeNet, N {num_points:,} S {num_samples}',
     ours,
@@ -90,9 +86,7 @@ def bald_beside_baal(
         once=True,
       )
     ],
-    bound=machine.least(
-      cost._replace(operations=cost.operations + trunk_operations)
-    ),
+    bound=machine.least(_cost_of_bald(num_points, num_samples)),
     repeats=repeats,
   )
 

@@ -67,9 +67,7 @@ def beside_all(
   """
   probs, embedding = gradients(num_points, num_features, num_classes)
   factors = Factors(residuals_of(probs), embedding)
-  ours = Program(
-    functools.partial(kernels.kmeans_plus_plus, k=k), jax.random.key(0), factors
-  )
+  ours = _seeding_of(factors, k)
   sizes = {
     'num_points': num_points,
     'num_features': num_features,
@@ -110,6 +108,12 @@ def beside_all(
   )
 
 
+def _seeding_of(factors, k):
+  return Program(
+    functools.partial(kernels.kmeans_plus_plus, k=k), jax.random.key(0), factors
+  )
+
+
 def of_few(
   machine: Machine,
   *,
@@ -122,9 +126,7 @@ def of_few(
   """k-means++ on Factors where few picks are made."""
   probs, embedding = gradients(num_points, num_features, num_classes)
   factors = Factors(residuals_of(probs), embedding)
-  ours = Program(
-    functools.partial(kernels.kmeans_plus_plus, k=k), jax.random.key(0), factors
-  )
+  ours = _seeding_of(factors, k)
   sizes = {
     'num_points': num_points,
     'num_features': num_features,

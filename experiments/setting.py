@@ -33,12 +33,16 @@ class _Sheet:
     )
 
   def on_record(self, record: records.RoundRecord) -> None:
-    """Shows a record if it is new, and writes it down."""
+    """Shows a record if it is new, and writes all down.
+
+    Those of before are handed out all at once: `_finish` writes for them.
+    """
     self.found.append(record)
-    if _which(record) not in self.known:
-      self.bar.update(record)
-      if not self.quiet:
-        self.bar.write(records.log_line(record))
+    if _which(record) in self.known:
+      return
+    self.bar.update(record)
+    if not self.quiet:
+      self.bar.write(records.log_line(record))
     outputs.write_records(self.folder, self.in_order())
 
   def in_order(self) -> list[records.RoundRecord]:
@@ -220,6 +224,7 @@ def _run_all_labels(sheet, experiment, should_stop):
 def _finish(sheet, experiment, about, tensorboard):
   """Writes what is made of all records, and marks the setting as finished."""
   rows, folder = sheet.in_order(), sheet.folder
+  outputs.write_records(folder, rows)
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
