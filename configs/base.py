@@ -69,8 +69,8 @@ def get_config() -> ConfigDict:
   config.full_labels = False
 
   # A comparison over settings: axis -> value -> what it changes, see
-  # experiments/grid.py. Empty: one setting.
-  config.grid = ConfigDict()
+  # experiments/grid.py. None: one setting.
+  config.grid = config_dict.placeholder(object)
 
   # How, not what: these change speed and memory, and no result.
   config.placement = 'auto'  # inputs on the device, or on the host

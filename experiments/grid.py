@@ -5,6 +5,7 @@
     {'data': {'letter': {'data': {'source': 'openml:6'}}, 'mnist': {...}},
      'batch': {'100': {'protocol': {'labels_per_round': 100}}, ...}}
 
+A sequence of such mappings is all their settings, for what is no full product.
 A mapping with `source` or `name` replaces what is there, since its other fields
 belong to that name; any other is merged.
 """
@@ -56,8 +57,22 @@ def settings(config: Config) -> list[Setting]:
       change to a field that is not there.
   """
   config = copy.deepcopy(dict(config))
-  grid = config.pop('grid', None)
-  grid = {} if grid is None else grid
+  grid = config.pop('grid', None) or {}
+  several = grid if isinstance(grid, list | tuple) else [grid]
+  found = [
+    setting for product in several for setting in _corners(config, product)
+  ]
+  names = [setting.name for setting in found]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'grid has two settings named {name!r}.')
+  if '' in names and len(names) > 1:
+    raise ValueError('grid has an empty mapping among others; leave it out.')
+  return found
+
+
+def _corners(config, grid):
+  """The settings of a full product."""
   _check(grid)
   found = []
   for corner in itertools.product(

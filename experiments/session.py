@@ -14,6 +14,7 @@ from experiments import (
   estimate,
   grid,
   outputs,
+  resuming,
   signals,
 )
 from experiments import setting as setting_lib
@@ -120,7 +121,7 @@ def _run(systems_field):
     before = None
     if not OVERWRITE.value:
       whole = config if is_grid else settings[0].config
-      before = setting_lib.what_is_in(place.path, whole, systems)
+      before = resuming.what_is_in(place.path, whole, systems)
     if before is not None and 'finished' in before:
       print(
         f'{place.path} holds a finished run of {before["finished"]}; nothing '

@@ -3,12 +3,19 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from absl import logging
 
 from al_jax import errors, files, manifest, progress, records, workdir
-from experiments import building, estimate, grid, harness, outputs, workers
+from experiments import (
+  building,
+  estimate,
+  grid,
+  harness,
+  outputs,
+  resuming,
+  workers,
+)
 from experiments.building import Config, Experiment
 
 # Whose records are those of a system trained on the whole pool.
@@ -113,7 +120,7 @@ def run(
     loop.Interrupted: on request; everything is saved.
   """
   folder, config = place.path, setting.config
-  before = None if overwrite else what_is_in(folder, config, systems)
+  before = None if overwrite else resuming.what_is_in(folder, config, systems)
   if before is not None and 'finished' in before:
     return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
   experiment = checked(config, systems)
@@ -124,7 +131,7 @@ def run(
   about['systems'] = list(systems)
   about['axes'] = dict(setting.axes)
   if before is not None:
-    refuse_another(folder, before.get('data', {}), about['data'])
+    resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
   place.require_space(
     sum(
@@ -140,51 +147,6 @@ def run(
     if config['full_labels']:
       _run_all_labels(sheet, experiment, should_stop)
   return _finish(sheet, experiment, about, tensorboard)
-
-
-def what_is_in(
-  folder: pathlib.Path, config: Config, systems: Sequence[str]
-) -> dict[str, Any] | None:
-  """The manifest of a run that was begun in a folder; None if there is none.
-
-  Args:
-    folder: of a setting, or of a grid of them.
-    config: of the run that is to go on there.
-    systems: names.
-
-  Raises:
-    ValueError: what was begun is another run, or nobody knows what it is.
-  """
-  path = folder / 'manifest.json'
-  anew = 'choose another --workdir, or begin anew with --overwrite'
-  if not path.exists():
-    if (folder / 'checkpoints').exists():
-      raise ValueError(
-        f'{folder} has checkpoints and no manifest.json, which says what they '
-        f'are of; put it back, {anew}.'
-      )
-    return None
-  try:
-    before = manifest.read(path)
-    missing = {'config', 'systems', 'started'} - set(before)
-    if missing:
-      raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
-  except ValueError as error:
-    raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
-  refuse_another(folder, before['config'], config, before['systems'], systems)
-  return before
-
-
-def refuse_another(folder, before, now, *systems):
-  """Refuses to go on in a folder with something else than what was begun."""
-  lines = manifest.config_difference(before, now)
-  if systems and not lines and list(systems[0]) != list(systems[1]):
-    lines.append(f'systems: {systems[0]} -> {systems[1]}')
-  if lines:
-    raise ValueError(
-      f'{folder} holds another run; choose another --workdir, or --overwrite. '
-      'The difference:\n  ' + '\n  '.join(lines)
-    )
 
 
 def _run_cells(sheet, experiment, systems, num_workers, should_stop):

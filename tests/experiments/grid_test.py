@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,6 +79,14 @@ def test_every_corner_changes_what_it_says_and_nothing_else():
   assert others[0].config['data'] == {'source': 'digits', 'transforms': [1]}
 
 
+def test_several_grids_are_all_their_settings():
+  batches = [{'batch': {'1': {}, '2': {}}, 'net': {'wide': {}}}]
+  batches += [{'batch': {'3': {}}, 'net': {'deep': {}}}]
+  found = grid.settings({**BASE, 'grid': batches})
+  assert [each.name for each in found] == ['1-wide', '2-wide', '3-deep']
+  assert found[2].axes == {'batch': '3', 'net': 'deep'}
+
+
 def test_a_model_may_get_options_that_the_config_does_not_have():
   axes = {'net': {'drop': {'model': {'dropout': 0.5}}}}
   (found,) = grid.settings({**BASE, 'grid': axes})
@@ -102,6 +111,8 @@ def test_a_model_may_get_options_that_the_config_does_not_have():
     ({'a': {'x': {'learner': {'sotp': 1}}}}, "Did you mean 'stop'"),
     ({'a': {'x': {'learner': {'stop': {'epoch': 1}}}}}, "mean 'epochs'"),
     ({'a': {'x': {'prefilter': {'size': 1}}}}, 'prefilter, of which .* None'),
+    ([{'a': {'x': {}}}, {'b': {'x': {}}}], "two settings named 'x'"),
+    ([{'a': {'x': {}}}, {}], 'an empty mapping among others'),
   ],
 )
 def test_a_grid_that_means_nothing_is_refused(axes, message):
@@ -171,7 +182,7 @@ def test_another_grid_in_its_place_is_refused(ran, flags, capsys):
   change = '--config.grid.batch.few.protocol.labels_per_round=6'
   arguments = (*flags, change, f'--workdir={ran}')
   told = session_test.told_by(capsys, 'compare', *arguments)
-  assert 'grid.batch.few.protocol.labels_per_round: 5 -> 6' in told
+  assert 'setting few-drop: protocol.labels_per_round: 5 -> 6' in told
 
 
 def test_a_killed_grid_goes_on(ran, flags, tmp_path):
@@ -215,3 +226,18 @@ def test_overwrite_clears_the_settings_of_before_and_those_to_come(tmp_path):
     ]
     assert left == ['other']
     assert not (place.path / 'manifest.json').exists()
+
+
+def test_a_finished_grid_gets_another_seed_and_keeps_what_it_has(
+  ran, flags, tmp_path
+):
+  place = tmp_path / 'grid'
+  shutil.copytree(ran, place)
+  more = '--config.seeds=2'
+  assert session_test.call('compare', *flags, more, f'--workdir={place}') == 0
+  before, after = results(ran), results(place)
+  for which, rows in after.items():
+    seeds = [row['seed'] for row in rows]
+    assert seeds.count(1) == seeds.count(0) > 0
+    assert [row for row in rows if row['seed'] == 0] == before[which]
+  assert json.loads((place / 'manifest.json').read_text())['finished']
