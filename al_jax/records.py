@@ -7,6 +7,7 @@ one place that is not said in the others.
 
 import csv
 import dataclasses
+import errno
 import inspect
 import json
 import operator
@@ -213,6 +214,20 @@ def write_jsonl(path: files.Path, records: Iterable[RoundRecord]) -> None:
   """Writes one line of JSON per record, replacing the file as a whole."""
   with files.replacing(path) as partial, open(partial, 'w') as file:
     file.writelines(record.to_json() + '\n' for record in records)
+
+
+def append_jsonl(path: files.Path, record: RoundRecord) -> None:
+  """Adds a line to what `write_jsonl` wrote: all of it, or nothing."""
+  line = (record.to_json() + '\n').encode()
+  with open(path, 'ab', buffering=0) as file:
+    size = file.tell()
+    try:
+      written = file.write(line)
+      if written < len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    except OSError:
+      file.truncate(size)
+      raise
 
 
 def read_jsonl(path: files.Path) -> list[RoundRecord]:

@@ -15,9 +15,18 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from al_jax import checkpoint, data, loop, oracle, program, protocol, systems
+from al_jax import (
+  checkpoint,
+  data,
+  loop,
+  oracle,
+  program,
+  protocol,
+  records,
+  systems,
+)
 from al_jax.clock import Clock
-from experiments import benchmark_steps, outputs
+from experiments import benchmark_steps
 from experiments.benchmark_steps import CNN, MLP, Training, labelled
 from experiments.benchmark_table import Row
 
@@ -146,14 +155,13 @@ def overhead(
     dataset.train.ids,
   )
   answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
-  found, whole, beside = [], [], []
+  whole, beside = [], []
   with checkpoint.Checkpointer(folder / 'checkpoints') as saves:
     clock = Clock()
     for record in loop.run_rounds(
       compiled, answers, proceeding, (0,), checkpointer=saves
     ):
-      found.append(record)
-      outputs.write_records(folder, found)
+      records.append_jsonl(folder / 'records.jsonl', record)
       whole.append(clock.lap())
       beside.append(
         whole[-1]

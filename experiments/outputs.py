@@ -13,14 +13,6 @@ _GALLERY_ROWS = 10
 _GALLERY_COLUMNS = 12
 
 
-def write_records(
-  folder: pathlib.Path, rows: Sequence[records.RoundRecord]
-) -> None:
-  """The records as lines of JSON and as a table of CSV."""
-  records.write_jsonl(folder / 'records.jsonl', rows)
-  records.write_csv(folder / 'records.csv', rows)
-
-
 def write_pictures(
   folder: pathlib.Path, rows: Sequence[records.RoundRecord], dataset: Dataset
 ) -> list[pathlib.Path]:

@@ -27,11 +27,14 @@ class _Sheet:
 
   def __init__(self, folder: pathlib.Path, experiment, systems, quiet):
     self.folder = folder
+    self.lines = folder / 'records.jsonl'
     self.place = {name: number for number, name in enumerate(systems)}
     self.found = []
     self.quiet = quiet
     # A resumed run hands the records of before out again.
     self.known = {_which(record) for record in _earlier(folder)}
+    # Whether `lines` has what was found, and nothing else.
+    self.is_written = False
     seeds = len(building.seed_list(experiment.config))
     self.bar = progress.ProgressBar(
       experiment.protocol.rounds * seeds * len(systems),
@@ -40,17 +43,31 @@ class _Sheet:
     )
 
   def on_record(self, record: records.RoundRecord) -> None:
-    """Shows a record if it is new, and writes all down.
+    """Shows a record if it is new, and writes it down.
 
-    Those of before are handed out all at once: `_finish` writes for them.
+    Those of before are handed out all at once: the next new one writes them.
     """
     self.found.append(record)
     if _which(record) in self.known:
+      self.is_written = False
       return
     self.bar.update(record)
     if not self.quiet:
       self.bar.write(records.log_line(record))
-    outputs.write_records(self.folder, self.in_order())
+    rows = self.in_order()
+    # Processes side by side do not hand them out in order.
+    if self.is_written and rows[-1] is record:
+      records.append_jsonl(self.lines, record)
+    else:
+      records.write_jsonl(self.lines, rows)
+    self.is_written = True
+
+  def write(self) -> None:
+    """Writes all records, which came one by one, and a table of them."""
+    rows = self.in_order()
+    if not self.is_written:
+      records.write_jsonl(self.lines, rows)
+    records.write_csv(self.folder / 'records.csv', rows)
 
   def in_order(self) -> list[records.RoundRecord]:
     """The records so far, by system, seed and round."""
@@ -143,7 +160,12 @@ def run(
   manifest.write(folder / 'manifest.json', about)
   sheet = _Sheet(folder, experiment, systems, quiet)
   with sheet.bar:
-    _run_cells(sheet, experiment, systems, num_workers, should_stop)
+    try:
+      _run_cells(sheet, experiment, systems, num_workers, should_stop)
+    finally:
+      # Before anything is found, what an earlier process wrote is the most.
+      if sheet.is_written:
+        sheet.write()
     if config['full_labels']:
       _run_all_labels(sheet, experiment, should_stop)
   return _finish(sheet, experiment, about, tensorboard)
@@ -186,7 +208,7 @@ def _run_all_labels(sheet, experiment, should_stop):
 def _finish(sheet, experiment, about, tensorboard):
   """Writes what is made of all records, and marks the setting as finished."""
   rows, folder = sheet.in_order(), sheet.folder
-  outputs.write_records(folder, rows)
+  sheet.write()
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')

@@ -193,6 +193,38 @@ def test_jsonl_round_trips(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
+def test_lines_are_added_one_by_one(tmp_path):
+  rows = [a_record(round=r) for r in range(3)]
+  whole, grown = tmp_path / 'whole.jsonl', tmp_path / 'grown.jsonl'
+  records.write_jsonl(whole, rows)
+  records.write_jsonl(grown, rows[:1])
+  for row in rows[1:]:
+    records.append_jsonl(grown, row)
+  assert grown.read_bytes() == whole.read_bytes()
+
+
+def test_a_line_that_does_not_fit_is_not_begun(tmp_path):
+  path = tmp_path / 'records.jsonl'
+  records.write_jsonl(path, [a_record()])
+  room = path.stat().st_size + 10
+  code = (
+    'import resource, signal, sys; from al_jax import records\n'
+    'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+    'row, = records.read_jsonl(sys.argv[1])\n'
+    f'resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n'
+    'records.append_jsonl(sys.argv[1], row)'
+  )
+  process = subprocess.run(
+    [sys.executable, '-c', code, str(path)],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert process.returncode == 1
+  assert str(path) in process.stderr.splitlines()[-1]
+  assert len(records.read_jsonl(path)) == 1
+
+
 def test_a_cut_line_is_named(tmp_path):
   path = tmp_path / 'records.jsonl'
   records.write_jsonl(path, [a_record(), a_record(round=2)])
