@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from al_jax import acquisition, compilations, keys, run_state, stages
 from al_jax import pool as pool_lib
@@ -154,6 +155,7 @@ def _train(program, protocol, runs, should_stop, *, resume):
   )
   for packed, progress in steps:
     _check_loss(program, runs, progress)
+    _warn_of_collapse(program, runs, progress)
     at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
     if not (np.all(progress.done) or at_interval or should_stop()):
       continue
@@ -180,6 +182,23 @@ def _check_loss(program, runs, progress):
       )
 
 
+def _warn_of_collapse(program, runs, progress):
+  """Of learners whose metrics say that they predict one class for all."""
+  for lane, run in enumerate(runs):
+    collapsed = progress.metrics.get('collapsed')
+    if collapsed is None or run.ended is not None or not progress.done[lane]:
+      continue
+    if collapsed[lane]:
+      logging.warning(
+        'round %d, seed %d: system %r predicts one class for practically all '
+        'that is not labelled; a lower entropy_weight or some balance may '
+        'help.',
+        run.round,
+        run.seed,
+        program.system.name,
+      )
+
+
 def _lane(progress, lane):
   return jax.tree.map(lambda leaf: leaf[lane], progress)
 
@@ -196,6 +215,7 @@ def _finish_round(program, oracle, protocol, run, progress):
     )
   )
   seconds_evaluate = clock.lap()
+  trained = {**progress.metrics, **_by_machine(program, oracle, run.state)}
   spent = _seconds(run) + run.seconds_fit + seconds_evaluate
   run.ended = _reason_to_end(protocol, facts, run, metrics, spent)
   acquired, described = acquisition.NOTHING, {}
@@ -221,7 +241,7 @@ def _finish_round(program, oracle, protocol, run, progress):
       None if missing else accuracy
       for accuracy, missing in zip(class_accuracy, absent, strict=True)
     ],
-    train=progress.metrics,
+    train=trained,
     seconds_fit=run.seconds_fit,
     seconds_evaluate=seconds_evaluate,
     seconds_measure=acquired.seconds_measure,
@@ -242,6 +262,17 @@ def _finish_round(program, oracle, protocol, run, progress):
   run.round += 1
   run.seconds_fit = 0.0
   return record
+
+
+def _by_machine(program, oracle, state):
+  """How many labels the learner gave itself, and how many of them are right."""
+  if program.machine_labels is None:
+    return {}
+  labels = np.asarray(program.machine_labels(state.learner, state.pool))
+  return {
+    'machine_labels': float(np.count_nonzero(labels >= 0)),
+    'machine_accuracy': oracle.share_right(labels),
+  }
 
 
 def _reason_to_end(protocol, facts, run, metrics, spent):

@@ -5,6 +5,7 @@ or the loop gets an answer by asking for it, and asking is counted.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -133,6 +134,21 @@ class Oracle:
       rank_and_index += enumerate(members[:size])
     rank_and_index.sort(key=lambda pair: pair[0])
     return np.array([index for _, index in rank_and_index], np.int32)
+
+  def share_right(self, labels: np.ndarray) -> float:
+    """How many of the labels that a machine gave are right.
+
+    Args:
+      labels: int[N], class numbers; -1 where there is none.
+
+    Returns:
+      From 0 to 1; NaN if there is no label. For the record: nothing may be
+      decided by it.
+    """
+    given = np.asarray(labels) >= 0
+    if not np.any(given):
+      return math.nan
+    return float(np.mean(np.asarray(labels)[given] == self._targets[given]))
 
   def _draws(self, key, indices):
     """Per question: lie or not, by how many classes, and silent or not."""

@@ -151,6 +151,21 @@ def labelled_indices(
   return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
 
 
+def unlabelled_indices(pool: PoolState) -> tuple[jax.Array, jax.Array]:
+  """The examples without a target to train on, asked about or not.
+
+  Args:
+    pool: the labelled set.
+
+  Returns:
+    int32[N], positions in increasing order, then -1; and int32, how many there
+    are.
+  """
+  mask = ~trainable(pool)
+  (indices,) = jnp.nonzero(mask, size=pool.num_examples, fill_value=-1)
+  return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
+
+
 def questions_in_order(pool: PoolState, capacity: int) -> jax.Array:
   """What was asked, in the order of asking: int32[capacity], then -1."""
   asked = ~eligible(pool)

@@ -42,6 +42,8 @@ class Program(NamedTuple):
       split.
     describe: `(learner state, picks, k) -> description` of a batch of
       questions; None if nobody asked for it.
+    machine_labels: `(learner state, pool) -> int32[N]`; None if the learner
+      never labels anything itself.
     stage: the strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
@@ -54,6 +56,7 @@ class Program(NamedTuple):
   init: Callable[[jax.Array], LearnerState]
   evaluate: Callable[..., Any]
   describe: Callable[..., dict[str, float]] | None
+  machine_labels: Callable[..., jax.Array] | None
   stage: stages.Stage
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -216,6 +219,9 @@ def compile_program(
       learner,
       all_sources['pool'].inputs,
       chunk_size=chunk_size,
+    ),
+    machine_labels=(
+      jax.jit(learner.machine_labels) if learner.machine_labels else None
     ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),

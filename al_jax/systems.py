@@ -1,5 +1,6 @@
 """The published systems: a name -> a learner and a strategy."""
 
+import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -19,12 +20,14 @@ class Recipe(NamedTuple):
     strategy: a name in `strategies.STRATEGIES`.
     strategy_options: what this system sets, unless a config says otherwise.
     paper: where it comes from.
+    learner_options: likewise.
   """
 
   learner: str
   strategy: str
   strategy_options: Mapping[str, Any]
   paper: str
+  learner_options: Mapping[str, Any] = types.MappingProxyType({})
 
 
 _ASH = 'Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain ...'
@@ -34,6 +37,9 @@ _HOULSBY = 'Houlsby et al. 2011, Bayesian Active Learning for Classification'
 _HSU = 'Hsu and Lin 2015, Active Learning by Learning'
 _KIRSCH = 'Kirsch et al. 2023, Stochastic Batch Acquisition'
 _LEWIS = 'Lewis and Gale 1994, A Sequential Algorithm for Training Classifiers'
+_RANGANATHAN = (
+  'Ranganathan et al. 2017, Deep Active Learning for Image Classification'
+)
 _REDUX = 'Kirsch et al. 2019, BatchBALD'
 _ROY = 'Roy and McCallum 2001, Toward Optimal Active Learning'
 _SCHEFFER = 'Scheffer et al. 2001, Active Hidden Markov Models'
@@ -42,12 +48,19 @@ _SENER = (
 )
 _SETTLES = 'Settles and Craven 2008, An Analysis of Active Learning Strategies'
 _SHANNON = 'Settles 2009, Active Learning Literature Survey, section 3.1'
+_SIMEONI = 'Simeoni et al. 2020, Rethinking Deep Active Learning'
+_WANG = 'Wang et al. 2017, Cost-Effective Active Learning'
 _ZHDANOV = 'Zhdanov 2019, Diverse mini-batch Active Learning'
 
 
 def _asking(strategy, paper, **options):
   """A supervised learner with a strategy."""
   return Recipe('supervised', strategy, options, paper)
+
+
+def _propagating(strategy):
+  """A learner that propagates labels, with a strategy."""
+  return Recipe('label_propagation', strategy, {}, _SIMEONI)
 
 
 SYSTEMS = {
@@ -73,6 +86,7 @@ SYSTEMS = {
   'information_density': _asking('information_density', _SETTLES),
   'graph_density': _asking('graph_density', _EBERT),
   'expected_error_reduction': _asking('expected_error_reduction', _ROY),
+  'jlp': _asking('jlp', _SIMEONI),
   'albl': _asking('albl', _ASH, arms=('least_confidence', 'core_set')),
   'albl_by_query': _asking(
     'albl',
@@ -80,6 +94,15 @@ SYSTEMS = {
     arms=('random', 'least_confidence', 'core_set'),
     version='query',
   ),
+  'joint': Recipe('joint', 'entropy', {}, _RANGANATHAN),
+  'joint_random': Recipe('joint', 'random', {}, _RANGANATHAN),
+  'ceal': Recipe('ceal', 'entropy', {}, _WANG),
+  'ceal_margin': Recipe('ceal', 'margin', {}, _WANG),
+  'ceal_least_confidence': Recipe('ceal', 'least_confidence', {}, _WANG),
+  'propagation_random': _propagating('random'),
+  'propagation_entropy': _propagating('entropy'),
+  'propagation_core_set': _propagating('core_set'),
+  'propagation_jlp': _propagating('jlp'),
 }
 
 
@@ -120,7 +143,8 @@ def build(
     name: in `SYSTEMS`.
     facts: of the task.
     model: `name` and options, for `models.build`.
-    learner: options of the learner.
+    learner: options of the learner, which go before the recipe's; `name`
+      takes another one in its place.
     strategy: options of the strategy, which go before the recipe's; or a
       Strategy of your own, to take its place.
     subset_size: let the strategy look at so many examples per round, drawn
@@ -138,7 +162,7 @@ def build(
   """
   errors.check_name('system', name, SYSTEMS)
   recipe = SYSTEMS[name]
-  built_learner = _learner(recipe.learner, facts, model, learner)
+  built_learner = _learner(recipe, facts, model, learner)
   asking = strategy
   if not isinstance(strategy, Strategy):
     options = {} if strategy is None else strategy
@@ -155,14 +179,36 @@ def build(
   return system
 
 
-def _learner(name, facts, model, options):
-  """A learner by name, with its network."""
+def learner_name(system: str, options: Mapping[str, Any] | None) -> str:
+  """The learner of a system: its own, unless the options name another.
+
+  Args:
+    system: in `SYSTEMS`.
+    options: of the learner, maybe with a `name`.
+
+  Returns:
+    A name in `learners.LEARNERS`.
+  """
+  name = (options or {}).get('name')
+  if name is None:
+    return SYSTEMS[system].learner
+  errors.check_name('learner', name, LEARNERS)
+  return name
+
+
+def _learner(recipe, facts, model, options):
+  """The learner of a recipe, or another, with its network."""
   errors.check_mapping('model', model)
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
   network = models.build(facts=facts, **model)
   options = {} if options is None else options
   errors.check_mapping('learner', options)
+  options = dict(options)
+  name = options.pop('name', None) or recipe.learner
+  errors.check_name('learner', name, LEARNERS)
+  if name == recipe.learner:
+    options = {**recipe.learner_options, **options}
   errors.check_options(f'learner {name!r}', LEARNERS[name], options)
   return LEARNERS[name](network, facts, **options)
 

@@ -24,6 +24,9 @@ def get_config() -> ConfigDict:
   config.model = ConfigDict({'name': 'mlp'})  # and its options
 
   config.learner = ConfigDict()
+  # Another learner than that of the systems, see al_jax/learners; its further
+  # options are accepted beside these.
+  config.learner.name = config_dict.placeholder(str)
   config.learner.batch_size = 64
   config.learner.weights = 'same'  # or new, warm
   config.learner.augment = ()  # flip, shift, crop

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
+import scipy.special
 from jax import lax
 from scipy.sparse import linalg
 
@@ -182,10 +183,21 @@ def reciprocal_matrix(
 ) -> scipy.sparse.csr_array:
   """The normalised affinity matrix of label propagation, in SciPy."""
   edges = _edges(neighbors, np.maximum(similarities, 0.0) ** gamma)
-  edges = edges.minimum(edges.T)
+  return _normalised(edges.minimum(edges.T))
+
+
+def union_matrix(
+  neighbors: np.ndarray, similarities: np.ndarray, gamma: float = 3.0
+) -> scipy.sparse.csr_array:
+  """Likewise of the edges that either end lists, of both counting twice."""
+  edges = _edges(neighbors, np.maximum(similarities, 0.0) ** gamma)
+  return _normalised(edges + edges.T)
+
+
+def _normalised(edges):
   degrees = np.asarray(edges.sum(axis=1)).ravel()
   scale = 1 / np.sqrt(np.where(degrees > 0, degrees, 1.0))
-  scale = scipy.sparse.diags_array(scale.astype(similarities.dtype))
+  scale = scipy.sparse.diags_array(scale.astype(edges.dtype))
   return (scale @ edges @ scale).tocsr()
 
 
@@ -214,6 +226,40 @@ def scipy_solve(
     for column in sources.T
   ]
   return np.stack(columns, axis=1)
+
+
+def label_sources(targets: np.ndarray, num_classes: int) -> np.ndarray:
+  """1 / |L_c| at the labelled points of each class c, float32 [N, C]."""
+  sources = np.eye(num_classes, dtype=np.float32)[targets]
+  sources[targets < 0] = 0
+  return sources / sources.sum(axis=0, keepdims=True)
+
+
+def published_labels(
+  search: Callable[[], Any], targets: np.ndarray, num_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """A propagation update as in the code of Iscen et al. 2019.
+
+  That is the union graph in SciPy, and a solve per class in float64.
+
+  Args:
+    search: -> cosines and neighbours, [N, k + 1], of which the first is taken
+      to be the point itself.
+    targets: int32[N], -1 where no label is known.
+    num_classes: C.
+
+  Returns:
+    Pseudo-labels and how certain they are, [N].
+  """
+  similarities, neighbors = search()
+  matrix = union_matrix(neighbors[:, 1:], similarities[:, 1:])
+  sources = label_sources(targets, num_classes)
+  scores = np.maximum(scipy_solve(matrix.astype(np.float64), sources), 0.0)
+  scores /= np.maximum(scores.sum(axis=1, keepdims=True), 1e-12)
+  entropy = -scipy.special.xlogy(scores, scores).sum(axis=1)
+  certainty = 1 - entropy / np.log(num_classes)
+  labels = np.where(targets >= 0, targets, scores.argmax(axis=1))
+  return labels, np.where(targets >= 0, 1.0, certainty / certainty.max())
 
 
 def scipy_diffusion(

@@ -16,6 +16,7 @@ from al_jax import (
   systems,
 )
 from al_jax.interfaces import Facts
+from al_jax.learners import LEARNERS
 
 # A config as plain dicts, lists and values.
 Config = Mapping[str, Any]
@@ -101,18 +102,18 @@ def prepare(config: Config) -> Experiment:
 def system_of(experiment: Experiment, name: str) -> systems.System:
   """The system of a name, as the config describes it.
 
-  Strategy options are for the strategies that have them: in a comparison the
-  others go without. Random measures nothing: there is nothing to look at less
-  of, and nothing to choose among.
+  Options are for the strategies and the learners that have them: in a
+  comparison the others go without. Random measures nothing: there is nothing to
+  look at less of, and nothing to choose among.
   """
   config = experiment.config
-  looks = name != 'random'
+  looks = systems.SYSTEMS[name].strategy != 'random'
   system = systems.build(
     name,
     experiment.facts,
     model=config['model'],
-    learner=config['learner'],
-    strategy=_options_of(name, config),
+    learner=_learner_options(name, config),
+    strategy=_strategy_options(name, config),
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
   )
@@ -181,8 +182,8 @@ def system_names(config: Config, field: str) -> list[str]:
   return names
 
 
-def check_strategy_options(config: Config, names: Sequence[str]) -> None:
-  """Refuses a strategy option that none of the systems has.
+def check_system_options(config: Config, names: Sequence[str]) -> None:
+  """Refuses an option that no strategy or no learner of the systems has.
 
   Args:
     config: as plain values.
@@ -191,25 +192,38 @@ def check_strategy_options(config: Config, names: Sequence[str]) -> None:
   Raises:
     ValueError: for the first such option.
   """
-  known = set().union(*(_known_options(name) for name in names))
-  for option in config['strategy']:
-    if option not in known:
-      raise errors.unknown_option('config.strategy', option, known)
+  for field, options_of in (
+    ('strategy', _known_strategy_options),
+    ('learner', lambda name: _known_learner_options(name, config)),
+  ):
+    known = set().union(*(options_of(name) for name in names))
+    for option in config[field]:
+      if option not in known:
+        raise errors.unknown_option(f'config.{field}', option, known)
 
 
-def _options_of(name, config):
+def _strategy_options(name, config):
   """The strategy options that the strategy of a system has."""
-  known = _known_options(name)
-  return {
-    option: value
-    for option, value in config['strategy'].items()
-    if option in known
-  }
+  return _among(config['strategy'], _known_strategy_options(name))
 
 
-def _known_options(name):
+def _learner_options(name, config):
+  """The learner options that the learner of a system has."""
+  return _among(config['learner'], _known_learner_options(name, config))
+
+
+def _among(options, known):
+  return {option: options[option] for option in options if option in known}
+
+
+def _known_strategy_options(name):
   strategy = systems.SYSTEMS[name].strategy
   return errors.options_of(strategies.STRATEGIES[strategy])
+
+
+def _known_learner_options(name, config):
+  learner = systems.learner_name(name, config['learner'])
+  return {'name', *errors.options_of(LEARNERS[learner])}
 
 
 def seed_list(config: Config) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import files, inference, pool, primitives, sources
+from al_jax.data import named
 from al_jax.interfaces import Batch
 from al_jax.training.stopping import StopRule
 from experiments import building
@@ -152,8 +153,10 @@ def _raw(state):
 
 
 def _shape(example):
-  leaves = jax.tree.leaves(example)
-  return ', '.join(f'{leaf.dtype}{list(leaf.shape)}' for leaf in leaves)
+  return ', '.join(
+    f'{name} {part.dtype}{list(part.shape)}'.strip()
+    for name, part in named.arrays(example).items()
+  )
 
 
 def _matrix_rate():

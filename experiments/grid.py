@@ -7,7 +7,7 @@
 
 A sequence of such mappings is all their settings, for what is no full product.
 A mapping with `source` or `name` replaces what is there, since its other fields
-belong to that name; any other is merged.
+belong to that name; any other is merged, and so is that of a learner.
 """
 
 import copy
@@ -132,10 +132,13 @@ def _merge(
         f'the config that {where} changes', name, config
       )
     is_named = isinstance(change, Mapping) and {'source', 'name'} & set(change)
-    if isinstance(change, Mapping) and not is_named:
+    # Most options of a learner are those of any other.
+    is_learner = name == 'learner'
+    if isinstance(change, Mapping) and (is_learner or not is_named):
       before = config.get(name, {})
       errors.check_mapping(f'{name}, of which {where} changes fields,', before)
       config[name] = dict(before)
-      _merge(config[name], change, where, is_open=is_open or name in _OPEN)
+      opens = name in _OPEN or (is_learner and bool(is_named))
+      _merge(config[name], change, where, is_open=is_open or opens)
     else:
       config[name] = copy.deepcopy(change)

@@ -101,7 +101,7 @@ def _which(record):
 def checked(config: Config, systems: Sequence[str]) -> Experiment:
   """The experiment; what does not fit together is said before any work."""
   experiment = building.prepare(config)
-  building.check_strategy_options(config, systems)
+  building.check_system_options(config, systems)
   for name in systems:
     building.system_of(experiment, name)
   return experiment

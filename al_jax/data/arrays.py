@@ -11,7 +11,7 @@ from al_jax import errors
 from al_jax.data import splits, tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
-_PAIRS = (
+PAIRS = (
   ('x', 'y'),
   ('X', 'y'),
   ('images', 'labels'),
@@ -53,25 +53,25 @@ def read_npz(
     The splits by name; and the array `class_names`, or None without one.
   """
   asked = {'train': (inputs, targets), 'test': (test_inputs, test_targets)}
-  with _open_npz(path) as archive:
+  with open_npz(path) as archive:
     keys = _choose_keys(path, asked, archive.files)
     parts = {
       split: splits.Part(
-        _as_inputs(path, _member(path, archive, pair[0])),
-        _member(path, archive, pair[1]),
+        as_inputs(path, member(path, archive, pair[0])),
+        member(path, archive, pair[1]),
       )
       for split, pair in keys.items()
     }
     if ids is not None:
-      named = tables.as_ids(_member(path, archive, ids))
+      named = tables.as_ids(member(path, archive, ids))
       parts['train'] = parts['train']._replace(ids=named)
     class_names = None
     if 'class_names' in archive.files:
-      class_names = _member(path, archive, 'class_names').astype(str).tolist()
+      class_names = member(path, archive, 'class_names').astype(str).tolist()
   return parts, class_names
 
 
-def _open_npz(path: Path) -> np.lib.npyio.NpzFile:
+def open_npz(path: Path) -> np.lib.npyio.NpzFile:
   """The archive, not yet unpacked."""
   try:
     archive = np.load(path, allow_pickle=False)
@@ -100,17 +100,10 @@ def _choose_keys(
     if 'train' not in chosen:
       raise ValueError(f'{path}: test_inputs needs inputs and targets as well.')
     return chosen
-  for x, y in _PAIRS:
-    for pattern in ('{0}_{1}', '{1}_{0}'):
-      found = {
-        split: (pattern.format(x, word), pattern.format(y, word))
-        for split, word in _SPLIT_WORDS
-        if {pattern.format(x, word), pattern.format(y, word)} <= set(there)
-      }
-      if {'train', 'test'} <= set(found):
-        return found
-    if {x, y} <= set(there):
-      return {'train': (x, y)}
+  for pair in PAIRS:
+    found = keys_of_splits(pair, there)
+    if found:
+      return found
   raise ValueError(
     f'{path} has none of the usual pairs of keys (x and y, x_train and '
     'y_train, ...). Name them with inputs and targets; keys of the file: '
@@ -118,7 +111,31 @@ def _choose_keys(
   )
 
 
-def _member(path: Path, archive, key: str) -> np.ndarray:
+def keys_of_splits(
+  names: Sequence[str], there: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
+  """The keys of arrays that go together, for each split that has them all.
+
+  Args:
+    names: what the arrays are called where there is one split.
+    there: the keys of the file.
+
+  Returns:
+    Keys by split: `x_train` and `x_test` or `train_x` and `test_x` and, beside
+    these, those of validation; else `x` as `'train'`; {} without either.
+  """
+  for pattern in ('{0}_{1}', '{1}_{0}'):
+    found = {}
+    for split, word in _SPLIT_WORDS:
+      keys = tuple(pattern.format(name, word) for name in names)
+      if set(keys) <= set(there):
+        found[split] = keys
+    if {'train', 'test'} <= set(found):
+      return found
+  return {'train': tuple(names)} if set(names) <= set(there) else {}
+
+
+def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
   """One array of an .npz file."""
   if key not in archive.files:
     raise errors.unknown_name(f'{path}: the key', key, archive.files)
@@ -161,7 +178,7 @@ def read_npy(
     files['test'] = (test_inputs, test_targets)
   parts = {
     split: splits.Part(
-      _as_inputs(pair[0], _open_npy(path, pair[0])),
+      as_inputs(pair[0], _open_npy(path, pair[0])),
       _open_npy(path, pair[1]),
     )
     for split, pair in files.items()
@@ -205,7 +222,7 @@ def find_file(beside: Path, location: str | Path) -> Path:
   )
 
 
-def _as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
+def as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
   """uint8 or float32, [N, D] or [N, H, W, channels]."""
   if inputs.dtype.kind not in 'biuf':
     raise ValueError(

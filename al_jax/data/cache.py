@@ -29,6 +29,7 @@ import numpy as np
 from absl import logging
 
 from al_jax import version
+from al_jax.data import named
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
@@ -136,15 +137,35 @@ def _remove_remains(entry: pathlib.Path) -> None:
 
 def _arrays(content: Examined) -> dict[str, np.ndarray]:
   """What an entry has files of."""
-  arrays = {
-    'train_mean': content.train_moments.mean,
-    'train_variance': content.train_moments.variance,
-  }
+  arrays = {}
+  for modality, moments in named.arrays(content.train_moments).items():
+    arrays[_file_of('train_mean', modality)] = moments.mean
+    arrays[_file_of('train_variance', modality)] = moments.variance
   for part, split in content.raw.parts().items():
-    arrays[f'{part}_inputs'] = split.inputs
+    for modality, array in named.arrays(split.inputs).items():
+      arrays[_file_of(f'{part}_inputs', modality)] = array
     arrays[f'{part}_targets'] = split.targets
     arrays[f'{part}_ids'] = split.ids
   return arrays
+
+
+def _file_of(name: str, modality: str) -> str:
+  """What the file of an array is called, without its ending."""
+  return f'{name}.{modality}' if modality else name
+
+
+def _by_modality(
+  arrays: Mapping[str, np.ndarray], name: str
+) -> np.ndarray | dict[str, np.ndarray]:
+  """The array of a name, or the arrays of the modalities."""
+  if name in arrays:
+    return arrays[name]
+  start = f'{name}.'
+  return {
+    file.removeprefix(start): array
+    for file, array in arrays.items()
+    if file.startswith(start)
+  }
 
 
 def _store(entry: pathlib.Path, content: Examined) -> None:
@@ -229,13 +250,13 @@ def _open(entry: pathlib.Path) -> Examined:
   }
   splits = {
     part: Split(
-      inputs=arrays[f'{part}_inputs'],
+      inputs=_by_modality(arrays, f'{part}_inputs'),
       # Small, and read often: in memory.
       targets=np.array(arrays[f'{part}_targets']),
       ids=np.array(arrays[f'{part}_ids']),
     )
     for part in ('train', 'test', 'validation')
-    if f'{part}_inputs' in arrays
+    if f'{part}_targets' in arrays
   }
   raw = RawData(
     name=facts['name'],
@@ -243,8 +264,13 @@ def _open(entry: pathlib.Path) -> Examined:
     is_image=facts['is_image'],
     **splits,
   )
-  moments = Moments(
-    np.array(arrays['train_mean']), np.array(arrays['train_variance'])
+  variance = _by_modality(arrays, 'train_variance')
+  moments = named.mapped(
+    lambda modality, mean: Moments(
+      np.array(mean),
+      np.array(variance[modality] if modality else variance),
+    ),
+    _by_modality(arrays, 'train_mean'),
   )
   return Examined(raw, facts['fingerprint'], moments)
 

@@ -1,13 +1,13 @@
 """Errors in data that would otherwise show as a strange result, or never."""
 
 import collections
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from al_jax.data import dataset
+from al_jax.data import dataset, named
 from al_jax.data.dataset import RawData, Split
-from al_jax.data.moments import Moments, moments
+from al_jax.data.moments import moments_of
 
 _INPUT_DTYPES = (np.uint8, np.float32)
 _BLOCK_BYTES = 1 << 24
@@ -19,18 +19,19 @@ class Examined(NamedTuple):
   Attributes:
     raw: the data.
     fingerprint: digest of their content.
-    train_moments: mean and variance of the training inputs.
+    train_moments: mean and variance of the training inputs, `Moments`; of
+      modalities a dict.
   """
 
   raw: RawData
   fingerprint: str
-  train_moments: Moments
+  train_moments: Any
 
 
 def examine(raw: RawData) -> Examined:
   """Checks the data, and computes what a Dataset says of them."""
   check(raw)
-  return Examined(raw, dataset.fingerprint(raw), moments(raw.train.inputs))
+  return Examined(raw, dataset.fingerprint(raw), moments_of(raw.train.inputs))
 
 
 def check(raw: RawData) -> None:
@@ -46,22 +47,27 @@ def check(raw: RawData) -> None:
   for part, split in raw.parts().items():
     where = f'{raw.name}, {part} split'
     _check_form(split, where)
+    _check_presence(split, where, needed=split is raw.train)
     _check_targets(split, raw.class_names, where)
     _check_like_train(split, raw.train, where)
-    _check_finite(split, where)
+    for name, array in named.arrays(split.inputs).items():
+      _check_finite(array, split.ids, f'{where}: {named.what(name)}')
     _check_ids(split, where)
-  if raw.is_image and raw.train.inputs.ndim != 4:
-    raise ValueError(
-      f'{raw.name}: pictures must have shape [N, height, width, channels], '
-      f'not {list(raw.train.inputs.shape)}.'
-    )
+  if raw.is_image:
+    _check_pictures(raw)
   _check_classes(raw)
 
 
 def _check_form(split: Split, where: str) -> None:
   """Lengths and dtypes."""
+  parts = named.arrays(split.inputs)
+  if not parts or not all(isinstance(name, str) for name in parts):
+    raise ValueError(
+      f'{where}: modalities are named by {list(parts)}; there must be one or '
+      'more names.'
+    )
   lengths = {
-    'inputs': len(split.inputs),
+    **{named.what(name): len(part) for name, part in parts.items()},
     'targets': len(split.targets),
     'ids': len(split.ids),
   }
@@ -70,11 +76,12 @@ def _check_form(split: Split, where: str) -> None:
     raise ValueError(f'{where}: lengths must be equal, found {found}.')
   if not len(split):
     raise ValueError(f'{where}: there are no examples.')
-  if split.inputs.dtype not in _INPUT_DTYPES or split.inputs.ndim < 2:
-    raise ValueError(
-      f'{where}: inputs must be uint8 or float32 of shape [N, ...], not '
-      f'{split.inputs.dtype} of shape {list(split.inputs.shape)}.'
-    )
+  for name, part in parts.items():
+    if part.dtype not in _INPUT_DTYPES or part.ndim < 2:
+      raise ValueError(
+        f'{where}: {named.what(name)} must be uint8 or float32 of shape '
+        f'[N, ...], not {part.dtype} of shape {list(part.shape)}.'
+      )
   if split.targets.dtype != np.int32 or split.targets.ndim != 1:
     raise ValueError(
       f'{where}: targets must be class numbers, int32 of shape [N], not '
@@ -99,29 +106,36 @@ def _check_targets(
 
 def _check_like_train(split: Split, train: Split, where: str) -> None:
   """An example has one shape and dtype throughout."""
-  found = (split.inputs.shape[1:], split.inputs.dtype)
-  wanted = (train.inputs.shape[1:], train.inputs.dtype)
+  found, wanted = (_forms(part.inputs) for part in (split, train))
   if found != wanted:
     raise ValueError(
-      f'{where}: examples are {found[1]}{list(found[0])}, those of the train '
-      f'split {wanted[1]}{list(wanted[0])}; they must be alike.'
+      f'{where}: examples are {found}, those of the train split {wanted}; '
+      'they must be alike.'
     )
 
 
-def _check_finite(split: Split, where: str) -> None:
+def _forms(inputs: Any) -> str:
+  """Dtype and shape of an example; with its name of each modality."""
+  return ', '.join(
+    f'{name} {part.dtype}{list(part.shape[1:])}'.strip()
+    for name, part in named.arrays(inputs).items()
+  )
+
+
+def _check_finite(inputs: np.ndarray, ids: np.ndarray, where: str) -> None:
   """No NaN and no Inf."""
-  if split.inputs.dtype == np.uint8:
+  if inputs.dtype == np.uint8:
     return
-  per_block = max(1, _BLOCK_BYTES // max(1, split.inputs[0].nbytes))
-  for begin in range(0, len(split), per_block):
-    block = np.asarray(split.inputs[begin : begin + per_block])
+  per_block = max(1, _BLOCK_BYTES // max(1, inputs[0].nbytes))
+  for begin in range(0, len(inputs), per_block):
+    block = np.asarray(inputs[begin : begin + per_block])
     broken = ~np.isfinite(block)
     if broken.any():
       row, *position = (int(axis[0]) for axis in np.nonzero(broken))
       index = begin + row
       raise ValueError(
-        f'{where}: inputs must be finite numbers; the one at index {index} '
-        f'(id {split.ids[index]}), position {position}, is '
+        f'{where} must be finite numbers; the one at index {index} '
+        f'(id {ids[index]}), position {position}, is '
         f'{block[(row, *position)]}.'
       )
 
@@ -137,6 +151,43 @@ def _check_ids(split: Split, where: str) -> None:
       f'{where}: ids must be unique; {split.ids[index]!r} is that of the '
       f'examples at indices {others[0]} and {others[1]}.'
     )
+
+
+def _check_pictures(raw: RawData) -> None:
+  """One array with the axes of pictures."""
+  shape = getattr(raw.train.inputs, 'shape', None)
+  if shape is None:
+    raise ValueError(
+      f'{raw.name}: several modalities are no pictures; is_image must be False.'
+    )
+  if len(shape) != 4:
+    raise ValueError(
+      f'{raw.name}: pictures must have shape [N, height, width, channels], '
+      f'not {list(shape)}.'
+    )
+
+
+def _check_presence(split: Split, where: str, *, needed: bool) -> None:
+  """What says who has a modality is 0 or 1; each is one that somebody has."""
+  parts = named.arrays(split.inputs)
+  for name, says in parts.items():
+    if not named.says_who_has(name):
+      continue
+    modality = name.removesuffix(named.PRESENT)
+    if modality not in parts:
+      raise ValueError(
+        f'{where}: {name!r} says who has the modality {modality!r}, which is '
+        f'not there. There are: {", ".join(parts)}.'
+      )
+    if says.dtype != np.uint8 or says.shape[1:] != (1,) or np.any(says > 1):
+      raise ValueError(
+        f'{where}: {name!r} must be 0 or 1, uint8 of shape [N, 1], not '
+        f'{says.dtype} of shape {list(says.shape)} up to {says.max()}.'
+      )
+    if needed and not says.any():
+      raise ValueError(
+        f'{where}: no example has the modality {modality!r}; leave it out.'
+      )
 
 
 def _check_classes(raw: RawData) -> None:

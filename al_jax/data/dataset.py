@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from al_jax.data import named
+
 # One array, or a dict of named modalities, with a common leading axis.
 Inputs = Any
 
@@ -15,7 +17,8 @@ class Split:
   """Examples in a fixed order: what is at position i stays there.
 
   Attributes:
-    inputs: uint8 or float32 [N, ...], maybe memory-mapped.
+    inputs: uint8 or float32 [N, ...], maybe memory-mapped; or a dict of such
+      arrays, the modalities (see `al_jax.data.named`).
     targets: int32[N], class numbers from 0.
     ids: [N], int64 or str: names that stay with an example whatever subset or
       order it comes in.
@@ -29,19 +32,16 @@ class Split:
     return len(self.targets)
 
   def __repr__(self) -> str:
-    parts = self.inputs if isinstance(self.inputs, dict) else {'': self.inputs}
     shapes = ', '.join(
       f'{name} {part.dtype}{list(part.shape)}'.strip()
-      for name, part in parts.items()
+      for name, part in named.arrays(self.inputs).items()
     )
     return f'Split({shapes})'
 
   def take(self, indices: np.ndarray) -> 'Split':
     """The examples at `indices`, in that order, copied into memory."""
-    inputs = (
-      {name: np.asarray(part[indices]) for name, part in self.inputs.items()}
-      if isinstance(self.inputs, dict)
-      else np.asarray(self.inputs[indices])
+    inputs = named.mapped(
+      lambda _, part: np.asarray(part[indices]), self.inputs
     )
     return Split(inputs, self.targets[indices], self.ids[indices])
 
@@ -54,7 +54,8 @@ class RawData(NamedTuple):
     train: raw inputs, uint8 or float32; int32 targets; ids.
     test: likewise. A source without a test split of its own makes one.
     class_names: C names, by class number.
-    is_image: inputs are [N, height, width, channels] pictures.
+    is_image: inputs are [N, height, width, channels] pictures; modalities are
+      not, whatever they are of.
     validation: a third split, where the source or a transform has one.
   """
 
@@ -86,10 +87,11 @@ class Dataset:
     validation: for stop rules and choices; None if there is none.
     class_names: C names, by class number.
     mean: what normalises the inputs, in raw units, broadcast against one
-      example: `(x - mean) / std`.
+      example: `(x - mean) / std`. Of modalities a dict.
     std: likewise; never zero.
     fingerprint: hexadecimal digest of the content of all splits.
-    is_image: inputs are [N, height, width, channels] pictures.
+    is_image: inputs are [N, height, width, channels] pictures; modalities are
+      not, whatever they are of.
   """
 
   name: str
@@ -97,8 +99,8 @@ class Dataset:
   test: Split
   validation: Split | None
   class_names: tuple[str, ...]
-  mean: np.ndarray
-  std: np.ndarray
+  mean: np.ndarray | dict[str, np.ndarray]
+  std: np.ndarray | dict[str, np.ndarray]
   fingerprint: str
   is_image: bool
 
@@ -111,16 +113,19 @@ class Dataset:
 def fingerprint(raw: RawData) -> str:
   """Hexadecimal digest of the content of all splits.
 
-  The same content gives the same digest, wherever it came from and whether or
-  not it is memory-mapped. The name of the set is not part of it.
+  The same content gives the same digest, wherever it came from, whether or not
+  it is memory-mapped, and in whatever order modalities are named. The name of
+  the set is not part of it.
   """
   digest = hashlib.blake2b(digest_size=16)
   digest.update(repr((raw.class_names, raw.is_image)).encode())
   for name, split in raw.parts().items():
-    inputs = np.ascontiguousarray(split.inputs)
     ids = '\n'.join(str(name) for name in split.ids.tolist())
-    digest.update(f'{name} {inputs.dtype} {inputs.shape}'.encode())
-    digest.update(inputs.data)
+    for modality, part in named.arrays(split.inputs).items():
+      inputs = np.ascontiguousarray(part)
+      called = f'{name} {modality}' if modality else name
+      digest.update(f'{called} {inputs.dtype} {inputs.shape}'.encode())
+      digest.update(inputs.data)
     digest.update(np.ascontiguousarray(split.targets).data)
     digest.update(ids.encode())
   return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from al_jax import errors
 from al_jax.data import cache, checks, identity, transforms
 from al_jax.data.dataset import Dataset
-from al_jax.data.moments import NORMALIZATIONS, constants
+from al_jax.data.moments import NORMALIZATIONS, constants_of
 
 
 class _Source(NamedTuple):
@@ -64,6 +64,9 @@ _SOURCES = {
   'digits': _Source('al_jax.data.digits', 'digits', None),
   'file': _Source('al_jax.data.files', 'file:PATH', _files_named),
   'images': _Source('al_jax.data.images', 'images:FOLDER', _files_named),
+  'modalities': _Source(
+    'al_jax.data.modalities', 'modalities:FOLDER', _files_named
+  ),
   # OpenML never changes what an id stands for.
   'openml': _Source('al_jax.data.openml', 'openml:ID', lambda *_: ()),
   'tfds': _Source(
@@ -106,12 +109,13 @@ def load(
 
   Args:
     spec: names a source: `'digits'`, `'tfds:NAME'`, `'openml:ID'`,
-      `'file:PATH'` or `'images:FOLDER'`. Or a dict that has it as `'source'`,
-      and maybe options of the source's `read`; `'transforms'`, a list as
-      `transforms.apply_transforms` takes it; and `'normalize'`: `'channel'`,
-      `'feature'` or `'none'` (see `moments.constants`), by default `'channel'`
-      for pictures and `'none'` for all else, as the published experiments on
-      tables have it.
+      `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`. Or a dict that
+      has it as `'source'`, and maybe options of the source's `read`;
+      `'transforms'`, a list as `transforms.apply_transforms` takes it; and
+      `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
+      `moments.constants`), by default `'channel'` for pictures and for each of
+      several modalities and `'none'` for all else, as the published experiments
+      on tables have it.
     cache_dir: the folder of decoded data; None: the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
@@ -130,8 +134,9 @@ def load(
       transforms.apply_transforms(examined.raw, parsed.transforms)
     )
   raw = examined.raw
-  normalize = parsed.normalize or ('channel' if raw.is_image else 'none')
-  mean, std = constants(examined.train_moments, normalize)
+  scaled = raw.is_image or isinstance(raw.train.inputs, dict)
+  normalize = parsed.normalize or ('channel' if scaled else 'none')
+  mean, std = constants_of(examined.train_moments, normalize)
   return Dataset(
     name=raw.name,
     train=raw.train,

@@ -1,10 +1,11 @@
 """Mean and variance of the inputs, and the constants that normalise them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from al_jax import errors
+from al_jax.data import named
 
 # A block of this many bytes in float64 stays in the processor's cache.
 _BLOCK_BYTES = 1 << 22
@@ -24,11 +25,14 @@ class Moments(NamedTuple):
   variance: np.ndarray
 
 
-def moments(inputs: np.ndarray) -> Moments:
+def moments(
+  inputs: np.ndarray, *, present: np.ndarray | None = None
+) -> Moments:
   """Mean and variance over the leading axis, block by block.
 
   Args:
     inputs: [N, ...], maybe memory-mapped.
+    present: bool[N], the examples to look at, one or more; None: all.
 
   Returns:
     Moments of shape [...].
@@ -36,15 +40,21 @@ def moments(inputs: np.ndarray) -> Moments:
   per_block = max(1, _BLOCK_BYTES // (8 * max(1, inputs[0].size)))
   # Sums of squares cancel where the mean is far from zero; an example is near
   # enough to it.
-  shift = np.asarray(inputs[0], np.float64)
+  first, number = 0, len(inputs)
+  if present is not None:
+    first, number = int(np.argmax(present)), np.count_nonzero(present)
+  shift = np.asarray(inputs[first], np.float64)
   total = np.zeros_like(shift)
   total_squares = np.zeros_like(shift)
   for begin in range(0, len(inputs), per_block):
-    block = inputs[begin : begin + per_block] - shift
+    block = inputs[begin : begin + per_block]
+    if present is not None:
+      block = block[present[begin : begin + per_block]]
+    block = block - shift
     total += block.sum(axis=0)
     total_squares += np.einsum('n...,n...->...', block, block)
-  mean = total / len(inputs)
-  variance = np.maximum(total_squares / len(inputs) - mean**2, 0.0)
+  mean = total / number
+  variance = np.maximum(total_squares / number - mean**2, 0.0)
   return Moments(mean + shift, variance)
 
 
@@ -77,3 +87,41 @@ def constants(
     raise errors.unknown_name('normalize', normalize, NORMALIZATIONS)
   std = np.sqrt(variance).astype(np.float32)
   return mean.astype(np.float32), np.where(std > 0, std, np.float32(1))
+
+
+def moments_of(inputs: Any) -> Any:
+  """Moments of one array, or of each modality over the examples that have it.
+
+  Args:
+    inputs: one array or a dict of them.
+
+  Returns:
+    Moments, or a dict of them.
+  """
+  return named.mapped(
+    lambda name, part: moments(part, present=named.present(inputs, name)),
+    inputs,
+  )
+
+
+def constants_of(of_train: Any, normalize: str) -> tuple[Any, Any]:
+  """What normalises one example, of whatever form.
+
+  Args:
+    of_train: from `moments_of`.
+    normalize: see `constants`; what says who has a modality stays as it is.
+
+  Returns:
+    float32 mean and std, or a dict of each.
+  """
+  pairs = named.mapped(
+    lambda name, found: constants(
+      found, 'none' if named.says_who_has(name) else normalize
+    ),
+    of_train,
+  )
+  mean, std = (
+    named.mapped(lambda _, pair, which=which: pair[which], pairs)
+    for which in (0, 1)
+  )
+  return mean, std

@@ -8,11 +8,12 @@ until every class is among them.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from al_jax import errors
+from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 
 # A class with a single example lands in the test split one time in ten, so a
@@ -56,12 +57,12 @@ class Part(NamedTuple):
   """One split as a source holds it.
 
   Attributes:
-    inputs: uint8 or float32 [N, ...].
+    inputs: uint8 or float32 [N, ...], or a dict of them.
     labels: [N] or [N, 1], not yet encoded.
     ids: [N]; None: row numbers.
   """
 
-  inputs: np.ndarray
+  inputs: Any
   labels: np.ndarray
   ids: np.ndarray | None = None
 
@@ -102,8 +103,8 @@ def assemble(
   )
   finished, start = {}, 0
   for split, part in parts.items():
-    rows = np.arange(start, start + len(part.inputs))
-    start += len(part.inputs)
+    rows = np.arange(start, start + len(part.labels))
+    start += len(part.labels)
     ids = rows if part.ids is None else part.ids
     finished[split] = Split(part.inputs, targets[rows], ids)
   if 'test' not in finished:
@@ -115,12 +116,13 @@ def assemble(
 def _check_lengths(name: str, split: str, part: Part) -> None:
   """Raises if inputs, labels and ids are not equally many."""
   for what, array in (('targets', part.labels), ('ids', part.ids)):
-    if array is not None and np.shape(array)[:1] != part.inputs.shape[:1]:
-      raise ValueError(
-        f'{name}: the {split} split has inputs of shape '
-        f'{list(part.inputs.shape)} and {what} of shape '
-        f'{list(np.shape(array))}: their first axes differ.'
-      )
+    for modality, inputs in named.arrays(part.inputs).items():
+      if array is not None and np.shape(array)[:1] != inputs.shape[:1]:
+        raise ValueError(
+          f'{name}: the {split} split has {named.what(modality)} of shape '
+          f'{list(inputs.shape)} and {what} of shape '
+          f'{list(np.shape(array))}: their first axes differ.'
+        )
 
 
 def encode_labels(

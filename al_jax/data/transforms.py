@@ -3,7 +3,8 @@
 A transform is `(raw, *, seed=0, <options>) -> raw`. It draws from a generator
 of its own, keyed by its name, its options and the seed: the same call gives the
 same result wherever it stands in a chain, and transforms that differ draw
-independently. Those that pick examples are in `subsets.py`.
+independently. Those that pick examples are in `subsets.py`; the one that makes
+modalities of pictures, in `views.py`, draws nothing and has no seed.
 """
 
 import inspect
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from al_jax import errors
+from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import constants, moments
 from al_jax.data.subsets import (
@@ -22,6 +24,7 @@ from al_jax.data.subsets import (
   imbalance,
   validation_split,
 )
+from al_jax.data.views import views
 
 _ROWS_AT_ONCE = 4_096
 
@@ -37,8 +40,11 @@ def redundancy(
   the training inputs before copying: per channel for images, per column for
   tables. Nothing is clipped, and a column without spread gets no noise.
 
+  Each modality has noise of its own, whatever others there are; an example that
+  lacks it gets none.
+
   Args:
-    raw: the data set; inputs are one array.
+    raw: the data set.
     seed: of the noise.
     copies: how often each example is there, at least 1.
     noise: in units of the spread of the inputs; 0: exact copies, and inputs
@@ -52,17 +58,24 @@ def redundancy(
   check_whole('redundancy: copies', copies, least=1)
   errors.check_number('redundancy: noise', noise, least=0)
   train = raw.train
-  size = len(train)
-  inputs = np.empty(
-    (copies * size, *train.inputs.shape[1:]),
-    np.float32 if noise else train.inputs.dtype,
-  )
-  for copy in range(copies):
-    inputs[copy * size : (copy + 1) * size] = train.inputs
+
+  def repeated(name, array):
+    if not noise or named.says_who_has(name):
+      return _copied(array, copies, array.dtype)
+    present = named.present(train.inputs, name)
+    rows = _copied(array, copies, np.float32)
+    scale = np.float32(noise) * _spread(array, present)
+    called = [name] if name else []
+    generator = generator_of(
+      'redundancy', seed, int(copies), float(noise), *called
+    )
+    _add_noise(generator, rows, scale)
+    if present is not None:
+      rows[np.tile(~present, copies)] = 0
+    return rows
+
+  inputs = named.mapped(repeated, train.inputs)
   if noise:
-    scale = np.float32(noise) * _spread(train.inputs)
-    generator = generator_of('redundancy', seed, int(copies), float(noise))
-    _add_noise(generator, inputs, scale)
     raw = raw._replace(
       test=_as_float(raw.test),
       validation=_as_float(raw.validation),
@@ -73,12 +86,21 @@ def redundancy(
   )
 
 
-def _spread(inputs: np.ndarray) -> np.ndarray:
+def _copied(inputs: np.ndarray, copies: int, dtype: np.dtype) -> np.ndarray:
+  """All of copy 0, all of copy 1, ..., in a type."""
+  size = len(inputs)
+  rows = np.empty((copies * size, *inputs.shape[1:]), dtype)
+  for copy in range(copies):
+    rows[copy * size : (copy + 1) * size] = inputs
+  return rows
+
+
+def _spread(inputs: np.ndarray, present: np.ndarray | None) -> np.ndarray:
   """The std of `constants`, but 0 in channels and columns where nothing varies.
 
   There `constants` has 1, and noise would be all that such a column has.
   """
-  of_inputs = moments(inputs)
+  of_inputs = moments(inputs, present=present)
   axes = tuple(range(of_inputs.mean.ndim - 1))
   varies = of_inputs.variance.any(axes) | (np.ptp(of_inputs.mean, axes) > 0)
   _, std = constants(of_inputs, 'channel')
@@ -97,7 +119,13 @@ def _add_noise(
 def _as_float(split: Split | None) -> Split | None:
   if split is None:
     return None
-  return Split(split.inputs.astype(np.float32), split.targets, split.ids)
+  inputs = named.mapped(
+    lambda name, array: (
+      array if named.says_who_has(name) else array.astype(np.float32)
+    ),
+    split.inputs,
+  )
+  return Split(inputs, split.targets, split.ids)
 
 
 def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
@@ -137,6 +165,7 @@ TRANSFORMS: dict[str, Callable[..., RawData]] = {
   'label_noise': label_noise,
   'cap': cap,
   'validation_split': validation_split,
+  'views': views,
 }
 
 

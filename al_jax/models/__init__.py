@@ -3,21 +3,37 @@
 from al_jax import errors
 from al_jax.interfaces import Facts, ModelFns
 from al_jax.models import common
+from al_jax.models.cnn13 import cnn13
+from al_jax.models.fusion import fusion
 from al_jax.models.mlp import mlp
 from al_jax.models.mnist_cnn import mnist_cnn
 from al_jax.models.resnet import resnet18
 from al_jax.models.vgg import vgg11, vgg16
 
-__all__ = ['MODELS', 'build', 'mlp', 'mnist_cnn', 'resnet18', 'vgg11', 'vgg16']
+__all__ = [
+  'MODELS',
+  'build',
+  'cnn13',
+  'fusion',
+  'mlp',
+  'mnist_cnn',
+  'resnet18',
+  'vgg11',
+  'vgg16',
+]
 
 # name -> (facts, **options) -> Flax module; raises for inputs it cannot take.
 MODELS = {
+  'cnn13': cnn13,
+  'fusion': fusion,
   'mlp': mlp,
   'mnist_cnn': mnist_cnn,
   'resnet18': resnet18,
   'vgg11': vgg11,
   'vgg16': vgg16,
 }
+# Of these, those that take several modalities.
+_OF_MODALITIES = ('fusion',)
 
 
 def build(name: str, facts: Facts, **options) -> ModelFns:
@@ -38,5 +54,5 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   """
   errors.check_name('model', name, MODELS)
   errors.check_options(f'model {name!r}', MODELS[name], options)
-  common.check_task(name, facts)
+  common.check_task(name, facts, takes_modalities=name in _OF_MODALITIES)
   return common.model_fns(MODELS[name](facts, **options), facts)

@@ -1,8 +1,8 @@
 """From a Flax module to the seam: normalised inputs, dropout, statistics.
 
-A module here is called as `module(inputs, how)` with normalised float32 inputs
-and a `Pass`; it returns a `ModelOutput`, and its last dense layer is named
-`head`.
+A module here is called as `module(inputs, how)` with normalised float32 inputs,
+one array or a dict of modalities, and a `Pass`; it returns a `ModelOutput`, and
+its last dense layer is named `head`.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
+from al_jax.data import named
 from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
 
 NORMS = ('none', 'batch', 'group')
@@ -75,19 +76,15 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
   """
   example = facts.example
   mean, std = (
-    np.reshape(
-      value, (1,) * (1 + len(example.shape) - np.ndim(value)) + np.shape(value)
-    ).astype(np.float32)
+    jax.tree.map(_broadcast, example, value)
     for value in (facts.mean, facts.std)
   )
 
-  def standardise(inputs: jax.Array) -> jax.Array:
-    if inputs.shape[1:] != tuple(example.shape):
-      raise ValueError(
-        f'inputs have shape {inputs.shape}; the model was built for'
-        f' (B, {", ".join(map(str, example.shape))}).'
-      )
-    return (inputs.astype(jnp.float32) - mean) / std
+  def standardise(inputs: PyTree) -> PyTree:
+    _check_inputs(inputs, example)
+    return jax.tree.map(
+      lambda array, m, s: (array.astype(jnp.float32) - m) / s, inputs, mean, std
+    )
 
   def collections(variables: PyTree) -> PyTree:
     found = {'params': variables['params']}
@@ -96,7 +93,9 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     return found
 
   def init(key: jax.Array) -> PyTree:
-    inputs = jax.ShapeDtypeStruct((1, *example.shape), jnp.float32)
+    inputs = jax.tree.map(
+      lambda one: jax.ShapeDtypeStruct((1, *one.shape), jnp.float32), example
+    )
     made = module.lazy_init(key, inputs, EVALUATION)
     variables = {'params': made['params']}
     if 'batch_stats' in made:
@@ -104,7 +103,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     return variables
 
   def apply(
-    variables: PyTree, inputs: jax.Array, *, key: jax.Array | None = None
+    variables: PyTree, inputs: PyTree, *, key: jax.Array | None = None
   ) -> ModelOutput:
     return module.apply(
       collections(variables),
@@ -115,7 +114,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
 
   def train(
     variables: PyTree,
-    inputs: jax.Array,
+    inputs: PyTree,
     key: jax.Array,
     *,
     real: jax.Array | None = None,
@@ -142,17 +141,53 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
   return ModelFns(init=init, apply=apply, train=train)
 
 
-def check_task(model: str, facts: Facts) -> None:
-  """The models here classify one array of features or pixels."""
+def _broadcast(one: jax.ShapeDtypeStruct, value: np.ndarray) -> np.ndarray:
+  """float32 of a constant, with the axes of a batch of examples."""
+  missing = 1 + len(one.shape) - np.ndim(value)
+  return np.reshape(value, (1,) * missing + np.shape(value)).astype(np.float32)
+
+
+def _check_inputs(inputs: PyTree, example: PyTree) -> None:
+  """Raises for a batch of what the model was not built for."""
+  found, built_for = named.arrays(inputs), named.arrays(example)
+  if set(found) != set(built_for):
+    raise ValueError(
+      f'inputs are {list(found)}; the model was built for {list(built_for)}.'
+    )
+  for name, array in found.items():
+    shape = tuple(built_for[name].shape)
+    if array.shape[1:] != shape:
+      raise ValueError(
+        f'{named.what(name)} have shape {array.shape}; the model was built for'
+        f' (B, {", ".join(map(str, shape))}).'
+      )
+
+
+def check_task(
+  model: str, facts: Facts, *, takes_modalities: bool = False
+) -> None:
+  """Refuses a task or a form of inputs that a model is not for.
+
+  Args:
+    model: its name.
+    facts: of the task.
+    takes_modalities: inputs may be a dict of arrays; else one array.
+
+  Raises:
+    ValueError: with the task, or what the inputs are.
+  """
   if facts.task != 'classification' or not facts.num_classes:
     raise ValueError(
       f'model {model!r} does classification with a known number of classes;'
       f' the task is {facts.task!r} with num_classes={facts.num_classes}.'
     )
-  if not hasattr(facts.example, 'shape'):
+  is_dict = takes_modalities and isinstance(facts.example, dict)
+  parts = facts.example.values() if is_dict else [facts.example]
+  if not all(hasattr(part, 'shape') for part in parts):
     raise ValueError(
-      f'model {model!r} takes one array; the inputs are'
-      f' {jax.tree.structure(facts.example)}.'
+      f'model {model!r} takes one array'
+      f'{" or a dict of named arrays" if takes_modalities else ""}; the inputs'
+      f' are {jax.tree.structure(facts.example)}.'
     )
 
 
@@ -170,6 +205,16 @@ def check_image(model: str, facts: Facts, *, smallest: int) -> None:
 def check_rate(option: str, rate: float) -> None:
   """Raises unless it is a share of units that dropout may drop."""
   errors.check_number(option, rate, least=0, below=1)
+
+
+def check_widths(option: str, widths: Sequence[int]) -> None:
+  """Raises unless it is a list of so many units per layer."""
+  if not isinstance(widths, Sequence) or isinstance(widths, str):
+    raise ValueError(
+      f'{option} is {widths!r}; it must be a list of whole numbers.'
+    )
+  for width in widths:
+    errors.check_number(f'a width in {option}', width, int, least=1)
 
 
 def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:

@@ -18,6 +18,7 @@ from al_jax.strategies.clusters import k_means, weighted_k_means
 from al_jax.strategies.core_set import core_set
 from al_jax.strategies.density import graph_density, information_density
 from al_jax.strategies.expected_error import expected_error_reduction
+from al_jax.strategies.jlp import jlp
 from al_jax.strategies.random import random
 from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
@@ -40,6 +41,7 @@ STRATEGIES = {
   'information_density': information_density,
   'graph_density': graph_density,
   'expected_error_reduction': expected_error_reduction,
+  'jlp': jlp,
   'albl': albl,
 }
 
@@ -56,6 +58,7 @@ __all__ = [
   'expected_error_reduction',
   'graph_density',
   'information_density',
+  'jlp',
   'k_means',
   'least_confidence',
   'margin',

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import errors
+from al_jax.interfaces import PyTree
 
 
 def flip(key: jax.Array, image: jax.Array) -> jax.Array:
@@ -40,14 +41,15 @@ AUGMENTATIONS = {'flip': flip, 'shift': shift, 'crop': crop}
 
 
 def build(
-  specs: Sequence[str | Mapping[str, Any]], example: jax.ShapeDtypeStruct
+  specs: Sequence[str | Mapping[str, Any]], example: PyTree
 ) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
   """Chains augmentations.
 
   Args:
     specs: names, or mappings with a `name` and its options, in order:
       `('flip', {'name': 'shift', 'pixels': 2})`.
-    example: shape of one input, to check that it is an image.
+    example: shape of one input, to check that it is an image; modalities are
+      none, and take no augmentation.
 
   Returns:
     `(key, index int32[B], images [B, H, W, channels]) -> images`.
@@ -62,6 +64,12 @@ def build(
     )
   steps = [_resolve(spec) for spec in specs]
   shape = getattr(example, 'shape', None)
+  if steps and isinstance(example, dict):
+    raise ValueError(
+      'augmentation needs images [height, width, channels]; the inputs here '
+      f'are modalities, {", ".join(sorted(example))}: augment must be (), not '
+      f'{specs!r}.'
+    )
   if steps and (shape is None or len(shape) != 3):
     raise ValueError(
       'augmentation needs images [height, width, channels]; '

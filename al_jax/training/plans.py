@@ -66,6 +66,22 @@ def next_batch(epochs: Epochs, batch_size: int) -> jax.Array:
   return jax.lax.dynamic_slice(epochs.order, (epochs.position,), (batch_size,))
 
 
+def full_batch(epochs: Epochs, batch_size: int) -> jax.Array:
+  """int32[batch_size]: the members that come next, then from the first again.
+
+  A batch of more than there are has some or all of them several times.
+
+  Args:
+    epochs: advanced by `batch_size` after each batch.
+    batch_size: of the batch.
+
+  Returns:
+    Without padding, unless there are no members.
+  """
+  place = epochs.position + jnp.arange(batch_size)
+  return epochs.order[place % jnp.maximum(epochs.count, 1)]
+
+
 def ends_epoch(epochs: Epochs, batch_size: int) -> jax.Array:
   """bool: the next batch is the last of its epoch."""
   return epochs.position + batch_size >= epochs.count

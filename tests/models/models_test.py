@@ -32,6 +32,7 @@ CASES = {
   'resnet18 batch': ('resnet18', {'width': 8}, (8, 8, 3)),
   'resnet18 group': ('resnet18', {'width': 8, 'norm': 'group'}, (8, 8, 3)),
   'vgg11': ('vgg11', {'dropout': 0.5}, (32, 32, 1)),
+  'cnn13': ('cnn13', {'width': 8}, (28, 28, 1)),
 }
 
 
@@ -93,7 +94,12 @@ def test_outputs_have_the_shapes_of_the_seam(case):
 def test_embedding_is_the_input_of_the_last_layer(case, key):
   output = case.apply(case.variables, case.inputs, key=key)
   head = case.variables['params']['head']
-  logits = output.embedding @ head['kernel'] + head['bias'].reshape(1, -1)
+  kernel = head.get('kernel')
+  if kernel is None:
+    direction = head['direction']
+    length = jnp.linalg.norm(direction, axis=0, keepdims=True)
+    kernel = head['gain'].reshape(1, -1) * direction / length
+  logits = output.embedding @ kernel + head['bias'].reshape(1, -1)
   close(logits, output.predictions)
 
 
@@ -130,7 +136,7 @@ def test_keys_differ_where_there_is_dropout_and_only_there(case):
   assert same != case.has_dropout
 
 
-@pytest.mark.parametrize('name', ['mlp', 'mnist_cnn', 'vgg11'])
+@pytest.mark.parametrize('name', ['mlp', 'mnist_cnn', 'vgg11', 'cnn13'])
 def test_training_drops_units_per_example(name):
   case = a_case(name)
   repeated = np.repeat(case.inputs[:1], 4, axis=0)
@@ -236,6 +242,16 @@ def vgg_size(widths, norm, classes, channels):
   return total + dense(512, classes)
 
 
+def cnn13_size(width, classes):
+  """Bias and gain of every output, and two numbers of BatchNorm."""
+  total, inputs = 0, 3
+  for size, times in [(3, 1)] * 3 + [(3, 2)] * 3 + [(3, 4), (1, 2), (1, 1)]:
+    outputs = times * width
+    total += size * size * inputs * outputs + 4 * outputs
+    inputs = outputs
+  return total + dense(width, classes) + classes
+
+
 VGG11 = (64, 128, 256, 256, 512, 512, 512, 512)
 VGG16 = (64, 64, 128, 128) + 3 * (256,) + 6 * (512,)
 MLP_SIZE = dense(784, 256) + dense(256, 256) + dense(256, 10)
@@ -251,6 +267,10 @@ CNN_SIZE = 16 * 32 + 32 + 16 * 32 * 32 + 32 + dense(3872, 128) + dense(128, 10)
     ('resnet18', {}, (32, 32, 3), 11_173_962),
     ('resnet18', {'width': 16}, (32, 32, 3), resnet18_size(16, 10, 3)),
     ('resnet18', {'norm': 'group'}, (28, 28, 1), resnet18_size(64, 10, 1)),
+    # PyTorch's count of the authors' network, whose second head is unused.
+    ('cnn13', {}, (32, 32, 3), 3_125_908),
+    ('cnn13', {'width': 32}, (28, 28, 1), cnn13_size(32, 10)),
+    ('cnn13', {'norm': 'group'}, (32, 32, 3), cnn13_size(128, 10)),
     ('vgg11', {}, (32, 32, 3), vgg_size(VGG11, True, 10, 3)),
     ('vgg16', {'norm': 'none'}, (64, 48, 3), vgg_size(VGG16, False, 10, 3)),
   ],
@@ -263,7 +283,11 @@ def test_parameters_are_as_many_as_published(name, options, shape, size):
 
 @pytest.mark.parametrize(
   ('name', 'shape', 'width'),
-  [('resnet18', (32, 32, 3), 512), ('vgg16', (64, 48, 3), 512)],
+  [
+    ('cnn13', (28, 28, 1), 128),
+    ('resnet18', (32, 32, 3), 512),
+    ('vgg16', (64, 48, 3), 512),
+  ],
 )
 def test_big_networks_embed_into_their_width(name, shape, width):
   network = models.build(name, facts_of(shape))
@@ -304,6 +328,10 @@ def test_mean_and_std_may_be_of_one_example():
     ('resnet18', {'norm': 'none'}, 'Known: batch, group'),
     ('resnet18', {'width': 12}, 'multiple of 8; got 12'),
     ('vgg11', {'norm': 'layer'}, 'Known: batch, group, none'),
+    ('cnn13', {'norm': 'none'}, "norm 'none' is not known.*: batch, group"),
+    ('cnn13', {'width': 12}, 'multiple of 8; got 12'),
+    ('cnn13', {'width': 0.25}, r'width is 0\.25; .* whole number'),
+    ('cnn13', {'dropout': 1}, 'dropout is 1; .* at least 0 and below 1'),
   ],
 )
 def test_a_bad_option_is_named_with_what_is_allowed(name, options, message):
@@ -316,6 +344,8 @@ def test_a_bad_option_is_named_with_what_is_allowed(name, options, message):
   [
     ('mnist_cnn', (7, 8, 1), 8),
     ('mnist_cnn', (64,), 8),
+    ('cnn13', (7, 32, 3), 8),
+    ('cnn13', (32, 32), 8),
     ('resnet18', (16,), 8),
     ('resnet18', (28, 28), 8),
     ('vgg11', (28, 28, 1), 32),

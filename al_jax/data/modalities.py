@@ -1,0 +1,188 @@
+"""A folder of features, one .npz file per modality, of the same examples."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from al_jax.data import arrays, modality_files, named, rosters, splits
+from al_jax.data.dataset import RawData
+from al_jax.data.modality_files import File
+from al_jax.data.rosters import Roster
+
+_NAME = re.compile(r'[A-Za-z0-9_-]+')
+
+
+def read(
+  location: str,
+  *,
+  modalities: Sequence[str] | None = None,
+  labels: str | None = None,
+  inputs: str | None = None,
+  targets: str | None = None,
+  ids: str | None = None,
+  test_fraction: float = 0.1,
+  split_seed: int = 0,
+  max_train: int | None = 50_000,
+) -> RawData:
+  """Reads features that were extracted per modality.
+
+  The file `face.npz` holds the modality `face`: an array [N, D] (or pictures
+  [N, H, W] or [N, H, W, channels]) under a usual key of `file:` sources, alone
+  or with `_train` and `_test`; maybe `ids`; and maybe labels. Labels are there,
+  and then the files that have them must agree, or in `labels.npz` or
+  `labels.csv`. Which examples there are, their splits and their order follow
+  from all files of the folder (see `rosters.find`), so that they are the same
+  whatever modalities are chosen.
+
+  With ids an example is found in each file by its id; without, the rows of all
+  files belong together. An example lacks a modality if its row is NaN
+  throughout, or its id is not in the file. Examples that lack all that are
+  chosen are kept.
+
+  Args:
+    location: path of the folder.
+    modalities: names of those to use, in any order; None: all.
+    labels: the file of labels, relative to the working directory or to the
+      folder; None: `labels.npz` or `labels.csv`, if there is one.
+    inputs: the key of features in every file; None: the usual ones are tried.
+    targets: the key, or the CSV column, of labels; None: likewise.
+    ids: the key, or the CSV column, of ids; None: likewise.
+    test_fraction: of a source without a test split: the part held out.
+    split_seed: likewise: the seed of the shuffle.
+    max_train: likewise: the most examples to train on; None: all.
+
+  Returns:
+    RawData, named after the folder, whose inputs are a dict; with a modality
+    `face` that some example lacks comes `face_present`, see `named`.
+
+  Raises:
+    FileNotFoundError: no such folder or file.
+    ValueError: files that do not fit together, with what does not.
+  """
+  folder = Path(location).expanduser()
+  if not folder.is_dir():
+    raise FileNotFoundError(f'There is no folder {folder}.')
+  protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
+  protocol.check()
+  labels_path = _labels_path(folder, labels)
+  paths = _modality_paths(folder, labels_path)
+  chosen = sorted(paths)
+  if modalities is not None:
+    named.check_names('modalities', 'modality', modalities, paths)
+    chosen = sorted(modalities)
+  keys = modality_files.Keys(inputs, targets, ids)
+  files = {
+    name: modality_files.read_features(path, keys, chosen=name in chosen)
+    for name, path in paths.items()
+  }
+  said = None
+  if labels_path is not None:
+    said = modality_files.read_labels(labels_path, keys)
+  listed = rosters.find(folder, said, list(files.values()))
+  features = _features(listed.splits, {name: files[name] for name in chosen})
+  return splits.assemble(
+    folder.resolve().name,
+    {
+      split: splits.Part(features[split], roster.labels, roster.ids)
+      for split, roster in listed.splits.items()
+    },
+    protocol,
+    is_image=False,
+    class_names=listed.class_names,
+  )
+
+
+def _labels_path(folder: Path, labels: str | None) -> Path | None:
+  """The file of labels; None if labels are with the features."""
+  if labels is not None:
+    return arrays.find_file(folder / 'labels.npz', labels)
+  found = [folder / name for name in ('labels.npz', 'labels.csv')]
+  found = [path for path in found if path.is_file()]
+  if len(found) > 1:
+    raise ValueError(
+      f'{folder} has labels.npz and labels.csv; the option labels names one.'
+    )
+  return found[0] if found else None
+
+
+def _modality_paths(folder: Path, labels_path: Path | None) -> dict[str, Path]:
+  """The file of each modality, sorted by their names."""
+  paths = {
+    path.stem: path
+    for path in sorted(folder.glob('*.npz'))
+    if path.stem != 'labels'
+    and not path.name.startswith('.')
+    and (labels_path is None or not path.samefile(labels_path))
+  }
+  if not paths:
+    raise ValueError(
+      f'{folder} has no .npz files, one for each modality: face.npz, ...'
+    )
+  for name, path in paths.items():
+    if not _NAME.fullmatch(name) or named.says_who_has(name):
+      raise ValueError(
+        f'{path}: a modality is called by letters, digits, _ and -, not ending '
+        f'in {named.PRESENT!r}; got {name!r}.'
+      )
+  return paths
+
+
+def _features(
+  listed: Mapping[str, Roster], files: Mapping[str, File]
+) -> dict[str, dict[str, np.ndarray]]:
+  """The inputs of every split, and who has what, where not all have all."""
+  features = {split: {} for split in listed}
+  for name, file in files.items():
+    aligned = _by_id if file.has_ids else _by_row
+    found = aligned(file, listed)
+    all_have = all(present.all() for _, present in found.values())
+    for split, (rows, present) in found.items():
+      features[split][name] = rows
+      if not all_have:
+        says = present.astype(np.uint8)[:, np.newaxis]
+        features[split][name + named.PRESENT] = says
+  return features
+
+
+def _by_row(
+  file: File, listed: Mapping[str, Roster]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """`{split: (inputs, present)}` of a file whose rows are the examples."""
+  for split, roster in listed.items():
+    number = len(file.blocks[split].inputs)
+    if number != len(roster.labels):
+      raise ValueError(
+        f'{file.path} has {number} rows in its {split} split; there are '
+        f'{len(roster.labels)} labels. {rosters.TOGETHER}'
+      )
+  return {
+    split: (file.blocks[split].inputs, file.blocks[split].present)
+    for split in listed
+  }
+
+
+def _by_id(
+  file: File, listed: Mapping[str, Roster]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+  """`{split: (inputs, present)}`, wherever in the file an id stands."""
+  blocks = file.blocks.values()
+  inputs = np.concatenate([block.inputs for block in blocks])
+  is_there = np.concatenate([block.present for block in blocks])
+  names = [str(name) for block in blocks for name in block.ids.tolist()]
+  row_of = {name: row for row, name in enumerate(names)}
+  found = {}
+  for split, roster in listed.items():
+    rows = [row_of.get(str(name), -1) for name in roster.ids.tolist()]
+    rows = np.array(rows, np.int64)
+    present = (rows >= 0) & is_there[rows]
+    taken = inputs[rows]
+    taken[~present] = 0
+    found[split] = taken, present
+  if not any(present.any() for _, present in found.values()):
+    raise ValueError(
+      f'{file.path} has features of no example that is listed; its first ids '
+      f'are {", ".join(map(repr, names[:3]))}.'
+    )
+  return found

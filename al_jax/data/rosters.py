@@ -1,0 +1,195 @@
+"""Which examples a folder of modalities has, in which splits and classes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from al_jax.data import tables
+from al_jax.data.modality_files import File
+
+# What messages say of files that do not fit.
+TOGETHER = 'Without ids the rows of all files belong together.'
+
+
+class Roster(NamedTuple):
+  """The examples of one split.
+
+  Attributes:
+    labels: [N], not yet encoded.
+    ids: [N]; None: the rows of all files belong together.
+  """
+
+  labels: np.ndarray
+  ids: np.ndarray | None
+
+
+class Listed(NamedTuple):
+  """The examples of a folder.
+
+  Attributes:
+    splits: by name, in order.
+    class_names: as the files that have them agree; None if none does.
+  """
+
+  splits: dict[str, Roster]
+  class_names: tuple[str, ...] | None
+
+
+def find(folder: Path, labels: File | None, features: Sequence[File]) -> Listed:
+  """Finds the examples of a folder, in an order that depends on the files.
+
+  With ids the examples are those of the file of labels, in its splits; or of
+  the other files, one after the other, if there is no such file or if it has
+  one split and they have several. Without ids they are the rows.
+
+  Args:
+    folder: for messages.
+    labels: the file of labels; None: there is none.
+    features: the files of all modalities, chosen or not.
+
+  Returns:
+    The examples.
+
+  Raises:
+    ValueError: files do not agree, an example has no label or is in two
+      splits, or only some files have ids.
+  """
+  everyone = [*([] if labels is None else [labels]), *features]
+  _check_ids(folder, everyone)
+  if not any(file.has_labels for file in everyone):
+    raise ValueError(
+      f'{folder}: no file has labels: neither labels.npz nor labels.csv is '
+      'there, and no modality has them. The options labels and targets name '
+      'the file and the key.'
+    )
+  if not everyone[0].has_ids:
+    _check_splits(everyone)
+    splits = {name: _by_row(name, everyone) for name in everyone[0].blocks}
+    return Listed(splits, _class_names(everyone))
+  listing = features
+  if labels is not None and (
+    len(labels.blocks) > 1 or len(features[0].blocks) == 1
+  ):
+    listing = [labels]
+  _check_splits(listing)
+  label_of = _labels_by_id(everyone)
+  splits = {name: _by_id(name, listing, label_of) for name in listing[0].blocks}
+  _check_found(folder, splits, features)
+  return Listed(splits, _class_names(everyone))
+
+
+def _names(file: File) -> list[str]:
+  """All ids of a file as text: files may differ in their types."""
+  return [
+    str(name) for block in file.blocks.values() for name in block.ids.tolist()
+  ]
+
+
+def _check_ids(folder: Path, files: Sequence[File]) -> None:
+  """Raises unless all files have ids, or none does."""
+  having = [file.path.name for file in files if file.has_ids]
+  lacking = [file.path.name for file in files if not file.has_ids]
+  if having and lacking:
+    raise ValueError(
+      f'{folder}: there are ids in {", ".join(having)} and none in '
+      f'{", ".join(lacking)}; all files must have them, or none. The option '
+      'ids names their key.'
+    )
+
+
+def _check_splits(files: Sequence[File]) -> None:
+  """Raises unless files have the same splits."""
+  first, *others = files
+  for other in others:
+    if set(other.blocks) != set(first.blocks):
+      raise ValueError(
+        f'{other.path} has the splits {", ".join(other.blocks)}, {first.path} '
+        f'has {", ".join(first.blocks)}; they must be the same.'
+      )
+
+
+def _by_row(split: str, files: Sequence[File]) -> Roster:
+  """Labels where they are said, the same everywhere."""
+  first, *others = (file for file in files if file.has_labels)
+  labels = first.blocks[split].labels
+  for other in others:
+    again = other.blocks[split].labels
+    if len(again) != len(labels):
+      raise ValueError(
+        f'{other.path} has {len(again)} labels in its {split} split, '
+        f'{first.path} has {len(labels)}. {TOGETHER}'
+      )
+    differ = np.flatnonzero(again.astype(str) != labels.astype(str))
+    if differ.size:
+      row = int(differ[0])
+      raise ValueError(
+        f'{other.path} has the label {str(again[row])!r} in row {row} (counted '
+        f'from 0) of its {split} split, {first.path} has {str(labels[row])!r}.'
+      )
+  return Roster(labels, None)
+
+
+def _labels_by_id(files: Sequence[File]) -> dict[str, Any]:
+  """The label of each id that has one."""
+  labels, said_in = {}, {}
+  for file in files:
+    if not file.has_labels:
+      continue
+    said = [label for block in file.blocks.values() for label in block.labels]
+    for name, label in zip(_names(file), said, strict=True):
+      before = labels.setdefault(name, label)
+      path = said_in.setdefault(name, file.path)
+      if str(before) != str(label):
+        raise ValueError(
+          f'{file.path} has the label {str(label)!r} for the id {name!r}, '
+          f'{path} has {str(before)!r}.'
+        )
+  return labels
+
+
+def _by_id(
+  split: str, files: Sequence[File], label_of: dict[str, Any]
+) -> Roster:
+  """All ids that the files list, with their labels."""
+  ids = [str(name) for file in files for name in file.blocks[split].ids]
+  ids = list(dict.fromkeys(ids))
+  for name in ids:
+    if name not in label_of:
+      raise ValueError(
+        f'{files[0].path.parent}: the id {name!r} of the {split} split has no '
+        'label in any file.'
+      )
+  labels = np.asarray([label_of[name] for name in ids])
+  return Roster(labels, tables.as_ids(np.asarray(ids)))
+
+
+def _check_found(
+  folder: Path, splits: dict[str, Roster], features: Sequence[File]
+) -> None:
+  """Raises for an example that is in two splits, or in no file."""
+  split_of = {}
+  for split, roster in splits.items():
+    for name in map(str, roster.ids.tolist()):
+      if split_of.setdefault(name, split) != split:
+        raise ValueError(
+          f'{folder}: the id {name!r} is in the {split_of[name]} split and in '
+          f'the {split} split.'
+        )
+  known = {name for file in features for name in _names(file)}
+  missing = [name for name in split_of if name not in known]
+  if missing:
+    raise ValueError(
+      f'{folder}: {len(missing)} of {len(split_of)} ids are in no file of a '
+      f'modality; the first is {missing[0]!r}.'
+    )
+
+
+def _class_names(files: Sequence[File]) -> tuple[str, ...] | None:
+  found = {file.class_names: file.path for file in files if file.class_names}
+  if len(found) > 1:
+    raise ValueError(
+      f'class_names differ: {" and ".join(map(str, found.values()))}.'
+    )
+  return next(iter(found), None)

@@ -1,0 +1,169 @@
+"""The 13-layer network of Mean Teacher and label propagation, for 32x32."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelOutput
+from al_jax.models import common, conv
+
+_SMALLEST = 8
+# Pixels of a side below which images are padded: the network is made for them.
+_SIDE = 32
+_SLOPE = 0.1
+# Squared lengths below it count as this: no division by 0, and no gradient that
+# grows without bound.
+_LEAST_SQ_LENGTH = 1e-12
+
+
+class WeightNorm(nn.Module):
+  """A convolution or a dense layer whose weights have a length of their own.
+
+    weights = gain * direction / |direction|, for each output.
+
+  Salimans and Kingma 2016, "Weight Normalization". Both start as in PyTorch:
+  the direction and the bias uniform in +-1 / sqrt(fan-in), the gain such that
+  the weights are the direction. `nn.WeightNorm` would keep the gain outside of
+  the layer, and knows no direction when the gain starts.
+
+  Attributes:
+    features: outputs.
+    window: (height, width) of a convolution; `()` is a dense layer.
+    padding: of a convolution: `'SAME'` or `'VALID'`.
+  """
+
+  features: int
+  window: tuple[int, ...] = ()
+  padding: str = 'SAME'
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array) -> jax.Array:
+    """[B, ..., channels] to [B, ..., features]."""
+    fan_in = math.prod(self.window) * inputs.shape[-1]
+    draw = _uniform(fan_in**-0.5)
+    shape = (*self.window, inputs.shape[-1], self.features)
+    direction = self.param('direction', draw, shape)
+    axes = tuple(range(len(shape) - 1))
+    lengths = jnp.sqrt(jnp.sum(jnp.square(direction), axis=axes))
+    gain = self.param('gain', lambda _: lengths)
+    bias = self.param('bias', draw, (self.features,))
+    kernel = gain.reshape((1,) * len(axes) + (-1,)) * _unit(direction, axes)
+    if self.window:
+      outputs = _convolve(inputs, kernel, self.padding)
+    else:
+      outputs = inputs @ kernel
+    return outputs + bias.reshape((1,) * (outputs.ndim - 1) + (-1,))
+
+
+class Cnn13(nn.Module):
+  """Nine convolutions, two poolings, a mean over pixels, and a dense head.
+
+  Attributes:
+    num_classes: C.
+    width: channels of the first block.
+    dropout: the share of pooled features that dropout drops.
+    norm: `'batch'` or `'group'`.
+  """
+
+  num_classes: int
+  width: int
+  dropout: float
+  norm: str
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
+    """Normalised float32 [B, ...] to logits [B, C]."""
+
+    def normed(hidden, channels, window=3, padding='SAME'):
+      layer = WeightNorm(channels, (window, window), padding)
+      return common.normalise(layer(hidden), self.norm, how)
+
+    hidden = _as_rgb_of_32(inputs)
+    for channels in (self.width, 2 * self.width):
+      for _ in range(2):
+        hidden = _activate(normed(hidden, channels))
+      # Before the activation: the same, on a quarter of the values.
+      hidden = _activate(conv.max_pool_2x2(normed(hidden, channels)))
+      hidden = common.dropout(hidden, self.dropout, how)
+    hidden = _activate(normed(hidden, 4 * self.width, padding='VALID'))
+    hidden = _activate(normed(hidden, 2 * self.width, window=1))
+    features = _activate(normed(hidden, self.width, window=1))
+    embedding = _unit(jnp.mean(features, axis=(1, 2)), axes=(1,))
+    logits = WeightNorm(self.num_classes, name='head')(embedding)
+    return ModelOutput(logits, embedding, {'features': features})
+
+
+def _as_rgb_of_32(images):
+  """Grey pixels three times; at the edges the outermost pixels again."""
+  if images.shape[-1] == 1:
+    images = jnp.repeat(images, 3, axis=-1)
+  rows, columns = (
+    (missing // 2, missing - missing // 2)
+    for missing in (max(0, _SIDE - side) for side in images.shape[1:3])
+  )
+  return jnp.pad(images, ((0, 0), rows, columns, (0, 0)), mode='edge')
+
+
+def _activate(hidden):
+  return nn.leaky_relu(hidden, _SLOPE)
+
+
+def _unit(vectors, axes):
+  """At length 1; a vector of zeros stays."""
+  sq_lengths = jnp.sum(jnp.square(vectors), axis=axes, keepdims=True)
+  return vectors * lax.rsqrt(jnp.maximum(sq_lengths, _LEAST_SQ_LENGTH))
+
+
+def _uniform(bound):
+  """An initialiser: uniform in [-bound, bound)."""
+  return lambda key, shape: jax.random.uniform(
+    key, shape, minval=-bound, maxval=bound
+  )
+
+
+def _convolve(inputs, kernel, padding):
+  layout = lax.conv_dimension_numbers(
+    inputs.shape, kernel.shape, ('NHWC', 'HWIO', 'NHWC')
+  )
+  return conv.for_backend()(
+    inputs, kernel, (1, 1), padding, dimension_numbers=layout
+  )
+
+
+def cnn13(
+  facts: Facts, *, width: int = 128, dropout: float = 0.5, norm: str = 'batch'
+) -> nn.Module:
+  """The 13-layer network of Tarvainen and Valpola (2017), "Mean Teachers".
+
+  As in label propagation (Iscen et al. 2019; Simeoni et al. 2020): one head,
+  whose input has length 1, and no noise on the inputs.
+
+  Args:
+    facts: of the task; images of at least 8x8 pixels. Sides below 32 are padded
+      to 32 by repeating the outermost pixels, and grey pixels are repeated as
+      red, green and blue. What larger images leave is averaged.
+    width: channels of the first block and features of the embedding; the second
+      block has twice, the third four times, twice and once as many. 128 as
+      published; a multiple of 8.
+    dropout: the share of units dropped after each of the two poolings.
+    norm: after each convolution: `'batch'` as published, or `'group'` (groups
+      of 8 channels), which has no statistics.
+
+  Returns:
+    The module. Extras: `features`, the map [B, height, width, channels] whose
+    mean over pixels is the embedding before it is brought to length 1.
+  """
+  common.check_image('cnn13', facts, smallest=_SMALLEST)
+  common.check_rate('dropout', dropout)
+  common.check_norm(norm, ('batch', 'group'))
+  errors.check_number('width', width, int, least=1)
+  if width % common.GROUP_SIZE:
+    raise ValueError(
+      f'width must be a positive multiple of {common.GROUP_SIZE}; got'
+      f' {width!r}.'
+    )
+  return Cnn13(facts.num_classes, width, dropout, norm)

@@ -1,0 +1,152 @@
+"""A network for several modalities: an encoder each, then joint layers."""
+
+from collections.abc import Mapping, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.data import named
+from al_jax.interfaces import Facts, ModelOutput
+from al_jax.models import common, conv
+
+ENCODERS = ('dense', 'conv')
+# Channels of the convolutions, with a 2x2 pool after each.
+_CHANNELS = (32, 64)
+# Two pools leave one pixel of these.
+_SMALLEST = 4
+
+
+class Encoder(nn.Module):
+  """Dense layers with ReLU, dropout after each; convolutions before them.
+
+  Attributes:
+    convolutions: the inputs are pictures, and 3x3 convolutions come first.
+    widths: units of each dense layer.
+    dropout: the share of units that dropout drops.
+  """
+
+  convolutions: bool
+  widths: tuple[int, ...]
+  dropout: float
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array, how: common.Pass) -> jax.Array:
+    """Normalised float32 [B, ...] to [B, the last width]."""
+    hidden = inputs
+    if self.convolutions:
+      for layer, channels in enumerate(_CHANNELS, start=1):
+        hidden = conv.Conv(channels, (3, 3), name=f'conv_{layer}')(hidden)
+        # The largest value first, then ReLU: the same on fewer values.
+        hidden = nn.relu(conv.max_pool_2x2(hidden))
+    hidden = hidden.reshape(hidden.shape[0], -1)
+    for layer, width in enumerate(self.widths, start=1):
+      hidden = nn.relu(nn.Dense(width, name=f'hidden_{layer}')(hidden))
+      hidden = common.dropout(hidden, self.dropout, how)
+    return hidden
+
+
+class Fusion(nn.Module):
+  """Encoders side by side, dense layers over all of them, a dense head.
+
+  Attributes:
+    num_classes: C.
+    encoder: `'dense'`, or `'conv'` for the modalities that are pictures.
+    widths: units of each dense layer of an encoder.
+    joint_widths: units of each joint layer.
+    dropout: the share of hidden units that dropout drops.
+  """
+
+  num_classes: int
+  encoder: str
+  widths: tuple[int, ...]
+  joint_widths: tuple[int, ...]
+  dropout: float
+
+  @nn.compact
+  def __call__(
+    self, inputs: jax.Array | Mapping[str, jax.Array], how: common.Pass
+  ) -> ModelOutput:
+    """Normalised float32 [B, ...] of each modality to logits [B, C]."""
+    if not isinstance(inputs, Mapping):
+      inputs = {'inputs': inputs}
+    encoded, extras = [], {}
+    for name in named.modalities(inputs):
+      modality = inputs[name]
+      encode = Encoder(
+        self.encoder == 'conv' and modality.ndim == 4,
+        self.widths,
+        self.dropout,
+        name=f'encoder_{name}',
+      )
+      embedding = encode(modality, how)
+      extras[f'encoded_{name}'] = embedding
+      says = inputs.get(name + named.PRESENT)
+      if says is not None:
+        is_there = says > 0
+        embedding = jnp.where(is_there, embedding, 0)
+        encoded.append(is_there.astype(embedding.dtype))
+      encoded.append(embedding)
+    hidden = jnp.concatenate(encoded, axis=1)
+    for layer, width in enumerate(self.joint_widths, start=1):
+      hidden = nn.relu(nn.Dense(width, name=f'joint_{layer}')(hidden))
+      extras[f'joint_{layer}'] = hidden
+      hidden = common.dropout(hidden, self.dropout, how)
+    logits = nn.Dense(self.num_classes, name='head')(hidden)
+    return ModelOutput(logits, hidden, extras)
+
+
+def fusion(
+  facts: Facts,
+  *,
+  encoder: str = 'dense',
+  widths: Sequence[int] = (128, 128),
+  joint_widths: Sequence[int] = (256,),
+  dropout: float = 0.0,
+) -> nn.Module:
+  """A network that joins modalities after an encoder for each.
+
+  Where an example lacks a modality, the embedding of that modality is zero, and
+  a bit beside it says so; of modalities that all examples have there is no bit.
+  The network is built of the modalities that the data set has: with fewer of
+  them it is a smaller one.
+
+  Args:
+    facts: of the task; inputs are a dict of modalities of any shape, with
+      `face_present` beside a `face` that some examples lack (see
+      `al_jax.data.named`); or one array, as the only modality.
+    encoder: `'dense'` for flattened inputs; `'conv'`: pictures go through two
+      3x3 convolutions first (32 and 64 channels, a 2x2 pool after each).
+    widths: units of each dense layer of an encoder; `()`: none.
+    joint_widths: units of each layer over all embeddings; `()`: none.
+    dropout: the share of units dropped after each dense layer of either kind.
+
+  Returns:
+    The module. Extras: `encoded_face` [B, width] of every modality, whether or
+    not an example has it; and `joint_1`, ... [B, width], before dropout.
+  """
+  errors.check_name('encoder', encoder, ENCODERS)
+  common.check_widths('widths', widths)
+  common.check_widths('joint_widths', joint_widths)
+  common.check_rate('dropout', dropout)
+  if encoder == 'conv':
+    _check_pictures(facts)
+  return Fusion(
+    facts.num_classes, encoder, tuple(widths), tuple(joint_widths), dropout
+  )
+
+
+def _check_pictures(facts: Facts) -> None:
+  """Raises without pictures, or for one that two pools leave nothing of."""
+  shapes = {
+    name: tuple(part.shape)
+    for name, part in named.arrays(facts.example).items()
+  }
+  pictures = [shape for shape in shapes.values() if len(shape) == 3]
+  if not pictures or any(min(shape[:2]) < _SMALLEST for shape in pictures):
+    raise ValueError(
+      "encoder='conv' needs pictures (height, width, channels), none smaller "
+      f'than {_SMALLEST} x {_SMALLEST} pixels; the inputs have shapes '
+      f"{shapes}. encoder='dense' takes any."
+    )

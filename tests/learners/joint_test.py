@@ -1,0 +1,195 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from al_jax import program
+from al_jax.interfaces import Batch
+from al_jax.learners import joint, supervised
+from al_jax.models import build
+from al_jax.training import fit as fit_lib
+from tests.factories import a_pool, a_task
+
+KEY = jax.random.key(5)
+OPTIONS = {
+  'batch_size': 16,
+  'stop': {'epochs': 8},
+  'optimizer': {'learning_rate': 0.01},
+}
+
+
+@pytest.fixture(scope='module')
+def task():
+  return a_task()
+
+
+def a_learner(facts, make=joint, *, dropout=0.0, **options):
+  model = build('mlp', facts, widths=(32,), dropout=dropout)
+  return make(model, facts, **{**OPTIONS, **options})
+
+
+def run(learner, facts, dataset, pool):
+  fns = fit_lib.compile_fit(learner, facts, program.sources_of(dataset))
+  state = learner.init(jax.random.key(0), facts)
+  *_, (state, progress) = fit_lib.fit(fns, [KEY], [KEY], [state], [pool])
+  return state, progress
+
+
+def weights(training):
+  return np.concatenate(
+    [np.ravel(leaf) for leaf in jax.tree.leaves(training.variables['params'])]
+  )
+
+
+def test_without_a_weight_it_is_supervised_bit_for_bit(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  alone, _ = run(
+    a_learner(facts, supervised, dropout=0.2), facts, dataset, pool
+  )
+  both, progress = run(
+    a_learner(facts, entropy_weight=0.0, dropout=0.2), facts, dataset, pool
+  )
+  np.testing.assert_array_equal(weights(both.training), weights(alone))
+  assert progress.metrics['collapsed'] == 0
+
+
+def test_a_step_descends_on_both_means(task):
+  dataset, facts = task
+  learner = a_learner(
+    facts,
+    entropy_weight=0.7,
+    balance=0.3,
+    unlabelled_batch_size=24,
+    optimizer={'name': 'sgd', 'momentum': 0.0, 'learning_rate': 0.5},
+  )
+  pool = a_pool(dataset, np.arange(10))
+  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
+  index = learner.plan(state, pool)
+  known, others = np.asarray(index['labelled']), np.asarray(index['unlabelled'])
+  assert sorted(known) == [-1] * 6 + list(range(10))
+  assert len(set(others)) == 24
+  assert others.min() >= 10
+  rows = {
+    name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
+    for name, at in index.items()
+  }
+  after, _ = learner.step(state, rows, pool)
+
+  def loss(params):
+    def log_probs(inputs):
+      of = state.replace(
+        training=state.training.replace(variables={'params': params})
+      )
+      return jax.nn.log_softmax(learner.apply(of, inputs).predictions)
+
+    of_known = log_probs(rows['labelled'].inputs[:10])
+    targets = dataset.train.targets[known[:10]]
+    of_others = log_probs(rows['unlabelled'].inputs)
+    mean = jnp.exp(of_others).mean(0)
+    return (
+      -of_known[jnp.arange(10), targets].mean()
+      - 0.7 * (jnp.exp(of_others) * of_others).sum(1).mean()
+      + 0.3 * (mean * jnp.log(mean)).sum()
+    )
+
+  before = state.training.variables['params']
+  expected = jax.tree.map(
+    lambda p, g: p - 0.5 * g, before, jax.grad(loss)(before)
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    after.training.variables['params'],
+    expected,
+  )
+
+
+def test_the_term_makes_predictions_confident(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(30))
+  stop = {'epochs': 40}
+  _, without = run(
+    a_learner(facts, entropy_weight=1e-9, stop=stop), facts, dataset, pool
+  )
+  _, with_it = run(
+    a_learner(facts, entropy_weight=0.5, stop=stop), facts, dataset, pool
+  )
+  assert (
+    with_it.metrics['unlabelled_entropy']
+    < 0.5 * without.metrics['unlabelled_entropy']
+  )
+
+
+def test_one_class_for_all_is_reported_and_balance_prevents_it(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.flatnonzero(dataset.train.targets < 2)[:2])
+  stop = {'epochs': 300}
+  _, alone = run(
+    a_learner(facts, entropy_weight=50.0, stop=stop), facts, dataset, pool
+  )
+  assert alone.metrics['collapsed'] == 1
+  assert alone.metrics['marginal_entropy'] < np.log(1.5)
+  _, kept = run(
+    a_learner(facts, entropy_weight=50.0, balance=60.0, stop=stop),
+    facts,
+    dataset,
+    pool,
+  )
+  assert kept.metrics['collapsed'] == 0
+
+
+@pytest.mark.parametrize('num_labelled', [1, 160])
+def test_few_labels_and_none_left_unlabelled_are_no_special_case(
+  num_labelled, task
+):
+  dataset, facts = task
+  facts = facts._replace(label_budget=160)
+  pool = a_pool(dataset, np.arange(num_labelled))
+  state, progress = run(a_learner(facts), facts, dataset, pool)
+  assert np.all(np.isfinite(weights(state.training)))
+  assert all(np.isfinite(value) for value in progress.metrics.values())
+  if num_labelled == 160:
+    assert progress.metrics['unlabelled_entropy'] == 0
+    alone, _ = run(a_learner(facts, supervised), facts, dataset, pool)
+    np.testing.assert_allclose(
+      weights(state.training), weights(alone), atol=1e-4
+    )
+
+
+def test_what_is_not_revealed_changes_nothing(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  garbage = jnp.where(pool.annotator == 0, 2**30, pool.targets)
+  clean, _ = run(a_learner(facts), facts, dataset, pool)
+  poisoned, _ = run(
+    a_learner(facts), facts, dataset, pool.replace(targets=garbage)
+  )
+  np.testing.assert_array_equal(
+    weights(clean.training), weights(poisoned.training)
+  )
+
+
+def test_patience_goes_back_to_the_best_epoch(task):
+  dataset, facts = task
+  learner = a_learner(facts, stop={'epochs': 200, 'patience': 2})
+  state, progress = run(learner, facts, dataset, a_pool(dataset, np.arange(9)))
+  assert progress.done.tolist() == [True]
+  np.testing.assert_array_equal(
+    weights(state.training),
+    np.concatenate(
+      [
+        np.ravel(leaf)
+        for leaf in jax.tree.leaves(state.training.best.variables['params'])
+      ]
+    ),
+  )
+
+
+@pytest.mark.parametrize(
+  ('option', 'value'),
+  [('entropy_weight', -1), ('balance', np.nan), ('unlabelled_batch_size', 0)],
+)
+def test_bad_options_are_named(option, value, task):
+  _, facts = task
+  with pytest.raises(ValueError, match=option):
+    a_learner(facts, **{option: value})

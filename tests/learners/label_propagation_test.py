@@ -1,0 +1,189 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from al_jax import kernels, program
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Batch
+from al_jax.learners.label_propagation import _drawn, label_propagation
+from al_jax.models import build
+from al_jax.training import fit as fit_lib
+from tests.factories import a_pool, a_task
+
+KEY = jax.random.key(5)
+OPTIONS = {
+  'neighbors': 10,
+  'labelled_batch_size': 8,
+  'batch_size': 24,
+  'stop': {'epochs': 4},
+  'optimizer': {'learning_rate': 0.01},
+}
+
+
+@pytest.fixture(scope='module')
+def task():
+  return a_task()
+
+
+def a_learner(facts, **options):
+  model = build('mlp', facts, widths=(32,))
+  return label_propagation(model, facts, **{**OPTIONS, **options})
+
+
+def run(learner, facts, dataset, pool):
+  fns = fit_lib.compile_fit(learner, facts, program.sources_of(dataset))
+  state = learner.init(jax.random.key(0), facts)
+  *_, (state, progress) = fit_lib.fit(fns, [KEY], [KEY], [state], [pool])
+  return state, progress
+
+
+def surveyed(learner, facts, dataset, pool):
+  """A state that is to take its first step, and the embedding it looked at."""
+  state = learner.start(KEY, learner.init(KEY, facts), pool)
+  inputs = jnp.asarray(dataset.train.inputs)
+  batch = Batch(jnp.arange(len(inputs)), inputs)
+  apply = functools.partial(learner.apply, state)
+  seen = learner.survey.measure(KEY, apply, batch)
+  return learner.survey.absorb(KEY, state, seen, pool), seen
+
+
+def weights(state):
+  return np.concatenate(
+    [
+      np.ravel(leaf)
+      for leaf in jax.tree.leaves(state.training.variables['params'])
+    ]
+  )
+
+
+def test_labels_and_weights_are_those_of_the_kernel(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  learner = a_learner(facts, share=1.0)
+  state, seen = surveyed(learner, facts, dataset, pool)
+  found = kernels.label_propagation(
+    kernels.knn_graph(seen, 10),
+    jnp.where(pool_lib.trainable(pool), pool.targets, -1),
+    10,
+  )
+  used = (found.certainty > 0) | pool_lib.trainable(pool)
+  np.testing.assert_array_equal(
+    state.labels, np.where(used, found.pseudo_labels, -1)
+  )
+  np.testing.assert_allclose(
+    state.weights, np.where(used, found.certainty, 0), rtol=1e-5
+  )
+  labels = np.asarray(state.labels)
+  counts = np.bincount(labels[labels >= 0], minlength=10)
+  present = counts > 0
+  np.testing.assert_allclose(
+    np.asarray(state.class_weights)[present],
+    counts.sum() / 10 / counts[present],
+    rtol=1e-5,
+  )
+  machine = np.asarray(learner.machine_labels(state, pool))
+  assert np.all(machine[:20] == -1)
+  np.testing.assert_array_equal(machine[20:], labels[20:])
+
+
+def test_half_is_drawn_and_an_epoch_passes_over_it(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  learner = a_learner(facts)
+  state, _ = surveyed(learner, facts, dataset, pool)
+  drawn = np.flatnonzero((np.asarray(state.labels) >= 0)[20:]) + 20
+  assert len(drawn) == (160 - 20) // 2
+  taken, labelled = [], []
+  while not taken or int(state.training.epochs.position):
+    index = learner.plan(state, pool)
+    taken += [int(i) for i in index['pseudo_labelled'] if i >= 0]
+    labelled += index['labelled'].tolist()
+    batches = {
+      name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
+      for name, at in index.items()
+    }
+    state, progress = learner.step(state, batches, pool)
+  assert sorted(taken) == drawn.tolist()
+  # The labelled fill their part of every batch, the first round and round.
+  assert sorted(set(labelled)) == list(range(20))
+  assert len(labelled) == 8 * int(progress.step)
+  # After the epoch it is to look again, and until then a step changes nothing.
+  assert bool(progress.stale)
+  again, _ = learner.step(state, batches, pool)
+  np.testing.assert_array_equal(weights(again), weights(state))
+
+
+def test_the_draw_is_in_proportion_to_the_certainty():
+  certainty = jnp.array([0.0, 0.1, 0.1, 0.8, 1.0])
+  mask = jnp.array([True, True, True, True, False])
+  draw = jax.jit(jax.vmap(lambda key: _drawn(key, certainty, mask, 0.25)))
+  times = np.asarray(draw(jax.random.split(KEY, 4000))).sum(0)
+  assert times[[0, 4]].tolist() == [0, 0]
+  np.testing.assert_allclose(times[1:4] / 4000, [0.1, 0.1, 0.8], atol=0.03)
+  # Fewer than the share have any certainty: they are all.
+  few = _drawn(KEY, jnp.array([0, 0, 0, 0.2, 0]), mask, 1.0)
+  assert few.tolist() == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize(
+  'labelled', [[0], np.arange(3), np.arange(160)], ids=['one', 'few', 'all']
+)
+def test_one_label_few_and_nothing_left_to_propagate_to(labelled, task):
+  dataset, facts = task
+  facts = facts._replace(label_budget=160)
+  pool = a_pool(dataset, np.asarray(labelled))
+  state, progress = run(a_learner(facts), facts, dataset, pool)
+  assert progress.done.tolist() == [True]
+  assert progress.step[0] > 0
+  assert np.all(np.isfinite(weights(state)))
+  assert np.isfinite(progress.metrics['loss'][0])
+
+
+def test_without_labels_a_round_is_over_at_once(task):
+  dataset, facts = task
+  _, progress = run(
+    a_learner(facts), facts, dataset, a_pool(dataset, np.arange(0))
+  )
+  assert progress.step.tolist() == [0]
+
+
+def test_what_is_not_revealed_changes_nothing(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  garbage = jnp.where(pool.annotator == 0, 7, pool.targets)
+  clean, _ = run(a_learner(facts), facts, dataset, pool)
+  poisoned, _ = run(
+    a_learner(facts), facts, dataset, pool.replace(targets=garbage)
+  )
+  np.testing.assert_array_equal(weights(clean), weights(poisoned))
+  np.testing.assert_array_equal(clean.labels, poisoned.labels)
+
+
+def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  learner = a_learner(facts)
+  state = learner.start(KEY, learner.init(KEY, facts), pool)
+  state = learner.survey.absorb(KEY, state, jnp.zeros((160, 32)), pool)
+  assert np.all(np.asarray(state.labels)[20:] == -1)
+  assert int(state.training.epochs.count) == 20
+  assert np.all(np.isfinite(state.class_weights))
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'share': 0}, 'share is 0'),
+    ({'every': 0}, 'every is 0'),
+    ({'neighbors': 0}, 'neighbors is 0'),
+    ({'batch_size': 8}, 'batch_size is 8'),
+    ({'stop': {'patience': 3}}, r'stop\.patience is 3'),
+  ],
+)
+def test_bad_options_are_named(options, message, task):
+  _, facts = task
+  with pytest.raises(ValueError, match=message):
+    a_learner(facts, **options)
