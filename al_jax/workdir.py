@@ -23,6 +23,7 @@ OUTPUTS = (
   'checkpoints',
   'curves.png',
   'diagnostics.json',
+  'floors.json',
   'full_labels.jsonl',
   'gallery_*.png',
   'manifest.json',

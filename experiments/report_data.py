@@ -2,32 +2,16 @@
 
 import collections
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from al_jax import manifest, penalty, records, stats
+from experiments import diagnose_files
+from experiments.diagnose_files import Diagnostic, Floors
 
 # Folders of a workdir that are no settings.
 _NOT_SETTINGS = ('report', 'checkpoints', 'tensorboard')
-
-
-@dataclasses.dataclass(frozen=True)
-class Diagnostic:
-  """A quantity that was measured beside the runs, as curves.
-
-  Attributes:
-    x_label: what is on the horizontal axis.
-    y_label: what is on the vertical axis.
-    curves: by the name of the series; their `labels` are the x.
-  """
-
-  x_label: str
-  y_label: str
-  curves: dict[str, stats.Curve]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +26,7 @@ class Setting:
     about: its manifest; empty where it has none.
     full_rows: records of systems that were trained on all labels.
     diagnostics: by name.
+    floors: of its systems; None if they were not measured.
     galleries: pictures of what was asked.
     missing: why it is not complete, a sentence each; none if it is.
   """
@@ -53,6 +38,7 @@ class Setting:
   about: dict[str, Any]
   full_rows: list[records.RoundRecord]
   diagnostics: dict[str, Diagnostic]
+  floors: Floors | None
   galleries: list[pathlib.Path]
   missing: list[str]
 
@@ -78,12 +64,15 @@ class Setting:
     return penalty.Setting(stats.runs(self.rows), self.axes)
 
 
-def read_workdir(folder: pathlib.Path) -> list[Setting]:
+def read_workdir(
+  folder: pathlib.Path, *, diagnosed: bool = True
+) -> list[Setting]:
   """The settings of a comparison.
 
   Args:
     folder: with `records.jsonl` and `manifest.json`, or with folders that each
       have these: a grid.
+    diagnosed: also read what `experiments.diagnose` wrote.
 
   Returns:
     At least one Setting, at least one of them with records. Those of a grid
@@ -96,10 +85,10 @@ def read_workdir(folder: pathlib.Path) -> list[Setting]:
   if not folder.is_dir():
     raise ValueError(f'{folder} is no folder; --workdir names one of a run.')
   if (folder / 'records.jsonl').exists():
-    settings = [_read_setting(folder)]
+    settings = [_read_setting(folder, diagnosed)]
   else:
     settings = [
-      _read_setting(below)
+      _read_setting(below, diagnosed)
       for below in sorted(folder.iterdir())
       if below.is_dir()
       and below.name not in _NOT_SETTINGS
@@ -129,7 +118,7 @@ def _place(setting: Setting) -> list[Any]:
   return [penalty.numbers_first(value) for value in setting.axes.values()]
 
 
-def _read_setting(folder: pathlib.Path) -> Setting:
+def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:
   path = folder / 'manifest.json'
   about = manifest.read(path) if path.exists() else {}
   axes = {
@@ -143,7 +132,8 @@ def _read_setting(folder: pathlib.Path) -> Setting:
     rows=rows,
     about=about,
     full_rows=_records_of(folder / 'full_labels.jsonl'),
-    diagnostics=_diagnostics_of(folder / 'diagnostics.json'),
+    diagnostics=diagnose_files.read_diagnostics(folder) if diagnosed else {},
+    floors=diagnose_files.read_floors(folder) if diagnosed else None,
     galleries=sorted(folder.glob('gallery_*.png')),
     missing=_what_is_missing(rows, about),
   )
@@ -209,39 +199,3 @@ def _promised(about, last):
   else:
     seeds = sorted({run[1] for run in last})
   return [(system, seed) for system in systems for seed in seeds]
-
-
-def _diagnostics_of(path: pathlib.Path) -> dict[str, Diagnostic]:
-  if not path.exists():
-    return {}
-  try:
-    found = json.loads(path.read_text(encoding='utf-8'))
-    return {name: _diagnostic(values) for name, values in found.items()}
-  except (AttributeError, KeyError, TypeError, ValueError) as error:
-    raise ValueError(
-      f'{path} holds no diagnostics: {type(error).__name__}: {error}'
-    ) from error
-
-
-def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
-  x = np.asarray(values['x'], float)
-  curves = {}
-  for label, series in values['series'].items():
-    mean = _numbers(series['mean'])
-    error = _numbers(series.get('standard_error') or [None] * len(mean))
-    if not len(x) == len(mean) == len(error):
-      raise ValueError(
-        f'{label!r} has {len(mean)} means and {len(error)} standard errors '
-        f'for {len(x)} x.'
-      )
-    curves[str(label)] = stats.Curve(x, mean, error, np.ones(len(x)))
-  if not curves:
-    raise ValueError('there is no series.')
-  return Diagnostic(values['x_label'], values['y_label'], curves)
-
-
-def _numbers(values):
-  """None is NaN; 'NaN' and 'Infinity' are what they say."""
-  return np.array(
-    [float('nan') if value is None else float(value) for value in values]
-  )

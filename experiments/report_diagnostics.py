@@ -47,8 +47,11 @@ def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
         title=setting.title,
       ),
       _diagnostic_rows(diagnostic),
-      caption=f'{title[:1].upper() + title[1:]}, ± one standard error.',
+      caption=_diagnostic_caption(title[:1].upper() + title[1:], diagnostic),
     )
+    page.table(*_diagnostic_table(diagnostic))
+    if diagnostic.note:
+      page.say(diagnostic.note, kind='note')
   if setting.galleries:
     page.topic('What was asked')
     for path in setting.galleries:
@@ -232,6 +235,31 @@ def _diagnostic_rows(diagnostic):
     {name: row[name] for name in ('system', 'x', 'mean', 'standard_error')}
     for row in report_results.curve_rows(diagnostic.curves, x='x')
   ]
+
+
+def _diagnostic_caption(title, diagnostic):
+  errors = [curve.standard_error for curve in diagnostic.curves.values()]
+  has_error = np.isfinite(np.concatenate(errors)).any()
+  return f'{title}, ± one standard error.' if has_error else f'{title}.'
+
+
+def _diagnostic_table(diagnostic):
+  """The header, and a row per x."""
+  curves = diagnostic.curves
+  return [diagnostic.x_label, *curves], [
+    [
+      f'{x:,.6g}',
+      *(_short(of.mean[i], of.standard_error[i]) for of in curves.values()),
+    ]
+    for i, x in enumerate(next(iter(curves.values())).labels)
+  ]
+
+
+def _short(mean, error):
+  """`0.953 ± 0.0021`: whatever it is of, three digits and two of the error."""
+  if np.isnan(mean):
+    return '-'
+  return f'{mean:.3g}' if np.isnan(error) else f'{mean:.3g} ± {error:.2g}'
 
 
 def _spans_much(diagnostic):

@@ -90,6 +90,7 @@ def test_overwrite_clears_what_was_written_and_nothing_else(tmp_path):
     (place.path / 'checkpoints' / 'margin' / '3').mkdir(parents=True)
     (place.path / 'tensorboard').symlink_to(elsewhere)
     (place.path / 'gallery_margin.png').touch()
+    (place.path / 'floors.json').touch()
     (place.path / 'records.jsonl.partial').touch()
     (place.path / 'notes.txt').touch()
     place.overwrite()

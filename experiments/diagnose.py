@@ -1,0 +1,205 @@
+r"""Measures what the records of a comparison do not say, for its report.
+
+    python -m experiments.diagnose --workdir=runs/compare
+    python -m experiments.report --workdir=runs/compare
+
+The workdir is that of one comparison, or a folder of several: a grid; a run
+that is not finished is measured as far as it is. Beside the records of each
+setting it writes
+
+  diagnostics.json  bald: how the rank of examples by BALD depends on which
+                    dropout samples it is of, against their number; and
+                    expected_error: the seconds of expected error reduction
+                    against the number of candidates
+  floors.json       floors: the least seconds in which each system can measure
+                    and select on this machine
+
+and replaces what it wrote there before. Networks are trained again for it, on
+what the records say was asked. Seconds are those of an idle machine only if it
+is idle.
+"""
+
+import logging as stdlib_logging
+import pathlib
+import sys
+
+# Also as a script: the configs and these modules are no part of the package.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from experiments import signals
+
+# Imports take seconds too.
+if __name__ == '__main__':
+  signals.end_quietly()
+
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from al_jax import errors
+from experiments import (
+  benchmark_kernels_timing,
+  compilation_cache,
+  diagnose_bald,
+  diagnose_expected_error,
+  diagnose_files,
+  diagnose_floors,
+  diagnose_runs,
+  report_data,
+)
+
+# Of a product and of a copy: beside other work few are undisturbed.
+_REPEATS = 30
+PARTS = ('bald', 'expected_error', 'floors')
+
+# The binaries that run something have a flag of this name too; tests import
+# them side by side.
+WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'The results to diagnose.', allow_override=True
+)
+ONLY = flags.DEFINE_list(
+  'only', list(PARTS), f'What to measure, of {", ".join(PARTS)}.'
+)
+SEEDS = flags.DEFINE_integer(
+  'seeds', 3, 'Networks that BALD is measured of: so many seeds.', 1
+)
+LABELS = flags.DEFINE_integer(
+  'labels', None, 'The most that those are trained on; all if not set.', 1
+)
+MOST_POINTS = flags.DEFINE_integer(
+  'most_points', 5000, 'The most examples that BALD ranks.', 2
+)
+MOST_SECONDS = flags.DEFINE_float(
+  'most_seconds', 20.0, 'The longest choice of expected error reduction.', 0.0
+)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; what is wrong with it is one line, no trace."""
+  # JAX tells at INFO which backends a machine lacks.
+  stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    text = ' '.join(str(error).split()).rstrip('.')
+    print(f'{text}. --help lists the flags.', file=sys.stderr)
+    sys.exit(1)
+
+
+def diagnose(
+  workdir: pathlib.Path,
+  *,
+  only: Sequence[str] = PARTS,
+  seeds: int = 3,
+  labels: int | None = None,
+  most_points: int = 5000,
+  most_seconds: float = 20.0,
+) -> None:
+  """Measures every setting that has records, and writes what it found.
+
+  Args:
+    workdir: of a comparison, or of a grid of them.
+    only: what to measure, of `PARTS`.
+    seeds: networks that BALD is measured of.
+    labels: the most that those are trained on; None for all.
+    most_points: examples that BALD ranks.
+    most_seconds: of a choice by expected error reduction.
+
+  Raises:
+    ValueError: an argument out of its range, or no records.
+  """
+  if not only:
+    raise ValueError(f'--only is empty; it names some of {", ".join(PARTS)}.')
+  for name in only:
+    errors.check_name('--only', name, PARTS)
+  # What is replaced need not be whole.
+  settings = report_data.read_workdir(workdir, diagnosed=False)
+  measured = diagnose_files.measured_now()
+  if measured['load'] > diagnose_files.BUSY * measured['cores']:
+    print(
+      f'The machine is busy (load {measured["load"]} on {measured["cores"]} '
+      'cores): all seconds will be too long.',
+      file=sys.stderr,
+    )
+  machine = _machine() if 'floors' in only else None
+  for number, setting in enumerate(settings, start=1):
+    print(f'[{number}/{len(settings)}] {setting.title}', flush=True)
+    if not setting.rows:
+      _say('left out: it has no records yet')
+      continue
+    case = diagnose_runs.open_case(setting, _say)
+    found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
+    if found:
+      _say(diagnose_files.write_diagnostics(setting.folder, measured, found))
+    if machine is not None:
+      floors = diagnose_floors.measure(case, machine)
+      path = diagnose_files.write_floors(
+        setting.folder, measured, machine._asdict(), floors
+      )
+      _say(path)
+
+
+def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
+  """What goes into diagnostics.json, by name."""
+  with_bald = 'bald' in only and diagnose_bald.has_dropout(case)
+  if 'bald' in only and not with_bald:
+    _say(f'left out: {diagnose_bald.NAME}; the model has no dropout')
+  if not with_bald and 'expected_error' not in only:
+    return {}
+  models = diagnose_runs.models(
+    case, num_seeds=seeds if with_bald else 1, labels=labels
+  )
+  found = {}
+  if with_bald:
+    found[diagnose_bald.NAME] = diagnose_bald.measure(
+      case,
+      models,
+      num_samples=diagnose_bald.NUM_SAMPLES,
+      most_points=most_points,
+    )
+  if 'expected_error' in only:
+    found[diagnose_expected_error.NAME] = diagnose_expected_error.measure(
+      case,
+      models[0],
+      num_candidates=diagnose_expected_error.NUM_CANDIDATES,
+      most_seconds=most_seconds,
+    )
+  return found
+
+
+def _machine() -> benchmark_kernels_timing.Machine:
+  """The rates of this machine, measured."""
+  machine, rows = benchmark_kernels_timing.measure_machine(_REPEATS)
+  for row in rows:
+    print(f'{row.what}: {row.note}', flush=True)
+  return machine
+
+
+def _say(text: object) -> None:
+  print(f'  {text}', flush=True)
+
+
+def main(argv: list[str]) -> int:
+  """Returns the exit status."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  compilation_cache.enable(compilation_cache.default_folder())
+  try:
+    diagnose(
+      pathlib.Path(WORKDIR.value),
+      only=ONLY.value,
+      seeds=SEEDS.value,
+      labels=LABELS.value,
+      most_points=MOST_POINTS.value,
+      most_seconds=MOST_SECONDS.value,
+    )
+  except (ValueError, OSError, ImportError, FloatingPointError) as error:
+    text = errors.in_one_line(error)
+    print(f'{type(error).__name__}: {text}', file=sys.stderr)
+    return 1
+  return 0
+
+
+if __name__ == '__main__':
+  flags.mark_flag_as_required('workdir')
+  app.run(main, flags_parser=parse_flags)

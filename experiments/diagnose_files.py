@@ -1,0 +1,234 @@
+"""What a diagnosis writes beside the records of a setting, and reads of it."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from al_jax import manifest, stats
+
+_DIAGNOSTICS = 'diagnostics.json'
+_FLOORS = 'floors.json'
+# Load per core from which on other work is felt.
+BUSY = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostic:
+  """A quantity that was measured beside the runs, as curves.
+
+  Attributes:
+    x_label: what is on the horizontal axis.
+    y_label: what is on the vertical axis.
+    curves: by the name of the series; their `labels` are the x.
+    note: what it is of, and when and how it was measured; maybe empty.
+  """
+
+  x_label: str
+  y_label: str
+  curves: dict[str, stats.Curve]
+  note: str = ''
+
+
+class Floor(NamedTuple):
+  """The least seconds of two parts of a round; NaN where there is no floor."""
+
+  measure: float
+  select: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Floors:
+  """How fast a machine could measure and select, whatever the code.
+
+  Attributes:
+    systems: by name.
+    operations_per_second: of the machine, in a matrix product.
+    bytes_per_second: of its memory.
+    measured: when and how, in a sentence; maybe empty.
+  """
+
+  systems: dict[str, Floor]
+  operations_per_second: float
+  bytes_per_second: float
+  measured: str = ''
+
+
+def measured_now() -> dict[str, Any]:
+  """When something is measured, by which command, and where.
+
+  To be taken before it: the load of the machine is then that of others.
+  """
+  return {
+    'date': manifest.now(),
+    'command': manifest.command(),
+    'device': jax.devices()[0].device_kind,
+    'cores': os.cpu_count(),
+    'load': round(os.getloadavg()[0], 1),
+  }
+
+
+def write_diagnostics(
+  folder: pathlib.Path,
+  measured: Mapping[str, Any],
+  found: Mapping[str, Mapping[str, Any]],
+) -> pathlib.Path:
+  """Writes diagnostics; those of other names that are there already stay.
+
+  Args:
+    folder: of a setting.
+    measured: see `measured_now`.
+    found: by name `x_label`, `y_label`, `note`, `x`, and by the name of each of
+      its `series` a `mean` and a `standard_error`.
+
+  Returns:
+    The path of the file.
+  """
+  path = folder / _DIAGNOSTICS
+  before = {}
+  # What cannot be read is replaced.
+  with contextlib.suppress(OSError, ValueError):
+    read_diagnostics(folder)
+    before = json.loads(path.read_text(encoding='utf-8'))
+  now = {
+    name: {**values, 'measured': dict(measured)}
+    for name, values in found.items()
+  }
+  manifest.write(path, {**before, **now})
+  return path
+
+
+def write_floors(
+  folder: pathlib.Path,
+  measured: Mapping[str, Any],
+  machine: Mapping[str, float],
+  found: Mapping[str, Mapping[str, Any]],
+) -> pathlib.Path:
+  """Writes the floors of all systems of a setting.
+
+  Args:
+    folder: of the setting.
+    measured: see `measured_now`.
+    machine: its rates, `operations_per_second` and `bytes_per_second`.
+    found: by system `measure` and `select` in seconds, None where there is no
+      floor, and whatever these are of.
+
+  Returns:
+    The path of the file.
+  """
+  path = folder / _FLOORS
+  manifest.write(
+    path,
+    {
+      'measured': dict(measured),
+      'machine': dict(machine),
+      'systems': dict(found),
+    },
+  )
+  return path
+
+
+def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
+  """The diagnostics of a setting by name; none where it has no file of them.
+
+  Args:
+    folder: of the setting.
+
+  Returns:
+    The curves.
+
+  Raises:
+    ValueError: the file holds something else; the message is one line.
+  """
+  path = folder / _DIAGNOSTICS
+  if not path.exists():
+    return {}
+  with _saying(path, 'diagnostics'):
+    found = json.loads(path.read_text(encoding='utf-8'))
+    return {name: _diagnostic(values) for name, values in found.items()}
+
+
+def read_floors(folder: pathlib.Path) -> Floors | None:
+  """The floors of a setting; None where it has no file of them.
+
+  Args:
+    folder: of the setting.
+
+  Returns:
+    The Floors.
+
+  Raises:
+    ValueError: the file holds something else; the message is one line.
+  """
+  path = folder / _FLOORS
+  if not path.exists():
+    return None
+  with _saying(path, 'floors'):
+    found = json.loads(path.read_text(encoding='utf-8'))
+    return Floors(
+      systems={
+        system: Floor(*_numbers([values['measure'], values['select']]))
+        for system, values in found['systems'].items()
+      },
+      operations_per_second=float(found['machine']['operations_per_second']),
+      bytes_per_second=float(found['machine']['bytes_per_second']),
+      measured=_in_words(found.get('measured')),
+    )
+
+
+def _in_words(measured: Mapping[str, Any] | None) -> str:
+  """A sentence, or two where other work took some of the machine's time."""
+  if measured is None:
+    return ''
+  text = (
+    f'Measured {measured["date"]} on {measured["device"]} '
+    f'({measured["cores"]} cores, load {measured["load"]}) by: '
+    f'{measured["command"]}'
+  )
+  if measured['load'] > BUSY * measured['cores']:
+    text += ' - The machine was busy: what was measured there is too slow.'
+  return text
+
+
+@contextlib.contextmanager
+def _saying(path: pathlib.Path, what: str) -> Iterator[None]:
+  """Turns an error about what a file holds into one line that names it."""
+  try:
+    yield
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise ValueError(
+      f'{path} holds no {what}: {type(error).__name__}: {error}'
+    ) from error
+
+
+def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
+  x = np.asarray(values['x'], float)
+  curves = {}
+  for label, series in values['series'].items():
+    mean = _numbers(series['mean'])
+    error = _numbers(series.get('standard_error') or [None] * len(mean))
+    if not len(x) == len(mean) == len(error):
+      raise ValueError(
+        f'{label!r} has {len(mean)} means and {len(error)} standard errors '
+        f'for {len(x)} x.'
+      )
+    curves[str(label)] = stats.Curve(x, mean, error, np.ones(len(x)))
+  if not curves:
+    raise ValueError('there is no series.')
+  note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
+  return Diagnostic(
+    values['x_label'], values['y_label'], curves, note=note.strip()
+  )
+
+
+def _numbers(values):
+  """None is NaN; 'NaN' and 'Infinity' are what they say."""
+  return np.array(
+    [float('nan') if value is None else float(value) for value in values]
+  )
