@@ -1,6 +1,7 @@
-"""Writing files so that a reader never sees a part of one."""
+"""Files that no reader sees a part of, locks, and where a cache is kept."""
 
 import contextlib
+import fcntl
 import json
 import math
 import os
@@ -8,7 +9,12 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from absl import logging
+
 Path = str | os.PathLike[str]
+
+CACHE_VARIABLE = 'AL_JAX_CACHE_DIR'
+_DEFAULT_CACHE = '~/.cache/al_jax'
 
 
 @contextlib.contextmanager
@@ -37,6 +43,40 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
     raise
   finally:
     partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, waiting: str) -> Iterator[None]:
+  """Only one process at a time; the system undoes it if the process dies.
+
+  Args:
+    path: of what is locked, which need not be there: `.lock` is put after it.
+    waiting: logged if another process has it.
+
+  Yields:
+    Nothing.
+  """
+  with open(f'{path}.lock', 'w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      logging.info('%s', waiting)
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+def cache_root(cache_dir: Path | None = None) -> pathlib.Path:
+  """The folder of all that is kept between runs.
+
+  Args:
+    cache_dir: this one; None: the environment variable AL_JAX_CACHE_DIR, or
+      else `~/.cache/al_jax`.
+
+  Returns:
+    Its path; it need not be there.
+  """
+  root = cache_dir or os.environ.get(CACHE_VARIABLE) or _DEFAULT_CACHE
+  return pathlib.Path(root).expanduser()
 
 
 def json_value(value: Any) -> Any:

@@ -18,6 +18,7 @@ SELECT = 5
 ORACLE = 6
 WHERE = 7
 EVALUATE = 8
+PRETRAIN = 9  # before round 0, without a label
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

@@ -23,6 +23,10 @@ from al_jax.protocol import Protocol
 from al_jax.records import RoundRecord
 from al_jax.training import fit as fit_lib
 
+# A save takes about 20 ms. Shorter rounds go on while it is being written: of
+# those a killed run may have to repeat the last two that were reported.
+_LONG_ROUND_SECONDS = 1.0
+
 
 class Interrupted(Exception):  # noqa: N818, a request and not an error
   """The run was asked to stop; it has been saved where it was."""
@@ -98,11 +102,19 @@ def run_rounds(
       run.records.append(dataclasses.replace(record, compilations=compiled))
     fitting = False
     serial = run_state.save(checkpointer, serial, runs, identity, fitting=False)
+    if checkpointer is not None and _is_long(active):
+      # Whoever is killed from now on loses nothing of what was reported.
+      checkpointer.wait()
     for run in active:
       yield run.records[-1]
     if should_stop() and any(run.ended is None for run in runs):
       raise Interrupted
   return {run.seed: run.ended for run in runs}
+
+
+def _is_long(active):
+  """Whether a round took so long that waiting for its save is nothing."""
+  return max(run.records[-1].seconds for run in active) > _LONG_ROUND_SECONDS
 
 
 def _check(program, oracle, protocol, seeds):

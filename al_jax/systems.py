@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import errors, inference, models, primitives, strategies
-from al_jax.interfaces import Batch, Facts, Learner, Strategy
-from al_jax.learners import LEARNERS
+from al_jax.interfaces import Batch, Facts, Learner, PyTree, Strategy
+from al_jax.learners import LEARNERS, pretraining
 
 
 class Recipe(NamedTuple):
@@ -136,6 +136,7 @@ def build(
   strategy: Mapping[str, Any] | Strategy | None = None,
   subset_size: int | None = None,
   prefilter: Mapping[str, Any] | None = None,
+  pretrained: PyTree = None,
 ) -> System:
   """Makes a system by name.
 
@@ -151,6 +152,8 @@ def build(
       anew each time; None for all.
     prefilter: `name`, `size` and options of a strategy that proposes so many
       candidates to choose among; None for all.
+    pretrained: weights of the model without its head, for it to begin with;
+      None for random ones.
 
   Returns:
     A System that has been traced once, so that what does not fit together is
@@ -162,7 +165,7 @@ def build(
   """
   errors.check_name('system', name, SYSTEMS)
   recipe = SYSTEMS[name]
-  built_learner = _learner(recipe, facts, model, learner)
+  built_learner = _learner(recipe, facts, model, learner, pretrained)
   asking = strategy
   if not isinstance(strategy, Strategy):
     options = {} if strategy is None else strategy
@@ -196,12 +199,14 @@ def learner_name(system: str, options: Mapping[str, Any] | None) -> str:
   return name
 
 
-def _learner(recipe, facts, model, options):
+def _learner(recipe, facts, model, options, pretrained):
   """The learner of a recipe, or another, with its network."""
   errors.check_mapping('model', model)
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
   network = models.build(facts=facts, **model)
+  if pretrained is not None:
+    network = pretraining.beginning_with(network, pretrained)
   options = {} if options is None else options
   errors.check_mapping('learner', options)
   options = dict(options)

@@ -27,6 +27,7 @@ OUTPUTS = (
   'full_labels.jsonl',
   'gallery_*.png',
   'manifest.json',
+  'pretraining.jsonl',
   'records.csv',
   'records.jsonl',
   'report',

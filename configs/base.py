@@ -46,6 +46,10 @@ def get_config() -> ConfigDict:
   config.learner.stop.train_accuracy = config_dict.placeholder(float)
   config.learner.stop.patience = config_dict.placeholder(int)
 
+  # What the network learns before any label: a name in
+  # al_jax/learners/pretraining.py, its options, and a seed. Empty: nothing.
+  config.pretraining = ConfigDict()
+
   config.strategy = ConfigDict()  # options, over those of the system
   # Look at so many examples of the pool per round, drawn anew each time.
   config.subset_size = config_dict.placeholder(int)

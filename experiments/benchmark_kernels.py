@@ -18,6 +18,7 @@ from experiments import benchmark_kernels_samples as samples
 from experiments import benchmark_kernels_scores as scores
 from experiments import benchmark_kernels_seeding as seeding
 from experiments import benchmark_kernels_timing as timing
+from experiments import benchmark_large as large
 from experiments.benchmark_peers import NotInstalled
 from experiments.benchmark_table import Row
 
@@ -42,6 +43,7 @@ def measure() -> Iterator[Row]:
   yield from graphs.neighbours(machine, vectors)
   task = graphs.make_task(vectors)
   yield from graphs.propagation(machine, task)
+  yield from graphs.propagation_update(machine, task)
   yield from graphs.diffusion(machine, task)
   yield from graphs.densities(machine, vectors[:10_000])
   yield from points.clustering(machine)
@@ -51,7 +53,7 @@ def measure() -> Iterator[Row]:
   yield from scores.picks(machine)
   yield from scores.stream(machine)
   if device_bytes() >= _IMAGENET_BYTES:
-    yield from seeding.at_imagenet_size(machine)
+    yield large.on_an_accelerator(machine)
 
 
 def device_bytes() -> int:

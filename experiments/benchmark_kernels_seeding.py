@@ -1,10 +1,9 @@
 """Rows of k-means++ on the gradients of a network."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from al_jax import kernels
@@ -74,7 +73,7 @@ def beside_all(
     'num_classes': num_classes,
     'k': k,
   }
-  what = f'k-means++ on Factors, {_sizes(sizes)}'
+  what = f'k-means++ on Factors, {in_short(sizes)}'
   bound = machine.least(costs.kmeans_plus_plus(**sizes))
   yield timing.beside_floor(
     what,
@@ -133,7 +132,7 @@ def of_few(
     'num_classes': num_classes,
     'k': k,
   }
-  what = f'k-means++ on Factors, {_sizes(sizes)}'
+  what = f'k-means++ on Factors, {in_short(sizes)}'
   bound = machine.least(costs.kmeans_plus_plus(**sizes))
   yield timing.beside_floor(
     what,
@@ -209,43 +208,6 @@ def skipping(
   )
 
 
-def at_imagenet_size(
-  machine: Machine,
-  *,
-  num_points: int = 1_280_000,
-  num_features: int = 2_048,
-  num_classes: int = 1_000,
-  k: int = 10_000,
-  at_most_seconds: float = 30.0,
-) -> Iterator[Row]:
-  """BADGE's selection on synthetic features, where the memory is there."""
-  logits_key, embedding_key, key = jax.random.split(jax.random.key(0), 3)
-
-  @jax.jit
-  def made():
-    logits = 3 * jax.random.normal(logits_key, (num_points, num_classes))
-    embedding = jax.random.normal(embedding_key, (num_points, num_features))
-    return kernels.gradient_factors(logits, jnp.maximum(embedding, 0))
-
-  ours = Program(functools.partial(kernels.kmeans_plus_plus, k=k), key, made())
-  sizes = {
-    'num_points': num_points,
-    'num_features': num_features,
-    'num_classes': num_classes,
-    'k': k,
-  }
-  yield timing.beside_floor(
-    f'BADGE selection at ImageNet size, k {k:,}',
-    ours,
-    'what is aimed at',
-    at_most_seconds,
-    at_most=1.0,
-    repeats=3,
-    bound=machine.least(costs.kmeans_plus_plus(**sizes)),
-    note=f'N {num_points:,} D {num_features:,} C {num_classes:,}',
-  )
-
-
 def floor(
   machine: Machine,
   *,
@@ -257,6 +219,14 @@ def floor(
   """Seconds for the products of all points with all picks."""
   dim = num_features + num_classes
   return 2 * num_points * dim * k / machine.operations_per_second
+
+
+def in_short(sizes: Mapping[str, int]) -> str:
+  """The sizes of a selection, for the name of a row."""
+  return (
+    f'N {_short(sizes["num_points"])} D {sizes["num_features"]} '
+    f'C {sizes["num_classes"]} k {_short(sizes["k"])}'
+  )
 
 
 def _one_seed_per_pass(factors, picks, k):
@@ -319,13 +289,6 @@ def _distil_badge(factors, k):
 def _multiplied_out(factors):
   left, right = factors
   return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
-
-
-def _sizes(sizes):
-  return (
-    f'N {_short(sizes["num_points"])} D {sizes["num_features"]} '
-    f'C {sizes["num_classes"]} k {_short(sizes["k"])}'
-  )
 
 
 def _short(number):

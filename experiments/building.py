@@ -15,7 +15,7 @@ from al_jax import (
   strategies,
   systems,
 )
-from al_jax.interfaces import Facts
+from al_jax.interfaces import Facts, PyTree
 from al_jax.learners import LEARNERS
 
 # A config as plain dicts, lists and values.
@@ -37,6 +37,7 @@ FIELDS = (
   'oracle',
   'describe',
   'full_labels',
+  'pretraining',
   'placement',
   'chunk_size',
 )
@@ -51,7 +52,15 @@ _OF_NO_RESULT = (
   'placement',
   'chunk_size',
 )
-_MAPPINGS = ('model', 'learner', 'strategy', 'protocol', 'oracle', 'describe')
+_MAPPINGS = (
+  'model',
+  'learner',
+  'strategy',
+  'protocol',
+  'oracle',
+  'describe',
+  'pretraining',
+)
 # What `describe` has.
 _DESCRIBE = ('batches', 'dropout_samples')
 # More are a slip.
@@ -67,6 +76,9 @@ class Experiment(NamedTuple):
     facts: what may be known of it.
     protocol: how to proceed.
     oracle: who answers.
+    pretrained: weights that all networks begin with, see
+      `experiments.pretraining`; None if they begin with none, or have not been
+      made yet.
   """
 
   config: Config
@@ -74,6 +86,7 @@ class Experiment(NamedTuple):
   facts: Facts
   protocol: protocol.Protocol
   oracle: oracle.Oracle
+  pretrained: PyTree = None
 
 
 def prepare(config: Config) -> Experiment:
@@ -116,6 +129,7 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
     strategy=_strategy_options(name, config),
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
+    pretrained=experiment.pretrained,
   )
   _check_enough_to_ask(system, config)
   program.check_samples(system, config['describe']['dropout_samples'])
@@ -137,6 +151,11 @@ def _check_enough_to_ask(system, config):
       f'subset_size is {looked_at}; it must be at least '
       f'protocol.labels_per_round, {asked}.'
     )
+
+
+def sources_of(experiment: Experiment) -> sources.Sources:
+  """The data, where the config wants them."""
+  return program.sources_of(experiment.dataset, experiment.config['placement'])
 
 
 def program_of(
@@ -185,6 +204,8 @@ def system_names(config: Config, field: str) -> list[str]:
 def check_system_options(config: Config, names: Sequence[str]) -> None:
   """Refuses an option that no strategy or no learner of the systems has.
 
+  One system of a comparison may be run alone, without what others are told.
+
   Args:
     config: as plain values.
     names: of the systems that are run.
@@ -192,6 +213,7 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
   Raises:
     ValueError: for the first such option.
   """
+  names = {*names, config['system'], *config['systems']}
   for field, options_of in (
     ('strategy', _known_strategy_options),
     ('learner', lambda name: _known_learner_options(name, config)),

@@ -18,7 +18,7 @@ from al_jax.interfaces import LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 from al_jax.training import fit
-from experiments import building, harness
+from experiments import building
 from experiments.building import Experiment
 from experiments.report_data import Setting
 
@@ -69,7 +69,7 @@ class Case:
   @functools.cached_property
   def sources(self) -> Sources:
     """The splits, where the config wants them."""
-    return harness.sources_of(self.experiment)
+    return building.sources_of(self.experiment)
 
   @functools.cached_property
   def baseline(self) -> str:

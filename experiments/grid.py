@@ -21,7 +21,7 @@ from al_jax import errors, workdir
 from experiments.building import Config
 
 # Their fields depend on a name: a setting may add some.
-_OPEN = ('data', 'model', 'strategy', 'prefilter')
+_OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
 # The same in all settings: they are the columns of the table.
 _SHARED = ('system', 'systems')
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jax
 
-from al_jax import checkpoint, loop, records, run_state, sources
-from experiments import building
+from al_jax import checkpoint, loop, records, run_state
+from experiments import building, pretraining
 from experiments.building import Config, Experiment
 
 OnRecord = Callable[[records.RoundRecord], None]
@@ -66,7 +66,9 @@ def run_cells(
   all_sources = program = None
   for cell in cells:
     if all_sources is None:
-      all_sources = sources_of(experiment)
+      # In a process beside the first these are kept by then: it only reads.
+      experiment, _ = pretraining.with_weights(experiment, should_stop)
+      all_sources = building.sources_of(experiment)
     if program is None or program.system.name != cell.system:
       program = building.program_of(
         experiment, cell.system, all_sources, len(cell.seeds)
@@ -91,10 +93,3 @@ def is_finished(cell: Cell, folder: pathlib.Path) -> bool:
     return False
   with checkpoint.Checkpointer(own) as checkpointer:
     return run_state.is_over(checkpointer.latest_metadata())
-
-
-def sources_of(experiment: Experiment) -> sources.Sources:
-  """The data, where the config wants them."""
-  return building.program.sources_of(
-    experiment.dataset, experiment.config['placement']
-  )

@@ -1,6 +1,7 @@
 """One setting of a comparison: systems and seeds, in a folder of its own."""
 
 import dataclasses
+import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -13,6 +14,7 @@ from experiments import (
   grid,
   harness,
   outputs,
+  pretraining,
   resuming,
   workers,
 )
@@ -102,6 +104,7 @@ def checked(config: Config, systems: Sequence[str]) -> Experiment:
   """The experiment; what does not fit together is said before any work."""
   experiment = building.prepare(config)
   building.check_system_options(config, systems)
+  pretraining.build(experiment)
   for name in systems:
     building.system_of(experiment, name)
   return experiment
@@ -160,6 +163,7 @@ def run(
   manifest.write(folder / 'manifest.json', about)
   sheet = _Sheet(folder, experiment, systems, quiet)
   with sheet.bar:
+    experiment = _pretrained(sheet, experiment, should_stop)
     try:
       _run_cells(sheet, experiment, systems, num_workers, should_stop)
     finally:
@@ -169,6 +173,22 @@ def run(
     if config['full_labels']:
       _run_all_labels(sheet, experiment, should_stop)
   return _finish(sheet, experiment, about, tensorboard)
+
+
+def _pretrained(sheet, experiment, should_stop):
+  """The experiment with the weights that its config asks for."""
+
+  def on_epoch(row):
+    if not sheet.quiet:
+      told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
+      sheet.bar.write(f'pretraining, {told}')
+
+  experiment, rows = pretraining.with_weights(experiment, should_stop, on_epoch)
+  if rows:
+    with files.replacing(sheet.folder / 'pretraining.jsonl') as partial:
+      lines = [json.dumps(row) + '\n' for row in rows]
+      partial.write_text(''.join(lines), encoding='utf-8')
+  return experiment
 
 
 def _run_cells(sheet, experiment, systems, num_workers, should_stop):
@@ -193,7 +213,9 @@ def _run_all_labels(sheet, experiment, should_stop):
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }
+  weights = experiment.pretrained
   experiment = building.prepare({**config, 'protocol': proceeding})
+  experiment = experiment._replace(pretrained=weights)
   cells = harness.cells_of(experiment.config, ['random'], workers=1)
   found = []
 

@@ -12,7 +12,6 @@ was written on; of a larger one, damage to a part may go unnoticed.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -22,13 +21,12 @@ import secrets
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from absl import logging
 
-from al_jax import version
+from al_jax import files, version
 from al_jax.data import named
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
@@ -37,8 +35,6 @@ from al_jax.data.moments import Moments
 # Counted up when the content of an entry, or how sources are decoded, changes.
 _FORMAT = 1
 _MANIFEST = 'manifest.json'
-_DIR_VARIABLE = 'AL_JAX_CACHE_DIR'
-_DEFAULT_DIR = '~/.cache/al_jax'
 _BLOCK = 1 << 20
 _MAX_BLOCKS = 256
 
@@ -69,8 +65,7 @@ def open_or_build(
     warning. Of two processes that want the same entry one builds, the other
     waits.
   """
-  root = cache_dir or os.environ.get(_DIR_VARIABLE) or _DEFAULT_DIR
-  root = pathlib.Path(root).expanduser()
+  root = files.cache_root(cache_dir)
   made_by = {'format': _FORMAT, 'version': version.__version__}
   entry = root / f'{_slug(label)}-{_digest({**made_by, **key})}'
   found = _open_if_whole(entry)
@@ -79,7 +74,9 @@ def open_or_build(
   with contextlib.ExitStack() as stack:
     try:
       root.mkdir(parents=True, exist_ok=True)
-      stack.enter_context(_locked(entry))
+      stack.enter_context(
+        files.locked(entry, f'another process is building {entry}')
+      )
       found = _open_if_whole(entry)  # built while this process waited
       if found is not None:
         return found
@@ -109,22 +106,10 @@ def _digest(value: Any) -> str:
 def _warn_not_kept(root: pathlib.Path, error: OSError) -> None:
   warnings.warn(
     f'decoded data cannot be kept in {root}: {error}. The run goes on without '
-    f'a cache. The variable {_DIR_VARIABLE} chooses another folder.',
+    f'a cache. The variable {files.CACHE_VARIABLE} chooses another folder.',
     RuntimeWarning,
     stacklevel=3,
   )
-
-
-@contextlib.contextmanager
-def _locked(entry: pathlib.Path) -> Iterator[None]:
-  """Only one process at a time; the system undoes it if the process dies."""
-  with open(f'{entry}.lock', 'w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      logging.info('another process is building %s: waiting for it', entry)
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def _remove_remains(entry: pathlib.Path) -> None:
@@ -175,11 +160,11 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
   )
   partial.mkdir()
   try:
-    files = {}
+    stored = {}
     for name, array in _arrays(content).items():
       path = partial / f'{name}.npy'
       np.save(path, array, allow_pickle=False)
-      files[name] = {
+      stored[name] = {
         'bytes': path.stat().st_size,
         'checksum': _checksum(path),
         'dtype': array.dtype.str,
@@ -187,7 +172,7 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
       }
     facts = {
       'class_names': list(content.raw.class_names),
-      'files': files,
+      'files': stored,
       'fingerprint': content.fingerprint,
       'is_image': content.raw.is_image,
       'name': content.raw.name,

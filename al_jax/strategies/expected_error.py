@@ -30,7 +30,8 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
 
   a Newton step under the bound 1/2 (I - 1 1'/C) on the softmax's curvature
   (Boehning 1992). The score of x is minus sum_y p_xy sum_j H(f_j). It costs
-  N^2 (D + 10 C^2) operations: look at a subset of a large pool.
+  N^2 (D + 10 C^2) operations for N examples that are looked at: of a large
+  pool, look at a subset.
 
   Args:
     ridge: of the last layer's weights, above 0.
@@ -50,17 +51,44 @@ def _measure(key, apply, batch):
   return output.embedding, output.predictions
 
 
-@functools.partial(jax.jit, static_argnames=('k', 'ridge'))
 def _select(key, state, measured, pool, k, *, ridge):
-  embeddings, logits = measured
-  scores = -expected_entropy(
+  """Of what was measured alone: behind a subset that is far less than N."""
+  count = int(_num_measured(measured))
+  # Few sizes: each is a program of its own.
+  size = min(1 << max(count - 1, 0).bit_length(), pool.num_examples)
+  return _select_among(key, state, measured, pool, k, size=size, ridge=ridge)
+
+
+@jax.jit
+def _num_measured(measured):
+  return jnp.sum(_is_measured(*measured))
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'size', 'ridge'))
+def _select_among(key, state, measured, pool, k, *, size, ridge):
+  num_examples = pool.num_examples
+  (rows,) = jnp.nonzero(
+    _is_measured(*measured), size=size, fill_value=num_examples
+  )
+
+  def at(values, filler):
+    return jnp.take(values, rows, axis=0, mode='fill', fill_value=filler)
+
+  embeddings, logits = (at(values, jnp.nan) for values in measured)
+  expected = expected_entropy(
     embeddings,
     logits,
     ridge=ridge,
-    eligible=pool_lib.eligible(pool),
-    labeled=pool_lib.trainable(pool),
+    eligible=at(pool_lib.eligible(pool), False),
+    labeled=at(pool_lib.trainable(pool), False),
   )
+  scores = jnp.full(num_examples, jnp.nan).at[rows].set(-expected, mode='drop')
   return select_top(key, state, scores, pool, k)
+
+
+def _is_measured(embeddings, logits):
+  finite = jnp.all(jnp.isfinite(embeddings), axis=1)
+  return finite & jnp.all(jnp.isfinite(logits), axis=1)
 
 
 def expected_entropy(
@@ -83,8 +111,7 @@ def expected_entropy(
   Returns:
     float32[N]; NaN where an embedding or logit is not finite.
   """
-  finite = jnp.all(jnp.isfinite(embeddings), axis=1)
-  finite &= jnp.all(jnp.isfinite(logits), axis=1)
+  finite = _is_measured(embeddings, logits)
   counted = finite & eligible
   points = jnp.pad(embeddings, ((0, 0), (0, 1)), constant_values=1)
   points = jnp.where(finite[:, None], points, 0)

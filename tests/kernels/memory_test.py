@@ -62,6 +62,13 @@ def test_seeding_at_the_size_of_the_target_takes_less_than_64_megabytes():
     assert temporary(select, key(), points) < 64e6
 
 
+def test_seeding_at_the_size_of_imagenet_takes_little_but_the_points():
+  """Padded or transposed, a factor would be 0.8 GB or more."""
+  points = kernels.Factors(float32(200_000, 1_000), float32(200_000, 2_048))
+  select = functools.partial(kernels.kmeans_plus_plus, k=1_000)
+  assert temporary(select, key(), points) < 100e6
+
+
 MANY = Sizes(num_points=100_000, num_features=16, num_classes=10, k=50)
 
 

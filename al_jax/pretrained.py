@@ -1,0 +1,143 @@
+"""Weights that were learnt without labels: made once, kept, and shared.
+
+What is kept is the last checkpoint of the training, under a name made of all
+that the weights depend on. A process that was killed in the middle leaves one
+too, and the next goes on from it.
+"""
+
+import hashlib
+import json
+import pathlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from al_jax import files, keys, version
+from al_jax import pool as pool_lib
+from al_jax.checkpoint import Checkpointer
+from al_jax.interfaces import Facts, PyTree
+from al_jax.learners.pretraining import Pretraining
+from al_jax.loop import Interrupted
+from al_jax.sources import Sources
+from al_jax.training import fit as fit_lib
+
+# Counted up when the same key would give other weights.
+_FORMAT = 1
+
+
+def folder_of(
+  label: str,
+  key: Mapping[str, Any],
+  *,
+  cache_dir: files.Path | None = None,
+) -> pathlib.Path:
+  """Where weights are kept.
+
+  Args:
+    label: begins the name, for people who look into the folder.
+    key: what the weights depend on, in terms of JSON.
+    cache_dir: see `files.cache_root`.
+
+  Returns:
+    A folder, which need not be there.
+  """
+  made_by = {'format': _FORMAT, 'version': version.__version__}
+  text = json.dumps(files.json_value({**made_by, **key}), sort_keys=True)
+  digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+  slug = re.sub(r'[^\w.-]+', '-', label).strip('-')[:60]
+  return files.cache_root(cache_dir) / 'pretrained' / f'{slug}-{digest}'
+
+
+def obtain(
+  pretraining: Pretraining,
+  facts: Facts,
+  all_sources: Sources,
+  folder: pathlib.Path,
+  *,
+  seed: int = 0,
+  save_every_steps: int = 2000,
+  chunk_size: int = 1000,
+  should_stop: Callable[[], bool] = lambda: False,
+  on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
+) -> tuple[PyTree, list[dict[str, float]]]:
+  """The weights kept in a folder; trained now as far as they are not there.
+
+  Args:
+    pretraining: what to train, and what to keep of it.
+    facts: of the task.
+    all_sources: `'pool'` must be there; its answers are not needed.
+    folder: see `folder_of`. Of processes that want the same, one trains and the
+      others wait.
+    seed: of every random choice.
+    save_every_steps: how often to save.
+    chunk_size: rows per forward pass over the pool.
+    should_stop: asked between calls of the device.
+    on_epoch: called with each row as it comes; not with those of before.
+
+  Returns:
+    The weights, for `learners.pretraining.beginning_with`; and a row per epoch:
+    `epoch`, `step` and the learner's metrics.
+
+  Raises:
+    loop.Interrupted: on request; everything is saved.
+    FloatingPointError: the loss is not finite.
+  """
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  waiting = f'another process is training for {folder}: waiting for it'
+  with files.locked(folder, waiting), Checkpointer(folder) as saves:
+    learner = pretraining.learner
+    key = keys.for_run(seed, keys.PRETRAIN)
+    template = jax.eval_shape(lambda: learner.init(key, facts))
+    restored = saves.restore(template)
+    if restored is None:
+      state = jax.jit(lambda key: learner.init(key, facts))(key)
+      serial, about = -1, {'epochs': [], 'done': False}
+    else:
+      serial, state, about = restored
+    if not about['done']:
+      fns = fit_lib.compile_fit(
+        learner, facts, all_sources, chunk_size=chunk_size
+      )
+      state = jax.device_put(state, jax.local_devices()[0])
+      rounds = fit_lib.fit(
+        fns,
+        [jax.random.fold_in(key, 0)],
+        [jax.random.fold_in(key, 1)],
+        [state],
+        [pool_lib.create(facts.num_examples)],
+        resume=restored is not None,
+        stop_every=save_every_steps,
+      )
+      for state, progress in rounds:
+        done, step = bool(progress.done[0]), int(progress.step[0])
+        if (done or progress.stale[0]) and step > _last_step(about):
+          row = _row(progress, len(about['epochs']))
+          about['epochs'].append(row)
+          on_epoch(row)
+        stopping = should_stop() and not done
+        if done or stopping or (step and step % save_every_steps == 0):
+          serial += 1
+          about['done'] = done
+          saves.save(serial, state, about)
+        if stopping:
+          raise Interrupted
+    return pretraining.keep(state), about['epochs']
+
+
+def _last_step(about):
+  return about['epochs'][-1]['step'] if about['epochs'] else 0
+
+
+def _row(progress, epoch):
+  metrics = {name: float(of[0]) for name, of in progress.metrics.items()}
+  if not np.isfinite(metrics['loss']):
+    raise FloatingPointError(
+      f'pretraining, epoch {epoch}: the loss is {metrics["loss"]}; a lower '
+      'learning rate or clip_norm may help.'
+    )
+  # Of the first epoch there is nothing to agree with: no number.
+  known = {name: value for name, value in metrics.items() if value == value}
+  return {'epoch': epoch, 'step': int(progress.step[0]), **known}
