@@ -1,0 +1,81 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from al_jax import loop, models, pretrained, program
+from al_jax.learners import pretraining
+from tests.factories import a_task
+
+MAX_STEPS = 15
+
+
+@pytest.fixture(scope='module')
+def task():
+  dataset, facts = a_task()
+  build = functools.partial(models.build, 'mlp', widths=(16,))
+  made = pretraining.deep_cluster(
+    build,
+    facts,
+    clusters_per_class=1,
+    batch_size=32,
+    stop={'epochs': 3},
+  )
+  return made, facts, program.sources_of(dataset)
+
+
+def equal(one, other):
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_weights_are_made_once_and_kept(task, tmp_path):
+  told = []
+  weights, rows = pretrained.obtain(
+    *task, tmp_path / 'kept', on_epoch=told.append
+  )
+  assert told == rows
+  assert [row['epoch'] for row in rows] == [0, 1, 2]
+  assert [row['step'] for row in rows] == [5, 10, 15]
+  again, rows_again = pretrained.obtain(
+    *task, tmp_path / 'kept', on_epoch=told.append
+  )
+  equal(again, weights)
+  assert rows_again == rows
+  assert len(told) == 3
+
+
+@pytest.mark.parametrize('calls', [1, 2, 4])
+def test_a_stopped_training_goes_on_bit_for_bit(calls, task, tmp_path):
+  whole, rows = pretrained.obtain(*task, tmp_path / 'whole')
+  asked, told = [], []
+
+  def should_stop():
+    asked.append(None)
+    return len(asked) >= calls
+
+  options = {'save_every_steps': 4, 'on_epoch': told.append}
+  with pytest.raises(loop.Interrupted):
+    pretrained.obtain(
+      *task, tmp_path / 'stopped', should_stop=should_stop, **options
+    )
+  after, rows_after = pretrained.obtain(*task, tmp_path / 'stopped', **options)
+  equal(after, whole)
+  assert rows_after == rows
+  assert told == rows
+
+
+def test_another_seed_gives_other_weights(task, tmp_path):
+  one, _ = pretrained.obtain(*task, tmp_path / 'one', seed=1)
+  other, _ = pretrained.obtain(*task, tmp_path / 'other', seed=2)
+  with pytest.raises(AssertionError):
+    equal(one, other)
+
+
+def test_the_folder_is_named_after_all_that_matters(tmp_path):
+  def name(**key):
+    return pretrained.folder_of('a b/c', key, cache_dir=tmp_path)
+
+  assert name(x=1).parent == tmp_path / 'pretrained'
+  assert name(x=1).name.startswith('a-b-c-')
+  assert name(x=1) == name(x=1) != name(x=2)
