@@ -213,7 +213,8 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
   Raises:
     ValueError: for the first such option.
   """
-  names = {*names, config['system'], *config['systems']}
+  for field in ('system', 'systems'):
+    names = {*names, *system_names(config, field)}
   for field, options_of in (
     ('strategy', _known_strategy_options),
     ('learner', lambda name: _known_learner_options(name, config)),

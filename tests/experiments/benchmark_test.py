@@ -91,7 +91,7 @@ def test_what_a_round_spends_beside_training(dataset, tmp_path):
   row = training.overhead(dataset, tmp_path, rounds=2, labels_per_round=10)
   assert_measured(row)
   assert row.seconds < row.against
-  assert (tmp_path / 'records.csv').exists()
+  assert (tmp_path / 'records.jsonl').exists()
 
 
 def test_a_whole_run():
