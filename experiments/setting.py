@@ -31,10 +31,16 @@ class _Sheet:
     self.folder = folder
     self.lines = folder / 'records.jsonl'
     self.place = {name: number for number, name in enumerate(systems)}
-    self.found = []
     self.quiet = quiet
-    # A resumed run hands the records of before out again.
-    self.known = {_which(record) for record in _earlier(folder)}
+    # A resumed run hands the records of before out again, cell by cell: until
+    # then those that an earlier process wrote stand for them.
+    self.found = {
+      _which(record): record
+      for record in _earlier(folder)
+      if record.system in self.place
+    }
+    self.known = set(self.found)
+    self.handed_out = set()
     # Whether `lines` has what was found, and nothing else.
     self.is_written = False
     seeds = len(building.seed_list(experiment.config))
@@ -49,7 +55,8 @@ class _Sheet:
 
     Those of before are handed out all at once: the next new one writes them.
     """
-    self.found.append(record)
+    self.found[_which(record)] = record
+    self.handed_out.add(_which(record))
     if _which(record) in self.known:
       self.is_written = False
       return
@@ -64,6 +71,12 @@ class _Sheet:
       records.write_jsonl(self.lines, rows)
     self.is_written = True
 
+  def drop_others(self) -> None:
+    """Drops what an earlier process wrote and none of the checkpoints has."""
+    for which in set(self.found) - self.handed_out:
+      del self.found[which]
+      self.is_written = False
+
   def write(self) -> None:
     """Writes all records, which came one by one, and a table of them."""
     rows = self.in_order()
@@ -74,7 +87,7 @@ class _Sheet:
   def in_order(self) -> list[records.RoundRecord]:
     """The records so far, by system, seed and round."""
     return sorted(
-      self.found,
+      self.found.values(),
       key=lambda record: (
         self.place[record.system],
         record.seed,
@@ -229,6 +242,7 @@ def _run_all_labels(sheet, experiment, should_stop):
 
 def _finish(sheet, experiment, about, tensorboard):
   """Writes what is made of all records, and marks the setting as finished."""
+  sheet.drop_others()
   rows, folder = sheet.in_order(), sheet.folder
   sheet.write()
   text = outputs.summary(rows)
