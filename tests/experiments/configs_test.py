@@ -13,6 +13,15 @@ WITH_ARGUMENTS = {
   'badge': [(), ('mnist_mlp_100,local',), ('cifar10_resnet_1000',), ('study',)],
   'base': [()],
   'bayesian': [(), ('gal,local',), ('repeated',), ('repeated,local',)],
+  'joint': [
+    (),
+    ('mnist,local',),
+    ('letter',),
+    ('modalities',),
+    ('modalities,local',),
+    ('emofbvp',),
+    ('mindreading,local',),
+  ],
   'quickstart': [()],
   'mnist': [(), ('local',)],
   'cifar10': [(), ('local',)],
@@ -55,7 +64,24 @@ def test_the_study_of_badge_is_no_full_grid():
   ]
 
 
-@pytest.mark.parametrize('name', ['badge', 'bayesian', 'cifar10', 'mnist'])
+def test_every_subset_of_the_modalities_is_a_setting():
+  found = grid.settings(resolved('joint', ('emofbvp',)))
+  assert len(found) == 15
+  assert {len(each.config['data']['modalities']) for each in found} == {
+    1,
+    2,
+    3,
+    4,
+  }
+  local = grid.settings(resolved('joint', ('modalities,local',)))
+  for setting in local:
+    first, last = setting.config['data']['transforms']
+    assert (first['name'], last['name']) == ('cap', 'views')
+
+
+@pytest.mark.parametrize(
+  'name', ['badge', 'bayesian', 'cifar10', 'joint', 'mnist']
+)
 def test_a_config_refuses_an_argument_it_does_not_know(name):
   with pytest.raises(ValueError, match="config argument is 'huge'"):
     resolved(name, ('huge',))

@@ -1,0 +1,108 @@
+"""Joint training with an entropy term, on one and on several modalities.
+
+python -m experiments.compare --config=configs/joint.py:mnist \
+        --workdir=runs/joint/mnist
+python -m experiments.compare --config=configs/joint.py:modalities \
+        --workdir=runs/joint/modalities
+
+`entropy`, `margin` and `random` are the two-step baselines: training on labels
+alone. `emofbvp` and `mindreading` are folders of features under
+AL_JAX_FILES_DIR, a file per modality, see docs/data.md.
+"""
+
+import itertools
+import os
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+SYSTEMS = ('random', 'margin', 'entropy', 'joint_random', 'joint')
+# What pictures are made into, from one modality to all four.
+VIEWS = (
+  ('left',),
+  ('gradients',),
+  ('left', 'right'),
+  ('left', 'right', 'gradients', 'spectrum'),
+)
+FOLDERS = {
+  'emofbvp': ('face', 'gesture', 'voice', 'physiology'),
+  'mindreading': ('face', 'voice'),
+}
+ARGUMENTS = ('mnist', 'cifar10', 'letter', 'modalities', *FOLDERS)
+
+
+def get_config(arg: str = 'mnist') -> ConfigDict:
+  """100 uniform labels, 50 a round, 10 rounds, 5 seeds.
+
+  Args:
+    arg: `'mnist'`, `'cifar10'` or `'letter'`: an MLP. `'modalities'`: MNIST as
+      halves, gradients and spectrum, with a fusion network per subset.
+      `'emofbvp'`, `'mindreading'`: every subset of their modalities. `',local'`
+      after any: few rounds on a small pool.
+
+  Returns:
+    Two steps (train on labels, then ask) beside training that also makes all
+    other predictions confident, with the published strategy and with random.
+  """
+  name, _, variant = arg.partition(',')
+  if name not in ARGUMENTS or variant not in ('', 'local'):
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of '
+      f"{', '.join(ARGUMENTS)}, alone or with ',local'."
+    )
+  config = base.get_config()
+  config.systems = SYSTEMS
+  config.seeds = 5
+  config.protocol.labels_per_round = 50
+  config.learner.stop.epochs = 100
+  config.learner.entropy_weight = 0.1
+  config.model.widths = (256, 256)
+  config.data = _data(name)
+  if name == 'modalities' or name in FOLDERS:
+    config.model = ConfigDict({'name': 'fusion'})
+    config.grid = {'modalities': _subsets(name)}
+  if variant == 'local':
+    _shrink(config)
+  return config
+
+
+def _data(name):
+  files = os.environ.get('AL_JAX_FILES_DIR', '.')
+  if name in FOLDERS:
+    source = 'modalities:' + os.path.join(files, name)
+  elif name == 'letter':
+    source = 'file:' + os.path.join(files, 'letter/letter.npz')
+  else:
+    source = 'tfds:cifar10' if name == 'cifar10' else 'tfds:mnist'
+  return ConfigDict({'source': source, 'transforms': ()})
+
+
+def _subsets(name):
+  """An axis of the grid: what each subset of the modalities changes."""
+  if name == 'modalities':
+    return {
+      '+'.join(views): {
+        'data': {'transforms': ({'name': 'views', 'views': views},)}
+      }
+      for views in VIEWS
+    }
+  named = FOLDERS[name]
+  subsets = itertools.chain.from_iterable(
+    itertools.combinations(named, size) for size in range(1, len(named) + 1)
+  )
+  return {
+    '+'.join(subset): {'data': {'modalities': subset}} for subset in subsets
+  }
+
+
+def _shrink(config):
+  cap = {'name': 'cap', 'train': 1000, 'test': 300}
+  config.data.transforms = (cap,)
+  config.protocol.rounds = 3
+  config.learner.stop.epochs = 20
+  config.seeds = 2
+  for subset in (config.grid or {}).get('modalities', {}).values():
+    transforms = subset['data'].get('transforms')
+    if transforms:
+      subset['data']['transforms'] = (cap, *transforms)
