@@ -131,16 +131,10 @@ def joint(
     num_labelled = len(batch.index)
     real = both.index >= 0
     targets = rounds.targets_of(pool.targets, batch.index)
-    augment_key, dropout_key = rounds.step_keys(training)
-    inputs = augment_batch(augment_key, both.index, both.inputs)
+    of_params = rounds.training_pass(recipe, training, augment_batch, both)
 
     def objective(params):
-      output, statistics = model.train(
-        {**training.variables, 'params': params},
-        inputs,
-        dropout_key,
-        real=real,
-      )
+      output, statistics = of_params(params)
       known, others = jnp.split(output.predictions, [num_labelled])
       labelled, unlabelled = jnp.split(real, [num_labelled])
       losses = objectives.cross_entropy(known, targets)
@@ -164,7 +158,7 @@ def joint(
     moved = rounds.count(recipe, rounds.update(recipe, training, objective))
     unlabelled = state.unlabelled
     if size:
-      order_key = jax.random.fold_in(dropout_key, 1)
+      order_key = jax.random.fold_in(rounds.step_keys(training)[1], 1)
       unlabelled = plans.advance(order_key, unlabelled, size)
     state = rounds.hold(training, state, JointState(moved, unlabelled))
     return state, rounds.progress(state.training)

@@ -163,16 +163,10 @@ def label_propagation(
     real = both.index >= 0
     targets = rounds.targets_of(state.labels, both.index)
     certainty = jnp.where(real, state.weights[both.index], 0.0)
-    augment_key, dropout_key = rounds.step_keys(training)
-    inputs = augment_batch(augment_key, both.index, both.inputs)
+    of_params = rounds.training_pass(recipe, training, augment_batch, both)
 
     def objective(params):
-      output, statistics = model.train(
-        {**training.variables, 'params': params},
-        inputs,
-        dropout_key,
-        real=real,
-      )
+      output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
       losses *= certainty * state.class_weights[targets]
       seen = rounds.watch(
@@ -191,7 +185,7 @@ def label_propagation(
     # At the beginning of an epoch the last one is over.
     over = (moved.epochs.position == 0) & (moved.epochs.epoch % every == 0)
     moved = moved.replace(stale=over & ~moved.finished)
-    order_key = jax.random.fold_in(dropout_key, 1)
+    order_key = jax.random.fold_in(rounds.step_keys(training)[1], 1)
     labelled = plans.advance(order_key, state.labelled, labelled_batch_size)
     training, labelled = rounds.hold(
       training, (training, state.labelled), (moved, labelled)

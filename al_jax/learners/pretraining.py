@@ -139,16 +139,10 @@ def deep_cluster(
     training, batch = state.training, batches['clustered']
     real = batch.index >= 0
     targets = rounds.targets_of(state.clusters, batch.index)
-    augment_key, dropout_key = rounds.step_keys(training)
-    inputs = augment_batch(augment_key, batch.index, batch.inputs)
+    of_params = rounds.training_pass(recipe, training, augment_batch, batch)
 
     def objective(params):
-      output, statistics = model.train(
-        {**training.variables, 'params': params},
-        inputs,
-        dropout_key,
-        real=real,
-      )
+      output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
       seen = rounds.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)

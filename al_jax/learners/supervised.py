@@ -67,13 +67,10 @@ def supervised(
     batch = batches['labelled']
     real = batch.index >= 0
     targets = rounds.targets_of(pool.targets, batch.index)
-    augment_key, dropout_key = rounds.step_keys(state)
-    inputs = augment_batch(augment_key, batch.index, batch.inputs)
+    of_params = rounds.training_pass(recipe, state, augment_batch, batch)
 
     def objective(params):
-      output, statistics = model.train(
-        {**state.variables, 'params': params}, inputs, dropout_key, real=real
-      )
+      output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
       seen = rounds.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)

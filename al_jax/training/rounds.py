@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from al_jax import errors
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
+  Batch,
   ModelFns,
   ModelOutput,
   Progress,
@@ -229,6 +230,37 @@ def step_keys(state: Training) -> tuple[jax.Array, jax.Array]:
     jax.random.fold_in(state.key, state.step)
   )
   return augment_key, dropout_key
+
+
+def training_pass(
+  recipe: Recipe,
+  state: Training,
+  augment: Callable[..., PyTree],
+  batch: Batch,
+) -> Callable[[PyTree], tuple[ModelOutput, PyTree]]:
+  """The network in training on a batch.
+
+  Args:
+    recipe: of the learner.
+    state: before the step.
+    augment: see `training.augment.build`.
+    batch: padded with an index of -1.
+
+  Returns:
+    `(params) -> (output, statistics)`.
+  """
+  augment_key, dropout_key = step_keys(state)
+  inputs = augment(augment_key, batch.index, batch.inputs)
+
+  def of_params(params):
+    return recipe.model.train(
+      {**state.variables, 'params': params},
+      inputs,
+      dropout_key,
+      real=batch.index >= 0,
+    )
+
+  return of_params
 
 
 def targets_of(targets: jax.Array, index: jax.Array) -> jax.Array:
