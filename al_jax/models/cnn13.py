@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax import errors
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import common, conv
 
@@ -160,10 +159,5 @@ def cnn13(
   common.check_image('cnn13', facts, smallest=_SMALLEST)
   common.check_rate('dropout', dropout)
   common.check_norm(norm, ('batch', 'group'))
-  errors.check_number('width', width, int, least=1)
-  if width % common.GROUP_SIZE:
-    raise ValueError(
-      f'width must be a positive multiple of {common.GROUP_SIZE}; got'
-      f' {width!r}.'
-    )
+  common.check_width(width)
   return Cnn13(facts.num_classes, width, dropout, norm)

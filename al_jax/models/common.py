@@ -217,6 +217,15 @@ def check_widths(option: str, widths: Sequence[int]) -> None:
     errors.check_number(f'a width in {option}', width, int, least=1)
 
 
+def check_width(width: int) -> None:
+  """Raises unless it is a number of channels that group normalisation takes."""
+  errors.check_number('width', width, int, least=1)
+  if width % GROUP_SIZE:
+    raise ValueError(
+      f'width must be a positive multiple of {GROUP_SIZE}; got {width!r}.'
+    )
+
+
 def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:
   """Raises unless it is one of the normalisation layers to choose from."""
   errors.check_name('norm', norm, choices)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from al_jax import errors
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import common
 
@@ -49,11 +48,6 @@ def mlp(
   Returns:
     The module. Extras: `hidden_1`, `hidden_2`, ... [B, width], before dropout.
   """
-  if not isinstance(widths, Sequence) or isinstance(widths, str):
-    raise ValueError(
-      f'widths is {widths!r}; it must be a list of whole numbers.'
-    )
-  for width in widths:
-    errors.check_number('a width in widths', width, int, least=1)
+  common.check_widths('widths', widths)
   common.check_rate('dropout', dropout)
   return Mlp(facts.num_classes, tuple(widths), dropout)

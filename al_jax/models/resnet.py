@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import common, conv
 
@@ -88,10 +87,5 @@ def resnet18(
   """
   common.check_image('resnet18', facts, smallest=_SMALLEST)
   common.check_norm(norm, ('batch', 'group'))
-  errors.check_number('width', width, int, least=1)
-  if width % common.GROUP_SIZE:
-    raise ValueError(
-      f'width must be a positive multiple of {common.GROUP_SIZE}; got'
-      f' {width!r}.'
-    )
+  common.check_width(width)
   return ResNet18(facts.num_classes, width, norm)
