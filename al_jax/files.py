@@ -2,10 +2,12 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -77,6 +79,17 @@ def cache_root(cache_dir: Path | None = None) -> pathlib.Path:
   """
   root = cache_dir or os.environ.get(CACHE_VARIABLE) or _DEFAULT_CACHE
   return pathlib.Path(root).expanduser()
+
+
+def slug(label: str) -> str:
+  """The label as the beginning of a file's name."""
+  return re.sub(r'[^\w.-]+', '-', label).strip('-')[:60]
+
+
+def digest(value: Any) -> str:
+  """32 hexadecimal digits of a value in terms of JSON; order does not count."""
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def json_value(value: Any) -> Any:

@@ -179,13 +179,19 @@ def _train(program, protocol, runs, should_stop, *, resume):
     yield progress
 
 
-def _check_loss(program, runs, progress):
+def _just_trained(runs, progress):
+  """The lanes whose round's training is over, and their runs."""
   for lane, run in enumerate(runs):
-    loss = progress.metrics.get('loss')
-    # Before the first epoch is over the loss is NaN: nothing has been seen.
-    if loss is None or run.ended is not None or not progress.done[lane]:
-      continue
-    if progress.step[lane] > 0 and not np.isfinite(loss[lane]):
+    if run.ended is None and progress.done[lane]:
+      yield lane, run
+
+
+def _check_loss(program, runs, progress):
+  loss = progress.metrics.get('loss')
+  for lane, run in _just_trained(runs, progress):
+    if loss is None or progress.step[lane] == 0:
+      continue  # without a step nothing has been seen, and the loss is NaN
+    if not np.isfinite(loss[lane]):
       raise FloatingPointError(
         f'round {run.round}, seed {run.seed}: the training loss of system '
         f'{program.system.name!r} is {loss[lane]} after '
@@ -196,11 +202,9 @@ def _check_loss(program, runs, progress):
 
 def _warn_of_collapse(program, runs, progress):
   """Of learners whose metrics say that they predict one class for all."""
-  for lane, run in enumerate(runs):
-    collapsed = progress.metrics.get('collapsed')
-    if collapsed is None or run.ended is not None or not progress.done[lane]:
-      continue
-    if collapsed[lane]:
+  collapsed = progress.metrics.get('collapsed')
+  for lane, run in _just_trained(runs, progress):
+    if collapsed is not None and collapsed[lane]:
       logging.warning(
         'round %d, seed %d: system %r predicts one class for practically all '
         'that is not labelled; a lower entropy_weight or some balance may '

@@ -146,9 +146,7 @@ def labelled_indices(
     int32[capacity], positions in increasing order, then -1; and int32, how
     many there are.
   """
-  mask = trainable(pool)
-  (indices,) = jnp.nonzero(mask, size=capacity, fill_value=-1)
-  return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
+  return positions(trainable(pool), capacity)
 
 
 def unlabelled_indices(pool: PoolState) -> tuple[jax.Array, jax.Array]:
@@ -161,8 +159,21 @@ def unlabelled_indices(pool: PoolState) -> tuple[jax.Array, jax.Array]:
     int32[N], positions in increasing order, then -1; and int32, how many there
     are.
   """
-  mask = ~trainable(pool)
-  (indices,) = jnp.nonzero(mask, size=pool.num_examples, fill_value=-1)
+  return positions(~trainable(pool), pool.num_examples)
+
+
+def positions(mask: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
+  """Where a mask is true, in a buffer of fixed size.
+
+  Args:
+    mask: bool[N].
+    capacity: the size of the buffer; what does not fit is dropped in silence.
+
+  Returns:
+    int32[capacity], positions in increasing order, then -1; and int32, how
+    many there are.
+  """
+  (indices,) = jnp.nonzero(mask, size=capacity, fill_value=-1)
   return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
 
 

@@ -5,10 +5,7 @@ that the weights depend on. A process that was killed in the middle leaves one
 too, and the next goes on from it.
 """
 
-import hashlib
-import json
 import pathlib
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,10 +42,8 @@ def folder_of(
     A folder, which need not be there.
   """
   made_by = {'format': _FORMAT, 'version': version.__version__}
-  text = json.dumps(files.json_value({**made_by, **key}), sort_keys=True)
-  digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-  slug = re.sub(r'[^\w.-]+', '-', label).strip('-')[:60]
-  return files.cache_root(cache_dir) / 'pretrained' / f'{slug}-{digest}'
+  name = f'{files.slug(label)}-{files.digest({**made_by, **key})}'
+  return files.cache_root(cache_dir) / 'pretrained' / name
 
 
 def obtain(

@@ -12,11 +12,9 @@ was written on; of a larger one, damage to a part may go unnoticed.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
-import re
 import secrets
 import shutil
 import warnings
@@ -67,7 +65,7 @@ def open_or_build(
   """
   root = files.cache_root(cache_dir)
   made_by = {'format': _FORMAT, 'version': version.__version__}
-  entry = root / f'{_slug(label)}-{_digest({**made_by, **key})}'
+  entry = root / f'{files.slug(label)}-{files.digest({**made_by, **key})}'
   found = _open_if_whole(entry)
   if found is not None:
     return found
@@ -75,7 +73,9 @@ def open_or_build(
     try:
       root.mkdir(parents=True, exist_ok=True)
       stack.enter_context(
-        files.locked(entry, f'another process is building {entry}')
+        files.locked(
+          entry, f'another process is building {entry}: waiting for it'
+        )
       )
       found = _open_if_whole(entry)  # built while this process waited
       if found is not None:
@@ -92,15 +92,6 @@ def open_or_build(
       return content
     # Memory-mapped from now on, as it will be next time.
     return _open_if_whole(entry) or content
-
-
-def _slug(label: str) -> str:
-  return re.sub(r'[^\w.-]+', '-', label).strip('-')[:60]
-
-
-def _digest(value: Any) -> str:
-  text = json.dumps(value, sort_keys=True)
-  return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _warn_not_kept(root: pathlib.Path, error: OSError) -> None:
@@ -177,7 +168,7 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
       'is_image': content.raw.is_image,
       'name': content.raw.name,
     }
-    manifest = {'digest': _digest(facts), 'facts': facts}
+    manifest = {'digest': files.digest(facts), 'facts': facts}
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2))
     partial.rename(entry)
   except BaseException:
@@ -227,7 +218,7 @@ def _open(entry: pathlib.Path) -> Examined:
   """An entry, compared with its manifest."""
   manifest = json.loads((entry / _MANIFEST).read_text())
   facts = manifest['facts']
-  if manifest['digest'] != _digest(facts):
+  if manifest['digest'] != files.digest(facts):
     raise _DamagedError('its manifest does not fit its own digest')
   arrays = {
     name: _open_array(entry / f'{name}.npy', file)

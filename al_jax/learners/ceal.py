@@ -176,9 +176,9 @@ def self_training(
 
   def step(state, batches, pool):
     pool = _with_labels(pool, state.labels)
+    # While the survey is pending the round before is done: a fixed point.
     after, progress = inner.step(state.inner, batches, pool)
-    state = state.replace(inner=_either(state.pending, state.inner, after))
-    return state, progress._replace(
+    return state.replace(inner=after), progress._replace(
       done=progress.done & ~state.pending,
       stale=progress.stale | state.pending,
     )

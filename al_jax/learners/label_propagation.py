@@ -221,12 +221,10 @@ def label_propagation(
     members = jnp.where(jnp.any(drawn), drawn, known)
     labels = jnp.where(used, found.pseudo_labels, -1)
     training = state.training
-    epochs = plans.begin(
-      order_key,
-      _positions(members),
-      jnp.sum(members, dtype=jnp.int32),
-      recipe.batch_size,
-    ).replace(epoch=training.epochs.epoch)
+    members, count = pool_lib.positions(members, facts.num_examples)
+    epochs = plans.begin(order_key, members, count, recipe.batch_size).replace(
+      epoch=training.epochs.epoch
+    )
     return state.replace(
       training=training.replace(epochs=epochs, stale=jnp.zeros((), jnp.bool_)),
       labels=labels,
@@ -263,12 +261,6 @@ def _drawn(key, weights, mask, share):
   order = jnp.argsort(-scores)
   first = jnp.arange(len(scores)) < jnp.maximum(number, 1)
   return jnp.zeros_like(mask).at[order].set(first) & possible
-
-
-def _positions(mask):
-  """int32[N]: where the mask is true, then -1."""
-  (found,) = jnp.nonzero(mask, size=len(mask), fill_value=-1)
-  return found.astype(jnp.int32)
 
 
 def _balancing(labels, num_classes):
