@@ -177,6 +177,29 @@ def positions(mask: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
   return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
 
 
+def take(pool: PoolState, indices: jax.Array) -> PoolState:
+  """The state of some examples.
+
+  Args:
+    pool: the labelled set.
+    indices: int32[M], positions; -1 gives an example that nobody asked about.
+
+  Returns:
+    A PoolState of M examples.
+  """
+  nothing = create(1)
+  fillers = nothing.replace(
+    targets=jax.tree.map(
+      lambda leaf: jnp.zeros((1, *leaf.shape[1:]), leaf.dtype), pool.targets
+    )
+  )
+  return jax.tree.map(
+    lambda leaf, filler: jnp.concatenate([leaf, filler])[indices],
+    pool,
+    fillers,
+  )
+
+
 def questions_in_order(pool: PoolState, capacity: int) -> jax.Array:
   """What was asked, in the order of asking: int32[capacity], then -1."""
   asked = ~eligible(pool)

@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -18,6 +19,11 @@ jax.config.update(
   ),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+# The same examples in every run: what passes here passes elsewhere. To look for
+# new ones: pytest -m hypothesis --hypothesis-profile=default
+hypothesis.settings.register_profile('suite', derandomize=True)
+hypothesis.settings.load_profile('suite')
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -13,6 +13,7 @@ import jax
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
 
@@ -38,6 +39,7 @@ def _measure(key, apply, batch):
   return kernels.gradient_factors(output.predictions, output.embedding)
 
 
+@among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'first'))
 def _select(key, state, factors, pool, k, *, first):
   eligible = pool_lib.eligible(pool)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import scored, stateless
 
 
@@ -113,6 +114,7 @@ def _check_samples(num_samples):
     raise ValueError(f'num_samples is {num_samples}; it must be at least 1.')
 
 
+@among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'num_configurations'))
 def _select(key, state, logits, pool, k, *, num_configurations):
   eligible = pool_lib.eligible(pool)

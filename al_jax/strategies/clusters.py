@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
 
@@ -61,6 +62,7 @@ def _measure(key, apply, batch):
   return output.embedding, 1 + kernels.margin(output.predictions)
 
 
+@among_measured
 @functools.partial(
   jax.jit, static_argnames=('k', 'prefilter', 'num_iters', 'is_weighted')
 )

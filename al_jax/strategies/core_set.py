@@ -14,6 +14,7 @@ from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies import covering
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
 
@@ -60,6 +61,7 @@ def core_set(
   return Strategy(init=stateless, measure=measure, select=select)
 
 
+@among_measured
 @functools.partial(jax.jit, static_argnames='k')
 def _select(key, state, embeddings, pool, k):
   del key

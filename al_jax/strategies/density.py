@@ -7,6 +7,7 @@ import jax
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import select_top, stateless
 
 
@@ -60,6 +61,7 @@ def graph_density(*, num_neighbours: int = 10) -> Strategy:
   return Strategy(init=stateless, measure=measure, select=select)
 
 
+@among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'beta'))
 def _select_by_information(key, state, measured, pool, k, *, beta):
   embeddings, entropies = measured
@@ -69,6 +71,7 @@ def _select_by_information(key, state, measured, pool, k, *, beta):
   return select_top(key, state, scores, pool, k)
 
 
+@among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'num_neighbours'))
 def _select_by_graph(key, state, embeddings, pool, k, *, num_neighbours):
   num_neighbours = min(num_neighbours, max(1, len(embeddings) - 1))

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import select_top, stateless
 
 # Examples whose labels are tried at a time: each looks at the whole pool.
@@ -51,39 +52,18 @@ def _measure(key, apply, batch):
   return output.embedding, output.predictions
 
 
+@among_measured
+@functools.partial(jax.jit, static_argnames=('k', 'ridge'))
 def _select(key, state, measured, pool, k, *, ridge):
-  """Of what was measured alone: behind a subset that is far less than N."""
-  count = int(_num_measured(measured))
-  # Few sizes: each is a program of its own.
-  size = min(1 << max(count - 1, 0).bit_length(), pool.num_examples)
-  return _select_among(key, state, measured, pool, k, size=size, ridge=ridge)
-
-
-@jax.jit
-def _num_measured(measured):
-  return jnp.sum(_is_measured(*measured))
-
-
-@functools.partial(jax.jit, static_argnames=('k', 'size', 'ridge'))
-def _select_among(key, state, measured, pool, k, *, size, ridge):
-  num_examples = pool.num_examples
-  (rows,) = jnp.nonzero(
-    _is_measured(*measured), size=size, fill_value=num_examples
-  )
-
-  def at(values, filler):
-    return jnp.take(values, rows, axis=0, mode='fill', fill_value=filler)
-
-  embeddings, logits = (at(values, jnp.nan) for values in measured)
+  embeddings, logits = measured
   expected = expected_entropy(
     embeddings,
     logits,
     ridge=ridge,
-    eligible=at(pool_lib.eligible(pool), False),
-    labeled=at(pool_lib.trainable(pool), False),
+    eligible=pool_lib.eligible(pool),
+    labeled=pool_lib.trainable(pool),
   )
-  scores = jnp.full(num_examples, jnp.nan).at[rows].set(-expected, mode='drop')
-  return select_top(key, state, scores, pool, k)
+  return select_top(key, state, -expected, pool, k)
 
 
 def _is_measured(embeddings, logits):

@@ -13,6 +13,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.kernels.affinity import GRAPH_KINDS
+from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
 
@@ -58,6 +59,7 @@ def _measure(key, apply, batch):
   return apply(batch.inputs).embedding
 
 
+@among_measured
 @functools.partial(
   jax.jit,
   static_argnames=('k', 'num_neighbours', 'alpha', 'gamma', 'graph_kind'),
