@@ -7,7 +7,7 @@ python -m experiments.compare --config=configs/badge.py:study \
 
 The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
 for per round; `,local` after it makes a setting that two cores can run. The
-grids that docs/badge.md reports: `study`, `hard` and `small_pool`.
+grids that docs/badge.md reports: `study`, `models`, `hard` and `small_pool`.
 """
 
 import os
@@ -68,6 +68,7 @@ MODELS = {
   'mlp': {'name': 'mlp', 'widths': (256,)},
   'resnet': {'name': 'resnet18', 'width': 16},
   'vgg': {'name': 'vgg16'},
+  'deep_mlp': {'name': 'mlp', 'widths': (256, 256, 256)},
 }
 # Labels per round -> rounds: up to about 2,000, 10,000 and 40,000 labels.
 ROUNDS = {100: 20, 1000: 11, 10000: 5}
@@ -162,6 +163,24 @@ def _study():
   return config
 
 
+def _models():
+  """Letter and MNIST at 100 labels a round, with one and three hidden layers."""
+  config = _common()
+  config.model = ConfigDict(MODELS['mlp'])
+  config.full_labels = False
+  config.grid = (
+    {
+      'batch': _batches(100),
+      'data': _data_sets('letter', 'mnist'),
+      'model': {
+        name: {'model': {'widths': MODELS[name]['widths']}}
+        for name in ('mlp', 'deep_mlp')
+      },
+    },
+  )
+  return config
+
+
 def _hard():
   """Imbalance, redundancy, and CIFAR-10, each with MLP."""
   config = _common()
@@ -199,7 +218,12 @@ def _small_pool():
   return config
 
 
-_GRIDS = {'study': _study, 'hard': _hard, 'small_pool': _small_pool}
+_GRIDS = {
+  'study': _study,
+  'models': _models,
+  'hard': _hard,
+  'small_pool': _small_pool,
+}
 
 
 def _batches(*sizes):
