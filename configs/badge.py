@@ -164,7 +164,7 @@ def _study():
 
 
 def _models():
-  """Letter and MNIST at 100 labels a round, with one and three hidden layers."""
+  """Letter and MNIST, 100 labels a round, one and three hidden layers."""
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   config.full_labels = False
