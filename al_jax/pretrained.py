@@ -22,7 +22,7 @@ from al_jax.sources import Sources
 from al_jax.training import fit as fit_lib
 
 # Counted up when the same key would give other weights.
-_FORMAT = 1
+_FORMAT = 2
 
 
 def folder_of(
@@ -73,8 +73,9 @@ def obtain(
     on_epoch: called with each row as it comes; not with those of before.
 
   Returns:
-    The weights, for `learners.pretraining.beginning_with`; and a row per epoch:
-    `epoch`, `step` and the learner's metrics.
+    The weights, for `learners.pretraining.beginning_with`; and rows of `epoch`
+    (how many are over), `step` and the learner's metrics: of every epoch after
+    which the learner looks over the pool; of others at every save.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
@@ -108,12 +109,15 @@ def obtain(
       )
       for state, progress in rounds:
         done, step = bool(progress.done[0]), int(progress.step[0])
-        if (done or progress.stale[0]) and step > _last_step(about):
-          row = _row(progress, len(about['epochs']))
+        is_due = bool(step) and step % save_every_steps == 0
+        row = _row(progress)
+        looked = done or bool(progress.stale[0]) or is_due
+        is_new = row['epoch'] > _last_epoch(about)
+        if (looked and is_new) or (done and not about['epochs']):
           about['epochs'].append(row)
           on_epoch(row)
         stopping = should_stop() and not done
-        if done or stopping or (step and step % save_every_steps == 0):
+        if done or stopping or is_due:
           serial += 1
           about['done'] = done
           saves.save(serial, state, about)
@@ -122,13 +126,14 @@ def obtain(
     return pretraining.keep(state), about['epochs']
 
 
-def _last_step(about):
-  return about['epochs'][-1]['step'] if about['epochs'] else 0
+def _last_epoch(about):
+  return about['epochs'][-1]['epoch'] if about['epochs'] else 0
 
 
-def _row(progress, epoch):
+def _row(progress):
   metrics = {name: float(of[0]) for name, of in progress.metrics.items()}
-  if not np.isfinite(metrics['loss']):
+  epoch = int(metrics.pop('epoch'))
+  if epoch and not np.isfinite(metrics['loss']):
     raise FloatingPointError(
       f'pretraining, epoch {epoch}: the loss is {metrics["loss"]}; a lower '
       'learning rate or clip_norm may help.'

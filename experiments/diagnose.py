@@ -8,9 +8,10 @@ that is not finished is measured as far as it is. Beside the records of each
 setting it writes
 
   diagnostics.json  bald: how the rank of examples by BALD depends on which
-                    dropout samples it is of, against their number; and
+                    dropout samples it is of, against their number;
                     expected_error: the seconds of expected error reduction
-                    against the number of candidates
+                    against the number of candidates; and entropy: how often a
+                    model is wrong, by the rank of its entropy
   floors.json       floors: the least seconds in which each system can measure
                     and select on this machine
 
@@ -41,6 +42,7 @@ from experiments import (
   benchmark_kernels_timing,
   compilation_cache,
   diagnose_bald,
+  diagnose_entropy,
   diagnose_expected_error,
   diagnose_files,
   diagnose_floors,
@@ -50,7 +52,7 @@ from experiments import (
 
 # Of a product and of a copy: beside other work few are undisturbed.
 _REPEATS = 30
-PARTS = ('bald', 'expected_error', 'floors')
+PARTS = ('bald', 'expected_error', 'entropy', 'floors')
 
 # The binaries that run something have a flag of this name too; tests import
 # them side by side.
@@ -61,7 +63,7 @@ ONLY = flags.DEFINE_list(
   'only', list(PARTS), f'What to measure, of {", ".join(PARTS)}.'
 )
 SEEDS = flags.DEFINE_integer(
-  'seeds', 3, 'Networks that BALD is measured of: so many seeds.', 1
+  'seeds', 3, 'Networks that are looked at: so many seeds.', 1
 )
 LABELS = flags.DEFINE_integer(
   'labels', None, 'The most that those are trained on; all if not set.', 1
@@ -100,7 +102,7 @@ def diagnose(
   Args:
     workdir: of a comparison, or of a grid of them.
     only: what to measure, of `PARTS`.
-    seeds: networks that BALD is measured of.
+    seeds: networks of a system that BALD and entropy are measured of.
     labels: the most that those are trained on; None for all.
     most_points: examples that BALD ranks.
     most_seconds: of a choice by expected error reduction.
@@ -144,12 +146,16 @@ def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
   with_bald = 'bald' in only and diagnose_bald.has_dropout(case)
   if 'bald' in only and not with_bald:
     _say(f'left out: {diagnose_bald.NAME}; the model has no dropout')
+  found = {}
+  if 'entropy' in only and diagnose_entropy.systems_of(case):
+    found[diagnose_entropy.NAME] = diagnose_entropy.measure(
+      case, num_seeds=seeds, labels=labels
+    )
   if not with_bald and 'expected_error' not in only:
-    return {}
+    return found
   models = diagnose_runs.models(
     case, num_seeds=seeds if with_bald else 1, labels=labels
   )
-  found = {}
   if with_bald:
     found[diagnose_bald.NAME] = diagnose_bald.measure(
       case,

@@ -5,16 +5,17 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from al_jax import manifest, stats
+from al_jax import files, manifest, stats
 
 _DIAGNOSTICS = 'diagnostics.json'
 _FLOORS = 'floors.json'
+_PRETRAINING = 'pretraining.jsonl'
 # Load per core from which on other work is felt.
 BUSY = 0.5
 
@@ -152,6 +153,60 @@ def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
   with _saying(path, 'diagnostics'):
     found = json.loads(path.read_text(encoding='utf-8'))
     return {name: _diagnostic(values) for name, values in found.items()}
+
+
+def write_pretraining(
+  folder: pathlib.Path, rows: Sequence[Mapping[str, float]]
+) -> None:
+  """Writes how the training before the first label went.
+
+  Args:
+    folder: of the setting.
+    rows: see `pretrained.obtain`.
+  """
+  with files.replacing(folder / _PRETRAINING) as partial:
+    lines = [json.dumps(row) + '\n' for row in rows]
+    partial.write_text(''.join(lines), encoding='utf-8')
+
+
+def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
+  """How the training before the first label went, its loss and its shares.
+
+  Args:
+    folder: of the setting.
+
+  Returns:
+    Diagnostics by name; none where there was no such training.
+
+  Raises:
+    ValueError: the file holds something else; the message is one line.
+  """
+  path = folder / _PRETRAINING
+  if not path.exists():
+    return {}
+  with _saying(path, 'rows of a pretraining'):
+    rows = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
+    names = {name: None for row in rows for name in row}
+    x = np.array([row['epoch'] for row in rows], float)
+    curves = {
+      name: stats.Curve(
+        x,
+        _numbers([row.get(name) for row in rows]),
+        np.full(len(x), np.nan),
+        np.ones(len(x)),
+      )
+      for name in names
+      if name not in ('epoch', 'step')
+    }
+  shares = {name: of for name, of in curves.items() if name != 'loss'}
+  found = {}
+  if 'loss' in curves:
+    found['pretraining: loss'] = Diagnostic(
+      'epochs', 'loss', {'loss': curves['loss']}
+    )
+  if shares:
+    found['pretraining: clusters'] = Diagnostic('epochs', 'share', shares)
+  return found
 
 
 def read_floors(folder: pathlib.Path) -> Floors | None:

@@ -12,13 +12,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from al_jax import acquisition, kernels, keys, program, records, stats
+from al_jax import (
+  acquisition,
+  kernels,
+  keys,
+  program,
+  records,
+  stats,
+  systems,
+)
 from al_jax import pool as pool_lib
 from al_jax.interfaces import LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 from al_jax.training import fit
-from experiments import building
+from experiments import building, pretraining
 from experiments.building import Experiment
 from experiments.report_data import Setting
 
@@ -107,6 +115,7 @@ def open_case(setting: Setting, say: Say) -> Case:
   if 'config' not in setting.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
   experiment = building.prepare(setting.about['config'])
+  experiment, _ = pretraining.with_weights(experiment)
   before = setting.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint
   if before != now:
@@ -117,13 +126,20 @@ def open_case(setting: Setting, say: Say) -> Case:
   return Case(setting, experiment, say)
 
 
-def models(case: Case, *, num_seeds: int, labels: int | None) -> list[Model]:
-  """Models of the baseline, at the same number of labels.
+def models(
+  case: Case,
+  *,
+  num_seeds: int,
+  labels: int | None,
+  system: str | None = None,
+) -> list[Model]:
+  """Models of a system, at the same number of labels.
 
   Args:
     case: of the run.
     num_seeds: so many, if the run has as many.
     labels: the most that they may be trained on; None for all there are.
+    system: whose; None for the baseline.
 
   Returns:
     A Model for each seed.
@@ -131,7 +147,8 @@ def models(case: Case, *, num_seeds: int, labels: int | None) -> list[Model]:
   Raises:
     ValueError: no record has as few labels.
   """
-  of_seed = case.rounds(case.baseline)
+  system = case.baseline if system is None else system
+  of_seed = case.rounds(system)
   chosen = {seed: of_seed[seed] for seed in sorted(of_seed)[:num_seeds]}
   common = stats.common_labels(
     {row.labels: row for row in rows.values()} for rows in chosen.values()
@@ -140,10 +157,10 @@ def models(case: Case, *, num_seeds: int, labels: int | None) -> list[Model]:
   if not allowed:
     fewest = min(common, default=None)
     raise ValueError(
-      f'--labels is {labels}; the seeds of {case.baseline} in {case.name} have '
+      f'--labels is {labels}; the seeds of {system} in {case.name} have '
       f'{fewest} labels or more.'
     )
-  compiled = case.program(case.baseline)
+  compiled = case.program(system)
   found = []
   for seed, rows in chosen.items():
     (last,) = (row for row in rows.values() if row.labels == allowed[-1])
@@ -186,14 +203,19 @@ def train(
     case: of the run.
     compiled: the system.
     seed: of the run.
-    round: whose training is repeated; with warm starts, all up to it.
+    round: whose training is repeated; where a round begins with the model of
+      the one before, all up to it.
 
   Returns:
     The Model.
   """
   experiment, system = case.experiment, compiled.system.name
   rows = case.rounds(system)[seed]
-  is_warm = experiment.config['learner'].get('weights') == 'warm'
+  # CEAL labels the pool by the model of the round before.
+  is_warm = (
+    experiment.config['learner'].get('weights') == 'warm'
+    or systems.learner_name(system, experiment.config['learner']) == 'ceal'
+  )
   state = acquisition.begin(
     compiled, experiment.oracle, experiment.protocol, seed
   )

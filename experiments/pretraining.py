@@ -6,7 +6,8 @@ from typing import Any
 
 from al_jax import errors, models, pretrained
 from al_jax.data import named
-from al_jax.learners.pretraining import PRETRAINING, Pretraining
+from al_jax.learners import PRETRAINING
+from al_jax.learners.pretraining import Pretraining
 from experiments import building
 from experiments.building import Experiment
 

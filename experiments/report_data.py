@@ -132,11 +132,18 @@ def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:
     rows=rows,
     about=about,
     full_rows=_records_of(folder / 'full_labels.jsonl'),
-    diagnostics=diagnose_files.read_diagnostics(folder) if diagnosed else {},
+    diagnostics=_diagnostics(folder) if diagnosed else {},
     floors=diagnose_files.read_floors(folder) if diagnosed else None,
     galleries=sorted(folder.glob('gallery_*.png')),
     missing=_what_is_missing(rows, about),
   )
+
+
+def _diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
+  return {
+    **diagnose_files.read_pretraining(folder),
+    **diagnose_files.read_diagnostics(folder),
+  }
 
 
 def _title(

@@ -1,7 +1,6 @@
 """One setting of a comparison: systems and seeds, in a folder of its own."""
 
 import dataclasses
-import json
 import pathlib
 from collections.abc import Callable, Sequence
 
@@ -10,6 +9,7 @@ from absl import logging
 from al_jax import errors, files, manifest, progress, records, workdir
 from experiments import (
   building,
+  diagnose_files,
   estimate,
   grid,
   harness,
@@ -198,9 +198,7 @@ def _pretrained(sheet, experiment, should_stop):
 
   experiment, rows = pretraining.with_weights(experiment, should_stop, on_epoch)
   if rows:
-    with files.replacing(sheet.folder / 'pretraining.jsonl') as partial:
-      lines = [json.dumps(row) + '\n' for row in rows]
-      partial.write_text(''.join(lines), encoding='utf-8')
+    diagnose_files.write_pretraining(sheet.folder, rows)
   return experiment
 
 

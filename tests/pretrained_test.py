@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from al_jax import loop, models, pretrained, program
-from al_jax.learners import pretraining
+from al_jax.learners import deep_cluster
 from tests.factories import a_task
 
 MAX_STEPS = 15
@@ -15,7 +15,7 @@ MAX_STEPS = 15
 def task():
   dataset, facts = a_task()
   build = functools.partial(models.build, 'mlp', widths=(16,))
-  made = pretraining.deep_cluster(
+  made = deep_cluster(
     build,
     facts,
     clusters_per_class=1,
@@ -35,7 +35,7 @@ def test_weights_are_made_once_and_kept(task, tmp_path):
     *task, tmp_path / 'kept', on_epoch=told.append
   )
   assert told == rows
-  assert [row['epoch'] for row in rows] == [0, 1, 2]
+  assert [row['epoch'] for row in rows] == [1, 2, 3]
   assert [row['step'] for row in rows] == [5, 10, 15]
   again, rows_again = pretrained.obtain(
     *task, tmp_path / 'kept', on_epoch=told.append

@@ -75,10 +75,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     `train` then returns `{}` for them.
   """
   example = facts.example
-  mean, std = (
-    jax.tree.map(_broadcast, example, value)
-    for value in (facts.mean, facts.std)
-  )
+  mean, std = moments(facts)
 
   def standardise(inputs: PyTree) -> PyTree:
     _check_inputs(inputs, example)
@@ -139,6 +136,15 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     return output, statistics
 
   return ModelFns(init=init, apply=apply, train=train)
+
+
+def moments(facts: Facts) -> tuple[PyTree, PyTree]:
+  """The mean and the std of the inputs, with as many axes as a batch has."""
+  mean, std = (
+    jax.tree.map(_broadcast, facts.example, value)
+    for value in (facts.mean, facts.std)
+  )
+  return mean, std
 
 
 def _broadcast(one: jax.ShapeDtypeStruct, value: np.ndarray) -> np.ndarray:

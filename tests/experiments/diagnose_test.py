@@ -17,6 +17,7 @@ from experiments import (
   diagnose_bald,
   diagnose_clusters,
   diagnose_costs,
+  diagnose_entropy,
   diagnose_expected_error,
   diagnose_floors,
   diagnose_passes,
@@ -362,6 +363,7 @@ def test_what_is_measured_is_in_the_report_and_can_be_cleared(
   (setting,) = report_data.read_workdir(copied)
   assert list(setting.floors.systems) == list(SYSTEMS)
   assert list(setting.diagnostics) == [
+    diagnose_entropy.NAME,
     diagnose_bald.NAME,
     diagnose_expected_error.NAME,
   ]

@@ -8,7 +8,8 @@ from sklearn import metrics
 
 from al_jax import models, program
 from al_jax import pool as pool_lib
-from al_jax.learners import pretraining
+from al_jax.learners import deep_cluster, pretraining
+from al_jax.learners.deep_cluster import _agreement
 from al_jax.training import fit as fit_lib
 from tests.factories import a_task
 
@@ -28,7 +29,7 @@ def task():
 
 def of_clusters(facts, **options):
   build = functools.partial(models.build, 'mlp', widths=(16,))
-  return pretraining.deep_cluster(build, facts, **{**OPTIONS, **options})
+  return deep_cluster(build, facts, **{**OPTIONS, **options})
 
 
 def surveyed(learner, facts, embedding, key=KEY):
@@ -64,11 +65,11 @@ def test_the_agreement_is_that_of_scikit_learn(task):
   rng = np.random.default_rng(0)
   before = rng.integers(0, 6, 300)
   after = np.where(rng.random(300) < 0.6, before, rng.integers(0, 6, 300))
-  found = pretraining._agreement(jnp.asarray(before), jnp.asarray(after), 6)
+  found = _agreement(jnp.asarray(before), jnp.asarray(after), 6)
   expected = metrics.normalized_mutual_info_score(before, after)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
   whole = jnp.zeros(300, jnp.int32)
-  assert pretraining._agreement(whole, whole, 6) == 1
+  assert _agreement(whole, whole, 6) == 1
 
 
 def test_drawing_clusters_uniformly_balances_them(task, groups):

@@ -1,0 +1,178 @@
+"""Training to give back what was put in, and was spoilt on the way."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.data import named
+from al_jax.interfaces import Facts, ModelFns
+from al_jax.learners import pretraining
+from al_jax.learners.pretraining import Pretraining
+from al_jax.models import common
+from al_jax.training import augment as augment_lib
+from al_jax.training import rounds
+
+_DECODER = 'decoder'
+
+
+class Decoder(nn.Module):
+  """Dense layers from an embedding back to the inputs.
+
+  Attributes:
+    widths: units of each hidden layer.
+    num_outputs: numbers of an example.
+  """
+
+  widths: tuple[int, ...]
+  num_outputs: int
+
+  @nn.compact
+  def __call__(self, hidden: jax.Array) -> jax.Array:
+    """[B, D] to [B, num_outputs]."""
+    for width in self.widths:
+      hidden = nn.relu(nn.Dense(width)(hidden))
+    return nn.Dense(self.num_outputs)(hidden)
+
+
+def denoising_autoencoder(
+  build: Callable[[Facts], ModelFns],
+  facts: Facts,
+  *,
+  masked: float = 0.3,
+  noise: float = 0.0,
+  widths: Sequence[int] = (256,),
+  optimizer: Mapping[str, Any] | None = None,
+  batch_size: int = 128,
+  stop: Mapping[str, Any] | None = None,
+  augment: Sequence[str | Mapping[str, Any]] = (),
+) -> Pretraining:
+  """Trains a network so that its embedding tells what a spoilt input was.
+
+  A decoder of dense layers is trained with it and thrown away. The loss is the
+  mean squared error over the numbers of the normalised inputs; a modality that
+  an example lacks does not count.
+
+  Vincent et al. 2008, "Extracting and Composing Robust Features with Denoising
+  Autoencoders", of the whole network at once instead of layer by layer.
+
+  Args:
+    build: makes the network for facts.
+    facts: of the task.
+    masked: the share of the numbers of an input that are set to their mean.
+    noise: the standard deviation of what is added to each, in those of the
+      data.
+    widths: units of each hidden layer of the decoder; `()`: none.
+    optimizer: keywords of `training.optimizers.build`.
+    batch_size: examples per step.
+    stop: keywords of `StopRule`: epochs or steps.
+    augment: see `training.augment.build`.
+
+  Returns:
+    A Pretraining. `Progress.metrics` has the `loss`.
+  """
+  errors.check_number('masked', masked, least=0, below=1)
+  errors.check_number('noise', noise, least=0)
+  common.check_widths('widths', widths)
+  pretraining.check_stop(stop, ('patience', 'train_accuracy'))
+  recipe = rounds.recipe(
+    _with_decoder(build(facts), facts, tuple(widths), masked, noise),
+    optimizer=optimizer,
+    stop=stop,
+    weights='same',
+    capacity=facts.num_examples,
+    batch_size=batch_size,
+    watched={'loss': ()},
+  )
+  augment_batch = augment_lib.build(augment, facts.example)
+
+  def losses(training, batch):
+    of_params = rounds.training_pass(recipe, training, augment_batch, batch)
+
+    def of_batch(params):
+      output, statistics = of_params(params)
+      return output.predictions, output.predictions, statistics
+
+    return of_batch
+
+  def keep(training):
+    params = dict(training.variables['params'])
+    del params[_DECODER]
+    return pretraining.without_head({**training.variables, 'params': params})
+
+  return Pretraining(pretraining.passes(recipe, facts, losses), keep)
+
+
+def _with_decoder(model, facts, widths, masked, noise):
+  """The network and a decoder; what it predicts in training is its error."""
+  mean, std = common.moments(facts)
+  sizes = jax.tree.map(lambda one: one.size, facts.example)
+  decoder = Decoder(widths, sum(_of_modalities(sizes)))
+
+  def init(key):
+    net_key, decoder_key = jax.random.split(key)
+    variables = model.init(net_key)
+    inputs = jax.tree.map(
+      lambda one: jax.ShapeDtypeStruct((1, *one.shape), one.dtype),
+      facts.example,
+    )
+    embedding = jax.eval_shape(model.apply, variables, inputs).embedding
+    made = decoder.lazy_init(decoder_key, embedding)['params']
+    params = {**variables['params'], _DECODER: made}
+    return {**variables, 'params': params}
+
+  def train(variables, inputs, key, *, real=None):
+    spoil_key, dropout_key = jax.random.split(key)
+    clean = jax.tree.map(lambda x, m, s: (x - m) / s, inputs, mean, std)
+    spoilt = named.mapped(
+      lambda name, x: _spoilt(spoil_key, name, x, masked, noise), clean
+    )
+    spoilt = jax.tree.map(lambda x, m, s: x * s + m, spoilt, mean, std)
+    output, statistics = model.train(variables, spoilt, dropout_key, real=real)
+    given_back = decoder.apply(
+      {'params': variables['params'][_DECODER]}, output.embedding
+    )
+    errors = _squared_errors(given_back, clean, inputs)
+    return output._replace(predictions=errors), statistics
+
+  return ModelFns(init=init, apply=model.apply, train=train)
+
+
+def _of_modalities(inputs):
+  """The arrays in the order of their names, without those that say who has."""
+  return [
+    array
+    for name, array in named.arrays(inputs).items()
+    if not named.says_who_has(name)
+  ]
+
+
+def _spoilt(key, name, values, masked, noise):
+  if named.says_who_has(name):
+    return values
+  for letter in name.encode():
+    key = jax.random.fold_in(key, letter)
+  mask_key, noise_key = jax.random.split(key)
+  values += noise * jax.random.normal(noise_key, values.shape)
+  is_masked = jax.random.bernoulli(mask_key, masked, values.shape)
+  return jnp.where(is_masked, 0.0, values)
+
+
+def _squared_errors(given_back, clean, inputs):
+  """float32[B], means over what each example has."""
+  total, count, first = 0.0, 0.0, 0
+  for name, values in named.arrays(clean).items():
+    if named.says_who_has(name):
+      continue
+    flat = values.reshape(len(values), -1)
+    part = given_back[:, first : first + flat.shape[1]]
+    first += flat.shape[1]
+    has = jnp.ones(len(flat))
+    if isinstance(inputs, dict) and name + named.PRESENT in inputs:
+      has = (inputs[name + named.PRESENT][:, 0] > 0).astype(jnp.float32)
+    total += has * jnp.sum(jnp.square(part - flat), axis=1)
+    count += has * flat.shape[1]
+  return total / jnp.maximum(count, 1)

@@ -1,0 +1,192 @@
+"""A stack of restricted Boltzmann machines, to begin a deep network with."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelFns
+from al_jax.learners import pretraining
+from al_jax.learners.pretraining import Pretraining
+from al_jax.models import common
+from al_jax.training import rounds
+
+_LAYER = 'hidden_'
+_VISIBLE = 'visible_'
+UNITS = ('rectified', 'binary')
+
+
+def boltzmann_stack(
+  build: Callable[[Facts], ModelFns],
+  facts: Facts,
+  *,
+  units: str = 'rectified',
+  optimizer: Mapping[str, Any] | None = None,
+  batch_size: int = 128,
+  stop: Mapping[str, Any] | None = None,
+) -> Pretraining:
+  """Trains the hidden layers of an MLP one after another, from the inputs up.
+
+  Each layer is one half of a restricted Boltzmann machine over what the layers
+  below make of the inputs. With v the visible and h the hidden units,
+
+    E(v, h) = - v W h - b h - c v  (+ |v|^2 / 2 of real-valued units),
+
+  and a step of contrastive divergence moves the weights against the gradient of
+  E(v, E[h|v]) - E(v', E[h|v']), where v' is what a sample of h gives back. The
+  inputs are real-valued, of variance 1; hidden units are as in the network.
+
+  Hinton et al. 2006, "A Fast Learning Algorithm for Deep Belief Nets"; Nair and
+  Hinton 2010, "Rectified Linear Units Improve Restricted Boltzmann Machines".
+
+  Args:
+    build: makes the network for facts: an `mlp` with hidden layers.
+    facts: of the task.
+    units: `'rectified'` for an MLP with ReLU, `'binary'` for one with
+      `activation='sigmoid'`.
+    optimizer: keywords of `training.optimizers.build`; small steps, 1e-4 for
+      Adam, for inputs of many numbers.
+    batch_size: examples per step.
+    stop: keywords of `StopRule`: epochs of each layer, or steps in all.
+
+  Returns:
+    A Pretraining. `Progress.metrics` has the `loss`: the mean squared error of
+    what the layer under way gives back.
+  """
+  errors.check_name('units', units, UNITS)
+  pretraining.check_stop(stop, ('patience', 'train_accuracy'))
+  model = build(facts)
+  widths = _visible_widths(model)
+  recipe = rounds.recipe(
+    _with_visible(model, widths),
+    optimizer=optimizer,
+    stop=stop,
+    weights='same',
+    capacity=facts.num_examples,
+    batch_size=batch_size,
+    watched={'loss': ()},
+  )
+  epochs = recipe.rule.epochs
+  rule = dataclasses.replace(recipe.rule, epochs=epochs * len(widths))
+  recipe = recipe._replace(rule=rule)
+  mean, std = common.moments(facts)
+
+  def layer_of(training):
+    return jnp.minimum(training.epochs.epoch // epochs, len(widths) - 1)
+
+  def losses(training, batch):
+    key = rounds.step_keys(training)[1]
+    inputs = (batch.inputs.astype(jnp.float32) - mean) / std
+    inputs = inputs.reshape(len(inputs), -1)
+
+    def of_batch(params):
+      branches = [
+        lambda params, layer=layer: _of_layer(key, params, inputs, layer, units)
+        for layer in range(1, len(widths) + 1)
+      ]
+      shown = jax.lax.switch(layer_of(training), branches, params)
+      return *shown, {}
+
+    return of_batch
+
+  def settle(before, after):
+    """Nothing moves but the layer under way, whatever the optimiser says."""
+    layer = layer_of(before)
+    old, new = before.variables['params'], after.variables['params']
+
+    def settled(name):
+      is_under_way = jnp.bool_(False)
+      for prefix in (_LAYER, _VISIBLE):
+        if name.startswith(prefix):
+          is_under_way = layer == int(name.removeprefix(prefix)) - 1
+      return jax.tree.map(
+        lambda a, b: jnp.where(is_under_way, b, a), old[name], new[name]
+      )
+
+    params = {name: settled(name) for name in new}
+    return after.replace(variables={**after.variables, 'params': params})
+
+  def keep(training):
+    params = {
+      name: of
+      for name, of in training.variables['params'].items()
+      if name.startswith(_LAYER)
+    }
+    return {**training.variables, 'params': params}
+
+  learner = pretraining.passes(recipe, facts, losses, settle)
+  return Pretraining(learner, keep)
+
+
+def _visible_widths(model):
+  """How many numbers each hidden layer sees."""
+  params = jax.eval_shape(model.init, jax.random.key(0))['params']
+  layers = [name for name in params if name.startswith(_LAYER)]
+  expected = {f'{_LAYER}{i}' for i in range(1, len(layers) + 1)}
+  if not layers or set(params) != {*expected, pretraining.HEAD}:
+    raise ValueError(
+      'boltzmann_stack is for the hidden layers of an `mlp`; the model has '
+      f'{", ".join(sorted(params))}.'
+    )
+  return [
+    params[f'{_LAYER}{i}']['kernel'].shape[0] for i in range(1, len(layers) + 1)
+  ]
+
+
+def _with_visible(model, widths):
+  """The network, with the biases of what each layer sees."""
+
+  def init(key):
+    variables = model.init(key)
+    visible = {
+      f'{_VISIBLE}{layer}': {'bias': jnp.zeros(width)}
+      for layer, width in enumerate(widths, start=1)
+    }
+    return {**variables, 'params': {**variables['params'], **visible}}
+
+  return model._replace(init=init)
+
+
+def _of_layer(key, params, inputs, layer, units):
+  """A step of contrastive divergence: what to minimise, and the error."""
+  seen = inputs
+  for below in range(1, layer):
+    seen = _mean(_fields(params[f'{_LAYER}{below}'], seen), units)
+  seen = jax.lax.stop_gradient(seen)
+  weights = params[f'{_LAYER}{layer}']
+  bias = params[f'{_VISIBLE}{layer}']['bias']
+  fields = _fields(weights, seen)
+  sample = _sample(key, fields, units)
+  given_back = sample @ weights['kernel'].T + bias[None, :]
+  if layer > 1:
+    given_back = _mean(given_back, units)
+  given_back = jax.lax.stop_gradient(given_back)
+  fields_back = _fields(weights, given_back)
+
+  def energy(visible, fields):
+    # With the hidden units held: fields are all that the weights are in.
+    hidden = jax.lax.stop_gradient(_mean(fields, units))
+    return -jnp.sum(hidden * fields, axis=1) - visible @ bias
+
+  to_minimise = energy(seen, fields) - energy(given_back, fields_back)
+  return to_minimise, jnp.mean(jnp.square(given_back - seen), axis=1)
+
+
+def _fields(weights, visible):
+  return visible @ weights['kernel'] + weights['bias'][None, :]
+
+
+def _mean(fields, units):
+  return jax.nn.sigmoid(fields) if units == 'binary' else jax.nn.relu(fields)
+
+
+def _sample(key, fields, units):
+  """Of hidden units; rectified ones are the sum of many binary ones, nearly."""
+  if units == 'binary':
+    on = jax.random.bernoulli(key, jax.nn.sigmoid(fields))
+    return on.astype(fields.dtype)
+  noise = jax.random.normal(key, fields.shape)
+  return jax.nn.relu(fields + jnp.sqrt(jax.nn.sigmoid(fields)) * noise)

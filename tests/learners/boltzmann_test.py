@@ -1,0 +1,141 @@
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from al_jax import models, program
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Batch
+from al_jax.learners import boltzmann_stack, pretraining
+from al_jax.training import fit as fit_lib
+from al_jax.training import rounds
+from tests.factories import a_task
+
+KEY = jax.random.key(6)
+RATE = 0.01
+
+
+@pytest.fixture(scope='module')
+def task():
+  return a_task()
+
+
+def of_mlp(facts, *, units='rectified', widths=(12, 9), **options):
+  activation = 'sigmoid' if units == 'binary' else 'relu'
+  build = functools.partial(
+    models.build, 'mlp', widths=widths, activation=activation
+  )
+  options = {
+    'batch_size': 160,
+    'optimizer': {'name': 'sgd', 'learning_rate': RATE, 'momentum': 0.0},
+    'stop': {'epochs': 2},
+    **options,
+  }
+  return boltzmann_stack(build, facts, units=units, **options)
+
+
+def steps(learner, facts, inputs, count):
+  """The states before and after each of the first steps."""
+  pool = pool_lib.create(facts.num_examples)
+  state = learner.start(KEY, learner.init(KEY, facts), pool)
+  states, step = [state], jax.jit(learner.step)
+  for _ in range(count):
+    index = learner.plan(state, pool)['all']
+    batch = Batch(index, inputs[np.asarray(index)])
+    state, progress = step(state, {'all': batch}, pool)
+    states.append(state)
+  return states, progress
+
+
+def act(fields, units):
+  return 1 / (1 + np.exp(-fields)) if units == 'binary' else np.fmax(fields, 0)
+
+
+@pytest.mark.parametrize('units', ['rectified', 'binary'])
+def test_a_step_is_contrastive_divergence(task, units):
+  """By the formula, with the sample that the step draws."""
+  dataset, facts = task
+  inputs = dataset.train.inputs
+  (before, after), _ = steps(
+    of_mlp(facts, units=units).learner, facts, inputs, 1
+  )
+  index = np.asarray(before.epochs.order[:160])
+  v = (inputs[index] - facts.mean) / facts.std
+  v = np.asarray(v, np.float64).reshape(160, -1)
+  old, new = before.variables['params'], after.variables['params']
+  w = np.asarray(old['hidden_1']['kernel'], np.float64)
+  fields = v @ w  # biases begin at 0
+  key = rounds.step_keys(before)[1]
+  if units == 'binary':
+    on = act(fields, units).astype(np.float32)
+    sample = np.asarray(jax.random.bernoulli(key, on), float)
+  else:
+    noise = np.asarray(jax.random.normal(key, fields.shape), float)
+    sample = np.fmax(fields + np.sqrt(act(fields, 'binary')) * noise, 0)
+  back = sample @ w.T
+  h, h_back = act(fields, units), act(back @ w, units)
+  moves = {
+    ('hidden_1', 'kernel'): (v.T @ h - back.T @ h_back) / 160,
+    ('hidden_1', 'bias'): (h - h_back).mean(axis=0),
+    ('visible_1', 'bias'): (v - back).mean(axis=0),
+  }
+  for (name, part), move in moves.items():
+    found = np.asarray(new[name][part] - old[name][part], np.float64)
+    np.testing.assert_allclose(found, RATE * move, rtol=1e-2, atol=1e-5)
+
+
+def test_layers_are_trained_from_the_inputs_up_and_alone(task):
+  dataset, facts = task
+  learner = of_mlp(
+    facts, batch_size=80, optimizer={'name': 'adamw', 'weight_decay': 0.1}
+  ).learner
+  states, progress = steps(learner, facts, dataset.train.inputs, 10)
+
+  def moved(name, one, other):
+    a, b = (states[i].variables['params'][name] for i in (one, other))
+    return any(np.any(np.asarray(a[part]) != b[part]) for part in a)
+
+  # Two epochs of two steps for each layer; then it is over.
+  assert moved('hidden_1', 0, 4) and moved('visible_1', 0, 4)
+  assert not moved('hidden_2', 0, 4) and not moved('visible_2', 0, 4)
+  assert not moved('hidden_1', 4, 8) and not moved('visible_1', 4, 8)
+  assert moved('hidden_2', 4, 8) and moved('visible_2', 4, 8)
+  assert not moved('hidden_2', 8, 10)
+  assert bool(progress.done) and float(progress.metrics['epoch']) == 4
+
+
+@pytest.mark.parametrize('units', ['rectified', 'binary'])
+def test_it_learns_what_inputs_look_like(task, units):
+  dataset, facts = task
+  made = of_mlp(
+    facts,
+    units=units,
+    widths=(24,),
+    batch_size=16,
+    stop={'epochs': 40},
+    optimizer={'learning_rate': 3e-3},
+  )
+  fns = fit_lib.compile_fit(made.learner, facts, program.sources_of(dataset))
+  state = made.learner.init(KEY, facts)
+  pool = pool_lib.create(facts.num_examples)
+  found = list(fit_lib.fit(fns, [KEY], [KEY], [state], [pool], stop_every=10))
+  losses = [float(progress.metrics['loss'][0]) for _, progress in found]
+  assert losses[-1] < 0.8 * losses[0]
+  kept = made.keep(found[-1][0])
+  assert set(kept['params']) == {'hidden_1'}
+  model = models.build('mlp', facts, widths=(24,))
+  begun = pretraining.beginning_with(model, kept).init(KEY)
+  np.testing.assert_array_equal(
+    begun['params']['hidden_1']['kernel'], kept['params']['hidden_1']['kernel']
+  )
+
+
+def test_bad_options_are_named(task):
+  _, facts = task
+  with pytest.raises(ValueError, match=r"'binaire'.*binary"):
+    boltzmann_stack(lambda facts: None, facts, units='binaire')
+  with pytest.raises(ValueError, match=r'stop\.patience is 3'):
+    of_mlp(facts, stop={'patience': 3})
+  with pytest.raises(ValueError, match='hidden layers of an `mlp`'):
+    of_mlp(facts, widths=())
