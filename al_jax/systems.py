@@ -96,6 +96,7 @@ SYSTEMS = {
   ),
   'joint': Recipe('joint', 'entropy', {}, _RANGANATHAN),
   'joint_random': Recipe('joint', 'random', {}, _RANGANATHAN),
+  'joint_bald': Recipe('joint', 'bald', {}, _RANGANATHAN),
   'ceal': Recipe('ceal', 'entropy', {}, _WANG),
   'ceal_margin': Recipe('ceal', 'margin', {}, _WANG),
   'ceal_least_confidence': Recipe('ceal', 'least_confidence', {}, _WANG),
@@ -103,6 +104,7 @@ SYSTEMS = {
   'propagation_entropy': _propagating('entropy'),
   'propagation_core_set': _propagating('core_set'),
   'propagation_jlp': _propagating('jlp'),
+  'propagation_badge': _propagating('badge'),
 }
 
 

@@ -25,7 +25,8 @@ def get_config() -> ConfigDict:
 
   config.learner = ConfigDict()
   # Another learner than that of the systems, see al_jax/learners; its further
-  # options are accepted beside these.
+  # options are accepted beside these. What stands under the name of a learner,
+  # `config.learner.label_propagation.batch_size`, is for that one alone.
   config.learner.name = config_dict.placeholder(str)
   config.learner.batch_size = 64
   config.learner.weights = 'same'  # or new, warm

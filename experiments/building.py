@@ -125,7 +125,7 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
     name,
     experiment.facts,
     model=config['model'],
-    learner=_learner_options(name, config),
+    learner=learner_options(name, config),
     strategy=_strategy_options(name, config),
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
@@ -221,7 +221,12 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
   ):
     known = set().union(*(options_of(name) for name in names))
     for option in config[field]:
-      if option not in known:
+      if field == 'learner' and option in LEARNERS:
+        # For systems that have this learner, whether or not they are run.
+        what = f'config.learner.{option}'
+        errors.check_mapping(what, config['learner'][option])
+        errors.check_options(what, LEARNERS[option], config['learner'][option])
+      elif option not in known:
         raise errors.unknown_option(f'config.{field}', option, known)
 
 
@@ -230,9 +235,20 @@ def _strategy_options(name, config):
   return _among(config['strategy'], _known_strategy_options(name))
 
 
-def _learner_options(name, config):
-  """The learner options that the learner of a system has."""
-  return _among(config['learner'], _known_learner_options(name, config))
+def learner_options(name: str, config: Config) -> dict[str, Any]:
+  """The options of the learner of a system.
+
+  Args:
+    name: of the system.
+    config: as plain values.
+
+  Returns:
+    Those of `config.learner` that the learner has; those that stand there under
+    the learner's own name go before the others.
+  """
+  given = config['learner']
+  own = given.get(systems.learner_name(name, given), {})
+  return _among({**given, **own}, _known_learner_options(name, config))
 
 
 def _among(options, known):

@@ -213,7 +213,7 @@ def train(
   rows = case.rounds(system)[seed]
   # CEAL labels the pool by the model of the round before.
   is_warm = (
-    experiment.config['learner'].get('weights') == 'warm'
+    building.learner_options(system, experiment.config).get('weights') == 'warm'
     or systems.learner_name(system, experiment.config['learner']) == 'ceal'
   )
   state = acquisition.begin(

@@ -62,7 +62,7 @@ def _cost(experiment, name, rate):
   """Lines about one system."""
   seeds = len(building.seed_list(experiment.config))
   step, measure, evaluate = _operations(experiment, name)
-  steps = _most_steps(experiment)
+  steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)
   total = steps * step + (rounds - 1) * measure + rounds * evaluate
   memory = memory_bytes(experiment, name)
@@ -123,17 +123,30 @@ def _most_rounds(experiment):
   return min(protocol.rounds, 1 - (-left // protocol.labels_per_round))
 
 
-def _most_steps(experiment):
+def _most_steps(experiment, name):
   """Steps of a seed if every round goes to its cap."""
-  learner, protocol = experiment.config['learner'], experiment.protocol
-  stop = StopRule(**learner.get('stop', {}))
+  options = building.learner_options(name, experiment.config)
+  protocol = experiment.protocol
+  stop = StopRule(**options.get('stop', {}))
   steps = 0
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
     labels = min(labels, experiment.facts.label_budget)
-    of_round = stop.epochs * -(-labels // learner.get('batch_size', 64))
+    of_round = stop.epochs * _steps_per_epoch(experiment, name, labels)
     steps += min(of_round, stop.steps or of_round)
   return steps
+
+
+def _steps_per_epoch(experiment, name, labels):
+  """The most batches of an epoch with so many labels."""
+  facts = experiment.facts
+  learner = building.system_of(experiment, name).learner
+  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
+  plan = jax.eval_shape(learner.plan, _state(experiment, name), labelled)
+  # An epoch of label propagation is one of what is labelled by machine.
+  if 'pseudo_labelled' not in plan:
+    return -(-labels // plan['labelled'].shape[0])
+  return -(-(facts.num_examples - labels) // plan['pseudo_labelled'].shape[0])
 
 
 def _state(experiment, name):

@@ -10,7 +10,13 @@ from experiments import building, grid
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
 WITH_ARGUMENTS = {
-  'badge': [(), ('mnist_mlp_100,local',), ('cifar10_resnet_1000',), ('study',)],
+  'badge': [
+    (),
+    ('mnist_mlp_100,local',),
+    ('cifar10_resnet_1000',),
+    ('study',),
+    ('models',),
+  ],
   'base': [()],
   'bayesian': [(), ('gal,local',), ('repeated',), ('repeated,local',)],
   'joint': [
@@ -21,6 +27,11 @@ WITH_ARGUMENTS = {
     ('modalities,local',),
     ('emofbvp',),
     ('mindreading,local',),
+  ],
+  'rethinking': [
+    (),
+    ('cifar10_100,local',),
+    ('learners',),
   ],
   'quickstart': [()],
   'mnist': [(), ('local',)],

@@ -1,7 +1,7 @@
 """Data sets that may not be there, made up in the shape of the real ones.
 
 Columns, their kinds and classes are those of OpenML 6, 155, 156 and 184 and of
-TFDS's svhn_cropped; rows are fewer, and mean nothing.
+TFDS's svhn_cropped and cifar100; rows are fewer, and mean nothing.
 """
 
 import gzip
@@ -130,13 +130,15 @@ def _png(image):
   return file
 
 
-# TFDS has a builder of that name, and allows one.
+# TFDS has builders of these names, and allows one of each.
 with tfds.core.registered.skip_registration():
 
   class SvhnCropped(tfds.core.GeneratorBasedBuilder):
     """Coloured noise with ten classes."""
 
     VERSION = tfds.core.Version('3.1.0')
+    TRAIN = 2_100
+    LABELS = (('label', 10),)
 
     def _info(self):
       return tfds.core.DatasetInfo(
@@ -144,7 +146,10 @@ with tfds.core.registered.skip_registration():
         features=tfds.features.FeaturesDict(
           {
             'image': tfds.features.Image(shape=(32, 32, 3)),
-            'label': tfds.features.ClassLabel(num_classes=10),
+            **{
+              name: tfds.features.ClassLabel(num_classes=count)
+              for name, count in self.LABELS
+            },
           }
         ),
         supervised_keys=('image', 'label'),
@@ -152,7 +157,7 @@ with tfds.core.registered.skip_registration():
 
     def _split_generators(self, download_manager):
       return {
-        'train': self._generate_examples(0, 2_100),
+        'train': self._generate_examples(0, self.TRAIN),
         'test': self._generate_examples(1, 510),
       }
 
@@ -162,11 +167,21 @@ with tfds.core.registered.skip_registration():
         # Blocks of one colour: noise would take longer to compress.
         coarse = rng.integers(0, 256, (4, 4, 3), np.uint8)
         image = np.repeat(np.repeat(coarse, 8, axis=0), 8, axis=1)
-        yield number, {'image': _png(image), 'label': number % 10}
+        labels = {name: number % count for name, count in self.LABELS}
+        yield number, {'image': _png(image), **labels}
+
+  class Cifar100(SvhnCropped):
+    """Coloured noise with a hundred classes, of twenty kinds."""
+
+    VERSION = tfds.core.Version('3.0.2')
+    # The first set of labels and five rounds have to be there.
+    TRAIN = 2_600
+    LABELS = (('label', 100), ('coarse_label', 20))
 
 
-def write_svhn(data_dir: pathlib.Path) -> None:
-  """A folder of TFDS with svhn_cropped in it."""
-  SvhnCropped(
-    data_dir=data_dir, file_format='array_record'
-  ).download_and_prepare()
+def write_pictures(data_dir: pathlib.Path) -> None:
+  """A folder of TFDS with svhn_cropped and cifar100 in it."""
+  for builder in (SvhnCropped, Cifar100):
+    builder(
+      data_dir=data_dir, file_format='array_record'
+    ).download_and_prepare()

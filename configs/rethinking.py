@@ -1,0 +1,155 @@
+"""What unlabelled data give at training, beside what strategies give.
+
+python -m experiments.compare --config=configs/rethinking.py:cifar10_100 \
+        --workdir=runs/rethinking/cifar10
+python -m experiments.compare --config=configs/rethinking.py:mnist,local \
+        --workdir=runs/rethinking/mnist_local
+
+Simeoni et al. 2020, "Rethinking Deep Active Learning". Every strategy alone and
+with label propagation, each from random weights and from those of DeepCluster;
+and CEAL. `learners` is a grid of learners and strategies at two budgets.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+SYSTEMS = (
+  'random',
+  'entropy',
+  'core_set',
+  'jlp',
+  'ceal',
+  'propagation_random',
+  'propagation_entropy',
+  'propagation_core_set',
+  'propagation_jlp',
+)
+LEARNERS = (
+  'random',
+  'badge',
+  'bald',
+  'ceal',
+  'joint_random',
+  'joint_bald',
+  'propagation_random',
+  'propagation_badge',
+)
+# Labels of the first set and of each round; digits are not what they are when
+# mirrored.
+DATA = {
+  'mnist': ('tfds:mnist', 10, ('shift',)),
+  'cifar10_100': ('tfds:cifar10', 100, ('shift', 'flip')),
+  'cifar10_1000': ('tfds:cifar10', 1000, ('shift', 'flip')),
+  'svhn': ('tfds:svhn_cropped', 100, ('shift',)),
+  'cifar100': ('tfds:cifar100', 1000, ('shift', 'flip')),
+}
+_SGD = {
+  'name': 'sgd',
+  'momentum': 0.9,
+  'nesterov': True,
+  'weight_decay': 2e-4,
+}
+
+
+def get_config(arg: str = 'mnist') -> ConfigDict:
+  """The published protocol; or, `,local`, one for two cores.
+
+  Args:
+    arg: `'mnist'`, `'cifar10_100'`, `'cifar10_1000'`, `'svhn'` or `'cifar100'`:
+      data and labels a round, alone or with `',local'`; or `'learners'`.
+
+  Returns:
+    The 13-layer network, 200 epochs of SGD at 0.2 with a cosine, a balanced
+    first set as large as a round, 5 rounds, 5 seeds.
+  """
+  if arg == 'learners':
+    return _learners()
+  name, _, variant = arg.partition(',')
+  if name not in DATA or variant not in ('', 'local'):
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of {", ".join(DATA)}, alone '
+      "or with ',local'; or learners."
+    )
+  source, labels, augment = DATA[name]
+  config = base.get_config()
+  config.systems = SYSTEMS
+  config.seeds = 5
+  config.data = ConfigDict({'source': source, 'transforms': ()})
+  config.model = ConfigDict({'name': 'cnn13'})
+  config.learner.batch_size = 32
+  config.learner.augment = augment
+  config.learner.optimizer.update(
+    {**_SGD, 'learning_rate': 0.2, 'schedule': 'cosine'}
+  )
+  config.learner.stop.epochs = 200
+  config.learner.label_propagation = ConfigDict({'batch_size': 128})
+  # As the paper runs CEAL: a normalised entropy below 0.1, less each round.
+  config.learner.ceal = ConfigDict(
+    {
+      'threshold': 0.1,
+      'decay': 3.3e-4,
+      'schedule': 'linear',
+      'normalized': True,
+    }
+  )
+  config.protocol.first_set = 'balanced'
+  config.protocol.first_size = labels
+  config.protocol.labels_per_round = labels
+  config.protocol.rounds = 5
+  pretraining = {
+    'name': 'deep_cluster',
+    'optimizer': {**_SGD, 'learning_rate': 0.02},
+    'stop': {'epochs': 400},
+    'augment': augment,
+  }
+  if variant == 'local':
+    _shrink(config, pretraining, name)
+  config.grid = {
+    'start': {'fresh': {}, 'pretrained': {'pretraining': pretraining}}
+  }
+  return config
+
+
+def _shrink(config, pretraining, name):
+  """A pool of 5,000; MNIST with an MLP, the others with a narrow network."""
+  config.data.transforms = ({'name': 'cap', 'train': 5000, 'test': 2000},)
+  config.learner.stop.epochs = 40
+  pretraining['stop'] = {'epochs': 40}
+  if name == 'mnist':
+    config.model = ConfigDict({'name': 'mlp', 'widths': (256, 128)})
+    config.learner.optimizer.learning_rate = 0.02
+  else:
+    config.model.width = 16
+    config.seeds = 3
+  if config.protocol.labels_per_round > 100:
+    config.protocol.labels_per_round = 500
+    config.protocol.first_size = 500
+
+
+def _learners():
+  """MNIST, 5,000 digits and an MLP with dropout: 10 and 500 labels a round."""
+  config = base.get_config()
+  config.systems = LEARNERS
+  config.seeds = 5
+  config.data = ConfigDict(
+    {
+      'source': 'tfds:mnist',
+      'transforms': ({'name': 'cap', 'train': 5000},),
+    }
+  )
+  config.model = ConfigDict(
+    {'name': 'mlp', 'widths': (256, 128), 'dropout': 0.2}
+  )
+  config.strategy = ConfigDict({'num_samples': 50})
+  config.learner.stop.epochs = 40
+  config.learner.label_propagation = ConfigDict({'batch_size': 128})
+  config.protocol.first_set = 'balanced'
+  config.protocol.rounds = 5
+  config.grid = {
+    'budget': {
+      name: {'protocol': {'first_size': labels, 'labels_per_round': labels}}
+      for name, labels in (('small', 10), ('large', 500))
+    }
+  }
+  return config
