@@ -42,6 +42,11 @@ built = [
   for name, recipe in systems.SYSTEMS.items()
   if recipe.learner == 'supervised'  # they share a state
 ]
+# What looks over the pool while it learns.
+looking = [
+  a_system(name, facts=facts, learner={'stop': {'epochs': 3}, **options})
+  for name, options in json.loads(sys.argv[3]).items()
+]
 found = []
 for chunk_size, placement in json.loads(sys.argv[2]):
   all_sources = program.sources_of(dataset, placement)
@@ -59,15 +64,36 @@ for chunk_size, placement in json.loads(sys.argv[2]):
       compiled, answers, state.replace(strategy=own), 8, seed=0, round=0
     )
     asked[system.name] = acquired.picks.tolist()
+  for system in looking:
+    compiled = program.compile_program(
+      system, all_sources, dataset.train.ids, chunk_size=chunk_size
+    )
+    runs = loop.run_rounds(compiled, answers, proceeding, [0])
+    asked[system.name] = [
+      (row.picks, row.test['accuracy'], row.train['loss']) for row in runs
+    ]
   found.append(asked)
 print(json.dumps(found))
 """
 
 
+LOOKING = {
+  'joint': {},
+  'propagation_jlp': {'neighbors': 5},
+  'ceal': {'threshold': 1.0},
+}
+
+
 def begin(devices, *ways):
   """A process that asks in each way of looking at the pool."""
   return subprocess.Popen(
-    [sys.executable, '-c', SCRIPT, str(devices), json.dumps(ways)],
+    [
+      sys.executable,
+      '-c',
+      SCRIPT,
+      str(devices),
+      *map(json.dumps, (ways, LOOKING)),
+    ],
     cwd=ROOT,
     env={
       **os.environ,
@@ -106,7 +132,7 @@ def asked():
   for devices, of_ways in found.items():
     for of_way in of_ways:
       assert of_way.pop('devices') == devices
-      assert list(of_way) == ['run', *supervised]
+      assert list(of_way) == ['run', *supervised, *LOOKING]
   return found
 
 

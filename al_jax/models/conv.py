@@ -226,7 +226,7 @@ def max_pool_2x2(images: jax.Array) -> jax.Array:
   windows = images[:, : 2 * rows, : 2 * columns].reshape(
     batch, rows, 2, columns, 2, channels
   )
-  # Not one maximum over both axes: its gradient divides by how many values equal
-  # it, which are none where XLA computes the values again and rounds otherwise.
+  # Not one maximum over both axes: its gradient divides by how many values are
+  # equal to it: none, where XLA computes the values again and rounds otherwise.
   taller = jnp.maximum(windows[:, :, 0], windows[:, :, 1])
   return jnp.maximum(taller[:, :, :, 0], taller[:, :, :, 1])
