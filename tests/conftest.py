@@ -21,8 +21,9 @@ jax.config.update(
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 # The same examples in every run: what passes here passes elsewhere. To look for
-# new ones: pytest -m hypothesis --hypothesis-profile=default
-hypothesis.settings.register_profile('suite', derandomize=True)
+# new ones: pytest -m hypothesis --hypothesis-profile=explore
+hypothesis.settings.register_profile('suite', derandomize=True, deadline=None)
+hypothesis.settings.register_profile('explore', deadline=None)
 hypothesis.settings.load_profile('suite')
 
 
