@@ -135,14 +135,16 @@ class Training:
     label_budget: int,
     batch_size: int = 64,
     epochs: int,
+    system: str = 'random',
   ):
     """Builds the system; what it needs is compiled when first used."""
     facts = program.facts_of(dataset, label_budget)
     learner = {'batch_size': batch_size, 'stop': {'epochs': epochs}}
-    system = systems.build('random', facts, model=model, learner=learner)
-    self.learner = system.learner
-    self.fns = fit_lib.compile_fit(system.learner, facts, all_sources)
-    self.init = jax.jit(lambda key: system.learner.init(key, facts))
+    built = systems.build(system, facts, model=model, learner=learner)
+    self.learner = built.learner
+    self.fns = fit_lib.compile_fit(built.learner, facts, all_sources)
+    self.init = jax.jit(lambda key: built.learner.init(key, facts))
+    self.num_steps = 0  # of the last round
 
   def rounds(self, pools: Sequence[pool_lib.PoolState]) -> float:
     """Trains on one labelled set after another; returns the seconds."""
@@ -150,8 +152,9 @@ class Training:
     state = on_device(self.init(jax.random.key(0)))
     keys = [jax.random.key(1)]
     for pool in pools:
-      *_, (state, _) = fit_lib.fit(self.fns, keys, keys, [state], [pool])
+      *_, (state, progress) = fit_lib.fit(self.fns, keys, keys, [state], [pool])
       jax.block_until_ready(state)
+      self.num_steps = int(progress.step[0])
     return clock.lap()
 
 

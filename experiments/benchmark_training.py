@@ -26,7 +26,7 @@ from al_jax import (
   systems,
 )
 from al_jax.clock import Clock
-from experiments import benchmark_steps
+from experiments import benchmark_steps, benchmark_unlabelled
 from experiments.benchmark_steps import CNN, MLP, Training, labelled
 from experiments.benchmark_table import Row
 
@@ -48,6 +48,14 @@ def measure() -> Iterator[Row]:
     benchmark_steps.as_colour(dataset),
     {'name': 'resnet18', 'width': 16},
     batch_size=32,
+  )
+  yield benchmark_unlabelled.epoch_beside_supervised(
+    dataset, MLP.model, num_examples=min(10_000, len(dataset.train))
+  )
+  yield benchmark_unlabelled.epoch_beside_supervised(
+    dataset,
+    {'name': 'cnn13', 'width': 16},
+    num_examples=min(4_000, len(dataset.train)),
   )
   with tempfile.TemporaryDirectory() as folder:
     yield overhead(dataset, pathlib.Path(folder))

@@ -9,7 +9,7 @@ pytest.importorskip('torch', reason='needs the extra `benchmark`')
 
 from absl import app
 
-from experiments import benchmark, benchmark_table
+from experiments import benchmark, benchmark_table, benchmark_unlabelled
 from experiments import benchmark_steps as steps
 from experiments import benchmark_training as training
 from experiments.benchmark_table import Row
@@ -37,6 +37,20 @@ def test_enlarged_digits_have_the_size_of_mnist(dataset):
   assert dataset.test.inputs.shape[1:] == (28, 28, 1)
   colour = steps.as_colour(dataset, 8)
   assert colour.train.inputs.shape == (8, 32, 32, 3)
+
+
+def test_an_epoch_of_propagation_beside_a_supervised_one(dataset):
+  row = benchmark_unlabelled.epoch_beside_supervised(
+    dataset,
+    SMALL_MLP,
+    num_examples=100,
+    num_labels=20,
+    batch_size=16,
+    repeats=1,
+  )
+  assert_measured(row)
+  # Of 80 half are drawn, 10 in a batch; 64 examples are as many steps.
+  assert '4 steps of 16; the other has 4' in row.note
 
 
 def test_a_step_beside_pytorch(dataset):
