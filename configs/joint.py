@@ -6,10 +6,12 @@ python -m experiments.compare --config=configs/joint.py:modalities \
         --workdir=runs/joint/modalities
 
 `entropy`, `margin` and `random` are the two-step baselines: training on labels
-alone. `emofbvp` and `mindreading` are folders of features under
-AL_JAX_FILES_DIR, a file per modality, see docs/data.md.
+alone. `pretraining` is MNIST from random weights, from an autoencoder's, and
+from a stack of Boltzmann machines. `emofbvp` and `mindreading` are folders of
+features under AL_JAX_FILES_DIR, a file per modality, see docs/data.md.
 """
 
+import copy
 import itertools
 import os
 
@@ -29,7 +31,29 @@ FOLDERS = {
   'emofbvp': ('face', 'gesture', 'voice', 'physiology'),
   'mindreading': ('face', 'voice'),
 }
-ARGUMENTS = ('mnist', 'cifar10', 'letter', 'modalities', *FOLDERS)
+# What the document calls unsupervised pre-training; its network was a deep
+# belief network.
+_PRETRAINING = {
+  'none': {},
+  'autoencoder': {
+    'pretraining': {'name': 'denoising_autoencoder', 'stop': {'epochs': 20}}
+  },
+  'boltzmann': {
+    'pretraining': {
+      'name': 'boltzmann_stack',
+      'optimizer': {'learning_rate': 1e-4},
+      'stop': {'epochs': 20},
+    }
+  },
+}
+ARGUMENTS = (
+  'mnist',
+  'cifar10',
+  'letter',
+  'modalities',
+  'pretraining',
+  *FOLDERS,
+)
 
 
 def get_config(arg: str = 'mnist') -> ConfigDict:
@@ -38,6 +62,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   Args:
     arg: `'mnist'`, `'cifar10'` or `'letter'`: an MLP. `'modalities'`: MNIST as
       halves, gradients and spectrum, with a fusion network per subset.
+      `'pretraining'`: MNIST with weights learnt without labels in three ways.
       `'emofbvp'`, `'mindreading'`: every subset of their modalities. `',local'`
       after any: few rounds on a small pool.
 
@@ -62,6 +87,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   if name == 'modalities' or name in FOLDERS:
     config.model = ConfigDict({'name': 'fusion'})
     config.grid = {'modalities': _subsets(name)}
+  if name == 'pretraining':
+    config.grid = {'pretraining': copy.deepcopy(_PRETRAINING)}
   if variant == 'local':
     _shrink(config)
   return config
@@ -102,6 +129,9 @@ def _shrink(config):
   config.protocol.rounds = 3
   config.learner.stop.epochs = 20
   config.seeds = 2
+  for value in (config.grid or {}).get('pretraining', {}).values():
+    if 'pretraining' in value:
+      value['pretraining']['stop']['epochs'] = 5
   for subset in (config.grid or {}).get('modalities', {}).values():
     transforms = subset['data'].get('transforms')
     if transforms:

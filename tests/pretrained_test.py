@@ -5,23 +5,24 @@ import numpy as np
 import pytest
 
 from al_jax import loop, models, pretrained, program
-from al_jax.learners import deep_cluster
+from al_jax.learners import PRETRAINING
 from tests.factories import a_task
 
 MAX_STEPS = 15
 
 
-@pytest.fixture(scope='module')
-def task():
+# After every epoch.
+SAVING = {'save_every_steps': 5}
+
+
+@pytest.fixture(scope='module', params=[*PRETRAINING])
+def task(request):
   dataset, facts = a_task()
   build = functools.partial(models.build, 'mlp', widths=(16,))
-  made = deep_cluster(
-    build,
-    facts,
-    clusters_per_class=1,
-    batch_size=32,
-    stop={'epochs': 3},
-  )
+  options = {'batch_size': 32, 'stop': {'epochs': 3}}
+  if request.param == 'deep_cluster':
+    options['clusters_per_class'] = 1
+  made = PRETRAINING[request.param](build, facts, **options)
   return made, facts, program.sources_of(dataset)
 
 
@@ -32,7 +33,7 @@ def equal(one, other):
 def test_weights_are_made_once_and_kept(task, tmp_path):
   told = []
   weights, rows = pretrained.obtain(
-    *task, tmp_path / 'kept', on_epoch=told.append
+    *task, tmp_path / 'kept', on_epoch=told.append, **SAVING
   )
   assert told == rows
   assert [row['epoch'] for row in rows] == [1, 2, 3]
@@ -47,14 +48,15 @@ def test_weights_are_made_once_and_kept(task, tmp_path):
 
 @pytest.mark.parametrize('calls', [1, 2, 4])
 def test_a_stopped_training_goes_on_bit_for_bit(calls, task, tmp_path):
-  whole, rows = pretrained.obtain(*task, tmp_path / 'whole')
+  options = {'save_every_steps': 4}
+  whole, rows = pretrained.obtain(*task, tmp_path / 'whole', **options)
   asked, told = [], []
 
   def should_stop():
     asked.append(None)
     return len(asked) >= calls
 
-  options = {'save_every_steps': 4, 'on_epoch': told.append}
+  options['on_epoch'] = told.append
   with pytest.raises(loop.Interrupted):
     pretrained.obtain(
       *task, tmp_path / 'stopped', should_stop=should_stop, **options

@@ -25,6 +25,8 @@ WITH_ARGUMENTS = {
     ('letter',),
     ('modalities',),
     ('modalities,local',),
+    ('pretraining',),
+    ('pretraining,local',),
     ('emofbvp',),
     ('mindreading,local',),
   ],
