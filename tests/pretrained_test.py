@@ -46,7 +46,7 @@ def test_weights_are_made_once_and_kept(task, tmp_path):
   assert len(told) == 3
 
 
-@pytest.mark.parametrize('calls', [1, 2, 4])
+@pytest.mark.parametrize('calls', [1, 2, 3])
 def test_a_stopped_training_goes_on_bit_for_bit(calls, task, tmp_path):
   options = {'save_every_steps': 4}
   whole, rows = pretrained.obtain(*task, tmp_path / 'whole', **options)
