@@ -114,7 +114,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
 def _shrink(config, pretraining, name):
   """A pool of 5,000; MNIST with an MLP, the others with a narrow network."""
   config.data.transforms = ({'name': 'cap', 'train': 5000, 'test': 2000},)
-  config.learner.stop.epochs = 40
+  # Of those alone that go over the pool: an epoch of ten labels is one step.
+  config.learner.label_propagation.stop = {'epochs': 40}
   pretraining['stop'] = {'epochs': 40}
   if name == 'mnist':
     config.model = ConfigDict({'name': 'mlp', 'widths': (256, 128)})
@@ -142,8 +143,11 @@ def _learners():
     {'name': 'mlp', 'widths': (256, 128), 'dropout': 0.2}
   )
   config.strategy = ConfigDict({'num_samples': 50})
-  config.learner.stop.epochs = 40
-  config.learner.label_propagation = ConfigDict({'batch_size': 128})
+  # An epoch of ten labels is one step, one of label propagation many.
+  config.learner.stop.epochs = 200
+  config.learner.label_propagation = ConfigDict(
+    {'batch_size': 128, 'stop': {'epochs': 40}}
+  )
   config.protocol.first_set = 'balanced'
   config.protocol.rounds = 5
   config.grid = {
