@@ -140,7 +140,11 @@ def _choose(program, stage, state, k, *, seed, round, depth=0):
   measured = stage.measure(key(keys.MEASURE), state.learner, where)
   _check_finite(program, measured, pool, where, round)
   seconds_measure += clock.lap()
-  own, selection = strategy.select(key(keys.SELECT), own, measured, pool, k)
+  own, selection = _selected(
+    program,
+    strategy.select(key(keys.SELECT), own, measured, pool, k),
+    round,
+  )
   picks = _checked_picks(program, selection.indices, k, pool, round)
   seconds_select += clock.lap()
   after = own if stage.before is None else (before, own)
@@ -177,6 +181,20 @@ def _check_finite(program, measured, pool, where, round):
       f'round {round}: system {program.system.name!r} measured a value that is '
       f'not finite for example {bad} (id {program.ids[bad]}).'
     )
+
+
+def _selected(program, found, round):
+  """What a select returned, if it is what its contract says."""
+  is_pair = isinstance(found, tuple) and len(found) == 2
+  if not is_pair or not hasattr(found[1], 'indices'):
+    what = type(found).__name__
+    if isinstance(found, tuple):
+      what = f'({", ".join(type(each).__name__ for each in found)})'
+    raise RuntimeError(
+      f'round {round}: the select of system {program.system.name!r} returned '
+      f'{what}; it must return (state, Selection).'
+    )
+  return found
 
 
 def _checked_picks(program, indices, k, pool, round):

@@ -73,9 +73,8 @@ def obtain(
     on_epoch: called with each row as it comes; not with those of before.
 
   Returns:
-    The weights, for `learners.pretraining.beginning_with`; and rows of `epoch`
-    (how many are over), `step` and the learner's metrics: of every epoch after
-    which the learner looks over the pool; of others at every save.
+    The weights, for `learners.pretraining.beginning_with`; and a row per epoch:
+    `epoch`, `step` and the learner's metrics.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
@@ -111,7 +110,7 @@ def obtain(
         done, step = bool(progress.done[0]), int(progress.step[0])
         is_due = bool(step) and step % save_every_steps == 0
         row = _row(progress)
-        looked = done or bool(progress.stale[0]) or is_due
+        looked = done or bool(progress.stale[0])
         is_new = row['epoch'] > _last_epoch(about)
         if (looked and is_new) or (done and not about['epochs']):
           about['epochs'].append(row)

@@ -108,6 +108,8 @@ SYSTEMS = {
 }
 
 
+# The learner that a config may put another in the place of.
+PLAIN = 'supervised'
 # Examples of the batch that is traced to see what fits: a number that no other
 # axis is likely to have.
 _FEW = 3
@@ -147,7 +149,7 @@ def build(
     facts: of the task.
     model: `name` and options, for `models.build`.
     learner: options of the learner, which go before the recipe's; `name`
-      takes another one in its place.
+      puts another one in the place of `supervised`.
     strategy: options of the strategy, which go before the recipe's; or a
       Strategy of your own, to take its place.
     subset_size: let the strategy look at so many examples per round, drawn
@@ -185,20 +187,21 @@ def build(
 
 
 def learner_name(system: str, options: Mapping[str, Any] | None) -> str:
-  """The learner of a system: its own, unless the options name another.
+  """The learner of a system: its own, or what the options name for plain ones.
 
   Args:
     system: in `SYSTEMS`.
-    options: of the learner, maybe with a `name`.
+    options: of the learner, maybe with a `name`, which takes the place of
+      `supervised`.
 
   Returns:
     A name in `learners.LEARNERS`.
   """
-  name = (options or {}).get('name')
+  name, own = (options or {}).get('name'), SYSTEMS[system].learner
   if name is None:
-    return SYSTEMS[system].learner
+    return own
   errors.check_name('learner', name, LEARNERS)
-  return name
+  return name if own == PLAIN else own
 
 
 def _learner(recipe, facts, model, options, pretrained):
@@ -214,6 +217,11 @@ def _learner(recipe, facts, model, options, pretrained):
   options = dict(options)
   name = options.pop('name', None) or recipe.learner
   errors.check_name('learner', name, LEARNERS)
+  if recipe.learner not in (PLAIN, name):
+    raise ValueError(
+      f'the learner is {name!r}, but the system is one of {recipe.learner!r}; '
+      f'a name takes the place of {PLAIN!r} alone.'
+    )
   if name == recipe.learner:
     options = {**recipe.learner_options, **options}
   errors.check_options(f'learner {name!r}', LEARNERS[name], options)

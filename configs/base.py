@@ -24,9 +24,8 @@ def get_config() -> ConfigDict:
   config.model = ConfigDict({'name': 'mlp'})  # and its options
 
   config.learner = ConfigDict()
-  # Another learner than that of the systems, see al_jax/learners; its further
-  # options are accepted beside these. What stands under the name of a learner,
-  # `config.learner.label_propagation.batch_size`, is for that one alone.
+  # A learner in the place of `supervised`, see al_jax/learners; its further
+  # options are accepted beside these.
   config.learner.name = config_dict.placeholder(str)
   config.learner.batch_size = 64
   config.learner.weights = 'same'  # or new, warm
@@ -46,6 +45,10 @@ def get_config() -> ConfigDict:
   config.learner.stop.steps = config_dict.placeholder(int)
   config.learner.stop.train_accuracy = config_dict.placeholder(float)
   config.learner.stop.patience = config_dict.placeholder(int)
+
+  # Options for one learner alone, which go before those of all.
+  for name in ('supervised', 'joint', 'label_propagation', 'ceal'):
+    config.learner[name] = ConfigDict()
 
   # What the network learns before any label: a name in
   # al_jax/learners/pretraining.py, its options, and a seed. Empty: nothing.

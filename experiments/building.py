@@ -215,6 +215,14 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
   """
   for field in ('system', 'systems'):
     names = {*names, *system_names(config, field)}
+  learner = config['learner'].get('name')
+  if learner and all(
+    systems.learner_name(name, config['learner']) != learner for name in names
+  ):
+    raise ValueError(
+      f'config.learner.name is {learner!r}; it takes the place of '
+      f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
+    )
   for field, options_of in (
     ('strategy', _known_strategy_options),
     ('learner', lambda name: _known_learner_options(name, config)),
@@ -247,8 +255,9 @@ def learner_options(name: str, config: Config) -> dict[str, Any]:
     the learner's own name go before the others.
   """
   given = config['learner']
-  own = given.get(systems.learner_name(name, given), {})
-  return _among({**given, **own}, _known_learner_options(name, config))
+  learner = systems.learner_name(name, given)
+  options = {**given, **given.get(learner, {}), 'name': learner}
+  return _among(options, _known_learner_options(name, config))
 
 
 def _among(options, known):

@@ -63,6 +63,7 @@ def measure(
     'x_label': 'dropout samples S',
     'y_label': 'agreement of S samples with S others',
     'x': list(num_samples),
+    'logarithmic_x': True,
     'series': {
       "Spearman's rank correlation": _series(correlations),
       f'share of the top {k} in common': _series(shares),

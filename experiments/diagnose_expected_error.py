@@ -55,6 +55,7 @@ def measure(
     'x_label': 'candidates N',
     'y_label': 'seconds to select',
     'x': sizes,
+    'logarithmic_x': True,
     'series': {'expected_error_reduction': {'mean': seconds}},
     'note': _note(case, model, measured, sizes, seconds),
   }

@@ -29,12 +29,14 @@ class Diagnostic:
     y_label: what is on the vertical axis.
     curves: by the name of the series; their `labels` are the x.
     note: what it is of, and when and how it was measured; maybe empty.
+    logarithmic_x: whether the horizontal axis is.
   """
 
   x_label: str
   y_label: str
   curves: dict[str, stats.Curve]
   note: str = ''
+  logarithmic_x: bool = False
 
 
 class Floor(NamedTuple):
@@ -85,8 +87,8 @@ def write_diagnostics(
   Args:
     folder: of a setting.
     measured: see `measured_now`.
-    found: by name `x_label`, `y_label`, `note`, `x`, and by the name of each of
-      its `series` a `mean` and a `standard_error`.
+    found: by name `x_label`, `y_label`, `note`, `logarithmic_x`, `x`, and by
+      the name of each of its `series` a `mean` and a `standard_error`.
 
   Returns:
     The path of the file.
@@ -278,7 +280,11 @@ def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
     raise ValueError('there is no series.')
   note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
   return Diagnostic(
-    values['x_label'], values['y_label'], curves, note=note.strip()
+    values['x_label'],
+    values['y_label'],
+    curves,
+    note=note.strip(),
+    logarithmic_x=bool(values.get('logarithmic_x', False)),
   )
 
 

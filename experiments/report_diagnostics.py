@@ -19,8 +19,6 @@ _OF_PREDICTIONS = (
 )
 _MONTE_CARLO = 'test.mc_'
 _BATCH = 'batch.'
-# An x that spans more than this factor is on a logarithmic axis.
-_LOG_SPAN = 20
 
 
 def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
@@ -42,7 +40,7 @@ def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
         curve_plots.curve_panels,
         {diagnostic.y_label: diagnostic.curves},
         x_label=diagnostic.x_label,
-        logarithmic_x=_spans_much(diagnostic),
+        logarithmic_x=diagnostic.logarithmic_x,
         count=None,
         title=setting.title,
       ),
@@ -260,14 +258,6 @@ def _short(mean, error):
   if np.isnan(mean):
     return '-'
   return f'{mean:.3g}' if np.isnan(error) else f'{mean:.3g} ± {error:.2g}'
-
-
-def _spans_much(diagnostic):
-  """Whether a logarithmic axis shows the x better, or their fractions."""
-  x = np.concatenate([curve.labels for curve in diagnostic.curves.values()])
-  low, high = x.min(), x.max()
-  whole = np.all(x == np.round(x))
-  return bool(high > low > 0 and (high > _LOG_SPAN * low or not whole))
 
 
 def _slug(name):

@@ -58,6 +58,11 @@ def write(
       kind='note',
     )
   axes = axis_names(counted)
+  if not any(len(of) > 1 for each in compared for of in each.runs.values()):
+    page.say(
+      'One seed each: there is nothing to test, so nobody beats anybody.',
+      kind='warning',
+    )
   _matrices(page, compared, axes, baseline)
   _errors(page, compared, baseline, order)
   if len(counted) > 1:
@@ -98,10 +103,10 @@ def _matrices(page, compared, axes, baseline):
   page.say(
     'Row i, column j: how often i beats j. At each checkpoint (the first '
     'labels, then M + b, M + 2b, M + 4b, ... while random is below 99% of its '
-    'last accuracy) a two-sided paired t-test at 5% over the first five seeds '
-    'decides; a setting counts 1 in all, shared by its checkpoints. The mean '
-    'of a column, diagonal included, says how often that system is beaten: '
-    'lower is better.'
+    'last accuracy) a two-sided paired t-test at 5% over the first five seeds, '
+    'or as many as there are, decides; a setting counts 1 in all, shared by '
+    'its checkpoints. The mean of a column, diagonal included, says how often '
+    'that system is beaten: lower is better.'
   )
   overall = penalty.penalty_matrix(compared, baseline=baseline)
   by_mean = np.argsort(overall.column_mean, kind='stable')

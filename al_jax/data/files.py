@@ -114,7 +114,10 @@ def _check_kind(path: Path, given: dict) -> str:
   if kind not in _OPTIONS:
     raise errors.unknown_name(f'{path}: the file extension', kind, _OPTIONS)
   if not path.is_file():
-    raise FileNotFoundError(f'There is no file {path}.')
+    raise FileNotFoundError(
+      f'There is no file {path}. Configs look for files under '
+      'AL_JAX_FILES_DIR; docs/data.md says what they must hold.'
+    )
   for option, value in given.items():
     if value is not None and option not in _OPTIONS[kind]:
       raise ValueError(

@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import errors
-from al_jax.interfaces import Batch, Facts, Learner, ModelFns, Progress, PyTree
+from al_jax.interfaces import (
+  Batch,
+  Facts,
+  Learner,
+  ModelFns,
+  Progress,
+  PyTree,
+  Survey,
+)
 from al_jax.training import objectives, plans, rounds
 
 # The last dense layer of every model, which each task has its own of.
@@ -136,13 +144,23 @@ def passes(
       return loss, (statistics, {'loss': seen})
 
     moved = settle(state, rounds.update(recipe, state, objective))
-    state = rounds.hold(state, state, rounds.count(recipe, moved))
+    moved = rounds.count(recipe, moved)
+    is_over = moved.epochs.position == 0
+    moved = moved.replace(stale=is_over & ~moved.finished)
+    state = rounds.hold(state, state, moved)
     return state, with_epoch(state)
 
   def apply(state, inputs, *, keys=None):
     return rounds.apply(recipe.model, state.variables, inputs, keys=keys)
 
-  return Learner(init, start, plan, step, apply)
+  # It looks at nothing: every epoch ends in a pause, in which it is told of.
+  survey = Survey(
+    measure=lambda key, apply, batch: jnp.zeros(len(batch.index)),
+    absorb=lambda key, state, measured, pool: state.replace(
+      stale=jnp.zeros((), jnp.bool_)
+    ),
+  )
+  return Learner(init, start, plan, step, apply, survey=survey)
 
 
 def with_epoch(training: rounds.Training) -> Progress:

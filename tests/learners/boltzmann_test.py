@@ -44,6 +44,8 @@ def steps(learner, facts, inputs, count):
     index = learner.plan(state, pool)['all']
     batch = Batch(index, inputs[np.asarray(index)])
     state, progress = step(state, {'all': batch}, pool)
+    if progress.stale:
+      state = learner.survey.absorb(KEY, state, None, pool)
     states.append(state)
   return states, progress
 
