@@ -6,7 +6,10 @@ from al_jax import bootstrap, stats
 
 
 def first_reach(
-  labels: np.ndarray, values: np.ndarray, target: np.ndarray
+  labels: np.ndarray,
+  values: np.ndarray,
+  target: np.ndarray,
+  slack: np.ndarray | float = 0.0,
 ) -> np.ndarray:
   """Where curves first reach a value, by linear interpolation between points.
 
@@ -14,6 +17,7 @@ def first_reach(
     labels: [L], increasing.
     values: float[..., L], any number of curves.
     target: float[...], a value for each.
+    slack: float[...]; values so far below the target have reached it.
 
   Returns:
     float[...]: numbers of labels; infinity where the value is not reached. A
@@ -27,7 +31,7 @@ def first_reach(
       f'labels has shape {labels.shape} and values {values.shape}; they must '
       'be [L] and [..., L], with L at least 1.'
     )
-  reached = values >= target[..., None]
+  reached = values >= (target - slack)[..., None]
   after = np.argmax(reached, -1)
   before = np.maximum(after - 1, 0)
   low = np.take_along_axis(values, before[..., None], -1)[..., 0]
@@ -82,12 +86,16 @@ def labels_to_reach(
     float,
   )
 
-  def reach(means):
-    # One system's own last mean, summed in another order, is the same value.
-    slack = 1e-12 * np.abs(means[..., -1])
-    return first_reach(
-      np.array(labels), means[..., :-1], means[..., -1] - slack
+  if not np.isfinite(table).all():
+    raise ValueError(
+      f'a value is {table[~np.isfinite(table)][0]}; all must be finite.'
     )
+
+  def reach(means):
+    # What differs by rounding is the same value.
+    target = means[..., -1]
+    slack = stats.ROUNDING * np.abs(target)
+    return first_reach(np.array(labels), means[..., :-1], target, slack)
 
   estimate = float(reach(table.mean(0)))
   if len(shared) == 1:

@@ -55,6 +55,11 @@ def normalised_errors(
         continue
       for system in systems:
         error = _mean_error(setting.runs.get(system, {}), labels)
+        if error is not None and not np.isfinite(error / random_error):
+          raise ValueError(
+            f'the error of {system!r} at {labels} labels is {error}, that of '
+            f'{baseline!r} {random_error}; both must be finite.'
+          )
         if error is not None:
           ratios[system].append((error / random_error, 1 / len(at)))
   return {

@@ -10,9 +10,6 @@ from al_jax import errors, stats
 
 # Up to so many pairs every assignment of signs is counted.
 _MOST_COUNTED = 14
-# Metrics are computed in float32: what differs by less than this, relative to
-# the values, differs by rounding.
-_ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
 class PairedTest(NamedTuple):
@@ -77,14 +74,16 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
   if len(seeds) == 1:
     return float('nan')
   size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
-  unit = _ROUNDING * size or 1.0
-  steps = np.round([(a[seed] - b[seed]) / unit for seed in seeds])
-  steps = steps[steps != 0]
-  if steps.size == 0:
+  differences = np.array([a[seed] - b[seed] for seed in seeds])
+  differences = differences[np.abs(differences) > stats.ROUNDING * size]
+  if differences.size == 0:
     return 1.0
+  # Scaled by the values, whose rounding it is; 0 stands for what was left out.
+  tied = stats.tied([*np.abs(differences), 0.0, size])[:-2]
+  steps = np.sign(differences) * tied
   if steps.size > _MOST_COUNTED:
     return float(scipy.stats.wilcoxon(steps, method='approx').pvalue)
-  ranks = scipy.stats.rankdata(np.abs(steps))
+  ranks = scipy.stats.rankdata(tied)
   signs = 1 - 2 * (
     np.arange(2**steps.size)[:, None] >> np.arange(steps.size) & 1
   )

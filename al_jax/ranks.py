@@ -12,12 +12,13 @@ def ranks(scores: Mapping[str, float]) -> dict[str, float]:
   """The rank of each system in one setting: 1 is the highest score.
 
   Args:
-    scores: by system; equal ones share the mean of their ranks.
+    scores: by system; those that are equal but for rounding share the mean of
+      their ranks.
 
   Returns:
     The rank by system.
   """
-  placed = scipy.stats.rankdata([-score for score in scores.values()])
+  placed = scipy.stats.rankdata(-stats.tied(list(scores.values())))
   return {
     system: float(rank) for system, rank in zip(scores, placed, strict=True)
   }

@@ -24,6 +24,11 @@ class Estimate(NamedTuple):
   n: int
 
 
+# Metrics are computed in float32: what differs by less than this, relative to
+# the values, differs by rounding.
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
+
+
 class Curve(NamedTuple):
   """A learning curve over seeds.
 
@@ -145,11 +150,31 @@ def paired_difference(
   if n == 1:
     return PairedDifference(mean, error, float('nan'), n)
   size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
-  rounding = 4 * np.finfo(float).eps * size
+  rounding = ROUNDING * size
   if error <= rounding:
     return PairedDifference(mean, 0.0, float(abs(mean) <= rounding), n)
   p_value = 2 * scipy.special.stdtr(n - 1, -abs(mean) / error)
   return PairedDifference(mean, error, float(p_value), n)
+
+
+def tied(values: Sequence[float]) -> np.ndarray:
+  """Numbers that are the same for values that differ by rounding alone.
+
+  Args:
+    values: [V], finite, in any order.
+
+  Returns:
+    int[V]: 0 for the smallest, 1 for the next that is not the same, ...
+  """
+  values = np.asarray(values, float)
+  order = np.argsort(values, kind='stable')
+  rounding = ROUNDING * np.max(np.abs(values), initial=0.0)
+  places = np.cumsum(
+    np.diff(values[order], prepend=values[order][:1]) > rounding
+  )
+  found = np.empty(len(values), int)
+  found[order] = places
+  return found
 
 
 def area_under_curve(labels: Sequence[int], values: Sequence[float]) -> float:

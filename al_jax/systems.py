@@ -250,7 +250,9 @@ def _looking_at(asking, num_examples, subset_size, prefilter):
   options = dict(prefilter)
   missing = {'name', 'size'} - set(options)
   if missing:
-    raise ValueError(f'prefilter has no {min(missing)!r}; it needs both.')
+    raise ValueError(
+      f'prefilter has no {min(missing)!r}; it needs a name and a size.'
+    )
   name, size = options.pop('name'), options.pop('size')
   errors.check_number('prefilter.size', size, int, least=1)
   first = _strategy(name, options)

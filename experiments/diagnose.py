@@ -114,6 +114,7 @@ def diagnose(
     raise ValueError(f'--only is empty; it names some of {", ".join(PARTS)}.')
   for name in only:
     errors.check_name('--only', name, PARTS)
+  errors.check_number('--most_seconds', most_seconds, least=0)
   # What is replaced need not be whole.
   settings = report_data.read_workdir(workdir, diagnosed=False)
   measured = diagnose_files.measured_now()

@@ -22,6 +22,8 @@ from experiments.building import Config
 
 # Their fields depend on a name: a setting may add some.
 _OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
+# Of a folder; most file systems end at 255.
+_LONGEST_NAME = 200
 # The same in all settings: they are the columns of the table.
 _SHARED = ('system', 'systems')
 
@@ -109,7 +111,12 @@ def _check(grid):
 
 
 def _check_folder(name):
-  """The folder of a setting is not a file of the comparison."""
+  """The folder of a setting can be made, and is no file of the comparison."""
+  if len(name) > _LONGEST_NAME:
+    raise ValueError(
+      f'a setting is named {name[:40]!r}..., {len(name)} characters; a folder '
+      f'has at most {_LONGEST_NAME}. Give the grid values shorter names.'
+    )
   for output in workdir.OUTPUTS:
     if name and fnmatch.fnmatch(name, output):
       raise ValueError(

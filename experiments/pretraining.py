@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from al_jax import errors, models, pretrained
+from al_jax import errors, keys, models, pretrained
 from al_jax.data import named
 from al_jax.learners import PRETRAINING
 from al_jax.learners.pretraining import Pretraining
@@ -27,9 +27,14 @@ def build(experiment: Experiment) -> Pretraining | None:
   options = dict(experiment.config['pretraining'])
   if not options:
     return None
-  options.pop('seed', None)
   if 'name' not in options:
-    raise ValueError(f'pretraining is {options}; it needs a `name`.')
+    raise ValueError(
+      f'pretraining is {options}; it needs a `name`, of '
+      f'{", ".join(PRETRAINING)}.'
+    )
+  seed = options.pop('seed', 0)
+  errors.check_number('pretraining.seed', seed, int, least=0)
+  keys.for_run(seed, keys.PRETRAIN)  # refuses what no key can hold
   name = options.pop('name')
   errors.check_name('pretraining', name, PRETRAINING)
   errors.check_options(f'pretraining {name!r}', PRETRAINING[name], options)

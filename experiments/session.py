@@ -67,6 +67,11 @@ def parse_flags(argv: list[str]) -> list[str]:
     # The text of a KeyError is the repr of its message.
     text = error.args[0] if isinstance(error, KeyError) else error
     text = ' '.join(str(text).split())
+    if isinstance(error, KeyError) and ' ' not in text:
+      text = (
+        f'the config has no {text!r} to set a field of; give all of it, as in '
+        f'--config.PATH.{text}="{{\'field\': value}}".'
+      )
     print(f'{type(error).__name__}: {text}', file=sys.stderr)
   sys.exit(1)
 

@@ -111,3 +111,25 @@ def test_one_seed_has_no_interval_and_no_seed_is_refused():
     labels_needed.labels_to_reach(
       {0: {10: 1.0}, 1: {20: 1.0}}, {0: {10: 0.5}, 1: {10: 0.5}}
     )
+
+
+def shares(counts, size, at=40):
+  """Of a metric that was computed in float32, by seed, then labels."""
+  return {
+    seed: {20: 0.1, at: float(np.float32(count) / np.float32(size))}
+    for seed, count in enumerate(counts)
+  }
+
+
+def test_means_that_differ_by_rounding_are_reached():
+  system = shares((240, 313, 226, 215), 360)
+  baseline = shares((240, 319, 220, 215), 360)
+  found = labels_needed.labels_to_reach(system, baseline)
+  assert found.estimate == pytest.approx(40, abs=1e-3)
+
+
+def test_a_value_that_is_not_finite_is_refused():
+  system = shares((240, 313), 360)
+  baseline = shares((240, np.nan), 360)
+  with pytest.raises(ValueError, match='a value is nan'):
+    labels_needed.labels_to_reach(system, baseline)

@@ -105,3 +105,23 @@ def test_every_system_is_tested_against_the_baseline(rng):
     assert found[name].wilcoxon_holm >= found[name].wilcoxon
   with pytest.raises(ValueError, match=r"'randm' is not known.*'random'"):
     paired_tests.against_baseline(values, 'randm')
+
+
+@pytest.mark.parametrize(
+  ('ours', 'theirs', 'size', 'p_value'),
+  [
+    ((216, 224, 223, 219, 216), (214, 219, 217, 221, 212), 360, 0.1875),
+    (
+      (6295, 6284, 6147, 6218, 6170),
+      (6289, 6288, 6149, 6222, 6172),
+      10000,
+      0.6875,
+    ),
+  ],
+)
+def test_equal_differences_of_rounded_shares_tie(ours, theirs, size, p_value):
+  a, b = (
+    {i: float(np.float32(n) / np.float32(size)) for i, n in enumerate(counts)}
+    for counts in (ours, theirs)
+  )
+  assert paired_tests.wilcoxon(a, b) == p_value

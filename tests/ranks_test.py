@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from al_jax import ranks
@@ -29,3 +30,12 @@ def test_one_setting_has_no_error_and_none_is_refused():
   assert math.isnan(ranks.mean_ranks([{'a': 1.0}])['a'].standard_error)
   with pytest.raises(ValueError, match='scores is empty'):
     ranks.mean_ranks([])
+
+
+def test_means_that_differ_by_rounding_share_their_rank():
+  counts = {'a': (240, 313, 226, 215), 'b': (240, 319, 220, 215), 'c': (1, 2)}
+  means = {
+    name: float(np.mean([float(np.float32(n) / np.float32(360)) for n in of]))
+    for name, of in counts.items()
+  }
+  assert ranks.ranks(means) == {'a': 1.5, 'b': 1.5, 'c': 3}

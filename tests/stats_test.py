@@ -103,3 +103,22 @@ def test_labels_that_do_not_increase_are_refused():
     stats.area_under_curve([10, 10], [0.5, 0.6])
   with pytest.raises(ValueError, match=r'\(2,\) and values \(1,\)'):
     stats.area_under_curve([10, 20], [0.5])
+
+
+def test_a_constant_difference_of_rounded_shares_has_no_error():
+  counts = (216, 224, 223, 219, 216)
+  a, b = (
+    {
+      seed: float(np.float32(count + more) / np.float32(360))
+      for seed, count in enumerate(counts)
+    }
+    for more in (5, 0)
+  )
+  found = stats.paired_difference(a, b)
+  assert (found.standard_error, found.p_value) == (0, 0)
+
+
+def test_values_that_differ_by_rounding_are_tied():
+  found = stats.tied([0.5, 0.25, 0.5 + 1e-8, 0.7, 0.25])
+  assert found.tolist() == [1, 0, 1, 2, 0]
+  assert stats.tied([]).tolist() == []

@@ -142,6 +142,7 @@ def self_training(
   errors.check_number('threshold', threshold, above=0)
   errors.check_number('decay', decay, least=0)
   errors.check_name('schedule', schedule, SCHEDULES)
+  errors.check_flag('normalized', normalized)
   survey = inner.survey
   if survey is not None and survey.source != 'pool':
     raise ValueError(

@@ -77,6 +77,8 @@ def deep_cluster(
   pretraining.check_stop(stop, ('patience',))
   errors.check_number('clusters_per_class', clusters_per_class, int, least=1)
   errors.check_number('num_iters', num_iters, int, least=0)
+  errors.check_flag('balanced', balanced)
+  errors.check_flag('new_head', new_head)
   num_clusters = clusters_per_class * facts.num_classes
   if num_clusters > facts.num_examples:
     raise ValueError(

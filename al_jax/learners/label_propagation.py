@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns, Survey
+from al_jax.kernels.affinity import GRAPH_KINDS
 from al_jax.training import augment as augment_lib
 from al_jax.training import objectives, plans, rounds
 
@@ -99,6 +100,11 @@ def label_propagation(
   errors.check_number('neighbors', neighbors, int, least=1)
   errors.check_number('share', share, above=0, most=1)
   errors.check_number('every', every, int, least=1)
+  errors.check_number('alpha', alpha, least=0, below=1)
+  errors.check_number('gamma', gamma, above=0)
+  errors.check_name('graph_kind', graph_kind, GRAPH_KINDS)
+  errors.check_number('num_iters', num_iters, int, least=1)
+  errors.check_flag('class_weights', class_weights)
   errors.check_number(
     'labelled_batch_size', labelled_batch_size, int, least=1, optional=True
   )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies.measured import among_measured
@@ -95,6 +95,7 @@ def batch_bald(
     A Strategy that measures float32[N, S, C] logits.
   """
   _check_samples(num_samples)
+  errors.check_number('num_configurations', num_configurations, int, least=1)
   if num_configurations < num_samples:
     raise ValueError(
       f'num_configurations is {num_configurations}; it must be at least '
@@ -110,8 +111,7 @@ def batch_bald(
 
 
 def _check_samples(num_samples):
-  if num_samples < 1:
-    raise ValueError(f'num_samples is {num_samples}; it must be at least 1.')
+  errors.check_number('num_samples', num_samples, int, least=1)
 
 
 @among_measured

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies.measured import among_measured
@@ -45,10 +45,8 @@ def weighted_k_means(*, prefilter: int = 10, num_iters: int = 100) -> Strategy:
 
 
 def _clustering(prefilter, num_iters, *, is_weighted):
-  if prefilter is not None and prefilter < 1:
-    raise ValueError(f'prefilter is {prefilter}; it must be at least 1.')
-  if num_iters < 0:
-    raise ValueError(f'num_iters is {num_iters}; it must be at least 0.')
+  errors.check_number('prefilter', prefilter, int, least=1, optional=True)
+  errors.check_number('num_iters', num_iters, int, least=0)
   select = functools.partial(
     _select, prefilter=prefilter, num_iters=num_iters, is_weighted=is_weighted
   )

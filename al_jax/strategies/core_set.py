@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies import covering
@@ -39,10 +39,10 @@ def core_set(
   Returns:
     A Strategy that measures embeddings [N, D].
   """
-  if not 0 <= outliers < 1:
-    raise ValueError(f'outliers is {outliers}; it must be in [0, 1).')
-  if not max_seconds > 0:
-    raise ValueError(f'max_seconds is {max_seconds}; it must be above 0.')
+  errors.check_flag('robust', robust)
+  errors.check_number('outliers', outliers, least=0, below=1)
+  errors.check_flag('normalise', normalise)
+  errors.check_number('max_seconds', max_seconds, above=0)
 
   def measure(key, apply, batch):
     del key

@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies.measured import among_measured
@@ -23,8 +23,7 @@ def information_density(*, beta: float = 1.0) -> Strategy:
   Returns:
     A Strategy that measures embeddings [N, D] and entropies [N].
   """
-  if not 0 <= beta < float('inf'):
-    raise ValueError(f'beta is {beta}; it must be at least 0 and finite.')
+  errors.check_number('beta', beta, least=0)
 
   def measure(key, apply, batch):
     del key
@@ -48,10 +47,7 @@ def graph_density(*, num_neighbours: int = 10) -> Strategy:
   Returns:
     A Strategy that measures embeddings [N, D].
   """
-  if num_neighbours < 1:
-    raise ValueError(
-      f'num_neighbours is {num_neighbours}; it must be at least 1.'
-    )
+  errors.check_number('num_neighbours', num_neighbours, int, least=1)
 
   def measure(key, apply, batch):
     del key

@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies.measured import among_measured
@@ -40,8 +40,7 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
   Returns:
     A Strategy that measures embeddings [N, D] and logits [N, C].
   """
-  if not 0 < ridge < float('inf'):
-    raise ValueError(f'ridge is {ridge}; it must be above 0 and finite.')
+  errors.check_number('ridge', ridge, above=0)
   select = functools.partial(_select, ridge=ridge)
   return Strategy(init=stateless, measure=_measure, select=select)
 

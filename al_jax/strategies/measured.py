@@ -20,9 +20,9 @@ def among_measured(select: Callable) -> Callable:
     select: of a Strategy whose state does not grow with the pool.
 
   Returns:
-    A select that makes the same choice for the time and memory of the part. On
-    the host: it looks how large the part is. Where all of the pool was
-    measured it is `select` itself.
+    A select that chooses as from a pool of what was measured, for the time and
+    memory of that. On the host: it looks how large the part is. Where all of
+    the pool was measured it is `select` itself.
   """
 
   @functools.wraps(select)

@@ -30,8 +30,7 @@ def scored(
   """
   if draw not in DRAWS:
     raise errors.unknown_name('draw', draw, DRAWS)
-  if not 0 < coldness < float('inf'):
-    raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
+  errors.check_number('coldness', coldness, above=0)
   if draw == 'top':
     return Strategy(init=stateless, measure=measure, select=select_top)
   select = functools.partial(_draw, kind=draw, coldness=coldness)

@@ -180,6 +180,11 @@ def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
     ({'every': 0}, 'every is 0'),
     ({'neighbors': 0}, 'neighbors is 0'),
     ({'batch_size': 8}, 'batch_size is 8'),
+    ({'alpha': 1.0}, 'alpha is 1.0'),
+    ({'gamma': 0}, 'gamma is 0'),
+    ({'graph_kind': 'x'}, "'x'"),
+    ({'num_iters': 1.5}, 'num_iters is 1.5'),
+    ({'class_weights': 'no'}, "class_weights is 'no'"),
     ({'stop': {'patience': 3}}, r'stop\.patience is 3'),
   ],
 )

@@ -150,10 +150,14 @@ def test_equal_rows_in_different_chunks_score_alike(inputs):
 
 def test_numbers_that_make_no_sense_are_refused():
   for name in ('bald', 'mean_std', 'variation_ratio', 'batch_bald'):
-    with pytest.raises(ValueError, match='num_samples is 0; it must be at'):
-      strategies.build(name, {'num_samples': 0})
+    for count in (0, 1.5, True, '3'):
+      message = f'num_samples is {count!r}; it must be a whole number'
+      with pytest.raises(ValueError, match=message):
+        strategies.build(name, {'num_samples': count})
   with pytest.raises(ValueError, match='num_configurations is 99;'):
     strategies.batch_bald(num_samples=100, num_configurations=99)
+  with pytest.raises(ValueError, match='num_configurations is 10000.0;'):
+    strategies.batch_bald(num_configurations=1e4)
   with pytest.raises(ValueError, match="'power'"):
     strategies.bald(draw='powr')
   with pytest.raises(ValueError, match='coldness is 0'):

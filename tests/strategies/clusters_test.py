@@ -110,7 +110,9 @@ def test_what_was_not_measured_is_no_member(inputs):
 
 
 def test_options_that_make_no_sense_are_refused():
-  with pytest.raises(ValueError, match='prefilter is 0; it must be at least'):
-    weighted_k_means(prefilter=0)
-  with pytest.raises(ValueError, match='num_iters is -1; it must be at least'):
-    k_means(num_iters=-1)
+  for wrong in (0, 1.5):
+    with pytest.raises(ValueError, match=f'prefilter is {wrong}; it must be a'):
+      weighted_k_means(prefilter=wrong)
+  for wrong in (-1, 1.5):
+    with pytest.raises(ValueError, match=f'num_iters is {wrong}; it must be a'):
+      k_means(num_iters=wrong)

@@ -131,10 +131,13 @@ def test_robust_refuses_more_points_than_a_programme_can_hold():
 
 
 def test_options_that_make_no_sense_are_refused():
-  with pytest.raises(ValueError, match='outliers is 1; it must be in'):
+  with pytest.raises(ValueError, match='outliers is 1; it must be a number'):
     core_set(outliers=1)
-  with pytest.raises(ValueError, match='max_seconds is 0; it must be above'):
+  with pytest.raises(ValueError, match='max_seconds is 0; it must be a number'):
     core_set(max_seconds=0)
+  for name in ('robust', 'normalise'):
+    with pytest.raises(ValueError, match=f"{name} is 'no'; it must be True"):
+      core_set(**{name: 'no'})
 
 
 def test_the_key_changes_nothing(inputs):

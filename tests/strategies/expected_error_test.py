@@ -163,5 +163,7 @@ def test_a_network_that_is_sure_of_everything_is_no_error(inputs):
 
 @pytest.mark.parametrize('ridge', [0, -1, float('inf')])
 def test_a_ridge_that_is_not_above_zero_is_refused(ridge):
-  with pytest.raises(ValueError, match=f'ridge is {ridge}; it must be above 0'):
+  with pytest.raises(
+    ValueError, match=f'ridge is {ridge}; it must be a number above 0'
+  ):
     expected_error_reduction(ridge=ridge)
