@@ -156,7 +156,7 @@ def test_numbers_that_make_no_sense_are_refused():
         strategies.build(name, {'num_samples': count})
   with pytest.raises(ValueError, match='num_configurations is 99;'):
     strategies.batch_bald(num_samples=100, num_configurations=99)
-  with pytest.raises(ValueError, match='num_configurations is 10000.0;'):
+  with pytest.raises(ValueError, match=r'num_configurations is 10000\.0;'):
     strategies.batch_bald(num_configurations=1e4)
   with pytest.raises(ValueError, match="'power'"):
     strategies.bald(draw='powr')
