@@ -124,9 +124,9 @@ def _check(program, oracle, protocol, seeds):
     keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
-      f'seeds are {list(seeds)}; the program was compiled for seeds together, '
-      f'different ones, in number {program.fit.num_lanes}. Call run_rounds for '
-      'each, or compile_program with num_lanes.'
+      f'seeds are {list(seeds)}; the program was compiled for so many different '
+      f'seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
+      'compile_program with num_lanes.'
     )
   for name, here, wanted in (
     ('examples', oracle.num_examples, facts.num_examples),

@@ -446,7 +446,7 @@ def test_a_seed_that_no_key_can_hold_is_refused(task, margin, seed):
 
 
 def test_every_lane_needs_a_seed_of_its_own(task, margin):
-  with pytest.raises(ValueError, match='compiled for 1 different ones'):
+  with pytest.raises(ValueError, match='so many different seeds: 1'):
     run(task, margin, seeds=[0, 1])
 
 

@@ -76,10 +76,12 @@ def test_the_seconds_of_a_round_are_medians(tmp_path):
     for labels, fit, picks in ((10, 90, [1]), (20, 2, [2]), (30, 3, []))
   ]
   (row,) = report_costs.timings(a_setting(tmp_path / 'run', rows))
-  assert row['fit'] == 3
-  assert row['measure'] == pytest.approx((9 + 0.2) / 2)
+  assert row['fit'] == pytest.approx((2 + 3) / 2)
+  assert row['measure'] == pytest.approx(0.2)
   assert row['choose_max'] == 10
   assert row['run_total'] == pytest.approx(95 + 9.5 + 3)
+  (row,) = report_costs.timings(a_setting(tmp_path / 'first', rows[:1]))
+  assert (row['fit'], row['measure']) == (90, 9)
   (row,) = report_costs.timings(a_setting(tmp_path / 'last', rows[2:]))
   assert math.isnan(row['choose'])
 
