@@ -124,8 +124,8 @@ def _check(program, oracle, protocol, seeds):
     keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
-      f'seeds are {list(seeds)}; the program was compiled for so many different '
-      f'seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
+      f'seeds are {list(seeds)}; the program was compiled for so many '
+      f'different seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
       'compile_program with num_lanes.'
     )
   for name, here, wanted in (
