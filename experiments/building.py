@@ -213,8 +213,6 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
   Raises:
     ValueError: for the first such option.
   """
-  for field in ('system', 'systems'):
-    names = {*names, *system_names(config, field)}
   learner = config['learner'].get('name')
   if learner and all(
     systems.learner_name(name, config['learner']) != learner for name in names
@@ -223,6 +221,8 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
       f'config.learner.name is {learner!r}; it takes the place of '
       f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
     )
+  for field in ('system', 'systems'):
+    names = {*names, *system_names(config, field)}
   for field, options_of in (
     ('strategy', _known_strategy_options),
     ('learner', lambda name: _known_learner_options(name, config)),

@@ -68,6 +68,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     text = error.args[0] if isinstance(error, KeyError) else error
     text = ' '.join(str(text).split())
     if isinstance(error, KeyError) and ' ' not in text:
+      text = text.strip('\'"')
       text = (
         f'the config has no {text!r} to set a field of; give all of it, as in '
         f'--config.PATH.{text}="{{\'field\': value}}".'

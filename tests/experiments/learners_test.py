@@ -159,6 +159,34 @@ def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
   assert "learner 'joined' is not known. Did you mean 'joint'" in told
 
 
+def test_a_name_takes_the_place_of_supervised_alone(tmp_path, capsys):
+  flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path}')
+  told = session_test.told_by(
+    capsys,
+    'compare',
+    *flags,
+    '--config.systems=joint',
+    '--config.learner.name=ceal',
+  )
+  assert "takes the place of 'supervised', which none of joint has" in told
+  config = {'learner': {'name': 'ceal'}}
+  named = {
+    system: building.learner_options(system, config)['name']
+    for system in ('margin', 'joint')
+  }
+  assert named == {'margin': 'ceal', 'joint': 'joint'}
+
+
+def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
+  told = session_test.told_by(
+    capsys,
+    'run',
+    *('--config=configs/quickstart.py', f'--workdir={tmp_path}'),
+    '--config.pretraining.stop.epochs=3',
+  )
+  assert "no 'stop' to set a field of" in told
+
+
 def test_a_learner_in_a_grid_keeps_the_options_of_all():
   base = {
     'learner': {'batch_size': 16, 'stop': {'epochs': 2}},
