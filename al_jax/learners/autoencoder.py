@@ -77,15 +77,12 @@ def denoising_autoencoder(
   errors.check_number('masked', masked, least=0, below=1)
   errors.check_number('noise', noise, least=0)
   common.check_widths('widths', widths)
-  pretraining.check_stop(stop, ('patience', 'train_accuracy'))
-  recipe = rounds.recipe(
+  recipe = pretraining.recipe_of_passes(
     _with_decoder(build(facts), facts, tuple(widths), masked, noise),
+    facts,
     optimizer=optimizer,
-    stop=stop,
-    weights='same',
-    capacity=facts.num_examples,
     batch_size=batch_size,
-    watched={'loss': ()},
+    stop=stop,
   )
   augment_batch = augment_lib.build(augment, facts.example)
 

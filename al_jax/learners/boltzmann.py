@@ -57,17 +57,14 @@ def boltzmann_stack(
     what the layer under way gives back.
   """
   errors.check_name('units', units, UNITS)
-  pretraining.check_stop(stop, ('patience', 'train_accuracy'))
   model = build(facts)
   widths = _visible_widths(model)
-  recipe = rounds.recipe(
+  recipe = pretraining.recipe_of_passes(
     _with_visible(model, widths),
+    facts,
     optimizer=optimizer,
-    stop=stop,
-    weights='same',
-    capacity=facts.num_examples,
     batch_size=batch_size,
-    watched={'loss': ()},
+    stop=stop,
   )
   epochs = recipe.rule.epochs
   rule = dataclasses.replace(recipe.rule, epochs=epochs * len(widths))

@@ -132,8 +132,7 @@ def deep_cluster(
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     moved = rounds.count(recipe, rounds.update(recipe, training, objective))
-    over = moved.epochs.position == 0
-    moved = moved.replace(stale=over & ~moved.finished)
+    moved = rounds.pause(moved)
     state = state.replace(training=rounds.hold(training, training, moved))
     progress = pretraining.with_epoch(state.training)
     return state, progress._replace(

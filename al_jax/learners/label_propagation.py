@@ -188,9 +188,7 @@ def label_propagation(
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     moved = rounds.count(recipe, rounds.update(recipe, training, objective))
-    # At the beginning of an epoch the last one is over.
-    over = (moved.epochs.position == 0) & (moved.epochs.epoch % every == 0)
-    moved = moved.replace(stale=over & ~moved.finished)
+    moved = rounds.pause(moved, every)
     order_key = jax.random.fold_in(rounds.step_keys(training)[1], 1)
     labelled = plans.advance(order_key, state.labelled, labelled_batch_size)
     training, labelled = rounds.hold(

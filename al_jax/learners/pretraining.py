@@ -92,6 +92,27 @@ def _first_difference(expected, found):
   return 'their order'
 
 
+def recipe_of_passes(
+  model: ModelFns,
+  facts: Facts,
+  *,
+  optimizer: Mapping[str, Any] | None,
+  batch_size: int,
+  stop: Mapping[str, Any] | None,
+) -> rounds.Recipe:
+  """A Recipe for `passes`; stop rules that need labels are refused."""
+  check_stop(stop, ('patience', 'train_accuracy'))
+  return rounds.recipe(
+    model,
+    optimizer=optimizer,
+    stop=stop,
+    weights='same',
+    capacity=facts.num_examples,
+    batch_size=batch_size,
+    watched={'loss': ()},
+  )
+
+
 def passes(
   recipe: rounds.Recipe,
   facts: Facts,
@@ -101,7 +122,7 @@ def passes(
   """A learner that goes over the whole pool, epoch after epoch.
 
   Args:
-    recipe: of the network that is trained; it watches `loss`.
+    recipe: see `recipe_of_passes`.
     facts: of the task.
     losses: `(training, batch) -> (params) -> (to minimise, to show,
       statistics)`, the first two float32[B].
@@ -144,9 +165,7 @@ def passes(
       return loss, (statistics, {'loss': seen})
 
     moved = settle(state, rounds.update(recipe, state, objective))
-    moved = rounds.count(recipe, moved)
-    is_over = moved.epochs.position == 0
-    moved = moved.replace(stale=is_over & ~moved.finished)
+    moved = rounds.pause(rounds.count(recipe, moved))
     state = rounds.hold(state, state, moved)
     return state, with_epoch(state)
 

@@ -371,6 +371,21 @@ def count(recipe: Recipe, state: Training) -> Training:
   )
 
 
+def pause(state: Training, every: int = 1) -> Training:
+  """Has the survey taken when an epoch is over, unless the round is too.
+
+  Args:
+    state: after `count`.
+    every: epochs between two surveys.
+
+  Returns:
+    The state.
+  """
+  # At the beginning of an epoch the last one is over.
+  over = (state.epochs.position == 0) & (state.epochs.epoch % every == 0)
+  return state.replace(stale=over & ~state.finished)
+
+
 def hold(training: Training, before: PyTree, after: PyTree) -> PyTree:
   """A step of a done or stale state changes nothing.
 
