@@ -36,6 +36,7 @@ def get_config() -> ConfigDict:
   config.learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
   config.learner.optimizer.warmup = 0.0
   config.learner.optimizer.weight_decay = 0.0
+  config.learner.optimizer.decay_per_example = False
   config.learner.optimizer.momentum = 0.9
   config.learner.optimizer.nesterov = False
   config.learner.optimizer.clip_value = config_dict.placeholder(float)

@@ -14,9 +14,6 @@ _SMALLEST = 8
 # Pixels of a side below which images are padded: the network is made for them.
 _SIDE = 32
 _SLOPE = 0.1
-# Squared lengths below it count as this: no division by 0, and no gradient that
-# grows without bound.
-_LEAST_SQ_LENGTH = 1e-12
 
 
 class WeightNorm(nn.Module):
@@ -50,7 +47,8 @@ class WeightNorm(nn.Module):
     lengths = jnp.sqrt(jnp.sum(jnp.square(direction), axis=axes))
     gain = self.param('gain', lambda _: lengths)
     bias = self.param('bias', draw, (self.features,))
-    kernel = gain.reshape((1,) * len(axes) + (-1,)) * _unit(direction, axes)
+    gain = gain.reshape((1,) * len(axes) + (-1,))
+    kernel = gain * common.unit(direction, axes)
     if self.window:
       outputs = _convolve(inputs, kernel, self.padding)
     else:
@@ -91,7 +89,7 @@ class Cnn13(nn.Module):
     hidden = _activate(normed(hidden, 4 * self.width, padding='VALID'))
     hidden = _activate(normed(hidden, 2 * self.width, window=1))
     features = _activate(normed(hidden, self.width, window=1))
-    embedding = _unit(jnp.mean(features, axis=(1, 2)), axes=(1,))
+    embedding = common.unit(jnp.mean(features, axis=(1, 2)), axes=(1,))
     logits = WeightNorm(self.num_classes, name='head')(embedding)
     return ModelOutput(logits, embedding, {'features': features})
 
@@ -109,12 +107,6 @@ def _as_rgb_of_32(images):
 
 def _activate(hidden):
   return nn.leaky_relu(hidden, _SLOPE)
-
-
-def _unit(vectors, axes):
-  """At length 1; a vector of zeros stays."""
-  sq_lengths = jnp.sum(jnp.square(vectors), axis=axes, keepdims=True)
-  return vectors * lax.rsqrt(jnp.maximum(sq_lengths, _LEAST_SQ_LENGTH))
 
 
 def _uniform(bound):

@@ -22,6 +22,9 @@ NORMS = ('none', 'batch', 'group')
 GROUP_SIZE = 8
 # As PyTorch's default of 0.1 for the weight of the new value.
 _STATISTICS_MOMENTUM = 0.9
+# Squared lengths below it count as this: no division by 0, and no gradient that
+# grows without bound.
+_LEAST_SQ_LENGTH = 1e-12
 
 
 class Pass(NamedTuple):
@@ -61,6 +64,20 @@ def normalise(inputs: jax.Array, norm: str, how: Pass) -> jax.Array:
   if norm == 'group':
     return nn.GroupNorm(num_groups=None, group_size=GROUP_SIZE)(inputs)
   return inputs
+
+
+def unit(vectors: jax.Array, axes: Sequence[int]) -> jax.Array:
+  """The same directions at length 1; a vector of zeros stays.
+
+  Args:
+    vectors: float32 of any shape.
+    axes: those that a vector has.
+
+  Returns:
+    float32, of that shape.
+  """
+  sq_lengths = jnp.sum(jnp.square(vectors), axis=axes, keepdims=True)
+  return vectors * jax.lax.rsqrt(jnp.maximum(sq_lengths, _LEAST_SQ_LENGTH))
 
 
 def model_fns(module: nn.Module, facts: Facts) -> ModelFns:

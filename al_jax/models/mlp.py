@@ -20,12 +20,16 @@ class Mlp(nn.Module):
     widths: units of each hidden layer.
     dropout: the share of hidden units that dropout drops.
     activation: of the hidden units, one of ACTIVATIONS.
+    norm: before it: `'none'` or `'batch'`.
+    unit_embedding: what goes into the head is brought to length 1.
   """
 
   num_classes: int
   widths: tuple[int, ...]
   dropout: float
   activation: str
+  norm: str
+  unit_embedding: bool
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
@@ -33,9 +37,12 @@ class Mlp(nn.Module):
     hidden = inputs.reshape(inputs.shape[0], -1)
     extras, activate = {}, ACTIVATIONS[self.activation]
     for layer, width in enumerate(self.widths, start=1):
-      hidden = activate(nn.Dense(width, name=f'hidden_{layer}')(hidden))
+      hidden = nn.Dense(width, name=f'hidden_{layer}')(hidden)
+      hidden = activate(common.normalise(hidden, self.norm, how))
       extras[f'hidden_{layer}'] = hidden
       hidden = common.dropout(hidden, self.dropout, how)
+    if self.unit_embedding:
+      hidden = common.unit(hidden, axes=(1,))
     logits = nn.Dense(self.num_classes, name='head')(hidden)
     return ModelOutput(logits, hidden, extras)
 
@@ -46,6 +53,8 @@ def mlp(
   widths: Sequence[int] = (256, 256),
   dropout: float = 0.0,
   activation: str = 'relu',
+  norm: str = 'none',
+  unit_embedding: bool = False,
 ) -> nn.Module:
   """An MLP.
 
@@ -55,6 +64,10 @@ def mlp(
     dropout: the share of units dropped after each hidden layer.
     activation: of the hidden units: `'relu'`, or `'sigmoid'` as in networks
       made of Boltzmann machines.
+    norm: of the hidden units before the activation: `'none'` or `'batch'`.
+    unit_embedding: bring what goes into the head to length 1, so that its rows
+      alone bound the logits; for label propagation and DeepCluster, which
+      compare directions.
 
   Returns:
     The module. Extras: `hidden_1`, `hidden_2`, ... [B, width], before dropout.
@@ -62,4 +75,13 @@ def mlp(
   common.check_widths('widths', widths)
   common.check_rate('dropout', dropout)
   errors.check_name('activation', activation, ACTIVATIONS)
-  return Mlp(facts.num_classes, tuple(widths), dropout, activation)
+  common.check_norm(norm, ('none', 'batch'))
+  errors.check_flag('unit_embedding', unit_embedding)
+  return Mlp(
+    facts.num_classes,
+    tuple(widths),
+    dropout,
+    activation,
+    norm,
+    unit_embedding,
+  )

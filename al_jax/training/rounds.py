@@ -316,7 +316,11 @@ def update(
   params = state.variables['params']
   gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(params)
   updates, optimizer = recipe.optimizer.update(
-    gradients, state.optimizer, params, _share_of_round(recipe, state)
+    gradients,
+    state.optimizer,
+    params,
+    _share_of_round(recipe, state),
+    state.epochs.count,
   )
   variables = {
     **state.variables,

@@ -28,6 +28,7 @@ def facts_of(shape, *, classes=CLASSES, task='classification', dtype='uint8'):
 # Name, options, shape of an example: small, and every kind of layer.
 CASES = {
   'mlp': ('mlp', {'widths': (6, 7), 'dropout': 0.5}, (4, 3)),
+  'mlp batch': ('mlp', {'norm': 'batch', 'unit_embedding': True}, (4, 3)),
   'mnist_cnn': ('mnist_cnn', {}, (9, 8, 1)),
   'resnet18 batch': ('resnet18', {'width': 8}, (8, 8, 3)),
   'resnet18 group': ('resnet18', {'width': 8, 'norm': 'group'}, (8, 8, 3)),
@@ -156,6 +157,23 @@ def test_variables_have_statistics_only_with_batch_norm():
   assert 'statistics' in a_case('resnet18 batch').variables
   for name in ('mlp', 'mnist_cnn', 'resnet18 group'):
     assert set(a_case(name).variables) == {'params'}
+
+
+def test_an_mlp_is_normalised_before_it_is_rectified_and_embeds_at_length_1():
+  case = a_case('mlp batch')
+  params = jax.tree.map(np.asarray, case.variables['params'])
+  output = case.apply(case.variables, case.inputs)
+  hidden = ((case.inputs.astype(np.float32) - 120) / 60).reshape(4, -1)
+  for layer in (1, 2):
+    dense = params[f'hidden_{layer}']
+    hidden = hidden @ dense['kernel'] + dense['bias']
+    # As they are after `Case`: a mean of 0.25, a variance of 1.25.
+    hidden = np.maximum((hidden - 0.25) / np.sqrt(1.25 + 1e-5), 0)
+    close(output.extras[f'hidden_{layer}'], hidden)
+  wanted = hidden / np.linalg.norm(hidden, axis=1, keepdims=True)
+  close(output.embedding, wanted)
+  head = params['head']
+  close(output.predictions, wanted @ head['kernel'] + head['bias'])
 
 
 def test_statistics_are_of_the_batch_as_in_the_formula():
@@ -323,6 +341,8 @@ def test_mean_and_std_may_be_of_one_example():
     ('mlp', {'width': (8,)}, "Did you mean 'widths'"),
     ('mlp', {'widths': (8, 0)}, 'a width in widths is 0'),
     ('mlp', {'dropout': 1.0}, r'dropout is 1\.0; .* at least 0 and below 1'),
+    ('mlp', {'norm': 'group'}, 'Known: batch, none'),
+    ('mlp', {'unit_embedding': 1}, 'unit_embedding is 1; it must be True'),
     ('mnist_cnn', {'dense_dropout': -0.1}, 'dense_dropout.*-0.1'),
     ('resnet18', {'norm': 'batchh'}, "Did you mean 'batch'"),
     ('resnet18', {'norm': 'none'}, 'Known: batch, group'),

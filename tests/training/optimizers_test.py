@@ -125,6 +125,22 @@ def test_weight_decay_is_added_after_clipping():
   np.testing.assert_allclose(after['x'], [4 - 0.1 - 2], rtol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['adam', 'adamw', 'sgd', 'rmsprop'])
+def test_decay_per_example_is_divided_by_the_examples_of_an_epoch(name):
+  options = {'learning_rate': 0.1, 'clip_norm': 1.0}
+  divided = optimizers.build(
+    name, weight_decay=3.5, decay_per_example=True, **options
+  )
+  constant = optimizers.build(name, weight_decay=0.175, **options)
+  params = as_jax(PARAMS)
+  state, same = divided.init(params), constant.init(params)
+  for gradient in map(as_jax, GRADIENTS):
+    updates, state = divided.update(gradient, state, params, 0.0, 20)
+    wanted, same = constant.update(gradient, same, params, 0.0)
+    chex.assert_trees_all_close(updates, wanted, rtol=1e-6)
+    params = jax.tree.map(jnp.add, params, updates)
+
+
 def rates(fractions, **options):
   """The learning rate at each fraction: the step of SGD down a slope of 1."""
   sgd = optimizers.build('sgd', learning_rate=0.4, momentum=0.0, **options)
@@ -205,6 +221,7 @@ def test_a_fraction_may_be_traced_and_leaves_keep_their_types():
     ({'clip_norm': -1.0}, r'clip_norm is -1\.0; .* above 0, or None'),
     ({'learning_rate': float('nan')}, 'learning_rate is nan'),
     ({'learning_rate': 'NaN'}, "learning_rate is 'NaN'"),
+    ({'decay_per_example': 1}, 'decay_per_example is 1; it must be True or'),
     ({'nesterov': 'abc'}, "nesterov is 'abc'; it must be True or False"),
   ],
 )
