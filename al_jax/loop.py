@@ -225,11 +225,13 @@ def _finish_round(program, oracle, protocol, run, progress):
   facts = program.system.facts
   paid = run.state.paid
   trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
+  key = keys.for_round(run.seed, run.round, keys.EVALUATE)
   metrics, class_accuracy = jax.device_get(
-    program.evaluate(
-      keys.for_round(run.seed, run.round, keys.EVALUATE), run.state.learner
-    )
+    program.evaluate(key, run.state.learner)
   )
+  validation = {}
+  if program.validate is not None:
+    validation, _ = jax.device_get(program.validate(key, run.state.learner))
   seconds_evaluate = clock.lap()
   trained = {**progress.metrics, **_by_machine(program, oracle, run.state)}
   spent = _seconds(run) + run.seconds_fit + seconds_evaluate
@@ -274,6 +276,7 @@ def _finish_round(program, oracle, protocol, run, progress):
     pick_classes=_class_histogram(acquired, facts.num_classes),
     batch=described,
     compilations=0,
+    validation=validation,
   )
   run.round += 1
   run.seconds_fit = 0.0

@@ -40,6 +40,7 @@ class Program(NamedTuple):
     init: `(key) -> learner state`.
     evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
       split.
+    validate: the same on the validation split; None if there is none.
     describe: `(learner state, picks, k) -> description` of a batch of
       questions; None if nobody asked for it.
     machine_labels: `(learner state, pool) -> int32[N]`; None if the learner
@@ -55,6 +56,7 @@ class Program(NamedTuple):
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
   evaluate: Callable[..., Any]
+  validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
   machine_labels: Callable[..., jax.Array] | None
   stage: stages.Stage
@@ -189,6 +191,16 @@ def compile_program(
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   systems.check_logits(learner, facts)
+
+  def evaluation(split):
+    return metrics.make_evaluate(
+      learner,
+      all_sources[split],
+      facts.num_classes,
+      chunk_size=chunk_size,
+      num_samples=evaluate_samples,
+    )
+
   return Program(
     system=system,
     ids=ids,
@@ -200,13 +212,8 @@ def compile_program(
       chunk_size=chunk_size,
     ),
     init=jax.jit(lambda key: learner.init(key, facts)),
-    evaluate=metrics.make_evaluate(
-      learner,
-      all_sources['test'],
-      facts.num_classes,
-      chunk_size=chunk_size,
-      num_samples=evaluate_samples,
-    ),
+    evaluate=evaluation('test'),
+    validate=evaluation('validation') if 'validation' in all_sources else None,
     describe=(
       batch_diagnostics.make_describe(
         learner, facts, all_sources['pool'].inputs

@@ -49,7 +49,7 @@ class RoundRecord:
     test_class_accuracy: C long; None where the test split lacks the class.
     train: loss, accuracy, ... on what was trained on.
     seconds_fit: training.
-    seconds_evaluate: the pass over the test split.
+    seconds_evaluate: the passes over the test and the validation split.
     seconds_measure: the strategy's look over the pool.
     seconds_select: the strategy's choice.
     seconds_other: the rest of the round.
@@ -60,6 +60,8 @@ class RoundRecord:
     batch: what the picks are like together (see `batch_diagnostics`), if that
       was asked for.
     compilations: programs compiled by this process since the run began.
+    validation: as `test`, on the validation split: what choices are made by.
+      Empty if there is none.
   """
 
   system: str
@@ -81,6 +83,7 @@ class RoundRecord:
   pick_classes: list[int]
   batch: dict[str, float]
   compilations: int
+  validation: dict[str, float] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -122,11 +125,17 @@ class RoundRecord:
     values = json.loads(line)
     if not isinstance(values, dict):
       raise ValueError(f'A record is a JSON object, not {line[:80]!r}.')
-    names = [field.name for field in dataclasses.fields(cls)]
+    fields = dataclasses.fields(cls)
+    names = [field.name for field in fields]
     for name in values:
       if name not in names:
         raise errors.unknown_name('Record field', name, names)
-    missing = [name for name in names if name not in values]
+    missing = [
+      field.name
+      for field in fields
+      if field.name not in values
+      and field.default_factory is dataclasses.MISSING
+    ]
     if missing:
       raise ValueError(f'The record lacks: {", ".join(missing)}.')
     return cls(**values)

@@ -26,7 +26,7 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
     Text.
   """
   dataset = experiment.dataset
-  validation = 0 if dataset.validation is None else len(dataset.validation)
+  validation = _validation(experiment)
   lines = [
     json.dumps(files.json_value(experiment.config), indent=2),
     '',
@@ -45,11 +45,20 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
   return '\n'.join(lines)
 
 
+def _validation(experiment):
+  """How many examples are held out."""
+  held_out = experiment.dataset.validation
+  return 0 if held_out is None else len(held_out)
+
+
 def memory_bytes(experiment: Experiment, name: str) -> int:
   """The data, and three copies of a state: before, after, and being saved."""
   state = _state(experiment, name)
-  splits = (experiment.dataset.train, experiment.dataset.test)
-  data = sum(sources.num_bytes(split.inputs) for split in splits)
+  dataset = experiment.dataset
+  splits = (dataset.train, dataset.validation, dataset.test)
+  data = sum(
+    sources.num_bytes(split.inputs) for split in splits if split is not None
+  )
   return data + 3 * sources.num_bytes(_raw(state))
 
 
@@ -112,7 +121,9 @@ def _operations(experiment, name):
   return (
     step,
     of_chunk * per_row * looked_at,
-    forward * per_row * len(experiment.dataset.test),
+    forward
+    * per_row
+    * (len(experiment.dataset.test) + _validation(experiment)),
   )
 
 

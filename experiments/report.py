@@ -24,6 +24,7 @@ from experiments import (
   report_head,
   report_page,
   report_results,
+  report_validation,
 )
 
 # The binaries that run something have a flag of this name too; tests import
@@ -59,6 +60,7 @@ def write_report(
     about_grid=_about_grid(workdir, settings),
   )
   report_grid.write(page, settings, baseline=baseline, order=order)
+  report_validation.write(page, settings)
   for setting in settings:
     _write_setting(page, setting, baseline, order)
   report_head.write_configurations(page, settings)

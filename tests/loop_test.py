@@ -455,12 +455,22 @@ def test_the_records_agree_with_an_evaluation_by_hand(task, margin, tmp_path):
   with checkpoint.Checkpointer(tmp_path / 'run') as checkpointer:
     rows, _ = run(task, margin, checkpointer=checkpointer)
     _, [state], _ = checkpointer.restore([run_state.template(margin)])
-  inputs = jnp.asarray(dataset.test.inputs)
-  logits = margin.system.learner.apply(state.learner, inputs).predictions
-  by_hand, _ = metrics.summarise(
-    metrics.of_batch(logits, jnp.asarray(dataset.test.targets)),
-    jnp.asarray(dataset.test.targets),
-    10,
-  )
-  for name, value in by_hand.items():
-    assert rows[-1].test[name] == pytest.approx(float(value), abs=1e-5)
+  for split, recorded in (
+    (dataset.test, rows[-1].test),
+    (dataset.validation, rows[-1].validation),
+  ):
+    inputs, targets = jnp.asarray(split.inputs), jnp.asarray(split.targets)
+    logits = margin.system.learner.apply(state.learner, inputs).predictions
+    by_hand, _ = metrics.summarise(
+      metrics.of_batch(logits, targets), targets, 10
+    )
+    assert set(recorded) == set(by_hand)
+    for name, value in by_hand.items():
+      assert recorded[name] == pytest.approx(float(value), abs=1e-5)
+
+
+def test_without_a_validation_split_none_is_recorded(task):
+  dataset, _ = task
+  whole = dataclasses.replace(dataset, validation=None)
+  rows, _ = run(task, compiled((whole, task[1]), 'random'), ONE_ROUND)
+  assert rows[0].validation == {}

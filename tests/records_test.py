@@ -143,6 +143,9 @@ def test_json_with_other_fields_is_refused():
   values = json.loads(a_record().to_json())
   with pytest.raises(ValueError, match=r"'label' .* mean 'labels'"):
     records.RoundRecord.from_json(json.dumps({**values, 'label': 1}))
+  # Records of before there were any have no validation metrics.
+  del values['validation']
+  assert records.RoundRecord.from_json(json.dumps(values)) == a_record()
   del values['steps'], values['picks']
   with pytest.raises(ValueError, match='lacks: steps, picks'):
     records.RoundRecord.from_json(json.dumps(values))

@@ -27,6 +27,8 @@ WITH_ARGUMENTS = {
     ('modalities,local',),
     ('pretraining',),
     ('pretraining,local',),
+    ('weight',),
+    ('weight,local',),
     ('emofbvp',),
     ('mindreading,local',),
   ],
