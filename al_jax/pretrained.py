@@ -22,7 +22,7 @@ from al_jax.sources import Sources
 from al_jax.training import fit as fit_lib
 
 # Counted up when the same key would give other weights.
-_FORMAT = 2
+_FORMAT = 3
 
 
 def folder_of(
@@ -78,7 +78,7 @@ def obtain(
 
   Raises:
     loop.Interrupted: on request; everything is saved.
-    FloatingPointError: the loss is not finite.
+    FloatingPointError: the loss or a weight is not finite.
   """
   folder.parent.mkdir(parents=True, exist_ok=True)
   waiting = f'another process is training for {folder}: waiting for it'
@@ -110,6 +110,8 @@ def obtain(
         done, step = bool(progress.done[0]), int(progress.step[0])
         is_due = bool(step) and step % save_every_steps == 0
         row = _row(progress)
+        if done:
+          _check_finite(pretraining.keep(state))
         looked = done or bool(progress.stale[0])
         is_new = row['epoch'] > _last_epoch(about)
         if (looked and is_new) or (done and not about['epochs']):
@@ -133,10 +135,20 @@ def _row(progress):
   metrics = {name: float(of[0]) for name, of in progress.metrics.items()}
   epoch = int(metrics.pop('epoch'))
   if epoch and not np.isfinite(metrics['loss']):
-    raise FloatingPointError(
-      f'pretraining, epoch {epoch}: the loss is {metrics["loss"]}; a lower '
-      'learning rate or clip_norm may help.'
-    )
+    raise _not_finite(f', epoch {epoch}: the loss is {metrics["loss"]}')
   # Of the first epoch there is nothing to agree with: no number.
   known = {name: value for name, value in metrics.items() if value == value}
   return {'epoch': epoch, 'step': int(progress.step[0]), **known}
+
+
+def _check_finite(weights):
+  """The loss may be of the epoch before, or not be known yet."""
+  for leaf in jax.tree.leaves(jax.device_get(weights)):
+    if not np.all(np.isfinite(leaf)):
+      raise _not_finite(': weights are not finite')
+
+
+def _not_finite(what):
+  return FloatingPointError(
+    f'pretraining{what}; a lower learning rate or clip_norm may help.'
+  )

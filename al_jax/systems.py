@@ -98,6 +98,7 @@ SYSTEMS = {
   'joint_random': Recipe('joint', 'random', {}, _RANGANATHAN),
   'joint_bald': Recipe('joint', 'bald', {}, _RANGANATHAN),
   'ceal': Recipe('ceal', 'entropy', {}, _WANG),
+  'ceal_random': Recipe('ceal', 'random', {}, _WANG),
   'ceal_margin': Recipe('ceal', 'margin', {}, _WANG),
   'ceal_least_confidence': Recipe('ceal', 'least_confidence', {}, _WANG),
   'propagation_random': _propagating('random'),

@@ -29,6 +29,7 @@ LEARNERS = (
   'random',
   'badge',
   'bald',
+  'ceal_random',
   'ceal',
   'joint_random',
   'joint_bald',

@@ -67,6 +67,26 @@ def test_a_stopped_training_goes_on_bit_for_bit(calls, task, tmp_path):
   assert told == rows
 
 
+@pytest.mark.parametrize('name', ['deep_cluster', 'denoising_autoencoder'])
+def test_weights_that_are_not_finite_are_not_kept(name, tmp_path):
+  dataset, facts = a_task()
+  build = functools.partial(models.build, 'mlp', widths=(16,))
+  options = {'clusters_per_class': 1} if name == 'deep_cluster' else {}
+  # Over before the first epoch is: no loss is known.
+  made = PRETRAINING[name](
+    build,
+    facts,
+    batch_size=32,
+    stop={'steps': 4},
+    optimizer={'name': 'sgd', 'learning_rate': 1e30},
+    **options,
+  )
+  arguments = made, facts, program.sources_of(dataset), tmp_path / 'kept'
+  for _ in range(2):
+    with pytest.raises(FloatingPointError, match='not finite; a lower'):
+      pretrained.obtain(*arguments)
+
+
 def test_another_seed_gives_other_weights(task, tmp_path):
   one, _ = pretrained.obtain(*task, tmp_path / 'one', seed=1)
   other, _ = pretrained.obtain(*task, tmp_path / 'other', seed=2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from al_jax import errors
 from al_jax.interfaces import Facts, ModelFns
@@ -48,7 +49,8 @@ def boltzmann_stack(
     units: `'rectified'` for an MLP with ReLU, `'binary'` for one with
       `activation='sigmoid'`.
     optimizer: keywords of `training.optimizers.build`; small steps, 1e-4 for
-      Adam, for inputs of many numbers.
+      Adam, for inputs of many numbers. Every layer has it, and its schedule,
+      from the beginning.
     batch_size: examples per step.
     stop: keywords of `StopRule`: epochs of each layer, or steps in all.
 
@@ -59,6 +61,7 @@ def boltzmann_stack(
   errors.check_name('units', units, UNITS)
   model = build(facts)
   widths = _visible_widths(model)
+  _check_units(model, facts, units)
   recipe = pretraining.recipe_of_passes(
     _with_visible(model, widths),
     facts,
@@ -68,14 +71,16 @@ def boltzmann_stack(
   )
   epochs = recipe.rule.epochs
   rule = dataclasses.replace(recipe.rule, epochs=epochs * len(widths))
-  recipe = recipe._replace(rule=rule)
+  recipe = recipe._replace(
+    rule=rule, optimizer=_layer_by_layer(recipe.optimizer, len(widths))
+  )
   mean, std = common.moments(facts)
 
   def layer_of(training):
     return jnp.minimum(training.epochs.epoch // epochs, len(widths) - 1)
 
   def losses(training, batch):
-    key = rounds.step_keys(training)[1]
+    key = _sample_key(training)
     inputs = (batch.inputs.astype(jnp.float32) - mean) / std
     inputs = inputs.reshape(len(inputs), -1)
 
@@ -88,6 +93,16 @@ def boltzmann_stack(
       return *shown, {}
 
     return of_batch
+
+  def prepare(training):
+    epochs_over, position = training.epochs.epoch, training.epochs.position
+    begins = (epochs_over % epochs == 0) & (position == 0)
+    fresh = recipe.optimizer.init(training.variables['params'])
+    return training.replace(
+      optimizer=jax.tree.map(
+        lambda new, old: jnp.where(begins, new, old), fresh, training.optimizer
+      )
+    )
 
   def settle(before, after):
     """Nothing moves but the layer under way, whatever the optimiser says."""
@@ -114,7 +129,7 @@ def boltzmann_stack(
     }
     return {**training.variables, 'params': params}
 
-  learner = pretraining.passes(recipe, facts, losses, settle)
+  learner = pretraining.passes(recipe, facts, losses, prepare, settle)
   return Pretraining(learner, keep)
 
 
@@ -125,12 +140,42 @@ def _visible_widths(model):
   expected = {f'{_LAYER}{i}' for i in range(1, len(layers) + 1)}
   if not layers or set(params) != {*expected, pretraining.HEAD}:
     raise ValueError(
-      'boltzmann_stack is for the hidden layers of an `mlp`; the model has '
-      f'{", ".join(sorted(params))}.'
+      'boltzmann_stack is for the hidden layers of an `mlp` without norm; the '
+      f'model has {", ".join(sorted(params))}.'
     )
   return [
     params[f'{_LAYER}{i}']['kernel'].shape[0] for i in range(1, len(layers) + 1)
   ]
+
+
+def _check_units(model, facts, units):
+  """The network has the hidden units that its layers are to be trained for."""
+  variables = model.init(jax.random.key(0))
+  inputs = jnp.zeros((1, *facts.example.shape), facts.example.dtype)
+  mean, std = common.moments(facts)
+  visible = jnp.reshape((inputs.astype(jnp.float32) - mean) / std, (1, -1))
+  hidden = model.apply(variables, inputs).extras[f'{_LAYER}1']
+  expected = _mean(_fields(variables['params'][f'{_LAYER}1'], visible), units)
+  if not np.allclose(hidden, expected, atol=1e-3):
+    raise ValueError(
+      f'units is {units!r}, and the hidden units of the model are others: it '
+      "must be 'rectified' for activation='relu', 'binary' for 'sigmoid'."
+    )
+
+
+def _layer_by_layer(optimizer, num_layers):
+  """The optimiser whose schedule is gone through once for each layer."""
+
+  def update(gradients, state, params, fraction, num_examples):
+    of_layer = jnp.mod(fraction * num_layers, 1.0)
+    return optimizer.update(gradients, state, params, of_layer, num_examples)
+
+  return optimizer._replace(update=update)
+
+
+def _sample_key(training):
+  # What comes of the dropout key itself is the order of an epoch's examples.
+  return jax.random.fold_in(rounds.step_keys(training)[1], 2)
 
 
 def _with_visible(model, widths):

@@ -131,10 +131,10 @@ def self_training(
     inner: a learner built with `room_for_all(facts)`. If it takes surveys, they
       are of the pool.
     facts: of the task.
-    threshold: delta, above 0; in nats.
+    threshold: delta, above 0; in nats, or a share of log C if normalized.
     decay: d, at least 0. Below 0 the threshold is 0, and nothing is sure.
     schedule: `'cumulative'` or `'linear'`.
-    normalized: divide entropies by log C.
+    normalized: entropies are divided by log C.
 
   Returns:
     A Learner.

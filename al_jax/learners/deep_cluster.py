@@ -123,7 +123,10 @@ def deep_cluster(
     training, batch = state.training, batches['clustered']
     real = batch.index >= 0
     targets = rounds.targets_of(state.clusters, batch.index)
-    of_params = rounds.training_pass(recipe, training, augment_batch, batch)
+    # An example may be drawn several times, and is another one each time.
+    of_params = rounds.training_pass(
+      recipe, training, augment_batch, batch, jnp.arange(len(batch.index))
+    )
 
     def objective(params):
       output, statistics = of_params(params)

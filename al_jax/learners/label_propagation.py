@@ -158,18 +158,23 @@ def label_propagation(
     }
 
   def step(state, batches, pool):
-    del pool
     training = state.training
     both = jax.tree.map(
       lambda *parts: jnp.concatenate(parts),
       batches['labelled'],
       batches['pseudo_labelled'],
     )
-    is_labelled = jnp.arange(len(both.index)) < labelled_batch_size
+    row = jnp.arange(len(both.index))
+    is_labelled = row < labelled_batch_size
     real = both.index >= 0
+    known = pool_lib.trainable(pool)[both.index]
     targets = rounds.targets_of(state.labels, both.index)
     certainty = jnp.where(real, state.weights[both.index], 0.0)
-    of_params = rounds.training_pass(recipe, training, augment_batch, both)
+    # A labelled example may be there several times, another way each time.
+    draws = jnp.where(is_labelled, facts.num_examples + row, both.index)
+    of_params = rounds.training_pass(
+      recipe, training, augment_batch, both, draws
+    )
 
     def objective(params):
       output, statistics = of_params(params)
@@ -179,7 +184,7 @@ def label_propagation(
         output.predictions, losses, targets, real & is_labelled
       )
       count = jnp.sum(real, dtype=jnp.int32)
-      others = real & ~is_labelled
+      others = real & ~is_labelled & ~known
       seen['loss'] = rounds.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count)
       seen['certainty'] = rounds.Mean(
         jnp.sum(jnp.where(others, certainty, 0.0)),

@@ -117,6 +117,7 @@ def passes(
   recipe: rounds.Recipe,
   facts: Facts,
   losses: Callable[[rounds.Training, Batch], Callable[..., Any]],
+  prepare: Callable[[rounds.Training], rounds.Training] = lambda before: before,
   settle: Callable[..., rounds.Training] = lambda before, after: after,
 ) -> Learner:
   """A learner that goes over the whole pool, epoch after epoch.
@@ -126,6 +127,7 @@ def passes(
     facts: of the task.
     losses: `(training, batch) -> (params) -> (to minimise, to show,
       statistics)`, the first two float32[B].
+    prepare: what a step begins with.
     settle: `(before, after) -> after`, has the last word of a step.
 
   Returns:
@@ -154,6 +156,7 @@ def passes(
   def step(state, batches, pool):
     del pool
     batch = batches['all']
+    before, state = state, prepare(state)
     real = batch.index >= 0
     of_params = losses(state, batch)
 
@@ -166,7 +169,7 @@ def passes(
 
     moved = settle(state, rounds.update(recipe, state, objective))
     moved = rounds.pause(rounds.count(recipe, moved))
-    state = rounds.hold(state, state, moved)
+    state = rounds.hold(before, before, moved)
     return state, with_epoch(state)
 
   def apply(state, inputs, *, keys=None):

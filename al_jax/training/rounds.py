@@ -225,7 +225,10 @@ def _means(tally):
 
 
 def step_keys(state: Training) -> tuple[jax.Array, jax.Array]:
-  """The keys of this step: of augmentations, and of dropout."""
+  """The keys of this step: of augmentations, and of dropout.
+
+  They are to be folded into: the order of an epoch is drawn from one of them.
+  """
   augment_key, dropout_key = jax.random.split(
     jax.random.fold_in(state.key, state.step)
   )
@@ -237,6 +240,7 @@ def training_pass(
   state: Training,
   augment: Callable[..., PyTree],
   batch: Batch,
+  draws: jax.Array | None = None,
 ) -> Callable[[PyTree], tuple[ModelOutput, PyTree]]:
   """The network in training on a batch.
 
@@ -245,12 +249,15 @@ def training_pass(
     state: before the step.
     augment: see `training.augment.build`.
     batch: padded with an index of -1.
+    draws: int32[B], rows of one number are augmented alike; None: the index,
+      for batches without repetitions.
 
   Returns:
     `(params) -> (output, statistics)`.
   """
   augment_key, dropout_key = step_keys(state)
-  inputs = augment(augment_key, batch.index, batch.inputs)
+  draws = batch.index if draws is None else draws
+  inputs = augment(augment_key, draws, batch.inputs)
 
   def of_params(params):
     return recipe.model.train(
@@ -337,13 +344,16 @@ def update(
 
 
 def _share_of_round(recipe, state):
+  """In [0, 1), and never less than before, however long each epoch is."""
   # In float32: with epochs nobody means to wait for, int32 would overflow.
-  total = jnp.float32(recipe.rule.epochs) * plans.steps_per_epoch(
-    state.epochs, recipe.batch_size
-  )
+  per_epoch = plans.steps_per_epoch(state.epochs, recipe.batch_size)
+  taken = state.epochs.epoch * per_epoch
+  taken += state.epochs.position // recipe.batch_size
+  total = jnp.float32(recipe.rule.epochs) * per_epoch
+  share = taken / jnp.maximum(total, 1)
   if recipe.rule.steps is not None:
-    total = jnp.minimum(total, recipe.rule.steps)
-  return state.step / jnp.maximum(total, 1)
+    share = jnp.maximum(share, state.step / recipe.rule.steps)
+  return share
 
 
 def count(recipe: Recipe, state: Training) -> Training:

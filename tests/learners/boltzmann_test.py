@@ -68,7 +68,7 @@ def test_a_step_is_contrastive_divergence(task, units):
   old, new = before.variables['params'], after.variables['params']
   w = np.asarray(old['hidden_1']['kernel'], np.float64)
   fields = v @ w  # biases begin at 0
-  key = rounds.step_keys(before)[1]
+  key = jax.random.fold_in(rounds.step_keys(before)[1], 2)
   if units == 'binary':
     on = act(fields, units).astype(np.float32)
     sample = np.asarray(jax.random.bernoulli(key, on), float)
@@ -133,6 +133,49 @@ def test_it_learns_what_inputs_look_like(task, units):
   )
 
 
+def test_every_layer_has_the_optimiser_from_its_beginning(task):
+  """Steps of Adam are as long for the second layer as for the first."""
+  dataset, facts = task
+  rate = 1e-3
+  learner = of_mlp(
+    facts,
+    batch_size=80,
+    stop={'epochs': 5},
+    optimizer={'learning_rate': rate, 'schedule': 'linear'},
+  ).learner
+  states, _ = steps(learner, facts, dataset.train.inputs, 20)
+  for number, first in ((1, 0), (2, 10)):
+    moves = [
+      np.median(
+        np.abs(
+          np.asarray(after.variables['params'][name]['kernel'])
+          - np.asarray(before.variables['params'][name]['kernel'])
+        )
+      )
+      for name in (f'hidden_{number}',)
+      for before, after in zip(
+        states[first : first + 10], states[first + 1 : first + 11], strict=True
+      )
+    ]
+    # The first step of Adam is the rate; the schedule ends each layer.
+    np.testing.assert_allclose(moves[0], rate, rtol=1e-2)
+    assert moves[-1] < 0.2 * rate
+
+
+@pytest.mark.parametrize(
+  ('units', 'activation'), [('rectified', 'sigmoid'), ('binary', 'relu')]
+)
+def test_units_that_the_network_does_not_have_are_refused(
+  task, units, activation
+):
+  _, facts = task
+  build = functools.partial(
+    models.build, 'mlp', widths=(12,), activation=activation
+  )
+  with pytest.raises(ValueError, match=f"units is '{units}'.*are others"):
+    boltzmann_stack(build, facts, units=units)
+
+
 def test_bad_options_are_named(task):
   _, facts = task
   with pytest.raises(ValueError, match=r"'binaire'.*binary"):
@@ -141,3 +184,6 @@ def test_bad_options_are_named(task):
     of_mlp(facts, stop={'patience': 3})
   with pytest.raises(ValueError, match='hidden layers of an `mlp`'):
     of_mlp(facts, widths=())
+  normed = functools.partial(models.build, 'mlp', norm='batch')
+  with pytest.raises(ValueError, match=r'`mlp` without norm; .* BatchNorm_0'):
+    boltzmann_stack(normed, facts)

@@ -9,6 +9,7 @@ from al_jax import kernels, program
 from al_jax import pool as pool_lib
 from al_jax.learners import (
   ceal,
+  joint,
   label_propagation,
   room_for_all,
   self_training,
@@ -159,6 +160,62 @@ def test_it_wraps_a_learner_that_looks_over_the_pool_itself(task):
   # Beside these, what was propagated.
   assert np.count_nonzero(found >= 0) > np.count_nonzero(sure)
   assert np.all(found[:30] == -1)
+
+
+def test_what_is_asked_about_gets_its_true_label(task):
+  dataset, facts = task
+  learner = ceal(a_model(facts), facts, threshold=2.0, decay=0.0, **OPTIONS)
+  pools = growing(dataset, 20, 30)
+  sure = run(learner, facts, dataset, pools)[-1]
+  labels = np.asarray(sure.labels)
+  wrong = (labels >= 0) & (labels != dataset.train.targets)
+  assert wrong.any()
+  asked = np.concatenate([np.arange(30), np.flatnonzero(wrong)[:5]])
+  state = learner.start(KEYS[3], sure, a_pool(dataset, asked))
+  found = np.asarray(learner.machine_labels(state, a_pool(dataset, asked)))
+  assert np.all(found[asked] == -1)
+  # In the round that follows they are trained on as what they are.
+  pools = [*pools, a_pool(dataset, asked)]
+  state = run(learner, facts, dataset, pools)[-1]
+  assert np.all(np.asarray(state.labels)[asked] == -1)
+  logits = learner.apply(state, jnp.asarray(dataset.train.inputs)).predictions
+  right = np.argmax(logits, 1)[asked[30:]] == dataset.train.targets[asked[30:]]
+  assert right.mean() > 0.5
+
+
+def test_warm_weights_and_nothing_left_to_label(task):
+  dataset, facts = task
+  facts = facts._replace(label_budget=160)
+  learner = ceal(
+    a_model(facts), facts, threshold=2.0, weights='warm', **OPTIONS
+  )
+  states = run(learner, facts, dataset, growing(dataset, 20, 100, 160))
+  assert np.any(np.asarray(states[1].labels) >= 0)
+  assert np.all(np.asarray(states[2].labels) == -1)
+  for state in states:
+    assert np.all(np.isfinite(weights(state.inner)))
+  # The second round goes on from the weights of the first.
+  begun = learner.start(KEYS[1], states[0], growing(dataset, 100)[0])
+  np.testing.assert_array_equal(weights(begun.inner), weights(states[0].inner))
+
+
+@pytest.mark.parametrize('make', [label_propagation, joint])
+def test_what_is_not_revealed_changes_nothing_in_what_is_wrapped(task, make):
+  dataset, facts = task
+  options = {'stop': {'epochs': 3}, 'optimizer': {'learning_rate': 0.01}}
+  inner = make(a_model(facts), room_for_all(facts), batch_size=64, **options)
+  learner = self_training(inner, facts, threshold=2.0)
+  pools = growing(dataset, 20, 30)
+  garbage = [
+    pool.replace(targets=jnp.where(pool.annotator == 0, 7, pool.targets))
+    for pool in pools
+  ]
+  clean = run(learner, facts, dataset, pools)[-1]
+  poisoned = run(learner, facts, dataset, garbage)[-1]
+  assert np.any(np.asarray(clean.labels) >= 0)
+  np.testing.assert_array_equal(
+    weights(clean.inner.training), weights(poisoned.inner.training)
+  )
 
 
 def test_it_refuses_what_looks_elsewhere(task):

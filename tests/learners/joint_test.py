@@ -104,6 +104,73 @@ def test_a_step_descends_on_both_means(task):
   )
 
 
+def test_labelled_and_unlabelled_share_the_statistics_of_a_step(task):
+  dataset, facts = task
+  model = build('mlp', facts, widths=(32,), norm='batch')
+  learner = joint(model, facts, **OPTIONS, unlabelled_batch_size=24)
+  pool = a_pool(dataset, np.arange(16))
+  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
+  index = learner.plan(state, pool)
+  rows = {
+    name: Batch(at, jnp.asarray(dataset.train.inputs[np.asarray(at)]))
+    for name, at in index.items()
+  }
+  after, _ = learner.step(state, rows, pool)
+  both = np.concatenate([of.inputs for of in rows.values()])
+  variables = state.training.variables
+  _, expected = model.train(variables, both, KEY)
+  found = after.training.variables['statistics']
+  moved = jax.tree.leaves(
+    jax.tree.map(
+      lambda a, b: float(jnp.abs(a - b).max()), found, variables['statistics']
+    )
+  )
+  assert max(moved) > 1e-3
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    found,
+    expected,
+  )
+
+
+def test_it_trains_with_dropout_and_predicts_without(task):
+  dataset, facts = task
+  learner = a_learner(facts, dropout=0.5, entropy_weight=0.5)
+  pool = a_pool(dataset, np.arange(16))
+  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
+  rows = {
+    name: Batch(at, jnp.asarray(dataset.train.inputs[np.asarray(at)]))
+    for name, at in learner.plan(state, pool).items()
+  }
+  other = state.replace(training=state.training.replace(key=jax.random.key(99)))
+  one, two = (learner.step(of, rows, pool)[0] for of in (state, other))
+  assert not np.array_equal(weights(one.training), weights(two.training))
+  inputs = jnp.asarray(dataset.train.inputs[:9])
+  np.testing.assert_array_equal(
+    learner.apply(state, inputs).predictions,
+    learner.apply(other, inputs).predictions,
+  )
+
+
+def test_what_was_asked_about_leaves_the_unlabelled(task):
+  dataset, facts = task
+  learner = a_learner(facts)
+  first, progress = run(learner, facts, dataset, a_pool(dataset, np.arange(20)))
+  assert progress.done.tolist() == [True]
+  pool = a_pool(dataset, np.arange(40))
+  state = learner.start(jax.random.key(9), first, pool)
+  step, taken = jax.jit(learner.step), set()
+  while not bool(state.training.finished):
+    index = learner.plan(state, pool)
+    taken |= set(np.asarray(index['unlabelled']).tolist())
+    rows = {
+      name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
+      for name, at in index.items()
+    }
+    state, _ = step(state, rows, pool)
+  assert taken - {-1} == set(range(40, 160))
+
+
 def test_the_term_makes_predictions_confident(task):
   dataset, facts = task
   pool = a_pool(dataset, np.arange(30))

@@ -11,6 +11,7 @@ from al_jax.interfaces import Batch
 from al_jax.learners.label_propagation import _drawn, label_propagation
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
+from al_jax.training import optimizers
 from tests.factories import a_pool, a_task
 
 KEY = jax.random.key(5)
@@ -59,16 +60,28 @@ def weights(state):
   )
 
 
-def test_labels_and_weights_are_those_of_the_kernel(task):
+OTHER_OPTIONS = {
+  'alpha': 0.5,
+  'gamma': 1.0,
+  'graph_kind': 'union',
+  'num_iters': 3,
+}
+
+
+@pytest.mark.parametrize(
+  'options', [{}, *({name: of} for name, of in OTHER_OPTIONS.items())]
+)
+def test_labels_and_weights_are_those_of_the_kernel(task, options):
   dataset, facts = task
   pool = a_pool(dataset, np.arange(20))
-  learner = a_learner(facts, share=1.0)
+  learner = a_learner(facts, share=1.0, **options)
   state, seen = surveyed(learner, facts, dataset, pool)
-  found = kernels.label_propagation(
-    kernels.knn_graph(seen, 10),
-    jnp.where(pool_lib.trainable(pool), pool.targets, -1),
-    10,
-  )
+  known = jnp.where(pool_lib.trainable(pool), pool.targets, -1)
+  graph = kernels.knn_graph(seen, 10)
+  found = kernels.label_propagation(graph, known, 10, **options)
+  if options:
+    usual = kernels.label_propagation(graph, known, 10)
+    assert not np.allclose(usual.certainty, found.certainty, atol=1e-3)
   used = (found.certainty > 0) | pool_lib.trainable(pool)
   np.testing.assert_array_equal(
     state.labels, np.where(used, found.pseudo_labels, -1)
@@ -87,6 +100,129 @@ def test_labels_and_weights_are_those_of_the_kernel(task):
   machine = np.asarray(learner.machine_labels(state, pool))
   assert np.all(machine[:20] == -1)
   np.testing.assert_array_equal(machine[20:], labels[20:])
+
+
+def batches_of(learner, dataset, pool, state):
+  return {
+    name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
+    for name, at in learner.plan(state, pool).items()
+  }
+
+
+@pytest.mark.parametrize('class_weights', [True, False])
+def test_a_step_descends_on_the_weighted_loss(task, class_weights):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  learner = a_learner(
+    facts,
+    class_weights=class_weights,
+    optimizer={'name': 'sgd', 'momentum': 0.0, 'learning_rate': 0.5},
+  )
+  state, _ = surveyed(learner, facts, dataset, pool)
+  if not class_weights:
+    np.testing.assert_array_equal(state.class_weights, np.ones(10))
+  batches = batches_of(learner, dataset, pool, state)
+  index = np.concatenate([np.asarray(of.index) for of in batches.values()])
+  inputs = np.concatenate([of.inputs for of in batches.values()])
+  assert index.shape == (24,)
+  assert index.min() >= 0
+  labels = np.asarray(state.labels)[index]
+  np.testing.assert_array_equal(
+    labels[:8], dataset.train.targets[index[:8]], strict=False
+  )
+  factors = np.asarray(state.weights)[index]
+  assert np.all(factors[:8] == 1)
+  assert len(set(factors[8:].tolist())) > 8
+  factors = factors * np.asarray(state.class_weights)[labels]
+
+  def loss(params):
+    of = state.replace(
+      training=state.training.replace(variables={'params': params})
+    )
+    log_probs = jax.nn.log_softmax(learner.apply(of, inputs).predictions)
+    # Over the size of the batch, not over the sum of the factors.
+    return -jnp.sum(factors * log_probs[np.arange(24), labels]) / 24
+
+  before = state.training.variables['params']
+  expected = jax.tree.map(
+    lambda p, g: p - 0.5 * g, before, jax.grad(loss)(before)
+  )
+  after, _ = learner.step(state, batches, pool)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    after.training.variables['params'],
+    expected,
+  )
+
+
+def test_it_looks_again_every_so_many_epochs(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(20))
+  learner = a_learner(facts, every=2)
+  state, _ = surveyed(learner, facts, dataset, pool)
+  step = jax.jit(learner.step)
+  for epoch in (1, 2):
+    while int(state.training.epochs.epoch) < epoch:
+      assert not bool(state.training.stale)
+      batches = batches_of(learner, dataset, pool, state)
+      state, progress = step(state, batches, pool)
+    assert bool(progress.stale) == (epoch == 2)
+
+
+def test_the_share_of_the_round_grows_however_many_are_reached(
+  task, monkeypatch
+):
+  """The learning rate follows it: past 1 a cosine would rise again."""
+  dataset, facts = task
+  shares = []
+
+  def schedule(share):
+    shares.append(float(share))
+    return 1.0 - share
+
+  monkeypatch.setitem(optimizers.SCHEDULES, 'told', schedule)
+  pool = a_pool(dataset, np.arange(20))
+  options = {'name': 'sgd', 'learning_rate': 0.1, 'schedule': 'told'}
+  learner = a_learner(facts, optimizer=options)
+  state, _ = surveyed(learner, facts, dataset, pool)
+  while not bool(state.training.finished):
+    batches = batches_of(learner, dataset, pool, state)
+    state, progress = learner.step(state, batches, pool)
+    if progress.stale:
+      # From the second epoch on nothing is reached: 2 steps instead of 5.
+      blind = jnp.zeros((160, 32))
+      state = learner.survey.absorb(KEY, state, blind, pool)
+  expected = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875]
+  np.testing.assert_allclose(shares, expected, rtol=1e-6)
+
+
+def test_a_labelled_example_is_augmented_another_way_each_time(task):
+  dataset, facts = task
+  pool = a_pool(dataset, np.arange(2))
+  options = {'stop': {'epochs': 1}, 'augment': ('shift',)}
+  learner = a_learner(facts, **options)
+  state, _ = surveyed(learner, facts, dataset, pool)
+  batches = batches_of(learner, dataset, pool, state)
+  # The same example everywhere, as known and as one of the others.
+  image = jnp.broadcast_to(
+    jnp.asarray(dataset.train.inputs[:1]), batches['labelled'].inputs.shape
+  )
+  index = jnp.zeros_like(batches['labelled'].index)
+  one = {**batches, 'labelled': Batch(index, image)}
+  seen = []
+
+  def spy(variables, inputs, key, *, real=None):
+    seen.append(inputs)
+    return model.train(variables, inputs, key, real=real)
+
+  model = build('mlp', facts, widths=(32,))
+  learner = label_propagation(
+    model._replace(train=spy), facts, **{**OPTIONS, **options}
+  )
+  with jax.disable_jit():
+    learner.step(state, one, pool)
+  known = np.asarray(seen[0])[:8].reshape(8, -1)
+  assert len(np.unique(known, axis=0)) > 4
 
 
 def test_half_is_drawn_and_an_epoch_passes_over_it(task):
@@ -171,6 +307,11 @@ def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
   assert np.all(np.asarray(state.labels)[20:] == -1)
   assert int(state.training.epochs.count) == 20
   assert np.all(np.isfinite(state.class_weights))
+  # Nothing was propagated, and nothing of the labelled is told in its place.
+  while not bool(state.training.stale):
+    batches = batches_of(learner, dataset, pool, state)
+    state, progress = learner.step(state, batches, pool)
+  assert float(progress.metrics['certainty']) == 0
 
 
 @pytest.mark.parametrize(
