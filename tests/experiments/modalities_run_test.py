@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from al_jax import loop, manifest, records
-from configs import base
-from experiments import building, harness
+from configs import base, joint
+from experiments import building, grid, harness
 from tests.experiments import session_test
 
 VIEWS = {'name': 'views', 'views': ('left', 'right', 'spectrum')}
@@ -23,15 +23,24 @@ ARGUMENTS = (
 )
 
 
-def some_folder(folder):
-  """A folder of two modalities; every fourth example lacks one of them."""
+# Numbers of a modality, as users of the papers' data sets have them.
+PUBLISHED = {
+  'emofbvp': {'face': 540, 'gesture': 540, 'voice': 180, 'physiology': 120},
+  'mindreading': {'face': 540, 'voice': 180},
+}
+
+
+def some_folder(folder, sizes):
+  """A file per modality; every fourth example lacks the last of them."""
   rng = np.random.default_rng(0)
   targets = np.arange(120) % 3
-  face = rng.standard_normal((120, 6)) + targets[:, np.newaxis]
-  voice = rng.standard_normal((120, 4)) - targets[:, np.newaxis]
-  voice[::4] = np.nan
-  np.savez(folder / 'face.npz', x=face, y=targets)
-  np.savez(folder / 'voice.npz', x=voice)
+  folder.mkdir()
+  for number, (name, size) in enumerate(sizes.items()):
+    values = rng.standard_normal((120, size)) + targets[:, np.newaxis]
+    if number == len(sizes) - 1:
+      values[::4] = np.nan
+    answers = {'y': targets} if number == 0 else {}
+    np.savez(folder / f'{name}.npz', x=values, **answers)
   return folder
 
 
@@ -42,8 +51,8 @@ def config(request, tmp_path, monkeypatch):
   if request.param == 'views':
     made.data.transforms = (VIEWS, CAP)
   else:
-    (tmp_path / 'set').mkdir()
-    made.data.source = f'modalities:{some_folder(tmp_path / "set")}'
+    folder = some_folder(tmp_path / 'set', {'face': 6, 'voice': 4})
+    made.data.source = f'modalities:{folder}'
   made.model = {'name': 'fusion', 'widths': (16,), 'joint_widths': (24,)}
   made.learner.stop.epochs = 3
   made.protocol.rounds = 3
@@ -55,13 +64,44 @@ def config(request, tmp_path, monkeypatch):
   return plain
 
 
-def ran(config, folder, should_stop=lambda: False, rows=None):
-  """What is the same in two runs of margin sampling."""
+def ran(
+  config, folder, should_stop=lambda: False, rows=None, systems=('margin',)
+):
+  """What is the same in two runs."""
   rows = [] if rows is None else rows
   experiment = building.prepare(config)
-  cells = harness.cells_of(config, ['margin'], workers=1)
+  cells = harness.cells_of(config, list(systems), workers=1)
   harness.run_cells(experiment, cells, folder, should_stop, rows.append)
   return [records.deterministic(row) for row in rows]
+
+
+@pytest.mark.parametrize('name', [*PUBLISHED])
+def test_the_published_modalities_run_from_their_configs(
+  name, tmp_path, monkeypatch
+):
+  monkeypatch.setenv('AL_JAX_CACHE_DIR', str(tmp_path / 'cache'))
+  monkeypatch.setenv('AL_JAX_FILES_DIR', str(tmp_path))
+  sizes = PUBLISHED[name]
+  some_folder(tmp_path / name, sizes)
+  made = joint.get_config(name)
+  made.learner.stop.epochs = 2
+  made.protocol.update({'first_size': 20, 'rounds': 2, 'labels_per_round': 10})
+  made.seeds = 1
+  settings = grid.settings(manifest.plain_config(made.to_dict()))
+  assert len(settings) == 2 ** len(sizes) - 1
+  # The last modality alone, and all of them.
+  for setting in (settings[len(sizes) - 1], settings[-1]):
+    example = building.prepare(setting.config).facts.example
+    used = setting.config['data']['modalities']
+    for modality, size in sizes.items():
+      assert (modality in example) == (modality in used)
+      if modality in used:
+        assert example[modality].shape == (size,)
+    rows = ran(
+      setting.config, tmp_path / setting.name, systems=('joint', 'random')
+    )
+    assert [row['labels'] for row in rows] == [20, 30] * 2
+    assert all(np.isfinite(row['test']['log_loss']) for row in rows)
 
 
 def test_where_the_inputs_live_and_interruptions_change_nothing(
