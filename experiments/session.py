@@ -71,10 +71,19 @@ def parse_flags(argv: list[str]) -> list[str]:
       text = text.strip('\'"')
       text = (
         f'the config has no {text!r} to set a field of; give all of it, as in '
-        f'--config.PATH.{text}="{{\'field\': value}}".'
+        f'{_flag_of(argv, text)}="{{\'field\': value}}".'
       )
     print(f'{type(error).__name__}: {text}', file=sys.stderr)
   sys.exit(1)
+
+
+def _flag_of(argv, field):
+  """The flag that the command line means to set a field of: `--config.a.b`."""
+  for argument in argv:
+    path = argument.partition('=')[0].split('.')
+    if field in path[1:]:
+      return '.'.join(path[: path.index(field, 1) + 1])
+  return f'--config.{field}'
 
 
 def _of_flags(message: str) -> str:

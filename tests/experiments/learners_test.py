@@ -185,6 +185,7 @@ def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
     '--config.pretraining.stop.epochs=3',
   )
   assert "no 'stop' to set a field of" in told
+  assert 'as in --config.pretraining.stop="{\'field\': value}"' in told
 
 
 def test_a_learner_in_a_grid_keeps_the_options_of_all():
