@@ -10,6 +10,7 @@ from al_jax import files, plot_style, stats
 
 # More markers hide a curve rather than name it: of few systems, of many.
 _MOST_MARKERS, _MOST_MARKERS_OF_MANY = 24, 8
+_MOST_TICKS = 10
 
 
 def curve_panels(
@@ -78,7 +79,12 @@ def curve_panels(
   if title:
     all_axes[0].set_title(title, color=plot_style.INK, loc='left', fontsize=11)
   all_axes[-1].set_xlabel(x_label, color=plot_style.INK)
-  _scale_x(all_axes[-1], logarithmic_x)
+  places = np.unique(
+    np.concatenate(
+      [curve.labels for of in panels.values() for curve in of.values()]
+    )
+  )
+  _scale_x(all_axes[-1], places, logarithmic_x)
   _add_legend(figure, all_axes, panels, count)
   plot_style.save(figure, path)
 
@@ -116,14 +122,20 @@ def _draw_curve(
   )
 
 
-def _scale_x(axes: matplotlib.axes.Axes, logarithmic: bool) -> None:
+def _scale_x(
+  axes: matplotlib.axes.Axes, places: np.ndarray, logarithmic: bool
+) -> None:
+  """Ticks at the places themselves where these are few and evenly apart."""
+  is_count = np.all(places == np.round(places))
   if logarithmic:
     axes.set_xscale('log')
     axes.xaxis.set_major_formatter(
       matplotlib.ticker.StrMethodFormatter('{x:,.6g}')
     )
-  else:
+  elif is_count:
     plot_style.count_axis(axes.xaxis)
+    if 1 < places.size <= _MOST_TICKS and np.ptp(np.diff(places)) == 0:
+      axes.set_xticks(places)
 
 
 def _add_legend(figure, all_axes, panels, count) -> None:

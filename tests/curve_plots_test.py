@@ -71,6 +71,15 @@ def test_the_horizontal_axis_counts_or_is_logarithmic(tmp_path):
   assert '1,000' in found and '10' not in found
 
 
+def test_few_places_have_their_ticks_and_shares_have_some(tmp_path):
+  few = {'y': {'x': a_curve(0.5, labels=(17, 37, 57, 77))}}
+  found = texts(drawn(tmp_path, few))
+  assert {'17', '37', '57', '77'} <= set(found) and '40' not in found
+  shares = {'y': {'x': a_curve(0.5, labels=(0.05, 0.5, 0.95))}}
+  found = texts(drawn(tmp_path, shares, x_label='share'))
+  assert {'0.2', '0.4', '0.6', '0.8'} <= set(found)
+
+
 def test_one_point_and_one_seed_are_drawn(tmp_path):
   one = stats.Curve(*map(np.array, ([10], [0.5], [np.nan], [1])))
   assert 'one seed' in texts(drawn(tmp_path, {'accuracy': {'x': one}}))
