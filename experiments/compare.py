@@ -5,6 +5,25 @@ r"""Runs several systems of a config on the same seeds, and compares them.
 
 The same command goes on where it was interrupted. All seeds begin from the same
 first set and the same weights, whatever the system.
+
+A comparison over settings is a grid in a config of your own: axes, their
+values, and what each changes. All combinations are run, a folder each:
+
+    from configs import quickstart
+
+    def get_config():
+      config = quickstart.get_config()
+      config.grid = {
+        'batch': {
+          '10': {'protocol': {'labels_per_round': 10}},
+          '50': {'protocol': {'labels_per_round': 50}},
+        },
+        'model': {
+          'small': {'model': {'name': 'mlp', 'widths': (32,)}},
+          'large': {'model': {'name': 'mlp', 'widths': (256, 256)}},
+        },
+      }
+      return config
 """
 
 import pathlib
