@@ -1,9 +1,12 @@
 """What several tests are made of: records, tasks, systems, pools."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from al_jax import data, program, records, systems
 from al_jax import pool as pool_lib
+from al_jax.interfaces import Batch
 
 
 def a_record(
@@ -73,6 +76,26 @@ def a_system(name='margin', *, facts, dropout=0.0, **options):
   }
   model = {'name': 'mlp', 'widths': (32,), 'dropout': dropout}
   return systems.build(name, facts, model=model, learner=learner, **options)
+
+
+def batches_of(learner, dataset, pool, state):
+  """What the next step takes, by name."""
+  return {
+    name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
+    for name, at in learner.plan(state, pool).items()
+  }
+
+
+def assert_descended(before, after, loss, rate):
+  """The parameters after are those before less the rate times the gradient."""
+  expected = jax.tree.map(
+    lambda p, g: p - rate * g, before, jax.grad(loss)(before)
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    after,
+    expected,
+  )
 
 
 def a_pool(dataset, labelled):

@@ -74,15 +74,13 @@ def boltzmann_stack(
   recipe = recipe._replace(
     rule=rule, optimizer=_layer_by_layer(recipe.optimizer, len(widths))
   )
-  mean, std = common.moments(facts)
 
   def layer_of(training):
     return jnp.minimum(training.epochs.epoch // epochs, len(widths) - 1)
 
   def losses(training, batch):
     key = _sample_key(training)
-    inputs = (batch.inputs.astype(jnp.float32) - mean) / std
-    inputs = inputs.reshape(len(inputs), -1)
+    inputs = _visible(facts, batch.inputs)
 
     def of_batch(params):
       branches = [
@@ -148,12 +146,18 @@ def _visible_widths(model):
   ]
 
 
+def _visible(facts, inputs):
+  """What the first layer sees: [B, ...] to rows of variance 1."""
+  mean, std = common.moments(facts)
+  inputs = (inputs.astype(jnp.float32) - mean) / std
+  return inputs.reshape(len(inputs), -1)
+
+
 def _check_units(model, facts, units):
   """The network has the hidden units that its layers are to be trained for."""
   variables = model.init(jax.random.key(0))
   inputs = jnp.zeros((1, *facts.example.shape), facts.example.dtype)
-  mean, std = common.moments(facts)
-  visible = jnp.reshape((inputs.astype(jnp.float32) - mean) / std, (1, -1))
+  visible = _visible(facts, inputs)
   hidden = model.apply(variables, inputs).extras[f'{_LAYER}1']
   expected = _mean(_fields(variables['params'][f'{_LAYER}1'], visible), units)
   if not np.allclose(hidden, expected, atol=1e-3):

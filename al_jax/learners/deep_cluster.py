@@ -74,7 +74,6 @@ def deep_cluster(
     A Pretraining. `Progress.metrics` has the `loss` and `accuracy` in telling
     the clusters apart, and `agreement` and `evenness` as in ClusterState.
   """
-  pretraining.check_stop(stop, ('patience',))
   errors.check_number('clusters_per_class', clusters_per_class, int, least=1)
   errors.check_number('num_iters', num_iters, int, least=0)
   errors.check_flag('balanced', balanced)
@@ -86,13 +85,13 @@ def deep_cluster(
       f'{facts.num_examples} examples; there must be no more than that.'
     )
   model = build(facts._replace(num_classes=num_clusters))
-  recipe = rounds.recipe(
+  recipe = pretraining.recipe_of_passes(
     model,
+    facts,
     optimizer=optimizer,
-    stop=stop,
-    weights='same',
-    capacity=facts.num_examples,
     batch_size=batch_size,
+    stop=stop,
+    accuracy=True,
   )
   augment_batch = augment_lib.build(augment, facts.example)
 

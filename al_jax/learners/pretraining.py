@@ -99,9 +99,28 @@ def recipe_of_passes(
   optimizer: Mapping[str, Any] | None,
   batch_size: int,
   stop: Mapping[str, Any] | None,
+  accuracy: bool = False,
 ) -> rounds.Recipe:
-  """A Recipe for `passes`; stop rules that need labels are refused."""
-  check_stop(stop, ('patience', 'train_accuracy'))
+  """A Recipe of passes over the whole pool; refuses rules that need labels.
+
+  Args:
+    model: the network.
+    facts: of the task.
+    optimizer: keywords of `training.optimizers.build`.
+    batch_size: examples per step.
+    stop: keywords of `StopRule`, or None.
+    accuracy: there is something to be right about: accuracy is watched too, and
+      may end the training.
+
+  Returns:
+    A Recipe.
+
+  Raises:
+    ValueError: a rule that makes no sense before the first label.
+  """
+  _check_stop(
+    stop, ('patience',) if accuracy else ('patience', 'train_accuracy')
+  )
   return rounds.recipe(
     model,
     optimizer=optimizer,
@@ -109,7 +128,7 @@ def recipe_of_passes(
     weights='same',
     capacity=facts.num_examples,
     batch_size=batch_size,
-    watched={'loss': ()},
+    watched=None if accuracy else {'loss': ()},
   )
 
 
@@ -192,18 +211,7 @@ def with_epoch(training: rounds.Training) -> Progress:
   return progress._replace(metrics={**progress.metrics, 'epoch': epoch})
 
 
-def check_stop(
-  stop: Mapping[str, Any] | None, refused: tuple[str, ...]
-) -> None:
-  """Refuses stop rules that need labels, or another split.
-
-  Args:
-    stop: keywords of `StopRule`, or None.
-    refused: those that make no sense here.
-
-  Raises:
-    ValueError: for the first that is set.
-  """
+def _check_stop(stop, refused):
   errors.check_mapping('stop', stop or {})
   for name in refused:
     if (stop or {}).get(name) is not None:

@@ -1,4 +1,5 @@
 import functools
+import itertools
 
 import jax
 import numpy as np
@@ -145,17 +146,13 @@ def test_every_layer_has_the_optimiser_from_its_beginning(task):
   ).learner
   states, _ = steps(learner, facts, dataset.train.inputs, 20)
   for number, first in ((1, 0), (2, 10)):
+    kernels = [
+      np.asarray(state.variables['params'][f'hidden_{number}']['kernel'])
+      for state in states[first : first + 11]
+    ]
     moves = [
-      np.median(
-        np.abs(
-          np.asarray(after.variables['params'][name]['kernel'])
-          - np.asarray(before.variables['params'][name]['kernel'])
-        )
-      )
-      for name in (f'hidden_{number}',)
-      for before, after in zip(
-        states[first : first + 10], states[first + 1 : first + 11], strict=True
-      )
+      np.median(np.abs(after - before))
+      for before, after in itertools.pairwise(kernels)
     ]
     # The first step of Adam is the rate; the schedule ends each layer.
     np.testing.assert_allclose(moves[0], rate, rtol=1e-2)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from al_jax import program
-from al_jax.interfaces import Batch
 from al_jax.learners import joint, supervised
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
-from tests.factories import a_pool, a_task
+from tests.factories import a_pool, a_task, assert_descended, batches_of
 
 KEY = jax.random.key(5)
 OPTIONS = {
@@ -70,10 +69,7 @@ def test_a_step_descends_on_both_means(task):
   assert sorted(known) == [-1] * 6 + list(range(10))
   assert len(set(others)) == 24
   assert others.min() >= 10
-  rows = {
-    name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
-    for name, at in index.items()
-  }
+  rows = batches_of(learner, dataset, pool, state)
   after, _ = learner.step(state, rows, pool)
 
   def loss(params):
@@ -94,14 +90,7 @@ def test_a_step_descends_on_both_means(task):
     )
 
   before = state.training.variables['params']
-  expected = jax.tree.map(
-    lambda p, g: p - 0.5 * g, before, jax.grad(loss)(before)
-  )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-    after.training.variables['params'],
-    expected,
-  )
+  assert_descended(before, after.training.variables['params'], loss, 0.5)
 
 
 def test_labelled_and_unlabelled_share_the_statistics_of_a_step(task):
@@ -110,11 +99,7 @@ def test_labelled_and_unlabelled_share_the_statistics_of_a_step(task):
   learner = joint(model, facts, **OPTIONS, unlabelled_batch_size=24)
   pool = a_pool(dataset, np.arange(16))
   state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
-  index = learner.plan(state, pool)
-  rows = {
-    name: Batch(at, jnp.asarray(dataset.train.inputs[np.asarray(at)]))
-    for name, at in index.items()
-  }
+  rows = batches_of(learner, dataset, pool, state)
   after, _ = learner.step(state, rows, pool)
   both = np.concatenate([of.inputs for of in rows.values()])
   variables = state.training.variables
@@ -138,10 +123,7 @@ def test_it_trains_with_dropout_and_predicts_without(task):
   learner = a_learner(facts, dropout=0.5, entropy_weight=0.5)
   pool = a_pool(dataset, np.arange(16))
   state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
-  rows = {
-    name: Batch(at, jnp.asarray(dataset.train.inputs[np.asarray(at)]))
-    for name, at in learner.plan(state, pool).items()
-  }
+  rows = batches_of(learner, dataset, pool, state)
   other = state.replace(training=state.training.replace(key=jax.random.key(99)))
   one, two = (learner.step(of, rows, pool)[0] for of in (state, other))
   assert not np.array_equal(weights(one.training), weights(two.training))
@@ -161,12 +143,8 @@ def test_what_was_asked_about_leaves_the_unlabelled(task):
   state = learner.start(jax.random.key(9), first, pool)
   step, taken = jax.jit(learner.step), set()
   while not bool(state.training.finished):
-    index = learner.plan(state, pool)
-    taken |= set(np.asarray(index['unlabelled']).tolist())
-    rows = {
-      name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
-      for name, at in index.items()
-    }
+    rows = batches_of(learner, dataset, pool, state)
+    taken |= set(np.asarray(rows['unlabelled'].index).tolist())
     state, _ = step(state, rows, pool)
   assert taken - {-1} == set(range(40, 160))
 
