@@ -14,7 +14,7 @@ from al_jax.learners import pretraining
 from al_jax.learners.pretraining import Pretraining
 from al_jax.models import common
 from al_jax.training import augment as augment_lib
-from al_jax.training import rounds
+from al_jax.training import forward
 
 _DECODER = 'decoder'
 
@@ -87,7 +87,7 @@ def denoising_autoencoder(
   augment_batch = augment_lib.build(augment, facts.example)
 
   def losses(training, batch):
-    of_params = rounds.training_pass(recipe, training, augment_batch, batch)
+    of_params = forward.train(recipe, training, augment_batch, batch)
 
     def of_batch(params):
       output, statistics = of_params(params)

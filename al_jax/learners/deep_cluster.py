@@ -12,7 +12,7 @@ from al_jax.interfaces import Facts, Learner, ModelFns, Survey
 from al_jax.learners import pretraining
 from al_jax.learners.pretraining import HEAD, Pretraining
 from al_jax.training import augment as augment_lib
-from al_jax.training import objectives, plans, rounds
+from al_jax.training import forward, objectives, plans, rounds
 
 
 @flax.struct.dataclass
@@ -121,16 +121,16 @@ def deep_cluster(
     del pool
     training, batch = state.training, batches['clustered']
     real = batch.index >= 0
-    targets = rounds.targets_of(state.clusters, batch.index)
+    targets = forward.targets_of(state.clusters, batch.index)
     # An example may be drawn several times, and is another one each time.
-    of_params = rounds.training_pass(
+    of_params = forward.train(
       recipe, training, augment_batch, batch, jnp.arange(len(batch.index))
     )
 
     def objective(params):
       output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
-      seen = rounds.watch(output.predictions, losses, targets, real)
+      seen = forward.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     moved = rounds.count(recipe, rounds.update(recipe, training, objective))
@@ -146,7 +146,7 @@ def deep_cluster(
     )
 
   def apply(state, inputs, *, keys=None):
-    return rounds.apply(model, state.training.variables, inputs, keys=keys)
+    return forward.apply(model, state.training.variables, inputs, keys=keys)
 
   def measure(key, apply, batch):
     del key

@@ -11,7 +11,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.training import augment as augment_lib
-from al_jax.training import objectives, plans, rounds
+from al_jax.training import forward, objectives, plans, rounds, validation
 
 # Fewer classes than this among the predictions are one class and some doubt.
 _COLLAPSED = 1.5
@@ -130,8 +130,8 @@ def joint(
       both = jax.tree.map(_one_after_another, batch, batches['unlabelled'])
     num_labelled = len(batch.index)
     real = both.index >= 0
-    targets = rounds.targets_of(pool.targets, batch.index)
-    of_params = rounds.training_pass(recipe, training, augment_batch, both)
+    targets = forward.targets_of(pool.targets, batch.index)
+    of_params = forward.train(recipe, training, augment_batch, both)
 
     def objective(params):
       output, statistics = of_params(params)
@@ -147,7 +147,7 @@ def joint(
       )
       count = jnp.sum(unlabelled, dtype=jnp.int32)
       seen = {
-        **rounds.watch(known, losses, targets, labelled),
+        **forward.watch(known, losses, targets, labelled),
         'unlabelled_entropy': rounds.Mean(
           jnp.sum(jnp.where(unlabelled, entropies, 0.0)), count
         ),
@@ -164,9 +164,9 @@ def joint(
     return state, rounds.progress(state.training)
 
   def apply(state, inputs, *, keys=None):
-    return rounds.apply(model, state.training.variables, inputs, keys=keys)
+    return forward.apply(model, state.training.variables, inputs, keys=keys)
 
-  survey = rounds.validation_survey(recipe.rule, lambda state: state.training)
+  survey = validation.survey(recipe.rule, lambda state: state.training)
   return Learner(init, start, plan, step, apply, survey=survey)
 
 

@@ -12,7 +12,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns, Survey
 from al_jax.kernels.affinity import GRAPH_KINDS
 from al_jax.training import augment as augment_lib
-from al_jax.training import objectives, plans, rounds
+from al_jax.training import forward, objectives, plans, rounds
 
 # Of a batch, as published.
 _LABELLED_SHARE = 50 / 128
@@ -168,19 +168,17 @@ def label_propagation(
     is_labelled = row < labelled_batch_size
     real = both.index >= 0
     known = pool_lib.trainable(pool)[both.index]
-    targets = rounds.targets_of(state.labels, both.index)
+    targets = forward.targets_of(state.labels, both.index)
     certainty = jnp.where(real, state.weights[both.index], 0.0)
     # A labelled example may be there several times, another way each time.
     draws = jnp.where(is_labelled, facts.num_examples + row, both.index)
-    of_params = rounds.training_pass(
-      recipe, training, augment_batch, both, draws
-    )
+    of_params = forward.train(recipe, training, augment_batch, both, draws)
 
     def objective(params):
       output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
       losses *= certainty * state.class_weights[targets]
-      seen = rounds.watch(
+      seen = forward.watch(
         output.predictions, losses, targets, real & is_labelled
       )
       count = jnp.sum(real, dtype=jnp.int32)
@@ -203,7 +201,7 @@ def label_propagation(
     return state, rounds.progress(training)
 
   def apply(state, inputs, *, keys=None):
-    return rounds.apply(model, state.training.variables, inputs, keys=keys)
+    return forward.apply(model, state.training.variables, inputs, keys=keys)
 
   def measure(key, apply, batch):
     del key

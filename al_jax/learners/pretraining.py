@@ -16,7 +16,7 @@ from al_jax.interfaces import (
   PyTree,
   Survey,
 )
-from al_jax.training import objectives, plans, rounds
+from al_jax.training import forward, objectives, plans, rounds
 
 # The last dense layer of every model, which each task has its own of.
 HEAD = 'head'
@@ -192,7 +192,7 @@ def passes(
     return state, with_epoch(state)
 
   def apply(state, inputs, *, keys=None):
-    return rounds.apply(recipe.model, state.variables, inputs, keys=keys)
+    return forward.apply(recipe.model, state.variables, inputs, keys=keys)
 
   # It looks at nothing: every epoch ends in a pause, in which it is told of.
   survey = Survey(

@@ -7,7 +7,7 @@ import jax
 
 from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.training import augment as augment_lib
-from al_jax.training import objectives, plans, rounds
+from al_jax.training import forward, objectives, plans, rounds, validation
 
 
 def supervised(
@@ -66,13 +66,13 @@ def supervised(
   def step(state, batches, pool):
     batch = batches['labelled']
     real = batch.index >= 0
-    targets = rounds.targets_of(pool.targets, batch.index)
-    of_params = rounds.training_pass(recipe, state, augment_batch, batch)
+    targets = forward.targets_of(pool.targets, batch.index)
+    of_params = forward.train(recipe, state, augment_batch, batch)
 
     def objective(params):
       output, statistics = of_params(params)
       losses = objectives.cross_entropy(output.predictions, targets)
-      seen = rounds.watch(output.predictions, losses, targets, real)
+      seen = forward.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     moved = rounds.count(recipe, rounds.update(recipe, state, objective))
@@ -80,7 +80,7 @@ def supervised(
     return state, rounds.progress(state)
 
   def apply(state, inputs, *, keys=None):
-    return rounds.apply(model, state.variables, inputs, keys=keys)
+    return forward.apply(model, state.variables, inputs, keys=keys)
 
-  survey = rounds.validation_survey(recipe.rule)
+  survey = validation.survey(recipe.rule)
   return Learner(init, start, plan, step, apply, survey=survey)

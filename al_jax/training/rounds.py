@@ -1,6 +1,6 @@
 """What learners that train one network by mini-batches have in common.
 
-The weights of a round, its optimiser, its passes over the examples, what they
+The weights of a round, its optimiser, its place in an epoch, what its passes
 saw on the way, and when it is over. A learner says which examples a step takes
 and what it minimises on them.
 """
@@ -15,15 +15,8 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax import pool as pool_lib
-from al_jax.interfaces import (
-  Batch,
-  ModelFns,
-  ModelOutput,
-  Progress,
-  PyTree,
-  Survey,
-)
-from al_jax.training import objectives, optimizers, plans
+from al_jax.interfaces import ModelFns, Progress, PyTree
+from al_jax.training import optimizers, plans
 from al_jax.training.stopping import StopRule
 
 WEIGHTS = ('same', 'new', 'warm')
@@ -235,77 +228,6 @@ def step_keys(state: Training) -> tuple[jax.Array, jax.Array]:
   return augment_key, dropout_key
 
 
-def training_pass(
-  recipe: Recipe,
-  state: Training,
-  augment: Callable[..., PyTree],
-  batch: Batch,
-  draws: jax.Array | None = None,
-) -> Callable[[PyTree], tuple[ModelOutput, PyTree]]:
-  """The network in training on a batch.
-
-  Args:
-    recipe: of the learner.
-    state: before the step.
-    augment: see `training.augment.build`.
-    batch: padded with an index of -1.
-    draws: int32[B], rows of one number are augmented alike; None: the index,
-      for batches without repetitions.
-
-  Returns:
-    `(params) -> (output, statistics)`.
-  """
-  augment_key, dropout_key = step_keys(state)
-  draws = batch.index if draws is None else draws
-  inputs = augment(augment_key, draws, batch.inputs)
-
-  def of_params(params):
-    return recipe.model.train(
-      {**state.variables, 'params': params},
-      inputs,
-      dropout_key,
-      real=batch.index >= 0,
-    )
-
-  return of_params
-
-
-def targets_of(targets: jax.Array, index: jax.Array) -> jax.Array:
-  """The targets of a batch; 0 in padding rows.
-
-  Args:
-    targets: int32[N].
-    index: int32[B]; -1 pads.
-
-  Returns:
-    int32[B].
-  """
-  index = jnp.where(index >= 0, index, len(targets))
-  return jnp.take(targets, index, axis=0, mode='fill', fill_value=0)
-
-
-def watch(
-  logits: jax.Array, losses: jax.Array, targets: jax.Array, real: jax.Array
-) -> dict[str, Mean]:
-  """Loss and accuracy on a batch.
-
-  Args:
-    logits: float32[B, C].
-    losses: float32[B].
-    targets: int32[B].
-    real: bool[B], which rows count.
-
-  Returns:
-    `'loss'` and `'accuracy'`.
-  """
-  correct = real & (jnp.argmax(logits, -1) == targets)
-  count = jnp.sum(real, dtype=jnp.int32)
-  return {
-    'loss': Mean(jnp.sum(jnp.where(real, losses, 0.0)), count),
-    'accuracy': Mean(jnp.sum(correct, dtype=jnp.float32), count),
-  }
-
-
 def update(
   recipe: Recipe, state: Training, objective: Callable[..., Any]
 ) -> Training:
@@ -425,37 +347,6 @@ def progress(state: Training) -> Progress:
   )
 
 
-def apply(
-  model: ModelFns,
-  variables: PyTree,
-  inputs: PyTree,
-  *,
-  keys: jax.Array | None = None,
-) -> ModelOutput:
-  """What a network says: the `apply` of a learner, see `interfaces`."""
-  if keys is None:
-    output = model.apply(variables, inputs)
-    return output._replace(predictions=_set_apart(output.predictions))
-  return jax.lax.map(lambda key: model.apply(variables, inputs, key=key), keys)
-
-
-def _set_apart(predictions):
-  """The same numbers, which XLA does not fuse with what is made of them.
-
-  On CPU a maximum over classes would have it compute the dense layers twice:
-  7.7 against 4.3 ms for the margins of 1,000 MNIST digits by an MLP. Rounding
-  to the precision that they have is a barrier which the compiler keeps.
-  """
-
-  def apart(leaf):
-    if not jnp.issubdtype(leaf.dtype, jnp.floating):
-      return leaf
-    info = jnp.finfo(leaf.dtype)
-    return jax.lax.reduce_precision(leaf, info.nexp, info.nmant)
-
-  return jax.tree.map(apart, predictions)
-
-
 def over_labelled(
   recipe: Recipe, key: jax.Array, state: Training, pool: pool_lib.PoolState
 ) -> Training:
@@ -474,56 +365,4 @@ def over_labelled(
   return state.replace(
     epochs=plans.begin(key, members, count, recipe.batch_size),
     finished=count == 0,
-  )
-
-
-def validation_survey(
-  rule: StopRule, of: Callable[..., Any] = lambda state: state
-) -> Survey | None:
-  """Looks at the validation loss, and keeps the weights that had the lowest.
-
-  Args:
-    rule: of the learner.
-    of: the Training in the state of the learner, which is that itself or has
-      it as `training`.
-
-  Returns:
-    A Survey; None if the rule has no patience.
-  """
-  if rule.patience is None:
-    return None
-
-  def measure(key, apply, batch):
-    del key
-    return apply(batch.inputs).predictions
-
-  def absorb(key, state, logits, held_out):
-    del key
-    losses = objectives.cross_entropy(logits, held_out.targets)
-    training = _validated(rule, of(state), jnp.mean(losses))
-    if of(state) is state:
-      return training
-    return state.replace(training=training)
-
-  return Survey(measure=measure, absorb=absorb, source='validation')
-
-
-def _validated(rule, state, loss):
-  improves = loss < state.best.loss
-  best = jax.tree.map(
-    lambda new, old: jnp.where(improves, new, old),
-    Best(loss, state.variables, jnp.zeros((), jnp.int32)),
-    state.best.replace(epochs_since=state.best.epochs_since + 1),
-  )
-  finished = state.finished | (best.epochs_since >= rule.patience)
-  variables = jax.tree.map(
-    lambda old, new: jnp.where(finished, new, old),
-    state.variables,
-    best.variables,
-  )
-  return state.replace(
-    best=best,
-    finished=finished,
-    variables=variables,
-    stale=jnp.zeros((), jnp.bool_),
   )

@@ -1,0 +1,111 @@
+"""A network on a batch: in training, and as it is used afterwards."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from al_jax.interfaces import Batch, ModelFns, ModelOutput, PyTree
+from al_jax.training import rounds
+
+
+def train(
+  recipe: rounds.Recipe,
+  state: rounds.Training,
+  augment: Callable[..., PyTree],
+  batch: Batch,
+  draws: jax.Array | None = None,
+) -> Callable[[PyTree], tuple[ModelOutput, PyTree]]:
+  """The network in training on a batch.
+
+  Args:
+    recipe: of the learner.
+    state: before the step.
+    augment: see `training.augment.build`.
+    batch: padded with an index of -1.
+    draws: int32[B], rows of one number are augmented alike; None: the index,
+      for batches without repetitions.
+
+  Returns:
+    `(params) -> (output, statistics)`.
+  """
+  augment_key, dropout_key = rounds.step_keys(state)
+  draws = batch.index if draws is None else draws
+  inputs = augment(augment_key, draws, batch.inputs)
+
+  def of_params(params):
+    return recipe.model.train(
+      {**state.variables, 'params': params},
+      inputs,
+      dropout_key,
+      real=batch.index >= 0,
+    )
+
+  return of_params
+
+
+def targets_of(targets: jax.Array, index: jax.Array) -> jax.Array:
+  """The targets of a batch; 0 in padding rows.
+
+  Args:
+    targets: int32[N].
+    index: int32[B]; -1 pads.
+
+  Returns:
+    int32[B].
+  """
+  index = jnp.where(index >= 0, index, len(targets))
+  return jnp.take(targets, index, axis=0, mode='fill', fill_value=0)
+
+
+def watch(
+  logits: jax.Array, losses: jax.Array, targets: jax.Array, real: jax.Array
+) -> dict[str, rounds.Mean]:
+  """Loss and accuracy on a batch.
+
+  Args:
+    logits: float32[B, C].
+    losses: float32[B].
+    targets: int32[B].
+    real: bool[B], which rows count.
+
+  Returns:
+    `'loss'` and `'accuracy'`.
+  """
+  correct = real & (jnp.argmax(logits, -1) == targets)
+  count = jnp.sum(real, dtype=jnp.int32)
+  return {
+    'loss': rounds.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count),
+    'accuracy': rounds.Mean(jnp.sum(correct, dtype=jnp.float32), count),
+  }
+
+
+def apply(
+  model: ModelFns,
+  variables: PyTree,
+  inputs: PyTree,
+  *,
+  keys: jax.Array | None = None,
+) -> ModelOutput:
+  """What a network says: the `apply` of a learner, see `interfaces`."""
+  if keys is None:
+    output = model.apply(variables, inputs)
+    return output._replace(predictions=_set_apart(output.predictions))
+  return jax.lax.map(lambda key: model.apply(variables, inputs, key=key), keys)
+
+
+def _set_apart(predictions):
+  """The same numbers, which XLA does not fuse with what is made of them.
+
+  On CPU a maximum over classes would have it compute the dense layers twice:
+  7.7 against 4.3 ms for the margins of 1,000 MNIST digits by an MLP. Rounding
+  to the precision that they have is a barrier which the compiler keeps.
+  """
+
+  def apart(leaf):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      return leaf
+    info = jnp.finfo(leaf.dtype)
+    return jax.lax.reduce_precision(leaf, info.nexp, info.nmant)
+
+  return jax.tree.map(apart, predictions)
