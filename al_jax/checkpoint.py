@@ -142,7 +142,8 @@ class Checkpointer:
 
     Raises:
       checkpoint_layout.TemplateError: a step is sound, but of another state.
-      CheckpointError: there are steps, and none can be read.
+      CheckpointError: there are steps, and none can be read. Who begins anew
+        here all the same removes them with the first save.
     """
     self.wait()
     wanted = checkpoint_layout.signatures(template)
@@ -165,6 +166,7 @@ class Checkpointer:
       return step, state, metadata
     if not failures:
       return None
+    self._abandoned, self._last_step = list(failures), -1
     tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
     raise CheckpointError(
       f'No checkpoint in {self.folder} can be read; begin anew in another '

@@ -2,10 +2,14 @@
 
 import difflib
 import inspect
-import math
 import numbers
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
+
+# What a device counts and computes with: int32 and float32.
+_LARGEST = {int: 2**31 - 1, float: float(np.finfo(np.float32).max)}
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -55,7 +59,8 @@ def check_number(
 
   Args:
     name: of the argument.
-    value: given; of any type. True is no number, NaN and infinities neither.
+    value: given; of any type. True is no number; NaN, infinities, and what
+      does not fit into an int32 or a float32 are none either.
     kind: `int` for whole numbers, `float` for these and others.
     least: the smallest that is allowed; or
     above: all allowed are larger.
@@ -73,7 +78,7 @@ def check_number(
     isinstance(value, of_kind)
     # True would mean 1.
     and not isinstance(value, bool)
-    and math.isfinite(value)
+    and abs(value) <= _LARGEST[kind]
     and (least is None or value >= least)
     and (above is None or value > above)
     and (most is None or value <= most)
@@ -81,13 +86,22 @@ def check_number(
   ):
     return
   allowed = 'a whole number' if kind is int else 'a number'
+  if isinstance(value, numbers.Real) and abs(value) > _LARGEST[kind]:
+    if value > 0 and most is None and below is None:
+      most = _LARGEST[kind]
+    if value < 0 and least is None and above is None:
+      least = -_LARGEST[kind]
   bounds = (
     (least, 'at least'),
     (above, 'above'),
     (most, 'at most'),
     (below, 'below'),
   )
-  limits = [f'{word} {bound:,}' for bound, word in bounds if bound is not None]
+  limits = [
+    f'{word} {bound:,}' if abs(bound) < 1e15 else f'{word} {bound:.4g}'
+    for bound, word in bounds
+    if bound is not None
+  ]
   if limits:
     allowed += ' ' + ' and '.join(limits)
   if optional:

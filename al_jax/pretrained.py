@@ -6,6 +6,7 @@ too, and the next goes on from it.
 """
 
 import pathlib
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from al_jax import files, keys, version
 from al_jax import pool as pool_lib
-from al_jax.checkpoint import Checkpointer
+from al_jax.checkpoint import Checkpointer, CheckpointError
 from al_jax.interfaces import Facts, PyTree
 from al_jax.learners.pretraining import Pretraining
 from al_jax.loop import Interrupted
@@ -22,7 +23,7 @@ from al_jax.sources import Sources
 from al_jax.training import fit as fit_lib
 
 # Counted up when the same key would give other weights.
-_FORMAT = 3
+_FORMAT = 4
 
 
 def folder_of(
@@ -65,7 +66,7 @@ def obtain(
     facts: of the task.
     all_sources: `'pool'` must be there; its answers are not needed.
     folder: see `folder_of`. Of processes that want the same, one trains and the
-      others wait.
+      others wait. What is damaged there is made anew, with a warning.
     seed: of every random choice.
     save_every_steps: how often to save.
     chunk_size: rows per forward pass over the pool.
@@ -79,14 +80,15 @@ def obtain(
   Raises:
     loop.Interrupted: on request; everything is saved.
     FloatingPointError: the loss or a weight is not finite.
+    OSError: the folder cannot be made.
   """
-  folder.parent.mkdir(parents=True, exist_ok=True)
+  _make(folder.parent)
   waiting = f'another process is training for {folder}: waiting for it'
   with files.locked(folder, waiting), Checkpointer(folder) as saves:
     learner = pretraining.learner
     key = keys.for_run(seed, keys.PRETRAIN)
     template = jax.eval_shape(lambda: learner.init(key, facts))
-    restored = saves.restore(template)
+    restored = _restored(saves, template)
     if restored is None:
       state = jax.jit(lambda key: learner.init(key, facts))(key)
       serial, about = -1, {'epochs': [], 'done': False}
@@ -125,6 +127,29 @@ def obtain(
         if stopping:
           raise Interrupted
     return pretraining.keep(state), about['epochs']
+
+
+def _make(folder):
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise OSError(
+      f'pretrained weights cannot be kept in {folder}: {error}. The variable '
+      f'{files.CACHE_VARIABLE} chooses another folder.'
+    ) from error
+
+
+def _restored(saves, template):
+  """What is kept; None if there is nothing, or nothing whole."""
+  try:
+    return saves.restore(template)
+  except CheckpointError:
+    warnings.warn(
+      f'the weights kept in {saves.folder} are damaged: they are made anew.',
+      RuntimeWarning,
+      stacklevel=3,
+    )
+    return None
 
 
 def _last_epoch(about):

@@ -11,7 +11,7 @@ from al_jax import files, inference, pool, primitives, sources
 from al_jax.data import named
 from al_jax.interfaces import Batch
 from al_jax.training.stopping import StopRule
-from experiments import building
+from experiments import building, pretraining
 from experiments.building import Experiment
 
 
@@ -40,6 +40,7 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
   ]
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
+  lines += _pretraining_cost(experiment, rate)
   for name in systems:
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
@@ -85,26 +86,52 @@ def _cost(experiment, name, rate):
   ]
 
 
+def _pretraining_cost(experiment, rate):
+  """Lines about what all systems begin with; none if that is nothing."""
+  built = pretraining.build(experiment)
+  if built is None:
+    return []
+  step = _operations_of_step(experiment, built.learner)
+  seconds = built.most_steps * step / rate
+  return [
+    'pretraining, once for all systems and seeds, unless its weights are kept:',
+    f'  at most {built.most_steps:,} steps of {step / 1e6:,.1f} MFLOP',
+    f'  about {seconds:,.0f} s of matrix products',
+  ]
+
+
+def _operations_of_step(experiment, learner):
+  facts = experiment.facts
+  state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
+  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
+  plan = jax.eval_shape(learner.plan, state, labelled)
+  batches = {
+    batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
+  }
+  return primitives.matrix_operations(learner.step, state, batches, labelled)
+
+
+def _rows(facts, count):
+  """The shapes of a batch."""
+  inputs = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+  return Batch(jax.ShapeDtypeStruct((count,), jnp.int32), inputs)
+
+
 def _operations(experiment, name):
   """Operations of a step, of a measured pool, and of an evaluation."""
   system = building.system_of(experiment, name)
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
   state = _state(experiment, name)
-  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
-
-  def rows(count):
-    inputs = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
-      facts.example,
-    )
-    return Batch(jax.ShapeDtypeStruct((count,), jnp.int32), inputs)
-
-  plan = jax.eval_shape(learner.plan, state, labelled)
-  batches = {batch: rows(index.shape[0]) for batch, index in plan.items()}
-  step = primitives.matrix_operations(learner.step, state, batches, labelled)
-  chunk = rows(
-    inference.rows_of_chunk(experiment.config['chunk_size'], facts.num_examples)
+  step = _operations_of_step(experiment, learner)
+  chunk = _rows(
+    facts,
+    inference.rows_of_chunk(
+      experiment.config['chunk_size'], facts.num_examples
+    ),
   )
   of_chunk = primitives.matrix_operations(
     lambda state, batch: system.strategy.measure(

@@ -84,7 +84,26 @@ def test_none_passes_where_it_may():
       math.inf,
       float,
       {'least': 0},
-      'x is inf; it must be a number at least 0.',
+      'x is inf; it must be a number at least 0 and at most 3.403e+38.',
+    ),
+    (
+      10**400,
+      int,
+      {'least': 1},
+      f'x is {10**400}; it must be a whole number at least 1 and at most '
+      '2,147,483,647.',
+    ),
+    (
+      -1e300,
+      float,
+      {'most': 1},
+      'x is -1e+300; it must be a number at least -3.403e+38 and at most 1.',
+    ),
+    (
+      2**31,
+      int,
+      {'below': 8},
+      f'x is {2**31}; it must be a whole number below 8.',
     ),
     (0, int, {'least': 1}, 'x is 0; it must be a whole number at least 1.'),
     (0, float, {'above': 0}, 'x is 0; it must be a number above 0.'),

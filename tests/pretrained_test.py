@@ -87,6 +87,34 @@ def test_weights_that_are_not_finite_are_not_kept(name, tmp_path):
       pretrained.obtain(*arguments)
 
 
+@pytest.mark.parametrize('part', ['d/*', 'metadata/metadata'])
+def test_damaged_weights_are_made_anew(part, tmp_path):
+  dataset, facts = a_task()
+  build = functools.partial(models.build, 'mlp', widths=(16,))
+  made = PRETRAINING['denoising_autoencoder'](
+    build, facts, batch_size=32, stop={'epochs': 2}
+  )
+  arguments = made, facts, program.sources_of(dataset), tmp_path / 'kept'
+  weights, rows = pretrained.obtain(*arguments)
+  saved = (tmp_path / 'kept' / '0').rglob(part)
+  largest = max(saved, key=lambda file: file.stat().st_size)
+  largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
+  with pytest.warns(RuntimeWarning, match='kept are damaged: they are made'):
+    again, rows_again = pretrained.obtain(*arguments)
+  equal(again, weights)
+  assert rows_again == rows
+  # And kept, once more.
+  told = []
+  pretrained.obtain(*arguments, on_epoch=told.append)
+  assert not told
+
+
+def test_a_folder_that_cannot_be_made_is_named(task, tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(OSError, match=r'file.*AL_JAX_CACHE_DIR chooses another'):
+    pretrained.obtain(*task, tmp_path / 'file' / 'pretrained' / 'kept')
+
+
 def test_another_seed_gives_other_weights(task, tmp_path):
   one, _ = pretrained.obtain(*task, tmp_path / 'one', seed=1)
   other, _ = pretrained.obtain(*task, tmp_path / 'other', seed=2)

@@ -121,9 +121,12 @@ def _by_row(split: str, files: Sequence[File]) -> Roster:
         f'{other.path} has {len(again)} labels in its {split} split, '
         f'{first.path} has {len(labels)}. {TOGETHER}'
       )
-    differ = np.flatnonzero(again.astype(str) != labels.astype(str))
-    if differ.size:
-      row = int(differ[0])
+    pairs = enumerate(zip(again, labels, strict=True))
+    differ = [
+      row for row, (one, other) in pairs if _class(one) != _class(other)
+    ]
+    if differ:
+      row = differ[0]
       raise ValueError(
         f'{other.path} has the label {str(again[row])!r} in row {row} (counted '
         f'from 0) of its {split} split, {first.path} has {str(labels[row])!r}.'
@@ -141,12 +144,22 @@ def _labels_by_id(files: Sequence[File]) -> dict[str, Any]:
     for name, label in zip(_names(file), said, strict=True):
       before = labels.setdefault(name, label)
       path = said_in.setdefault(name, file.path)
-      if str(before) != str(label):
+      if _class(before) != _class(label):
         raise ValueError(
           f'{file.path} has the label {str(label)!r} for the id {name!r}, '
           f'{path} has {str(before)!r}.'
         )
   return labels
+
+
+def _class(label: Any) -> str:
+  """What a label is called; 1, 1.0 and the text of either are one class."""
+  text = str(label)
+  try:
+    number = float(text)
+  except ValueError:
+    return text
+  return str(int(number)) if number.is_integer() else text
 
 
 def _by_id(

@@ -100,7 +100,8 @@ def denoising_autoencoder(
     del params[_DECODER]
     return pretraining.without_head({**training.variables, 'params': params})
 
-  return Pretraining(pretraining.passes(recipe, facts, losses), keep)
+  learner = pretraining.passes(recipe, facts, losses)
+  return Pretraining(learner, keep, pretraining.most_steps(recipe))
 
 
 def _with_decoder(model, facts, widths, masked, noise):

@@ -52,7 +52,7 @@ def boltzmann_stack(
       Adam, for inputs of many numbers. Every layer has it, and its schedule,
       from the beginning.
     batch_size: examples per step.
-    stop: keywords of `StopRule`: epochs of each layer, or steps in all.
+    stop: keywords of `StopRule`, of each layer: all have as many steps.
 
   Returns:
     A Pretraining. `Progress.metrics` has the `loss`: the mean squared error of
@@ -69,14 +69,19 @@ def boltzmann_stack(
     batch_size=batch_size,
     stop=stop,
   )
-  epochs = recipe.rule.epochs
-  rule = dataclasses.replace(recipe.rule, epochs=epochs * len(widths))
+  rule, steps = recipe.rule, pretraining.most_steps(recipe)
+  errors.check_number('steps of all layers', steps * len(widths), int, least=1)
   recipe = recipe._replace(
-    rule=rule, optimizer=_layer_by_layer(recipe.optimizer, len(widths))
+    rule=dataclasses.replace(
+      rule,
+      epochs=rule.epochs * len(widths),
+      steps=rule.steps and steps * len(widths),
+    ),
+    optimizer=_layer_by_layer(recipe.optimizer, len(widths)),
   )
 
   def layer_of(training):
-    return jnp.minimum(training.epochs.epoch // epochs, len(widths) - 1)
+    return jnp.minimum(training.step // steps, len(widths) - 1)
 
   def losses(training, batch):
     key = _sample_key(training)
@@ -93,8 +98,7 @@ def boltzmann_stack(
     return of_batch
 
   def prepare(training):
-    epochs_over, position = training.epochs.epoch, training.epochs.position
-    begins = (epochs_over % epochs == 0) & (position == 0)
+    begins = training.step % steps == 0
     fresh = recipe.optimizer.init(training.variables['params'])
     return training.replace(
       optimizer=jax.tree.map(
@@ -128,7 +132,7 @@ def boltzmann_stack(
     return {**training.variables, 'params': params}
 
   learner = pretraining.passes(recipe, facts, losses, prepare, settle)
-  return Pretraining(learner, keep)
+  return Pretraining(learner, keep, pretraining.most_steps(recipe))
 
 
 def _visible_widths(model):

@@ -178,9 +178,8 @@ def deep_cluster(
     return pretraining.without_head(state.training.variables)
 
   survey = Survey(measure=measure, absorb=absorb)
-  return Pretraining(
-    Learner(init, start, plan, step, apply, survey=survey), keep
-  )
+  learner = Learner(init, start, plan, step, apply, survey=survey)
+  return Pretraining(learner, keep, pretraining.most_steps(recipe))
 
 
 def _unit(rows):

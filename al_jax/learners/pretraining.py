@@ -30,10 +30,12 @@ class Pretraining(NamedTuple):
       `epoch`, the whole epochs so far.
     keep: `(state) -> variables`, for other learners to begin with: those of a
       model without its head.
+    most_steps: how many steps the training takes, if nothing ends it early.
   """
 
   learner: Learner
   keep: Callable[[Any], PyTree]
+  most_steps: int
 
 
 def without_head(variables: PyTree) -> PyTree:
@@ -130,6 +132,12 @@ def recipe_of_passes(
     batch_size=batch_size,
     watched=None if accuracy else {'loss': ()},
   )
+
+
+def most_steps(recipe: rounds.Recipe) -> int:
+  """Steps of all epochs over the whole pool, or those of the rule, if fewer."""
+  of_epochs = recipe.rule.epochs * -(-recipe.capacity // recipe.batch_size)
+  return min(of_epochs, recipe.rule.steps or of_epochs)
 
 
 def passes(

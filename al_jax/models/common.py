@@ -207,10 +207,15 @@ def check_task(
   is_dict = takes_modalities and isinstance(facts.example, dict)
   parts = facts.example.values() if is_dict else [facts.example]
   if not all(hasattr(part, 'shape') for part in parts):
+    allowed = 'one array or a dict of named arrays'
+    found = str(jax.tree.structure(facts.example))
+    if not takes_modalities:
+      allowed = 'one array'
+      if isinstance(facts.example, dict):
+        names = ', '.join(map(repr, facts.example))
+        found = f"a dict of {names}, which 'fusion' takes"
     raise ValueError(
-      f'model {model!r} takes one array'
-      f'{" or a dict of named arrays" if takes_modalities else ""}; the inputs'
-      f' are {jax.tree.structure(facts.example)}.'
+      f'model {model!r} takes {allowed}; the inputs are {found}.'
     )
 
 

@@ -4,9 +4,6 @@ import dataclasses
 
 from al_jax import errors
 
-# Steps and epochs are counted in int32.
-_MOST = 2**31 - 1
-
 
 @dataclasses.dataclass(frozen=True)
 class StopRule:
@@ -36,7 +33,6 @@ class StopRule:
         getattr(self, name),
         int,
         least=1,
-        most=_MOST,
         optional=name != 'epochs',
       )
     errors.check_number(

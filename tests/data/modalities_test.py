@@ -172,6 +172,18 @@ def labels_of(raw):
 LABELS = np.arange(12) % 3
 
 
+@pytest.mark.parametrize('ids', [{}, {'ids': np.arange(12)}])
+def test_labels_are_the_same_class_as_numbers_and_as_text(ids, tmp_path):
+  for name, labels in (
+    ('face', LABELS),
+    ('voice', LABELS.astype(np.float32)),
+    ('lips', LABELS.astype(str)),
+  ):
+    write(tmp_path, name, x=features(12, 4), y=labels, **ids)
+  dataset = load(tmp_path, tmp_path / 'cache', test_fraction=0.25)
+  assert dataset.class_names == ('0', '1', '2')
+
+
 def test_without_ids_rows_belong_together(tmp_path):
   face = features(12, 4)
   pictures = np.arange(12 * 20).reshape(12, 5, 4).astype(np.uint8)

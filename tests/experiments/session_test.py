@@ -252,6 +252,16 @@ def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
   assert not workdir.exists()
 
 
+def test_a_dry_run_tells_what_pretraining_costs(capsys):
+  pretraining = '--config.pretraining.name=deep_cluster'
+  stop = "--config.pretraining.stop={'epochs': 3}"
+  assert call('run', *SMALL, pretraining, stop, '--dry_run') == 0
+  told = capsys.readouterr().out
+  # 3 epochs of 1,438 digits in batches of 128, unless another is the default.
+  assert 'pretraining, once for all systems and seeds' in told
+  assert 'at most 36 steps of' in told
+
+
 def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
   status = call(
     'run',

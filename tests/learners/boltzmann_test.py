@@ -108,6 +108,27 @@ def test_layers_are_trained_from_the_inputs_up_and_alone(task):
   assert bool(progress.done) and float(progress.metrics['epoch']) == 4
 
 
+def test_steps_are_those_of_each_layer(task):
+  """Also where the last is in the middle of an epoch."""
+  dataset, facts = task
+  made = of_mlp(facts, batch_size=80, stop={'steps': 3, 'epochs': 9})
+  states, progress = steps(made.learner, facts, dataset.train.inputs, 7)
+  assert made.most_steps == 6
+  kernels = [
+    [
+      np.asarray(state.variables['params'][name]['kernel'])
+      for name in ('hidden_1', 'hidden_2')
+    ]
+    for state in states
+  ]
+  moved = [
+    [bool(np.any(a != b)) for a, b in zip(one, other, strict=True)]
+    for one, other in itertools.pairwise(kernels)
+  ]
+  assert moved == 3 * [[True, False]] + 3 * [[False, True]] + [[False, False]]
+  assert bool(progress.done)
+
+
 @pytest.mark.parametrize('units', ['rectified', 'binary'])
 def test_it_learns_what_inputs_look_like(task, units):
   dataset, facts = task
