@@ -87,7 +87,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   config.seeds = 5
   config.protocol.labels_per_round = 50
   config.learner.stop.epochs = 100
-  config.learner.entropy_weight = 0.1
+  config.learner.joint.entropy_weight = 0.1
   config.model.widths = (256, 256)
   config.data = _data(name)
   if name == 'modalities' or name in FOLDERS:
@@ -101,7 +101,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
     config.data.transforms = ({'name': 'validation_split', 'size': 5000},)
     config.grid = {
       'weight': {
-        str(weight): {'learner': {'entropy_weight': weight}}
+        str(weight): {'learner': {'joint': {'entropy_weight': weight}}}
         for weight in _WEIGHTS
       }
     }

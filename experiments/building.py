@@ -235,7 +235,29 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
         errors.check_mapping(what, config['learner'][option])
         errors.check_options(what, LEARNERS[option], config['learner'][option])
       elif option not in known:
-        raise errors.unknown_option(f'config.{field}', option, known)
+        raise _nobodys_option(field, option, known, names)
+
+
+def _nobodys_option(field, option, known, names):
+  """An error that names who has the option, if anybody does."""
+  functions = LEARNERS if field == 'learner' else strategies.STRATEGIES
+  having = [
+    name
+    for name, function in functions.items()
+    if option in errors.options_of(function)
+  ]
+  if not having:
+    return errors.unknown_option(f'config.{field}', option, known)
+  message = (
+    f'config.{field} has no option {option!r} for the systems '
+    f'{", ".join(sorted(names))}: it is one of {", ".join(having)}.'
+  )
+  if field == 'learner':
+    message += (
+      f' As config.learner.{having[0]}.{option} it is for systems that have '
+      'that learner.'
+    )
+  return ValueError(message)
 
 
 def _strategy_options(name, config):

@@ -152,7 +152,8 @@ def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
   told = session_test.told_by(
     capsys, 'run', *flags, '--config.learner.entropy_weight=0.1'
   )
-  assert "config.learner has no option 'entropy_weight'" in told
+  assert "config.learner has no option 'entropy_weight' for the systems" in told
+  assert 'As config.learner.joint.entropy_weight it is for' in told
   told = session_test.told_by(
     capsys, 'run', *flags, '--config.learner.name=joined'
   )
