@@ -211,11 +211,15 @@ def deterministic(record: RoundRecord) -> dict[str, Any]:
 def log_line(record: RoundRecord) -> str:
   """One line for people to read while the run goes on."""
   seconds = record.seconds_measure + record.seconds_select
+  by_machine = ''
+  if number := record.train.get('machine_labels'):
+    right = 100 * record.train['machine_accuracy']
+    by_machine = f', {number:,.0f} labels by machine ({right:.1f}% right)'
   return (
     f'{record.system}, seed {record.seed}, round {record.round}: '
     f'{record.labels} labels, test accuracy '
     f'{100 * record.test["accuracy"]:.2f}%, {record.steps} steps in '
-    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s'
+    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s{by_machine}'
   )
 
 

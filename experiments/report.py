@@ -17,11 +17,13 @@ from absl import app, flags
 
 from al_jax import manifest
 from experiments import (
+  report_between,
   report_costs,
   report_data,
   report_diagnostics,
   report_grid,
   report_head,
+  report_machine_labels,
   report_page,
   report_results,
   report_validation,
@@ -60,7 +62,9 @@ def write_report(
     about_grid=_about_grid(workdir, settings),
   )
   report_grid.write(page, settings, baseline=baseline, order=order)
+  report_between.write(page, settings)
   report_validation.write(page, settings)
+  report_machine_labels.write(page, settings)
   for setting in settings:
     _write_setting(page, setting, baseline, order)
   report_head.write_configurations(page, settings)

@@ -1,6 +1,6 @@
 """Of one setting: the curves, what came out, and whether it could be chance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -118,6 +118,41 @@ def final_values(runs: stats.Runs) -> dict[str, dict[int, float]]:
     system: {seed: run[common[-1]] for seed, run in by_seed.items()}
     for system, by_seed in runs.items()
   }
+
+
+def first_and_last(
+  setting: Setting, system: str, metrics: Mapping[str, str]
+) -> Iterator[dict[str, float]]:
+  """Metrics at the first and the last label count that all seeds have.
+
+  Args:
+    setting: with records.
+    system: whose.
+    metrics: columns of `RoundRecord.flat`, by what a row calls them; records
+      that have the first have all of them.
+
+  Yields:
+    `seeds`, `labels`, and each metric with its standard error, as `..._se`;
+    one row if there is one label count, none if no record has the metrics.
+  """
+  first = next(iter(metrics.values()))
+  rows = [row for row in setting.having(first) if row.system == system]
+  if not rows:
+    return
+  runs = {
+    name: stats.runs(rows, metric=metric)[system]
+    for name, metric in metrics.items()
+  }
+  counts = [stats.common_labels(by_seed.values()) for by_seed in runs.values()]
+  for labels in dict.fromkeys([*counts[0][:1], *counts[0][-1:]]):
+    found = {'labels': int(labels)}
+    for name, by_seed in runs.items():
+      estimate = stats.mean_and_standard_error(
+        run[labels] for run in by_seed.values()
+      )
+      found['seeds'] = estimate.n
+      found[name], found[f'{name}_se'] = estimate[:2]
+    yield found
 
 
 def common_labels(runs: stats.Runs) -> list[int]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from al_jax import stats
 from experiments import report_cells, report_results
 from experiments.report_data import Setting
 from experiments.report_page import Page
 
 _ACCURACY = 'validation.accuracy'
 _LOG_LOSS = 'validation.log_loss'
+_METRICS = {'accuracy': _ACCURACY, 'log_loss': _LOG_LOSS}
 
 
 def write(page: Page, settings: Sequence[Setting]) -> None:
@@ -18,12 +18,11 @@ def write(page: Page, settings: Sequence[Setting]) -> None:
     page: to write to.
     settings: of the grid, or the single one.
   """
-  measured = [setting for setting in settings if setting.having(_ACCURACY)]
   data = [
     {'setting': setting.title, 'system': system, **row}
-    for setting in measured
+    for setting in settings
     for system in setting.systems
-    for row in _first_and_last(setting, system)
+    for row in report_results.first_and_last(setting, system, _METRICS)
   ]
   if not data:
     return
@@ -49,23 +48,3 @@ def write(page: Page, settings: Sequence[Setting]) -> None:
     name='validation',
     data=data,
   )
-
-
-def _first_and_last(setting, system):
-  rows = [row for row in setting.having(_ACCURACY) if row.system == system]
-  accuracies = stats.runs(rows, metric=_ACCURACY)
-  common = report_results.common_labels(accuracies)
-  log_losses = stats.runs(rows, metric=_LOG_LOSS)
-  for labels in dict.fromkeys([*common[:1], *common[-1:]]):
-    accuracy, log_loss = (
-      stats.mean_and_standard_error(run[labels] for run in of[system].values())
-      for of in (accuracies, log_losses)
-    )
-    yield {
-      'seeds': accuracy.n,
-      'labels': int(labels),
-      'accuracy': accuracy.mean,
-      'accuracy_se': accuracy.standard_error,
-      'log_loss': log_loss.mean,
-      'log_loss_se': log_loss.standard_error,
-    }

@@ -185,6 +185,9 @@ def test_the_log_line_is_one_line_with_what_matters():
     'margin, seed 3, round 1: 20 labels, test accuracy 30.00%, 57 steps in '
     '0.50 s, asked in 0.38 s'
   )
+  train = {'machine_labels': 2400.0, 'machine_accuracy': 0.8125}
+  line = records.log_line(a_record(train=train))
+  assert line.endswith('asked in 0.38 s, 2,400 labels by machine (81.2% right)')
 
 
 def test_jsonl_round_trips(tmp_path):

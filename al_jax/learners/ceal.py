@@ -151,10 +151,10 @@ def self_training(
     )
 
   def init(key, facts):
-    init_key, own_key = jax.random.split(key)
     return SelfTrainingState(
-      inner=inner.init(init_key, room_for_all(facts)),
-      key=own_key,
+      # With the same weights as the learner without machine labels.
+      inner=inner.init(key, room_for_all(facts)),
+      key=key,
       round=jnp.zeros((), jnp.int32),
       pending=jnp.zeros((), jnp.bool_),
       labels=jnp.full(facts.num_examples, -1, jnp.int32),

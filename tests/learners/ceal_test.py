@@ -126,6 +126,17 @@ def test_normalized_entropies_are_shares_of_log_c(task):
   assert np.any(np.asarray(shares[-1].labels) >= 0)
 
 
+def test_it_begins_with_the_weights_of_the_learner_within(task):
+  """As all systems of a comparison do."""
+  _, facts = task
+  plain = supervised(a_model(facts), facts, **OPTIONS)
+  trained = ceal(a_model(facts), facts, **OPTIONS)
+  key = KEYS[3]
+  np.testing.assert_array_equal(
+    weights(trained.init(key, facts).inner), weights(plain.init(key, facts))
+  )
+
+
 def test_what_is_not_revealed_changes_nothing(task):
   dataset, facts = task
   learner = ceal(a_model(facts), facts, threshold=0.6, **OPTIONS)

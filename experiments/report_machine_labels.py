@@ -1,0 +1,51 @@
+"""What learners labelled by themselves: how much, and how right."""
+
+from collections.abc import Sequence
+
+from experiments import report_cells, report_results
+from experiments.report_data import Setting
+from experiments.report_page import Page
+
+_NUMBER = 'train.machine_labels'
+_ACCURACY = 'train.machine_accuracy'
+
+
+def write(page: Page, settings: Sequence[Setting]) -> None:
+  """A table over all settings; nothing where no learner does that.
+
+  Args:
+    page: to write to.
+    settings: of the grid, or the single one.
+  """
+  metrics = {'machine_labels': _NUMBER, 'right': _ACCURACY}
+  data = [
+    {'setting': setting.title, 'system': system, **row}
+    for setting in settings
+    for system in setting.systems
+    for row in report_results.first_and_last(setting, system, metrics)
+  ]
+  if not data:
+    return
+  page.section('Labels by machine')
+  page.say(
+    'Labels that a learner gave examples nobody was asked about, in the last '
+    'step of a round, never paid for; and how many of them are right, which '
+    'only the oracle knows. At the first and the last number of labels that '
+    'the seeds of a system have in common; ± one standard error over seeds.'
+  )
+  page.table(
+    ['setting', 'system', 'seeds', 'labels', 'by machine', 'right %'],
+    [
+      [
+        row['setting'],
+        row['system'],
+        str(row['seeds']),
+        f'{row["labels"]:,}',
+        f'{row["machine_labels"]:,.0f}',
+        report_cells.mean(row['right'], row['right_se'], _ACCURACY),
+      ]
+      for row in data
+    ],
+    name='machine_labels',
+    data=data,
+  )
