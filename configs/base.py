@@ -4,7 +4,8 @@ The other configs start from this one, so that any field can be overridden on
 the command line (`--config.learner.batch_size=32`) and a misspelt one is an
 error. Further fields of `data`, `model`, `strategy` and `prefilter` depend on
 the name they begin with (`--config.model.dropout=0.1`); see `docs/data.md`,
-`al_jax.models` and `al_jax.strategies`.
+`docs/training.md` for learners and pretraining, `al_jax.models` and
+`al_jax.strategies`.
 """
 
 from ml_collections import ConfigDict, config_dict

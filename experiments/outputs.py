@@ -1,7 +1,7 @@
 """The files of a finished run: tables, curves, and what was asked."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,7 +14,11 @@ _GALLERY_COLUMNS = 12
 
 
 def write_pictures(
-  folder: pathlib.Path, rows: Sequence[records.RoundRecord], dataset: Dataset
+  folder: pathlib.Path,
+  rows: Sequence[records.RoundRecord],
+  dataset: Dataset,
+  *,
+  axes: Mapping[str, str],
 ) -> list[pathlib.Path]:
   """Learning curves, and per system a gallery of what was asked.
 
@@ -22,12 +26,14 @@ def write_pictures(
     folder: where to.
     rows: all records.
     dataset: for the pictures; data that are not images have no gallery.
+    axes: what sets these records apart from the others of a grid.
 
   Returns:
     What was written.
   """
   curves = folder / 'curves.png'
-  plots.learning_curves(rows, curves, title=dataset.name)
+  place = [f'{axis} {value}' for axis, value in axes.items()]
+  plots.learning_curves(rows, curves, title=', '.join([dataset.name, *place]))
   written = [curves]
   if dataset.is_image:
     for system in dict.fromkeys(record.system for record in rows):

@@ -6,8 +6,8 @@ from experiments import report_cells, report_results
 from experiments.report_data import Setting
 from experiments.report_page import Page
 
-_NUMBER = 'train.machine_labels'
 _ACCURACY = 'train.machine_accuracy'
+_METRICS = {'machine_labels': 'train.machine_labels', 'right': _ACCURACY}
 
 
 def write(page: Page, settings: Sequence[Setting]) -> None:
@@ -17,13 +17,7 @@ def write(page: Page, settings: Sequence[Setting]) -> None:
     page: to write to.
     settings: of the grid, or the single one.
   """
-  metrics = {'machine_labels': _NUMBER, 'right': _ACCURACY}
-  data = [
-    {'setting': setting.title, 'system': system, **row}
-    for setting in settings
-    for system in setting.systems
-    for row in report_results.first_and_last(setting, system, metrics)
-  ]
+  data = report_results.first_and_last(settings, _METRICS)
   if not data:
     return
   page.section('Labels by machine')

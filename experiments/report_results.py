@@ -1,6 +1,7 @@
 """Of one setting: the curves, what came out, and whether it could be chance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -121,20 +122,29 @@ def final_values(runs: stats.Runs) -> dict[str, dict[int, float]]:
 
 
 def first_and_last(
-  setting: Setting, system: str, metrics: Mapping[str, str]
-) -> Iterator[dict[str, float]]:
+  settings: Sequence[Setting], metrics: Mapping[str, str]
+) -> list[dict[str, Any]]:
   """Metrics at the first and the last label count that all seeds have.
 
   Args:
-    setting: with records.
-    system: whose.
+    settings: with records.
     metrics: columns of `RoundRecord.flat`, by what a row calls them; records
       that have the first have all of them.
 
-  Yields:
-    `seeds`, `labels`, and each metric with its standard error, as `..._se`;
-    one row if there is one label count, none if no record has the metrics.
+  Returns:
+    Two rows for each system of each setting that has the metrics, one if there
+    is one label count: `setting`, `system`, `labels`, `seeds`, and each metric
+    with its standard error, as `..._se`.
   """
+  return [
+    {'setting': setting.title, 'system': system, **row}
+    for setting in settings
+    for system in setting.systems
+    for row in _first_and_last(setting, system, metrics)
+  ]
+
+
+def _first_and_last(setting, system, metrics):
   first = next(iter(metrics.values()))
   rows = [row for row in setting.having(first) if row.system == system]
   if not rows:

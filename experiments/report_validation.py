@@ -18,12 +18,7 @@ def write(page: Page, settings: Sequence[Setting]) -> None:
     page: to write to.
     settings: of the grid, or the single one.
   """
-  data = [
-    {'setting': setting.title, 'system': system, **row}
-    for setting in settings
-    for system in setting.systems
-    for row in report_results.first_and_last(setting, system, _METRICS)
-  ]
+  data = report_results.first_and_last(settings, _METRICS)
   if not data:
     return
   page.section('On the validation split')

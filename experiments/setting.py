@@ -246,7 +246,7 @@ def _finish(sheet, experiment, about, tensorboard):
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
-  outputs.write_pictures(folder, rows, experiment.dataset)
+  outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])
   if tensorboard:
     records.write_tensorboard(folder / 'tensorboard', rows)
   manifest.write(
