@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-# What a device counts and computes with: int32 and float32.
-_LARGEST = {int: 2**31 - 1, float: float(np.finfo(np.float32).max)}
+# The most that a device counts to, in int32: for what is counted there.
+MOST_COUNTED = 2**31 - 1
+# What it computes with: float32.
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
@@ -59,8 +61,8 @@ def check_number(
 
   Args:
     name: of the argument.
-    value: given; of any type. True is no number; NaN, infinities, and what
-      does not fit into an int32 or a float32 are none either.
+    value: given; of any type. True is no number; NaN, infinities, and what no
+      float32 can hold are none either.
     kind: `int` for whole numbers, `float` for these and others.
     least: the smallest that is allowed; or
     above: all allowed are larger.
@@ -78,7 +80,7 @@ def check_number(
     isinstance(value, of_kind)
     # True would mean 1.
     and not isinstance(value, bool)
-    and abs(value) <= _LARGEST[kind]
+    and abs(value) <= _LARGEST
     and (least is None or value >= least)
     and (above is None or value > above)
     and (most is None or value <= most)
@@ -86,11 +88,11 @@ def check_number(
   ):
     return
   allowed = 'a whole number' if kind is int else 'a number'
-  if isinstance(value, numbers.Real) and abs(value) > _LARGEST[kind]:
+  if isinstance(value, numbers.Real) and abs(value) > _LARGEST:
     if value > 0 and most is None and below is None:
-      most = _LARGEST[kind]
+      most = _LARGEST
     if value < 0 and least is None and above is None:
-      least = -_LARGEST[kind]
+      least = -_LARGEST
   bounds = (
     (least, 'at least'),
     (above, 'above'),

@@ -70,7 +70,12 @@ def boltzmann_stack(
     stop=stop,
   )
   rule, steps = recipe.rule, pretraining.most_steps(recipe)
-  errors.check_number('steps of all layers', steps * len(widths), int, least=1)
+  errors.check_number(
+    'steps of all layers',
+    steps * len(widths),
+    int,
+    most=errors.MOST_COUNTED,
+  )
   recipe = recipe._replace(
     rule=dataclasses.replace(
       rule,

@@ -75,7 +75,9 @@ def deep_cluster(
     the clusters apart, and `agreement` and `evenness` as in ClusterState.
   """
   errors.check_number('clusters_per_class', clusters_per_class, int, least=1)
-  errors.check_number('num_iters', num_iters, int, least=0)
+  errors.check_number(
+    'num_iters', num_iters, int, least=0, most=errors.MOST_COUNTED
+  )
   errors.check_flag('balanced', balanced)
   errors.check_flag('new_head', new_head)
   num_clusters = clusters_per_class * facts.num_classes

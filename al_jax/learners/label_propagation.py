@@ -99,11 +99,13 @@ def label_propagation(
   """
   errors.check_number('neighbors', neighbors, int, least=1)
   errors.check_number('share', share, above=0, most=1)
-  errors.check_number('every', every, int, least=1)
+  errors.check_number('every', every, int, least=1, most=errors.MOST_COUNTED)
   errors.check_number('alpha', alpha, least=0, below=1)
   errors.check_number('gamma', gamma, above=0)
   errors.check_name('graph_kind', graph_kind, GRAPH_KINDS)
-  errors.check_number('num_iters', num_iters, int, least=1)
+  errors.check_number(
+    'num_iters', num_iters, int, least=1, most=errors.MOST_COUNTED
+  )
   errors.check_flag('class_weights', class_weights)
   errors.check_number(
     'labelled_batch_size', labelled_batch_size, int, least=1, optional=True

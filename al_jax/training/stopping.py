@@ -33,6 +33,7 @@ class StopRule:
         getattr(self, name),
         int,
         least=1,
+        most=errors.MOST_COUNTED,
         optional=name != 'epochs',
       )
     errors.check_number(

@@ -161,7 +161,7 @@ def test_it_wraps_a_learner_that_looks_over_the_pool_itself(task):
     stop={'epochs': 3},
     optimizer={'learning_rate': 0.01},
   )
-  learner = self_training(inner, facts, threshold=2.0)
+  learner = self_training(inner, facts, threshold=1.5)
   pools = growing(dataset, 20, 30)
   _, state = run(learner, facts, dataset, pools)
   sure = np.asarray(state.labels) >= 0
