@@ -102,7 +102,7 @@ def _pretraining_cost(experiment, rate):
 
 def _operations_of_step(experiment, learner):
   facts = experiment.facts
-  state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
+  state = _state_of(experiment, learner)
   labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
   plan = jax.eval_shape(learner.plan, state, labelled)
   batches = {
@@ -188,7 +188,10 @@ def _steps_per_epoch(experiment, name, labels):
 
 
 def _state(experiment, name):
-  learner = building.system_of(experiment, name).learner
+  return _state_of(experiment, building.system_of(experiment, name).learner)
+
+
+def _state_of(experiment, learner):
   return jax.eval_shape(
     lambda: learner.init(jax.random.key(0), experiment.facts)
   )
