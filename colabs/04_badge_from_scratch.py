@@ -46,7 +46,7 @@ import scipy.stats
 from sklearn.neural_network import MLPClassifier
 
 from al_jax import data, kernels, plot_style
-from al_jax.kernels import costs
+from experiments.benchmarks import costs
 
 # %% [markdown]
 # ## A network that has seen 40 labels

@@ -3,7 +3,7 @@
 Times are of compiled programs whose arguments are on the device; the median of
 measurements in turns. `bound` is the longer of two times: operations over the
 rate of a matrix product, and bytes over the rate at which an array is scaled,
-both measured at the start; the counts are those of `al_jax.kernels.costs`.
+both measured at the start; the counts are in `experiments.benchmarks.costs`.
 `memory` is what the compiled program takes besides arguments and result.
 """
 

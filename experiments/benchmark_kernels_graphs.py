@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import kernels
-from al_jax.kernels import affinity, costs
+from al_jax.kernels import _affinity
 from experiments import benchmark_kernels_timing as timing
 from experiments import benchmark_peers as peers
 from experiments import benchmark_peers_plain as plain
 from experiments.benchmark_kernels_timing import Machine, Peer, Program
 from experiments.benchmark_table import Row
+from experiments.benchmarks import costs
 
 
 class Task(NamedTuple):
@@ -115,11 +116,11 @@ def propagation(
     bound=machine.least(cost),
     repeats=repeats,
   )
-  matrix = jax.jit(lambda graph: affinity.affinity(graph, 3, 'reciprocal'))(
+  matrix = jax.jit(lambda graph: _affinity.affinity(graph, 3, 'reciprocal'))(
     task.graph
   )
   solve = functools.partial(
-    affinity.solve, alpha=0.99, num_iters=num_iters, tol=1e-6
+    _affinity.solve, alpha=0.99, num_iters=num_iters, tol=1e-6
   )
 
   def in_scipy():

@@ -9,12 +9,12 @@ import numpy as np
 from jax import lax
 
 from al_jax import kernels
-from al_jax.kernels import costs
 from experiments import benchmark_kernels_networks as networks
 from experiments import benchmark_kernels_timing as timing
 from experiments import benchmark_peers as peers
 from experiments.benchmark_kernels_timing import Machine, Peer, Program
 from experiments.benchmark_table import Row
+from experiments.benchmarks import costs
 
 # Images that go through the trunk together: 500 were half as fast.
 _CHUNK = 100

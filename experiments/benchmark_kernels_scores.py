@@ -11,11 +11,11 @@ import scipy.special
 import scipy.stats
 
 from al_jax import kernels
-from al_jax.kernels import costs
 from experiments import benchmark_kernels_timing as timing
 from experiments import benchmark_peers_plain as plain
 from experiments.benchmark_kernels_timing import Machine, Peer, Program
 from experiments.benchmark_table import Row
+from experiments.benchmarks import costs
 
 
 def of_one_prediction(

@@ -7,12 +7,13 @@ import jax
 import numpy as np
 
 from al_jax import kernels
-from al_jax.kernels import Factors, costs
+from al_jax.kernels import Factors
 from experiments import benchmark_kernels_timing as timing
 from experiments import benchmark_peers as peers
 from experiments import benchmark_peers_plain as plain
 from experiments.benchmark_kernels_timing import Machine, Peer, Program
 from experiments.benchmark_table import Row
+from experiments.benchmarks import costs
 
 # Picks that are timed of what takes as long for each; the others follow.
 _FEW, _MANY = 1, 11

@@ -10,9 +10,9 @@ import numpy as np
 from jax import lax
 
 from al_jax.clock import Clock
-from al_jax.kernels import costs
 from experiments.benchmark_peers import NotInstalled
 from experiments.benchmark_table import Row, in_turns
+from experiments.benchmarks import costs
 
 
 class Machine(NamedTuple):

@@ -22,11 +22,12 @@ import numpy as np
 from jax import lax
 
 from al_jax import kernels
-from al_jax.kernels import Factors, costs
+from al_jax.kernels import Factors
 from experiments import benchmark_kernels_seeding as seeding
 from experiments import benchmark_kernels_timing as timing
 from experiments.benchmark_kernels_timing import Machine, Program
 from experiments.benchmark_table import Row
+from experiments.benchmarks import costs
 
 # Points that are made at a time.
 _SLICE = 1_000

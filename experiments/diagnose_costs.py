@@ -2,7 +2,7 @@
 
 Of each kernel the longer of two times: its operations, over the rate of a
 matrix product, and its bytes, over the bandwidth of the memory, as
-`al_jax.kernels.costs` counts them. What is not counted there has no floor.
+`experiments.benchmarks.costs` counts them. Not everything is counted there.
 """
 
 import inspect
@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from al_jax import strategies
-from al_jax.kernels import costs
-from al_jax.kernels.costs import Cost
 from experiments.benchmark_kernels_timing import Machine
+from experiments.benchmarks import costs
+from experiments.benchmarks.costs import Cost
 
 Options = Mapping[str, Any]
 

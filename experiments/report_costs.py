@@ -95,7 +95,7 @@ def _against_floors(page, setting, timed):
     f'their operations at {floors.operations_per_second / 1e9:,.0f} GF/s, the '
     'rate of a matrix product, and their bytes at '
     f'{floors.bytes_per_second / 1e9:,.3g} GB/s, the rate of the memory, as '
-    'al_jax.kernels.costs counts them; of ALBL in batches, of its cheapest '
+    'experiments.benchmarks.costs has them; of ALBL in batches, its cheapest '
     'arm. A dash: there is nothing to do, or nobody has counted it. The run '
     'and its floors are of different times, and either may have been on a '
     'busier machine; below a millisecond seconds are mostly those of the call. '

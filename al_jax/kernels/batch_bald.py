@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import joint_labels, uncertainty
+from al_jax.kernels import _joint_labels, uncertainty
 from al_jax.kernels.selection import Selection
 
 # More groups bound more tightly and cost more. At N 5,000, S 100, C 10, k 10,
@@ -175,7 +175,7 @@ def _pick_all(key, pool, pickable, plan):
   def pick_and_list(position, state):
     table, pickable, picks = state
     pickable, picks = pick(position, table, pickable, picks)
-    longer = joint_labels.listed(table, log_probs_of(picks.indices[position]))
+    longer = _joint_labels.listed(table, log_probs_of(picks.indices[position]))
     # The last of them has no room for the labels of one more point.
     has_room = position + 1 < plan.num_listed
     table = jax.tree.map(lambda a, b: jnp.where(has_room, a, b), longer, table)
@@ -185,10 +185,10 @@ def _pick_all(key, pool, pickable, plan):
     table, pickable, picks = state
     log_probs = log_probs_of(picks.indices[position - 1])
     draw_key = jax.random.fold_in(key, position)
-    table = joint_labels.drawn(draw_key, table, log_probs, plan.num_drawn)
+    table = _joint_labels.drawn(draw_key, table, log_probs, plan.num_drawn)
     return table, *pick(position, table, pickable, picks)
 
-  table = joint_labels.nothing_chosen(
+  table = _joint_labels.nothing_chosen(
     num_classes ** (plan.num_listed - 1), num_networks, pool.probs.dtype
   )
   picks = Selection(
@@ -199,7 +199,7 @@ def _pick_all(key, pool, pickable, plan):
   if plan.num_listed < plan.k:
     table, pickable, picks = state
     listed = log_probs_of(picks.indices[: plan.num_listed - 1])
-    table = joint_labels.drawn_from_list(key, table, listed, plan.num_drawn)
+    table = _joint_labels.drawn_from_list(key, table, listed, plan.num_drawn)
     state = (table, pickable, picks)
     state = lax.fori_loop(plan.num_listed, plan.k, draw_and_pick, state)
   return state[-1]
@@ -253,7 +253,7 @@ def _gains(candidates, weights, beliefs):
   """
   num_candidates, num_classes, num_networks = candidates.probs.shape
   probs = candidates.probs.reshape(-1, num_networks)
-  tile = min(joint_labels.TILE, len(weights))
+  tile = min(_joint_labels.TILE, len(weights))
 
   def add_tile(number, total):
     rows = lax.dynamic_slice_in_dim(beliefs, number * tile, tile)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import affinity, distances, selection, similarities
+from al_jax.kernels import _affinity, _similarities, distances, selection
 from al_jax.kernels.graph import Graph, checked
 from al_jax.kernels.selection import Selection
 
@@ -51,7 +51,7 @@ def information_density(
   scores = jnp.asarray(scores)
   chex.assert_rank(scores, 1)
   chex.assert_type(scores, float)
-  unit, finite = similarities.normalised(points)
+  unit, finite = _similarities.normalised(points)
   chex.assert_equal_shape([scores, finite])
   among = finite
   if eligible is not None:
@@ -174,7 +174,7 @@ def _edge_mean(graph, gamma):
     gamma = 1 / jnp.where(mean > 0, mean, 1.0)
   weights = jnp.where(present, jnp.exp(-gamma * dists), 0.0)
   # An edge that only one end lists counts at the other end as well.
-  one_way = present & (affinity.weights_back(graph.neighbors, weights) < 0)
+  one_way = present & (_affinity.weights_back(graph.neighbors, weights) < 0)
   target = _or_dropped(graph.neighbors, len(weights))
   totals = [
     jnp.sum(own, axis=1)

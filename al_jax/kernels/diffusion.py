@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import affinity, selection
+from al_jax.kernels import _affinity, selection
 from al_jax.kernels.graph import Graph, checked
 from al_jax.kernels.selection import Selection
 
@@ -76,7 +76,7 @@ def diffusion_selection(
   k = operator.index(k)
   if k < 1:
     raise ValueError(f'k is {k}; it must be at least 1.')
-  affinity.check_options(alpha, gamma, graph_kind, num_iters)
+  _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   graph = checked(graph)
   labeled = jnp.asarray(labeled)
   chex.assert_type(labeled, bool)
@@ -92,11 +92,11 @@ def diffusion_selection(
   )
   if not labeled.size:
     return nothing
-  matrix = affinity.affinity(graph, gamma, graph_kind)
+  matrix = _affinity.affinity(graph, gamma, graph_kind)
 
   def pick(number, state):
     reach, sources, pickable, picks = state
-    reach = affinity.solve(
+    reach = _affinity.solve(
       matrix, sources, reach, alpha=alpha, num_iters=num_iters, tol=tol
     )
     (place,), (value,) = selection.top_k(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import flatten_util, lax
 
-from al_jax.kernels import convolutions, distances, uncertainty
+from al_jax.kernels import _convolutions, distances, uncertainty
 from al_jax.kernels.distances import Factors
 
 
@@ -144,7 +144,7 @@ def per_example_gradients(
   if sketch_dim is not None:
     num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
     sketch = _count_sketch(key, num_params, operator.index(sketch_dim))
-  differentiate = jax.grad(convolutions.as_products(loss_fn))
+  differentiate = jax.grad(_convolutions.as_products(loss_fn))
 
   def one_example(example):
     gradient = differentiate(params, example)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances, similarities
+from al_jax.kernels import _similarities, distances
 
 _METRICS = ('cosine', 'dot', 'euclidean', 'manhattan')
 # Neighbours are sought among the best chunks of so many columns: at 50,000
@@ -142,7 +142,7 @@ def _prepared(points, metric):
   A point that is not finite becomes zeros, with a bias of -inf.
   """
   if metric == 'cosine':
-    unit, finite = similarities.normalised(points)
+    unit, finite = _similarities.normalised(points)
     parts, bias = unit.parts, jnp.zeros(finite.shape, unit.parts[0].dtype)
   else:
     sq_norms = distances.squared_norms(points)

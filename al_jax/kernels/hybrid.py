@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances, selection, similarities
+from al_jax.kernels import _similarities, distances, selection
 from al_jax.kernels.selection import Selection
 
 # More candidates per pick lower the bound under which no pick is certain.
@@ -109,7 +109,7 @@ def hybrid_informativeness(
   scores = jnp.asarray(scores)
   chex.assert_rank(scores, 1)
   chex.assert_type(scores, float)
-  unit, finite = similarities.normalised(points)
+  unit, finite = _similarities.normalised(points)
   chex.assert_equal_shape([scores, finite])
   if not scores.size:
     return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf))
@@ -163,11 +163,11 @@ def _density(unit, eligible, key, num_references):
   def sum_of_others(rows, others, present):
     is_other = present[None] & (rows.place[:, None] != others.place[None])
     return jnp.sum(
-      jnp.where(is_other, similarities.similarities(rows, others), 0.0), axis=1
+      jnp.where(is_other, _similarities.similarities(rows, others), 0.0), axis=1
     )
 
   zeros = jnp.zeros(eligible.shape, unit.parts[0].dtype)
-  total = similarities.fold(
+  total = _similarities.fold(
     unit, zeros, references, num_present, sum_of_others, jnp.add
   )
   return total / jnp.maximum(num_present - is_reference, 1)
@@ -178,11 +178,11 @@ def _covered(unit, redundancy, members, count):
 
   def largest(rows, others, present):
     return jnp.max(
-      jnp.where(present[None], similarities.similarities(rows, others), 0.0),
+      jnp.where(present[None], _similarities.similarities(rows, others), 0.0),
       axis=1,
     )
 
-  return similarities.fold(
+  return _similarities.fold(
     unit, redundancy, members, count, largest, jnp.maximum
   )
 
@@ -204,7 +204,7 @@ def _pick_a_block(unit, state, gamma, k, block):
   # By index, so that among equals the lowest wins.
   candidates = jnp.sort(indices[:-1])
   some = jax.tree.map(lambda leaf: leaf[candidates], unit)
-  between = similarities.similarities(some, some)
+  between = _similarities.similarities(some, some)
   room = jnp.minimum(block, k - state.count)
   worth, redundancy = state.worth[candidates], state.redundancy[candidates]
 

@@ -25,7 +25,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances, draws, rejection, selection
+from al_jax.kernels import (
+  _blocks,
+  _draws,
+  distances,
+  selection,
+)
 from al_jax.kernels.distances import Points
 
 
@@ -107,25 +112,25 @@ def kmeans_plus_plus(
     chex.assert_shape(weights, (num_points,))
     pickable &= (weights > 0) & (weights < jnp.inf)
     weights = jnp.where(pickable, weights, 0.0).astype(norms.dtype)
-    weights = draws.scaled(weights)
-  pool = rejection.Pool(points, norms, weights)
+    weights = _draws.scaled(weights)
+  pool = _blocks.Pool(points, norms, weights)
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
   start = _first_pick(first_key, first, pool, pickable)
 
   def unfinished(state):
-    return (state.count < k) & jnp.any(rejection.mass(state, pool) > 0)
+    return (state.count < k) & jnp.any(_blocks.mass(state, pool) > 0)
 
   def one_block(state):
     block_key = jax.random.fold_in(blocks_key, state.round)
-    state = rejection.try_block(block_key, state, pool, block)
+    state = _blocks.try_block(block_key, state, pool, block)
     return lax.cond(
-      rejection.visit_is_due(state, patience),
-      lambda state: rejection.visit(state, pool),
+      _blocks.visit_is_due(state, patience),
+      lambda state: _blocks.visit(state, pool),
       lambda state: state,
       state,
     )
 
-  state = rejection.begin(pool, pickable, start, k)
+  state = _blocks.begin(pool, pickable, start, k)
   state = lax.while_loop(unfinished, one_block, state)
   return _fill_up(rest_key, state, pickable)
 
@@ -149,7 +154,7 @@ def _first_pick(key, first, pool, pickable):
     # -1: below every squared norm.
     return jnp.argmax(jnp.where(pickable, pool.norms, -1.0), keepdims=True)
   mass = pickable if pool.weights is None else pool.weights
-  return draws.draw(key, mass.astype(pool.norms.dtype), 1)
+  return _draws.draw(key, mass.astype(pool.norms.dtype), 1)
 
 
 def _fill_up(key, state, pickable):

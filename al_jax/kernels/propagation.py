@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from al_jax.kernels import affinity
+from al_jax.kernels import _affinity
 from al_jax.kernels.graph import Graph, checked
 
 
@@ -85,7 +85,7 @@ def label_propagation(
   Raises:
     ValueError: an option that is not allowed.
   """
-  affinity.check_options(alpha, gamma, graph_kind, num_iters)
+  _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   if num_classes < 1:
     raise ValueError(f'num_classes is {num_classes}; it must be at least 1.')
   graph = checked(graph)
@@ -98,8 +98,8 @@ def label_propagation(
     targets, num_classes, dtype=graph.similarities.dtype
   )
   sources = is_class / jnp.maximum(jnp.sum(is_class, axis=0, keepdims=True), 1)
-  solution = affinity.solve(
-    affinity.affinity(graph, gamma, graph_kind),
+  solution = _affinity.solve(
+    _affinity.affinity(graph, gamma, graph_kind),
     sources,
     alpha=alpha,
     num_iters=num_iters,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns, Survey
-from al_jax.kernels.affinity import GRAPH_KINDS
+from al_jax.kernels._affinity import GRAPH_KINDS
 from al_jax.training import augment as augment_lib
 from al_jax.training import forward, objectives, plans, rounds
 

@@ -12,7 +12,7 @@ import jax
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
-from al_jax.kernels.affinity import GRAPH_KINDS
+from al_jax.kernels._affinity import GRAPH_KINDS
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 

@@ -1,7 +1,7 @@
 from al_jax import strategies
-from al_jax.kernels import costs
 from experiments import diagnose_costs
 from experiments.benchmark_kernels_timing import Machine
+from experiments.benchmarks import costs
 
 MACHINE = Machine(1e11, 1e10)
 SIZES = diagnose_costs.Sizes(1000, 16, 10, num_asked=40, k=10, num_iters=3)

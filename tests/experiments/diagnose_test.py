@@ -10,7 +10,6 @@ from absl.testing import flagsaver
 
 from al_jax import keys, strategies, workdir
 from al_jax import pool as pool_lib
-from al_jax.kernels import costs
 from experiments import (
   benchmark_kernels_timing,
   diagnose,
@@ -27,6 +26,7 @@ from experiments import (
   report_data,
 )
 from experiments.benchmark_kernels_timing import Machine
+from experiments.benchmarks import costs
 from tests.experiments import session_test
 from tests.experiments.report_runs import Reader, rows_of
 

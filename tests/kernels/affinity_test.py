@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from al_jax import kernels
-from al_jax.kernels import affinity
+from al_jax.kernels import _affinity
 
 N = 60
 every_kind = pytest.mark.parametrize('kind', ['reciprocal', 'union'])
 
 
 def product(graph, columns, gamma, kind):
-  return affinity.times(affinity.affinity(graph, gamma, kind), columns)
+  return _affinity.times(_affinity.affinity(graph, gamma, kind), columns)
 
 
 times = jax.jit(product, static_argnames='kind')
@@ -57,9 +57,9 @@ def test_the_product_equals_that_of_the_dense_matrix(kind, gamma, graph):
 
 def test_sizes_of_the_pieces_change_nothing(graph, monkeypatch):
   whole = times(graph, np.eye(N, dtype=np.float32), 3.0, 'union')
-  monkeypatch.setattr(affinity, '_ROWS_AT_ONCE', 7)
-  monkeypatch.setattr(affinity, '_EDGES_AT_ONCE', 11)
-  monkeypatch.setattr(affinity, '_NEIGHBORS_AT_ONCE', 4)
+  monkeypatch.setattr(_affinity, '_ROWS_AT_ONCE', 7)
+  monkeypatch.setattr(_affinity, '_EDGES_AT_ONCE', 11)
+  monkeypatch.setattr(_affinity, '_NEIGHBORS_AT_ONCE', 4)
   pieces = jax.jit(lambda graph: product(graph, jnp.eye(N), 3.0, 'union'))
   np.testing.assert_allclose(pieces(graph), whole, rtol=1e-5, atol=1e-7)
 
@@ -97,11 +97,11 @@ def test_a_point_without_edges_adds_nothing_to_the_first_point():
 @pytest.fixture(scope='module')
 def solve(graph):
   """Of targets [N, 3]."""
-  build = jax.jit(affinity.affinity, static_argnames='graph_kind')
+  build = jax.jit(_affinity.affinity, static_argnames='graph_kind')
   matrix = build(graph, 3.0, graph_kind='union')
 
   def solve(targets, start=None, *, num_iters, tol):
-    return affinity.solve(
+    return _affinity.solve(
       matrix, targets, start, alpha=0.9, num_iters=num_iters, tol=tol
     )
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import kernels
-from al_jax.kernels import costs
+from experiments.benchmarks import costs
 
 
 class Sizes(NamedTuple):

@@ -233,11 +233,12 @@ def test_jit_and_the_size_of_tiles_change_nothing(rng, monkeypatch):
   key = jax.random.key(0)
   expected = pick(key, points)
   chex.assert_trees_all_equal(jax.jit(pick)(key, points), expected)
-  from al_jax.kernels import rejection
+
+  from al_jax.kernels import _blocks
 
   for rows, picks in ((300, 64), (4096, 5)):
-    monkeypatch.setattr(rejection, '_ROWS_AT_ONCE', rows)
-    monkeypatch.setattr(rejection, '_PICKS_AT_ONCE', picks)
+    monkeypatch.setattr(_blocks, '_ROWS_AT_ONCE', rows)
+    monkeypatch.setattr(_blocks, '_PICKS_AT_ONCE', picks)
     again = pick(key, points)
     np.testing.assert_array_equal(again.indices, expected.indices)
     np.testing.assert_allclose(again.values, expected.values, rtol=1e-6)

@@ -1,6 +1,6 @@
 """Costs of scores: of one prediction, of S samples, of a stream."""
 
-from al_jax.kernels.costs.cost import BYTES, Cost
+from experiments.benchmarks.costs.cost import BYTES, Cost
 
 
 def entropy(*, num_points: int, num_classes: int) -> Cost:

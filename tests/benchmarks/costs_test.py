@@ -9,7 +9,8 @@ import jax
 import pytest
 
 from al_jax import kernels
-from al_jax.kernels import costs, distances
+from al_jax.kernels import distances
+from experiments.benchmarks import costs
 from tests.kernels import every_kernel
 from tests.kernels.every_kernel import Sizes, float32
 

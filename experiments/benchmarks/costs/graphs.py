@@ -1,6 +1,6 @@
 """Costs of neighbour graphs, of what is solved on them, and of densities."""
 
-from al_jax.kernels.costs.cost import BYTES, Cost
+from experiments.benchmarks.costs.cost import BYTES, Cost
 
 # As in `knn_graph`: columns of a chunk.
 _CHUNK = 64

@@ -5,8 +5,8 @@ a machine's matrix-multiply rate and bytes over its memory bandwidth: the longer
 of the two times is the least the kernel can take there. Numbers are float32.
 """
 
-from al_jax.kernels.costs.cost import Cost, least_seconds
-from al_jax.kernels.costs.graphs import (
+from experiments.benchmarks.costs.cost import Cost, least_seconds
+from experiments.benchmarks.costs.graphs import (
   diffusion_selection,
   graph_density,
   hybrid_informativeness,
@@ -14,7 +14,7 @@ from al_jax.kernels.costs.graphs import (
   knn_graph,
   label_propagation,
 )
-from al_jax.kernels.costs.points import (
+from experiments.benchmarks.costs.points import (
   gradient_embedding,
   gradient_factors,
   k_center,
@@ -25,7 +25,7 @@ from al_jax.kernels.costs.points import (
   squared_distances,
   squared_norms,
 )
-from al_jax.kernels.costs.scores import (
+from experiments.benchmarks.costs.scores import (
   bald,
   entropy,
   least_confidence,
@@ -41,7 +41,7 @@ from al_jax.kernels.costs.scores import (
   streamed_bald,
   variation_ratio,
 )
-from al_jax.kernels.costs.selecting import (
+from experiments.benchmarks.costs.selecting import (
   batch_bald,
   stochastic_top_k,
   top_k,

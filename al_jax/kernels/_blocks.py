@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances, draws
+from al_jax.kernels import _draws, distances
 from al_jax.kernels.distances import Points
 
 # Rows of the pool, and picks, that meet in one matrix product. Groups of 128
@@ -104,7 +104,7 @@ def try_block(key: jax.Array, state: State, pool: Pool, block: int) -> State:
   """Draws a block of candidates, and picks those that are accepted."""
   k = state.indices.shape[0]
   draw_key, accept_key = jax.random.split(key)
-  drawn = draws.draw(draw_key, mass(state, pool), block)
+  drawn = _draws.draw(draw_key, mass(state, pool), block)
   candidates, norms = distances.take((pool.points, pool.norms), drawn)
   bars = jax.random.uniform(accept_key, (block,), norms.dtype)
   bars = bars * state.bounds[drawn]
@@ -269,7 +269,7 @@ def _slice(arrays, start, size):
 
 def mass(state: State, pool: Pool) -> jax.Array:
   """What draws are in proportion to, [N], at most 1 to stay finite in sums."""
-  shares = draws.scaled(state.bounds)
+  shares = _draws.scaled(state.bounds)
   return shares if pool.weights is None else shares * pool.weights
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from al_jax.kernels.costs.cost import BYTES, Cost
+from experiments.benchmarks.costs.cost import BYTES, Cost
 
 # As in `batch_bald`: groups of configurations, and rows met at a time.
 _NUM_GROUPS = 256

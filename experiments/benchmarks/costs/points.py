@@ -1,6 +1,6 @@
 """Costs of gradients, of distances, and of picking by them."""
 
-from al_jax.kernels.costs.cost import BYTES, Cost
+from experiments.benchmarks.costs.cost import BYTES, Cost
 
 # Rows of the pool that k-means and k-means++ hold at a time.
 _TILE = 1024
