@@ -54,23 +54,25 @@ def _tfds_files(
   location: str, options: Mapping[str, Any]
 ) -> list[pathlib.Path]:
   """The prepared files; a set that is absent is prepared, if that can be."""
-  from al_jax.data import tfds
+  from al_jax.data.sources import tfds
 
   return tfds.source_files(location, data_dir=options.get('data_dir'))
 
 
 _SOURCES = {
   # Quicker to read than to look up.
-  'digits': _Source('al_jax.data.digits', 'digits', None),
-  'file': _Source('al_jax.data.files', 'file:PATH', _files_named),
-  'images': _Source('al_jax.data.images', 'images:FOLDER', _files_named),
+  'digits': _Source('al_jax.data.sources.digits', 'digits', None),
+  'file': _Source('al_jax.data.sources.files', 'file:PATH', _files_named),
+  'images': _Source(
+    'al_jax.data.sources.images', 'images:FOLDER', _files_named
+  ),
   'modalities': _Source(
-    'al_jax.data.modalities', 'modalities:FOLDER', _files_named
+    'al_jax.data.sources.modalities', 'modalities:FOLDER', _files_named
   ),
   # OpenML never changes what an id stands for.
-  'openml': _Source('al_jax.data.openml', 'openml:ID', lambda *_: ()),
+  'openml': _Source('al_jax.data.sources.openml', 'openml:ID', lambda *_: ()),
   'tfds': _Source(
-    'al_jax.data.tfds', 'tfds:NAME or tfds:NAME:VERSION', _tfds_files
+    'al_jax.data.sources.tfds', 'tfds:NAME or tfds:NAME:VERSION', _tfds_files
   ),
 }
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from al_jax import data, models, program
-from al_jax.data import modalities
+from al_jax.data.sources import modalities
 
 # Modalities and widths of the sets that people have, and numbers that mean
 # nothing. Of MindReading widths are made up, and so is a file to leave out.

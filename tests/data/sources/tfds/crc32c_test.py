@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from al_jax.data import crc32c
+from al_jax.data.sources.tfds import crc32c
 
 
 def _reference(string):

@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from al_jax import errors
-from al_jax.data import arrays, parquet, splits, tables
+from al_jax.data import splits
 from al_jax.data.dataset import RawData
+from al_jax.data.sources import arrays, parquet, tables
 
 _TABLE_OPTIONS = ('target', 'features', 'test', 'ids')
 _ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')

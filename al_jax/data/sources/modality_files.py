@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import arrays, tables
+from al_jax.data.sources import arrays, tables
 
 # What arrays are called, in the order of trying.
 _USUAL = {

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from al_jax.data import digits
+from al_jax.data.sources import digits
 
 
 @pytest.fixture(scope='module')

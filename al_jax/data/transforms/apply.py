@@ -17,14 +17,14 @@ from al_jax import errors
 from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import constants, moments
-from al_jax.data.subsets import (
+from al_jax.data.transforms.subsets import (
   cap,
   check_whole,
   generator_of,
   imbalance,
   validation_split,
 )
-from al_jax.data.views import views
+from al_jax.data.transforms.views import views
 
 _ROWS_AT_ONCE = 4_096
 

@@ -2,8 +2,8 @@ import struct
 
 import pytest
 
-from al_jax.data import tfrecord
-from al_jax.data.crc32c import crc32c
+from al_jax.data.sources.tfds import tfrecord
+from al_jax.data.sources.tfds.crc32c import crc32c
 
 
 def _masked(string):

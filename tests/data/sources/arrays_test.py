@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from al_jax.data import files
+from al_jax.data.sources import files
 
 _LABELS = np.arange(30) % 3
 

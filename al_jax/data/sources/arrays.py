@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import splits, tables
+from al_jax.data import splits
+from al_jax.data.sources import tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
 PAIRS = (

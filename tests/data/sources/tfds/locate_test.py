@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from al_jax.data import tfds_locate
+from al_jax.data.sources.tfds import locate
 
 
 class Preparable(tfds.core.GeneratorBasedBuilder):
@@ -64,8 +64,8 @@ def some_tensorflow(monkeypatch):
 
 def test_the_newest_version_is_found_unless_one_is_named(tmp_path):
   _lay_out(tmp_path, 'a/1.9.0', 'a/1.10.0', 'a/2.0.0.incompleteXYZ')
-  assert tfds_locate.locate('a', data_dir=tmp_path).name == '1.10.0'
-  assert tfds_locate.locate('a:1.9.0', data_dir=tmp_path).name == '1.9.0'
+  assert locate.locate('a', data_dir=tmp_path).name == '1.10.0'
+  assert locate.locate('a:1.9.0', data_dir=tmp_path).name == '1.9.0'
 
 
 def test_the_folder_is_that_of_the_option_or_the_variable_or_home(
@@ -75,33 +75,33 @@ def test_the_folder_is_that_of_the_option_or_the_variable_or_home(
     _lay_out(tmp_path / root, 'a/1.0.0')
   monkeypatch.setenv('HOME', str(tmp_path / 'home'))
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'variable'))
-  found = tfds_locate.locate('a', data_dir=str(tmp_path / 'option'))
+  found = locate.locate('a', data_dir=str(tmp_path / 'option'))
   assert found.is_relative_to(tmp_path / 'option')
-  assert tfds_locate.locate('a').is_relative_to(tmp_path / 'variable')
+  assert locate.locate('a').is_relative_to(tmp_path / 'variable')
   monkeypatch.delenv('TFDS_DATA_DIR')
-  assert tfds_locate.locate('a').is_relative_to(tmp_path / 'home')
+  assert locate.locate('a').is_relative_to(tmp_path / 'home')
 
 
 def test_one_configuration_is_found_and_two_are_asked_about(tmp_path):
   _lay_out(tmp_path, 'a/letters/1.0.0')
   expected = tmp_path / 'a' / 'letters' / '1.0.0'
-  assert tfds_locate.locate('a', data_dir=tmp_path) == expected
-  assert tfds_locate.locate('a/letters:1.0.0', data_dir=tmp_path) == expected
+  assert locate.locate('a', data_dir=tmp_path) == expected
+  assert locate.locate('a/letters:1.0.0', data_dir=tmp_path) == expected
   _lay_out(tmp_path, 'a/digits/1.0.0')
   with pytest.raises(ValueError, match='one of tfds:a/digits, tfds:a/letters'):
-    tfds_locate.locate('a', data_dir=tmp_path)
+    locate.locate('a', data_dir=tmp_path)
 
 
 @pytest.mark.parametrize('location', ['', 'a b', 'a:3', 'a:latest', '../a'])
 def test_other_forms_are_refused(location):
   with pytest.raises(ValueError, match='is not of the form tfds:NAME'):
-    tfds_locate.locate(location)
+    locate.locate(location)
 
 
 def test_an_absent_set_says_at_once_how_to_get_it(tmp_path, no_tensorflow):
   begin = time.monotonic()
   with pytest.raises(FileNotFoundError) as caught:
-    tfds_locate.locate('mnist', data_dir=tmp_path)
+    locate.locate('mnist', data_dir=tmp_path)
   assert time.monotonic() - begin < 5
   message = str(caught.value)
   for part in ("'prepare'", str(tmp_path), "'openml:554'", 'TFDS_DATA_DIR'):
@@ -111,31 +111,31 @@ def test_an_absent_set_says_at_once_how_to_get_it(tmp_path, no_tensorflow):
 def test_an_absent_version_names_those_there_are(tmp_path, no_tensorflow):
   _lay_out(tmp_path, 'mnist/3.0.0', 'mnist/3.0.1')
   with pytest.raises(FileNotFoundError, match=r'versions 3\.0\.0, 3\.0\.1'):
-    tfds_locate.locate('mnist:2.0.0', data_dir=tmp_path)
+    locate.locate('mnist:2.0.0', data_dir=tmp_path)
 
 
 def test_an_unknown_name_names_the_closest(tmp_path):
   _lay_out(tmp_path, 'my_flowers/1.0.0')
   with pytest.raises(ValueError, match=r"'cifar100?' or"):
-    tfds_locate.locate('cifar_10', data_dir=tmp_path)
+    locate.locate('cifar_10', data_dir=tmp_path)
   with pytest.raises(ValueError, match=r"mean 'my_flowers'.*: my_flowers;"):
-    tfds_locate.locate('myflowers', data_dir=tmp_path)
+    locate.locate('myflowers', data_dir=tmp_path)
 
 
 def test_an_absent_set_is_prepared_as_array_record(tmp_path, some_tensorflow):
-  found = tfds_locate.locate('preparable', data_dir=tmp_path)
+  found = locate.locate('preparable', data_dir=tmp_path)
   assert found == tmp_path / 'preparable' / '1.0.0'
   assert list(found.glob('*.array_record-*'))
 
 
 def test_a_failed_preparation_names_its_cause(tmp_path, some_tensorflow):
   with pytest.raises(RuntimeError, match=r'KeyError: .*no such column'):
-    tfds_locate.locate('unpreparable', data_dir=tmp_path)
+    locate.locate('unpreparable', data_dir=tmp_path)
 
 
 def test_a_version_that_tfds_cannot_make_is_named(tmp_path, some_tensorflow):
   with pytest.raises(ValueError, match=r'cannot make it: .*version 7'):
-    tfds_locate.locate('preparable:7.0.0', data_dir=tmp_path)
+    locate.locate('preparable:7.0.0', data_dir=tmp_path)
 
 
 def test_without_a_network_preparing_fails_within_seconds(
@@ -147,7 +147,7 @@ def test_without_a_network_preparing_fails_within_seconds(
   with pytest.raises(
     ConnectionError, match=r'no answer from nowhere\.invalid:80'
   ):
-    tfds_locate.locate('out_of_reach', data_dir=tmp_path)
+    locate.locate('out_of_reach', data_dir=tmp_path)
   assert time.monotonic() - begin < 10
 
 
@@ -163,13 +163,13 @@ def test_a_host_is_reachable_if_it_accepts_a_connection(listening, monkeypatch):
   with socket.create_server(('127.0.0.1', 0)) as closed:
     silent = f'127.0.0.1:{closed.getsockname()[1]}'
   hosts = [listening, silent, 'not a host:1']
-  assert tfds_locate.unreachable(hosts) == [silent, 'not a host:1']
-  assert tfds_locate.unreachable([]) == []
+  assert locate.unreachable(hosts) == [silent, 'not a host:1']
+  assert locate.unreachable([]) == []
 
 
 def test_behind_a_proxy_the_proxy_is_asked(listening, monkeypatch):
   monkeypatch.setenv('https_proxy', f'http://user:secret@{listening}')
-  assert tfds_locate.unreachable(['nowhere.invalid:443']) == []
+  assert locate.unreachable(['nowhere.invalid:443']) == []
 
 
 def test_looking_up_a_name_that_hangs_is_given_up(monkeypatch):
@@ -177,5 +177,5 @@ def test_looking_up_a_name_that_hangs_is_given_up(monkeypatch):
     socket, 'create_connection', lambda *_: time.sleep(3) or socket.socket()
   )
   begin = time.monotonic()
-  assert tfds_locate.unreachable(['a:1', 'b:1'], seconds=0.2) == ['a:1', 'b:1']
+  assert locate.unreachable(['a:1', 'b:1'], seconds=0.2) == ['a:1', 'b:1']
   assert time.monotonic() - begin < 2

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import images, splits, tfds_columns, tfds_locate, tfrecord
+from al_jax.data import splits
 from al_jax.data.dataset import RawData
+from al_jax.data.sources import images
+from al_jax.data.sources.tfds import columns as columns_lib
+from al_jax.data.sources.tfds import locate, tfrecord
 
 _BLOCK = 4_096  # records read and decoded at a time
 
@@ -22,7 +25,7 @@ def source_files(
   location: str, *, data_dir: str | None = None
 ) -> list[pathlib.Path]:
   """The files that `read` depends on: what a cache of it is keyed by."""
-  folder = tfds_locate.locate(location, data_dir=data_dir)
+  folder = locate.locate(location, data_dir=data_dir)
   return sorted(path for path in folder.iterdir() if path.is_file())
 
 
@@ -89,12 +92,12 @@ def _check_split(info: Any, split: str) -> None:
 def _read_split(
   builder: Any,
   split: str,
-  columns: tfds_columns.Columns,
+  columns: columns_lib.Columns,
   size: tuple[int, int] | None,
 ) -> splits.Part:
   """One split, its targets numbers or bytes of text as TFDS has them."""
   info = builder.info
-  features = tfds_columns.flatten(info.features)
+  features = columns_lib.flatten(info.features)
   names = [*columns.inputs, columns.target]
   if columns.id is not None:
     names.append(columns.id)
@@ -102,13 +105,13 @@ def _read_split(
   if total == 0:
     raise ValueError(f'the split {split!r} of {info.name} has no examples.')
   blocks = _READERS[info.file_format.value](builder, split)
-  arrays = tfds_columns.read_columns(blocks, total, features, names, size)
+  arrays = columns_lib.read_columns(blocks, total, features, names, size)
   if columns.id is None:
     ids = _record_ids(info, split)
   else:
     ids = arrays[columns.id]
     ids = np.char.decode(ids, 'utf-8') if ids.dtype.kind == 'S' else ids
-  inputs = tfds_columns.to_inputs(arrays, features, columns.inputs)
+  inputs = columns_lib.to_inputs(arrays, features, columns.inputs)
   return splits.Part(inputs, arrays[columns.target], ids)
 
 
@@ -158,7 +161,7 @@ def read(
     RawData. Ids are the feature `id` where there is one, else the place of the
     record in the files, with all splits laid end to end.
   """
-  folder = tfds_locate.locate(location, data_dir=data_dir)
+  folder = locate.locate(location, data_dir=data_dir)
   import tensorflow_datasets as tfds  # Takes half a second.
 
   try:
@@ -191,8 +194,8 @@ def read(
   for split in wanted.values():
     _check_split(info, split)
   height_width = images.check_size(size)
-  columns = tfds_columns.choose(info, input, target)
-  features = tfds_columns.flatten(info.features)
+  columns = columns_lib.choose(info, input, target)
+  features = columns_lib.flatten(info.features)
   return splits.assemble(
     info.name,
     {
@@ -200,6 +203,6 @@ def read(
       for part, split in wanted.items()
     },
     protocol,
-    is_image=tfds_columns.is_picture(features[columns.inputs[0]]),
+    is_image=columns_lib.is_picture(features[columns.inputs[0]]),
     class_names=_class_names(features[columns.target]),
   )

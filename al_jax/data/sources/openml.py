@@ -13,8 +13,9 @@ from pathlib import Path
 import sklearn.datasets
 
 from al_jax import errors
-from al_jax.data import splits, tables
+from al_jax.data import splits
 from al_jax.data.dataset import RawData
+from al_jax.data.sources import tables
 
 _DESCRIPTION_URL = 'https://www.openml.org/api/v1/json/data/'
 # How long a connection may stay silent: before anything was heard of it, and

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from al_jax.data import files
+from al_jax.data.sources import files
 
 _CSV = 'width,height,class\n' + ''.join(
   f'{i},{i * i},{"xyz"[i % 3]}\n' for i in range(30)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import images
+from al_jax.data.sources import images
 
 _IMAGES_PER_TASK = 64
 

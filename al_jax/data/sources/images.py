@@ -9,8 +9,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import PIL.Image
 
-from al_jax.data import splits, tables
+from al_jax.data import splits
 from al_jax.data.dataset import RawData
+from al_jax.data.sources import tables
 
 _SPLIT_FOLDERS = {
   'train': 'train',

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from al_jax.data import tables
-from al_jax.data.modality_files import File
+from al_jax.data.sources import tables
+from al_jax.data.sources.modality_files import File
 
 # What messages say of files that do not fit.
 TOGETHER = 'Without ids the rows of all files belong together.'

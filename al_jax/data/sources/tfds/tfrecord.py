@@ -9,7 +9,7 @@ import struct
 
 import numpy as np
 
-from al_jax.data.crc32c import crc32c
+from al_jax.data.sources.tfds.crc32c import crc32c
 
 _HEADER = struct.Struct('<QI')
 _FOOTER = struct.Struct('<I')

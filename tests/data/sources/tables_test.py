@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from al_jax.data import tables
+from al_jax.data.sources import tables
 
 _TEXT = 'name,width,height,class\na,1,2.5,cat\nb,-3,4e2,dog\n'
 

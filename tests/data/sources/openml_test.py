@@ -10,7 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from al_jax.data import openml
+from al_jax.data.sources import openml
 
 # Nominal, numeric, and a column that OpenML says to ignore.
 _COLUMNS = (

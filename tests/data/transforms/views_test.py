@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from al_jax import data
-from al_jax.data import checks, dataset, transforms, views
+from al_jax.data import checks, dataset, transforms
 from al_jax.data.dataset import RawData, Split
+from al_jax.data.transforms import views
 
 
 def pictures(rng, dtype=np.uint8, shape=(5, 4, 2)):

@@ -8,8 +8,8 @@ import PIL.Image
 import pytest
 import tensorflow_datasets as tfds_library
 
-from al_jax.data import tfds
-from al_jax.data.crc32c import crc32c
+from al_jax.data.sources import tfds
+from al_jax.data.sources.tfds.crc32c import crc32c
 
 features = tfds_library.features
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from al_jax.data.tables import TableFile, as_float32
+from al_jax.data.sources.tables import TableFile, as_float32
 
 
 def open_parquet(path: Path) -> TableFile:

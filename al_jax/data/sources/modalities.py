@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from al_jax.data import arrays, modality_files, named, rosters, splits
+from al_jax.data import named, splits
 from al_jax.data.dataset import RawData
-from al_jax.data.modality_files import File
-from al_jax.data.rosters import Roster
+from al_jax.data.sources import arrays, modality_files, rosters
+from al_jax.data.sources.modality_files import File
+from al_jax.data.sources.rosters import Roster
 
 _NAME = re.compile(r'[A-Za-z0-9_-]+')
 

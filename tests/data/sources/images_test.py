@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from al_jax.data import images
+from al_jax.data.sources import images
 
 _CLASSES = ('cat', 'dog', 'train')
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from al_jax.data import parquet, tables
+from al_jax.data.sources import parquet, tables
 
 pa = pytest.importorskip('pyarrow')
 

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from al_jax.data import files, subsets
 from al_jax.data.dataset import RawData, Split
+from al_jax.data.sources import files
+from al_jax.data.transforms import subsets
 
 
 def _raw(targets, *, num_classes=None, num_test=12):

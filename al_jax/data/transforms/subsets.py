@@ -1,7 +1,7 @@
 """Transforms that pick examples: imbalance, cap, validation split.
 
 They keep the order of the examples and copy only what they keep, so inputs may
-be memory-mapped. What a transform is stands in `transforms.py`.
+be memory-mapped. What a transform is stands in `apply.py`.
 """
 
 import hashlib

@@ -1,0 +1,1 @@
+"""Formats of data: a module each, with `read(location, **options)`."""

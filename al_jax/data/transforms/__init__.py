@@ -1,0 +1,21 @@
+"""Changes that make a data set realistic: composable, seeded, pure."""
+
+from al_jax.data.transforms.apply import (
+  TRANSFORMS,
+  apply_transforms,
+  check_transforms,
+  label_noise,
+  redundancy,
+)
+from al_jax.data.transforms.subsets import cap, imbalance, validation_split
+
+__all__ = [
+  'TRANSFORMS',
+  'apply_transforms',
+  'cap',
+  'check_transforms',
+  'imbalance',
+  'label_noise',
+  'redundancy',
+  'validation_split',
+]
