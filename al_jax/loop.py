@@ -15,12 +15,12 @@ from absl import logging
 
 from al_jax import acquisition, compilations, keys, run_state, stages
 from al_jax import pool as pool_lib
-from al_jax.checkpoint import Checkpointer
 from al_jax.clock import Clock
 from al_jax.oracle import Oracle
 from al_jax.program import Program
 from al_jax.protocol import Protocol
-from al_jax.records import RoundRecord
+from al_jax.storage.checkpoint import Checkpointer
+from al_jax.storage.records import RoundRecord
 from al_jax.training import fit as fit_lib
 
 # A save takes about 20 ms. Shorter rounds go on while it is being written: of

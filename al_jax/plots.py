@@ -10,7 +10,8 @@ import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
-from al_jax import curve_plots, files, plot_style, records, stats
+from al_jax import curve_plots, files, plot_style, stats
+from al_jax.storage import records
 
 # Of the gallery, in inches: a picture with its caption, and the row titles.
 _CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 0.72, 0.9, 1.1

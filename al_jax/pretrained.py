@@ -15,11 +15,11 @@ import numpy as np
 
 from al_jax import files, keys, version
 from al_jax import pool as pool_lib
-from al_jax.checkpoint import Checkpointer, CheckpointError
 from al_jax.interfaces import Facts, PyTree
 from al_jax.learners.pretraining import Pretraining
 from al_jax.loop import Interrupted
 from al_jax.sources import Sources
+from al_jax.storage.checkpoint import Checkpointer, CheckpointError
 from al_jax.training import fit as fit_lib
 
 # Counted up when the same key would give other weights.

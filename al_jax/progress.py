@@ -5,7 +5,7 @@ from typing import Self, TextIO
 
 import tqdm
 
-from al_jax import records
+from al_jax.storage import records
 
 
 class ProgressBar:

@@ -7,13 +7,14 @@ from typing import Any
 import flax.struct
 import jax
 
-from al_jax import files, manifest, stages
+from al_jax import files, stages
 from al_jax import pool as pool_lib
-from al_jax.checkpoint import Checkpointer
 from al_jax.interfaces import LearnerState, StrategyState
 from al_jax.pool import PoolState
 from al_jax.program import Program
-from al_jax.records import RoundRecord
+from al_jax.storage import manifest
+from al_jax.storage.checkpoint import Checkpointer
+from al_jax.storage.records import RoundRecord
 
 
 @flax.struct.dataclass

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special
 
 from al_jax import errors
-from al_jax import records as records_lib
+from al_jax.storage import records as records_lib
 
 ACCURACY = 'test.accuracy'
 

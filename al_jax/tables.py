@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from al_jax import records as records_lib
 from al_jax import stats
+from al_jax.storage import records as records_lib
 
 
 def summary_table(

@@ -50,11 +50,11 @@ from al_jax import (
   plots,
   program,
   protocol,
-  records,
   stats,
   systems,
   tables,
 )
+from al_jax.storage import records
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures and results
 

@@ -10,7 +10,7 @@ import numpy as np
 from al_jax import keys, strategies
 from al_jax import pool as pool_lib
 from al_jax.program import Program
-from al_jax.records import RoundRecord
+from al_jax.storage.records import RoundRecord
 from experiments import diagnose_runs
 from experiments.diagnose_costs import Options
 from experiments.diagnose_runs import Case

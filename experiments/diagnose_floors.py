@@ -12,7 +12,7 @@ import jax
 from al_jax import systems
 from al_jax.interfaces import Strategy
 from al_jax.program import Program
-from al_jax.records import RoundRecord
+from al_jax.storage.records import RoundRecord
 from experiments import diagnose_clusters, diagnose_costs, diagnose_passes
 from experiments.benchmark_kernels_timing import Machine
 from experiments.diagnose_costs import Options, Sizes

@@ -12,19 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from al_jax import (
-  acquisition,
-  kernels,
-  keys,
-  program,
-  records,
-  stats,
-  systems,
-)
+from al_jax import acquisition, kernels, keys, program, stats, systems
 from al_jax import pool as pool_lib
 from al_jax.interfaces import LearnerState
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
+from al_jax.storage import records
 from al_jax.training import fit
 from experiments import building, pretraining
 from experiments.building import Experiment

@@ -17,7 +17,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from al_jax import errors, workdir
+from al_jax import errors
+from al_jax.storage import workdir
 from experiments.building import Config
 
 # Their fields depend on a name: a setting may add some.

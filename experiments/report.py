@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from absl import app, flags
 
-from al_jax import manifest
+from al_jax.storage import manifest
 from experiments import (
   report_between,
   report_costs,

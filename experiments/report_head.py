@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from al_jax import manifest
+from al_jax.storage import manifest
 from experiments.report_data import Setting
 from experiments.report_page import Page
 

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from al_jax import manifest
+from al_jax.storage import manifest
 from experiments import grid
 from experiments.building import Config
 

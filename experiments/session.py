@@ -7,7 +7,8 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
-from al_jax import files, loop, manifest, records, workdir
+from al_jax import files, loop
+from al_jax.storage import manifest, records, workdir
 from experiments import (
   building,
   compilation_cache,

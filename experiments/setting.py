@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from absl import logging
 
-from al_jax import errors, files, manifest, progress, records, workdir
+from al_jax import errors, files, progress
+from al_jax.storage import manifest, records, workdir
 from experiments import (
   building,
   diagnose_files,

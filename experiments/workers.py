@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from al_jax import loop, records
+from al_jax import loop
+from al_jax.storage import records
 from experiments import building, compilation_cache, harness, signals
 from experiments.building import Experiment
 from experiments.harness import Cell, OnRecord

@@ -7,18 +7,17 @@ import pytest
 
 from al_jax import (
   acquisition,
-  checkpoint,
   kernels,
   loop,
   metrics,
   oracle,
   program,
-  records,
   run_state,
 )
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.protocol import Protocol
+from al_jax.storage import checkpoint, records
 from tests.factories import a_system, a_task
 
 PROTOCOL = Protocol(

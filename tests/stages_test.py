@@ -5,20 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import (
-  checkpoint,
-  kernels,
-  loop,
-  oracle,
-  program,
-  records,
-  run_state,
-  stages,
-  strategies,
-)
+from al_jax import kernels, loop, oracle, program, run_state, stages, strategies
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.protocol import Protocol
+from al_jax.storage import checkpoint, records
 from tests.factories import a_system, a_task
 
 PROTOCOL = Protocol(

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from al_jax import manifest
+from al_jax.storage import manifest
 from experiments import building, grid
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from al_jax import keys, strategies, workdir
+from al_jax import keys, strategies
 from al_jax import pool as pool_lib
+from al_jax.storage import workdir
 from experiments import (
   benchmark_kernels_timing,
   diagnose,

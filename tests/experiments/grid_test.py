@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from al_jax import manifest, records, workdir
+from al_jax.storage import manifest, records, workdir
 from experiments import grid, session, setting
 from tests.experiments import session_test
 

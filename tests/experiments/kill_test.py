@@ -10,7 +10,7 @@ import time
 import jax
 import pytest
 
-from al_jax import records
+from al_jax.storage import records
 from tests.experiments import grid_test
 from tests.experiments.resume_test import ROOT, files_of, results
 

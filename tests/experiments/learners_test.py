@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from al_jax import (
-  checkpoint,
-  loop,
-  oracle,
-  program,
-  protocol,
-  records,
-)
+from al_jax import loop, oracle, program, protocol
+from al_jax.storage import checkpoint, records
 from experiments import building, grid
 from tests.experiments import session_test
 from tests.factories import a_system, a_task

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from al_jax import loop, manifest, records
+from al_jax import loop
+from al_jax.storage import manifest, records
 from configs import base, joint
 from experiments import building, grid, harness
 from tests.experiments import session_test

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import report_data
 from tests.factories import a_record, two_systems
 

@@ -4,7 +4,7 @@ import csv
 import html.parser
 import json
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import report_data
 from tests.factories import a_record
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import (
   report,
   report_costs,

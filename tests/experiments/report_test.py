@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 from absl.testing import flagsaver
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import report, session
 from tests.experiments.report_runs import (
   ABOUT,

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from al_jax import records
+from al_jax.storage import records
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 ROUNDS = 6

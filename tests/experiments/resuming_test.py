@@ -2,7 +2,7 @@
 
 import pytest
 
-from al_jax import manifest
+from al_jax.storage import manifest
 from experiments import resuming
 
 GRID = {'batch': {'few': {'rounds': 1}, 'more': {'rounds': 2}}}

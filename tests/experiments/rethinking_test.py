@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from al_jax import manifest, records
 from al_jax.learners import LEARNERS
+from al_jax.storage import manifest, records
 from configs import rethinking
 from experiments import building, grid, pretraining
 from tests.experiments import configs_test, session_test

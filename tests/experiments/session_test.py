@@ -12,7 +12,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import session
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

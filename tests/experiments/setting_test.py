@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from al_jax import records
+from al_jax.storage import records
 from experiments import setting
 from tests.factories import a_record
 

@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from al_jax import manifest, records
+from al_jax.storage import manifest, records
 from configs import badge, bayesian
 from experiments import building, grid, harness
 from tests.experiments import configs_test, session_test

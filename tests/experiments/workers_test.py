@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from al_jax import loop, manifest, records
+from al_jax import loop
+from al_jax.storage import manifest, records
 from configs import base
 from experiments import building, harness, workers
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import checkpoint_layout
+from al_jax.storage import _layout
 
 
 class Pair(NamedTuple):
@@ -38,8 +38,8 @@ def state():
 
 def to_host(tree):
   pairs = [
-    checkpoint_layout.to_host(path, leaf)
-    for path, leaf in zip(*checkpoint_layout.flatten(tree), strict=True)
+    _layout.to_host(path, leaf)
+    for path, leaf in zip(*_layout.flatten(tree), strict=True)
   ]
   layout = [entry for entry, _ in pairs]
   return layout, {entry.path: array for entry, array in pairs if array.size}
@@ -63,17 +63,15 @@ def assert_same(found, expected):
 def test_every_kind_of_leaf_comes_back_as_it_was(as_template):
   template = as_template(state) if as_template is jax.eval_shape else state()
   layout, arrays = to_host(state())
-  checkpoint_layout.check_same(
-    checkpoint_layout.signatures(template), layout, pathlib.Path('5')
-  )
-  found = checkpoint_layout.unflatten(template, layout, arrays)
+  _layout.check_same(_layout.signatures(template), layout, pathlib.Path('5'))
+  found = _layout.unflatten(template, layout, arrays)
   assert_same(found, state())
 
 
 def test_arrays_go_where_the_template_says():
   sharding = jax.sharding.SingleDeviceSharding(jax.devices()[-1])
   template = {'x': jax.ShapeDtypeStruct((3,), jnp.float32, sharding=sharding)}
-  found = checkpoint_layout.unflatten(template, *to_host({'x': jnp.ones(3)}))
+  found = _layout.unflatten(template, *to_host({'x': jnp.ones(3)}))
   assert found['x'].committed
   assert found['x'].sharding == sharding
 
@@ -90,9 +88,9 @@ def test_arrays_go_where_the_template_says():
 )
 def test_a_template_of_another_state_is_told_by_what_differs(change, message):
   layout, _ = to_host(state())
-  wanted = checkpoint_layout.signatures({**state(), **change})
-  with pytest.raises(checkpoint_layout.TemplateError, match=message):
-    checkpoint_layout.check_same(wanted, layout, pathlib.Path('5'))
+  wanted = _layout.signatures({**state(), **change})
+  with pytest.raises(_layout.TemplateError, match=message):
+    _layout.check_same(wanted, layout, pathlib.Path('5'))
 
 
 @pytest.mark.parametrize(
@@ -105,9 +103,7 @@ def test_a_template_of_another_state_is_told_by_what_differs(change, message):
 )
 def test_the_digest_tells_values_dtypes_and_shapes_apart(change):
   array = np.zeros(4, np.int64)
-  assert checkpoint_layout.digest({'x': array}) != checkpoint_layout.digest(
-    {'x': change(array)}
-  )
+  assert _layout.digest({'x': array}) != _layout.digest({'x': change(array)})
 
 
 def donated():
@@ -129,22 +125,22 @@ def donated():
 )
 def test_what_cannot_be_stored_is_named(leaf, message):
   with pytest.raises((TypeError, ValueError), match=message):
-    checkpoint_layout.check_storable('state.x', leaf)
+    _layout.check_storable('state.x', leaf)
 
 
 def test_bytes_are_packed_in_the_order_of_the_layout():
-  paths, leaves = checkpoint_layout.flatten(state())
+  paths, leaves = _layout.flatten(state())
   layout, arrays = [], {}
   for path, leaf in zip(paths, leaves, strict=True):
-    entry, array = checkpoint_layout.to_host(path, leaf)
+    entry, array = _layout.to_host(path, leaf)
     layout.append(entry)
     if array.size:
       arrays[path] = array
-  packed = checkpoint_layout.pack(arrays, layout)
+  packed = _layout.pack(arrays, layout)
   assert packed.dtype == np.uint8
-  again = checkpoint_layout.unpack(packed, layout)
-  assert checkpoint_layout.digest(again) == checkpoint_layout.digest(arrays)
+  again = _layout.unpack(packed, layout)
+  assert _layout.digest(again) == _layout.digest(arrays)
   with pytest.raises(ValueError, match='bytes were saved'):
-    checkpoint_layout.unpack(np.append(packed, np.uint8(0)), layout)
+    _layout.unpack(np.append(packed, np.uint8(0)), layout)
   with pytest.raises(ValueError, match='broadcast'):
-    checkpoint_layout.unpack(packed[:-3], layout)
+    _layout.unpack(packed[:-3], layout)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from al_jax import records
+from al_jax.storage import records
 
 
 def a_record(**changes):

@@ -9,8 +9,8 @@ import pytest
 from sklearn import datasets
 
 import al_jax
-from al_jax import manifest
 from al_jax.data import dataset as dataset_lib
+from al_jax.storage import manifest
 
 
 def digits():

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from al_jax import background
+from al_jax.storage import _background
 
 
 class Recorder:
@@ -27,7 +27,7 @@ class Recorder:
 
 def test_jobs_are_done_in_order_while_the_caller_goes_on():
   recorder = Recorder()
-  thread = background.Background(recorder)
+  thread = _background.Background(recorder)
   thread.put('a')
   recorder.begun.acquire()
   thread.put('b')  # returns though nothing is done
@@ -39,7 +39,7 @@ def test_jobs_are_done_in_order_while_the_caller_goes_on():
 
 def test_a_newer_job_takes_the_place_of_a_replaceable_one_only():
   recorder = Recorder()
-  thread = background.Background(recorder)
+  thread = _background.Background(recorder)
   thread.put('under way', replaceable=True)
   recorder.begun.acquire()
   thread.put('dropped', replaceable=True)
@@ -57,7 +57,7 @@ def test_a_newer_job_takes_the_place_of_a_replaceable_one_only():
 @pytest.mark.parametrize('call', ['put', 'wait', 'close'])
 def test_an_error_is_raised_by_the_next_call_and_only_once(call):
   recorder = Recorder()
-  thread = background.Background(recorder)
+  thread = _background.Background(recorder)
   thread.put('fails')
   recorder.begun.acquire()
   thread.put('waiting')
@@ -70,7 +70,7 @@ def test_an_error_is_raised_by_the_next_call_and_only_once(call):
 
 
 def test_nothing_can_be_put_after_closing():
-  thread = background.Background(print)
+  thread = _background.Background(print)
   thread.close()
   thread.close()
   with pytest.raises(ValueError, match='closed'):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from al_jax import workdir
+from al_jax.storage import workdir
 
 HOLD = """
 import sys, time

@@ -24,8 +24,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
-from al_jax import background, checkpoint_layout
 from al_jax.interfaces import PyTree
+from al_jax.storage import _background, _layout
 
 STEPS_KEPT = 3
 
@@ -49,7 +49,7 @@ class _Job(NamedTuple):
 class Checkpointer:
   """The last few steps of one run in one folder; a context manager.
 
-  Whoever makes one must be alone in the folder (`al_jax.workdir.Workdir` sees
+  Whoever makes one must be alone in the folder (`storage.workdir.Workdir` sees
   to it): what a killed process left half-written is removed on construction,
   and so are steps beyond the last `STEPS_KEPT`.
 
@@ -72,7 +72,7 @@ class Checkpointer:
     # Steps that a restore passed over; they go when the next one is written.
     self._abandoned = []
     self._last_step = self._latest_on_disk()
-    self._background = background.Background(self._write)
+    self._background = _background.Background(self._write)
 
   def save(
     self,
@@ -105,9 +105,9 @@ class Checkpointer:
         f'step {step} does not come after step {self._last_step}, the latest '
         f'in {self.folder}. To go on from there, restore it first.'
       )
-    paths, leaves = checkpoint_layout.flatten(state)
+    paths, leaves = _layout.flatten(state)
     for path, leaf in zip(paths, leaves, strict=True):
-      checkpoint_layout.check_storable(path, leaf)
+      _layout.check_storable(path, leaf)
     leaves = [
       np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
       for leaf in leaves
@@ -146,12 +146,12 @@ class Checkpointer:
         here all the same removes them with the first save.
     """
     self.wait()
-    wanted = checkpoint_layout.signatures(template)
+    wanted = _layout.signatures(template)
     failures = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
       try:
         layout, arrays, metadata = self._read(step, wanted)
-      except checkpoint_layout.TemplateError:
+      except _layout.TemplateError:
         raise
       except Exception as error:
         # Damage to a file comes out as an error of almost any class.
@@ -162,7 +162,7 @@ class Checkpointer:
         )
         continue
       self._abandoned, self._last_step = list(failures), step
-      state = checkpoint_layout.unflatten(template, layout, arrays)
+      state = _layout.unflatten(template, layout, arrays)
       return step, state, metadata
     if not failures:
       return None
@@ -254,22 +254,22 @@ class Checkpointer:
       ) from error
 
   def _read(
-    self, step: int, wanted: checkpoint_layout.Signatures
-  ) -> tuple[list[checkpoint_layout.Leaf], dict[str, np.ndarray], Any]:
+    self, step: int, wanted: _layout.Signatures
+  ) -> tuple[list[_layout.Leaf], dict[str, np.ndarray], Any]:
     """The layout, the arrays and the metadata of a step, all of them sound."""
     contents = self._read_contents(step)
     layout = [
-      checkpoint_layout.Leaf(path, kind, dtype, tuple(shape))
+      _layout.Leaf(path, kind, dtype, tuple(shape))
       for path, kind, dtype, shape in contents['layout']
     ]
-    checkpoint_layout.check_same(wanted, layout, self.folder / str(step))
+    _layout.check_same(wanted, layout, self.folder / str(step))
     arrays = {}
     if any(0 not in entry.shape for entry in layout):
       packed = self._manager.restore(
         step, args=ocp.args.Composite(state=ocp.args.StandardRestore())
       ).state
-      arrays = checkpoint_layout.unpack(np.asarray(packed['bytes']), layout)
-    if checkpoint_layout.digest(arrays) != contents['digest']:
+      arrays = _layout.unpack(np.asarray(packed['bytes']), layout)
+    if _layout.digest(arrays) != contents['digest']:
       raise ValueError('the arrays differ from their checksum')
     return layout, arrays, contents['metadata']
 
@@ -278,7 +278,7 @@ class Checkpointer:
     sealed = self._manager.restore(
       step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
     ).metadata
-    if checkpoint_layout.json_digest(sealed['contents']) != sealed['sha256']:
+    if _layout.json_digest(sealed['contents']) != sealed['sha256']:
       raise ValueError('the metadata differ from their checksum')
     return sealed['contents']
 
@@ -308,22 +308,22 @@ def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
   """What Orbax is to write."""
   layout, arrays = [], {}
   for path, leaf in zip(job.paths, job.leaves, strict=True):
-    entry, array = checkpoint_layout.to_host(path, leaf)
+    entry, array = _layout.to_host(path, leaf)
     layout.append(entry)
     if array.size:  # The layout suffices for the others.
       arrays[path] = array
   contents = {
     'layout': layout,
-    'digest': checkpoint_layout.digest(arrays),
+    'digest': _layout.digest(arrays),
     'metadata': json.loads(job.metadata),
   }
   sealed = {
-    'sha256': checkpoint_layout.json_digest(contents),
+    'sha256': _layout.json_digest(contents),
     'contents': contents,
   }
   items = {'metadata': ocp.args.JsonSave(sealed)}
   if arrays:
-    packed = checkpoint_layout.pack(arrays, layout)
+    packed = _layout.pack(arrays, layout)
     items['state'] = ocp.args.StandardSave({'bytes': packed})
   return items
 

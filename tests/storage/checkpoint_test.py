@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from absl import logging as absl_logging
 
-from al_jax import checkpoint, checkpoint_layout
+from al_jax.storage import _layout, checkpoint
 
 ENDLESS = """
 import itertools, sys
@@ -244,7 +244,7 @@ def test_an_error_lists_what_was_tried_where_nothing_is_sound(tmp_path):
 def test_a_template_of_another_state_is_no_damage(two_steps):
   template = TEMPLATE.replace(empty=jnp.zeros((1, 2)))
   with pytest.raises(
-    checkpoint_layout.TemplateError, match=r'state.empty is float32\[0, 2\]'
+    _layout.TemplateError, match=r'state.empty is float32\[0, 2\]'
   ):
     restore(two_steps, template)
 
