@@ -43,7 +43,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from al_jax import kernels, plot_style
+from al_jax import kernels
+from al_jax.plotting import plot_style
 
 # %% [markdown]
 # ## A pool that fits on a page

@@ -44,20 +44,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display
 
-from al_jax import (
-  data,
-  inference,
-  kernels,
-  keys,
-  loop,
-  oracle,
-  plot_style,
-  plots,
-  pool,
-  program,
-  protocol,
-  systems,
-)
+from al_jax import data, inference, kernels, keys, loop, oracle, pool, systems
+from al_jax.loop import program, protocol
+from al_jax.plotting import plot_style, plots
 from al_jax.training import fit
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
@@ -280,4 +269,4 @@ for record in loop.run_rounds(compiled, answers, proceeding, seeds=[SEED]):
 #
 # - `03_full_loop`: many rounds, several strategies, several seeds.
 # - `al_jax/interfaces.py`: what a learner and a strategy have to be.
-# - `al_jax/loop.py`: this notebook as a generator, with checkpoints.
+# - `al_jax/loop/rounds.py`: this notebook as a generator, with checkpoints.

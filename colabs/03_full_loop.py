@@ -41,19 +41,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display
 
-from al_jax import (
-  data,
-  labels_needed,
-  loop,
-  oracle,
-  plot_style,
-  plots,
-  program,
-  protocol,
-  stats,
-  systems,
-  tables,
-)
+from al_jax import data, loop, oracle, systems
+from al_jax.analysis import labels_needed, stats, tables
+from al_jax.loop import program, protocol
+from al_jax.plotting import plot_style, plots
 from al_jax.storage import records
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures and results

@@ -45,7 +45,8 @@ import numpy as np
 import scipy.stats
 from sklearn.neural_network import MLPClassifier
 
-from al_jax import data, kernels, plot_style
+from al_jax import data, kernels
+from al_jax.plotting import plot_style
 from experiments.benchmarks import costs
 
 # %% [markdown]

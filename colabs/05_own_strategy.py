@@ -42,19 +42,10 @@ import jax.numpy as jnp
 import numpy as np
 from IPython import display
 
-from al_jax import (
-  data,
-  interfaces,
-  kernels,
-  loop,
-  oracle,
-  plots,
-  pool,
-  program,
-  protocol,
-  systems,
-  tables,
-)
+from al_jax import data, interfaces, kernels, loop, oracle, pool, systems
+from al_jax.analysis import tables
+from al_jax.loop import program, protocol
+from al_jax.plotting import plots
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from al_jax.clock import Clock
+from al_jax.loop.stopwatch import Clock
 from experiments.benchmark_peers import NotInstalled
 from experiments.benchmark_table import Row, in_turns
 from experiments.benchmarks import costs

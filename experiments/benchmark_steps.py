@@ -11,10 +11,11 @@ import jax
 import numpy as np
 import torch
 
-from al_jax import data, program, sources, systems
+from al_jax import data, sources, systems
 from al_jax import pool as pool_lib
-from al_jax.clock import Clock
 from al_jax.interfaces import PyTree
+from al_jax.loop import program
+from al_jax.loop.stopwatch import Clock
 from al_jax.training import fit as fit_lib
 from experiments import torch_reference
 from experiments.benchmark_table import Row, in_turns

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from al_jax import data, loop, oracle, program, protocol, systems
-from al_jax.clock import Clock
+from al_jax import data, loop, oracle, systems
+from al_jax.loop import program, protocol
+from al_jax.loop.stopwatch import Clock
 from al_jax.storage import checkpoint, records
 from experiments import benchmark_steps, benchmark_unlabelled
 from experiments.benchmark_steps import CNN, MLP, Training, labelled

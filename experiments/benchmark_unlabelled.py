@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import data, program
+from al_jax import data
+from al_jax.loop import program
 from experiments.benchmark_steps import Training, labelled
 from experiments.benchmark_table import Row, in_turns
 

@@ -3,20 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from al_jax import (
-  data,
-  errors,
-  keys,
-  oracle,
-  program,
-  protocol,
-  sources,
-  stages,
-  strategies,
-  systems,
-)
+from al_jax import data, errors, keys, oracle, sources, strategies, systems
 from al_jax.interfaces import Facts, PyTree
 from al_jax.learners import LEARNERS
+from al_jax.loop import program, protocol, stages
 
 # A config as plain dicts, lists and values.
 Config = Mapping[str, Any]

@@ -11,7 +11,9 @@ import jax
 import numpy as np
 import scipy.stats
 
-from al_jax import keys, stages, stats, strategies, systems
+from al_jax import keys, strategies, systems
+from al_jax.analysis import stats
+from al_jax.loop import stages
 from experiments import diagnose_runs
 from experiments.diagnose_runs import Case, Model
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from al_jax import keys, strategies
 from al_jax import pool as pool_lib
-from al_jax.program import Program
+from al_jax.loop.program import Program
 from al_jax.storage.records import RoundRecord
 from experiments import diagnose_runs
 from experiments.diagnose_costs import Options

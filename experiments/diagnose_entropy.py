@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import kernels, keys, stages, stats, systems
+from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
+from al_jax.analysis import stats
 from al_jax.interfaces import Strategy
+from al_jax.loop import stages
 from al_jax.strategies.scored import stateless
 from experiments import diagnose_runs
 from experiments.diagnose_runs import Case

@@ -5,8 +5,9 @@ from typing import Any
 
 import jax
 
-from al_jax import keys, stages, strategies
+from al_jax import keys, strategies
 from al_jax import pool as pool_lib
+from al_jax.loop import stages
 from experiments import diagnose_runs, diagnose_timing
 from experiments.diagnose_runs import Case, Model
 

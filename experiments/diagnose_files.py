@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from al_jax import files, stats
+from al_jax import files
+from al_jax.analysis import stats
 from al_jax.storage import manifest
 
 _DIAGNOSTICS = 'diagnostics.json'

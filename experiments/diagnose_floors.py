@@ -11,7 +11,7 @@ import jax
 
 from al_jax import systems
 from al_jax.interfaces import Strategy
-from al_jax.program import Program
+from al_jax.loop.program import Program
 from al_jax.storage.records import RoundRecord
 from experiments import diagnose_clusters, diagnose_costs, diagnose_passes
 from experiments.benchmark_kernels_timing import Machine

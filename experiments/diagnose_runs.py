@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from al_jax import acquisition, kernels, keys, program, stats, systems
+from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
+from al_jax.analysis import stats
 from al_jax.interfaces import LearnerState
+from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 from al_jax.storage import records

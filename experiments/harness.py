@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import jax
 
-from al_jax import loop, run_state
+from al_jax import loop
+from al_jax.loop import run_state
 from al_jax.storage import checkpoint, records
 from experiments import building, pretraining
 from experiments.building import Config, Experiment

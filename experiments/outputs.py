@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax import plots, sources, stats, tables
+from al_jax import sources
+from al_jax.analysis import stats, tables
 from al_jax.data import Dataset
+from al_jax.plotting import plots
 from al_jax.storage import records
 
 # Rows and pictures per row of a gallery.

@@ -4,10 +4,11 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from al_jax import errors, keys, models, pretrained
+from al_jax import errors, keys, models
 from al_jax.data import named
 from al_jax.learners import PRETRAINING
 from al_jax.learners.pretraining import Pretraining
+from al_jax.loop import pretrained
 from experiments import building
 from experiments.building import Experiment
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from al_jax import bootstrap, paired_tests, stats
+from al_jax.analysis import bootstrap, paired_tests, stats
 from experiments import report_cells, report_results
 from experiments.report_data import Setting
 from experiments.report_page import Page

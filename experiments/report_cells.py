@@ -2,7 +2,7 @@
 
 import math
 
-from al_jax import bootstrap, stats, tables
+from al_jax.analysis import bootstrap, stats, tables
 
 _MISSING = '-'
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax import comparison_plots, stats
+from al_jax.analysis import stats
+from al_jax.plotting import comparison_plots
 from experiments import report_cells
 from experiments.diagnose_files import Floor, Floors
 from experiments.report_data import Setting

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from al_jax import penalty, stats
+from al_jax.analysis import penalty, stats
 from al_jax.storage import manifest, records
 from experiments import diagnose_files
 from experiments.diagnose_files import Diagnostic, Floors

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax import curve_plots, stats
+from al_jax.analysis import stats
+from al_jax.plotting import curve_plots
 from al_jax.storage import records
 from experiments import report_cells, report_results
 from experiments.report_data import Setting

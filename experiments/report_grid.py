@@ -5,14 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from al_jax import (
-  bootstrap,
-  comparison_plots,
-  normalised_errors,
-  penalty,
-  ranks,
-  stats,
-)
+from al_jax.analysis import bootstrap, normalised_errors, penalty, ranks, stats
+from al_jax.plotting import comparison_plots
 from experiments import report_results
 from experiments.report_data import Setting, axis_names
 from experiments.report_page import Page

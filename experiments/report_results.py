@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import bootstrap, labels_needed, paired_tests, plots, stats
+from al_jax.analysis import bootstrap, labels_needed, paired_tests, stats
+from al_jax.plotting import plots
 from experiments import report_cells
 from experiments.report_data import Setting
 from experiments.report_page import Page

@@ -21,8 +21,10 @@ SCRIPT = """
 import inspect, json, sys
 import jax
 jax.config.update('jax_num_cpu_devices', int(sys.argv[1]))
-from al_jax import acquisition, loop, oracle, program, protocol
-from al_jax import stages, strategies, systems
+from al_jax.loop import acquisition, program, protocol
+from al_jax import loop, oracle
+from al_jax.loop import stages
+from al_jax import strategies, systems
 from tests.factories import a_system, a_task
 
 def few(recipe):

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import data, program, systems
+from al_jax import data, systems
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch
+from al_jax.loop import program
 from al_jax.storage import records
 
 

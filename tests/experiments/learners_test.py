@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from al_jax import loop, oracle, program, protocol
+from al_jax import loop, oracle
+from al_jax.loop import program, protocol
 from al_jax.storage import checkpoint, records
 from experiments import building, grid
 from tests.experiments import session_test

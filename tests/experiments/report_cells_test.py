@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from al_jax import bootstrap
+from al_jax.analysis import bootstrap
 from experiments import report_cells
 
 ACCURACY, LOSS = 'test.accuracy', 'test.log_loss'

@@ -5,10 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from al_jax import models, program
+from al_jax import models
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch
 from al_jax.learners import boltzmann_stack, pretraining
+from al_jax.loop import program
 from al_jax.training import fit as fit_lib
 from al_jax.training import rounds
 from tests.factories import a_task

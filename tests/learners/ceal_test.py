@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels, program
+from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.learners import (
   ceal,
@@ -15,6 +15,7 @@ from al_jax.learners import (
   self_training,
   supervised,
 )
+from al_jax.loop import program
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
 from tests.factories import a_pool, a_task

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from al_jax import models, program
+from al_jax import models
 from al_jax import pool as pool_lib
 from al_jax.learners import deep_cluster, pretraining
 from al_jax.learners.deep_cluster import _agreement
+from al_jax.loop import program
 from al_jax.training import fit as fit_lib
 from tests.factories import a_task
 

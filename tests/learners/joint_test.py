@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import program
 from al_jax.learners import joint, supervised
+from al_jax.loop import program
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
 from tests.factories import a_pool, a_task, assert_descended, batches_of

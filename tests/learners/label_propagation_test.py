@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels, program
+from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch
 from al_jax.learners.label_propagation import _drawn, label_propagation
+from al_jax.loop import program
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
 from al_jax.training import optimizers

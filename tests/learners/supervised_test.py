@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import program
 from al_jax.interfaces import Batch
 from al_jax.learners import supervised
+from al_jax.loop import program
 from al_jax.training import fit as fit_lib
 from tests.factories import a_pool, a_system, a_task
 

@@ -25,7 +25,7 @@ from al_jax.storage import _layout, checkpoint
 ENDLESS = """
 import itertools, sys
 import numpy as np
-from al_jax import checkpoint
+from al_jax.storage import checkpoint
 with checkpoint.Checkpointer(sys.argv[1]) as checkpointer:
   for step in itertools.count(1):
     checkpointer.save(step, {'x': np.full(1000, step)}, {'step': step})
@@ -297,7 +297,7 @@ def test_the_newest_metadata_are_read_without_the_state(tmp_path):
 LIMITED = """
 import resource, signal, sys
 import numpy as np
-from al_jax import checkpoint
+from al_jax.storage import checkpoint
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 rng = np.random.default_rng(0)
 state = {str(i): rng.integers(0, 255, 20000, np.uint8) for i in range(20)}

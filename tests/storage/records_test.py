@@ -214,7 +214,7 @@ def test_a_line_that_does_not_fit_is_not_begun(tmp_path):
   records.write_jsonl(path, [a_record()])
   room = path.stat().st_size + 10
   code = (
-    'import resource, signal, sys; from al_jax import records\n'
+    'import resource, signal, sys; from al_jax.storage import records\n'
     'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
     'row, = records.read_jsonl(sys.argv[1])\n'
     f'resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n'
@@ -276,7 +276,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
   path = tmp_path / 'records.jsonl'
   records.write_jsonl(path, [a_record()])
   code = (
-    'import sys; from al_jax import records\n'
+    'import sys; from al_jax.storage import records\n'
     'rows = records.read_jsonl(sys.argv[1]) * 2000\n'
     'while True: records.write_jsonl(sys.argv[1], rows)'
   )

@@ -10,7 +10,7 @@ from al_jax.storage import workdir
 
 HOLD = """
 import sys, time
-from al_jax import workdir
+from al_jax.storage import workdir
 with workdir.Workdir(sys.argv[1]):
   print('locked', flush=True)
   time.sleep(60)

@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from al_jax import program, sources
+from al_jax import sources
+from al_jax.loop import program
 from al_jax.sources import Source
 from al_jax.training import fit as fit_lib
 from tests.factories import a_pool, a_system, a_task

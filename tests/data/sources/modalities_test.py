@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from al_jax import data, models, program
+from al_jax import data, models
 from al_jax.data.sources import modalities
+from al_jax.loop import program
 
 # Modalities and widths of the sets that people have, and numbers that mean
 # nothing. Of MindReading widths are made up, and so is a file to leave out.

@@ -1,0 +1,1 @@
+"""Statistics of learning curves: means, tests, intervals, comparisons."""

@@ -1,0 +1,131 @@
+"""Tests of differences that are paired by seed, corrected for their number."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.stats
+
+from al_jax import errors
+from al_jax.analysis import stats
+
+# Up to so many pairs every assignment of signs is counted.
+_MOST_COUNTED = 14
+
+
+class PairedTest(NamedTuple):
+  """A system against the baseline.
+
+  Attributes:
+    difference: its mean over seeds, standard error, and p of the t-test.
+    t_holm: that p-value, corrected.
+    wilcoxon: p of the signed-rank test.
+    wilcoxon_holm: that p-value, corrected.
+  """
+
+  difference: stats.PairedDifference
+  t_holm: float
+  wilcoxon: float
+  wilcoxon_holm: float
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+  """Holm's step-down correction over a family of tests.
+
+  In increasing order the k-th of m p-values, from 1, is multiplied by
+  m - k + 1; no result is below the one before it, or above 1. Holm 1979, "A
+  Simple Sequentially Rejective Multiple Test Procedure".
+
+  Args:
+    p_values: [M]. NaN is no test: it stays, and does not count.
+
+  Returns:
+    float[M].
+  """
+  p_values = np.asarray(p_values, float)
+  corrected = np.full(p_values.shape, np.nan)
+  tested = np.flatnonzero(~np.isnan(p_values))
+  order = tested[np.argsort(p_values[tested], kind='stable')]
+  factors = np.arange(len(order), 0, -1)
+  steps = np.maximum.accumulate(p_values[order] * factors)
+  corrected[order] = np.minimum(steps, 1.0)
+  return corrected
+
+
+def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
+  """The two-sided p-value of Wilcoxon's signed-rank test, by common seeds.
+
+  Differences of nothing are left out; equal ones share their mean rank. With
+  up to 14 pairs all assignments of signs are counted, ties included; beyond it
+  is SciPy's normal approximation. Of n pairs no p-value is below 2^(1 - n):
+  with five seeds 0.0625.
+
+  Args:
+    a: value by seed.
+    b: value by seed.
+
+  Returns:
+    The p-value: 1 where all differences are nothing, NaN of a single pair.
+  """
+  seeds = sorted(set(a) & set(b))
+  if not seeds:
+    raise ValueError(
+      f'a has seeds {sorted(a)} and b has {sorted(b)}; pairs need a common one.'
+    )
+  if len(seeds) == 1:
+    return float('nan')
+  size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
+  differences = np.array([a[seed] - b[seed] for seed in seeds])
+  differences = differences[np.abs(differences) > stats.ROUNDING * size]
+  if differences.size == 0:
+    return 1.0
+  # Scaled by the values, whose rounding it is; 0 stands for what was left out.
+  tied = stats.tied([*np.abs(differences), 0.0, size])[:-2]
+  steps = np.sign(differences) * tied
+  if steps.size > _MOST_COUNTED:
+    return float(scipy.stats.wilcoxon(steps, method='approx').pvalue)
+  ranks = scipy.stats.rankdata(tied)
+  signs = 1 - 2 * (
+    np.arange(2**steps.size)[:, None] >> np.arange(steps.size) & 1
+  )
+  sums, found = signs @ ranks, np.sign(steps) @ ranks
+  return float(np.mean(np.abs(sums) >= abs(found) - 1e-9))
+
+
+def against_baseline(
+  values: Mapping[str, Mapping[int, float]], baseline: str
+) -> dict[str, PairedTest]:
+  """Tests every other system against one, as one family for each test.
+
+  Args:
+    values: by system, then seed.
+    baseline: a system of these.
+
+  Returns:
+    A PairedTest by system, less those that have no seed in common with the
+    baseline, and the baseline.
+  """
+  if baseline not in values:
+    raise errors.unknown_name('Baseline', baseline, values)
+  base = values[baseline]
+  compared = [
+    system
+    for system, by_seed in values.items()
+    if system != baseline and set(by_seed) & set(base)
+  ]
+  differences = [
+    stats.paired_difference(values[system], base) for system in compared
+  ]
+  signed_rank = [wilcoxon(values[system], base) for system in compared]
+  columns = (
+    differences,
+    holm([difference.p_value for difference in differences]),
+    signed_rank,
+    holm(signed_rank),
+  )
+  return {
+    system: PairedTest(difference, float(t_holm), p_value, float(corrected))
+    for system, difference, t_holm, p_value, corrected in zip(
+      compared, *columns, strict=True
+    )
+  }

@@ -1,0 +1,168 @@
+"""What came out, as aligned text."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from al_jax.analysis import stats
+from al_jax.storage import records as records_lib
+
+
+def summary_table(
+  records: Iterable[records_lib.RoundRecord],
+  *,
+  baseline: str = 'random',
+  metric: str = stats.ACCURACY,
+) -> str:
+  """What came out, one row per system, as aligned text.
+
+  Args:
+    records: rounds of any number of runs.
+    baseline: the system to compare the others with, at the last number of
+      labels that all seeds of both have; left out where it has no records.
+    metric: a column of `RoundRecord.flat`; accuracies are shown in percent.
+
+  Returns:
+    Lines: a header, a row per system in the order of the first records, and
+    what the columns mean.
+  """
+  by_system = stats.runs(records, metric=metric)
+  if not by_system:
+    raise ValueError('records is empty; a table needs at least one.')
+  common = stats.common_labels(
+    run for by_seed in by_system.values() for run in by_seed.values()
+  )
+  compare = baseline in by_system and len(by_system) > 1
+  header = [
+    'system',
+    'seeds',
+    'labels',
+    _title(metric),
+    _percent('area', metric),
+  ]
+  if compare:
+    header += [f'minus {baseline}', 'at labels', 'pairs', 'p']
+  rows = [header]
+  for system, by_seed in by_system.items():
+    row = [system, *_summary_of_one(by_seed, common, metric)]
+    if compare and system != baseline:
+      row += _comparison(by_seed, by_system[baseline], metric)
+    rows.append(row)
+  legend = ['± is one standard error over seeds.']
+  if common:
+    legend.append(
+      f'area: mean of the curve from {common[0]} to {common[-1]} labels.'
+    )
+  if compare:
+    legend.append('p: two-sided paired t-test by seed.')
+  return '\n'.join([aligned(rows), *legend])
+
+
+def round_table(
+  records: Iterable[records_lib.RoundRecord], *, metric: str = stats.ACCURACY
+) -> str:
+  """The learning curves as aligned text: a row per number of labels.
+
+  Args:
+    records: rounds of any number of runs.
+    metric: a column of `RoundRecord.flat`; accuracies are shown in percent.
+
+  Returns:
+    Lines: a header with the systems, then mean and standard error of each; a
+    cell is empty where a system has no record.
+  """
+  curves = stats.curve(records, metric=metric)
+  if not curves:
+    raise ValueError('records is empty; a table needs at least one.')
+  cells = {
+    (system, int(labels)): shown(mean, error, metric)
+    for system, (all_labels, means, standard_errors, _) in curves.items()
+    for labels, mean, error in zip(
+      all_labels, means, standard_errors, strict=True
+    )
+  }
+  rows = [['labels', *curves]]
+  for labels in sorted({labels for _, labels in cells}):
+    rows.append(
+      [str(labels), *(cells.get((system, labels), '') for system in curves)]
+    )
+  return f'{_title(metric)}, mean ± standard error\n{aligned(rows)}'
+
+
+def _summary_of_one(
+  by_seed: Mapping[int, Mapping[int, float]],
+  common: Sequence[int],
+  metric: str,
+) -> list[str]:
+  """Seeds, last labels, last value and area, of one system."""
+  last = [max(run) for run in by_seed.values()]
+  span = f'{min(last)}' if len(set(last)) == 1 else f'{min(last)}-{max(last)}'
+  final = stats.mean_and_standard_error(
+    run[max(run)] for run in by_seed.values()
+  )
+  area = ''
+  if common:
+    estimate = stats.mean_and_standard_error(
+      stats.area_under_curve(common, [run[labels] for labels in common])
+      for run in by_seed.values()
+    )
+    area = shown(estimate.mean, estimate.standard_error, metric)
+  last = shown(final.mean, final.standard_error, metric)
+  return [str(len(by_seed)), span, last, area]
+
+
+def _comparison(
+  by_seed: Mapping[int, Mapping[int, float]],
+  baseline: Mapping[int, Mapping[int, float]],
+  metric: str,
+) -> list[str]:
+  """Difference to the baseline, where it was taken, pairs and p-value."""
+  seeds = [seed for seed in by_seed if seed in baseline]
+  common = stats.common_labels(
+    run for seed in seeds for run in (by_seed[seed], baseline[seed])
+  )
+  if not common:
+    return []
+  difference = stats.paired_difference(
+    {seed: by_seed[seed][common[-1]] for seed in seeds},
+    {seed: baseline[seed][common[-1]] for seed in seeds},
+  )
+  last = shown(difference.mean, difference.standard_error, metric, signed=True)
+  p_value = difference.p_value
+  shown_p = '' if np.isnan(p_value) else f'{p_value:.3f}'
+  if p_value < 0.001:
+    shown_p = '<0.001'
+  return [last, str(common[-1]), str(difference.n), shown_p]
+
+
+def _title(metric: str) -> str:
+  return _percent(metric.replace('.', ' '), metric)
+
+
+def _percent(name: str, metric: str) -> str:
+  return f'{name} %' if stats.is_share(metric) else name
+
+
+def shown(
+  mean: float, error: float, metric: str, *, signed: bool = False
+) -> str:
+  """`93.61 ± 0.12`, or without the error where there is none."""
+  scale, digits = (100, 2) if stats.is_share(metric) else (1, 4)
+  sign = '+' if signed else ''
+  text = f'{scale * mean:{sign}.{digits}f}'
+  return text if np.isnan(error) else f'{text} ± {scale * error:.{digits}f}'
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+  """Columns of equal width: the first to the left, the others to the right."""
+  width = len(rows[0])
+  full = [[*row, *[''] * (width - len(row))] for row in rows]
+  widths = [max(map(len, column)) for column in zip(*full, strict=True)]
+  lines = []
+  for first, *others in full:
+    cells = [first.ljust(widths[0])]
+    cells += [
+      cell.rjust(size) for cell, size in zip(others, widths[1:], strict=True)
+    ]
+    lines.append('  '.join(cells).rstrip())
+  return '\n'.join(lines)

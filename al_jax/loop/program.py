@@ -1,0 +1,251 @@
+"""The compiled functions of a system on a data set, made once per run.
+
+Seeds, rounds and resumed runs share them: after the first round nothing is
+compiled any more.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors, sources, systems
+from al_jax import pool as pool_lib
+from al_jax.data import Dataset
+from al_jax.interfaces import Facts, LearnerState
+from al_jax.loop import batch_diagnostics, metrics, stages
+from al_jax.pool import PoolState
+from al_jax.sources import Source, Sources
+from al_jax.training import fit
+
+# More are a slip: each is a pass over the test split.
+_MOST_SAMPLES = 10_000
+
+
+class Program(NamedTuple):
+  """What the loop calls.
+
+  Attributes:
+    system: what was compiled.
+    ids: [N], names of the pool's examples, for records and messages.
+    fit: the functions of a round's training.
+    init: `(key) -> learner state`.
+    evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
+      split.
+    validate: the same on the validation split; None if there is none.
+    describe: `(learner state, picks, k) -> description` of a batch of
+      questions; None if nobody asked for it.
+    machine_labels: `(learner state, pool) -> int32[N]`; None if the learner
+      never labels anything itself.
+    stage: the strategy, with those that propose its candidates.
+    reveal: `pool.reveal`.
+    first_bad: `(measured, mask) -> int32`: the first masked example with a
+      float that is not finite; N if there is none.
+  """
+
+  system: systems.System
+  ids: np.ndarray
+  fit: fit.FitFns
+  init: Callable[[jax.Array], LearnerState]
+  evaluate: Callable[..., Any]
+  validate: Callable[..., Any] | None
+  describe: Callable[..., dict[str, float]] | None
+  machine_labels: Callable[..., jax.Array] | None
+  stage: stages.Stage
+  reveal: Callable[..., PoolState]
+  first_bad: Callable[..., jax.Array]
+
+
+def facts_of(dataset: Dataset, label_budget: int) -> Facts:
+  """What may be known of a data set before any label is paid for.
+
+  Args:
+    dataset: with its training split as the pool.
+    label_budget: the most labels that the run can hold.
+
+  Returns:
+    Facts.
+  """
+  example = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
+    dataset.train.inputs,
+  )
+  return Facts(
+    num_examples=len(dataset.train),
+    task='classification',
+    num_classes=dataset.num_classes,
+    label_budget=min(label_budget, len(dataset.train)),
+    example=example,
+    mean=dataset.mean,
+    std=dataset.std,
+  )
+
+
+def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
+  """The splits of a data set as sources; the pool without its answers.
+
+  Args:
+    dataset: the data set.
+    placement: see `sources.place`.
+
+  Returns:
+    `'pool'`, `'test'`, and `'validation'` if there is one.
+  """
+
+  def known(split):
+    targets = jnp.asarray(split.targets, jnp.int32)
+    inputs = sources.place(split.inputs, placement)
+    return Source(inputs, pool_lib.fully_labelled(targets))
+
+  found = {
+    'pool': Source(sources.place(dataset.train.inputs, placement)),
+    'test': known(dataset.test),
+  }
+  if dataset.validation is not None:
+    found['validation'] = known(dataset.validation)
+  return found
+
+
+def check_sources(system: systems.System, names: Collection[str]) -> None:
+  """Refuses a system that looks over a source which is not there.
+
+  Args:
+    system: a learner and a strategy.
+    names: of the sources.
+
+  Raises:
+    ValueError: a survey of a validation split without one.
+  """
+  survey = system.learner.survey
+  if survey is not None and survey.source not in names:
+    raise ValueError(
+      f'system {system.name!r} looks over a {survey.source} split, and the '
+      'data set has none: add a validation_split transform.'
+    )
+
+
+def check_samples(system: systems.System, num_samples: int) -> None:
+  """Refuses to evaluate the dropout samples of a model without dropout.
+
+  Args:
+    system: a learner and a strategy.
+    num_samples: whose mean is evaluated; 0: none.
+
+  Raises:
+    ValueError: there is no dropout, or the number is out of its range.
+  """
+  errors.check_number(
+    'dropout samples of an evaluation',
+    num_samples,
+    int,
+    least=0,
+    most=_MOST_SAMPLES,
+  )
+  if num_samples and not systems.has_dropout(system.learner, system.facts):
+    raise ValueError(
+      f'{num_samples} dropout samples are to be evaluated; the model has no '
+      'dropout to sample.'
+    )
+
+
+def compile_program(
+  system: systems.System,
+  all_sources: Sources,
+  ids: np.ndarray,
+  *,
+  num_lanes: int = 1,
+  chunk_size: int = 1000,
+  describe_batches: bool = False,
+  evaluate_samples: int = 0,
+) -> Program:
+  """Makes the compiled functions of a system.
+
+  Args:
+    system: a learner and a strategy.
+    all_sources: see `sources_of`.
+    ids: [N], names of the pool's examples.
+    num_lanes: seeds per call of the training; more than one are `vmap`ped.
+    chunk_size: rows per forward pass over a split.
+    describe_batches: record what each batch of questions is like.
+    evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
+
+  Returns:
+    A Program.
+
+  Raises:
+    ValueError: a number out of its range, or parts that do not fit together.
+  """
+  learner, facts = system.learner, system.facts
+  errors.check_number('num_lanes', num_lanes, int, least=1)
+  errors.check_number('chunk_size', chunk_size, int, least=1)
+  errors.check_flag('describe_batches', describe_batches)
+  check_samples(system, evaluate_samples)
+  check_sources(system, all_sources)
+  _check_pool(facts, all_sources['pool'], ids)
+  systems.check_logits(learner, facts)
+
+  def evaluation(split):
+    return metrics.make_evaluate(
+      learner,
+      all_sources[split],
+      facts.num_classes,
+      chunk_size=chunk_size,
+      num_samples=evaluate_samples,
+    )
+
+  return Program(
+    system=system,
+    ids=ids,
+    fit=fit.compile_fit(
+      learner,
+      facts,
+      all_sources,
+      num_lanes=num_lanes,
+      chunk_size=chunk_size,
+    ),
+    init=jax.jit(lambda key: learner.init(key, facts)),
+    evaluate=evaluation('test'),
+    validate=evaluation('validation') if 'validation' in all_sources else None,
+    describe=(
+      batch_diagnostics.make_describe(
+        learner, facts, all_sources['pool'].inputs
+      )
+      if describe_batches
+      else None
+    ),
+    stage=stages.compile_stages(
+      system.strategy,
+      learner,
+      all_sources['pool'].inputs,
+      chunk_size=chunk_size,
+    ),
+    machine_labels=(
+      jax.jit(learner.machine_labels) if learner.machine_labels else None
+    ),
+    reveal=jax.jit(pool_lib.reveal),
+    first_bad=jax.jit(_first_bad),
+  )
+
+
+def _check_pool(facts, pool, ids):
+  """The pool and its names are as many as the system was built for."""
+  for name, number in (
+    ('the pool', sources.length(pool.inputs)),
+    ('ids', len(ids)),
+  ):
+    if number != facts.num_examples:
+      raise ValueError(
+        f'{name} has {number} examples; the system was built for '
+        f'{facts.num_examples}.'
+      )
+
+
+def _first_bad(measured, mask):
+  bad = jnp.zeros_like(mask)
+  for leaf in jax.tree.leaves(measured):
+    if jnp.issubdtype(leaf.dtype, jnp.floating):
+      rows = jnp.isfinite(leaf).reshape(len(mask), -1)
+      bad |= mask & ~jnp.all(rows, axis=1)
+  return jnp.where(jnp.any(bad), jnp.argmax(bad), len(mask))

@@ -1,0 +1,242 @@
+"""Pictures of many systems over settings: who beats whom, how far, how fast."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.ticker
+import numpy as np
+
+from al_jax import files
+from al_jax.analysis import normalised_errors, penalty
+from al_jax.plotting import plot_style
+
+# Of the penalty matrix, in inches.
+_CELL = 0.46
+# More markers than this hide a line rather than name it.
+_MOST_MARKERS = 5
+# What the published figures show of normalised errors.
+_ERROR_RANGE = (0.3, 1.2)
+# Where a time that is too short to be measured is drawn.
+_SHORTEST_SECONDS = 1e-4
+# Times that span more than this factor are on a logarithmic axis.
+_LOG_SPAN = 20
+
+
+def penalty_matrix(
+  found: penalty.PenaltyMatrix,
+  path: files.Path,
+  *,
+  order: Sequence[str] | None = None,
+  title: str | None = None,
+) -> None:
+  """Draws who beats whom, and below it how often each is beaten.
+
+  Args:
+    found: see `penalty.penalty_matrix`.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    order: of the rows and columns; by column mean, the best first, if None.
+    title: above the matrix.
+  """
+  systems = found.systems
+  if order is None:
+    order = [systems[i] for i in np.argsort(found.column_mean, kind='stable')]
+  places = [systems.index(system) for system in order if system in systems]
+  names = [systems[i] for i in places]
+  matrix = found.matrix[np.ix_(places, places)]
+  means = found.column_mean[places]
+  margin = 0.35 + 0.075 * max(map(len, names))
+  side = _CELL * len(names)
+  figure = plot_style.new_figure(
+    max(side + margin + 0.3, 3.2), side + margin + _CELL + 0.75
+  )
+  upper, lower = figure.subplots(
+    2, height_ratios=(len(names), 1), sharex=True, squeeze=True
+  )
+  # The diagonal is no comparison: it stays grey.
+  shown = np.ma.array(matrix, mask=np.eye(len(names), dtype=bool))
+  _draw_cells(upper, shown, max(float(matrix.max()), 1e-9), 'Blues')
+  _draw_cells(lower, means[None], max(float(means.max()), 1e-9), 'Oranges')
+  upper.set_yticks(range(len(names)), names)
+  upper.set_ylabel('this row beats', color=plot_style.INK)
+  upper.tick_params(labelbottom=False)
+  lower.set_yticks([0], ['mean'])
+  lower.set_xticks(range(len(names)), names, rotation=90)
+  lower.set_xlabel('this column', color=plot_style.INK)
+  if title:
+    figure.suptitle(title, x=0.01, ha='left', color=plot_style.INK, fontsize=11)
+  plot_style.save(figure, path)
+
+
+def _draw_cells(axes, values, most: float, colours: str) -> None:
+  axes.set_facecolor('#EEEEEE')
+  axes.imshow(values, cmap=colours, vmin=0, vmax=1.15 * most, aspect='auto')
+  masked = np.ma.getmaskarray(values)
+  for (row, column), value in np.ndenumerate(np.ma.getdata(values)):
+    if not masked[row, column]:
+      light = value > 0.65 * most
+      axes.text(
+        column,
+        row,
+        _number(value),
+        ha='center',
+        va='center',
+        fontsize=7.5,
+        color='white' if light else plot_style.INK if value else '#9A9A9A',
+      )
+  rows, columns = values.shape
+  axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+  axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+  axes.grid(which='minor', color='white', linewidth=1.5)
+  axes.tick_params(which='both', length=0, labelsize=8.5)
+  axes.tick_params(colors=plot_style.INK)
+  axes.spines[:].set_visible(False)
+
+
+def _number(value: float) -> str:
+  if not value:
+    return '0'
+  return f'{value:.3g}' if value >= 10 else f'{value:.2f}'
+
+
+def error_distributions(
+  found: Mapping[str, normalised_errors.WeightedCdf],
+  path: files.Path,
+  *,
+  systems: Sequence[str] | None = None,
+  title: str | None = None,
+) -> None:
+  """Draws the distribution of error / error of random, a step per value.
+
+  Args:
+    found: by system, see `normalised_errors.normalised_errors`.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    systems: whose place is the number of a system's colour and marker; those
+      of `found` if None.
+    title: above the axes.
+  """
+  if not found:
+    raise ValueError('found is empty; a picture needs at least one system.')
+  systems = list(dict.fromkeys([*(systems or []), *found]))
+  figure = plot_style.new_figure(entries=len(found))
+  axes = figure.add_subplot()
+  low = min(_ERROR_RANGE[0], min(float(of.values[0]) for of in found.values()))
+  high = max(
+    _ERROR_RANGE[1], min(max(float(of.values[-1]) for of in found.values()), 2)
+  )
+  for system, (values, cumulative) in found.items():
+    step = -(-len(values) // _MOST_MARKERS)
+    axes.plot(
+      [values[0], *values],
+      [0, *cumulative],
+      drawstyle='steps-post',
+      label=system,
+      markevery=slice(1 + systems.index(system) % step, len(values) + 1, step),
+      **plot_style.line_style(systems.index(system)),
+    )
+  axes.set_xlim(low, high)
+  axes.set_ylim(0, 1.02)
+  plot_style.plain_axes(
+    axes, 'error / error of random', 'share of checkpoints', title
+  )
+  plot_style.percent_axis(axes.yaxis)
+  plot_style.legend(figure, axes)
+  plot_style.save(figure, path)
+
+
+def time_against_score(
+  points: Mapping[str, tuple[float, float, float]],
+  path: files.Path,
+  *,
+  y_label: str = 'test accuracy',
+  systems: Sequence[str] | None = None,
+  title: str | None = None,
+) -> None:
+  """Draws a point per system: how long it chooses, how good it is.
+
+  Args:
+    points: by system, seconds per round, the score, and the standard error of
+      the score, NaN where there is none.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    y_label: what the score is; in percent if it ends in `accuracy`.
+    systems: whose place is the number of a system's colour and marker; those
+      of `points` if None.
+    title: above the axes.
+  """
+  if not points:
+    raise ValueError('points is empty; a picture needs at least one system.')
+  systems = list(dict.fromkeys([*(systems or []), *points]))
+  figure = plot_style.new_figure(entries=len(points))
+  axes = figure.add_subplot()
+  for system, (seconds, score, error) in points.items():
+    style = plot_style.marker_style(systems.index(system))
+    style['markersize'] *= 1.5
+    axes.errorbar(
+      max(seconds, _SHORTEST_SECONDS),
+      score,
+      np.nan_to_num(error, nan=0.0) or None,
+      linestyle='none',
+      elinewidth=1.2,
+      label=system,
+      **style,
+    )
+  axes.margins(0.12)
+  times = [max(of[0], _SHORTEST_SECONDS) for of in points.values()]
+  # Where the times are alike, decades would leave the axis without numbers.
+  if max(times) > _LOG_SPAN * min(times):
+    axes.set_xscale('log')
+    axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+  else:
+    axes.set_xlim(0, 1.12 * max(times))
+  axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter('{x:g}'))
+  plot_style.plain_axes(
+    axes, 'seconds to measure and select, per round', y_label, title
+  )
+  if y_label.endswith('accuracy'):
+    plot_style.percent_axis(axes.yaxis)
+  plot_style.legend(figure, axes, handle_length=1.5)
+  plot_style.save(figure, path)
+
+
+def stacked_bars(
+  parts: Mapping[str, Mapping[str, float]],
+  path: files.Path,
+  *,
+  x_label: str,
+  title: str | None = None,
+) -> None:
+  """Draws a bar per system, made of named parts.
+
+  Args:
+    parts: by system, the length of each part by its name.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    x_label: what the lengths are.
+    title: above the bars.
+  """
+  if not parts:
+    raise ValueError('parts is empty; a picture needs at least one system.')
+  names = list(dict.fromkeys(name for of in parts.values() for name in of))
+  figure = plot_style.new_figure(height=1.3 + 0.3 * len(parts))
+  axes = figure.add_subplot()
+  left = np.zeros(len(parts))
+  for number, name in enumerate(names):
+    lengths = np.array([of.get(name, 0.0) for of in parts.values()])
+    axes.barh(
+      list(parts),
+      lengths,
+      left=left,
+      height=0.66,
+      label=name,
+      color=plot_style.COLOURS[number % len(plot_style.COLOURS)],
+    )
+    left += lengths
+  axes.invert_yaxis()
+  plot_style.plain_axes(axes, x_label, '', title)
+  axes.grid(visible=False, axis='y')
+  axes.tick_params(axis='y', length=0)
+  figure.legend(
+    loc='outside lower center',
+    ncols=len(names),
+    fontsize=9,
+    handlelength=1.2,
+    edgecolor=plot_style.GRID,
+  )
+  plot_style.save(figure, path)

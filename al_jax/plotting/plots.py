@@ -1,0 +1,195 @@
+"""Pictures of a run: learning curves, and a gallery of what was asked.
+
+Figures are made without pyplot, so nothing here needs a display or leaves a
+figure open behind it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import matplotlib.axes
+import matplotlib.figure
+import numpy as np
+
+from al_jax import files
+from al_jax.analysis import stats
+from al_jax.plotting import curve_plots, plot_style
+from al_jax.storage import records
+
+# Of the gallery, in inches: a picture with its caption, and the row titles.
+_CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 0.72, 0.9, 1.1
+_CAPTION_LENGTH = 11
+
+
+def learning_curves(
+  round_records: Iterable[records.RoundRecord],
+  path: files.Path,
+  *,
+  metric: str = stats.ACCURACY,
+  title: str | None = None,
+  systems: Sequence[str] | None = None,
+  references: Mapping[str, float] | None = None,
+) -> None:
+  """Draws the mean over seeds against labels, in a band of a standard error.
+
+  Args:
+    round_records: rounds of any number of runs.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    metric: a column of `RoundRecord.flat`.
+    title: above the curves.
+    systems: whose place is the number of a system's colour and marker, so that
+      it looks the same in several pictures.
+    references: a horizontal line at each value, by its name.
+  """
+  curves = stats.curve(round_records, metric=metric)
+  if not curves:
+    raise ValueError('round_records is empty; a curve needs at least one.')
+  curve_plots.curve_panels(
+    {metric: curves},
+    path,
+    systems=systems,
+    references=references,
+    title=title,
+  )
+
+
+def gallery(
+  images: Sequence[Sequence[np.ndarray]],
+  titles: Sequence[Sequence[str]],
+  path: files.Path,
+  *,
+  row_titles: Sequence[str],
+  columns: int = 12,
+  title: str | None = None,
+) -> None:
+  """Draws what was asked: a row per round, a picture per pick.
+
+  Args:
+    images: per row, pictures [height, width], [height, width, 1] or [height,
+      width, 3], all of one shape. uint8 is shown as it is; the range of floats
+      is that of all finite values together, so that brightness compares.
+    titles: per row, a caption for each picture: its class.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    row_titles: one per row.
+    columns: at most so many pictures of each row are drawn.
+    title: above the gallery.
+  """
+  _check_rows(images, titles, row_titles)
+  rows = _displayable([list(row)[:columns] for row in images])
+  width = max(map(len, rows))
+  heading = 0.35 if title else 0.1
+  size = (
+    _MARGIN + width * _CELL_WIDTH + 0.08,
+    heading + len(rows) * _CELL_HEIGHT,
+  )
+  figure = matplotlib.figure.Figure(figsize=size)
+  # One inch is one unit of the axes, with the origin at the upper left.
+  axes = figure.add_axes((0, 0, 1, 1))
+  for number, row in enumerate(rows):
+    top = heading + number * _CELL_HEIGHT
+    axes.text(
+      _MARGIN - 0.12,
+      top + _CELL_WIDTH / 2,
+      row_titles[number],
+      ha='right',
+      va='center',
+      color=plot_style.INK,
+      fontsize=8,
+    )
+    for column, image in enumerate(row):
+      left = _MARGIN + column * _CELL_WIDTH
+      _draw_picture(axes, image, titles[number][column], left, top)
+  if title:
+    axes.text(0.12, 0.18, title, va='center', color=plot_style.INK, fontsize=10)
+  axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
+  axes.set_axis_off()
+  plot_style.save(figure, path)
+
+
+def _check_rows(
+  images: Sequence[Sequence[np.ndarray]],
+  titles: Sequence[Sequence[str]],
+  row_titles: Sequence[str],
+) -> None:
+  if not len(images) == len(titles) == len(row_titles):
+    raise ValueError(
+      f'images has {len(images)} rows, titles {len(titles)} and row_titles '
+      f'{len(row_titles)}; they must have as many.'
+    )
+  for number, (row, captions) in enumerate(zip(images, titles, strict=True)):
+    if len(row) != len(captions):
+      raise ValueError(
+        f'images[{number}] has {len(row)} pictures and titles[{number}] '
+        f'{len(captions)}; each picture needs one.'
+      )
+  shapes = {np.shape(image) for row in images for image in row}
+  if len(shapes) != 1:
+    raise ValueError(
+      f'images has pictures of the shapes {sorted(shapes)}; there must be at '
+      'least one picture, and one shape.'
+    )
+  (shape,) = shapes
+  if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] not in (1, 3)):
+    raise ValueError(
+      f'images has pictures of shape {shape}; allowed are [height, width], '
+      '[height, width, 1] and [height, width, 3].'
+    )
+
+
+def _displayable(
+  images: Sequence[Sequence[np.ndarray]],
+) -> list[list[np.ndarray]]:
+  """The pictures as uint8 [height, width, 3]."""
+  flat = [np.asarray(image) for row in images for image in row]
+  low, high = 0.0, 255.0
+  if any(image.dtype != np.uint8 for image in flat):
+    values = np.stack(flat)
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+  scale = 255.0 / (high - low) if high > low else 0.0
+
+  def as_colour(image: np.ndarray) -> np.ndarray:
+    image = np.nan_to_num((np.asarray(image, float) - low) * scale)
+    image = image.reshape(*image.shape[:2], -1)
+    image = np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return np.broadcast_to(image, (*image.shape[:2], 3))
+
+  return [[as_colour(image) for image in row] for row in images]
+
+
+def _draw_picture(
+  axes: matplotlib.axes.Axes,
+  image: np.ndarray,
+  caption: str,
+  left: float,
+  top: float,
+) -> None:
+  """Draws a picture and its caption into the cell that begins at left, top."""
+  height, width = image.shape[:2]
+  side = 0.9 * _CELL_WIDTH
+  drawn_height, drawn_width = (
+    np.array([height, width]) * side / max(height, width)
+  )
+  middle = left + _CELL_WIDTH / 2
+  centre = top + _CELL_WIDTH / 2
+  axes.imshow(
+    image,
+    extent=(
+      middle - drawn_width / 2,
+      middle + drawn_width / 2,
+      centre + drawn_height / 2,
+      centre - drawn_height / 2,
+    ),
+    # The pixels that the network sees, not a softened version of them.
+    interpolation='nearest',
+  )
+  if len(caption) > _CAPTION_LENGTH:
+    caption = caption[: _CAPTION_LENGTH - 1] + '…'
+  axes.text(
+    middle,
+    top + _CELL_WIDTH,
+    caption,
+    ha='center',
+    va='top',
+    color=plot_style.INK,
+    fontsize=6.5,
+  )

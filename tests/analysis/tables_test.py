@@ -1,0 +1,85 @@
+import pytest
+
+from al_jax.analysis import tables
+from tests.factories import a_record, two_systems
+
+
+def test_the_summary_by_hand():
+  # margin less random at 20 labels: 0.1 and 0.2, so 0.15 ± 0.05 and t = 3 with
+  # one degree of freedom: p = 1 - 2 / pi * atan(3) = 0.205. The areas are over
+  # 10 to 20 labels, which all four runs have.
+  table = tables.summary_table(two_systems()).splitlines()
+  assert [' '.join(line.split()) for line in table] == [
+    'system seeds labels test accuracy % area % minus random at labels pairs p',
+    'random 2 20 65.00 ± 5.00 57.50 ± 2.50',
+    'margin 2 30 85.00 ± 5.00 67.50 ± 7.50 +15.00 ± 5.00 20 2 0.205',
+    '± is one standard error over seeds.',
+    'area: mean of the curve from 10 to 20 labels.',
+    'p: two-sided paired t-test by seed.',
+  ]
+
+
+def test_the_columns_of_the_summary_line_up():
+  header, *rows = tables.summary_table(two_systems()).splitlines()[:3]
+  end = header.index('area %') + len('area %')
+  assert all(row[:end].endswith('0') for row in rows)
+  assert all(row[end : end + 2] in ('', '  ') for row in rows)
+
+
+def test_the_summary_of_one_system_and_one_seed_has_no_comparison():
+  rows = [a_record('margin', 0, 10, 0.5), a_record('margin', 0, 20, 0.75)]
+  table = tables.summary_table(rows)
+  assert table.splitlines()[1].split() == [
+    'margin',
+    '1',
+    '20',
+    '75.00',
+    '62.50',
+  ]
+  assert 'minus' not in table
+
+
+def test_the_summary_without_common_labels_leaves_cells_empty():
+  rows = [a_record('random', 0, 10, 0.5), a_record('margin', 0, 20, 0.75)]
+  lines = tables.summary_table(rows).splitlines()
+  assert lines[2].split() == ['margin', '1', '20', '75.00']
+
+
+def test_the_summary_compares_with_any_baseline_and_metric():
+  table = tables.summary_table(
+    two_systems(), baseline='margin', metric='test.log_loss'
+  )
+  assert 'minus margin' in table
+  assert '+0.1500 ± 0.0500' in table
+  assert '%' not in table
+
+
+def test_seeds_that_ended_apart_show_a_span():
+  rows = [*two_systems(), a_record('margin', 0, 40, 0.95)]
+  assert ' 30-40 ' in tables.summary_table(rows)
+
+
+def test_a_small_p_is_not_shown_as_zero():
+  rows = [
+    a_record(system, seed, 10, 0.5 + shift + 0.001 * (seed % 3))
+    for system, shift in (('random', 0.0), ('margin', 0.3))
+    for seed in range(5)
+  ]
+  assert tables.summary_table(rows).splitlines()[2].endswith('<0.001')
+
+
+def test_the_round_table_by_hand():
+  table = tables.round_table(two_systems()).splitlines()
+  assert [' '.join(line.split()) for line in table] == [
+    'test accuracy %, mean ± standard error',
+    'labels random margin',
+    '10 50.00 ± 0.00 55.00 ± 5.00',
+    '20 65.00 ± 5.00 80.00 ± 10.00',
+    '30 85.00 ± 5.00',
+  ]
+
+
+@pytest.mark.parametrize('table', [tables.summary_table, tables.round_table])
+def test_a_table_of_nothing_is_refused(table):
+  with pytest.raises(ValueError, match='records is empty'):
+    table([])

@@ -1,0 +1,165 @@
+import numpy as np
+import PIL.Image
+import pytest
+from sklearn import datasets
+
+from al_jax.plotting import plots
+from tests.factories import a_record
+
+
+def rising_curves(systems, *, seeds=3):
+  return [
+    a_record(
+      system, seed, labels, 1 - (0.5 - 0.05 * number + 0.01 * seed) / labels
+    )
+    for number, system in enumerate(systems)
+    for seed in range(seeds)
+    for labels in (1, 2, 3)
+  ]
+
+
+def pixels(path):
+  return np.asarray(PIL.Image.open(path).convert('RGB'))
+
+
+def colours(path):
+  return {tuple(colour) for colour in pixels(path).reshape(-1, 3)}
+
+
+def some_digits(rows, picks):
+  digits = datasets.load_digits()
+  positions = np.arange(rows * picks).reshape(rows, picks)
+  images = [digits.images[row] for row in positions]
+  titles = [[str(digits.target[i]) for i in row] for row in positions]
+  return images, titles
+
+
+def test_learning_curves_draw_each_system_in_its_colour(tmp_path):
+  path = tmp_path / 'curves.png'
+  plots.learning_curves(rising_curves(['random', 'margin']), path)
+  assert pixels(path).shape == (840, 1280, 3)
+  blue, vermilion, green = (0, 114, 178), (213, 94, 0), (0, 158, 115)
+  assert {blue, vermilion} <= colours(path)
+  assert green not in colours(path)
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_band_shows_the_standard_error_only_where_there_is_one(tmp_path):
+  one, three = tmp_path / 'one.png', tmp_path / 'three.png'
+  plots.learning_curves(rising_curves(['random'], seeds=1), one)
+  plots.learning_curves(rising_curves(['random']), three)
+  # The palette's blue at 20% over white.
+  band = (204, 227, 240)
+
+  def band_size(path):
+    return int(np.all(abs(pixels(path) - np.array(band)) <= 2, axis=-1).sum())
+
+  assert band_size(three) > 10 * max(band_size(one), 20)
+
+
+def test_many_systems_and_another_metric_are_drawn(tmp_path):
+  path = tmp_path / 'curves.svg'
+  plots.learning_curves(
+    rising_curves([f'system {i}' for i in range(10)]),
+    path,
+    metric='test.log_loss',
+    title='ten systems',
+  )
+  text = path.read_text()
+  for part in ('test log loss', 'labels paid for', 'ten systems', 'system 9'):
+    assert part in text
+
+
+def test_no_records_and_an_unknown_format_are_refused(tmp_path):
+  with pytest.raises(ValueError, match='round_records is empty'):
+    plots.learning_curves([], tmp_path / 'curves.png')
+  with pytest.raises(ValueError, match=r"'pgn' is not known.*'png'"):
+    plots.learning_curves(rising_curves(['a']), tmp_path / 'curves.pgn')
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_plot_leaves_the_old_one(tmp_path):
+  path = tmp_path / 'curves.png'
+  plots.learning_curves(rising_curves(['random']), path)
+  before = path.read_bytes()
+  with pytest.raises(ValueError, match='not known'):
+    plots.learning_curves(rising_curves(['random']), path, metric='accuracy')
+  assert path.read_bytes() == before
+  assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_gallery_has_a_row_per_round_and_at_most_the_columns(tmp_path):
+  images, titles = some_digits(3, 15)
+  small, large = tmp_path / 'small.png', tmp_path / 'large.png'
+  plots.gallery(images[:1], titles[:1], small, row_titles=['a'], columns=4)
+  plots.gallery(images, titles, large, row_titles=['a', 'b', 'c'])
+  (low, narrow), (high, wide) = (
+    pixels(path).shape[:2] for path in (small, large)
+  )
+  # Two more rows of 0.9 inches, eight more columns of 0.72, 200 dots an inch.
+  assert abs(high - low - 360) <= 2
+  assert abs(wide - narrow - 1152) <= 2
+  assert sorted(tmp_path.iterdir()) == [large, small]
+
+
+def test_the_gallery_shows_the_very_pixels(tmp_path):
+  images, titles = some_digits(1, 1)
+  path = tmp_path / 'gallery.png'
+  plots.gallery(images, titles, path, row_titles=[''])
+  # The picture is 0.648 inches wide, with its left upper corner at these dots.
+  corner, cell = np.array([0.1 + 0.036, 1.1 + 0.036]) * 200, 0.648 * 200 / 8
+  centres = (corner[:, None] + cell * (np.arange(8) + 0.5)).astype(int)
+  shown = pixels(path)[np.ix_(*centres)][..., 0]
+  low, high = images[0][0].min(), images[0][0].max()
+  expected = np.round((images[0][0] - low) / (high - low) * 255)
+  np.testing.assert_allclose(shown, expected, atol=1)
+
+
+@pytest.mark.parametrize('channels', [(), (1,), (3,)])
+@pytest.mark.parametrize('dtype', [np.uint8, np.float32])
+def test_grey_and_colour_of_either_type_are_shown(tmp_path, channels, dtype):
+  generator = np.random.default_rng(0)
+  images = generator.integers(0, 256, (2, 3, 5, 4, *channels)).astype(dtype)
+  path = tmp_path / 'gallery.png'
+  plots.gallery(
+    images, [['a'] * 3, ['a very long name'] * 3], path, row_titles=['r', 's']
+  )
+  in_colour = np.ptp(pixels(path).astype(int), axis=-1) > 30
+  assert in_colour.any() == (channels == (3,))
+  assert len(colours(path)) > 30
+
+
+def test_not_finite_and_constant_pictures_are_drawn(tmp_path):
+  images = np.full((1, 2, 4, 4), 0.5, np.float32)
+  path = tmp_path / 'gallery.png'
+  plots.gallery(images, [['a', 'b']], path, row_titles=['r'])
+  images[0, 0] = [[np.nan, np.inf, -np.inf, 1.0]] * 4
+  plots.gallery(images, [['a', 'b']], path, row_titles=['r'])
+  plots.gallery(images * np.nan, [['a', 'b']], path, row_titles=['r'])
+  assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+  ('images', 'titles', 'row_titles', 'message'),
+  [
+    ([], [], ['a'], 'images has 0 rows, titles 0 and row_titles 1'),
+    ([[np.zeros((2, 2))]], [['a', 'b']], ['r'], r'images\[0\] has 1 picture'),
+    ([[]], [[]], ['r'], 'at least one picture'),
+    ([[np.zeros(4)]], [['a']], ['r'], r'shape \(4,\)'),
+    ([[np.zeros((2, 2, 2))]], [['a']], ['r'], r'shape \(2, 2, 2\)'),
+  ],
+)
+def test_rows_that_do_not_fit_are_refused(
+  tmp_path, images, titles, row_titles, message
+):
+  with pytest.raises(ValueError, match=message):
+    plots.gallery(
+      images, titles, tmp_path / 'gallery.png', row_titles=row_titles
+    )
+
+
+def test_no_pyplot_figure_is_left_open(tmp_path):
+  import matplotlib.pyplot
+
+  plots.learning_curves(rising_curves(['random']), tmp_path / 'curves.png')
+  assert matplotlib.pyplot.get_fignums() == []
