@@ -14,7 +14,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 SYSTEMS = (
   'random',
@@ -117,7 +117,7 @@ def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
 
 
 def _common():
-  config = base.get_config()
+  config = defaults.get_config()
   config.systems = SYSTEMS
   config.seeds = 5
   config.learner.optimizer.learning_rate = 1e-3

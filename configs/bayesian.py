@@ -8,7 +8,7 @@ python -m experiments.compare --config=configs/bayesian.py:repeated \
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 
 def get_config(arg: str = 'gal') -> ConfigDict:
@@ -30,7 +30,7 @@ def get_config(arg: str = 'gal') -> ConfigDict:
       f"config argument is {arg!r}; it must be 'gal' or 'repeated', alone or "
       "with ',local'."
     )
-  config = base.get_config()
+  config = defaults.get_config()
   config.data = ConfigDict({'source': 'tfds:mnist', 'transforms': ()})
   config.model = ConfigDict({'name': 'mnist_cnn'})
   config.seeds = 5

@@ -19,7 +19,7 @@ import os
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 SYSTEMS = ('random', 'margin', 'entropy', 'joint_random', 'joint')
 # What pictures are made into, from one modality to all four.
@@ -82,7 +82,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
       f'config argument is {arg!r}; it must be one of '
       f"{', '.join(ARGUMENTS)}, alone or with ',local'."
     )
-  config = base.get_config()
+  config = defaults.get_config()
   config.systems = SYSTEMS
   config.seeds = 5
   config.protocol.labels_per_round = 50

@@ -6,7 +6,7 @@ python -m experiments.compare --config=configs/mnist.py \
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 
 def get_config(arg: str = '') -> ConfigDict:
@@ -17,7 +17,7 @@ def get_config(arg: str = '') -> ConfigDict:
   """
   if arg not in ('', 'local'):
     raise ValueError(f"config argument is {arg!r}; it must be '' or 'local'.")
-  config = base.get_config()
+  config = defaults.get_config()
   config.data = ConfigDict({'source': 'tfds:mnist', 'transforms': ()})
   config.systems = ('random', 'margin')
   config.seeds = 5

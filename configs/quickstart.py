@@ -6,12 +6,12 @@ python -m experiments.compare --config=configs/quickstart.py \
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 
 def get_config() -> ConfigDict:
   """Five seeds, ten rounds, 20 to 200 labels."""
-  config = base.get_config()
+  config = defaults.get_config()
   config.systems = ('random', 'margin', 'badge')
   config.seeds = 5
   config.model.widths = (128,)

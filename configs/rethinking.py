@@ -12,7 +12,7 @@ and CEAL. `learners` is a grid of learners and strategies at two budgets.
 
 from ml_collections import ConfigDict
 
-from configs import base
+from al_jax.runner import defaults
 
 SYSTEMS = (
   'random',
@@ -73,7 +73,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
       "or with ',local'; or learners."
     )
   source, labels, augment = DATA[name]
-  config = base.get_config()
+  config = defaults.get_config()
   config.systems = SYSTEMS
   config.seeds = 5
   config.data = ConfigDict({'source': source, 'transforms': ()})
@@ -139,7 +139,7 @@ def _shrink(config, pretraining):
 
 def _learners():
   """MNIST, 5,000 digits and an MLP with dropout: 10 and 500 labels a round."""
-  config = base.get_config()
+  config = defaults.get_config()
   config.systems = LEARNERS
   config.seeds = 5
   config.data = ConfigDict(

@@ -26,14 +26,14 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from absl import app
 
 from al_jax import errors
-from experiments import benchmark_table
+from experiments.benchmarks import table as benchmark_table
 
 # name -> the module whose `measure` yields rows, imported when it is needed:
 # PyTorch is only for the training.
 SUITES = {
-  'training': 'experiments.benchmark_training',
-  'kernels': 'experiments.benchmark_kernels',
-  'imagenet': 'experiments.benchmark_large',
+  'training': 'experiments.benchmarks.training',
+  'kernels': 'experiments.benchmarks.kernels',
+  'imagenet': 'experiments.benchmarks.large',
 }
 
 

@@ -32,7 +32,7 @@ import sys
 # Also as a script: the configs and these modules are no part of the package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from experiments import signals
+from al_jax.runner import signals
 
 # Imports take seconds too. Of the processes that this one starts `__name__` is
 # another, and they are told by it.
@@ -41,7 +41,7 @@ if __name__ == '__main__':
 
 from absl import app, flags
 
-from experiments import session
+from al_jax.runner import session
 
 
 def main(argv: list[str]) -> int:

@@ -27,7 +27,7 @@ import sys
 # Also as a script: the configs and these modules are no part of the package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from experiments import signals
+from al_jax.runner import signals
 
 # Imports take seconds too.
 if __name__ == '__main__':
@@ -38,17 +38,14 @@ from collections.abc import Sequence
 from absl import app, flags
 
 from al_jax import errors
-from experiments import (
-  benchmark_kernels_timing,
-  compilation_cache,
-  diagnose_bald,
-  diagnose_entropy,
-  diagnose_expected_error,
-  diagnose_files,
-  diagnose_floors,
-  diagnose_runs,
-  report_data,
-)
+from al_jax.reporting import data as report_data
+from al_jax.runner import compilation_cache, result_files
+from experiments.benchmarks import timing as benchmark_kernels_timing
+from experiments.diagnostics import bald as diagnose_bald
+from experiments.diagnostics import entropy as diagnose_entropy
+from experiments.diagnostics import expected_error as diagnose_expected_error
+from experiments.diagnostics import floors as diagnose_floors
+from experiments.diagnostics import runs as diagnose_runs
 
 # Of a product and of a copy: beside other work few are undisturbed.
 _REPEATS = 30
@@ -117,8 +114,8 @@ def diagnose(
   errors.check_number('--most_seconds', most_seconds, least=0)
   # What is replaced need not be whole.
   settings = report_data.read_workdir(workdir, diagnosed=False)
-  measured = diagnose_files.measured_now()
-  if measured['load'] > diagnose_files.BUSY * measured['cores']:
+  measured = result_files.measured_now()
+  if measured['load'] > result_files.BUSY * measured['cores']:
     print(
       f'The machine is busy (load {measured["load"]} on {measured["cores"]} '
       'cores): all seconds will be too long.',
@@ -133,10 +130,10 @@ def diagnose(
     case = diagnose_runs.open_case(setting, _say)
     found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
     if found:
-      _say(diagnose_files.write_diagnostics(setting.folder, measured, found))
+      _say(result_files.write_diagnostics(setting.folder, measured, found))
     if machine is not None:
       floors = diagnose_floors.measure(case, machine)
-      path = diagnose_files.write_floors(
+      path = result_files.write_floors(
         setting.folder, measured, machine._asdict(), floors
       )
       _say(path)

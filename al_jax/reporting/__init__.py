@@ -1,0 +1,1 @@
+"""From folders of results to a page."""

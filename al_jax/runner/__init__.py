@@ -1,0 +1,1 @@
+"""From a config to a folder of results."""

@@ -1,0 +1,369 @@
+"""From a config to the objects of the library; configs go no further."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from al_jax import data, errors, keys, oracle, sources, strategies, systems
+from al_jax.interfaces import Facts, PyTree
+from al_jax.learners import LEARNERS
+from al_jax.loop import program, protocol, stages
+
+# A config as plain dicts, lists and values.
+Config = Mapping[str, Any]
+
+# What al_jax/runner/defaults.py has.
+FIELDS = (
+  'data',
+  'system',
+  'systems',
+  'seeds',
+  'first_seed',
+  'model',
+  'learner',
+  'strategy',
+  'subset_size',
+  'prefilter',
+  'protocol',
+  'oracle',
+  'describe',
+  'full_labels',
+  'pretraining',
+  'placement',
+  'chunk_size',
+)
+# Of these, what nothing in a checkpoint depends on but its system and seeds,
+# which it is told apart by as well.
+_OF_NO_RESULT = (
+  'system',
+  'systems',
+  'seeds',
+  'first_seed',
+  'full_labels',
+  'placement',
+  'chunk_size',
+)
+_MAPPINGS = (
+  'model',
+  'learner',
+  'strategy',
+  'protocol',
+  'oracle',
+  'describe',
+  'pretraining',
+)
+# What `describe` has.
+_DESCRIBE = ('batches', 'dropout_samples')
+# More are a slip.
+_MOST_SEEDS = 10_000
+
+
+class Experiment(NamedTuple):
+  """What all systems and seeds of a config share.
+
+  Attributes:
+    config: as plain values.
+    dataset: with its transforms applied.
+    facts: what may be known of it.
+    protocol: how to proceed.
+    oracle: who answers.
+    pretrained: weights that all networks begin with, see
+      `runner.pretraining`; None if they begin with none, or have not been made
+      yet.
+  """
+
+  config: Config
+  dataset: data.Dataset
+  facts: Facts
+  protocol: protocol.Protocol
+  oracle: oracle.Oracle
+  pretrained: PyTree = None
+
+
+def prepare(config: Config) -> Experiment:
+  """Loads the data and checks the config, before any work.
+
+  Args:
+    config: as plain values.
+
+  Returns:
+    An Experiment.
+
+  Raises:
+    ValueError: a field that is out of range or not known.
+  """
+  check_options(config)
+  proceeding = protocol_of(config)
+  dataset = data.load(config['data'])
+  proceeding.check(len(dataset.train))
+  facts = program.facts_of(dataset, proceeding.budget)
+  answers = oracle.Oracle(
+    dataset.train.targets, dataset.num_classes, **config['oracle']
+  )
+  return Experiment(config, dataset, facts, proceeding, answers)
+
+
+def system_of(experiment: Experiment, name: str) -> systems.System:
+  """The system of a name, as the config describes it.
+
+  Options are for the strategies and the learners that have them: in a
+  comparison the others go without. Random measures nothing: there is nothing to
+  look at less of, and nothing to choose among.
+  """
+  config = experiment.config
+  looks = systems.SYSTEMS[name].strategy != 'random'
+  system = systems.build(
+    name,
+    experiment.facts,
+    model=config['model'],
+    learner=learner_options(name, config),
+    strategy=_strategy_options(name, config),
+    subset_size=config['subset_size'] if looks else None,
+    prefilter=config['prefilter'] if looks else None,
+    pretrained=experiment.pretrained,
+  )
+  _check_enough_to_ask(system, config)
+  program.check_samples(system, config['describe']['dropout_samples'])
+  splits = {'pool', 'test'}
+  if experiment.dataset.validation is not None:
+    splits.add('validation')
+  program.check_sources(system, splits)
+  return system
+
+
+def _check_enough_to_ask(system, config):
+  """A part of the pool is no smaller than a batch, unless it is all of it."""
+  num_examples = system.facts.num_examples
+  asked = min(config['protocol']['labels_per_round'], num_examples)
+  stages.check_candidates(system.strategy, asked)
+  looked_at = config['subset_size']
+  if looked_at is not None and min(looked_at, num_examples) < asked:
+    raise ValueError(
+      f'subset_size is {looked_at}; it must be at least '
+      f'protocol.labels_per_round, {asked}.'
+    )
+
+
+def sources_of(experiment: Experiment) -> sources.Sources:
+  """The data, where the config wants them."""
+  return program.sources_of(experiment.dataset, experiment.config['placement'])
+
+
+def program_of(
+  experiment: Experiment,
+  name: str,
+  all_sources: sources.Sources,
+  num_lanes: int,
+) -> program.Program:
+  """The compiled system of a name."""
+  return program.compile_program(
+    system_of(experiment, name),
+    all_sources,
+    experiment.dataset.train.ids,
+    num_lanes=num_lanes,
+    chunk_size=experiment.config['chunk_size'],
+    describe_batches=experiment.config['describe']['batches'],
+    evaluate_samples=experiment.config['describe']['dropout_samples'],
+  )
+
+
+def system_names(config: Config, field: str) -> list[str]:
+  """The systems that a field of a config names.
+
+  Args:
+    config: as plain values.
+    field: `'system'` or `'systems'`.
+
+  Returns:
+    Different names, one or more; whether they exist is checked elsewhere.
+  """
+  given = config[field]
+  listed = [given] if isinstance(given, str) else given
+  is_list = isinstance(listed, list | tuple)
+  names = []
+  if is_list and all(isinstance(text, str) for text in listed):
+    # On a command line `--config.systems=random,margin` is easier to write.
+    names = [name.strip() for text in listed for name in text.split(',')]
+  if not names or len(set(names)) < len(names):
+    raise ValueError(
+      f'config.{field} is {given!r}; it must name different systems, one or '
+      'more.'
+    )
+  return names
+
+
+def check_system_options(config: Config, names: Sequence[str]) -> None:
+  """Refuses an option that no strategy or no learner of the systems has.
+
+  One system of a comparison may be run alone, without what others are told.
+
+  Args:
+    config: as plain values.
+    names: of the systems that are run.
+
+  Raises:
+    ValueError: for the first such option.
+  """
+  learner = config['learner'].get('name')
+  if learner and all(
+    systems.learner_name(name, config['learner']) != learner for name in names
+  ):
+    raise ValueError(
+      f'config.learner.name is {learner!r}; it takes the place of '
+      f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
+    )
+  for field in ('system', 'systems'):
+    names = {*names, *system_names(config, field)}
+  for field, options_of in (
+    ('strategy', _known_strategy_options),
+    ('learner', lambda name: _known_learner_options(name, config)),
+  ):
+    known = set().union(*(options_of(name) for name in names))
+    for option in config[field]:
+      if field == 'learner' and option in LEARNERS:
+        # For systems that have this learner, whether or not they are run.
+        what = f'config.learner.{option}'
+        errors.check_mapping(what, config['learner'][option])
+        errors.check_options(what, LEARNERS[option], config['learner'][option])
+      elif option not in known:
+        raise _nobodys_option(field, option, known, names)
+
+
+def _nobodys_option(field, option, known, names):
+  """An error that names who has the option, if anybody does."""
+  functions = LEARNERS if field == 'learner' else strategies.STRATEGIES
+  having = [
+    name
+    for name, function in functions.items()
+    if option in errors.options_of(function)
+  ]
+  if not having:
+    return errors.unknown_option(f'config.{field}', option, known)
+  message = (
+    f'config.{field} has no option {option!r} for the systems '
+    f'{", ".join(sorted(names))}: it is one of {", ".join(having)}.'
+  )
+  if field == 'learner':
+    message += (
+      f' As config.learner.{having[0]}.{option} it is for systems that have '
+      'that learner.'
+    )
+  return ValueError(message)
+
+
+def _strategy_options(name, config):
+  """The strategy options that the strategy of a system has."""
+  return _among(config['strategy'], _known_strategy_options(name))
+
+
+def learner_options(name: str, config: Config) -> dict[str, Any]:
+  """The options of the learner of a system.
+
+  Args:
+    name: of the system.
+    config: as plain values.
+
+  Returns:
+    Those of `config.learner` that the learner has; those that stand there under
+    the learner's own name go before the others.
+  """
+  given = config['learner']
+  learner = systems.learner_name(name, given)
+  options = {**given, **given.get(learner, {}), 'name': learner}
+  return _among(options, _known_learner_options(name, config))
+
+
+def _among(options, known):
+  return {option: options[option] for option in options if option in known}
+
+
+def _known_strategy_options(name):
+  strategy = systems.SYSTEMS[name].strategy
+  return errors.options_of(strategies.STRATEGIES[strategy])
+
+
+def _known_learner_options(name, config):
+  learner = systems.learner_name(name, config['learner'])
+  return {'name', *errors.options_of(LEARNERS[learner])}
+
+
+def seed_list(config: Config) -> tuple[int, ...]:
+  """The seeds of a config: so many, from the first one on."""
+  count, first = config['seeds'], config['first_seed']
+  errors.check_number('config.seeds', count, int, least=1, most=_MOST_SEEDS)
+  errors.check_number('config.first_seed', first, int, least=0)
+  seeds = tuple(range(first, first + count))
+  keys.for_run(seeds[-1], keys.INITIALISE)  # refuses what no key can hold
+  return seeds
+
+
+def identity_of(experiment: Experiment) -> dict[str, Any]:
+  """What tells the runs of a system and seed apart: config and data.
+
+  Args:
+    experiment: of the runs.
+
+  Returns:
+    What `loop.run_rounds` takes: all that may change a result.
+  """
+  config = {
+    name: value
+    for name, value in experiment.config.items()
+    if name not in _OF_NO_RESULT
+  }
+  config['protocol'] = {
+    name: value
+    for name, value in config['protocol'].items()
+    if name != 'save_every_steps'
+  }
+  return {'config': config, 'data': experiment.dataset.fingerprint}
+
+
+def check_options(config: Config) -> None:
+  """Refuses fields that nobody reads, and values that no field can have.
+
+  Args:
+    config: as plain values.
+
+  Raises:
+    ValueError: for the first of them.
+  """
+  for name in config:
+    if name not in FIELDS:
+      raise errors.unknown_name('config field', name, FIELDS)
+  for name in FIELDS:
+    if name not in config:
+      raise ValueError(
+        f'the config has no field {name!r}; see al_jax/runner/defaults.py.'
+      )
+  for name in _MAPPINGS:
+    errors.check_mapping(f'config.{name}', config[name])
+  protocol_of(config)
+  seed_list(config)
+  errors.check_options('oracle', oracle.Oracle, config['oracle'])
+  errors.check_name('placement', config['placement'], sources.PLACEMENTS)
+  errors.check_number('chunk_size', config['chunk_size'], int, least=1)
+  errors.check_number(
+    'subset_size', config['subset_size'], int, least=1, optional=True
+  )
+  errors.check_flag('full_labels', config['full_labels'])
+  for field in ('system', 'systems'):
+    for name in system_names(config, field):
+      errors.check_name('system', name, systems.SYSTEMS)
+  for name in config['describe']:
+    if name not in _DESCRIBE:
+      raise errors.unknown_option('describe', name, _DESCRIBE)
+  for name in _DESCRIBE:
+    if name not in config['describe']:
+      raise ValueError(
+        f'describe has no {name!r}; see al_jax/runner/defaults.py.'
+      )
+  errors.check_flag('describe.batches', config['describe']['batches'])
+
+
+def protocol_of(config: Config) -> protocol.Protocol:
+  """How to proceed, by a config."""
+  fields = protocol.Protocol.__dataclass_fields__
+  for name in config['protocol']:
+    if name not in fields:
+      raise errors.unknown_option('protocol', name, fields)
+  return protocol.Protocol(**config['protocol'])

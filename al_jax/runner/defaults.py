@@ -1,0 +1,91 @@
+"""Every field of an experiment, with its default.
+
+The other configs start from this one, so that any field can be overridden on
+the command line (`--config.learner.batch_size=32`) and a misspelt one is an
+error. Further fields of `data`, `model`, `strategy` and `prefilter` depend on
+the name they begin with (`--config.model.dropout=0.1`); see `docs/data.md`,
+`docs/training.md` for learners and pretraining, `al_jax.models` and
+`al_jax.strategies`.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config() -> ConfigDict:
+  """The defaults: margin sampling on scikit-learn's digits with an MLP."""
+  config = ConfigDict()
+  # A string, or a mapping with `source`, its options, and `transforms`.
+  config.data = ConfigDict({'source': 'digits', 'transforms': ()})
+  # What experiments/run.py runs; and what experiments/compare.py compares.
+  config.system = 'margin'
+  config.systems = ('random', 'margin')
+  # So many seeds, from the first one on.
+  config.seeds = 1
+  config.first_seed = 0
+  config.model = ConfigDict({'name': 'mlp'})  # and its options
+
+  config.learner = ConfigDict()
+  # A learner in the place of `supervised`, see al_jax/learners; its further
+  # options are accepted beside these.
+  config.learner.name = config_dict.placeholder(str)
+  config.learner.batch_size = 64
+  config.learner.weights = 'same'  # or new, warm
+  config.learner.augment = ()  # flip, shift, crop
+  config.learner.optimizer = ConfigDict()
+  config.learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop
+  config.learner.optimizer.learning_rate = 1e-3
+  config.learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
+  config.learner.optimizer.warmup = 0.0
+  config.learner.optimizer.weight_decay = 0.0
+  config.learner.optimizer.decay_per_example = False
+  config.learner.optimizer.momentum = 0.9
+  config.learner.optimizer.nesterov = False
+  config.learner.optimizer.clip_value = config_dict.placeholder(float)
+  config.learner.optimizer.clip_norm = config_dict.placeholder(float)
+  config.learner.stop = ConfigDict()
+  config.learner.stop.epochs = 100
+  config.learner.stop.steps = config_dict.placeholder(int)
+  config.learner.stop.train_accuracy = config_dict.placeholder(float)
+  config.learner.stop.patience = config_dict.placeholder(int)
+
+  # Options for one learner alone, which go before those of all.
+  for name in ('supervised', 'joint', 'label_propagation', 'ceal'):
+    config.learner[name] = ConfigDict()
+
+  # What the network learns before any label: a name in
+  # al_jax/learners/pretraining.py, its options, and a seed. Empty: nothing.
+  config.pretraining = ConfigDict()
+
+  config.strategy = ConfigDict()  # options, over those of the system
+  # Look at so many examples of the pool per round, drawn anew each time.
+  config.subset_size = config_dict.placeholder(int)
+  # A strategy that proposes candidates: its name, how many, and its options.
+  config.prefilter = ConfigDict()
+
+  config.protocol = ConfigDict()
+  config.protocol.rounds = 10
+  config.protocol.labels_per_round = 100
+  config.protocol.first_set = 'uniform'  # or balanced, none
+  config.protocol.first_size = 100
+  config.protocol.label_budget = config_dict.placeholder(int)
+  config.protocol.target_accuracy = config_dict.placeholder(float)
+  config.protocol.max_seconds = config_dict.placeholder(float)
+  config.protocol.save_every_steps = 2000
+
+  config.oracle = ConfigDict({'noise': 0.0, 'abstain': 0.0})
+
+  # What more is recorded: of each batch of questions how diverse it is, and of
+  # the test split the mean prediction of so many dropout samples.
+  config.describe = ConfigDict({'batches': False, 'dropout_samples': 0})
+
+  # Also train on the whole pool, for a line that the curves run up to.
+  config.full_labels = False
+
+  # A comparison over settings: axis -> value -> what it changes, see
+  # al_jax/runner/grid.py. None: one setting.
+  config.grid = config_dict.placeholder(object)
+
+  # How, not what: these change speed and memory, and no result.
+  config.placement = 'auto'  # inputs on the device, or on the host
+  config.chunk_size = 1000  # rows per forward pass over a split
+  return config

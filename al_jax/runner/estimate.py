@@ -1,0 +1,227 @@
+"""What a run would cost, from the shapes alone: `--dry_run`."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import files, inference, pool, primitives, sources
+from al_jax.data import named
+from al_jax.interfaces import Batch
+from al_jax.runner import building, pretraining
+from al_jax.runner.building import Experiment
+from al_jax.training.stopping import StopRule
+
+
+def describe(experiment: Experiment, systems: Sequence[str]) -> str:
+  """The resolved config, the facts of the data, and the cost of each system.
+
+  Args:
+    experiment: loaded and checked.
+    systems: names of those that would run.
+
+  Returns:
+    Text.
+  """
+  dataset = experiment.dataset
+  validation = _validation(experiment)
+  lines = [
+    json.dumps(files.json_value(experiment.config), indent=2),
+    '',
+    f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
+    f'  pool {len(dataset.train):,}, validation {validation:,}, '
+    f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
+    f'example {_shape(experiment.facts.example)}',
+    f'labels: at most {experiment.facts.label_budget:,} per seed, '
+    f'{len(building.seed_list(experiment.config))} seeds',
+    '',
+  ]
+  rate = _matrix_rate()
+  lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
+  lines += _pretraining_cost(experiment, rate)
+  for name in systems:
+    lines += _cost(experiment, name, rate)
+  return '\n'.join(lines)
+
+
+def _validation(experiment):
+  """How many examples are held out."""
+  held_out = experiment.dataset.validation
+  return 0 if held_out is None else len(held_out)
+
+
+def memory_bytes(experiment: Experiment, name: str) -> int:
+  """The data, and three copies of a state: before, after, and being saved."""
+  state = _state(experiment, name)
+  dataset = experiment.dataset
+  splits = (dataset.train, dataset.validation, dataset.test)
+  data = sum(
+    sources.num_bytes(split.inputs) for split in splits if split is not None
+  )
+  return data + 3 * sources.num_bytes(_raw(state))
+
+
+def checkpoint_bytes(experiment: Experiment, name: str) -> int:
+  """What the checkpoints of a seed take up on disk at most: three of them."""
+  return 3 * sources.num_bytes(_raw(_state(experiment, name)))
+
+
+def _cost(experiment, name, rate):
+  """Lines about one system."""
+  seeds = len(building.seed_list(experiment.config))
+  step, measure, evaluate = _operations(experiment, name)
+  steps = _most_steps(experiment, name)
+  rounds = _most_rounds(experiment)
+  total = steps * step + (rounds - 1) * measure + rounds * evaluate
+  memory = memory_bytes(experiment, name)
+  return [
+    f'{name}:',
+    f'  at most {steps:,} steps per seed of {step / 1e6:,.1f} MFLOP; '
+    f'{measure / 1e9:,.1f} GFLOP to measure the pool',
+    f'  about {seeds * total / rate:,.0f} s of matrix products for all seeds, '
+    'if no round stops early',
+    f'  about {memory / 2**20:,.0f} MiB for data and state',
+  ]
+
+
+def _pretraining_cost(experiment, rate):
+  """Lines about what all systems begin with; none if that is nothing."""
+  built = pretraining.build(experiment)
+  if built is None:
+    return []
+  step = _operations_of_step(experiment, built.learner)
+  seconds = built.most_steps * step / rate
+  return [
+    'pretraining, once for all systems and seeds, unless its weights are kept:',
+    f'  at most {built.most_steps:,} steps of {step / 1e6:,.1f} MFLOP',
+    f'  about {seconds:,.0f} s of matrix products',
+  ]
+
+
+def _operations_of_step(experiment, learner):
+  facts = experiment.facts
+  state = _state_of(experiment, learner)
+  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
+  plan = jax.eval_shape(learner.plan, state, labelled)
+  batches = {
+    batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
+  }
+  return primitives.matrix_operations(learner.step, state, batches, labelled)
+
+
+def _rows(facts, count):
+  """The shapes of a batch."""
+  inputs = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+  return Batch(jax.ShapeDtypeStruct((count,), jnp.int32), inputs)
+
+
+def _operations(experiment, name):
+  """Operations of a step, of a measured pool, and of an evaluation."""
+  system = building.system_of(experiment, name)
+  learner, facts = system.learner, experiment.facts
+  key = jax.random.key(0)
+  state = _state(experiment, name)
+  step = _operations_of_step(experiment, learner)
+  chunk = _rows(
+    facts,
+    inference.rows_of_chunk(
+      experiment.config['chunk_size'], facts.num_examples
+    ),
+  )
+  of_chunk = primitives.matrix_operations(
+    lambda state, batch: system.strategy.measure(
+      key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
+    ),
+    state,
+    chunk,
+  )
+  forward = primitives.matrix_operations(learner.apply, state, chunk.inputs)
+  per_row = 1 / chunk.index.shape[0]
+  looked_at = min(
+    experiment.config['subset_size'] or facts.num_examples, facts.num_examples
+  )
+  return (
+    step,
+    of_chunk * per_row * looked_at,
+    forward
+    * per_row
+    * (len(experiment.dataset.test) + _validation(experiment)),
+  )
+
+
+def _most_rounds(experiment):
+  """Rounds until there is nothing left to ask."""
+  protocol, budget = experiment.protocol, experiment.facts.label_budget
+  left = budget - protocol.first_size
+  return min(protocol.rounds, 1 - (-left // protocol.labels_per_round))
+
+
+def _most_steps(experiment, name):
+  """Steps of a seed if every round goes to its cap."""
+  options = building.learner_options(name, experiment.config)
+  protocol = experiment.protocol
+  stop = StopRule(**options.get('stop', {}))
+  steps = 0
+  for number in range(_most_rounds(experiment)):
+    labels = protocol.first_size + number * protocol.labels_per_round
+    labels = min(labels, experiment.facts.label_budget)
+    of_round = stop.epochs * _steps_per_epoch(experiment, name, labels)
+    steps += min(of_round, stop.steps or of_round)
+  return steps
+
+
+def _steps_per_epoch(experiment, name, labels):
+  """The most batches of an epoch with so many labels."""
+  facts = experiment.facts
+  learner = building.system_of(experiment, name).learner
+  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
+  plan = jax.eval_shape(learner.plan, _state(experiment, name), labelled)
+  # An epoch of label propagation is one of what is labelled by machine.
+  if 'pseudo_labelled' not in plan:
+    return -(-labels // plan['labelled'].shape[0])
+  return -(-(facts.num_examples - labels) // plan['pseudo_labelled'].shape[0])
+
+
+def _state(experiment, name):
+  return _state_of(experiment, building.system_of(experiment, name).learner)
+
+
+def _state_of(experiment, learner):
+  return jax.eval_shape(
+    lambda: learner.init(jax.random.key(0), experiment.facts)
+  )
+
+
+def _raw(state):
+  """A state without its keys, whose bytes do not count."""
+  return [
+    leaf
+    for leaf in jax.tree.leaves(state)
+    if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+  ]
+
+
+def _shape(example):
+  return ', '.join(
+    f'{name} {part.dtype}{list(part.shape)}'.strip()
+    for name, part in named.arrays(example).items()
+  )
+
+
+def _matrix_rate():
+  """Operations per second of a large float32 product, the best of five."""
+  side = 1024
+  multiply = jax.jit(jnp.matmul)
+  matrix = jnp.ones((side, side), jnp.float32)
+  multiply(matrix, matrix).block_until_ready()
+  seconds = []
+  for _ in range(5):
+    begin = time.perf_counter()
+    multiply(matrix, matrix).block_until_ready()
+    seconds.append(time.perf_counter() - begin)
+  return 2 * side**3 / min(seconds)

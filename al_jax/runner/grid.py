@@ -1,0 +1,152 @@
+"""The settings of a comparison: a config for every corner of a grid.
+
+`config.grid` maps axes to values, and values to what they change in the config:
+
+    {'data': {'letter': {'data': {'source': 'openml:6'}}, 'mnist': {...}},
+     'batch': {'100': {'protocol': {'labels_per_round': 100}}, ...}}
+
+A sequence of such mappings is all their settings, for what is no full product.
+A mapping with `source` or `name` replaces what is there, since its other fields
+belong to that name; any other is merged, and so is that of a learner.
+"""
+
+import copy
+import fnmatch
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from al_jax import errors
+from al_jax.runner.building import Config
+from al_jax.storage import workdir
+
+# Their fields depend on a name: a setting may add some.
+_OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
+# Of a folder; most file systems end at 255.
+_LONGEST_NAME = 200
+# The same in all settings: they are the columns of the table.
+_SHARED = ('system', 'systems')
+
+
+class Setting(NamedTuple):
+  """One corner of the grid.
+
+  Attributes:
+    axes: the value of each axis, by name; empty if there is no grid.
+    config: without `grid`.
+  """
+
+  axes: Mapping[str, str]
+  config: Config
+
+  @property
+  def name(self) -> str:
+    """Of its folder in the workdir; empty if there is no grid."""
+    return '-'.join(self.axes.values())
+
+
+def settings(config: Config) -> list[Setting]:
+  """Every setting of a config, in the order of its axes.
+
+  Args:
+    config: as plain values.
+
+  Returns:
+    At least one Setting.
+
+  Raises:
+    ValueError: an axis without values, a name that no folder may have, or a
+      change to a field that is not there.
+  """
+  config = copy.deepcopy(dict(config))
+  grid = config.pop('grid', None) or {}
+  several = grid if isinstance(grid, list | tuple) else [grid]
+  found = [
+    setting for product in several for setting in _corners(config, product)
+  ]
+  names = [setting.name for setting in found]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'grid has two settings named {name!r}.')
+  if '' in names and len(names) > 1:
+    raise ValueError('grid has an empty mapping among others; leave it out.')
+  return found
+
+
+def _corners(config, grid):
+  """The settings of a full product."""
+  _check(grid)
+  found = []
+  for corner in itertools.product(
+    *(values.items() for values in grid.values())
+  ):
+    changed = copy.deepcopy(config)
+    for value, changes in corner:
+      _merge(changed, changes, f'grid value {value!r}')
+    axes = {axis: value for axis, (value, _) in zip(grid, corner, strict=True)}
+    found.append(Setting(axes, changed))
+    _check_folder(found[-1].name)
+  return found
+
+
+def _check(grid):
+  """Refuses what is not axes of values of changes."""
+  errors.check_mapping('grid', grid)
+  for axis, values in grid.items():
+    errors.check_mapping(f'grid.{axis}', values)
+    if not values:
+      raise ValueError(f'grid.{axis} has no values; give it one or more.')
+    for value, changes in values.items():
+      if not re.fullmatch(r'\w[\w.+]*', value):
+        raise ValueError(
+          f'grid.{axis} has a value {value!r}; it names a folder, and must be '
+          'of letters, digits, underscores, points and plus signs.'
+        )
+      errors.check_mapping(f'grid.{axis}.{value}', changes)
+      for field in _SHARED:
+        if field in changes:
+          raise ValueError(
+            f'grid value {value!r} changes {field!r}, which all settings share.'
+          )
+
+
+def _check_folder(name):
+  """The folder of a setting can be made, and is no file of the comparison."""
+  if len(name) > _LONGEST_NAME:
+    raise ValueError(
+      f'a setting is named {name[:40]!r}..., {len(name)} characters; a folder '
+      f'has at most {_LONGEST_NAME}. Give the grid values shorter names.'
+    )
+  for output in workdir.OUTPUTS:
+    if name and fnmatch.fnmatch(name, output):
+      raise ValueError(
+        f'a setting is named {name!r}, as {output!r} in the workdir is; give '
+        'the grid value another name.'
+      )
+
+
+def _merge(
+  config: dict[str, Any],
+  changes: Mapping[str, Any],
+  where: str,
+  *,
+  is_open: bool = False,
+) -> None:
+  """Applies changes in place; only what is open gets fields it has not."""
+  for name, change in changes.items():
+    if name not in config and not is_open:
+      raise errors.unknown_option(
+        f'the config that {where} changes', name, config
+      )
+    is_named = isinstance(change, Mapping) and {'source', 'name'} & set(change)
+    # Most options of a learner are those of any other.
+    is_learner = name == 'learner'
+    if isinstance(change, Mapping) and (is_learner or not is_named):
+      before = config.get(name, {})
+      errors.check_mapping(f'{name}, of which {where} changes fields,', before)
+      config[name] = dict(before)
+      opens = name in _OPEN or (is_learner and bool(is_named))
+      _merge(config[name], change, where, is_open=is_open or opens)
+    else:
+      config[name] = copy.deepcopy(change)

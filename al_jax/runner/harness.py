@@ -1,0 +1,97 @@
+"""Runs cells: a system on some seeds each, one after another."""
+
+import pathlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import jax
+
+from al_jax import loop
+from al_jax.loop import run_state
+from al_jax.runner import building, pretraining
+from al_jax.runner.building import Config, Experiment
+from al_jax.storage import checkpoint, records
+
+OnRecord = Callable[[records.RoundRecord], None]
+
+
+class Cell(NamedTuple):
+  """What one checkpoint holds: a system on seeds that advance together."""
+
+  system: str
+  seeds: tuple[int, ...]
+
+  def folder(self, root: pathlib.Path) -> pathlib.Path:
+    """Where the cell saves."""
+    label = '_'.join(str(seed) for seed in self.seeds)
+    return root / self.system / f'seed_{label}'
+
+
+def cells_of(
+  config: Config, systems: Sequence[str], *, workers: int
+) -> list[Cell]:
+  """The cells of an experiment.
+
+  On an accelerator the seeds of a system advance in one call. On a CPU, or in
+  processes, each seed is a cell; in one process they still share the compiled
+  programs.
+  """
+  seeds = building.seed_list(config)
+  together = (
+    workers == 1
+    and jax.default_backend() != 'cpu'
+    and config['placement'] != 'host'
+  )
+  groups = [seeds] if together else [(seed,) for seed in seeds]
+  return [Cell(system, group) for system in systems for group in groups]
+
+
+def run_cells(
+  experiment: Experiment,
+  cells: Iterable[Cell],
+  folder: pathlib.Path,
+  should_stop: Callable[[], bool],
+  on_record: OnRecord,
+) -> None:
+  """Runs cells one after another.
+
+  Args:
+    experiment: data, protocol, oracle.
+    cells: those of one system in a row, so that they share what it compiles.
+    folder: where the cells save.
+    should_stop: see `loop.run_rounds`.
+    on_record: called with each record as it comes, earlier ones included.
+
+  Raises:
+    loop.Interrupted: on request; everything is saved.
+  """
+  all_sources = program = None
+  for cell in cells:
+    if all_sources is None:
+      # In a process beside the first these are kept by then: it only reads.
+      experiment, _ = pretraining.with_weights(experiment, should_stop)
+      all_sources = building.sources_of(experiment)
+    if program is None or program.system.name != cell.system:
+      program = building.program_of(
+        experiment, cell.system, all_sources, len(cell.seeds)
+      )
+    with checkpoint.Checkpointer(cell.folder(folder)) as checkpointer:
+      for record in loop.run_rounds(
+        program,
+        experiment.oracle,
+        experiment.protocol,
+        cell.seeds,
+        checkpointer=checkpointer,
+        identity=building.identity_of(experiment),
+        should_stop=should_stop,
+      ):
+        on_record(record)
+
+
+def is_finished(cell: Cell, folder: pathlib.Path) -> bool:
+  """Whether nothing is left to do of a cell, by what it saved last."""
+  own = cell.folder(folder)
+  if not own.is_dir():
+    return False
+  with checkpoint.Checkpointer(own) as checkpointer:
+    return run_state.is_over(checkpointer.latest_metadata())

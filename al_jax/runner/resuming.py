@@ -1,0 +1,130 @@
+"""Whether a folder holds the run that is to go on there, or a part of it."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from al_jax.runner import grid
+from al_jax.runner.building import Config
+from al_jax.storage import manifest
+
+# A run may get more of these; all that it has stays as it is.
+_MAY_GROW = ('seeds', 'systems', 'grid')
+
+
+def what_is_in(
+  folder: pathlib.Path, config: Config, systems: Sequence[str]
+) -> dict[str, Any] | None:
+  """The manifest of a run that was begun in a folder; None if there is none.
+
+  Args:
+    folder: of a setting, or of a grid of them.
+    config: of the run that is to go on there. It may have more seeds, systems
+      and settings than what was begun.
+    systems: names.
+
+  Returns:
+    With `finished` only if nothing is left to do.
+
+  Raises:
+    ValueError: what was begun is another run, or nobody knows what it is.
+  """
+  path = folder / 'manifest.json'
+  anew = 'choose another --workdir, or begin anew with --overwrite'
+  if not path.exists():
+    if (folder / 'checkpoints').exists():
+      raise ValueError(
+        f'{folder} has checkpoints and no manifest.json, which says what they '
+        f'are of; put it back, {anew}.'
+      )
+    return None
+  try:
+    before = manifest.read(path)
+    missing = {'config', 'systems', 'started'} - set(before)
+    if missing:
+      raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
+    lines = _lost(before['config'], config, before['systems'], systems)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise ValueError(f'{path} is damaged: {error!r}; {anew}.') from error
+  except ValueError as error:
+    raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
+  _refuse(folder, lines)
+  if _has_grown(before, config, systems):
+    before.pop('finished', None)
+  return before
+
+
+def refuse_other_data(
+  folder: pathlib.Path, before: Config, about: Config
+) -> None:
+  """Refuses to go on with other data under the same name.
+
+  Args:
+    folder: of the setting.
+    before: its manifest.
+    about: the manifest of what is to go on there.
+
+  Raises:
+    ValueError: they differ; the message says in what.
+  """
+  _refuse(
+    folder, manifest.config_difference(before.get('data', {}), about['data'])
+  )
+
+
+def _refuse(folder, lines):
+  if lines:
+    raise ValueError(
+      f'{folder} holds another run; choose another --workdir, or --overwrite. '
+      'The difference:\n  ' + '\n  '.join(lines)
+    )
+
+
+def _lost(before, now, systems_before, systems):
+  """What was begun and is not to go on: a line for each, for people."""
+  lines = manifest.config_difference(_fixed(before), _fixed(now))
+  if now['seeds'] < before['seeds']:
+    lines.append(f'seeds: {before["seeds"]} -> {now["seeds"]}')
+  gone = [name for name in systems_before if name not in systems]
+  if gone and not lines:
+    lines.append(f'systems: {systems_before} -> {list(systems)}')
+  if 'grid' in now:
+    lines += _lost_settings(before, now)
+  return lines
+
+
+def _fixed(config):
+  return {name: config[name] for name in config if name not in _MAY_GROW}
+
+
+def _lost_settings(before, now):
+  if not before.get('grid') or not now['grid']:
+    return manifest.config_difference(
+      {'grid': before.get('grid')}, {'grid': now['grid']}
+    )
+  settings = {each.name: each.config for each in grid.settings(now)}
+  lines = []
+  for setting in grid.settings(before):
+    if setting.name not in settings:
+      lines.append(f'setting {setting.name}: is no longer there')
+      continue
+    after = settings[setting.name]
+    lines += [
+      f'setting {setting.name}: {line}'
+      for line in manifest.config_difference(
+        _fixed(setting.config), _fixed(after)
+      )
+    ]
+  # What all settings share is said once, by the fields themselves.
+  return lines if _fixed(before) == _fixed(now) else []
+
+
+def _has_grown(before, config, systems):
+  of_grid = (config.get('grid'), before['config'].get('grid'))
+  return (
+    config['seeds'] != before['config']['seeds']
+    or list(systems) != list(before['systems'])
+    or bool(
+      manifest.config_difference({'grid': of_grid[1]}, {'grid': of_grid[0]})
+    )
+  )

@@ -1,0 +1,147 @@
+"""Rows of k-center, k-means and distances."""
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+
+from al_jax import kernels
+from experiments.benchmarks import costs, peers, timing
+from experiments.benchmarks import peers_plain as plain
+from experiments.benchmarks.table import Row
+from experiments.benchmarks.timing import Machine, Peer, Program
+
+# Picks that are timed of what takes as long for each; the others follow.
+_FEW, _MANY = 1, 11
+
+
+def covering(
+  machine: Machine,
+  *,
+  num_points: int = 50_000,
+  num_features: int = 512,
+  num_labeled: int = 1_000,
+  k: int = 1_000,
+  picks_per_pass: int = 101,
+  repeats: int = 3,
+) -> Iterator[Row]:
+  """k-center from the labelled points."""
+  rng = np.random.default_rng(0)
+  points = np.maximum(
+    rng.standard_normal((num_points, num_features), np.float32), 0
+  )
+  labeled = np.arange(num_points) < num_labeled
+  ours = Program(
+    lambda points, centers: kernels.k_center(points, k, centers=centers),
+    points,
+    labeled,
+  )
+  plainly = [
+    Program(
+      functools.partial(plain.one_center_per_pass, k=few),
+      points,
+      np.arange(num_labeled),
+    )
+    for few in (_FEW, picks_per_pass)
+  ]
+  same = np.mean(
+    np.asarray(plainly[-1]()) == np.asarray(ours().indices)[:picks_per_pass]
+  )
+
+  def a_pass_per_pick():
+    def estimate():
+      of_few, of_many = (program.seconds() for program in plainly)
+      each = (of_many - of_few) / (picks_per_pass - _FEW)
+      return of_few + (k - _FEW) * each
+
+    return estimate
+
+  def in_activeml():
+    select = peers.activeml_core_set(points, labeled)
+    return lambda: timing.extrapolated(select, _FEW, _MANY, k)
+
+  cost = costs.k_center(
+    num_points=num_points,
+    num_features=num_features,
+    k=k,
+    num_centers=num_labeled,
+  )
+  yield from timing.beside(
+    f'k-center from {num_labeled:,}, N {num_points:,} D {num_features} k {k:,}',
+    ours,
+    [
+      Peer(
+        f'a pass per pick, {picks_per_pass} picks',
+        a_pass_per_pick,
+        at_most=0.125,
+        note=f'{same:.0%} of {picks_per_pass} picks identical',
+      ),
+      Peer(
+        f'scikit-activeml, {_MANY} picks',
+        in_activeml,
+        at_most=1 / 80,
+        once=True,
+      ),
+    ],
+    bound=machine.least(cost),
+    repeats=repeats,
+  )
+
+
+def clustering(
+  machine: Machine,
+  *,
+  num_points: int = 20_000,
+  num_features: int = 64,
+  k: int = 100,
+  num_iters: int = 20,
+  repeats: int = 3,
+) -> Iterator[Row]:
+  """k-means beside scikit-learn's."""
+  rng = np.random.default_rng(0)
+  points = rng.standard_normal((num_points, num_features), np.float32)
+  ours = Program(
+    functools.partial(kernels.k_means, k=k, num_iters=num_iters),
+    jax.random.key(0),
+    points,
+  )
+  cost = costs.k_means(
+    num_points=num_points, num_features=num_features, k=k, num_iters=num_iters
+  )
+  yield from timing.beside(
+    f'k-means, N {num_points:,} D {num_features} k {k}, {num_iters} iterations',
+    ours,
+    [
+      Peer(
+        'scikit-learn',
+        lambda: timing.timed(peers.sklearn_k_means(points, k, num_iters)),
+      )
+    ],
+    bound=machine.least(cost),
+    repeats=repeats,
+  )
+
+
+def distances(
+  machine: Machine,
+  *,
+  num_points: int = 20_000,
+  num_others: int = 1_000,
+  num_features: int = 256,
+  repeats: int = 5,
+) -> Iterator[Row]:
+  """Squared distances beside scikit-learn's."""
+  rng = np.random.default_rng(0)
+  a = rng.standard_normal((num_points, num_features), np.float32)
+  b = rng.standard_normal((num_others, num_features), np.float32)
+  cost = costs.squared_distances(
+    num_a=num_points, num_b=num_others, num_features=num_features
+  )
+  yield from timing.beside(
+    f'squared distances, {num_points:,} x {num_others:,}, D {num_features}',
+    Program(kernels.squared_distances, a, b),
+    [Peer('scikit-learn', lambda: timing.timed(peers.sklearn_distances(a, b)))],
+    bound=machine.least(cost),
+    repeats=repeats,
+  )

@@ -1,0 +1,297 @@
+"""How fast a step of training is: beside PyTorch's, and inside a loop.
+
+Steps are timed as a run takes them: by `fit`, with what `compile_fit` made.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import torch
+
+from al_jax import data, sources, systems
+from al_jax import pool as pool_lib
+from al_jax.interfaces import PyTree
+from al_jax.loop import program
+from al_jax.loop.stopwatch import Clock
+from al_jax.training import fit as fit_lib
+from experiments.benchmarks import torch_reference
+from experiments.benchmarks.table import Row, in_turns
+
+
+class Network(NamedTuple):
+  """A network in both frameworks.
+
+  Attributes:
+    model: for `models.build`.
+    in_torch: makes the same in PyTorch.
+    epochs: so many make a measurement of a second or less.
+    at_most: the ratio to PyTorch's step that is aimed at.
+  """
+
+  model: Mapping[str, Any]
+  in_torch: Callable[[], torch.nn.Module]
+  epochs: int
+  at_most: float
+
+
+MLP = Network({'name': 'mlp'}, torch_reference.mlp, 40, 1.1)
+CNN = Network({'name': 'mnist_cnn'}, torch_reference.mnist_cnn, 3, 1.3)
+
+
+def load_images() -> data.Dataset:
+  """MNIST if TFDS has it, otherwise scikit-learn's digits, enlarged."""
+  try:
+    return data.load('tfds:mnist')
+  except FileNotFoundError:
+    return enlarged_digits()
+
+
+def enlarged_digits() -> data.Dataset:
+  """scikit-learn's digits, with as many pixels as MNIST's."""
+  digits = data.load('digits')
+  # 8 pixels three times each, and a margin of 2, are 28.
+  enlarged = {
+    name: dataclasses.replace(
+      split,
+      inputs=np.pad(
+        split.inputs.repeat(3, axis=1).repeat(3, axis=2),
+        ((0, 0), (2, 2), (2, 2), (0, 0)),
+      ),
+    )
+    for name, split in (('train', digits.train), ('test', digits.test))
+  }
+  return dataclasses.replace(digits, name='digits at 28x28', **enlarged)
+
+
+def as_colour(dataset: data.Dataset, num_examples: int = 512) -> data.Dataset:
+  """A few examples as 32x32 pictures with three channels."""
+
+  def changed(split):
+    few = split.take(np.arange(min(num_examples, len(split))))
+    padded = np.pad(few.inputs, ((0, 0), (2, 2), (2, 2), (0, 0)))
+    return dataclasses.replace(few, inputs=padded.repeat(3, axis=3))
+
+  return dataclasses.replace(
+    dataset, train=changed(dataset.train), test=changed(dataset.test)
+  )
+
+
+def step_beside_torch(
+  dataset: data.Dataset,
+  network: Network,
+  *,
+  num_labels: int = 1000,
+  batch_size: int = 64,
+  repeats: int = 7,
+) -> Row:
+  """A step of Adam, from whole rounds of both frameworks.
+
+  Args:
+    dataset: 28x28 pictures.
+    network: in both.
+    num_labels: labelled examples, the same in both.
+    batch_size: of a step.
+    repeats: pairs of rounds.
+
+  Returns:
+    A Row.
+  """
+  training = Training(
+    dataset,
+    program.sources_of(dataset),
+    network.model,
+    label_budget=num_labels,
+    batch_size=batch_size,
+    epochs=network.epochs,
+  )
+  pool = labelled(dataset, num_labels)
+  num_steps = network.epochs * -(-num_labels // batch_size)
+  in_torch = torch_round(dataset, network, num_labels, batch_size)
+  first, seconds, against, ratio = in_turns(
+    lambda: training.rounds([pool]), in_torch, repeats
+  )
+  return Row(
+    f'{dataset.name}: a step of {network.model["name"]}',
+    seconds / num_steps,
+    against / num_steps,
+    "PyTorch's",
+    ratio,
+    compiling=first - seconds,
+    at_most=network.at_most,
+  )
+
+
+class Training:
+  """Rounds of training on a labelled set, as a run does them."""
+
+  def __init__(
+    self,
+    dataset: data.Dataset,
+    all_sources: sources.Sources,
+    model: Mapping[str, Any],
+    *,
+    label_budget: int,
+    batch_size: int = 64,
+    epochs: int,
+    system: str = 'random',
+  ):
+    """Builds the system; what it needs is compiled when first used."""
+    facts = program.facts_of(dataset, label_budget)
+    learner = {'batch_size': batch_size, 'stop': {'epochs': epochs}}
+    built = systems.build(system, facts, model=model, learner=learner)
+    self.learner = built.learner
+    self.fns = fit_lib.compile_fit(built.learner, facts, all_sources)
+    self.init = jax.jit(lambda key: built.learner.init(key, facts))
+    self.num_steps = 0  # of the last round
+
+  def rounds(self, pools: Sequence[pool_lib.PoolState]) -> float:
+    """Trains on one labelled set after another; returns the seconds."""
+    clock = Clock()
+    state = on_device(self.init(jax.random.key(0)))
+    keys = [jax.random.key(1)]
+    for pool in pools:
+      *_, (state, progress) = fit_lib.fit(self.fns, keys, keys, [state], [pool])
+      jax.block_until_ready(state)
+      self.num_steps = int(progress.step[0])
+    return clock.lap()
+
+
+def labelled(
+  dataset: data.Dataset, count: int, capacity: int | None = None
+) -> pool_lib.PoolState:
+  """A pool in which the first `count` have been answered.
+
+  Args:
+    dataset: the pool, with the answers.
+    count: how many.
+    capacity: of the question: the same for all, nothing is compiled anew.
+
+  Returns:
+    A PoolState.
+  """
+  indices = np.full(capacity or count, -1, np.int32)
+  indices[:count] = np.arange(count)
+  pool = jax.jit(pool_lib.reveal)(
+    pool_lib.create(len(dataset.train)),
+    indices,
+    dataset.train.targets[indices],
+    pool_lib.ORACLE,
+    round=0,
+  )
+  return on_device(pool)
+
+
+def on_device(tree: PyTree) -> PyTree:
+  """Bound to the device, as the loop has it: nothing compiles a second time."""
+  return jax.device_put(tree, jax.local_devices()[0])
+
+
+def torch_round(
+  dataset: data.Dataset, network: Network, num_labels: int, batch_size: int
+) -> Callable[[], float]:
+  """The loop that a user of PyTorch writes, on tensors in memory.
+
+  Args:
+    dataset: pictures.
+    network: what to train.
+    num_labels: on how many of the first.
+    batch_size: of a step.
+
+  Returns:
+    Trains a new network, and returns the seconds.
+  """
+  raw = dataset.train.inputs[:num_labels].astype(np.float32)
+  scaled = (raw - dataset.mean) / dataset.std
+  inputs = torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()
+  targets = torch.from_numpy(dataset.train.targets[:num_labels]).long()
+
+  def train():
+    step = torch_reference.train_step(network.in_torch())
+    clock = Clock()
+    for _ in range(network.epochs):
+      order = torch.randperm(num_labels)
+      # What al_jax reports of an epoch; looked at once, when it is over.
+      total_loss = num_correct = 0
+      for begin in range(0, num_labels, batch_size):
+        batch = order[begin : begin + batch_size]
+        loss, correct = step(inputs[batch], targets[batch])
+        total_loss += loss
+        num_correct += correct
+      float(total_loss), int(num_correct)
+    return clock.lap()
+
+  return train
+
+
+def call_beside_loop(
+  dataset: data.Dataset,
+  model: Mapping[str, Any],
+  *,
+  batch_size: int = 64,
+  num_steps: int = 8,
+  repeats: int = 5,
+) -> Row:
+  """A step as a call of its own beside one inside a loop on the device.
+
+  On CPU the loop is where convolutions can be 10 to 50 times slower.
+
+  Args:
+    dataset: pictures.
+    model: with convolutions.
+    batch_size: of a step.
+    num_steps: per measurement.
+    repeats: pairs of measurements.
+
+  Returns:
+    A Row, which says what `compile_fit` has chosen.
+  """
+  all_sources = program.sources_of(dataset)
+  inputs = {name: source.inputs for name, source in all_sources.items()}
+  count = batch_size * num_steps
+  pool = labelled(dataset, count)
+  training = Training(
+    dataset,
+    all_sources,
+    model,
+    label_budget=count,
+    batch_size=batch_size,
+    epochs=100,
+  )
+  step = fit_lib.step_from(training.learner)
+  call = jax.jit(step)
+
+  @jax.jit
+  def steps(num_steps, state, pool, inputs):
+    return jax.lax.fori_loop(
+      0, num_steps, lambda _, state: step(state, pool, inputs)[0], state
+    )
+
+  key = jax.random.key(0)
+  state = training.fns.start(key, on_device(training.init(key)), pool)
+
+  def by_call():
+    clock = Clock()
+    moved = state
+    for _ in range(num_steps):
+      moved, progress = call(moved, pool, inputs)
+      jax.block_until_ready(progress)
+    return clock.lap()
+
+  def in_loop():
+    clock = Clock()
+    jax.block_until_ready(steps(np.int32(num_steps), state, pool, inputs))
+    return clock.lap()
+
+  first, seconds, against, ratio = in_turns(by_call, in_loop, repeats)
+  chosen = 'the loop' if training.fns.steps_in_loop else 'calls'
+  return Row(
+    f'a step of {model["name"]} as a call; fit uses {chosen}',
+    seconds / num_steps,
+    against / num_steps,
+    'in a loop on the device',
+    ratio,
+    compiling=first - seconds,
+  )

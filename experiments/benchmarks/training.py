@@ -1,0 +1,232 @@
+"""How fast training is: steps, rounds of a growing labelled set, whole runs.
+
+Everything is timed as a run does it: `fit` with what `compile_fit` made, the
+loop with its checkpoints and files, a command in a process of its own.
+"""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from al_jax import data, loop, oracle, systems
+from al_jax.loop import program, protocol
+from al_jax.loop.stopwatch import Clock
+from al_jax.storage import checkpoint, records
+from experiments.benchmarks import steps as benchmark_steps
+from experiments.benchmarks import unlabelled as benchmark_unlabelled
+from experiments.benchmarks.steps import CNN, MLP, Training, labelled
+from experiments.benchmarks.table import Row
+
+_ROOT = pathlib.Path(__file__).resolve().parent.parent
+# What a prototype of this design took for the run of `whole_run`, on 2 cores.
+_PROTOTYPE_SECONDS = 22.0
+# A round may spend this much beside training and measuring, whatever it takes.
+_OVERHEAD_SECONDS = 0.05
+
+
+def measure() -> Iterator[Row]:
+  """Every measurement of training, one after another."""
+  dataset = benchmark_steps.load_images()
+  yield benchmark_steps.step_beside_torch(dataset, MLP)
+  yield benchmark_steps.step_beside_torch(dataset, CNN)
+  yield growing_beside_recompiling()
+  yield benchmark_steps.call_beside_loop(dataset, CNN.model)
+  yield benchmark_steps.call_beside_loop(
+    benchmark_steps.as_colour(dataset),
+    {'name': 'resnet18', 'width': 16},
+    batch_size=32,
+  )
+  yield benchmark_unlabelled.epoch_beside_supervised(
+    dataset, MLP.model, num_examples=min(10_000, len(dataset.train))
+  )
+  yield benchmark_unlabelled.epoch_beside_supervised(
+    dataset,
+    {'name': 'cnn13', 'width': 16},
+    num_examples=min(4_000, len(dataset.train)),
+  )
+  with tempfile.TemporaryDirectory() as folder:
+    yield overhead(dataset, pathlib.Path(folder))
+  if dataset.name.startswith('mnist'):
+    yield whole_run()
+
+
+def growing_beside_recompiling(
+  *, repeats: int = 3, sizes: Sequence[int] = tuple(range(100, 1001, 100))
+) -> Row:
+  """Rounds of a growing labelled set, in processes without any cache."""
+
+  def from_cold(recompile):
+    options = {'recompile': recompile, 'sizes': list(sizes)}
+    environment = dict(os.environ)
+    environment.pop('JAX_COMPILATION_CACHE_DIR', None)
+    done = subprocess.run(
+      [sys.executable, '-m', __spec__.name, json.dumps(options)],
+      cwd=_ROOT,
+      env=environment,
+      stdout=subprocess.PIPE,
+      check=True,
+      text=True,
+    )
+    return float(done.stdout.split()[-1])
+
+  pairs = np.array(
+    [(from_cold(False), from_cold(True)) for _ in range(repeats)]
+  )
+  seconds, against = np.median(pairs, axis=0).tolist()
+  return Row(
+    f'{len(sizes)} rounds of mlp, {sizes[0]} to {sizes[-1]} labels, cold',
+    seconds,
+    against,
+    'compiled anew each round',
+    float(np.median(pairs[:, 0] / pairs[:, 1])),
+    at_most=0.25,
+  )
+
+
+def growing_rounds(
+  dataset: data.Dataset,
+  *,
+  recompile: bool,
+  sizes: Sequence[int],
+  epochs: int = 10,
+) -> float:
+  """Seconds for rounds of a growing labelled set, compilations included.
+
+  Args:
+    dataset: pictures.
+    recompile: build the system for exactly the labels of each round, as arrays
+      that grow would have it; otherwise once, for those of the last.
+    sizes: labels of each round.
+    epochs: of a round.
+
+  Returns:
+    Seconds, without those for imports and data, the same for both.
+  """
+  all_sources = program.sources_of(dataset)
+  pools = [labelled(dataset, size, sizes[-1]) for size in sizes]
+  clock = Clock()
+  if not recompile:
+    training = Training(
+      dataset, all_sources, MLP.model, label_budget=sizes[-1], epochs=epochs
+    )
+    training.rounds(pools)
+    return clock.lap()
+  for size, pool in zip(sizes, pools, strict=True):
+    training = Training(
+      dataset, all_sources, MLP.model, label_budget=size, epochs=epochs
+    )
+    training.rounds([pool])
+  return clock.lap()
+
+
+def overhead(
+  dataset: data.Dataset,
+  folder: pathlib.Path,
+  *,
+  rounds: int = 10,
+  labels_per_round: int = 100,
+) -> Row:
+  """What a round spends beside training, evaluating, measuring and selecting.
+
+  Args:
+    dataset: the pool.
+    folder: for the checkpoints and the records.
+    rounds: of margin with an MLP; the first, which compiles, does not count.
+    labels_per_round: and in the first set.
+
+  Returns:
+    A Row: medians over rounds, beside those of whole rounds.
+  """
+  proceeding = protocol.Protocol(
+    rounds=rounds,
+    labels_per_round=labels_per_round,
+    first_size=labels_per_round,
+  )
+  facts = program.facts_of(dataset, proceeding.budget)
+  learner = {'stop': {'epochs': 100, 'train_accuracy': 0.99}}
+  compiled = program.compile_program(
+    systems.build('margin', facts, model=MLP.model, learner=learner),
+    program.sources_of(dataset),
+    dataset.train.ids,
+  )
+  answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+  whole, beside = [], []
+  with checkpoint.Checkpointer(folder / 'checkpoints') as saves:
+    clock = Clock()
+    for record in loop.run_rounds(
+      compiled, answers, proceeding, (0,), checkpointer=saves
+    ):
+      records.append_jsonl(folder / 'records.jsonl', record)
+      whole.append(clock.lap())
+      beside.append(
+        whole[-1]
+        - record.seconds_fit
+        - record.seconds_evaluate
+        - record.seconds_measure
+        - record.seconds_select
+      )
+  return Row(
+    f'{dataset.name}: records, checkpoint and files of a round',
+    float(np.median(beside[1:])),
+    float(np.median(whole[1:])),
+    'the whole round',
+    float(np.median(np.divide(beside[1:], whole[1:]))),
+    at_most=0.05,
+    enough=_OVERHEAD_SECONDS,
+  )
+
+
+def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
+  """A command from cold to its last file, beside a prototype's time.
+
+  Args:
+    *flags: overrides of the config.
+    config: a file; its system is set to margin.
+
+  Returns:
+    A Row, with the number of programs that were compiled, and how many of them
+    for the later seeds.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    clock = Clock()
+    subprocess.run(
+      [
+        *(sys.executable, '-m', 'experiments.run', f'--config={config}'),
+        *('--config.system=margin', *flags),
+        *(f'--workdir={folder}', '--quiet', '--nocompilation_cache'),
+      ],
+      cwd=_ROOT,
+      stdout=subprocess.DEVNULL,
+      check=True,
+    )
+    seconds = clock.lap()
+    with open(pathlib.Path(folder) / 'records.csv', encoding='utf-8') as file:
+      rows = list(csv.DictReader(file))
+  seeds = sorted({int(row['seed']) for row in rows})
+  compiled = [
+    max(int(row['compilations']) for row in rows if int(row['seed']) == seed)
+    for seed in seeds
+  ]
+  return Row(
+    f'margin, {len(rows)} rounds, {len(seeds)} seeds, cold; '
+    f'compiled {compiled[0]} + {sum(compiled[1:])}',
+    seconds,
+    _PROTOTYPE_SECONDS,
+    "the prototype's",
+    seconds / _PROTOTYPE_SECONDS,
+    at_most=1.0,
+  )
+
+
+if __name__ == '__main__':
+  # A process of `growing_beside_recompiling`.
+  print(
+    growing_rounds(benchmark_steps.load_images(), **json.loads(sys.argv[1]))
+  )

@@ -1,0 +1,81 @@
+"""What it costs to train on the unlabelled too: beside a supervised epoch."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from al_jax import data
+from al_jax.loop import program
+from experiments.benchmarks.steps import Training, labelled
+from experiments.benchmarks.table import Row, in_turns
+
+
+def epoch_beside_supervised(
+  dataset: data.Dataset,
+  model: Mapping[str, Any],
+  *,
+  num_examples: int,
+  num_labels: int = 100,
+  batch_size: int = 128,
+  epochs: int = 2,
+  repeats: int = 3,
+) -> Row:
+  """An epoch of label propagation, and one of as many supervised steps.
+
+  Both train on batches of the same size; one also looks over the pool: features
+  of all, graph, propagation and draw, before each epoch.
+
+  Args:
+    dataset: the pool.
+    model: for `models.build`.
+    num_examples: cut the pool to so many.
+    num_labels: labelled examples of the one; of the other all that it takes for
+      as many steps.
+    batch_size: of a step.
+    epochs: per measurement.
+    repeats: pairs of measurements.
+
+  Returns:
+    A Row; its seconds are those of an epoch.
+  """
+  few = dataset.train.take(np.arange(num_examples))
+  dataset = dataclasses.replace(dataset, train=few)
+  all_sources = program.sources_of(dataset)
+  spreading = Training(
+    dataset,
+    all_sources,
+    model,
+    system='propagation_random',
+    label_budget=num_labels,
+    batch_size=batch_size,
+    epochs=epochs,
+  )
+  pool = labelled(dataset, num_labels)
+  spreading.rounds([pool])
+  num_steps = spreading.num_steps // epochs
+  count = min(num_steps * batch_size, num_examples)
+  plain = Training(
+    dataset,
+    all_sources,
+    model,
+    label_budget=count,
+    batch_size=batch_size,
+    epochs=epochs,
+  )
+  known = labelled(dataset, count)
+  _, seconds, against, ratio = in_turns(
+    lambda: spreading.rounds([pool]), lambda: plain.rounds([known]), repeats
+  )
+  return Row(
+    f'an epoch of propagation, {model["name"]}, N {num_examples:,}',
+    seconds / epochs,
+    against / epochs,
+    'a supervised epoch',
+    ratio,
+    note=(
+      f'{num_steps} steps of {batch_size}; the other has '
+      f'{-(-count // batch_size)}'
+    ),
+  )

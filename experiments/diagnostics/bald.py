@@ -1,0 +1,119 @@
+"""How far BALD depends on which dropout samples it was computed of.
+
+A score of S samples ranks the pool; another S samples of the same network rank
+it otherwise. Where the two rankings agree, more samples would change nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.stats
+
+from al_jax import keys, strategies, systems
+from al_jax.analysis import stats
+from al_jax.loop import stages
+from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics.runs import Case, Model
+
+NAME = "BALD's rank correlation with itself"
+# S, of either ranking.
+NUM_SAMPLES = (5, 10, 20, 50, 100, 200)
+
+
+def has_dropout(case: Case) -> bool:
+  """Whether there are samples to compute it of."""
+  system = case.program(case.baseline).system
+  return systems.has_dropout(system.learner, system.facts)
+
+
+def measure(
+  case: Case,
+  models: Sequence[Model],
+  *,
+  num_samples: Sequence[int],
+  most_points: int,
+) -> dict[str, Any]:
+  """Correlates BALD with BALD of other dropout samples.
+
+  Args:
+    case: of the run.
+    models: one per seed, with dropout and as many labels each.
+    num_samples: S, each with two sets of so many samples.
+    most_points: rank so many unlabelled examples, if there are as many.
+
+  Returns:
+    A diagnostic: Spearman's correlation and the share of a batch that both
+    would ask, against S; see `report_data.Diagnostic`.
+  """
+  points = [
+    diagnose_runs.some_unlabelled(model, most_points) for model in models
+  ]
+  count = len(points[0])
+  k = min(case.experiment.protocol.labels_per_round, count)
+  correlations, shares = [], []
+  for samples in num_samples:
+    found = np.array(_agreements(case, models, points, samples, k))
+    correlations.append(stats.mean_and_standard_error(found[:, 0]))
+    shares.append(stats.mean_and_standard_error(found[:, 1]))
+    case.say(
+      f'BALD of {samples} samples: rank correlation with itself '
+      f'{correlations[-1].mean:.3f}'
+    )
+  return {
+    'x_label': 'dropout samples S',
+    'y_label': 'agreement of S samples with S others',
+    'x': list(num_samples),
+    'logarithmic_x': True,
+    'series': {
+      "Spearman's rank correlation": _series(correlations),
+      f'share of the top {k} in common': _series(shares),
+    },
+    'note': (
+      f'BALD of {count:,} unlabelled examples, twice, of S dropout samples '
+      'each, of the same networks: those of '
+      f'{diagnose_runs.described(models)}. Of the {k} examples that one would '
+      f'ask the other asks a share of {k / count:.2g} by chance.'
+    ),
+  }
+
+
+def _agreements(case, models, points, num_samples, k):
+  """Of each model, Spearman's correlation and the share of a common batch."""
+  strategy = strategies.bald(num_samples=num_samples)
+  stage = stages.compile_stages(
+    strategy,
+    case.program(case.baseline).system.learner,
+    case.sources['pool'].inputs,
+    chunk_size=case.experiment.config['chunk_size'],
+  )
+  found = []
+  for model, rows in zip(models, points, strict=True):
+    where = np.zeros(model.pool.num_examples, bool)
+    where[rows] = True
+    key = keys.for_round(model.seed, model.round, keys.MEASURE)
+    both = [
+      stage.measure(half, model.learner, where)
+      for half in _halves(key, num_samples)
+    ]
+    # Ties, if there are any, are broken alike.
+    batches = [
+      strategy.select(key, (), scores, model.pool, k)[1].indices
+      for scores in both
+    ]
+    ranked = scipy.stats.spearmanr(*(np.asarray(each)[where] for each in both))
+    found.append((ranked.statistic, len(np.intersect1d(*batches)) / k))
+  return found
+
+
+def _halves(key, num_samples):
+  """Two keys, of which no sample is drawn twice, nor for another S."""
+  return jax.random.split(jax.random.fold_in(key, num_samples))
+
+
+def _series(estimates):
+  return {
+    'mean': [estimate.mean for estimate in estimates],
+    'standard_error': [estimate.standard_error for estimate in estimates],
+  }

@@ -1,0 +1,113 @@
+"""What expected error reduction costs, against how many candidates it has."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+
+from al_jax import keys, strategies
+from al_jax import pool as pool_lib
+from al_jax.loop import stages
+from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import timing as diagnose_timing
+from experiments.diagnostics.runs import Case, Model
+
+NAME = "Expected error's cost"
+NUM_CANDIDATES = tuple(
+  digit * 10**power for power in (2, 3, 4, 5) for digit in (1, 2, 5)
+)
+
+
+def measure(
+  case: Case,
+  model: Model,
+  *,
+  num_candidates: Sequence[int],
+  most_seconds: float,
+) -> dict[str, Any]:
+  """Times the choice of the strategy on the embeddings of a network.
+
+  Args:
+    case: of the run.
+    model: whose last layer it is.
+    num_candidates: N, increasing, as far as the pool goes; the first is
+      measured in any case.
+    most_seconds: a choice that would take longer is not begun.
+
+  Returns:
+    A diagnostic: seconds against N; see `report_data.Diagnostic`.
+  """
+  order = diagnose_runs.some_unlabelled(model, num_candidates[-1])
+  strategy, measured = _measured(case, model)
+  sizes, seconds = [], []
+  for size in num_candidates:
+    size = min(size, len(order))
+    if sizes and (
+      size == sizes[-1] or _predicted(sizes, seconds, size) > most_seconds
+    ):
+      break
+    rows = order[:size]
+    some = jax.tree.map(lambda leaf, rows=rows: leaf[rows], measured)
+    sizes.append(size)
+    seconds.append(_seconds(case, strategy, model, some))
+    case.say(
+      f'expected error reduction of {size:,} candidates: {seconds[-1]:.3g} s'
+    )
+  return {
+    'x_label': 'candidates N',
+    'y_label': 'seconds to select',
+    'x': sizes,
+    'logarithmic_x': True,
+    'series': {'expected_error_reduction': {'mean': seconds}},
+    'note': _note(case, model, measured, sizes, seconds),
+  }
+
+
+def _measured(case, model):
+  """The strategy, and what it measures of the whole pool."""
+  strategy = strategies.expected_error_reduction()
+  stage = stages.compile_stages(
+    strategy,
+    case.program(model.system).system.learner,
+    case.sources['pool'].inputs,
+    chunk_size=case.experiment.config['chunk_size'],
+  )
+  key = keys.for_round(model.seed, model.round, keys.MEASURE)
+  return strategy, stage.measure(key, model.learner, None)
+
+
+def _seconds(case, strategy, model, measured):
+  """Of a choice among examples of which none is labelled.
+
+  Labels would change numbers and no shape, and the time is that of the shapes.
+  """
+  size = len(measured[0])
+  pool = pool_lib.create(size)
+  key = keys.for_round(model.seed, model.round, keys.SELECT)
+  k = min(case.experiment.protocol.labels_per_round, size)
+
+  return diagnose_timing.least_in_turns(
+    {size: lambda: strategy.select(key, (), measured, pool, k)}
+  )[size]
+
+
+def _predicted(sizes, seconds, size):
+  """It grows as the square."""
+  return seconds[-1] * (size / sizes[-1]) ** 2
+
+
+def _note(case, model, measured, sizes, seconds):
+  embeddings, logits = measured
+  note = (
+    'One choice among N unlabelled examples, the least of several times, on '
+    f'the {embeddings.shape[1]} features and {logits.shape[1]} logits of '
+    f'{diagnose_runs.described([model])}.'
+  )
+  whole = len(embeddings)
+  if sizes[-1] < whole - model.labels:
+    total = _predicted(sizes, seconds, whole)
+    note += (
+      f' As the square of N, all {whole:,} of the pool would take '
+      f'{total:,.0f} s.'
+    )
+  return note

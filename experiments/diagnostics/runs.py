@@ -1,0 +1,259 @@
+"""Models of a run that is over: trained again on what its records say it asked.
+
+A diagnosis needs a network as it was in some round, and a checkpoint holds only
+the last. Training is a function of the seed, the round and the labelled set, so
+that the same machine gives the same network again.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from al_jax import kernels, keys, systems
+from al_jax import pool as pool_lib
+from al_jax.analysis import stats
+from al_jax.interfaces import LearnerState
+from al_jax.loop import acquisition, program
+from al_jax.pool import PoolState
+from al_jax.reporting.data import Setting
+from al_jax.runner import building, pretraining
+from al_jax.runner.building import Experiment
+from al_jax.sources import Sources
+from al_jax.storage import records
+from al_jax.training import fit
+
+# Takes a line of progress.
+Say = Callable[[str], None]
+_BASELINE = 'random'
+
+
+class Model(NamedTuple):
+  """A trained network, and the run it is of.
+
+  Attributes:
+    system: whose labelled set it was trained on.
+    seed: of the run.
+    round: of the run.
+    labels: that had been paid for by then.
+    learner: after the training of the round.
+    pool: what had been asked.
+  """
+
+  system: str
+  seed: int
+  round: int
+  labels: int
+  learner: LearnerState
+  pool: PoolState
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A setting of a comparison, ready to be measured.
+
+  Attributes:
+    setting: its records.
+    experiment: data, protocol, oracle.
+    say: what takes a line of progress.
+  """
+
+  setting: Setting
+  experiment: Experiment
+  say: Say
+
+  @property
+  def name(self) -> str:
+    """What it is called in messages."""
+    return self.setting.folder.name
+
+  @functools.cached_property
+  def sources(self) -> Sources:
+    """The splits, where the config wants them."""
+    return building.sources_of(self.experiment)
+
+  @functools.cached_property
+  def baseline(self) -> str:
+    """Whose labels the models are trained on: random, or the first system."""
+    systems = self.setting.systems
+    return _BASELINE if _BASELINE in systems else systems[0]
+
+  def program(self, system: str) -> program.Program:
+    """The compiled functions of a system, for one seed at a time."""
+    return building.program_of(self.experiment, system, self.sources, 1)
+
+  def rounds(self, system: str) -> dict[int, dict[int, records.RoundRecord]]:
+    """The records of a system by seed, then by round."""
+    found = {}
+    for row in self.setting.rows:
+      if row.system == system:
+        found.setdefault(row.seed, {})[row.round] = row
+    return found
+
+
+def open_case(setting: Setting, say: Say) -> Case:
+  """Loads the data of a setting, and checks that they are those of the run.
+
+  Args:
+    setting: with records and a manifest.
+    say: takes lines of progress.
+
+  Returns:
+    The Case.
+
+  Raises:
+    ValueError: there is no manifest, or the data are others by now.
+  """
+  path = setting.folder / 'manifest.json'
+  if 'config' not in setting.about:
+    raise ValueError(f'{path} has no config: what was run is not known.')
+  experiment = building.prepare(setting.about['config'])
+  experiment, _ = pretraining.with_weights(experiment)
+  before = setting.about.get('data', {}).get('fingerprint')
+  now = experiment.dataset.fingerprint
+  if before != now:
+    raise ValueError(
+      f'the data of {setting.folder} have fingerprint {now}; those of the run '
+      f'had {before}.'
+    )
+  return Case(setting, experiment, say)
+
+
+def models(
+  case: Case,
+  *,
+  num_seeds: int,
+  labels: int | None,
+  system: str | None = None,
+) -> list[Model]:
+  """Models of a system, at the same number of labels.
+
+  Args:
+    case: of the run.
+    num_seeds: so many, if the run has as many.
+    labels: the most that they may be trained on; None for all there are.
+    system: whose; None for the baseline.
+
+  Returns:
+    A Model for each seed.
+
+  Raises:
+    ValueError: no record has as few labels.
+  """
+  system = case.baseline if system is None else system
+  of_seed = case.rounds(system)
+  chosen = {seed: of_seed[seed] for seed in sorted(of_seed)[:num_seeds]}
+  common = stats.common_labels(
+    {row.labels: row for row in rows.values()} for rows in chosen.values()
+  )
+  allowed = [each for each in common if labels is None or each <= labels]
+  if not allowed:
+    fewest = min(common, default=None)
+    raise ValueError(
+      f'--labels is {labels}; the seeds of {system} in {case.name} have '
+      f'{fewest} labels or more.'
+    )
+  compiled = case.program(system)
+  found = []
+  for seed, rows in chosen.items():
+    (last,) = (row for row in rows.values() if row.labels == allowed[-1])
+    found.append(train(case, compiled, seed, last.round))
+  return found
+
+
+def described(models: Sequence[Model]) -> str:
+  """Whose they are, in words."""
+  first = models[0]
+  seeds = ', '.join(str(model.seed) for model in models)
+  return (
+    f'{first.system} with {first.labels:,} labels, '
+    f'seed{"s" if len(models) > 1 else ""} {seeds}'
+  )
+
+
+def some_unlabelled(model: Model, most: int) -> np.ndarray:
+  """Positions of unlabelled examples, in a random order.
+
+  Args:
+    model: in whose round they were unlabelled.
+    most: so many, if there are as many.
+
+  Returns:
+    int32[at most `most`], distinct.
+  """
+  key = keys.for_round(model.seed, model.round, keys.WHERE)
+  eligible = pool_lib.eligible(model.pool)
+  drawn = np.asarray(kernels.uniform(key, eligible, most).indices)
+  return drawn[drawn >= 0]
+
+
+def train(
+  case: Case, compiled: program.Program, seed: int, round: int
+) -> Model:
+  """Trains a system again as it was trained in a round of its run.
+
+  Args:
+    case: of the run.
+    compiled: the system.
+    seed: of the run.
+    round: whose training is repeated; where a round begins with the model of
+      the one before, all up to it.
+
+  Returns:
+    The Model.
+  """
+  experiment, system = case.experiment, compiled.system.name
+  rows = case.rounds(system)[seed]
+  # CEAL labels the pool by the model of the round before.
+  is_warm = (
+    building.learner_options(system, experiment.config).get('weights') == 'warm'
+    or systems.learner_name(system, experiment.config['learner']) == 'ceal'
+  )
+  state = acquisition.begin(
+    compiled, experiment.oracle, experiment.protocol, seed
+  )
+  for number in range(round + 1):
+    if number:
+      state = _asked(compiled, experiment, state, rows[number - 1], seed)
+    if is_warm or number == round:
+      learner = _fitted(compiled, state, seed, number)
+      state = state.replace(learner=learner)
+  _compare(case, compiled, state.learner, rows[round])
+  return Model(system, seed, round, state.paid, state.learner, state.pool)
+
+
+def _asked(compiled, experiment, state, row, seed):
+  """After the questions at the end of a round; the run has paid for them."""
+  picks = np.array(row.picks, np.int32)
+  key = keys.for_run(seed, keys.ORACLE)
+  paid, answers = experiment.oracle.ask(key, state.paid, picks)
+  pool = compiled.reveal(
+    state.pool, picks, answers.targets, answers.annotator, round=row.round + 1
+  )
+  return state.replace(pool=pool, paid=paid)
+
+
+def _fitted(compiled, state, seed, round):
+  """The learner after the training of a round."""
+  for packed, _ in fit.fit(
+    compiled.fit,
+    [keys.for_round(seed, round, keys.START)],
+    [keys.for_round(seed, round, keys.SURVEY)],
+    [state.learner],
+    [state.pool],
+  ):
+    last = packed
+  return compiled.fit.unpack(last)[0]
+
+
+def _compare(case, compiled, learner, row):
+  """Says how good the model is, and how good the run's was."""
+  key = keys.for_round(row.seed, row.round, keys.EVALUATE)
+  metrics, _ = compiled.evaluate(key, learner)
+  case.say(
+    f'{row.system}, seed {row.seed}, {row.labels:,} labels: accuracy '
+    f'{100 * float(metrics["accuracy"]):.2f}%, in the records '
+    f'{100 * row.test["accuracy"]:.2f}%'
+  )

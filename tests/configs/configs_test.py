@@ -1,0 +1,102 @@
+"""Every config resolves, and its local variant runs."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from al_jax.runner import building, grid
+from al_jax.storage import manifest
+
+CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
+WITH_ARGUMENTS = {
+  'badge': [
+    (),
+    ('mnist_mlp_100,local',),
+    ('cifar10_resnet_1000',),
+    ('study',),
+    ('models',),
+  ],
+  'base': [()],
+  'bayesian': [(), ('gal,local',), ('repeated',), ('repeated,local',)],
+  'joint': [
+    (),
+    ('mnist,local',),
+    ('letter',),
+    ('modalities',),
+    ('modalities,local',),
+    ('pretraining',),
+    ('pretraining,local',),
+    ('weight',),
+    ('weight,local',),
+    ('emofbvp',),
+    ('mindreading,local',),
+  ],
+  'rethinking': [
+    (),
+    ('cifar10_100,local',),
+    ('learners',),
+  ],
+  'quickstart': [()],
+  'mnist': [(), ('local',)],
+  'cifar10': [(), ('local',)],
+}
+
+
+def resolved(name, arguments):
+  module = importlib.import_module(f'configs.{name}')
+  return manifest.plain_config(module.get_config(*arguments).to_dict())
+
+
+def test_every_config_is_in_the_table_of_this_test():
+  assert {path.stem for path in CONFIGS.glob('*.py')} == set(WITH_ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+  ('name', 'arguments'),
+  [
+    (name, args)
+    for name, all_args in WITH_ARGUMENTS.items()
+    for args in all_args
+  ],
+)
+def test_a_config_has_the_fields_of_the_base(name, arguments):
+  config = resolved(name, arguments)
+  assert set(config) == {*building.FIELDS, 'grid'}
+  for setting in grid.settings(config):
+    building.check_options(setting.config)
+    assert building.seed_list(setting.config)
+
+
+def test_the_study_of_badge_is_no_full_grid():
+  found = grid.settings(resolved('badge', ('study',)))
+  assert [setting.name for setting in found] == [
+    '100-letter',
+    '100-mnist',
+    '1000-letter',
+    '1000-mnist',
+    '10000-mnist',
+  ]
+
+
+def test_every_subset_of_the_modalities_is_a_setting():
+  found = grid.settings(resolved('joint', ('emofbvp',)))
+  assert len(found) == 15
+  assert {len(each.config['data']['modalities']) for each in found} == {
+    1,
+    2,
+    3,
+    4,
+  }
+  local = grid.settings(resolved('joint', ('modalities,local',)))
+  for setting in local:
+    first, last = setting.config['data']['transforms']
+    assert (first['name'], last['name']) == ('cap', 'views')
+
+
+@pytest.mark.parametrize(
+  'name', ['badge', 'bayesian', 'cifar10', 'joint', 'mnist']
+)
+def test_a_config_refuses_an_argument_it_does_not_know(name):
+  with pytest.raises(ValueError, match="config argument is 'huge'"):
+    resolved(name, ('huge',))

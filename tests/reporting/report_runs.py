@@ -1,0 +1,82 @@
+"""Workdirs to report, and a reader of the page that comes out."""
+
+import csv
+import html.parser
+import json
+
+from al_jax.reporting import data as report_data
+from al_jax.storage import records
+from tests.factories import a_record
+
+COMMAND = 'python -m experiments.compare --workdir=runs/"x" <y>'
+SKILL = {'random': 0.0, 'badge': 0.2, 'margin': 0.1}
+ABOUT = {
+  'finished': '2026-01-01T00:00:10+00:00',
+  'started': '2026-01-01T00:00:00+00:00',
+  'command': COMMAND,
+  'config': {'seeds': 3, 'first_seed': 0, 'model': 'mlp'},
+  'systems': list(SKILL),
+  'versions': {'jax': '0.0.1'},
+  'device': {'platform': 'cpu', 'kind': 'cpu', 'count': 1},
+  'git': {'commit': 'abc123', 'dirty': True},
+}
+
+
+def some_rows(*, scale=1.0, systems=SKILL, seeds=3, **changes):
+  """Rounds of 10 labels; the systems differ from the second round on."""
+  return [
+    a_record(
+      system,
+      seed,
+      10 * count,
+      1 - scale / (1 + count * (1 + SKILL[system])) - seed / 100,
+      seconds_select=SKILL[system],
+      seconds_fit=1.0,
+      picks=[] if count == 5 else [1],
+      pick_ids=[] if count == 5 else [1],
+      **changes,
+    )
+    for system in systems
+    for seed in range(seeds)
+    for count in range(1, 6)
+  ]
+
+
+def a_workdir(path, rows, **changes):
+  path.mkdir(parents=True)
+  records.write_jsonl(path / 'records.jsonl', rows)
+  (path / 'manifest.json').write_text(json.dumps({**ABOUT, **changes}))
+  return path
+
+
+def a_setting(path, rows, **changes):
+  (setting,) = report_data.read_workdir(a_workdir(path, rows, **changes))
+  return setting
+
+
+class Reader(html.parser.HTMLParser):
+  """The text, links and pictures of a page."""
+
+  def __init__(self, path):
+    super().__init__()
+    self.text, self.links, self.pictures, self.ids = [], [], [], set()
+    self.feed(path.read_text(encoding='utf-8'))
+
+  def handle_starttag(self, tag, attributes):
+    attributes = dict(attributes)
+    self.ids.add(attributes.get('id'))
+    if tag == 'a':
+      self.links.append(attributes['href'])
+    if tag == 'img':
+      self.pictures.append(attributes['src'])
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+  def says(self, text):
+    return text in ''.join(self.text)
+
+
+def rows_of(path):
+  with open(path, newline='', encoding='utf-8') as file:
+    return list(csv.DictReader(file))

@@ -1,0 +1,202 @@
+"""Learners that use what has no label: through the loop, and from a config."""
+
+import numpy as np
+import pytest
+
+from al_jax import loop, oracle
+from al_jax.loop import program, protocol
+from al_jax.runner import building, grid
+from al_jax.storage import checkpoint, records
+from tests.factories import a_system, a_task
+from tests.runner import session_test
+
+PROTOCOL = protocol.Protocol(
+  rounds=3, labels_per_round=10, first_size=20, save_every_steps=3
+)
+CONFIG = """
+from ml_collections import ConfigDict
+from al_jax.runner import defaults
+def get_config():
+  config = defaults.get_config()
+  config.systems = ('random', 'margin')
+  config.model.widths = (16,)
+  config.data.transforms = ({'name': 'cap', 'train': 120, 'test': 50},)
+  config.learner.stop.epochs = 3
+  config.protocol.rounds = 2
+  config.protocol.first_size = 20
+  config.protocol.labels_per_round = 10
+  config.grid = ConfigDict({'learner': {
+    'plain': {},
+    'joint': {'learner': {'name': 'joint', 'entropy_weight': 0.3}},
+    'propagation': {'learner': {'name': 'label_propagation', 'neighbors': 5}},
+    'ceal': {'learner': {'name': 'ceal', 'threshold': 2.0}},
+  }})
+  return config
+"""
+
+
+@pytest.fixture(scope='module')
+def compiled():
+  """A program for a system with each learner, and who answers."""
+  dataset, facts = a_task()
+  options = {
+    'joint': {},
+    'propagation_jlp': {'neighbors': 10},
+    'ceal': {'threshold': 2.0},
+  }
+  programs = {
+    name: program.compile_program(
+      a_system(name, facts=facts, learner={'stop': {'epochs': 3}, **of_it}),
+      program.sources_of(dataset),
+      dataset.train.ids,
+    )
+    for name, of_it in options.items()
+  }
+  return programs, oracle.Oracle(dataset.train.targets, 10)
+
+
+def results(rows):
+  return [records.deterministic(row) for row in rows]
+
+
+@pytest.mark.parametrize('name', ['joint', 'propagation_jlp', 'ceal'])
+def test_a_round_that_was_stopped_goes_on_bit_for_bit(name, compiled, tmp_path):
+  programs, answers = compiled
+  whole = list(loop.run_rounds(programs[name], answers, PROTOCOL, [0]))
+  assert [row.labels for row in whole] == [20, 30, 40]
+  found, stops = [], 0
+  with checkpoint.Checkpointer(tmp_path / 'stopped') as saves:
+    while len(found) < 3:
+      asked = []
+
+      def should_stop(asked=asked):
+        asked.append(None)
+        return len(asked) > 1
+
+      found = []
+      try:
+        for row in loop.run_rounds(
+          programs[name],
+          answers,
+          PROTOCOL,
+          [0],
+          checkpointer=saves,
+          should_stop=should_stop,
+        ):
+          found.append(row)
+      except loop.Interrupted:
+        stops += 1
+  assert stops > 1
+  assert results(found) == results(whole)
+
+
+def test_machine_labels_are_counted_and_compared_with_the_truth(compiled):
+  programs, answers = compiled
+  for name in ('propagation_jlp', 'ceal'):
+    rows = list(loop.run_rounds(programs[name], answers, PROTOCOL, [0]))
+    counts = [row.train['machine_labels'] for row in rows]
+    assert counts[-1] > 0
+    assert 0 < rows[-1].train['machine_accuracy'] <= 1
+    if name == 'ceal':
+      # There is no model before the first round.
+      assert counts[0] == 0
+      assert np.isnan(rows[0].train['machine_accuracy'])
+    # They are not paid for.
+    assert [row.labels for row in rows] == [20, 30, 40]
+  (row, *_) = loop.run_rounds(programs['joint'], answers, PROTOCOL, [0])
+  assert 'machine_labels' not in row.train
+
+
+def test_a_collapse_is_a_warning_that_names_the_round(compiled, caplog):
+  dataset, facts = a_task()
+  system = a_system(
+    'joint_random',
+    facts=facts,
+    learner={'entropy_weight': 80.0, 'stop': {'epochs': 200}},
+  )
+  collapsing = program.compile_program(
+    system, program.sources_of(dataset), dataset.train.ids
+  )
+  few = protocol.Protocol(rounds=1, labels_per_round=1, first_size=1)
+  (row,) = loop.run_rounds(collapsing, compiled[1], few, [0])
+  assert row.train['collapsed'] == 1
+  assert "round 0, seed 0: system 'joint_random' predicts" in caplog.text
+
+
+def test_a_grid_of_learners_runs_from_a_config(tmp_path):
+  path = tmp_path / 'learners.py'
+  path.write_text(CONFIG)
+  workdir = tmp_path / 'runs'
+  flags = (f'--config={path}', '--quiet', f'--workdir={workdir}')
+  assert session_test.call('compare', *flags) == 0
+  first = {}
+  for name in ('plain', 'joint', 'propagation', 'ceal'):
+    rows = records.read_jsonl(workdir / name / 'records.jsonl')
+    assert [row.labels for row in rows] == [20, 30] * 2
+    first[name] = rows[0]
+    told = {'propagation': 'machine_labels', 'ceal': 'machine_labels'}
+    told |= {'joint': 'unlabelled_entropy', 'plain': 'loss'}
+    assert told[name] in rows[0].train
+  # All begin from the same labels: what is left is drawn from alike.
+  assert len({tuple(first[name].picks) for name in first}) == 1
+  assert first['plain'].test != first['propagation'].test
+
+
+def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
+  flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path / "run"}')
+  told = session_test.told_by(
+    capsys, 'run', *flags, '--config.learner.entropy_weight=0.1'
+  )
+  assert "config.learner has no option 'entropy_weight' for the systems" in told
+  assert 'As config.learner.joint.entropy_weight it is for' in told
+  told = session_test.told_by(
+    capsys, 'run', *flags, '--config.learner.name=joined'
+  )
+  assert "learner 'joined' is not known. Did you mean 'joint'" in told
+
+
+def test_a_name_takes_the_place_of_supervised_alone(tmp_path, capsys):
+  flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path}')
+  told = session_test.told_by(
+    capsys,
+    'compare',
+    *flags,
+    '--config.systems=joint',
+    '--config.learner.name=ceal',
+  )
+  assert "takes the place of 'supervised', which none of joint has" in told
+  config = {'learner': {'name': 'ceal'}}
+  named = {
+    system: building.learner_options(system, config)['name']
+    for system in ('margin', 'joint')
+  }
+  assert named == {'margin': 'ceal', 'joint': 'joint'}
+
+
+def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
+  told = session_test.told_by(
+    capsys,
+    'run',
+    *('--config=configs/quickstart.py', f'--workdir={tmp_path}'),
+    '--config.pretraining.stop.epochs=3',
+  )
+  assert "no 'stop' to set a field of" in told
+  assert 'as in --config.pretraining.stop="{\'field\': value}"' in told
+
+
+def test_a_learner_in_a_grid_keeps_the_options_of_all():
+  base = {
+    'learner': {'batch_size': 16, 'stop': {'epochs': 2}},
+    'systems': ['random'],
+  }
+  changes = {'learner': {'name': 'joint', 'entropy_weight': 1.0}}
+  (found,) = grid.settings({**base, 'grid': {'a': {'x': changes}}})
+  assert found.config['learner'] == {
+    'batch_size': 16,
+    'stop': {'epochs': 2},
+    'name': 'joint',
+    'entropy_weight': 1.0,
+  }
+  assert building.systems.learner_name('random', found.config['learner']) == (
+    'joint'
+  )

@@ -1,0 +1,101 @@
+"""What may go on in a folder, and what is refused."""
+
+import pytest
+
+from al_jax.runner import resuming
+from al_jax.storage import manifest
+
+GRID = {'batch': {'few': {'rounds': 1}, 'more': {'rounds': 2}}}
+CONFIG = {'rounds': 3, 'seeds': 2, 'systems': ['a'], 'grid': None}
+OF_GRID = {**CONFIG, 'grid': GRID}
+
+
+def begun(folder, config, *, systems=('a', 'b')):
+  manifest.write(
+    folder / 'manifest.json',
+    {
+      'config': config,
+      'systems': list(systems),
+      'started': 'then',
+      'finished': 'later',
+    },
+  )
+
+
+def test_a_new_folder_holds_nothing(tmp_path):
+  assert resuming.what_is_in(tmp_path, CONFIG, ['a']) is None
+
+
+def test_the_same_run_is_finished(tmp_path):
+  for config in (CONFIG, OF_GRID):
+    begun(tmp_path, config)
+    found = resuming.what_is_in(tmp_path, config, ['a', 'b'])
+    assert found['finished'] == 'later'
+
+
+@pytest.mark.parametrize(
+  ('before', 'now', 'systems'),
+  [
+    (CONFIG, {**CONFIG, 'seeds': 3}, ['a', 'b']),
+    (CONFIG, {**CONFIG, 'systems': ['c']}, ['a', 'c', 'b']),
+    (CONFIG, CONFIG, ['b', 'a']),
+    (
+      OF_GRID,
+      {**CONFIG, 'grid': [GRID, {'batch': {'most': {'rounds': 9}}}]},
+      ['a', 'b'],
+    ),
+    (
+      OF_GRID,
+      {**CONFIG, 'grid': {'batch': {**GRID['batch'], 'most': {}}}},
+      ['a', 'b'],
+    ),
+  ],
+)
+def test_a_run_that_has_grown_goes_on(before, now, systems, tmp_path):
+  begun(tmp_path, before)
+  found = resuming.what_is_in(tmp_path, now, systems)
+  assert found['started'] == 'then'
+  assert 'finished' not in found
+
+
+@pytest.mark.parametrize(
+  ('before', 'now', 'systems', 'message'),
+  [
+    (CONFIG, {**CONFIG, 'rounds': 4}, ['a', 'b'], r'\n  rounds: 3 -> 4$'),
+    (CONFIG, {**CONFIG, 'seeds': 1}, ['a', 'b'], r'\n  seeds: 2 -> 1$'),
+    (CONFIG, CONFIG, ['b', 'c'], r"systems: \['a', 'b'\] -> \['b', 'c'\]$"),
+    (CONFIG, OF_GRID, ['a', 'b'], 'grid: None -> |grid.batch.few.rounds'),
+    (OF_GRID, CONFIG, ['a', 'b'], 'grid: '),
+    (OF_GRID, {**OF_GRID, 'rounds': 4}, ['a', 'b'], r'\n  rounds: 3 -> 4$'),
+    (
+      OF_GRID,
+      {**CONFIG, 'grid': {'batch': {'few': {'rounds': 7}, 'more': {}}}},
+      ['a', 'b'],
+      r'setting few: rounds: 1 -> 7\n  setting more: rounds: 2 -> 3$',
+    ),
+    (
+      OF_GRID,
+      {**CONFIG, 'grid': {'batch': {'few': {'rounds': 1}}}},
+      ['a', 'b'],
+      r'\n  setting more: is no longer there$',
+    ),
+  ],
+)
+def test_another_run_is_refused_with_the_difference(
+  before, now, systems, message, tmp_path
+):
+  begun(tmp_path, before)
+  with pytest.raises(ValueError, match=message) as raised:
+    resuming.what_is_in(tmp_path, now, systems)
+  assert 'holds another run' in str(raised.value)
+
+
+@pytest.mark.parametrize(
+  'config',
+  [None, [], {'rounds': 3}, {**CONFIG, 'seeds': 'two'}],
+)
+def test_a_damaged_manifest_is_one_line(config, tmp_path):
+  begun(tmp_path, config)
+  with pytest.raises(ValueError, match='is damaged') as raised:
+    resuming.what_is_in(tmp_path, CONFIG, ['a'])
+  assert '\n' not in str(raised.value)

@@ -1,0 +1,413 @@
+"""The binaries, called as a shell would, in this process."""
+
+import importlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from al_jax.runner import session
+from al_jax.storage import records
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+SMALL = (
+  '--config=configs/quickstart.py',
+  '--nocompilation_cache',
+  '--config.model.widths=(16,)',
+  '--config.learner.stop.epochs=4',
+  '--config.protocol.rounds=3',
+  '--config.seeds=2',
+  '--config.systems=random,margin',
+)
+
+ALONE = (
+  *SMALL,
+  '--quiet',
+  '--config.protocol.rounds=1',
+  '--config.seeds=1',
+  "--config.data.transforms=({'name':'cap','train':90,'test':50},)",
+)
+
+
+def call(binary, *arguments):
+  """The exit status of a binary."""
+  main = importlib.import_module(f'experiments.{binary}').main
+  saved, argv = flagsaver.save_flag_values(), sys.argv
+  # Overrides of a config are read from there.
+  sys.argv = [binary, *arguments]
+  try:
+    flags.FLAGS.unparse_flags()
+    return main(session.parse_flags(sys.argv))
+  except SystemExit as end:
+    return end.code
+  finally:
+    sys.argv = argv
+    flagsaver.restore_flag_values(saved)
+
+
+@pytest.fixture(scope='module')
+def compared(tmp_path_factory):
+  """The workdir of a small comparison."""
+  workdir = tmp_path_factory.mktemp('runs') / 'compared'
+  arguments = (*SMALL, f'--workdir={workdir}', '--tensorboard')
+  assert call('compare', *arguments) == 0
+  return workdir
+
+
+def test_a_comparison_writes_all_that_it_promises(compared):
+  for name in (
+    'curves.png',
+    'gallery_margin.png',
+    'gallery_random.png',
+    'manifest.json',
+    'records.csv',
+    'records.jsonl',
+    'summary.txt',
+    'tensorboard',
+  ):
+    assert (compared / name).exists(), name
+  rows = records.read_jsonl(compared / 'records.jsonl')
+  assert [(row.system, row.seed, row.round) for row in rows] == [
+    (system, seed, number)
+    for system in ('random', 'margin')
+    for seed in (0, 1)
+    for number in range(3)
+  ]
+  assert 'minus random' in (compared / 'summary.txt').read_text()
+  manifest = json.loads((compared / 'manifest.json').read_text())
+  assert manifest['config']['protocol']['rounds'] == 3
+  assert manifest['finished']
+
+
+def test_systems_begin_from_the_same_set_and_weights(compared):
+  rows = records.read_jsonl(compared / 'records.jsonl')
+  first = {}
+  for row in rows:
+    if row.round == 0:
+      first.setdefault(row.seed, []).append(row)
+  for random, margin in first.values():
+    assert random.test == margin.test
+    assert random.picks != margin.picks
+
+
+def test_one_system_alone_gives_what_the_comparison_gave(
+  compared, tmp_path, capsys
+):
+  status = call(
+    'run',
+    *SMALL,
+    '--config.seeds=1',
+    '--config.first_seed=1',
+    f'--workdir={tmp_path}',
+  )
+  assert status == 0
+  alone = records.read_jsonl(tmp_path / 'records.jsonl')
+  together = [
+    row
+    for row in records.read_jsonl(compared / 'records.jsonl')
+    if row.system == 'margin' and row.seed == 1
+  ]
+  assert [records.deterministic(row) for row in alone] == [
+    records.deterministic(row) for row in together
+  ]
+  assert 'margin' in capsys.readouterr().out
+
+
+def test_processes_side_by_side_give_the_same(compared, tmp_path):
+  status = call('run', *SMALL, f'--workdir={tmp_path}', '--workers=2')
+  assert status == 0
+  rows = records.read_jsonl(tmp_path / 'records.jsonl')
+  together = records.read_jsonl(compared / 'records.jsonl')
+  assert [records.deterministic(row) for row in rows] == [
+    records.deterministic(row) for row in together if row.system == 'margin'
+  ]
+
+
+def test_a_run_that_is_over_is_left_alone(compared, capsys):
+  before = (compared / 'records.jsonl').stat().st_mtime_ns
+  assert call('compare', *SMALL, f'--workdir={compared}') == 0
+  assert 'finished run' in capsys.readouterr().out
+  assert (compared / 'records.jsonl').stat().st_mtime_ns == before
+
+
+def changed_manifest(workdir, change):
+  path = workdir / 'manifest.json'
+  about = json.loads(path.read_text())
+  change(about)
+  path.write_text(json.dumps(about))
+
+
+@pytest.fixture
+def unfinished(alone, tmp_path):
+  """A run of which only the checkpoints and the manifest are there."""
+  workdir = tmp_path / 'unfinished'
+  shutil.copytree(alone, workdir)
+  changed_manifest(workdir, lambda about: about.pop('finished'))
+  return workdir
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """The workdir of one seed of one system, one round."""
+  workdir = tmp_path_factory.mktemp('runs') / 'alone'
+  assert call('run', *ALONE, f'--workdir={workdir}') == 0
+  return workdir
+
+
+def test_damaged_records_are_written_anew(alone, unfinished, caplog):
+  (unfinished / 'records.jsonl').write_text('{"system": "mar')
+  assert call('run', *ALONE, f'--workdir={unfinished}') == 0
+  assert 'written anew from the checkpoints' in caplog.text
+  assert records.read_jsonl(unfinished / 'records.jsonl') == records.read_jsonl(
+    alone / 'records.jsonl'
+  )
+
+
+def test_checkpoints_of_another_config_are_not_adopted(
+  alone, unfinished, capsys
+):
+  another = '--config.learner.optimizer.learning_rate=0.5'
+  arguments = ('run', *ALONE, f'--workdir={unfinished}', another)
+  manifest_path = unfinished / 'manifest.json'
+  manifest_path.unlink()
+  assert 'has checkpoints and no manifest' in told_by(capsys, *arguments)
+  # Even a manifest that somebody wrote does not help.
+  manifest_path.write_text((alone / 'manifest.json').read_text())
+  changed_manifest(
+    unfinished,
+    lambda about: (
+      about.pop('finished'),
+      about['config']['learner']['optimizer'].update(learning_rate=0.5),
+    ),
+  )
+  told = told_by(capsys, *arguments)
+  assert 'config.learner.optimizer.learning_rate: 0.001 -> 0.5' in told
+  assert 'the checkpoint in' in told
+
+
+def test_other_systems_are_refused_with_one_line(alone, capsys):
+  arguments = ('run', *ALONE, f'--workdir={alone}', '--config.system=random')
+  told = told_by(capsys, *arguments)
+  assert told.count("'margin' -> 'random'") == 1
+  assert 'systems' not in told
+
+
+@pytest.mark.parametrize('content', ['{}', '{"config"', '[]', ''])
+def test_a_damaged_manifest_says_how_to_begin_anew(unfinished, capsys, content):
+  (unfinished / 'manifest.json').write_text(content)
+  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  assert 'manifest.json is' in told
+  assert '--overwrite' in told
+  assert told.count('\n') == 1
+
+
+def test_a_damaged_checkpoint_says_how_to_begin_anew(unfinished, capsys):
+  for path in unfinished.glob('checkpoints/*/*/*/*/*'):
+    if path.is_file():
+      path.write_bytes(b'')
+  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  assert 'can be read' in told
+  assert '--overwrite' in told
+
+
+def test_tensorboard_that_is_missing_is_said_before_any_work(
+  tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
+  workdir = tmp_path / 'run'
+  arguments = ('run', *ALONE, '--tensorboard', f'--workdir={workdir}')
+  assert 'al-jax[tensorboard]' in told_by(capsys, *arguments)
+  assert not workdir.exists()
+
+
+def test_overwrite_starts_anew_once_there_is_something_to_start(
+  unfinished, capsys
+):
+  before = sorted(path.name for path in unfinished.iterdir())
+  again = (*ALONE, f'--workdir={unfinished}', '--overwrite')
+  told = told_by(capsys, 'run', *again, '--config.model.name=mpl')
+  assert "Did you mean 'mlp'" in told
+  assert sorted(path.name for path in unfinished.iterdir()) == before
+  assert call('run', *again, '--config.learner.stop.epochs=1') == 0
+  (row,) = records.read_jsonl(unfinished / 'records.jsonl')
+  assert row.steps == 1
+
+
+def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
+  workdir = tmp_path / 'absent'
+  assert call('compare', *SMALL, '--dry_run', f'--workdir={workdir}') == 0
+  told = capsys.readouterr().out
+  assert '"labels_per_round": 20' in told
+  assert 'pool 1,438, validation 0, test 359, 10 classes' in told
+  # 4 epochs of 1, 2 and 2 batches of 32; 2 x 32 x (64 x 16 + 16 x 10) x 3,
+  # less the gradient with respect to the inputs.
+  assert 'at most 20 steps per seed of 0.2 MFLOP' in told
+  assert 'MiB for data and state' in told
+  assert not workdir.exists()
+
+
+def test_a_dry_run_tells_what_pretraining_costs(capsys):
+  pretraining = '--config.pretraining.name=deep_cluster'
+  stop = "--config.pretraining.stop={'epochs': 3}"
+  assert call('run', *SMALL, pretraining, stop, '--dry_run') == 0
+  told = capsys.readouterr().out
+  # 3 epochs of 1,438 digits in batches of 128, unless another is the default.
+  assert 'pretraining, once for all systems and seeds' in told
+  assert 'at most 36 steps of' in told
+
+
+def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
+  status = call(
+    'run',
+    *SMALL,
+    "--config.data.transforms=({'name':'cap','train':90},)",
+    '--config.protocol.labels_per_round=1000',
+    f'--workdir={tmp_path}',
+  )
+  assert status == 0
+  rows = records.read_jsonl(tmp_path / 'records.jsonl')
+  assert [row.labels for row in rows if row.seed == 0] == [20, 90]
+
+
+def told_by(capsys, *arguments):
+  assert call(*arguments) == 1
+  captured = capsys.readouterr()
+  assert 'Traceback' not in captured.err
+  return captured.err
+
+
+def npz(tmp_path, **changes):
+  rng = np.random.default_rng(0)
+  arrays = {
+    'x_train': rng.normal(size=(60, 4)).astype(np.float32),
+    'y_train': np.arange(60) % 3,
+    'x_test': rng.normal(size=(30, 4)).astype(np.float32),
+    'y_test': np.arange(30) % 3,
+    **changes,
+  }
+  path = tmp_path / 'data.npz'
+  np.savez(path, **arrays)
+  return f'--config.data.source=file:{path}'
+
+
+def nan_at(row):
+  x = np.zeros((60, 4), np.float32)
+  x[row, 2] = np.nan
+  return x
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ('--config.data.source=tfds:mnits', "Did you mean 'mnist'"),
+    ('--config.data.source=digitz', "Did you mean 'digits'"),
+    ('--config.system=margn', "Did you mean 'margin'"),
+    ('--config.model.name=mpl', "Did you mean 'mlp'"),
+    ('--config.learner.weights=warmm', "Did you mean 'warm'"),
+    ('--config.learner.optimizer.name=adm', "Did you mean 'adam'"),
+    ('--config.learner.batchsize=3', 'batch_size'),
+    ('--config.protocol.first_set=balancd', "Did you mean 'balanced'"),
+    ('--config.protocol.rounds=0', 'rounds is 0; it must be a whole number'),
+    ('--config.protocol.first_size=5000', 'first_size is 5000; the pool has'),
+    ('--config.seeds=0', 'seeds is 0; it must be a whole number at least 1'),
+    ('--config.seeds=1000000000000', 'at most 10,000'),
+    ('--config.learner.optimizer.learning_rate=nan', 'learning_rate is nan'),
+    ('--config.learner.optimizer.nesterov=abc', 'nesterov'),
+    ('--config.learner.batch_size=1.5', "'1.5'"),
+    ('--config.model.widths=abc', "widths is 'abc'"),
+    ('--config.model.widht=3', "model 'mlp' has no option 'widht'"),
+    ('--config.strategy.num_samples=1.5', 'cannot be traced as configured'),
+    ('--config.strategy.num_sample=1', "Did you mean 'num_samples'"),
+    ('--config.lerner.batch_size=3', 'Did you mean "learner"'),
+    ('--config.learner.stp.epochs=3', 'Did you mean "stop"'),
+    ('--config.protocol.runds=3', "Did you mean 'rounds'"),
+    ('--config.sistem=random', "Did you mean 'system'"),
+    ('--config.prefilter.name=entropy', "prefilter has no 'size'"),
+    ('--config.describe.dropout_samples=3', 'no dropout to sample'),
+    ('--config.data.source=openml:-1', 'give an id'),
+    ('--config=configs/mnist.py:locl', "config argument is 'locl'"),
+    ('--no_such_flag', 'no_such_flag'),
+    ('--config.first_seed=-1', '-1'),
+    ('--config.system=mc_margin', 'has no dropout as configured'),
+    ('--config.learner.stop.patience=2', 'validation_split'),
+    ('--config.placement=disk', "placement 'disk' is not known"),
+    ('--config.chunk_size=0', 'chunk_size is 0'),
+    ('--config.subset_size=3', 'subset_size is 3; it must be at least'),
+    ('--config.oracle.noise=2.0', 'oracle.noise is 2.0'),
+  ],
+)
+def test_bad_input_is_one_line_before_any_work(
+  tmp_path, capsys, change, message
+):
+  workdir = tmp_path / 'run'
+  told = told_by(capsys, 'run', *SMALL, change, f'--workdir={workdir}')
+  assert message in told
+  assert told.count('\n') == 1
+  assert not (workdir / 'manifest.json').exists()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'x_train': nan_at(7)}, '7'),
+    ({'y_train': np.arange(60) % 2}, '2'),
+    ({'y_train': np.arange(60) % 3 - 1.5}, "the target has '-1.5' in row 0"),
+    ({'x_test': np.zeros((30, 5), np.float32)}, '5'),
+  ],
+)
+def test_bad_data_are_refused_before_any_work(
+  tmp_path, capsys, changes, message
+):
+  told = told_by(
+    capsys,
+    'run',
+    *SMALL,
+    npz(tmp_path, **changes),
+    f'--workdir={tmp_path / "run"}',
+  )
+  assert message in told
+
+
+def test_an_absent_tfds_set_says_how_to_get_it(tmp_path, capsys, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
+  told = told_by(
+    capsys,
+    'run',
+    *SMALL,
+    '--config.data.source=tfds:cifar10',
+    f'--workdir={tmp_path / "run"}',
+  )
+  for part in ('prepare', str(tmp_path), 'openml:40927'):
+    assert part in told
+
+
+def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, capsys):
+  (tmp_path / 'file').write_text('')
+  told = told_by(capsys, 'run', *SMALL, f'--workdir={tmp_path / "file" / "x"}')
+  assert str(tmp_path / 'file') in told
+
+
+def test_a_folder_of_somebody_else_is_refused(tmp_path, capsys):
+  (tmp_path / 'thesis.tex').write_text('years of work')
+  arguments = ('run', *SMALL, f'--workdir={tmp_path}', '--overwrite')
+  assert 'thesis.tex' in told_by(capsys, *arguments)
+  assert os.listdir(tmp_path) == ['thesis.tex']
+
+
+def test_a_workdir_is_needed(capsys):
+  assert '--workdir is not set' in told_by(capsys, 'run', *SMALL)
+
+
+def test_too_little_space_is_said_before_any_work(
+  tmp_path, capsys, monkeypatch
+):
+  usage = type('usage', (), {'free': 10})
+  monkeypatch.setattr('shutil.disk_usage', lambda path: usage)
+  told = told_by(capsys, 'run', *SMALL, f'--workdir={tmp_path / "run"}')
+  assert 'no space left' in told

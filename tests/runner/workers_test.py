@@ -1,0 +1,100 @@
+"""Cells side by side: what comes home, and how processes end."""
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from al_jax import loop
+from al_jax.runner import building, defaults, harness, workers
+from al_jax.storage import manifest, records
+
+
+@pytest.fixture(scope='module')
+def experiment():
+  config = defaults.get_config()
+  config.model.widths = (8,)
+  config.data.transforms = ({'name': 'cap', 'train': 90, 'test': 50},)
+  config.learner.stop.epochs = 2
+  config.protocol.rounds = 3
+  config.protocol.first_size = 10
+  config.protocol.labels_per_round = 5
+  config.seeds = 3
+  plain = manifest.plain_config(config.to_dict())
+  plain.pop('grid')
+  return building.prepare(plain)
+
+
+@pytest.fixture(scope='module')
+def cells(experiment):
+  return harness.cells_of(experiment.config, ['margin'], workers=2)
+
+
+@pytest.fixture(scope='module')
+def ran(experiment, cells, tmp_path_factory):
+  """Checkpoints of cells that two processes ran, and the records."""
+  folder = tmp_path_factory.mktemp('cells')
+  rows = []
+  workers.run_cells(experiment, cells, folder, 2, lambda: False, rows.append)
+  return folder, rows
+
+
+def by_seed(rows):
+  rows = sorted(rows, key=lambda row: (row.seed, row.round))
+  return [records.deterministic(row) for row in rows]
+
+
+def test_three_cells_in_two_processes_are_those_of_one(
+  experiment, cells, ran, tmp_path
+):
+  alone = []
+  harness.run_cells(experiment, cells, tmp_path, lambda: False, alone.append)
+  assert by_seed(ran[1]) == by_seed(alone)
+  assert not multiprocessing.active_children()
+
+
+def test_no_process_is_started_for_cells_that_are_finished(
+  experiment, cells, ran, monkeypatch
+):
+  monkeypatch.setattr(workers, '_Worker', None)
+  folder, rows = ran
+  again = []
+  workers.run_cells(experiment, cells, folder, 2, lambda: False, again.append)
+  assert again == sorted(rows, key=lambda row: (row.seed, row.round))
+
+
+def test_a_request_is_passed_on_and_the_rest_is_done_later(
+  experiment, cells, ran, tmp_path
+):
+  rows = []
+  with pytest.raises(loop.Interrupted):
+    workers.run_cells(
+      experiment, cells, tmp_path, 2, lambda: bool(rows), rows.append
+    )
+  assert not multiprocessing.active_children()
+  assert not all(harness.is_finished(cell, tmp_path) for cell in cells)
+  again = []
+  harness.run_cells(experiment, cells, tmp_path, lambda: False, again.append)
+  assert by_seed(again) == by_seed(ran[1])
+
+
+def test_a_process_that_dies_is_named(experiment, cells, tmp_path):
+  def kill_one(record):
+    del record
+    (child, *_) = multiprocessing.active_children()
+    os.kill(child.pid, signal.SIGKILL)
+
+  with pytest.raises(ChildProcessError, match=r'that ran margin, seeds \[0\]'):
+    workers.run_cells(
+      experiment, cells[:1], tmp_path, 1, lambda: False, kill_one
+    )
+  assert not multiprocessing.active_children()
+
+
+def test_an_error_comes_home_as_it_is(experiment, cells, tmp_path):
+  config = {**experiment.config, 'system': 'no_such'}
+  broken = experiment._replace(config=config)
+  with pytest.raises(ValueError, match="'no_such' is not known") as caught:
+    workers.run_cells(broken, cells[:1], tmp_path, 1, lambda: False, print)
+  assert 'Traceback' in caught.value.__notes__[0]
