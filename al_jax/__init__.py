@@ -1,1 +1,3 @@
 """Deep active learning in JAX."""
+
+__version__ = '0.1.0'

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, inference, models, primitives, strategies
+from al_jax import errors, inference, models, strategies, xla
 from al_jax.interfaces import Batch, Facts, Learner, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
 
@@ -265,7 +265,7 @@ def _looking_at(asking, num_examples, subset_size, prefilter):
 def has_dropout(learner: Learner, facts: Facts) -> bool:
   """Whether the samples of a learner differ from each other."""
   key = jax.random.key(0)
-  return 'random_bits' in primitives.used_by(
+  return 'random_bits' in xla.used_by(
     lambda key, state, inputs: learner.apply(state, inputs, keys=key[None]),
     key,
     jax.eval_shape(lambda: learner.init(key, facts)),

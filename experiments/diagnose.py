@@ -37,9 +37,9 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-from al_jax import errors
+from al_jax import errors, xla
 from al_jax.reporting import data as report_data
-from al_jax.runner import compilation_cache, result_files
+from al_jax.runner import result_files
 from experiments.benchmarks import timing as benchmark_kernels_timing
 from experiments.diagnostics import bald as diagnose_bald
 from experiments.diagnostics import entropy as diagnose_entropy
@@ -187,7 +187,7 @@ def main(argv: list[str]) -> int:
   """Returns the exit status."""
   if len(argv) > 1:
     raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  compilation_cache.enable(compilation_cache.default_folder())
+  xla.keep_programs(xla.program_cache())
   try:
     diagnose(
       pathlib.Path(WORKDIR.value),

@@ -24,7 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import files, version
+import al_jax
+from al_jax import files
 from al_jax.data import named
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
@@ -64,7 +65,7 @@ def open_or_build(
     waits.
   """
   root = files.cache_root(cache_dir)
-  made_by = {'format': _FORMAT, 'version': version.__version__}
+  made_by = {'format': _FORMAT, 'version': al_jax.__version__}
   entry = root / f'{files.slug(label)}-{files.digest({**made_by, **key})}'
   found = _open_if_whole(entry)
   if found is not None:

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from al_jax import files, keys, version
+import al_jax
+from al_jax import files, keys
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, PyTree
 from al_jax.learners.pretraining import Pretraining
@@ -42,7 +43,7 @@ def folder_of(
   Returns:
     A folder, which need not be there.
   """
-  made_by = {'format': _FORMAT, 'version': version.__version__}
+  made_by = {'format': _FORMAT, 'version': al_jax.__version__}
   name = f'{files.slug(label)}-{files.digest({**made_by, **key})}'
   return files.cache_root(cache_dir) / 'pretrained' / name
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import compilations, keys
+from al_jax import keys, xla
 from al_jax import pool as pool_lib
 from al_jax.loop import acquisition, run_state, stages
 from al_jax.loop.program import Program
@@ -83,7 +83,7 @@ def run_rounds(
   for run in runs:
     yield from run.records
 
-  compiled_before = compilations.count()
+  compiled_before = xla.programs_compiled()
   while any(run.ended is None for run in runs):
     active = [run for run in runs if run.ended is None]
     for progress in _train(
@@ -99,7 +99,7 @@ def run_rounds(
     for run in active:
       of_lane = _lane(progress, runs.index(run))
       record = _finish_round(program, oracle, protocol, run, of_lane)
-      compiled = compilations.count() - compiled_before
+      compiled = xla.programs_compiled() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
     fitting = False
     serial = run_state.save(checkpointer, serial, runs, identity, fitting=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from al_jax import files, inference, pool, primitives, sources
+from al_jax import files, inference, pool, sources, xla
 from al_jax.data import named
 from al_jax.interfaces import Batch
 from al_jax.runner import building, pretraining
@@ -108,7 +108,7 @@ def _operations_of_step(experiment, learner):
   batches = {
     batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
   }
-  return primitives.matrix_operations(learner.step, state, batches, labelled)
+  return xla.matrix_operations(learner.step, state, batches, labelled)
 
 
 def _rows(facts, count):
@@ -133,14 +133,14 @@ def _operations(experiment, name):
       experiment.config['chunk_size'], facts.num_examples
     ),
   )
-  of_chunk = primitives.matrix_operations(
+  of_chunk = xla.matrix_operations(
     lambda state, batch: system.strategy.measure(
       key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
     ),
     state,
     chunk,
   )
-  forward = primitives.matrix_operations(learner.apply, state, chunk.inputs)
+  forward = xla.matrix_operations(learner.apply, state, chunk.inputs)
   per_row = 1 / chunk.index.shape[0]
   looked_at = min(
     experiment.config['subset_size'] or facts.num_examples, facts.num_examples

@@ -7,10 +7,9 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
-from al_jax import files, loop
+from al_jax import files, loop, xla
 from al_jax.runner import (
   building,
-  compilation_cache,
   estimate,
   grid,
   outputs,
@@ -122,7 +121,7 @@ def _run(systems_field):
   if TENSORBOARD.value:
     records.require_tensorboard()
   if COMPILATION_CACHE.value:
-    compilation_cache.enable(compilation_cache.default_folder())
+    xla.keep_programs(xla.program_cache())
   if WORKDIR.value is None and not DRY_RUN.value:
     raise ValueError('--workdir is not set; name a folder for the results.')
   if DRY_RUN.value:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from al_jax import loop
-from al_jax.runner import building, compilation_cache, harness, signals
+from al_jax import loop, xla
+from al_jax.runner import building, harness, signals
 from al_jax.runner.building import Experiment
 from al_jax.runner.harness import Cell, OnRecord
 from al_jax.storage import records
@@ -144,7 +144,7 @@ def _work(connection, config, folder, cache):
   """What a process does."""
   try:
     if cache is not None:
-      compilation_cache.enable(cache)
+      xla.keep_programs(cache)
     harness.run_cells(
       building.prepare(config),
       _cells_from(connection),

@@ -15,7 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from al_jax import files, version
+import al_jax
+from al_jax import files
 from al_jax.data import dataset as dataset_lib
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
@@ -43,7 +44,7 @@ def build(
     'data': _data_facts(dataset),
     'versions': {
       'python': platform.python_version(),
-      'al_jax': version.__version__,
+      'al_jax': al_jax.__version__,
       **{name: importlib.metadata.version(name) for name in _PACKAGES},
     },
     'device': {

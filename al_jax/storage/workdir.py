@@ -16,7 +16,8 @@ import shutil
 import socket
 from collections.abc import Iterator
 
-from al_jax import files, version
+import al_jax
+from al_jax import files
 
 # What al_jax writes into a workdir, and all that `overwrite` takes away.
 OUTPUTS = (
@@ -164,7 +165,7 @@ class Workdir:
       return
     with self._saying('cannot be written to'), files.replacing(marker) as part:
       part.write_text(
-        json.dumps({'made_by': 'al_jax', 'version': version.__version__}),
+        json.dumps({'made_by': 'al_jax', 'version': al_jax.__version__}),
         encoding='utf-8',
       )
 

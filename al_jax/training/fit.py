@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, inference, primitives, sources
+from al_jax import errors, inference, sources, xla
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Batch,
@@ -201,7 +201,7 @@ def _loops_are_slow(learner, facts, inputs):
   state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
   pool = jax.eval_shape(lambda: pool_lib.create(facts.num_examples))
   step = step_from(learner)
-  layouts = primitives.convolutions(step, state, pool, inputs)
+  layouts = xla.convolutions(step, state, pool, inputs)
   return any(layout != _FAST_LAYOUT for layout in layouts)
 
 

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 from jax.extend import core
 
-from al_jax import primitives
+from al_jax import xla
 from al_jax.models import conv
 
 LAYOUT = ('NHWC', 'HWIO', 'NHWC')
@@ -157,7 +157,7 @@ def test_flax_takes_the_chosen_convolution():
   assert_close(
     [layer.apply(variables, inputs)], [native.apply(variables, inputs)]
   )
-  used = primitives.used_by(layer.apply, variables, inputs)
+  used = xla.used_by(layer.apply, variables, inputs)
   assert 'custom_vjp_call' in used
 
 

@@ -1,9 +1,20 @@
-"""Which operations a function is made of, seen without running it."""
+"""What is particular to XLA: barriers, jaxprs, and compiled programs.
+
+A new version of jaxlib should only make one look here, into `models/conv.py`
+and into `kernels/_xla.py`.
+"""
 
 import math
+import os
+import pathlib
 from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
+
+# What JAX reports each time it hands a program to the compiler, whether or not
+# the persistent cache then has it.
+_COMPILED = '/jax/core/compile/backend_compile_duration'
 
 
 def used_by(fn: Callable, *args) -> set[str]:
@@ -90,3 +101,55 @@ def _as_jaxpr(value):
   """The jaxpr in a value, closed or open; None if it is something else."""
   value = getattr(value, 'jaxpr', value)
   return value if hasattr(value, 'eqns') else None
+
+
+def set_apart(predictions):
+  """The same numbers, which XLA does not fuse with what is made of them.
+
+  On CPU a maximum over classes would have it compute the dense layers twice:
+  7.7 against 4.3 ms for the margins of 1,000 MNIST digits by an MLP. Rounding
+  to the precision that they have is a barrier which the compiler keeps.
+  """
+
+  def apart(leaf):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      return leaf
+    info = jnp.finfo(leaf.dtype)
+    return jax.lax.reduce_precision(leaf, info.nexp, info.nmant)
+
+  return jax.tree.map(apart, predictions)
+
+
+class _Counter:
+  value = 0
+
+
+def _listen(event: str, duration: float, **details) -> None:
+  del duration, details
+  if event == _COMPILED:
+    _Counter.value += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
+
+
+def programs_compiled() -> int:
+  """Programs that this process has compiled since it imported this module."""
+  return _Counter.value
+
+
+def program_cache() -> str:
+  """The folder that keeps compiled programs between processes."""
+  given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
+  return given or str(pathlib.Path.home() / '.cache' / 'al_jax' / 'compiled')
+
+
+def keep_programs(folder: str) -> None:
+  """Keeps every program that took longer than a tenth of a second to compile.
+
+  Args:
+    folder: JAX's persistent compilation cache.
+  """
+  jax.config.update('jax_compilation_cache_dir', folder)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from al_jax import primitives
+from al_jax import xla
 
 
 def shape(*sizes):
@@ -60,7 +60,7 @@ HOLDERS = {
 
 @pytest.mark.parametrize('name', HOLDERS)
 def test_a_primitive_is_seen_wherever_it_hides(name):
-  assert 'sin' in primitives.used_by(HOLDERS[name], shape(4))
+  assert 'sin' in xla.used_by(HOLDERS[name], shape(4))
   nested = jax.jit(
     lambda x: lax.scan(
       lambda c, _: (lax.cond(True, HOLDERS[name], jnp.negative, c), ()),
@@ -68,12 +68,12 @@ def test_a_primitive_is_seen_wherever_it_hides(name):
       length=2,
     )[0]
   )
-  used = primitives.used_by(nested, shape(4))
+  used = xla.used_by(nested, shape(4))
   assert {'sin', 'scan', 'cond'} <= used
 
 
 def test_what_is_not_used_is_not_seen():
-  used = primitives.used_by(lambda x: jnp.cos(x) + 1, shape(4))
+  used = xla.used_by(lambda x: jnp.cos(x) + 1, shape(4))
   assert used == {'cos', 'add'}
 
 
@@ -81,20 +81,18 @@ def test_random_draws_and_convolutions_have_the_names_that_callers_look_for():
   def dropout(key, x):
     return x * jax.random.bernoulli(key, 0.5, x.shape)
 
-  assert 'random_bits' in primitives.used_by(
-    dropout, jax.random.key(0), shape(3)
-  )
+  assert 'random_bits' in xla.used_by(dropout, jax.random.key(0), shape(3))
   gradient = jax.grad(lambda k, x: jnp.sum(convolution(x, k)))
-  used = primitives.used_by(gradient, shape(3, 3, 1, 2), shape(2, 8, 8, 1))
+  used = xla.used_by(gradient, shape(3, 3, 1, 2), shape(2, 8, 8, 1))
   assert 'conv_general_dilated' in used
 
 
 def test_a_matrix_product_is_two_m_n_k():
-  count = primitives.matrix_operations
+  count = xla.matrix_operations
   assert count(jnp.matmul, shape(3, 5), shape(5, 7)) == 2 * 3 * 5 * 7
   assert count(jnp.matmul, shape(4, 3, 5), shape(4, 5, 7)) == 4 * 2 * 3 * 5 * 7
   assert count(jnp.dot, shape(9), shape(9)) == 2 * 9
-  outer = primitives.matrix_operations(jnp.outer, shape(3), shape(4))
+  outer = xla.matrix_operations(jnp.outer, shape(3), shape(4))
   assert outer in (0, 2 * 3 * 4)  # as a product of columns, or elementwise
 
 
@@ -102,12 +100,12 @@ def test_a_convolution_is_a_product_of_patches_and_kernels():
   # 8 x 8 places, each 3 x 3 x 4 inputs by 6 outputs, for 2 images.
   wanted = 2 * 2 * 8 * 8 * 3 * 3 * 4 * 6
   images, kernel = shape(2, 8, 8, 4), shape(3, 3, 4, 6)
-  assert primitives.matrix_operations(convolution, images, kernel) == wanted
+  assert xla.matrix_operations(convolution, images, kernel) == wanted
 
   def grouped(images, kernel):
     return convolution(images, kernel, feature_group_count=2)
 
-  half = primitives.matrix_operations(grouped, images, shape(3, 3, 2, 6))
+  half = xla.matrix_operations(grouped, images, shape(3, 3, 2, 6))
   assert half == wanted // 2
 
 
@@ -115,7 +113,7 @@ def test_the_layout_of_a_kernel_changes_nothing():
   def in_torch_order(images, kernel):
     return lax.conv(images, kernel, (1, 1), 'SAME')
 
-  found = primitives.matrix_operations(
+  found = xla.matrix_operations(
     in_torch_order, shape(2, 4, 8, 8), shape(6, 4, 3, 3)
   )
   assert found == 2 * 2 * 8 * 8 * 3 * 3 * 4 * 6
@@ -126,9 +124,9 @@ def test_a_gradient_costs_two_more_products():
     return jnp.sum(jnp.tanh(x @ w))
 
   shapes = shape(5, 7), shape(3, 5)
-  once = primitives.matrix_operations(loss, *shapes)
-  of_weights = primitives.matrix_operations(jax.grad(loss), *shapes)
-  of_both = primitives.matrix_operations(jax.grad(loss, (0, 1)), *shapes)
+  once = xla.matrix_operations(loss, *shapes)
+  of_weights = xla.matrix_operations(jax.grad(loss), *shapes)
+  of_both = xla.matrix_operations(jax.grad(loss, (0, 1)), *shapes)
   assert (of_weights, of_both) == (2 * once, 3 * once)
 
 
@@ -147,7 +145,7 @@ def test_scans_count_every_step_and_while_loops_one():
   def cond(x):
     return lax.cond(jnp.sum(x) > 0, lambda c: c @ c, lambda c: c @ c @ c, x)
 
-  count = primitives.matrix_operations
+  count = xla.matrix_operations
   assert count(scan, square) == 10 * once
   assert count(nested, square) == 3 * (10 + 1) * once
   assert count(while_loop, square) == once
@@ -157,7 +155,7 @@ def test_scans_count_every_step_and_while_loops_one():
 
 def test_counting_needs_no_memory_and_runs_nothing():
   big = shape(10**6, 10**6)
-  assert primitives.matrix_operations(jnp.matmul, big, big) == 2 * 10**18
+  assert xla.matrix_operations(jnp.matmul, big, big) == 2 * 10**18
 
 
 def test_the_layout_of_a_convolution_is_seen_inside_a_loop():
@@ -173,8 +171,8 @@ def test_the_layout_of_a_convolution_is_seen_inside_a_loop():
 
     return jax.lax.scan(body, images, length=3)[0]
 
-  (found,) = primitives.convolutions(convolve, images)
+  (found,) = xla.convolutions(convolve, images)
   assert found == jax.lax.conv_dimension_numbers(
     images.shape, kernel.shape, names
   )
-  assert primitives.convolutions(jnp.sin, images) == []
+  assert xla.convolutions(jnp.sin, images) == []
