@@ -44,7 +44,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from al_jax import kernels
-from al_jax.plotting import plot_style
+from al_jax.plotting import style
 
 # %% [markdown]
 # ## A pool that fits on a page
@@ -108,7 +108,7 @@ def show(axes, title, *, scores=None, picks=None):
     axes.contourf(xs, ys, shades, levels=7, cmap='Greys', alpha=0.75)
   for number in range(3):
     ours = classes == number
-    colour = plot_style.COLOURS[number]
+    colour = style.COLOURS[number]
     axes.scatter(*points[ours & ~labelled].T, s=5, color=colour, alpha=0.45)
     axes.scatter(
       *points[ours & labelled].T, s=16, color=colour, edgecolor='black', lw=0.5
@@ -194,7 +194,7 @@ for shift, name, indices in (
 ):
   counts = np.bincount(by_class[np.asarray(indices)], minlength=8)
   axes.bar(np.arange(8) + shift, counts, 0.38, label=name)
-plot_style.plain_axes(axes, 'class', 'of 80 picks')
+style.plain_axes(axes, 'class', 'of 80 picks')
 _ = axes.legend(frameon=False)
 # %% [markdown]
 # ## The ten best points are a bad batch

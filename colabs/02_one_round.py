@@ -44,9 +44,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display
 
-from al_jax import data, inference, kernels, keys, loop, oracle, pool, systems
+from al_jax import (
+  data,
+  inference,
+  kernels,
+  keys,
+  loop,
+  oracle,
+  plotting,
+  pool,
+  systems,
+)
 from al_jax.loop import program, protocol
-from al_jax.plotting import plot_style, plots
+from al_jax.plotting import style
 from al_jax.training import fit
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
@@ -133,8 +143,8 @@ logits = apply(dataset.test.inputs).predictions
 accuracy = np.mean(np.argmax(logits, axis=1) == dataset.test.targets)
 
 _, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
-axes.plot(losses, color=plot_style.COLOURS[0])
-plot_style.plain_axes(
+axes.plot(losses, color=style.COLOURS[0])
+style.plain_axes(
   axes, 'step', 'loss of the epoch before', f'20 labels: {accuracy:.1%} right'
 )
 
@@ -167,15 +177,15 @@ print(scores.shape, scores.dtype)
 
 # %%
 _, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
-axes.hist(scores, bins=50, color=plot_style.COLOURS[0])
-plot_style.plain_axes(axes, 'score of margin', 'examples')
+axes.hist(scores, bins=50, color=style.COLOURS[0])
+style.plain_axes(axes, 'score of margin', 'examples')
 axes.set_xlim(-1, 0.1)
 tenth = float(np.sort(scores)[-10])
-axes.axvline(tenth, color=plot_style.COLOURS[1], lw=1)
+axes.axvline(tenth, color=style.COLOURS[1], lw=1)
 _ = axes.annotate(
   'ten are\nright of\nthis line',
   (tenth + 0.01, 40),
-  color=plot_style.COLOURS[1],
+  color=style.COLOURS[1],
   fontsize=8,
 )
 
@@ -202,7 +212,7 @@ print('scores:', np.round(selection.values, 4))
 random_picks = np.asarray(
   kernels.uniform(jax.random.key(1), pool.eligible(state), 10).indices
 )
-plots.gallery(
+plotting.gallery(
   [dataset.train.inputs[picks], dataset.train.inputs[random_picks]],
   [dataset.train.targets[rows].astype(str) for rows in (picks, random_picks)],
   folder / 'picks.png',
@@ -226,9 +236,9 @@ for (top, bottom), index, of_classes in zip(
   top.imshow(dataset.train.inputs[index][..., 0], cmap='gray')
   top.axis('off')
   bars = bottom.bar(
-    np.arange(10), of_classes, edgecolor=plot_style.COLOURS[1], fill=False
+    np.arange(10), of_classes, edgecolor=style.COLOURS[1], fill=False
   )
-  bars[dataset.train.targets[index]].set(fill=True, color=plot_style.COLOURS[1])
+  bars[dataset.train.targets[index]].set(fill=True, color=style.COLOURS[1])
   bottom.set_xticks(np.arange(10))
   bottom.set_yticks([])
   bottom.set_ylim(0, 0.6)

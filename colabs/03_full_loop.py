@@ -41,10 +41,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display
 
-from al_jax import data, loop, oracle, systems
-from al_jax.analysis import labels_needed, stats, tables
+from al_jax import data, loop, oracle, plotting, systems
+from al_jax.analysis import curves, intervals, tables
 from al_jax.loop import program, protocol
-from al_jax.plotting import plot_style, plots
+from al_jax.plotting import style
 from al_jax.storage import records
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures and results
@@ -98,7 +98,7 @@ print(records.log_line(results[-1]))
 # three seeds it is itself a rough guess: look for gaps that are much wider.
 
 # %%
-plots.learning_curves(results, folder / 'curves.png')
+plotting.learning_curves(results, folder / 'curves.png')
 display.Image(folder / 'curves.png', width=560)
 
 # %% [markdown]
@@ -124,9 +124,9 @@ print(tables.summary_table(results))
 # seeds say; `inf` is "it did not get there".
 
 # %%
-by_system = stats.runs(results)
+by_system = curves.runs(results)
 for name in SYSTEMS:
-  needed = labels_needed.labels_to_reach(by_system[name], by_system['random'])
+  needed = intervals.labels_to_reach(by_system[name], by_system['random'])
   print(
     f'{name:8}{needed.estimate:5.0f}  [{needed.low:.0f}, {needed.high:.0f}]'
   )
@@ -146,11 +146,11 @@ for number, name in enumerate(SYSTEMS):
     np.arange(10) + 0.27 * (number - 1),
     counts / counts.sum(),
     0.25,
-    color=plot_style.COLOURS[number],
+    color=style.COLOURS[number],
     label=name,
   )
-plot_style.plain_axes(axes, 'class', 'share of the picks')
-plot_style.percent_axis(axes.yaxis)
+style.plain_axes(axes, 'class', 'share of the picks')
+style.percent_axis(axes.yaxis)
 axes.set_xticks(np.arange(10))
 _ = axes.legend(frameon=False, ncols=3, fontsize=8, loc='upper left')
 
@@ -159,7 +159,7 @@ first_of = {
   name: next(r for r in results if r.system == name).picks[:10]
   for name in SYSTEMS
 }
-plots.gallery(
+plotting.gallery(
   [dataset.train.inputs[picks] for picks in first_of.values()],
   [dataset.train.targets[picks].astype(str) for picks in first_of.values()],
   folder / 'asked.png',

@@ -46,7 +46,7 @@ import scipy.stats
 from sklearn.neural_network import MLPClassifier
 
 from al_jax import data, kernels
-from al_jax.plotting import plot_style
+from al_jax.plotting import style
 from experiments.benchmarks import costs
 
 # %% [markdown]
@@ -144,16 +144,16 @@ gaps = -np.asarray(kernels.margin(log_probs))
 batch = np.asarray(draw(jax.random.key(0), factors).indices)
 
 _, axes = plt.subplots(figsize=(5.6, 3), layout='constrained')
-axes.scatter(gaps, lengths, s=6, color=plot_style.COLOURS[0], alpha=0.4)
+axes.scatter(gaps, lengths, s=6, color=style.COLOURS[0], alpha=0.4)
 axes.scatter(
   gaps[batch],
   lengths[batch],
   s=36,
   facecolor='none',
-  edgecolor=plot_style.COLOURS[1],
+  edgecolor=style.COLOURS[1],
   label=f'a batch of {k}',
 )
-plot_style.plain_axes(axes, 'gap of the two likeliest', 'length of gradient')
+style.plain_axes(axes, 'gap of the two likeliest', 'length of gradient')
 _ = axes.legend(frameon=False)
 
 # %% [markdown]
@@ -233,10 +233,10 @@ axes.errorbar(
   fmt='.',
   ms=5,
   lw=1,
-  color=plot_style.COLOURS[1],
+  color=style.COLOURS[1],
   label='kernel',
 )
-plot_style.plain_axes(
+style.plain_axes(
   axes,
   'set of three, the most frequent first',
   'drawn, of 3,000',
@@ -309,11 +309,11 @@ for number, (name, size) in enumerate(
   }.items()
 ):
   axes.loglog(
-    sizes, np.array(size) / 1e9, label=name, **plot_style.line_style(number)
+    sizes, np.array(size) / 1e9, label=name, **style.line_style(number)
   )
 axes.axhline(16, color='grey', lw=1, ls=':')
 axes.annotate('a laptop, 16 GB', (1.1e5, 22), color='grey', fontsize=8)
-plot_style.plain_axes(axes, 'pool', 'GB (float32)')
+style.plain_axes(axes, 'pool', 'GB (float32)')
 _ = axes.legend(frameon=False, fontsize=8)
 
 # %% [markdown]

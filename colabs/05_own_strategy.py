@@ -42,10 +42,18 @@ import jax.numpy as jnp
 import numpy as np
 from IPython import display
 
-from al_jax import data, interfaces, kernels, loop, oracle, pool, systems
+from al_jax import (
+  data,
+  interfaces,
+  kernels,
+  loop,
+  oracle,
+  plotting,
+  pool,
+  systems,
+)
 from al_jax.analysis import tables
 from al_jax.loop import program, protocol
-from al_jax.plotting import plots
 
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
 
@@ -226,7 +234,7 @@ results = [
   *results_of('margin'),
   *results_of('mine', strategy=mine),
 ]
-plots.learning_curves(results, folder / 'curves.png')
+plotting.learning_curves(results, folder / 'curves.png')
 display.Image(folder / 'curves.png', width=560)
 
 # %%
@@ -243,7 +251,7 @@ first = {}
 for record in results:
   if record.seed == 0 and record.round == 0:
     first[record.system] = record.picks
-plots.gallery(
+plotting.gallery(
   [dataset.train.inputs[picks] for picks in first.values()],
   [dataset.train.targets[picks].astype(str) for picks in first.values()],
   folder / 'asked.png',

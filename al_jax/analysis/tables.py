@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from al_jax.storage import records as records_lib
 
 
@@ -12,7 +12,7 @@ def summary_table(
   records: Iterable[records_lib.RoundRecord],
   *,
   baseline: str = 'random',
-  metric: str = stats.ACCURACY,
+  metric: str = curves.ACCURACY,
 ) -> str:
   """What came out, one row per system, as aligned text.
 
@@ -26,10 +26,10 @@ def summary_table(
     Lines: a header, a row per system in the order of the first records, and
     what the columns mean.
   """
-  by_system = stats.runs(records, metric=metric)
+  by_system = curves.runs(records, metric=metric)
   if not by_system:
     raise ValueError('records is empty; a table needs at least one.')
-  common = stats.common_labels(
+  common = curves.common_labels(
     run for by_seed in by_system.values() for run in by_seed.values()
   )
   compare = baseline in by_system and len(by_system) > 1
@@ -59,7 +59,7 @@ def summary_table(
 
 
 def round_table(
-  records: Iterable[records_lib.RoundRecord], *, metric: str = stats.ACCURACY
+  records: Iterable[records_lib.RoundRecord], *, metric: str = curves.ACCURACY
 ) -> str:
   """The learning curves as aligned text: a row per number of labels.
 
@@ -71,20 +71,20 @@ def round_table(
     Lines: a header with the systems, then mean and standard error of each; a
     cell is empty where a system has no record.
   """
-  curves = stats.curve(records, metric=metric)
-  if not curves:
+  found = curves.curve(records, metric=metric)
+  if not found:
     raise ValueError('records is empty; a table needs at least one.')
   cells = {
     (system, int(labels)): shown(mean, error, metric)
-    for system, (all_labels, means, standard_errors, _) in curves.items()
+    for system, (all_labels, means, standard_errors, _) in found.items()
     for labels, mean, error in zip(
       all_labels, means, standard_errors, strict=True
     )
   }
-  rows = [['labels', *curves]]
+  rows = [['labels', *found]]
   for labels in sorted({labels for _, labels in cells}):
     rows.append(
-      [str(labels), *(cells.get((system, labels), '') for system in curves)]
+      [str(labels), *(cells.get((system, labels), '') for system in found)]
     )
   return f'{_title(metric)}, mean ± standard error\n{aligned(rows)}'
 
@@ -97,13 +97,13 @@ def _summary_of_one(
   """Seeds, last labels, last value and area, of one system."""
   last = [max(run) for run in by_seed.values()]
   span = f'{min(last)}' if len(set(last)) == 1 else f'{min(last)}-{max(last)}'
-  final = stats.mean_and_standard_error(
+  final = curves.mean_and_standard_error(
     run[max(run)] for run in by_seed.values()
   )
   area = ''
   if common:
-    estimate = stats.mean_and_standard_error(
-      stats.area_under_curve(common, [run[labels] for labels in common])
+    estimate = curves.mean_and_standard_error(
+      curves.area_under_curve(common, [run[labels] for labels in common])
       for run in by_seed.values()
     )
     area = shown(estimate.mean, estimate.standard_error, metric)
@@ -118,12 +118,12 @@ def _comparison(
 ) -> list[str]:
   """Difference to the baseline, where it was taken, pairs and p-value."""
   seeds = [seed for seed in by_seed if seed in baseline]
-  common = stats.common_labels(
+  common = curves.common_labels(
     run for seed in seeds for run in (by_seed[seed], baseline[seed])
   )
   if not common:
     return []
-  difference = stats.paired_difference(
+  difference = curves.paired_difference(
     {seed: by_seed[seed][common[-1]] for seed in seeds},
     {seed: baseline[seed][common[-1]] for seed in seeds},
   )
@@ -140,14 +140,14 @@ def _title(metric: str) -> str:
 
 
 def _percent(name: str, metric: str) -> str:
-  return f'{name} %' if stats.is_share(metric) else name
+  return f'{name} %' if curves.is_share(metric) else name
 
 
 def shown(
   mean: float, error: float, metric: str, *, signed: bool = False
 ) -> str:
   """`93.61 ± 0.12`, or without the error where there is none."""
-  scale, digits = (100, 2) if stats.is_share(metric) else (1, 4)
+  scale, digits = (100, 2) if curves.is_share(metric) else (1, 4)
   sign = '+' if signed else ''
   text = f'{scale * mean:{sign}.{digits}f}'
   return text if np.isnan(error) else f'{text} ± {scale * error:.{digits}f}'

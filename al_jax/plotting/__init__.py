@@ -1,1 +1,24 @@
-"""Figures of learning curves, comparisons and queried examples."""
+"""Figures of learning curves, comparisons and queried examples.
+
+They are made without pyplot, so nothing here needs a display or leaves a figure
+open behind it.
+"""
+
+from al_jax.plotting.comparison import (
+  error_distributions,
+  penalty_matrix,
+  stacked_bars,
+  time_against_score,
+)
+from al_jax.plotting.curves import curve_panels, learning_curves
+from al_jax.plotting.gallery import gallery
+
+__all__ = [
+  'curve_panels',
+  'error_distributions',
+  'gallery',
+  'learning_curves',
+  'penalty_matrix',
+  'stacked_bars',
+  'time_against_score',
+]

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from al_jax.analysis import bootstrap, paired_tests, stats
+from al_jax.analysis import curves, intervals, tests
 from al_jax.reporting import cells as report_cells
 from al_jax.reporting import results as report_results
 from al_jax.reporting.data import Setting
@@ -44,7 +44,7 @@ def write(page: Page, settings: Sequence[Setting]) -> None:
         row['system'],
         str(row['pairs']),
         report_cells.mean(
-          row['difference'], row['standard_error'], stats.ACCURACY, signed=True
+          row['difference'], row['standard_error'], curves.ACCURACY, signed=True
         ),
         report_cells.p_value(row['t_p']),
         report_cells.p_value(row['t_p_holm']),
@@ -61,7 +61,7 @@ def _comparable(one: Setting, other: Setting) -> bool:
     axis for axis in one.axes if one.axes[axis] != other.axes.get(axis)
   ]
   labels = [
-    report_results.common_labels(stats.runs(setting.rows))
+    report_results.common_labels(curves.runs(setting.rows))
     for setting in (one, other)
   ]
   return (
@@ -80,15 +80,15 @@ def _source(setting: Setting) -> Any:
 def _differences(one: Setting, other: Setting) -> Iterator[dict[str, Any]]:
   """A row per system that both have with a common seed."""
   before, after = (
-    bootstrap.areas_by_seed(stats.runs(setting.rows))
+    intervals.areas_by_seed(curves.runs(setting.rows))
     for setting in (one, other)
   )
   found = {
-    system: stats.paired_difference(after[system], before[system])
+    system: curves.paired_difference(after[system], before[system])
     for system in before
     if system in after and set(before[system]) & set(after[system])
   }
-  corrected = paired_tests.holm([of.p_value for of in found.values()])
+  corrected = tests.holm([of.p_value for of in found.values()])
   for (system, of), holm in zip(found.items(), corrected, strict=True):
     yield {
       'setting': other.title,

@@ -2,7 +2,7 @@
 
 import math
 
-from al_jax.analysis import bootstrap, stats, tables
+from al_jax.analysis import curves, intervals, tables
 
 _MISSING = '-'
 
@@ -17,12 +17,12 @@ def mean(
 
 
 def interval(
-  found: bootstrap.Interval | None, metric: str, *, signed: bool = False
+  found: intervals.Interval | None, metric: str, *, signed: bool = False
 ) -> str:
   """`81.20 [80.10, 82.30]`; shares in percent."""
   if found is None:
     return _MISSING
-  scale, digits = (100, 2) if stats.is_share(metric) else (1, 4)
+  scale, digits = (100, 2) if curves.is_share(metric) else (1, 4)
   sign = '+' if signed else ''
   shown = f'{scale * found.estimate:{sign}.{digits}f}'
   if math.isnan(found.low):
@@ -31,7 +31,7 @@ def interval(
   return f'{shown} [{low}, {high}]'
 
 
-def labels(found: bootstrap.Interval | None) -> str:
+def labels(found: intervals.Interval | None) -> str:
   """`340 [310, not reached]`; `not reached` if hardly a draw reaches it."""
   if found is None:
     return _MISSING
@@ -67,4 +67,4 @@ def seconds(value: float) -> str:
 def percent(metric: str) -> str:
   """The metric's name, with its unit."""
   name = metric.removeprefix('test.').replace('.', ' ').replace('_', ' ')
-  return f'{name} %' if stats.is_share(metric) else name
+  return f'{name} %' if curves.is_share(metric) else name

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import stats
-from al_jax.plotting import comparison_plots
+from al_jax import plotting
+from al_jax.analysis import curves
 from al_jax.reporting import cells as report_cells
 from al_jax.reporting.data import Setting
 from al_jax.reporting.page import Page
@@ -31,7 +31,7 @@ def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
   page.topic('Time')
   page.picture(
     f'{setting.slug}_seconds',
-    lambda path: comparison_plots.stacked_bars(
+    lambda path: plotting.stacked_bars(
       {row['system']: {part: row[part] for part in _PARTS} for row in data},
       path,
       x_label='seconds per round, median',
@@ -146,7 +146,7 @@ def _time_against_accuracy(page, setting, data, order):
   page.picture(
     f'{setting.slug}_time_accuracy',
     functools.partial(
-      comparison_plots.time_against_score,
+      plotting.time_against_score,
       points,
       systems=order,
       title=setting.title,
@@ -169,7 +169,7 @@ def timings(setting: Setting) -> list[dict[str, object]]:
     A row per system, of seconds: medians of the parts of a round and of
     `choose`, which is measure and select together; NaN where it asked nothing.
   """
-  runs = stats.runs(setting.rows)
+  runs = curves.runs(setting.rows)
   found = []
   for system, by_seed in runs.items():
     rows = [row for row in setting.rows if row.system == system]
@@ -182,7 +182,7 @@ def timings(setting: Setting) -> list[dict[str, object]]:
     row['choose'] = _median(map(_choosing, _without_compilation(asking)))
     row['choose_max'] = max(map(_choosing, asking), default=math.nan)
     row['run_total'] = sum(each.seconds for each in rows) / len(by_seed)
-    final = stats.mean_and_standard_error(
+    final = curves.mean_and_standard_error(
       run[max(run)] for run in by_seed.values()
     )
     row['accuracy'] = final.mean

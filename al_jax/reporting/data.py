@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from al_jax.analysis import penalty, stats
+from al_jax.analysis import comparison, curves
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic, Floors
 from al_jax.storage import manifest, records
@@ -60,9 +60,9 @@ class Setting:
     """The records that have a metric."""
     return [row for row in self.rows if metric in row.flat()]
 
-  def compared(self) -> penalty.Setting:
+  def compared(self) -> comparison.Setting:
     """Its accuracies, for comparisons over settings."""
-    return penalty.Setting(stats.runs(self.rows), self.axes)
+    return comparison.Setting(curves.runs(self.rows), self.axes)
 
 
 def read_workdir(
@@ -116,7 +116,7 @@ def axis_names(settings: list[Setting]) -> list[str]:
 
 def _place(setting: Setting) -> list[Any]:
   """Sorts numbers by value, and names by letter."""
-  return [penalty.numbers_first(value) for value in setting.axes.values()]
+  return [comparison.numbers_first(value) for value in setting.axes.values()]
 
 
 def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:

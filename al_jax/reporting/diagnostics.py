@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import stats
-from al_jax.plotting import curve_plots
+from al_jax import plotting
+from al_jax.analysis import curves
 from al_jax.reporting import cells as report_cells
 from al_jax.reporting import results as report_results
 from al_jax.reporting.data import Setting
@@ -40,7 +40,7 @@ def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
     page.picture(
       f'{setting.slug}_{_slug(name)}',
       functools.partial(
-        curve_plots.curve_panels,
+        plotting.curve_panels,
         {diagnostic.y_label: diagnostic.curves},
         x_label=diagnostic.x_label,
         logarithmic_x=diagnostic.logarithmic_x,
@@ -73,13 +73,13 @@ def metric_names(rows: Sequence[records.RoundRecord], prefix: str) -> list[str]:
 
 def metric_curves(
   setting: Setting, metrics: Sequence[str]
-) -> dict[str, dict[str, stats.Curve]]:
+) -> dict[str, dict[str, curves.Curve]]:
   """The curves of each metric that has any, of the systems that have it."""
   found = {}
   for metric in metrics:
     rows = setting.having(metric)
     if rows:
-      found[metric] = stats.curve(rows, metric=metric)
+      found[metric] = curves.curve(rows, metric=metric)
   return found
 
 
@@ -97,12 +97,12 @@ def _calibration(page, setting, order):
   panels = {
     _calibration_label(name): curves[name]
     for name in names
-    if name in curves and not stats.is_share(name)
+    if name in curves and not curves.is_share(name)
   }
   page.picture(
     f'{setting.slug}_calibration',
     functools.partial(
-      curve_plots.curve_panels,
+      plotting.curve_panels,
       panels,
       systems=order,
       title=setting.title,
@@ -144,7 +144,7 @@ def _batches(page, setting, order):
   page.picture(
     f'{setting.slug}_batches',
     functools.partial(
-      curve_plots.curve_panels,
+      plotting.curve_panels,
       {name.removeprefix(_BATCH): of for name, of in curves.items()},
       systems=order,
       title=setting.title,
@@ -223,7 +223,7 @@ def _last_values(page, setting, curves, name):
   )
 
 
-def _panel_rows(curves: Mapping[str, Mapping[str, stats.Curve]]):
+def _panel_rows(curves: Mapping[str, Mapping[str, curves.Curve]]):
   return [
     {'metric': metric, **row}
     for metric, of in curves.items()

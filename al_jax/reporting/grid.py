@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from al_jax.analysis import bootstrap, normalised_errors, penalty, ranks, stats
-from al_jax.plotting import comparison_plots
+from al_jax import plotting
+from al_jax.analysis import comparison, curves, intervals
 from al_jax.reporting import results as report_results
 from al_jax.reporting.data import Setting, axis_names
 from al_jax.reporting.page import Page
@@ -39,7 +39,7 @@ def write(
     page.say('No setting is complete yet.', kind='warning')
     return
   compared = [setting.compared() for setting in counted]
-  common = penalty.common_systems(compared)
+  common = comparison.common_systems(compared)
   dropped = [
     name
     for name in order
@@ -67,7 +67,7 @@ def _countable(page, settings, baseline):
   """The settings that comparisons are made over; the others are named."""
   counted, left_out = [], []
   for setting in settings:
-    runs = stats.runs(setting.rows)
+    runs = curves.runs(setting.rows)
     if setting.missing:
       left_out.append(f'{setting.title} (not complete)')
     elif baseline not in runs:
@@ -82,12 +82,12 @@ def _countable(page, settings, baseline):
 
 
 def groups(
-  compared: Sequence[penalty.Setting], axes: Sequence[str]
-) -> list[tuple[str, list[penalty.Setting]]]:
+  compared: Sequence[comparison.Setting], axes: Sequence[str]
+) -> list[tuple[str, list[comparison.Setting]]]:
   """All settings, then those with each value of each axis, by a name."""
   found = [('all', list(compared))]
   for axis in axes:
-    for value, of in penalty.by_axis(compared, axis).items():
+    for value, of in comparison.by_axis(compared, axis).items():
       found.append((f'{axis} {value}', of))
   return found
 
@@ -102,11 +102,11 @@ def _matrices(page, compared, axes, baseline):
     'its checkpoints. The mean of a column, diagonal included, says how often '
     'that system is beaten: lower is better.'
   )
-  overall = penalty.penalty_matrix(compared, baseline=baseline)
+  overall = comparison.penalty_matrix(compared, baseline=baseline)
   by_mean = np.argsort(overall.column_mean, kind='stable')
   order = [overall.systems[i] for i in by_mean]
   found = {
-    name: penalty.penalty_matrix(settings, baseline=baseline)
+    name: comparison.penalty_matrix(settings, baseline=baseline)
     for name, settings in groups(compared, axes)
   }
   _column_means(page, found, order)
@@ -116,7 +116,7 @@ def _matrices(page, compared, axes, baseline):
     page.picture(
       f'penalty_{_slug(name)}',
       functools.partial(
-        comparison_plots.penalty_matrix,
+        plotting.penalty_matrix,
         matrix,
         order=[*order, *extra],
         title=title,
@@ -172,15 +172,13 @@ def _with_count(name, count):
 
 
 def _errors(page, compared, baseline, order):
-  found = normalised_errors.normalised_errors(compared, baseline=baseline)
+  found = comparison.normalised_errors(compared, baseline=baseline)
   if not found:
     return
   page.topic('Normalised errors')
   page.picture(
     'normalised_errors',
-    functools.partial(
-      comparison_plots.error_distributions, found, systems=order
-    ),
+    functools.partial(plotting.error_distributions, found, systems=order),
     [
       {'system': system, 'normalised_error': value, 'cumulative': share}
       for system, of in found.items()
@@ -203,11 +201,11 @@ def _ranks(page, compared, axes):
     'over settings; ties share their mean rank.'
   )
   for what, score in (
-    ('area under the curve', bootstrap.areas_by_seed),
+    ('area under the curve', intervals.areas_by_seed),
     ('last accuracy', report_results.final_values),
   ):
     by_group = {
-      f'{name} ({len(settings)})': ranks.mean_ranks(
+      f'{name} ({len(settings)})': comparison.mean_ranks(
         [_means(score(setting.runs)) for setting in settings]
       )
       for name, settings in groups(compared, axes)

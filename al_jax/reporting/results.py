@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from al_jax.analysis import bootstrap, labels_needed, paired_tests, stats
-from al_jax.plotting import plots
+from al_jax import plotting
+from al_jax.analysis import curves, intervals, tests
 from al_jax.reporting import cells as report_cells
 from al_jax.reporting.data import Setting
 from al_jax.reporting.page import Page
@@ -28,32 +28,32 @@ def write(
     baseline: the system that the others are compared with.
     order: all systems of the report, for their colours.
   """
-  runs = stats.runs(setting.rows)
+  runs = curves.runs(setting.rows)
   full = full_label_accuracies(setting)
   page.topic('Learning curves')
   page.picture(
     f'{setting.slug}_curves',
-    lambda path: plots.learning_curves(
+    lambda path: plotting.learning_curves(
       setting.rows,
       path,
       title=setting.title,
       systems=order,
       references={name: of.mean for name, of in full.items()},
     ),
-    curve_rows(stats.curve(setting.rows)),
+    curve_rows(curves.curve(setting.rows)),
     caption='Test accuracy, mean over seeds in a band of a standard error.',
   )
   if _is_imbalanced(setting):
     page.picture(
       f'{setting.slug}_balanced_curves',
-      lambda path: plots.learning_curves(
+      lambda path: plotting.learning_curves(
         setting.rows,
         path,
         metric=_BALANCED,
         title=setting.title,
         systems=order,
       ),
-      curve_rows(stats.curve(setting.rows, metric=_BALANCED)),
+      curve_rows(curves.curve(setting.rows, metric=_BALANCED)),
       caption='Balanced test accuracy: the mean over classes.',
     )
   page.topic('What came out')
@@ -73,7 +73,7 @@ def _is_imbalanced(setting):
 
 
 def curve_rows(
-  curves: Mapping[str, stats.Curve], *, x: str = 'labels'
+  curves: Mapping[str, curves.Curve], *, x: str = 'labels'
 ) -> list[dict[str, object]]:
   """The points of curves, as rows of a CSV."""
   return [
@@ -89,26 +89,26 @@ def curve_rows(
   ]
 
 
-def full_label_accuracies(setting: Setting) -> dict[str, stats.Estimate]:
+def full_label_accuracies(setting: Setting) -> dict[str, curves.Estimate]:
   """The accuracy of training on all labels, by what a line of it is called."""
   found = {}
-  runs = stats.runs(setting.full_rows)
+  runs = curves.runs(setting.full_rows)
   for system, by_seed in runs.items():
     most = max(max(run) for run in by_seed.values())
     name = f'all {most:,} labels'
     if len(runs) > 1:
       name = f'{system}, {name}'
-    found[name] = stats.mean_and_standard_error(
+    found[name] = curves.mean_and_standard_error(
       run[max(run)] for run in by_seed.values()
     )
   return found
 
 
-def final_values(runs: stats.Runs) -> dict[str, dict[int, float]]:
+def final_values(runs: curves.Runs) -> dict[str, dict[int, float]]:
   """By system and seed, the value at the last label count that all runs have.
 
   Args:
-    runs: see `stats.runs`.
+    runs: see `curves.runs`.
 
   Returns:
     Values; empty where no label count is common.
@@ -151,14 +151,14 @@ def _first_and_last(setting, system, metrics):
   if not rows:
     return
   runs = {
-    name: stats.runs(rows, metric=metric)[system]
+    name: curves.runs(rows, metric=metric)[system]
     for name, metric in metrics.items()
   }
-  counts = [stats.common_labels(by_seed.values()) for by_seed in runs.values()]
+  counts = [curves.common_labels(by_seed.values()) for by_seed in runs.values()]
   for labels in dict.fromkeys([*counts[0][:1], *counts[0][-1:]]):
     found = {'labels': int(labels)}
     for name, by_seed in runs.items():
-      estimate = stats.mean_and_standard_error(
+      estimate = curves.mean_and_standard_error(
         run[labels] for run in by_seed.values()
       )
       found['seeds'] = estimate.n
@@ -166,16 +166,16 @@ def _first_and_last(setting, system, metrics):
     yield found
 
 
-def common_labels(runs: stats.Runs) -> list[int]:
+def common_labels(runs: curves.Runs) -> list[int]:
   """The label counts that every run has."""
-  return stats.common_labels(
+  return curves.common_labels(
     run for by_seed in runs.values() for run in by_seed.values()
   )
 
 
 def _results(page, setting, runs, full, baseline):
-  areas = bootstrap.areas(runs)
-  less = bootstrap.areas(runs, baseline=baseline)
+  areas = intervals.areas(runs)
+  less = intervals.areas(runs, baseline=baseline)
   data = [
     _result(system, by_seed, runs, areas, less, baseline)
     for system, by_seed in runs.items()
@@ -194,10 +194,10 @@ def _results(page, setting, runs, full, baseline):
       row['system'],
       str(row['seeds']),
       f'{row["labels"]:,}',
-      report_cells.mean(row['accuracy'], row['accuracy_se'], stats.ACCURACY),
-      report_cells.interval(areas.get(row['system']), stats.ACCURACY),
+      report_cells.mean(row['accuracy'], row['accuracy_se'], curves.ACCURACY),
+      report_cells.interval(areas.get(row['system']), curves.ACCURACY),
       report_cells.interval(
-        less.get(row['system']), stats.ACCURACY, signed=True
+        less.get(row['system']), curves.ACCURACY, signed=True
       ),
       report_cells.labels(_interval_of(row, 'labels_needed')),
     ]
@@ -207,7 +207,7 @@ def _results(page, setting, runs, full, baseline):
   if areas:
     bold.append((_best([row['area'] for row in data]), 4))
   for name, of in full.items():
-    shown = report_cells.mean(of.mean, of.standard_error, stats.ACCURACY)
+    shown = report_cells.mean(of.mean, of.standard_error, curves.ACCURACY)
     rows.append([name, str(of.n), '', shown])
     data.append(
       {
@@ -228,7 +228,7 @@ def _results(page, setting, runs, full, baseline):
   page.say(
     'Accuracy: at the last number of labels, ± one standard error over seeds. '
     f'{area}In brackets: 95% bootstrap intervals, '
-    f'{bootstrap.RESAMPLES:,} draws of the seeds, the same for both systems '
+    f'{intervals.RESAMPLES:,} draws of the seeds, the same for both systems '
     'of a difference; of five seeds they are somewhat too narrow. '
     f"Labels to {baseline}'s last accuracy: where the mean curve first "
     'reaches it.',
@@ -239,7 +239,7 @@ def _results(page, setting, runs, full, baseline):
 def _result(system, by_seed, runs, areas, less, baseline):
   """A row of the CSV."""
   last = max(max(run) for run in by_seed.values())
-  final = stats.mean_and_standard_error(
+  final = curves.mean_and_standard_error(
     run[max(run)] for run in by_seed.values()
   )
   row = {
@@ -251,7 +251,7 @@ def _result(system, by_seed, runs, areas, less, baseline):
   }
   needed = None
   if set(by_seed) & set(runs.get(baseline, {})):
-    needed = labels_needed.labels_to_reach(by_seed, runs[baseline])
+    needed = intervals.labels_to_reach(by_seed, runs[baseline])
   for name, found in (
     ('area', areas.get(system)),
     (f'area_minus_{baseline}', less.get(system)),
@@ -266,7 +266,7 @@ def _result(system, by_seed, runs, areas, less, baseline):
 def _interval_of(row, name):
   if name not in row:
     return None
-  return bootstrap.Interval(row[name], row[f'{name}_low'], row[f'{name}_high'])
+  return intervals.Interval(row[name], row[f'{name}_low'], row[f'{name}_high'])
 
 
 def _best(values):
@@ -275,12 +275,10 @@ def _best(values):
 
 def _tests(page, setting, runs, baseline):
   families = {
-    'accuracy': paired_tests.against_baseline(final_values(runs), baseline)
+    'accuracy': tests.against_baseline(final_values(runs), baseline)
     if final_values(runs)
     else {},
-    'area': paired_tests.against_baseline(
-      bootstrap.areas_by_seed(runs), baseline
-    )
+    'area': tests.against_baseline(intervals.areas_by_seed(runs), baseline)
     if final_values(runs)
     else {},
   }
@@ -311,7 +309,7 @@ def _tests(page, setting, runs, baseline):
       row['of'],
       str(row['pairs']),
       report_cells.mean(
-        row['difference'], row['standard_error'], stats.ACCURACY, signed=True
+        row['difference'], row['standard_error'], curves.ACCURACY, signed=True
       ),
       *(report_cells.p_value(row[name]) for name in p_names),
     ]

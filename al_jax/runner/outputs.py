@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax import sources
-from al_jax.analysis import stats, tables
+from al_jax import plotting, sources
+from al_jax.analysis import curves, tables
 from al_jax.data import Dataset
-from al_jax.plotting import plots
 from al_jax.storage import records
 
 # Rows and pictures per row of a gallery.
@@ -34,10 +33,12 @@ def write_pictures(
   Returns:
     What was written.
   """
-  curves = folder / 'curves.png'
+  picture = folder / 'curves.png'
   place = [f'{axis} {value}' for axis, value in axes.items()]
-  plots.learning_curves(rows, curves, title=', '.join([dataset.name, *place]))
-  written = [curves]
+  plotting.learning_curves(
+    rows, picture, title=', '.join([dataset.name, *place])
+  )
+  written = [picture]
   if dataset.is_image:
     for system in dict.fromkeys(record.system for record in rows):
       of_system = [record for record in rows if record.system == system]
@@ -63,7 +64,7 @@ def _write_gallery(path, rows, dataset):
     titles.append(
       [dataset.class_names[label] for label in dataset.train.targets[picks]]
     )
-  plots.gallery(
+  plotting.gallery(
     images,
     titles,
     path,
@@ -88,12 +89,12 @@ class GridTable:
 
   def add(self, setting: str, folder: pathlib.Path) -> None:
     """Adds a row from the records in the folder of a setting."""
-    curves = stats.curve(records.read_jsonl(folder / 'records.jsonl'))
+    found = curves.curve(records.read_jsonl(folder / 'records.jsonl'))
     self._last[setting] = {
       system: tables.shown(
-        curve.mean[-1], curve.standard_error[-1], stats.ACCURACY
+        curve.mean[-1], curve.standard_error[-1], curves.ACCURACY
       )
-      for system, curve in curves.items()
+      for system, curve in found.items()
     }
 
   def __str__(self) -> str:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from al_jax import files
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from al_jax.storage import manifest
 
 _DIAGNOSTICS = 'diagnostics.json'
@@ -36,7 +36,7 @@ class Diagnostic:
 
   x_label: str
   y_label: str
-  curves: dict[str, stats.Curve]
+  curves: dict[str, curves.Curve]
   note: str = ''
   logarithmic_x: bool = False
 
@@ -193,7 +193,7 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
     names = {name: None for row in rows for name in row}
     x = np.array([row['epoch'] for row in rows], float)
     curves = {
-      name: stats.Curve(
+      name: curves.Curve(
         x,
         _numbers([row.get(name) for row in rows]),
         np.full(len(x), np.nan),
@@ -277,7 +277,7 @@ def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
         f'{label!r} has {len(mean)} means and {len(error)} standard errors '
         f'for {len(x)} x.'
       )
-    curves[str(label)] = stats.Curve(x, mean, error, np.ones(len(x)))
+    curves[str(label)] = curves.Curve(x, mean, error, np.ones(len(x)))
   if not curves:
     raise ValueError('there is no series.')
   note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'

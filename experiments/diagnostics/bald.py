@@ -12,7 +12,7 @@ import numpy as np
 import scipy.stats
 
 from al_jax import keys, strategies, systems
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from al_jax.loop import stages
 from experiments.diagnostics import runs as diagnose_runs
 from experiments.diagnostics.runs import Case, Model
@@ -55,8 +55,8 @@ def measure(
   correlations, shares = [], []
   for samples in num_samples:
     found = np.array(_agreements(case, models, points, samples, k))
-    correlations.append(stats.mean_and_standard_error(found[:, 0]))
-    shares.append(stats.mean_and_standard_error(found[:, 1]))
+    correlations.append(curves.mean_and_standard_error(found[:, 0]))
+    shares.append(curves.mean_and_standard_error(found[:, 1]))
     case.say(
       f'BALD of {samples} samples: rank correlation with itself '
       f'{correlations[-1].mean:.3f}'

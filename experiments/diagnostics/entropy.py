@@ -11,7 +11,7 @@ import numpy as np
 
 from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from al_jax.interfaces import Strategy
 from al_jax.loop import stages
 from al_jax.strategies.scored import stateless
@@ -54,7 +54,7 @@ def measure(
     )
     told.append(diagnose_runs.described(models))
     found = [
-      stats.mean_and_standard_error(np.array(part))
+      curves.mean_and_standard_error(np.array(part))
       for part in zip(*_error_rates(case, name, models), strict=True)
     ]
     series[name] = {

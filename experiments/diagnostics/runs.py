@@ -14,7 +14,7 @@ import numpy as np
 
 from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from al_jax.interfaces import LearnerState
 from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
@@ -145,7 +145,7 @@ def models(
   system = case.baseline if system is None else system
   of_seed = case.rounds(system)
   chosen = {seed: of_seed[seed] for seed in sorted(of_seed)[:num_seeds]}
-  common = stats.common_labels(
+  common = curves.common_labels(
     {row.labels: row for row in rows.values()} for rows in chosen.values()
   )
   allowed = [each for each in common if labels is None or each <= labels]

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from al_jax.analysis import bootstrap
+from al_jax.analysis import intervals
 from al_jax.reporting import cells as report_cells
 
 ACCURACY, LOSS = 'test.accuracy', 'test.log_loss'
@@ -17,21 +17,21 @@ def test_accuracies_are_in_percent_and_others_are_not():
 
 
 def test_intervals_are_in_brackets():
-  found = bootstrap.Interval(-0.01, -0.02, 0.0)
+  found = intervals.Interval(-0.01, -0.02, 0.0)
   assert report_cells.interval(found, ACCURACY, signed=True) == (
     '-1.00 [-2.00, +0.00]'
   )
-  alone = bootstrap.Interval(0.5, math.nan, math.nan)
+  alone = intervals.Interval(0.5, math.nan, math.nan)
   assert report_cells.interval(alone, ACCURACY) == '50.00'
   assert report_cells.interval(None, ACCURACY) == '-'
 
 
 def test_labels_are_whole_or_not_reached():
-  found = bootstrap.Interval(1340.2, 1300.0, math.inf)
+  found = intervals.Interval(1340.2, 1300.0, math.inf)
   assert report_cells.labels(found) == '1,341 [1,300, not reached]'
-  never = bootstrap.Interval(math.inf, math.nan, math.nan)
+  never = intervals.Interval(math.inf, math.nan, math.nan)
   assert report_cells.labels(never) == 'not reached'
-  never = bootstrap.Interval(math.inf, math.inf, math.inf)
+  never = intervals.Interval(math.inf, math.inf, math.inf)
   assert report_cells.labels(never) == 'not reached'
   assert report_cells.labels(None) == '-'
   # Rounding of the interpolation asks for no label more.

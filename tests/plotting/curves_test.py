@@ -3,13 +3,14 @@ import re
 import numpy as np
 import pytest
 
-from al_jax.analysis import stats
-from al_jax.plotting import curve_plots, plot_style
+from al_jax import plotting
+from al_jax.analysis import curves
+from al_jax.plotting import style
 
 
 def a_curve(mean, labels=(10, 20, 30), error=0.01):
   size = len(labels)
-  return stats.Curve(
+  return curves.Curve(
     np.array(labels),
     np.full(size, mean) + np.arange(size) / 100,
     np.full(size, error),
@@ -20,7 +21,7 @@ def a_curve(mean, labels=(10, 20, 30), error=0.01):
 def drawn(tmp_path, panels, **options):
   """The picture as text; a comment goes before each text in an SVG."""
   path = tmp_path / 'panels.svg'
-  curve_plots.curve_panels(panels, path, **options)
+  plotting.curve_panels(panels, path, **options)
   return path.read_text()
 
 
@@ -48,7 +49,7 @@ def test_systems_are_named_in_the_order_in_which_they_end(tmp_path):
 
 def test_a_system_keeps_its_colour_in_another_picture(tmp_path):
   order = ['random', 'margin', 'badge']
-  colours = [colour.lower() for colour in plot_style.COLOURS]
+  colours = [colour.lower() for colour in style.COLOURS]
   svg = drawn(tmp_path, {'accuracy': {'badge': a_curve(0.5)}}, systems=order)
   assert colours[2] in svg and colours[0] not in svg
 
@@ -82,7 +83,7 @@ def test_few_places_have_their_ticks_and_shares_have_some(tmp_path):
 
 
 def test_one_point_and_one_seed_are_drawn(tmp_path):
-  one = stats.Curve(*map(np.array, ([10], [0.5], [np.nan], [1])))
+  one = curves.Curve(*map(np.array, ([10], [0.5], [np.nan], [1])))
   assert 'one seed' in texts(drawn(tmp_path, {'accuracy': {'x': one}}))
 
 
@@ -96,4 +97,4 @@ def test_panels_on_the_same_scale_show_the_same_range(tmp_path):
 
 def test_no_curve_is_refused(tmp_path):
   with pytest.raises(ValueError, match='panels has no curve'):
-    curve_plots.curve_panels({'a': {}}, tmp_path / 'a.svg')
+    plotting.curve_panels({'a': {}}, tmp_path / 'a.svg')

@@ -1,22 +1,55 @@
 """Curves of many systems, in panels one above the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.ticker
 import numpy as np
 
 from al_jax import files
-from al_jax.analysis import stats
-from al_jax.plotting import plot_style
+from al_jax.analysis import curves as curves_lib
+from al_jax.plotting import style
+from al_jax.storage import records
 
 # More markers hide a curve rather than name it: of few systems, of many.
 _MOST_MARKERS, _MOST_MARKERS_OF_MANY = 24, 8
 _MOST_TICKS = 10
 
 
+def learning_curves(
+  round_records: Iterable[records.RoundRecord],
+  path: files.Path,
+  *,
+  metric: str = curves_lib.ACCURACY,
+  title: str | None = None,
+  systems: Sequence[str] | None = None,
+  references: Mapping[str, float] | None = None,
+) -> None:
+  """Draws the mean over seeds against labels, in a band of a standard error.
+
+  Args:
+    round_records: rounds of any number of runs.
+    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    metric: a column of `RoundRecord.flat`.
+    title: above the curves.
+    systems: whose place is the number of a system's colour and marker, so that
+      it looks the same in several pictures.
+    references: a horizontal line at each value, by its name.
+  """
+  curves = curves_lib.curve(round_records, metric=metric)
+  if not curves:
+    raise ValueError('round_records is empty; a curve needs at least one.')
+  curve_panels(
+    {metric: curves},
+    path,
+    systems=systems,
+    references=references,
+    title=title,
+  )
+
+
 def curve_panels(
-  panels: Mapping[str, Mapping[str, stats.Curve]],
+  panels: Mapping[str, Mapping[str, curves_lib.Curve]],
   path: files.Path,
   *,
   x_label: str = 'labels paid for',
@@ -50,25 +83,23 @@ def curve_panels(
     raise ValueError('panels has no curve; a picture needs at least one.')
   systems = list(dict.fromkeys([*(systems or []), *names]))
   references = dict(references or {})
-  many = len(names) > plot_style.MOST_INSIDE
+  many = len(names) > style.MOST_INSIDE
   height = 0.6 + (2.7 if len(panels) > 1 else 4.4 if many else 3.6) * len(
     panels
   )
-  figure = plot_style.new_figure(
-    height=height, entries=len(names) + len(references)
-  )
+  figure = style.new_figure(height=height, entries=len(names) + len(references))
   all_axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
   for axes, (quantity, curves) in zip(all_axes, panels.items(), strict=True):
     for system, curve in curves.items():
       _draw_curve(axes, curve, system, systems.index(system), many)
     for name, value in references.items():
       axes.axhline(
-        value, color=plot_style.INK, linewidth=1.1, dashes=(7, 3), label=name
+        value, color=style.INK, linewidth=1.1, dashes=(7, 3), label=name
       )
     y_label = quantity.replace('.', ' ').replace('_', ' ')
-    plot_style.plain_axes(axes, '', y_label)
-    if stats.is_share(quantity):
-      plot_style.percent_axis(axes.yaxis)
+    style.plain_axes(axes, '', y_label)
+    if curves_lib.is_share(quantity):
+      style.percent_axis(axes.yaxis)
   for group in same_scale:
     together = [
       axes
@@ -79,8 +110,8 @@ def curve_panels(
       axes.sharey(together[0])
       axes.autoscale_view()
   if title:
-    all_axes[0].set_title(title, color=plot_style.INK, loc='left', fontsize=11)
-  all_axes[-1].set_xlabel(x_label, color=plot_style.INK)
+    all_axes[0].set_title(title, color=style.INK, loc='left', fontsize=11)
+  all_axes[-1].set_xlabel(x_label, color=style.INK)
   places = np.unique(
     np.concatenate(
       [curve.labels for of in panels.values() for curve in of.values()]
@@ -88,12 +119,12 @@ def curve_panels(
   )
   _scale_x(all_axes[-1], places, logarithmic_x)
   _add_legend(figure, all_axes, panels, count)
-  plot_style.save(figure, path)
+  style.save(figure, path)
 
 
 def _draw_curve(
   axes: matplotlib.axes.Axes,
-  curve: stats.Curve,
+  curve: curves_lib.Curve,
   system: str,
   number: int,
   many: bool,
@@ -102,12 +133,12 @@ def _draw_curve(
   mean = np.where(np.isfinite(mean), mean, np.nan)
   # A single seed has no standard error, and no band.
   error = np.nan_to_num(curve.standard_error, nan=0.0, posinf=0.0)
-  style = plot_style.line_style(number)
+  look = style.line_style(number)
   axes.fill_between(
     curve.labels,
     mean - error,
     mean + error,
-    color=style['color'],
+    color=look['color'],
     # Many bands on top of each other would hide the curves.
     alpha=0.12 if many else 0.2,
     linewidth=0,
@@ -120,7 +151,7 @@ def _draw_curve(
     label=system,
     # One after the other, so that those of close curves do not hide each other.
     markevery=(number % step, step),
-    **style,
+    **look,
   )
 
 
@@ -135,7 +166,7 @@ def _scale_x(
       matplotlib.ticker.StrMethodFormatter('{x:,.6g}')
     )
   elif is_count:
-    plot_style.count_axis(axes.xaxis)
+    style.count_axis(axes.xaxis)
     if 1 < places.size <= _MOST_TICKS and np.ptp(np.diff(places)) == 0:
       axes.set_xticks(places)
 
@@ -155,4 +186,4 @@ def _add_legend(figure, all_axes, panels, count) -> None:
   if count is not None:
     one = f'one {count.removesuffix("s")}'
     title = f'mean ± s.e., {most} {count}' if most > 1 else one
-  plot_style.legend(figure, axes, title=title, order=order)
+  style.legend(figure, axes, title=title, order=order)

@@ -7,7 +7,7 @@ import numpy as np
 import scipy.stats
 
 from al_jax import errors
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 
 # Up to so many pairs every assignment of signs is counted.
 _MOST_COUNTED = 14
@@ -23,7 +23,7 @@ class PairedTest(NamedTuple):
     wilcoxon_holm: that p-value, corrected.
   """
 
-  difference: stats.PairedDifference
+  difference: curves.PairedDifference
   t_holm: float
   wilcoxon: float
   wilcoxon_holm: float
@@ -76,11 +76,11 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
     return float('nan')
   size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
   differences = np.array([a[seed] - b[seed] for seed in seeds])
-  differences = differences[np.abs(differences) > stats.ROUNDING * size]
+  differences = differences[np.abs(differences) > curves.ROUNDING * size]
   if differences.size == 0:
     return 1.0
   # Scaled by the values, whose rounding it is; 0 stands for what was left out.
-  tied = stats.tied([*np.abs(differences), 0.0, size])[:-2]
+  tied = curves.tied([*np.abs(differences), 0.0, size])[:-2]
   steps = np.sign(differences) * tied
   if steps.size > _MOST_COUNTED:
     return float(scipy.stats.wilcoxon(steps, method='approx').pvalue)
@@ -114,7 +114,7 @@ def against_baseline(
     if system != baseline and set(by_seed) & set(base)
   ]
   differences = [
-    stats.paired_difference(values[system], base) for system in compared
+    curves.paired_difference(values[system], base) for system in compared
   ]
   signed_rank = [wilcoxon(values[system], base) for system in compared]
   columns = (

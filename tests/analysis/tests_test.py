@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from al_jax.analysis import paired_tests
+from al_jax.analysis import tests
 
 
 def by_seed(values):
@@ -26,14 +26,14 @@ def enumerated(differences):
 
 def test_holm_by_hand():
   # 3 * 0.01, then 2 * 0.02, then the larger of 0.03 and the one before.
-  corrected = paired_tests.holm([0.03, 0.01, 0.02])
+  corrected = tests.holm([0.03, 0.01, 0.02])
   np.testing.assert_allclose(corrected, [0.04, 0.03, 0.04])
-  np.testing.assert_allclose(paired_tests.holm([0.9, 0.6]), [1, 1])
-  assert paired_tests.holm([]).size == 0
+  np.testing.assert_allclose(tests.holm([0.9, 0.6]), [1, 1])
+  assert tests.holm([]).size == 0
 
 
 def test_holm_leaves_out_what_is_no_test():
-  corrected = paired_tests.holm([math.nan, 0.01, 0.02])
+  corrected = tests.holm([math.nan, 0.01, 0.02])
   np.testing.assert_allclose(corrected, [math.nan, 0.02, 0.02])
 
 
@@ -41,7 +41,7 @@ def test_wilcoxon_agrees_with_scipy_without_ties(rng):
   for n in (2, 5, 10, 14):
     a, b = rng.normal(0.5, 1, n), rng.normal(0, 1, n)
     expected = scipy.stats.wilcoxon(a, b, method='exact').pvalue
-    found = paired_tests.wilcoxon(by_seed(a), by_seed(b))
+    found = tests.wilcoxon(by_seed(a), by_seed(b))
     assert found == pytest.approx(expected)
 
 
@@ -49,12 +49,12 @@ def test_wilcoxon_counts_ties_and_zeros_exactly(rng):
   for _ in range(30):
     differences = rng.integers(-2, 4, size=7)
     if differences.any():
-      found = paired_tests.wilcoxon(by_seed(differences), by_seed([0] * 7))
+      found = tests.wilcoxon(by_seed(differences), by_seed([0] * 7))
       assert found == pytest.approx(enumerated(differences))
 
 
 def test_five_seeds_that_all_win_have_one_sixteenth():
-  assert paired_tests.wilcoxon(by_seed([2, 2, 2, 3, 4]), by_seed([1] * 5)) == (
+  assert tests.wilcoxon(by_seed([2, 2, 2, 3, 4]), by_seed([1] * 5)) == (
     pytest.approx(1 / 16)
   )
 
@@ -65,23 +65,23 @@ def test_differences_of_float32_tie_where_they_are_the_same():
   b = by_seed(np.float32([0.6, 0.4, 0.8, 0.2, 0.3]))
   tenths = [1, 1, 1, 1, -2]
   assert len({a[i] - b[i] for i in range(4)}) > 1
-  assert paired_tests.wilcoxon(a, b) == pytest.approx(enumerated(tenths))
+  assert tests.wilcoxon(a, b) == pytest.approx(enumerated(tenths))
 
 
 def test_many_pairs_are_approximated(rng):
   a, b = rng.normal(0.3, 1, 40), rng.normal(0, 1, 40)
   exact = scipy.stats.wilcoxon(a, b, method='exact').pvalue
-  found = paired_tests.wilcoxon(by_seed(a), by_seed(b))
+  found = tests.wilcoxon(by_seed(a), by_seed(b))
   assert found == pytest.approx(exact, abs=0.01)
 
 
 def test_wilcoxon_of_no_difference_one_pair_and_no_pair():
   same = by_seed([0.5, 0.6])
-  assert paired_tests.wilcoxon(same, same) == 1
-  assert paired_tests.wilcoxon(by_seed([0, 0]), by_seed([0, 0])) == 1
-  assert math.isnan(paired_tests.wilcoxon({0: 1.0}, {0: 0.5}))
+  assert tests.wilcoxon(same, same) == 1
+  assert tests.wilcoxon(by_seed([0, 0]), by_seed([0, 0])) == 1
+  assert math.isnan(tests.wilcoxon({0: 1.0}, {0: 0.5}))
   with pytest.raises(ValueError, match='pairs need a common one'):
-    paired_tests.wilcoxon({0: 1.0}, {1: 0.5})
+    tests.wilcoxon({0: 1.0}, {1: 0.5})
 
 
 def test_every_system_is_tested_against_the_baseline(rng):
@@ -90,7 +90,7 @@ def test_every_system_is_tested_against_the_baseline(rng):
     for name, shift in (('random', 0), ('margin', 3), ('badge', 1))
   }
   values['apart'] = {100: 1.0}
-  found = paired_tests.against_baseline(values, 'random')
+  found = tests.against_baseline(values, 'random')
   assert list(found) == ['margin', 'badge']
   base = list(values['random'].values())
   p_values = [
@@ -98,13 +98,13 @@ def test_every_system_is_tested_against_the_baseline(rng):
     for name in found
   ]
   for name, p_value, corrected in zip(
-    found, p_values, paired_tests.holm(p_values), strict=True
+    found, p_values, tests.holm(p_values), strict=True
   ):
     assert found[name].difference.p_value == pytest.approx(p_value)
     assert found[name].t_holm == pytest.approx(corrected)
     assert found[name].wilcoxon_holm >= found[name].wilcoxon
   with pytest.raises(ValueError, match=r"'randm' is not known.*'random'"):
-    paired_tests.against_baseline(values, 'randm')
+    tests.against_baseline(values, 'randm')
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_equal_differences_of_rounded_shares_tie(ours, theirs, size, p_value):
     {i: float(np.float32(n) / np.float32(size)) for i, n in enumerate(counts)}
     for counts in (ours, theirs)
   )
-  assert paired_tests.wilcoxon(a, b) == p_value
+  assert tests.wilcoxon(a, b) == p_value

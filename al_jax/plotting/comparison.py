@@ -6,8 +6,8 @@ import matplotlib.ticker
 import numpy as np
 
 from al_jax import files
-from al_jax.analysis import normalised_errors, penalty
-from al_jax.plotting import plot_style
+from al_jax.analysis import comparison
+from al_jax.plotting import style
 
 # Of the penalty matrix, in inches.
 _CELL = 0.46
@@ -22,7 +22,7 @@ _LOG_SPAN = 20
 
 
 def penalty_matrix(
-  found: penalty.PenaltyMatrix,
+  found: comparison.PenaltyMatrix,
   path: files.Path,
   *,
   order: Sequence[str] | None = None,
@@ -31,7 +31,7 @@ def penalty_matrix(
   """Draws who beats whom, and below it how often each is beaten.
 
   Args:
-    found: see `penalty.penalty_matrix`.
+    found: see `comparison.penalty_matrix`.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
     order: of the rows and columns; by column mean, the best first, if None.
     title: above the matrix.
@@ -45,7 +45,7 @@ def penalty_matrix(
   means = found.column_mean[places]
   margin = 0.35 + 0.075 * max(map(len, names))
   side = _CELL * len(names)
-  figure = plot_style.new_figure(
+  figure = style.new_figure(
     max(side + margin + 0.3, 3.2), side + margin + _CELL + 0.75
   )
   upper, lower = figure.subplots(
@@ -56,14 +56,14 @@ def penalty_matrix(
   _draw_cells(upper, shown, max(float(matrix.max()), 1e-9), 'Blues')
   _draw_cells(lower, means[None], max(float(means.max()), 1e-9), 'Oranges')
   upper.set_yticks(range(len(names)), names)
-  upper.set_ylabel('this row beats', color=plot_style.INK)
+  upper.set_ylabel('this row beats', color=style.INK)
   upper.tick_params(labelbottom=False)
   lower.set_yticks([0], ['mean'])
   lower.set_xticks(range(len(names)), names, rotation=90)
-  lower.set_xlabel('this column', color=plot_style.INK)
+  lower.set_xlabel('this column', color=style.INK)
   if title:
-    figure.suptitle(title, x=0.01, ha='left', color=plot_style.INK, fontsize=11)
-  plot_style.save(figure, path)
+    figure.suptitle(title, x=0.01, ha='left', color=style.INK, fontsize=11)
+  style.save(figure, path)
 
 
 def _draw_cells(axes, values, most: float, colours: str) -> None:
@@ -80,14 +80,14 @@ def _draw_cells(axes, values, most: float, colours: str) -> None:
         ha='center',
         va='center',
         fontsize=7.5,
-        color='white' if light else plot_style.INK if value else '#9A9A9A',
+        color='white' if light else style.INK if value else '#9A9A9A',
       )
   rows, columns = values.shape
   axes.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
   axes.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
   axes.grid(which='minor', color='white', linewidth=1.5)
   axes.tick_params(which='both', length=0, labelsize=8.5)
-  axes.tick_params(colors=plot_style.INK)
+  axes.tick_params(colors=style.INK)
   axes.spines[:].set_visible(False)
 
 
@@ -98,7 +98,7 @@ def _number(value: float) -> str:
 
 
 def error_distributions(
-  found: Mapping[str, normalised_errors.WeightedCdf],
+  found: Mapping[str, comparison.WeightedCdf],
   path: files.Path,
   *,
   systems: Sequence[str] | None = None,
@@ -107,7 +107,7 @@ def error_distributions(
   """Draws the distribution of error / error of random, a step per value.
 
   Args:
-    found: by system, see `normalised_errors.normalised_errors`.
+    found: by system, see `comparison.normalised_errors`.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
     systems: whose place is the number of a system's colour and marker; those
       of `found` if None.
@@ -116,7 +116,7 @@ def error_distributions(
   if not found:
     raise ValueError('found is empty; a picture needs at least one system.')
   systems = list(dict.fromkeys([*(systems or []), *found]))
-  figure = plot_style.new_figure(entries=len(found))
+  figure = style.new_figure(entries=len(found))
   axes = figure.add_subplot()
   low = min(_ERROR_RANGE[0], min(float(of.values[0]) for of in found.values()))
   high = max(
@@ -130,16 +130,16 @@ def error_distributions(
       drawstyle='steps-post',
       label=system,
       markevery=slice(1 + systems.index(system) % step, len(values) + 1, step),
-      **plot_style.line_style(systems.index(system)),
+      **style.line_style(systems.index(system)),
     )
   axes.set_xlim(low, high)
   axes.set_ylim(0, 1.02)
-  plot_style.plain_axes(
+  style.plain_axes(
     axes, 'error / error of random', 'share of checkpoints', title
   )
-  plot_style.percent_axis(axes.yaxis)
-  plot_style.legend(figure, axes)
-  plot_style.save(figure, path)
+  style.percent_axis(axes.yaxis)
+  style.legend(figure, axes)
+  style.save(figure, path)
 
 
 def time_against_score(
@@ -164,11 +164,11 @@ def time_against_score(
   if not points:
     raise ValueError('points is empty; a picture needs at least one system.')
   systems = list(dict.fromkeys([*(systems or []), *points]))
-  figure = plot_style.new_figure(entries=len(points))
+  figure = style.new_figure(entries=len(points))
   axes = figure.add_subplot()
   for system, (seconds, score, error) in points.items():
-    style = plot_style.marker_style(systems.index(system))
-    style['markersize'] *= 1.5
+    look = style.marker_style(systems.index(system))
+    look['markersize'] *= 1.5
     axes.errorbar(
       max(seconds, _SHORTEST_SECONDS),
       score,
@@ -176,7 +176,7 @@ def time_against_score(
       linestyle='none',
       elinewidth=1.2,
       label=system,
-      **style,
+      **look,
     )
   axes.margins(0.12)
   times = [max(of[0], _SHORTEST_SECONDS) for of in points.values()]
@@ -187,13 +187,13 @@ def time_against_score(
   else:
     axes.set_xlim(0, 1.12 * max(times))
   axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter('{x:g}'))
-  plot_style.plain_axes(
+  style.plain_axes(
     axes, 'seconds to measure and select, per round', y_label, title
   )
   if y_label.endswith('accuracy'):
-    plot_style.percent_axis(axes.yaxis)
-  plot_style.legend(figure, axes, handle_length=1.5)
-  plot_style.save(figure, path)
+    style.percent_axis(axes.yaxis)
+  style.legend(figure, axes, handle_length=1.5)
+  style.save(figure, path)
 
 
 def stacked_bars(
@@ -214,7 +214,7 @@ def stacked_bars(
   if not parts:
     raise ValueError('parts is empty; a picture needs at least one system.')
   names = list(dict.fromkeys(name for of in parts.values() for name in of))
-  figure = plot_style.new_figure(height=1.3 + 0.3 * len(parts))
+  figure = style.new_figure(height=1.3 + 0.3 * len(parts))
   axes = figure.add_subplot()
   left = np.zeros(len(parts))
   for number, name in enumerate(names):
@@ -225,11 +225,11 @@ def stacked_bars(
       left=left,
       height=0.66,
       label=name,
-      color=plot_style.COLOURS[number % len(plot_style.COLOURS)],
+      color=style.COLOURS[number % len(style.COLOURS)],
     )
     left += lengths
   axes.invert_yaxis()
-  plot_style.plain_axes(axes, x_label, '', title)
+  style.plain_axes(axes, x_label, '', title)
   axes.grid(visible=False, axis='y')
   axes.tick_params(axis='y', length=0)
   figure.legend(
@@ -237,6 +237,6 @@ def stacked_bars(
     ncols=len(names),
     fontsize=9,
     handlelength=1.2,
-    edgecolor=plot_style.GRID,
+    edgecolor=style.GRID,
   )
-  plot_style.save(figure, path)
+  style.save(figure, path)

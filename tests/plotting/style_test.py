@@ -2,11 +2,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from al_jax.plotting import plot_style
+from al_jax.plotting import style
 
 
 def test_twelve_systems_differ_in_colour_and_in_grey():
-  styles = [plot_style.line_style(number) for number in range(12)]
+  styles = [style.line_style(number) for number in range(12)]
   assert len({style['color'] for style in styles}) == 12
   assert len({style['marker'] for style in styles}) == 12
   in_grey = {(style['marker'], str(style['linestyle'])) for style in styles}
@@ -14,17 +14,17 @@ def test_twelve_systems_differ_in_colour_and_in_grey():
 
 
 def test_sixty_systems_have_a_style_each():
-  styles = {str(plot_style.line_style(number)) for number in range(60)}
+  styles = {str(style.line_style(number)) for number in range(60)}
   assert len(styles) == 60
 
 
 def a_figure(entries):
-  figure = plot_style.new_figure(entries=entries)
+  figure = style.new_figure(entries=entries)
   axes = figure.add_subplot()
   for number in range(entries):
     axes.plot([0, 1], [number, 1], label=f'system {number}')
-  plot_style.plain_axes(axes, 'the x', 'the y', 'the title')
-  plot_style.legend(figure, axes, title='what it is')
+  style.plain_axes(axes, 'the x', 'the y', 'the title')
+  style.legend(figure, axes, title='what it is')
   return figure, axes
 
 
@@ -42,20 +42,20 @@ def test_a_long_legend_lies_below_the_axes():
 
 def test_a_legend_of_nothing_is_none_and_its_order_can_be_chosen():
   figure, axes = a_figure(3)
-  plot_style.legend(figure, axes, order=[2, 0, 1])
+  style.legend(figure, axes, order=[2, 0, 1])
   named = [text.get_text() for text in axes.get_legend().get_texts()]
   assert named == ['system 2', 'system 0', 'system 1']
-  empty = plot_style.new_figure()
+  empty = style.new_figure()
   axes = empty.add_subplot()
-  plot_style.legend(empty, axes)
+  style.legend(empty, axes)
   assert axes.get_legend() is None
 
 
 def test_axes_count_and_show_percent():
   figure, axes = a_figure(1)
   axes.set_xlim(0, 2000)
-  plot_style.count_axis(axes.xaxis)
-  plot_style.percent_axis(axes.yaxis)
+  style.count_axis(axes.xaxis)
+  style.percent_axis(axes.yaxis)
   figure.draw_without_rendering()
   shown = [label.get_text() for label in axes.get_xticklabels()]
   assert '1,000' in shown
@@ -65,12 +65,12 @@ def test_axes_count_and_show_percent():
 def test_a_file_is_of_its_suffix_and_the_same_each_time(tmp_path):
   paths = [tmp_path / name for name in ('a.svg', 'b.svg')]
   for path in paths:
-    plot_style.save(a_figure(2)[0], path)
+    style.save(a_figure(2)[0], path)
   first, second = (path.read_bytes() for path in paths)
   assert first == second and b'the title' in first
-  plot_style.save(a_figure(2)[0], tmp_path / 'a.PNG')
+  style.save(a_figure(2)[0], tmp_path / 'a.PNG')
   with PIL.Image.open(tmp_path / 'a.PNG') as image:
     assert image.format == 'PNG'
     assert np.asarray(image.convert('RGB'))[0, 0].tolist() == [255] * 3
   with pytest.raises(ValueError, match=r"'pgn' is not known.*'png'"):
-    plot_style.save(a_figure(2)[0], tmp_path / 'a.pgn')
+    style.save(a_figure(2)[0], tmp_path / 'a.pgn')

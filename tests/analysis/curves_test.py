@@ -4,33 +4,33 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 from tests.factories import a_record, two_systems
 
 
 def test_mean_and_standard_error_by_hand():
   # Deviations -1, 0, 1: s = 1.
-  mean, error, n = stats.mean_and_standard_error([1, 2, 3])
+  mean, error, n = curves.mean_and_standard_error([1, 2, 3])
   assert (mean, n) == (2, 3)
   assert error == pytest.approx(1 / math.sqrt(3))
 
 
 def test_one_value_has_no_standard_error():
-  estimate = stats.mean_and_standard_error([4.0])
+  estimate = curves.mean_and_standard_error([4.0])
   assert estimate.mean == 4.0
   assert math.isnan(estimate.standard_error)
 
 
 def test_no_values_are_refused():
   with pytest.raises(ValueError, match='values is empty'):
-    stats.mean_and_standard_error([])
+    curves.mean_and_standard_error([])
 
 
 def test_a_curve_says_how_many_seeds_each_point_has():
   rows = [*two_systems(), a_record('margin', 0, 40, 0.95)]
-  curves = stats.curve(rows)
-  assert list(curves) == ['random', 'margin']
-  labels, mean, error, n = curves['margin']
+  found = curves.curve(rows)
+  assert list(found) == ['random', 'margin']
+  labels, mean, error, n = found['margin']
   assert labels.tolist() == [10, 20, 30, 40]
   np.testing.assert_allclose(mean, [0.55, 0.8, 0.85, 0.95])
   np.testing.assert_allclose(error, [0.05, 0.1, 0.05, np.nan])
@@ -38,19 +38,19 @@ def test_a_curve_says_how_many_seeds_each_point_has():
 
 
 def test_any_column_can_be_a_curve():
-  curves = stats.curve(two_systems(), metric='test.log_loss')
-  np.testing.assert_allclose(curves['random'].mean, [0.5, 0.35])
+  found = curves.curve(two_systems(), metric='test.log_loss')
+  np.testing.assert_allclose(found['random'].mean, [0.5, 0.35])
 
 
 def test_an_unknown_metric_names_the_closest():
   with pytest.raises(ValueError, match=r"mean 'test\.accuracy'"):
-    stats.curve(two_systems(), metric='test.acuracy')
+    curves.curve(two_systems(), metric='test.acuracy')
 
 
 def test_the_same_round_twice_is_refused():
   rows = two_systems()
   with pytest.raises(ValueError, match="'random', seed 0, have 10 labels"):
-    stats.runs([*rows, rows[0]])
+    curves.runs([*rows, rows[0]])
 
 
 def test_the_paired_test_agrees_with_scipy():
@@ -59,7 +59,7 @@ def test_the_paired_test_agrees_with_scipy():
     a = dict(enumerate(generator.normal(0.5, 1, n)))
     b = dict(enumerate(generator.normal(0, 1, n)))
     expected = scipy.stats.ttest_rel(list(a.values()), list(b.values()))
-    difference = stats.paired_difference(a, b)
+    difference = curves.paired_difference(a, b)
     assert difference.n == n
     assert difference.p_value == pytest.approx(expected.pvalue, rel=1e-10)
     assert difference.mean / difference.standard_error == pytest.approx(
@@ -68,7 +68,7 @@ def test_the_paired_test_agrees_with_scipy():
 
 
 def test_only_common_seeds_are_paired():
-  difference = stats.paired_difference({0: 3.0, 1: 5.0, 7: 9.0}, {1: 1, 0: 1})
+  difference = curves.paired_difference({0: 3.0, 1: 5.0, 7: 9.0}, {1: 1, 0: 1})
   assert difference.mean == 3.0
   assert difference.n == 2
 
@@ -76,33 +76,33 @@ def test_only_common_seeds_are_paired():
 def test_equal_differences_have_the_limit_for_p():
   # 0.3 - 0.2 and 0.2 - 0.1 differ in the last bit.
   assert 0.3 - 0.2 != 0.2 - 0.1
-  same = stats.paired_difference({0: 0.3, 1: 0.2}, {0: 0.2, 1: 0.1})
+  same = curves.paired_difference({0: 0.3, 1: 0.2}, {0: 0.2, 1: 0.1})
   assert same.mean == pytest.approx(0.1)
   assert (same.standard_error, same.p_value) == (0.0, 0.0)
-  none = stats.paired_difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5})
+  none = curves.paired_difference({0: 0.1 + 0.2, 1: 0.5}, {0: 0.3, 1: 0.5})
   assert (none.standard_error, none.p_value) == (0.0, 1.0)
 
 
 def test_one_pair_has_no_p_value_and_no_pair_is_refused():
-  difference = stats.paired_difference({0: 2.0}, {0: 1.0})
+  difference = curves.paired_difference({0: 2.0}, {0: 1.0})
   assert difference.mean == 1.0
   assert math.isnan(difference.p_value)
   with pytest.raises(ValueError, match=r'a has seeds \[0\] and b has \[1\]'):
-    stats.paired_difference({0: 2.0}, {1: 1.0})
+    curves.paired_difference({0: 2.0}, {1: 1.0})
 
 
 def test_the_area_is_the_mean_height():
   # Trapezoids 10 * 0.55 and 20 * 0.7 over a budget of 30.
-  area = stats.area_under_curve([10, 20, 40], [0.5, 0.6, 0.8])
+  area = curves.area_under_curve([10, 20, 40], [0.5, 0.6, 0.8])
   assert area == pytest.approx((5.5 + 14) / 30)
-  assert stats.area_under_curve([10], [0.5]) == 0.5
+  assert curves.area_under_curve([10], [0.5]) == 0.5
 
 
 def test_labels_that_do_not_increase_are_refused():
   with pytest.raises(ValueError, match='must increase'):
-    stats.area_under_curve([10, 10], [0.5, 0.6])
+    curves.area_under_curve([10, 10], [0.5, 0.6])
   with pytest.raises(ValueError, match=r'\(2,\) and values \(1,\)'):
-    stats.area_under_curve([10, 20], [0.5])
+    curves.area_under_curve([10, 20], [0.5])
 
 
 def test_a_constant_difference_of_rounded_shares_has_no_error():
@@ -114,11 +114,11 @@ def test_a_constant_difference_of_rounded_shares_has_no_error():
     }
     for more in (5, 0)
   )
-  found = stats.paired_difference(a, b)
+  found = curves.paired_difference(a, b)
   assert (found.standard_error, found.p_value) == (0, 0)
 
 
 def test_values_that_differ_by_rounding_are_tied():
-  found = stats.tied([0.5, 0.25, 0.5 + 1e-8, 0.7, 0.25])
+  found = curves.tied([0.5, 0.25, 0.5 + 1e-8, 0.7, 0.25])
   assert found.tolist() == [1, 0, 1, 2, 0]
-  assert stats.tied([]).tolist() == []
+  assert curves.tied([]).tolist() == []

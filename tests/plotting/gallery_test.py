@@ -3,7 +3,7 @@ import PIL.Image
 import pytest
 from sklearn import datasets
 
-from al_jax.plotting import plots
+from al_jax import plotting
 from tests.factories import a_record
 
 
@@ -36,7 +36,7 @@ def some_digits(rows, picks):
 
 def test_learning_curves_draw_each_system_in_its_colour(tmp_path):
   path = tmp_path / 'curves.png'
-  plots.learning_curves(rising_curves(['random', 'margin']), path)
+  plotting.learning_curves(rising_curves(['random', 'margin']), path)
   assert pixels(path).shape == (840, 1280, 3)
   blue, vermilion, green = (0, 114, 178), (213, 94, 0), (0, 158, 115)
   assert {blue, vermilion} <= colours(path)
@@ -46,8 +46,8 @@ def test_learning_curves_draw_each_system_in_its_colour(tmp_path):
 
 def test_a_band_shows_the_standard_error_only_where_there_is_one(tmp_path):
   one, three = tmp_path / 'one.png', tmp_path / 'three.png'
-  plots.learning_curves(rising_curves(['random'], seeds=1), one)
-  plots.learning_curves(rising_curves(['random']), three)
+  plotting.learning_curves(rising_curves(['random'], seeds=1), one)
+  plotting.learning_curves(rising_curves(['random']), three)
   # The palette's blue at 20% over white.
   band = (204, 227, 240)
 
@@ -59,7 +59,7 @@ def test_a_band_shows_the_standard_error_only_where_there_is_one(tmp_path):
 
 def test_many_systems_and_another_metric_are_drawn(tmp_path):
   path = tmp_path / 'curves.svg'
-  plots.learning_curves(
+  plotting.learning_curves(
     rising_curves([f'system {i}' for i in range(10)]),
     path,
     metric='test.log_loss',
@@ -72,18 +72,18 @@ def test_many_systems_and_another_metric_are_drawn(tmp_path):
 
 def test_no_records_and_an_unknown_format_are_refused(tmp_path):
   with pytest.raises(ValueError, match='round_records is empty'):
-    plots.learning_curves([], tmp_path / 'curves.png')
+    plotting.learning_curves([], tmp_path / 'curves.png')
   with pytest.raises(ValueError, match=r"'pgn' is not known.*'png'"):
-    plots.learning_curves(rising_curves(['a']), tmp_path / 'curves.pgn')
+    plotting.learning_curves(rising_curves(['a']), tmp_path / 'curves.pgn')
   assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failed_plot_leaves_the_old_one(tmp_path):
   path = tmp_path / 'curves.png'
-  plots.learning_curves(rising_curves(['random']), path)
+  plotting.learning_curves(rising_curves(['random']), path)
   before = path.read_bytes()
   with pytest.raises(ValueError, match='not known'):
-    plots.learning_curves(rising_curves(['random']), path, metric='accuracy')
+    plotting.learning_curves(rising_curves(['random']), path, metric='accuracy')
   assert path.read_bytes() == before
   assert list(tmp_path.iterdir()) == [path]
 
@@ -91,8 +91,8 @@ def test_a_failed_plot_leaves_the_old_one(tmp_path):
 def test_the_gallery_has_a_row_per_round_and_at_most_the_columns(tmp_path):
   images, titles = some_digits(3, 15)
   small, large = tmp_path / 'small.png', tmp_path / 'large.png'
-  plots.gallery(images[:1], titles[:1], small, row_titles=['a'], columns=4)
-  plots.gallery(images, titles, large, row_titles=['a', 'b', 'c'])
+  plotting.gallery(images[:1], titles[:1], small, row_titles=['a'], columns=4)
+  plotting.gallery(images, titles, large, row_titles=['a', 'b', 'c'])
   (low, narrow), (high, wide) = (
     pixels(path).shape[:2] for path in (small, large)
   )
@@ -105,7 +105,7 @@ def test_the_gallery_has_a_row_per_round_and_at_most_the_columns(tmp_path):
 def test_the_gallery_shows_the_very_pixels(tmp_path):
   images, titles = some_digits(1, 1)
   path = tmp_path / 'gallery.png'
-  plots.gallery(images, titles, path, row_titles=[''])
+  plotting.gallery(images, titles, path, row_titles=[''])
   # The picture is 0.648 inches wide, with its left upper corner at these dots.
   corner, cell = np.array([0.1 + 0.036, 1.1 + 0.036]) * 200, 0.648 * 200 / 8
   centres = (corner[:, None] + cell * (np.arange(8) + 0.5)).astype(int)
@@ -121,7 +121,7 @@ def test_grey_and_colour_of_either_type_are_shown(tmp_path, channels, dtype):
   generator = np.random.default_rng(0)
   images = generator.integers(0, 256, (2, 3, 5, 4, *channels)).astype(dtype)
   path = tmp_path / 'gallery.png'
-  plots.gallery(
+  plotting.gallery(
     images, [['a'] * 3, ['a very long name'] * 3], path, row_titles=['r', 's']
   )
   in_colour = np.ptp(pixels(path).astype(int), axis=-1) > 30
@@ -132,10 +132,10 @@ def test_grey_and_colour_of_either_type_are_shown(tmp_path, channels, dtype):
 def test_not_finite_and_constant_pictures_are_drawn(tmp_path):
   images = np.full((1, 2, 4, 4), 0.5, np.float32)
   path = tmp_path / 'gallery.png'
-  plots.gallery(images, [['a', 'b']], path, row_titles=['r'])
+  plotting.gallery(images, [['a', 'b']], path, row_titles=['r'])
   images[0, 0] = [[np.nan, np.inf, -np.inf, 1.0]] * 4
-  plots.gallery(images, [['a', 'b']], path, row_titles=['r'])
-  plots.gallery(images * np.nan, [['a', 'b']], path, row_titles=['r'])
+  plotting.gallery(images, [['a', 'b']], path, row_titles=['r'])
+  plotting.gallery(images * np.nan, [['a', 'b']], path, row_titles=['r'])
   assert list(tmp_path.iterdir()) == [path]
 
 
@@ -153,7 +153,7 @@ def test_rows_that_do_not_fit_are_refused(
   tmp_path, images, titles, row_titles, message
 ):
   with pytest.raises(ValueError, match=message):
-    plots.gallery(
+    plotting.gallery(
       images, titles, tmp_path / 'gallery.png', row_titles=row_titles
     )
 
@@ -161,5 +161,5 @@ def test_rows_that_do_not_fit_are_refused(
 def test_no_pyplot_figure_is_left_open(tmp_path):
   import matplotlib.pyplot
 
-  plots.learning_curves(rising_curves(['random']), tmp_path / 'curves.png')
+  plotting.learning_curves(rising_curves(['random']), tmp_path / 'curves.png')
   assert matplotlib.pyplot.get_fignums() == []

@@ -1,8 +1,10 @@
+import math
+
 import numpy as np
 import pytest
 import scipy.stats
 
-from al_jax.analysis import penalty
+from al_jax.analysis import comparison
 
 
 def runs_of(curves):
@@ -52,8 +54,8 @@ def by_hand():
     }
   )
   return [
-    penalty.Setting(first, {'batch': '10', 'model': 'mlp'}),
-    penalty.Setting(second, {'batch': '100', 'model': 'mlp'}),
+    comparison.Setting(first, {'batch': '10', 'model': 'mlp'}),
+    comparison.Setting(second, {'batch': '100', 'model': 'mlp'}),
   ]
 
 
@@ -98,7 +100,7 @@ def straight(settings):
 
 
 def test_the_matrix_by_hand():
-  found = penalty.penalty_matrix(by_hand())
+  found = comparison.penalty_matrix(by_hand())
   assert found.systems == ('random', 'a', 'b')
   expected = [[0, 0, 2 / 3], [1 / 3 + 1, 0, 2 / 3 + 1], [0, 0, 0]]
   np.testing.assert_allclose(found.matrix, expected)
@@ -126,8 +128,8 @@ def test_the_matrix_agrees_with_a_straight_reference(rng, seeds):
         }
       )
     systems, expected = straight(settings)
-    found = penalty.penalty_matrix(
-      [penalty.Setting(accuracies) for accuracies in settings]
+    found = comparison.penalty_matrix(
+      [comparison.Setting(accuracies) for accuracies in settings]
     )
     assert list(found.systems) == systems
     np.testing.assert_allclose(found.matrix, expected)
@@ -137,13 +139,13 @@ def test_the_matrix_agrees_with_a_straight_reference(rng, seeds):
 
 def test_checkpoints_double_their_distance():
   rising = {n: n / 10_000 for n in range(100, 2001, 100)}
-  found = penalty.checkpoints({0: rising})
+  found = comparison.checkpoints({0: rising})
   assert found == [100, 200, 300, 500, 900, 1700]
 
 
 def test_checkpoints_stop_where_random_is_nearly_done():
   def checkpoints(at_400):
-    return penalty.checkpoints(
+    return comparison.checkpoints(
       {0: {100: 0.1, 200: 0.5, 300: 0.9, 400: 0.95, 500: at_400, 600: 1.0}}
     )
 
@@ -151,25 +153,25 @@ def test_checkpoints_stop_where_random_is_nearly_done():
   assert checkpoints(0.991) == [100, 200, 300]
   # Whatever comes later does not count, even if it is lower.
   falling = {100: 0.1, 200: 0.999, 300: 0.5, 400: 1.0}
-  assert penalty.checkpoints({0: falling}) == [100]
+  assert comparison.checkpoints({0: falling}) == [100]
 
 
 def test_the_first_set_is_a_checkpoint_even_if_nothing_is_learned():
-  assert penalty.checkpoints({0: {100: 0.9}}) == [100]
-  assert penalty.checkpoints({0: {100: 0.0, 200: 0.0}}) == [100, 200]
+  assert comparison.checkpoints({0: {100: 0.9}}) == [100]
+  assert comparison.checkpoints({0: {100: 0.0, 200: 0.0}}) == [100, 200]
 
 
 def test_labels_that_only_some_seeds_have_are_no_end():
   whole = {100: 0.1, 200: 0.2, 300: 0.3, 400: 0.4, 500: 0.5}
   part = {n: value for n, value in whole.items() if n <= 300}
-  assert penalty.checkpoints({0: whole, 1: part}) == [100, 200]
+  assert comparison.checkpoints({0: whole, 1: part}) == [100, 200]
   with pytest.raises(ValueError, match='no number of labels'):
-    penalty.checkpoints({0: {100: 0.1}, 1: {200: 0.1}})
+    comparison.checkpoints({0: {100: 0.1}, 1: {200: 0.1}})
 
 
 def test_rounds_of_different_sizes_are_refused():
   with pytest.raises(ValueError, match='no record at 300 labels'):
-    penalty.checkpoints({0: {100: 0.1, 200: 0.2, 350: 0.3}})
+    comparison.checkpoints({0: {100: 0.1, 200: 0.2, 350: 0.3}})
 
 
 def test_a_win_needs_the_critical_value():
@@ -178,7 +180,7 @@ def test_a_win_needs_the_critical_value():
   base = {seed: {10: 0.0} for seed in range(5)}
 
   def beats(mean):
-    return penalty.beats(
+    return comparison.beats(
       {seed: {10: mean + shape[seed]} for seed in range(5)}, base, 10
     )
 
@@ -190,47 +192,148 @@ def test_a_win_needs_the_critical_value():
 def test_only_the_first_five_common_seeds_are_compared():
   a = {seed: {10: 0.6} for seed in range(9)}
   b = {seed: {10: 0.5 if seed < 6 else 0.9} for seed in (8, 7, 6, 5, 4, 3, 1)}
-  assert not penalty.beats(a, b, 10)
-  assert penalty.beats(a, {**b, 0: {10: 0.5}, 2: {10: 0.5}}, 10)
+  assert not comparison.beats(a, b, 10)
+  assert comparison.beats(a, {**b, 0: {10: 0.5}, 2: {10: 0.5}}, 10)
 
 
 def test_fewer_than_two_pairs_are_no_win():
   a, b = {0: {10: 0.9}, 1: {10: 0.9}}, {0: {10: 0.1}, 1: {20: 0.1}}
-  assert not penalty.beats(a, b, 10)
-  assert not penalty.beats(a, {7: {10: 0.1}, 8: {10: 0.1}}, 10)
+  assert not comparison.beats(a, b, 10)
+  assert not comparison.beats(a, {7: {10: 0.1}, 8: {10: 0.1}}, 10)
 
 
 def test_systems_that_a_setting_lacks():
   first, second = by_hand()
-  lacking = penalty.Setting(
+  lacking = comparison.Setting(
     {name: second.runs[name] for name in ('a', 'random')}
   )
-  found = penalty.penalty_matrix([first, lacking])
+  found = comparison.penalty_matrix([first, lacking])
   assert found.systems == ('random', 'a')
   with pytest.raises(ValueError, match="System 'b' is not known"):
-    penalty.penalty_matrix([first, lacking], systems=['a', 'b'])
+    comparison.penalty_matrix([first, lacking], systems=['a', 'b'])
   with pytest.raises(ValueError, match="System 'rand' is not known"):
-    penalty.penalty_matrix([first], baseline='rand')
+    comparison.penalty_matrix([first], baseline='rand')
   with pytest.raises(ValueError, match='settings is empty'):
-    penalty.penalty_matrix([])
+    comparison.penalty_matrix([])
 
 
 def test_settings_are_grouped_by_an_axis():
   settings = by_hand()
-  assert penalty.by_axis(settings[::-1], 'batch') == {
+  assert comparison.by_axis(settings[::-1], 'batch') == {
     '10': settings[:1],
     '100': settings[1:],
   }
-  assert penalty.by_axis(settings, 'model') == {'mlp': settings}
-  assert penalty.by_axis(settings, 'data') == {}
+  assert comparison.by_axis(settings, 'model') == {'mlp': settings}
+  assert comparison.by_axis(settings, 'data') == {}
 
 
 def test_numbers_are_sorted_by_value():
   values = ['mlp', '1000', '20', 'cnn', '100']
-  assert sorted(values, key=penalty.numbers_first) == [
+  assert sorted(values, key=comparison.numbers_first) == [
     '20',
     '100',
     '1000',
     'cnn',
     'mlp',
   ]
+
+
+def test_the_highest_score_is_first_and_ties_share():
+  found = comparison.ranks({'a': 0.5, 'b': 0.9, 'c': 0.5, 'd': 0.1})
+  assert found == {'a': 2.5, 'b': 1, 'c': 2.5, 'd': 4}
+
+
+def test_mean_ranks_by_hand():
+  found = comparison.mean_ranks(
+    [{'a': 0.1, 'b': 0.2, 'c': 0.3}, {'c': 0.8, 'b': 0.9, 'a': 0.1}]
+  )
+  assert list(found) == ['b', 'c', 'a']
+  assert found['b'] == pytest.approx((1.5, 0.5, 2))
+  assert found['a'] == pytest.approx((3, 0, 2))
+
+
+def test_systems_that_a_setting_lacks_are_not_ranked():
+  found = comparison.mean_ranks([{'a': 1, 'b': 2, 'c': 3}, {'a': 2, 'c': 1}])
+  assert set(found) == {'a', 'c'}
+  assert found['a'].mean == 1.5
+
+
+def test_one_setting_has_no_error_and_none_is_refused():
+  assert math.isnan(comparison.mean_ranks([{'a': 1.0}])['a'].standard_error)
+  with pytest.raises(ValueError, match='scores is empty'):
+    comparison.mean_ranks([])
+
+
+def test_means_that_differ_by_rounding_share_their_rank():
+  counts = {'a': (240, 313, 226, 215), 'b': (240, 319, 220, 215), 'c': (1, 2)}
+  means = {
+    name: float(np.mean([float(np.float32(n) / np.float32(360)) for n in of]))
+    for name, of in counts.items()
+  }
+  assert comparison.ranks(means) == {'a': 1.5, 'b': 1.5, 'c': 3}
+
+
+def setting(**curves):
+  """One seed; a curve is a list of accuracies at 10, 20, ... labels."""
+  return comparison.Setting(
+    {
+      system: {0: {10 * (i + 1): value for i, value in enumerate(values)}}
+      for system, values in curves.items()
+    }
+  )
+
+
+def test_the_distribution_by_hand():
+  settings = [
+    # Checkpoints 10 and 20: ratios 1 and 0.5, of weight 1/2 each.
+    setting(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
+    # Checkpoint 10: ratio 0.75, of weight 1.
+    setting(random=[0.6, 0.6], a=[0.7, 0.7]),
+  ]
+  found = comparison.normalised_errors(settings)
+  np.testing.assert_allclose(found['a'].values, [0.5, 0.75, 1])
+  np.testing.assert_allclose(found['a'].cumulative, [0.25, 0.75, 1])
+  np.testing.assert_array_equal(found['random'].values, [1, 1, 1])
+
+
+def test_seeds_are_averaged_before_the_ratio_is_taken():
+  runs = {
+    'random': {0: {10: 0.2}, 1: {10: 0.8}},
+    'a': {0: {10: 0.6}, 1: {10: 0.9}},
+  }
+  found = comparison.normalised_errors([comparison.Setting(runs)])
+  np.testing.assert_allclose(found['a'].values, [0.25 / 0.5])
+
+
+def test_a_checkpoint_without_errors_of_random_counts_on_neither_side():
+  settings = [
+    setting(random=[1.0, 1.0], a=[0.5, 1.0]),
+    setting(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
+  ]
+  found = comparison.normalised_errors(settings)
+  np.testing.assert_allclose(found['a'].values, [0.5, 1])
+  np.testing.assert_allclose(found['a'].cumulative, [0.5, 1])
+  assert comparison.normalised_errors(settings[:1]) == {}
+
+
+def test_a_checkpoint_without_a_record_counts_on_neither_side():
+  short = setting(random=[0.5, 0.6, 0.9], a=[0.75])
+  found = comparison.normalised_errors([short])
+  np.testing.assert_allclose(found['a'].values, [0.5])
+  np.testing.assert_allclose(found['a'].cumulative, [1])
+  assert len(found['random'].values) == 2
+
+
+def test_the_distribution_agrees_with_counting(rng):
+  values, weights = rng.random(20), rng.random(20)
+  found = comparison.weighted_cdf(values, weights)
+  for value, share in zip(*found, strict=True):
+    below = weights[values <= value].sum() / weights.sum()
+    assert share == pytest.approx(below)
+  with pytest.raises(ValueError, match=r'\(0,\) and weights \(0,\)'):
+    comparison.weighted_cdf([], [])
+
+
+def test_a_setting_without_the_baseline_is_refused():
+  with pytest.raises(ValueError, match="System 'random' is not known"):
+    comparison.normalised_errors([setting(a=[0.5])])

@@ -1,7 +1,7 @@
-"""How often one system beats another: BADGE's pairwise penalty matrix.
+"""Compares systems over settings: who beats whom, ranks, error distributions.
 
-After Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain
-Gradient Lower Bounds", section 4.
+The penalty matrix is that of Ash et al. 2020, "Deep Batch Active Learning by
+Diverse, Uncertain Gradient Lower Bounds", section 4.
 """
 
 import types
@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import scipy.stats
 
 from al_jax import errors
-from al_jax.analysis import stats
+from al_jax.analysis import curves
 
 # A round at which random has this share of its final accuracy is too late to
 # tell strategies apart.
@@ -24,11 +25,11 @@ class Setting(NamedTuple):
   """The runs of all systems on one data set, with one model and batch size.
 
   Attributes:
-    runs: accuracy by system, seed and number of labels, see `stats.runs`.
+    runs: accuracy by system, seed and number of labels, see `curves.runs`.
     axes: what sets it apart, such as `{'data': 'letter', 'batch': '100'}`.
   """
 
-  runs: stats.Runs
+  runs: curves.Runs
   axes: Mapping[str, str] = types.MappingProxyType({})
 
 
@@ -68,7 +69,7 @@ def checkpoints(baseline: Mapping[int, Mapping[int, float]]) -> list[int]:
   Returns:
     Increasing numbers of labels; M is always there.
   """
-  recorded = stats.common_labels(baseline.values())
+  recorded = curves.common_labels(baseline.values())
   if not recorded:
     raise ValueError(
       'baseline has no number of labels that all of its seeds have.'
@@ -118,7 +119,7 @@ def beats(
   )[:_MOST_REPETITIONS]
   if len(seeds) < 2:
     return False
-  difference = stats.paired_difference(
+  difference = curves.paired_difference(
     {seed: a[seed][labels] for seed in seeds},
     {seed: b[seed][labels] for seed in seeds},
   )
@@ -207,3 +208,136 @@ def _mean_by_labels(
   return {
     n: float(np.mean([run[n] for run in by_seed.values()])) for n in labels
   }
+
+
+def ranks(scores: Mapping[str, float]) -> dict[str, float]:
+  """The rank of each system in one setting: 1 is the highest score.
+
+  Args:
+    scores: by system; those that are equal but for rounding share the mean of
+      their ranks.
+
+  Returns:
+    The rank by system.
+  """
+  placed = scipy.stats.rankdata(-curves.tied(list(scores.values())))
+  return {
+    system: float(rank) for system, rank in zip(scores, placed, strict=True)
+  }
+
+
+def mean_ranks(
+  scores: Sequence[Mapping[str, float]],
+) -> dict[str, curves.Estimate]:
+  """The mean rank of each system over settings.
+
+  Only systems that all settings have are ranked, and only among each other.
+
+  Args:
+    scores: by system, for each setting; higher is better. At least one.
+
+  Returns:
+    By system, from the best: the mean rank with its standard error over
+    settings. The better of two equal ones is the earlier of the first setting.
+  """
+  if not scores:
+    raise ValueError('scores is empty; a rank needs at least one setting.')
+  systems = [
+    system for system in scores[0] if all(system in of for of in scores)
+  ]
+  placed = [ranks({system: of[system] for system in systems}) for of in scores]
+  means = {
+    system: curves.mean_and_standard_error(of[system] for of in placed)
+    for system in systems
+  }
+  order = np.argsort([of.mean for of in means.values()], kind='stable')
+  return {systems[i]: means[systems[i]] for i in order}
+
+
+class WeightedCdf(NamedTuple):
+  """A cumulative distribution of weighted values.
+
+  Attributes:
+    values: float[V], increasing.
+    cumulative: float[V], the share of the weight at or below each; ends at 1.
+  """
+
+  values: np.ndarray
+  cumulative: np.ndarray
+
+
+def normalised_errors(
+  settings: Sequence[Setting],
+  *,
+  baseline: str = 'random',
+  systems: Sequence[str] | None = None,
+) -> dict[str, WeightedCdf]:
+  """The distribution of error / error of random, for each system.
+
+  The errors are means over seeds, at the checkpoints of `checkpoints`;
+  each has the weight 1 / K, with K the checkpoints of its setting, and weights
+  are scaled to a sum of 1. A checkpoint at which random makes no error, or at
+  which a system has no record, counts neither as a value nor as a weight.
+
+  Args:
+    settings: at least one, each with the baseline.
+    baseline: the system that the errors are divided by.
+    systems: whose distributions; those that all settings have if None.
+
+  Returns:
+    A WeightedCdf by system; a system without any value is left out. That of
+    the baseline is a step at 1.
+  """
+  if systems is None:
+    systems = common_systems(settings)
+  ratios = {system: [] for system in systems}
+  for setting in settings:
+    if baseline not in setting.runs:
+      raise errors.unknown_name('System', baseline, setting.runs)
+    at = checkpoints(setting.runs[baseline])
+    for labels in at:
+      random_error = _mean_error(setting.runs[baseline], labels)
+      if not random_error:
+        continue
+      for system in systems:
+        error = _mean_error(setting.runs.get(system, {}), labels)
+        if error is not None and not np.isfinite(error / random_error):
+          raise ValueError(
+            f'the error of {system!r} at {labels} labels is {error}, that of '
+            f'{baseline!r} {random_error}; both must be finite.'
+          )
+        if error is not None:
+          ratios[system].append((error / random_error, 1 / len(at)))
+  return {
+    system: weighted_cdf(*zip(*pairs, strict=True))
+    for system, pairs in ratios.items()
+    if pairs
+  }
+
+
+def weighted_cdf(
+  values: Sequence[float], weights: Sequence[float]
+) -> WeightedCdf:
+  """The cumulative distribution of values with weights.
+
+  Args:
+    values: [V], at least one, in any order.
+    weights: [V], positive, of any sum.
+
+  Returns:
+    A WeightedCdf.
+  """
+  values, weights = np.asarray(values, float), np.asarray(weights, float)
+  if values.size == 0 or values.shape != weights.shape:
+    raise ValueError(
+      f'values has shape {values.shape} and weights {weights.shape}; both must '
+      'be [V], with V at least 1.'
+    )
+  order = np.argsort(values, kind='stable')
+  total = np.cumsum(weights[order])
+  return WeightedCdf(values[order], total / total[-1])
+
+
+def _mean_error(by_seed, labels: int) -> float | None:
+  accuracies = [run[labels] for run in by_seed.values() if labels in run]
+  return 1 - float(np.mean(accuracies)) if accuracies else None

@@ -1,55 +1,17 @@
-"""Pictures of a run: learning curves, and a gallery of what was asked.
+"""A gallery of the examples that were queried."""
 
-Figures are made without pyplot, so nothing here needs a display or leaves a
-figure open behind it.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib.axes
 import matplotlib.figure
 import numpy as np
 
 from al_jax import files
-from al_jax.analysis import stats
-from al_jax.plotting import curve_plots, plot_style
-from al_jax.storage import records
+from al_jax.plotting import style
 
 # Of the gallery, in inches: a picture with its caption, and the row titles.
 _CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 0.72, 0.9, 1.1
 _CAPTION_LENGTH = 11
-
-
-def learning_curves(
-  round_records: Iterable[records.RoundRecord],
-  path: files.Path,
-  *,
-  metric: str = stats.ACCURACY,
-  title: str | None = None,
-  systems: Sequence[str] | None = None,
-  references: Mapping[str, float] | None = None,
-) -> None:
-  """Draws the mean over seeds against labels, in a band of a standard error.
-
-  Args:
-    round_records: rounds of any number of runs.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    metric: a column of `RoundRecord.flat`.
-    title: above the curves.
-    systems: whose place is the number of a system's colour and marker, so that
-      it looks the same in several pictures.
-    references: a horizontal line at each value, by its name.
-  """
-  curves = stats.curve(round_records, metric=metric)
-  if not curves:
-    raise ValueError('round_records is empty; a curve needs at least one.')
-  curve_plots.curve_panels(
-    {metric: curves},
-    path,
-    systems=systems,
-    references=references,
-    title=title,
-  )
 
 
 def gallery(
@@ -92,17 +54,17 @@ def gallery(
       row_titles[number],
       ha='right',
       va='center',
-      color=plot_style.INK,
+      color=style.INK,
       fontsize=8,
     )
     for column, image in enumerate(row):
       left = _MARGIN + column * _CELL_WIDTH
       _draw_picture(axes, image, titles[number][column], left, top)
   if title:
-    axes.text(0.12, 0.18, title, va='center', color=plot_style.INK, fontsize=10)
+    axes.text(0.12, 0.18, title, va='center', color=style.INK, fontsize=10)
   axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
   axes.set_axis_off()
-  plot_style.save(figure, path)
+  style.save(figure, path)
 
 
 def _check_rows(
@@ -190,6 +152,6 @@ def _draw_picture(
     caption,
     ha='center',
     va='top',
-    color=plot_style.INK,
+    color=style.INK,
     fontsize=6.5,
   )
