@@ -11,8 +11,16 @@ PACKAGE = ROOT / 'al_jax'
 # one line may import each other.
 ROOMS = (
   ('kernels',),
-  tuple(
-    'errors files keys xla interfaces tasks pool sources inference'.split()
+  (
+    'errors',
+    'files',
+    'interfaces',
+    'keys',
+    'pool',
+    'tasks',
+    'xla',
+    'inference',
+    'sources',
   ),
   ('data',),
   ('models',),
