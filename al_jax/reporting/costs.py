@@ -1,8 +1,8 @@
-"""Of one setting: where the time went, what it bought, and what it must be."""
+"""Of one setting: where the time went, and what it bought."""
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,12 +11,10 @@ from al_jax.analysis import curves
 from al_jax.reporting import cells as report_cells
 from al_jax.reporting.data import Setting
 from al_jax.reporting.page import Page
-from al_jax.runner.result_files import Floor, Floors
 
 # Of a round, as in the records; the last two only where something was asked.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
-_NO_FLOOR = Floor(math.nan, math.nan)
 
 
 def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
@@ -60,74 +58,7 @@ def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
     'pass over the test split.',
     kind='note',
   )
-  if setting.floors is not None:
-    _against_floors(page, setting, data)
   _time_against_accuracy(page, setting, data, order)
-
-
-def _against_floors(page, setting, timed):
-  """How much longer each system measures and selects than it must."""
-  floors = setting.floors
-  data = beside_floors(timed, floors)
-  header = ['system']
-  for part in _CHOOSING:
-    header += [part, 'its floor', 'ratio']
-  page.table(
-    header,
-    [
-      [
-        row['system'],
-        *(
-          report_cells.seconds(row[f'{part}{of}'])
-          for part in _CHOOSING
-          for of in ('', '_floor', '_ratio')
-        ),
-      ]
-      for row in data
-    ],
-    name=f'{setting.slug}_floors',
-    data=data,
-  )
-  page.say(
-    'Seconds as above beside the least that a round in the middle of the run '
-    'takes. Of measure that is a forward pass of the same model over as many '
-    'examples in the same chunks, timed; where a strategy has dropout samples, '
-    'a pass of each. Of select it is, added up over its kernels, the longer of '
-    f'their operations at {floors.operations_per_second / 1e9:,.0f} GF/s, the '
-    'rate of a matrix product, and their bytes at '
-    f'{floors.bytes_per_second / 1e9:,.3g} GB/s, the rate of the memory, as '
-    'experiments.benchmarks.costs has them; of ALBL in batches, its cheapest '
-    'arm. A dash: there is nothing to do, or nobody has counted it. The run '
-    'and its floors are of different times, and either may have been on a '
-    'busier machine; below a millisecond seconds are mostly those of the call. '
-    f'{floors.measured}',
-    kind='note',
-  )
-
-
-def beside_floors(
-  timed: Sequence[Mapping[str, object]], floors: Floors
-) -> list[dict[str, object]]:
-  """What the systems took, what they must, and the ratio.
-
-  Args:
-    timed: see `timings`.
-    floors: of the same setting.
-
-  Returns:
-    A row per system; NaN where there is no floor.
-  """
-  found = []
-  for row in timed:
-    floor = floors.systems.get(row['system'], _NO_FLOOR)
-    of_system = {'system': row['system']}
-    for part in _CHOOSING:
-      least = getattr(floor, part)
-      of_system[part] = row[part]
-      of_system[f'{part}_floor'] = least
-      of_system[f'{part}_ratio'] = row[part] / least if least else math.nan
-    found.append(of_system)
-  return found
 
 
 def _time_against_accuracy(page, setting, data, order):

@@ -8,7 +8,7 @@ from typing import Any
 
 from al_jax.analysis import comparison, curves
 from al_jax.runner import result_files
-from al_jax.runner.result_files import Diagnostic, Floors
+from al_jax.runner.result_files import Diagnostic
 from al_jax.storage import manifest, records
 
 # Folders of a workdir that are no settings.
@@ -27,7 +27,6 @@ class Setting:
     about: its manifest; empty where it has none.
     full_rows: records of systems that were trained on all labels.
     diagnostics: by name.
-    floors: of its systems; None if they were not measured.
     galleries: pictures of what was asked.
     missing: why it is not complete, a sentence each; none if it is.
   """
@@ -39,7 +38,6 @@ class Setting:
   about: dict[str, Any]
   full_rows: list[records.RoundRecord]
   diagnostics: dict[str, Diagnostic]
-  floors: Floors | None
   galleries: list[pathlib.Path]
   missing: list[str]
 
@@ -134,7 +132,6 @@ def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:
     about=about,
     full_rows=_records_of(folder / 'full_labels.jsonl'),
     diagnostics=_diagnostics(folder) if diagnosed else {},
-    floors=result_files.read_floors(folder) if diagnosed else None,
     galleries=sorted(folder.glob('gallery_*.png')),
     missing=_what_is_missing(rows, about),
   )

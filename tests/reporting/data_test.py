@@ -127,7 +127,7 @@ def test_diagnostics_are_curves(tmp_path):
   (setting,) = report_data.read_workdir(folder)
   found = setting.diagnostics['name']
   assert (found.x_label, found.y_label) == ('samples', 'rank correlation')
-  assert found.note == '' and setting.floors is None
+  assert found.note == ''
   np.testing.assert_array_equal(found.curves['bald'].mean, [0.5, np.nan])
   assert np.isnan(found.curves['other'].standard_error).all()
 
@@ -156,29 +156,6 @@ MEASURED = {
   'cores': 2,
   'load': 0.1,
 }
-FLOORS = {
-  'measured': MEASURED,
-  'machine': {'operations_per_second': 1e11, 'bytes_per_second': 2e10},
-  'systems': {
-    'random': {'measure': None, 'select': 0.1},
-    'margin': {'measure': 0.2, 'select': 0.3, 'kernels': {}},
-  },
-}
-
-
-def test_floors_are_seconds_of_systems(tmp_path):
-  folder = a_folder(tmp_path / 'run', complete())
-  (folder / 'floors.json').write_text(json.dumps(FLOORS))
-  (setting,) = report_data.read_workdir(folder)
-  floors = setting.floors
-  assert np.isnan(floors.systems['random'].measure)
-  assert floors.systems['random'].select == 0.1
-  assert floors.systems['margin'] == (0.2, 0.3)
-  assert (floors.operations_per_second, floors.bytes_per_second) == (1e11, 2e10)
-  for part in ('today', 'python x', 'cpu (2 cores, load 0.1)'):
-    assert part in floors.measured
-  (setting,) = report_data.read_workdir(folder, diagnosed=False)
-  assert setting.floors is None
 
 
 def test_a_note_says_when_a_diagnostic_was_measured(tmp_path):
@@ -202,38 +179,6 @@ def test_a_note_says_when_a_diagnostic_was_measured(tmp_path):
   assert 'The machine was busy' in setting.diagnostics['name'].note
 
 
-def without(path):
-  """FLOORS as text, without what a path of names leads to."""
-  floors = json.loads(json.dumps(FLOORS))
-  *names, last = path.split('/')
-  inner = floors
-  for name in names:
-    inner = inner[name]
-  del inner[last]
-  return json.dumps(floors)
-
-
-@pytest.mark.parametrize(
-  ('text', 'message'),
-  [
-    ('{', 'JSONDecodeError'),
-    ('[1]', 'TypeError'),
-    (without('systems'), "KeyError: 'systems'"),
-    (without('systems/margin/measure'), "KeyError: 'measure'"),
-    (without('machine/bytes_per_second'), "KeyError: 'bytes_per_second'"),
-    (without('measured/load'), "KeyError: 'load'"),
-  ],
-)
-def test_floors_that_cannot_be_read_name_the_file(tmp_path, text, message):
-  folder = a_folder(tmp_path / 'run', complete())
-  (folder / 'floors.json').write_text(text)
-  with pytest.raises(ValueError, match=rf'floors\.json .*{message}') as caught:
-    report_data.read_workdir(folder)
-  assert '\n' not in str(caught.value)
-  # They are no reason not to measure them anew.
-  report_data.read_workdir(folder, diagnosed=False)
-
-
 def test_what_cannot_be_reported_is_said(tmp_path):
   with pytest.raises(ValueError, match='is no folder'):
     report_data.read_workdir(tmp_path / 'nothing')
@@ -246,3 +191,10 @@ def test_what_cannot_be_reported_is_said(tmp_path):
   (folder / 'records.jsonl').write_text(f'{line}\n{line[:30]}\n')
   with pytest.raises(ValueError, match=r'records\.jsonl, line 2: '):
     report_data.read_workdir(folder)
+
+
+def test_floors_of_an_earlier_version_are_ignored(tmp_path):
+  folder = a_folder(tmp_path / 'run', complete())
+  (folder / 'floors.json').write_text('{')
+  (setting,) = report_data.read_workdir(folder)
+  assert setting.rows == complete()

@@ -84,43 +84,6 @@ def test_the_seconds_of_a_round_are_medians(tmp_path):
   assert math.isnan(row['choose'])
 
 
-def test_seconds_are_shown_beside_their_floors(tmp_path):
-  rows = [
-    a_record(
-      system,
-      labels=labels,
-      seconds_measure=0.5,
-      seconds_select=3.0,
-      picks=[labels],
-      pick_ids=[labels],
-    )
-    for system in ('random', 'margin', 'badge')
-    for labels in (10, 20)
-  ]
-  folder = a_workdir(tmp_path / 'run', rows, systems=[])
-  report.write_report(folder)
-  assert not (folder / 'report' / 'run_floors.csv').exists()
-  floors = {
-    'machine': {'operations_per_second': 123e9, 'bytes_per_second': 4.5e9},
-    'systems': {
-      'random': {'measure': None, 'select': 0.01},
-      'margin': {'measure': 0.25, 'select': 0},
-    },
-  }
-  (folder / 'floors.json').write_text(json.dumps(floors))
-  reader = Reader(report.write_report(folder))
-  for text in ('its floor', 'at 123 GF/s', 'at 4.5 GB/s', 'busier machine'):
-    assert reader.says(text), text
-  random, margin, badge = rows_of(folder / 'report' / 'run_floors.csv')
-  assert (random['measure'], random['measure_floor']) == ('0.5', 'nan')
-  assert random['measure_ratio'] == 'nan'
-  assert float(random['select_ratio']) == pytest.approx(300)
-  assert float(margin['measure_ratio']) == 2
-  # Of no time at all there is no multiple, and of badge nobody knows.
-  assert margin['select_ratio'] == badge['measure_ratio'] == 'nan'
-  assert badge['select'] == '3.0'
-
-
 def test_a_diagnostic_has_a_table_and_a_note(tmp_path):
   folder = a_workdir(tmp_path / 'run', some_rows())
   diagnostic = {
