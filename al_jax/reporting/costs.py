@@ -1,4 +1,4 @@
-"""Of one setting: where the time went, and what it bought."""
+"""The time of one experiment: where it went, and what it bought."""
 
 import functools
 import math
@@ -8,110 +8,111 @@ import numpy as np
 
 from al_jax import plotting
 from al_jax.analysis import curves
-from al_jax.reporting import cells as report_cells
-from al_jax.reporting.data import Setting
-from al_jax.reporting.page import Page
+from al_jax.reporting import columns
+from al_jax.reporting.columns import Column
+from al_jax.reporting.data import ExperimentResults
+from al_jax.reporting.page import Part, Picture, Table, Text
 
-# Of a round, as in the records; the last two only where something was asked.
+# Parts of a round, as in the records; the last two only in rounds that query.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
 
 
-def write(page: Page, setting: Setting, *, order: Sequence[str]) -> None:
-  """Seconds to fit, to measure and to select, and accuracy against them.
+def parts(
+  experiment: ExperimentResults, *, order: Sequence[str]
+) -> dict[str, list[Part]]:
+  """Builds the parts of the page on time.
 
   Args:
-    page: to write to.
-    setting: with records.
+    experiment: the results, which may lack records.
     order: all systems of the report, for their colours.
+
+  Returns:
+    Parts by the title of their section.
   """
-  data = timings(setting)
-  page.topic('Time')
-  page.picture(
-    f'{setting.slug}_seconds',
-    lambda path: plotting.stacked_bars(
-      {row['system']: {part: row[part] for part in _PARTS} for row in data},
-      path,
+  rows = timings(experiment)
+  if not rows:
+    return {}
+  seconds = f'{experiment.slug}_seconds'
+  picture = Picture(
+    seconds,
+    functools.partial(
+      plotting.stacked_bars,
+      {row['system']: {part: row[part] for part in _PARTS} for row in rows},
       x_label='seconds per round, median',
-      title=setting.title,
+      title=experiment.title,
     ),
-    data,
-    caption='Seconds of a round, by what they went to.',
+    rows,
+    'Seconds of a round, by what they went to.',
   )
-  header = ['system', *_PARTS, 'other', 'choose (max)', 'run, total']
-  rows = [
-    [
-      row['system'],
-      *(report_cells.seconds(row[name]) for name in (*_PARTS, 'other')),
-      report_cells.seconds(row['choose_max']),
-      report_cells.seconds(row['run_total']),
-    ]
-    for row in data
-  ]
-  page.table(header, rows, name=f'{setting.slug}_seconds', data=data)
-  page.say(
-    'Seconds per round, median over rounds and seeds but for the first round '
-    'of the first seed, in which programs are compiled; where there is no '
-    "other, it is all there is. Measure: the strategy's look over the pool; "
-    'select: its choice; choose (max): both, in the slowest round, compilation '
-    'included. Total: of a whole run, mean over seeds. Evaluate is a forward '
-    'pass over the test split.',
-    kind='note',
+  shown = (
+    Column('system', 'system'),
+    *(Column(part, part, columns.seconds) for part in (*_PARTS, 'other')),
+    Column('choose (max)', 'choose_max', columns.seconds),
+    Column('run, total', 'run_total', columns.seconds),
   )
-  _time_against_accuracy(page, setting, data, order)
+  note = (
+    'Seconds per round: the median over rounds and seeds. The first round of '
+    'the first seed, which compiles programs, is left out if there is another. '
+    "Measure: the strategy's look over the pool; select: its choice; choose "
+    '(max): both, in the slowest round, with compilation. Total: a whole run, '
+    'mean over seeds. Evaluate: a forward pass over the test split.'
+  )
+  found = [picture, Table(shown, rows, seconds), Text(note, 'note')]
+  return {'Time': [*found, *_against_accuracy(experiment, rows, order)]}
 
 
-def _time_against_accuracy(page, setting, data, order):
+def _against_accuracy(experiment, rows, order):
   names = ('system', 'choose', 'accuracy', 'accuracy_standard_error')
   shown = [
     {name: row[name] for name in names}
-    for row in data
+    for row in rows
     if math.isfinite(row['choose'])
   ]
   if not shown:
-    return
+    return []
   points = {}
   for row in shown:
     system, *point = row.values()
     points[system] = tuple(point)
-  page.picture(
-    f'{setting.slug}_time_accuracy',
-    functools.partial(
-      plotting.time_against_score,
-      points,
-      systems=order,
-      title=setting.title,
-    ),
-    shown,
-    caption=(
+  return [
+    Picture(
+      f'{experiment.slug}_time_accuracy',
+      functools.partial(
+        plotting.time_against_score,
+        points,
+        systems=order,
+        title=experiment.title,
+      ),
+      shown,
       'Seconds to measure and select, median per round, against the accuracy '
-      'at the end, ± one standard error.'
-    ),
-  )
+      'at the end, ± one standard error.',
+    )
+  ]
 
 
-def timings(setting: Setting) -> list[dict[str, object]]:
-  """Where the time of each system went.
+def timings(experiment: ExperimentResults) -> list[dict[str, object]]:
+  """Measures where the time of each system went.
 
   Args:
-    setting: with records.
+    experiment: the results.
 
   Returns:
-    A row per system, of seconds: medians of the parts of a round and of
-    `choose`, which is measure and select together; NaN where it asked nothing.
+    A row per system, in seconds: medians of the parts of a round and of
+    `choose`, which is measure and select together; NaN if it made no query.
   """
-  runs = curves.runs(setting.rows)
+  runs = curves.runs(experiment.rows)
   found = []
   for system, by_seed in runs.items():
-    rows = [row for row in setting.rows if row.system == system]
-    asking = [row for row in rows if row.picks]
+    rows = [row for row in experiment.rows if row.system == system]
+    querying = [row for row in rows if row.picks]
     warm = _without_compilation(rows)
     row = {'system': system}
     for part in (*_PARTS, 'other'):
-      of = _without_compilation(asking) if part in _CHOOSING else warm
+      of = _without_compilation(querying) if part in _CHOOSING else warm
       row[part] = _median(getattr(each, f'seconds_{part}') for each in of)
-    row['choose'] = _median(map(_choosing, _without_compilation(asking)))
-    row['choose_max'] = max(map(_choosing, asking), default=math.nan)
+    row['choose'] = _median(map(_choosing, _without_compilation(querying)))
+    row['choose_max'] = max(map(_choosing, querying), default=math.nan)
     row['run_total'] = sum(each.seconds for each in rows) / len(by_seed)
     final = curves.mean_and_standard_error(
       run[max(run)] for run in by_seed.values()
@@ -127,7 +128,7 @@ def _choosing(row) -> float:
 
 
 def _without_compilation(rows):
-  """All but the first round, if there is another; programs are made there."""
+  """All but the first round, in which programs are compiled, if possible."""
   first = min(rows, key=lambda row: (row.round, row.seed), default=None)
   return [row for row in rows if row is not first] or rows
 
