@@ -54,7 +54,6 @@ def write_report(
   experiments = data.read_workdir(workdir)
   about_grid = _about_grid(workdir, experiments)
   known = {experiment.folder.name for experiment in experiments}
-  order = list(dict.fromkeys(name for of in experiments for name in of.systems))
   head = conclusion.parts(
     experiments,
     baseline=baseline,
@@ -63,15 +62,13 @@ def write_report(
     ],
   )
   sections = [
-    *_of_each(
-      experiments, lambda of: results.parts(of, baseline=baseline, order=order)
-    ),
-    *comparison.who_beats_whom(experiments, baseline=baseline, order=order),
+    *_of_each(experiments, lambda of: results.parts(of, baseline)),
+    *comparison.who_beats_whom(experiments, baseline),
     *across.between(experiments),
-    *_of_each(experiments, lambda of: costs.parts(of, order=order)),
+    *_of_each(experiments, costs.parts),
     *across.validation(experiments),
     *across.pseudo_labels(experiments),
-    *_of_each(experiments, lambda of: diagnostics.parts(of, order=order)),
+    *_of_each(experiments, diagnostics.parts),
     provenance.what_was_run(
       experiments, workdir=str(workdir), about_grid=about_grid
     ),
@@ -100,9 +97,11 @@ def _of_each(
       section = found.setdefault(title, [])
       if len(experiments) > 1:
         section.append(Text(experiment.title, 'heading'))
-      # A note that experiments share is shown once.
+      # Words that experiments share are shown once.
       section += [
-        part for part in parts if part.kind != 'note' or part not in section
+        part
+        for part in parts
+        if part.kind != 'explanation' or part not in section
       ]
   return [Section(title, parts) for title, parts in found.items()]
 

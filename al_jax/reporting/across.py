@@ -9,7 +9,7 @@ from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Section, Table, Text
+from al_jax.reporting.page import Explanation, Section, Table
 
 _VALIDATION = {
   'accuracy': 'validation.accuracy',
@@ -19,10 +19,6 @@ _PSEUDO_LABELS = {
   'machine_labels': 'train.machine_labels',
   'right': 'train.machine_accuracy',
 }
-_WHERE = (
-  'At the first and the last number of labels that the seeds of a system have '
-  'in common; ± one standard error over seeds.'
-)
 
 
 def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
@@ -45,11 +41,6 @@ def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
   ]
   if not rows:
     return []
-  explanation = (
-    'The area of a system in one experiment, minus its area in another that '
-    'differs along one axis: paired by seed, in percentage points. Holm: '
-    'corrected for the systems of a pair of experiments.'
-  )
   shown = (
     Column('experiment', 'setting'),
     Column('minus', 'minus'),
@@ -59,7 +50,7 @@ def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
     *report_results.p_value_columns('t', 't_p'),
   )
   table = Table(shown, rows, 'between_settings')
-  return [Section('Between experiments', [Text(explanation), table])]
+  return [Section('Between experiments', [Explanation('between'), table])]
 
 
 def _comparable(one: ExperimentResults, other: ExperimentResults) -> bool:
@@ -114,8 +105,6 @@ def validation(experiments: Sequence[ExperimentResults]) -> list[Section]:
   """Builds the table of the validation split; none if no data set has one."""
   return _section(
     'On the validation split',
-    'Choosing experiments and options by this table leaves the test split '
-    f'untouched. {_WHERE}',
     experiments,
     _VALIDATION,
     [
@@ -130,9 +119,6 @@ def pseudo_labels(experiments: Sequence[ExperimentResults]) -> list[Section]:
   """Builds the table of pseudo-labels; none if no learner gives any."""
   return _section(
     'Pseudo-labels',
-    'Labels that a learner gave to examples by itself, in the last step of a '
-    'round, and that nobody paid for; and how many of them are right, which '
-    f'only the oracle knows. {_WHERE}',
     experiments,
     _PSEUDO_LABELS,
     [
@@ -147,7 +133,7 @@ def _mean(title, key, metrics) -> Column:
   return Column(title, (key, f'{key}_se'), columns.mean(metrics[key]))
 
 
-def _section(title, explanation, experiments, metrics, shown, name):
+def _section(title, experiments, metrics, shown, name):
   rows = [
     {'setting': experiment.title, 'system': system, **row}
     for experiment in experiments
@@ -163,7 +149,7 @@ def _section(title, explanation, experiments, metrics, shown, name):
     Column('labels', 'labels', columns.count),
     *shown,
   ]
-  return [Section(title, [Text(explanation), Table(shown, rows, name)])]
+  return [Section(title, [Explanation(name), Table(shown, rows, name)])]
 
 
 def _first_and_last(

@@ -9,17 +9,22 @@ from al_jax import plotting
 from al_jax.analysis import comparison, curves, intervals
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults, axis_names
-from al_jax.reporting.page import Part, Picture, Section, Table, Text, slug
+from al_jax.reporting.page import (
+  Explanation,
+  Part,
+  Picture,
+  Section,
+  Table,
+  Text,
+  slug,
+)
 
 # A matrix of more is too wide for a phone.
 _MANY_SYSTEMS = 6
 
 
 def who_beats_whom(
-  experiments: Sequence[ExperimentResults],
-  *,
-  baseline: str,
-  order: Sequence[str],
+  experiments: Sequence[ExperimentResults], baseline: str
 ) -> list[Section]:
   """Builds penalty matrices, distributions of errors, and ranks.
 
@@ -29,7 +34,6 @@ def who_beats_whom(
   Args:
     experiments: the results.
     baseline: the system that sets the checkpoints.
-    order: all systems of the report, for their colours.
 
   Returns:
     A section; none for a single experiment.
@@ -38,7 +42,7 @@ def who_beats_whom(
     return []
   counted, found = _countable(experiments, baseline)
   if counted:
-    found += _over(counted, baseline, order)
+    found += _over(counted, baseline)
   return [Section('Who beats whom', found)]
 
 
@@ -59,8 +63,9 @@ def _countable(experiments, baseline):
   return counted, [Text(text, 'warning')] if left_out else []
 
 
-def _over(counted, baseline, order) -> list[Part]:
+def _over(counted, baseline) -> list[Part]:
   compared = [experiment.compared() for experiment in counted]
+  order = counted[0].order
   common = comparison.common_systems(compared)
   dropped = [
     name
@@ -100,17 +105,9 @@ def _matrices(groups, baseline) -> list[Part]:
   overall = matrices['all']
   by_mean = np.argsort(overall.column_mean, kind='stable')
   order = [overall.systems[i] for i in by_mean]
-  explanation = (
-    'Row i, column j: how often i beats j. At each checkpoint (the first '
-    'labels, then M + b, M + 2b, M + 4b, ... while random is below 99% of its '
-    'last accuracy) a two-sided paired t-test at 5% over the first five seeds, '
-    'or as many as there are, decides; an experiment counts 1 in all, shared '
-    'by its checkpoints. The mean of a column, diagonal included, says how '
-    'often that system is beaten: lower is better.'
-  )
   found = [
     Text('Pairwise penalty matrix', 'heading'),
-    Text(explanation),
+    Explanation('matrix'),
     _by_group(
       'column mean',
       {name: _column_means(of) for name, of in matrices.items()},
@@ -119,7 +116,6 @@ def _matrices(groups, baseline) -> list[Part]:
       '{:.3f}',
       'penalty_column_means',
     ),
-    Text('In parentheses: the number of experiments.', 'note'),
   ]
   for name, matrix in matrices.items():
     plural = '' if matrix.settings == 1 else 's'
@@ -186,24 +182,18 @@ def _errors(compared, baseline, order) -> list[Part]:
       of.values.tolist(), of.cumulative.tolist(), strict=True
     )
   ]
-  caption = (
-    f'Mean error over that of {baseline}, at the checkpoints of the matrix: '
-    'the share of checkpoints, each experiment weighing the same, at or below '
-    'a ratio. Higher and further left is better.'
-  )
   draw = functools.partial(plotting.error_distributions, found, systems=order)
   return [
     Text('Normalised errors', 'heading'),
-    Picture('normalised_errors', draw, rows, caption),
+    Explanation('errors', baseline),
+    Picture(
+      'normalised_errors', draw, rows, 'Distribution of normalised errors.'
+    ),
   ]
 
 
 def _ranks(groups) -> list[Part]:
-  explanation = (
-    'The place of each system by its mean over seeds, 1 is the best, averaged '
-    'over experiments; ties share their mean rank.'
-  )
-  found = [Text('Ranks', 'heading'), Text(explanation)]
+  found = [Text('Ranks', 'heading'), Explanation('ranks')]
   for title, score in (
     ('area under the curve', intervals.areas_by_seed),
     ('last accuracy', curves.last_values),

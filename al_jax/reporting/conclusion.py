@@ -7,7 +7,7 @@ import numpy as np
 
 from al_jax.analysis import curves, tables, tests
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Part, Text
+from al_jax.reporting.page import Explanation, Part, Text
 from al_jax.reporting.results import SIGNIFICANT
 
 # A sentence of more names is not read.
@@ -36,15 +36,12 @@ def parts(
     text = sentence_of_grid(experiments, baseline)
   found = [
     Text(text, 'conclusion'),
-    Text(
-      'p: two-sided t-test, paired by seed. A system counts as above or below '
-      f"{baseline} if its p is below {SIGNIFICANT} after Holm's correction.",
-      'note',
-    ),
+    Explanation('conclusion', baseline),
   ]
   missing = sum(bool(experiment.missing) for experiment in experiments)
   if missing:
-    text = f'Not complete: {missing} of {len(experiments)} experiments.'
+    who = f': {missing} of {len(experiments)} experiments'
+    text = f'Not complete{who if len(experiments) > 1 else ""}.'
     found.append(Text(f'{text} The page shows what there is.', 'warning'))
   if not_begun:
     found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
@@ -66,7 +63,7 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   )
   if max(pairs) == 1:
     return f'{when}no system can be told apart from {baseline}.'
-  above, below = told_apart(found)
+  above, below = _told_apart(found)
   if not above and not below:
     # A single pair has no p value: NaN.
     least = np.nanmin([test.difference.p_value for test in found.values()])
@@ -96,7 +93,7 @@ def sentence_of_grid(
       continue
     found = tests.of_last_values(curves.runs(experiment.rows), baseline)
     tested.update(name for name in found if found[name].difference.n > 1)
-    for counter, names in zip((above, below), told_apart(found), strict=True):
+    for counter, names in zip((above, below), _told_apart(found), strict=True):
       counter.update(names)
   clauses = [
     _counts(counter, tested, f'{where} {baseline} in')
@@ -108,7 +105,7 @@ def sentence_of_grid(
   return f'At the last number of labels {"; ".join(clauses)}.'
 
 
-def told_apart(
+def _told_apart(
   found: Mapping[str, tests.PairedTest],
 ) -> tuple[list[str], list[str]]:
   """Returns the systems above the baseline, and those below, farthest first."""

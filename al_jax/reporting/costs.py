@@ -1,8 +1,6 @@
 """The time of one experiment: where it went, and what it bought."""
 
-import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,39 +9,26 @@ from al_jax.analysis import curves
 from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Part, Picture, Table, Text
+from al_jax.reporting.page import Explanation, Part, Table, picture_of
 
 # Parts of a round, as in the records; the last two only in rounds that query.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
 
 
-def parts(
-  experiment: ExperimentResults, *, order: Sequence[str]
-) -> dict[str, list[Part]]:
-  """Builds the parts of the page on time.
-
-  Args:
-    experiment: the results, which may lack records.
-    order: all systems of the report, for their colours.
-
-  Returns:
-    Parts by the title of their section.
-  """
+def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
+  """Builds the parts of the page on time, by the title of their section."""
   rows = timings(experiment)
   if not rows:
     return {}
-  seconds = f'{experiment.slug}_seconds'
-  picture = Picture(
-    seconds,
-    functools.partial(
-      plotting.stacked_bars,
-      {row['system']: {part: row[part] for part in _PARTS} for row in rows},
-      x_label='seconds per round, median',
-      title=experiment.title,
-    ),
-    rows,
-    'Seconds of a round, by what they went to.',
+  picture = picture_of(
+    experiment,
+    'seconds',
+    plotting.stacked_bars,
+    {row['system']: {part: row[part] for part in _PARTS} for row in rows},
+    rows=rows,
+    caption='Seconds of a round, by what they went to.',
+    x_label='seconds per round, median',
   )
   shown = (
     Column('system', 'system'),
@@ -51,44 +36,27 @@ def parts(
     Column('choose (max)', 'choose_max', columns.seconds),
     Column('run, total', 'run_total', columns.seconds),
   )
-  note = (
-    'Seconds per round: the median over rounds and seeds. The first round of '
-    'the first seed, which compiles programs, is left out if there is another. '
-    "Measure: the strategy's look over the pool; select: its choice; choose "
-    '(max): both, in the slowest round, with compilation. Total: a whole run, '
-    'mean over seeds. Evaluate: a forward pass over the test split.'
-  )
-  found = [picture, Table(shown, rows, seconds), Text(note, 'note')]
-  return {'Time': [*found, *_against_accuracy(experiment, rows, order)]}
-
-
-def _against_accuracy(experiment, rows, order):
+  table = Table(shown, rows, picture.name)
+  found = [picture, table, Explanation('time')]
   names = ('system', 'choose', 'accuracy', 'accuracy_standard_error')
-  shown = [
+  points = [
     {name: row[name] for name in names}
     for row in rows
     if math.isfinite(row['choose'])
   ]
-  if not shown:
-    return []
-  points = {}
-  for row in shown:
-    system, *point = row.values()
-    points[system] = tuple(point)
-  return [
-    Picture(
-      f'{experiment.slug}_time_accuracy',
-      functools.partial(
-        plotting.time_against_score,
-        points,
-        systems=order,
-        title=experiment.title,
-      ),
-      shown,
-      'Seconds to measure and select, median per round, against the accuracy '
-      'at the end, ± one standard error.',
+  if points:
+    against_accuracy = picture_of(
+      experiment,
+      'time_accuracy',
+      plotting.time_against_score,
+      {system: tuple(rest) for system, *rest in map(dict.values, points)},
+      rows=points,
+      caption='Seconds to measure and select, median per round, against the '
+      'accuracy at the end, ± one standard error.',
+      systems=experiment.order,
     )
-  ]
+    found.append(against_accuracy)
+  return {'Time': found}
 
 
 def timings(experiment: ExperimentResults) -> list[dict[str, object]]:

@@ -29,6 +29,8 @@ class ExperimentResults:
     diagnostics: diagnostics by name.
     galleries: pictures of the queries.
     missing: sentences that say why the results are not complete.
+    order: systems of all experiments of the report; their places are the
+      numbers of their colours.
   """
 
   folder: pathlib.Path
@@ -40,6 +42,7 @@ class ExperimentResults:
   diagnostics: dict[str, Diagnostic]
   galleries: list[pathlib.Path]
   missing: list[str]
+  order: tuple[str, ...] = ()
 
   @property
   def slug(self) -> str:
@@ -100,7 +103,9 @@ def read_workdir(
       f'{folder} holds no records: neither records.jsonl nor a folder with '
       'one that has a finished round.'
     )
-  return sorted(experiments, key=_place)
+  experiments = sorted(experiments, key=_place)
+  order = dict.fromkeys(name for of in experiments for name in of.systems)
+  return [dataclasses.replace(of, order=tuple(order)) for of in experiments]
 
 
 def axis_names(experiments: list[ExperimentResults]) -> list[str]:

@@ -1,6 +1,5 @@
 """Diagnostics of one experiment: calibration, batches, curves, galleries."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,8 +10,15 @@ from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Image, Part, Picture, Table, Text, slug
-from al_jax.storage import records
+from al_jax.reporting.page import (
+  Explanation,
+  Image,
+  Part,
+  Table,
+  Text,
+  picture_of,
+  slug,
+)
 
 # Shown for the softmax and, where it was measured, for MC-dropout.
 _OF_PREDICTIONS = (
@@ -28,21 +34,11 @@ _BATCH = 'batch.'
 _Panels = Mapping[str, Mapping[str, curves.Curve]]
 
 
-def parts(
-  experiment: ExperimentResults, *, order: Sequence[str]
-) -> dict[str, list[Part]]:
-  """Builds the parts of the page on diagnostics.
-
-  Args:
-    experiment: the results, which may lack records.
-    order: all systems of the report, for their colours.
-
-  Returns:
-    Parts by the title of their section.
-  """
+def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
+  """Builds the parts on diagnostics, by the title of their section."""
   found = {
-    'Calibration': _calibration(experiment, order),
-    'Queried batches': _batches(experiment, order),
+    'Calibration': _calibration(experiment),
+    'Queried batches': _batches(experiment),
   }
   for name, diagnostic in experiment.diagnostics.items():
     title = name.replace('_', ' ')
@@ -59,16 +55,7 @@ def parts(
   return {title: of for title, of in found.items() if of}
 
 
-def metric_names(rows: Sequence[records.RoundRecord], prefix: str) -> list[str]:
-  """Returns the columns of records that begin with a prefix, in order."""
-  return list(
-    dict.fromkeys(
-      name for row in rows for name in row.flat() if name.startswith(prefix)
-    )
-  )
-
-
-def metric_curves(
+def _metric_curves(
   experiment: ExperimentResults, metrics: Sequence[str]
 ) -> dict[str, dict[str, curves.Curve]]:
   """Returns the curves of the systems that have a metric, by metric."""
@@ -80,55 +67,34 @@ def metric_curves(
   return found
 
 
-def _calibration(experiment, order):
+def _calibration(experiment):
   # Pairs next to each other: softmax, then MC-dropout.
   names = [
     f'{kind}{name}'
     for name in _OF_PREDICTIONS
     for kind in ('test.', _MONTE_CARLO)
   ]
-  found = metric_curves(experiment, names)
+  found = _metric_curves(experiment, names)
   if not any(name.endswith('calibration_error') for name in found):
     return []
-  picture = Picture(
-    f'{experiment.slug}_calibration',
-    functools.partial(
-      plotting.curve_panels,
-      {
-        _calibration_label(name): of
-        for name, of in found.items()
-        if not curves.is_share(name)
-      },
-      systems=order,
-      title=experiment.title,
-      same_scale=[
-        [
-          _calibration_label(f'{kind}{name}')
-          for kind in ('test.', _MONTE_CARLO)
-        ]
-        for name in _OF_PREDICTIONS
-      ],
-    ),
-    _panel_rows(found),
-    'Log loss and calibration error on the test split; lower is better.',
+  picture = picture_of(
+    experiment,
+    'calibration',
+    plotting.curve_panels,
+    {
+      _calibration_label(name): of
+      for name, of in found.items()
+      if not curves.is_share(name)
+    },
+    rows=_panel_rows(found),
+    caption='Log loss and calibration error on the test split; lower is '
+    'better.',
+    systems=experiment.order,
+    same_scale=[
+      [_calibration_label(f'{kind}{name}') for kind in ('test.', _MONTE_CARLO)]
+      for name in _OF_PREDICTIONS
+    ],
   )
-  note = (
-    'At the last number of labels, ± one standard error over seeds. '
-    'Calibration error: the mean gap between confidence and accuracy in 15 '
-    'bins. Balanced accuracy: mean over classes. mc: the mean prediction of '
-    'dropout samples.'
-  )
-  return [picture, _last_values(experiment, found), Text(note, 'note')]
-
-
-def _calibration_label(metric):
-  if metric.startswith(_MONTE_CARLO):
-    return f'{metric.removeprefix(_MONTE_CARLO)}, MC-dropout'
-  return f'{metric.removeprefix("test.")}, softmax'
-
-
-def _last_values(experiment, found: _Panels) -> Table:
-  """Makes a table of the metrics at the end of each system's curve."""
   rows = []
   for system in experiment.systems:
     row = {'system': system}
@@ -145,27 +111,32 @@ def _last_values(experiment, found: _Panels) -> Table:
     )
     for metric in found
   ]
-  return Table(
-    [Column('system', 'system'), *shown],
-    rows,
-    f'{experiment.slug}_calibration_last',
+  table = Table(
+    [Column('system', 'system'), *shown], rows, f'{picture.name}_last'
   )
+  return [picture, table, Explanation('calibration')]
 
 
-def _batches(experiment, order):
-  found = metric_curves(experiment, metric_names(experiment.rows, _BATCH))
+def _calibration_label(metric):
+  if metric.startswith(_MONTE_CARLO):
+    return f'{metric.removeprefix(_MONTE_CARLO)}, MC-dropout'
+  return f'{metric.removeprefix("test.")}, softmax'
+
+
+def _batches(experiment):
+  names = dict.fromkeys(name for row in experiment.rows for name in row.flat())
+  names = [name for name in names if name.startswith(_BATCH)]
+  found = _metric_curves(experiment, names)
   if not found:
     return []
-  picture = Picture(
-    f'{experiment.slug}_batches',
-    functools.partial(
-      plotting.curve_panels,
-      {name.removeprefix(_BATCH): of for name, of in found.items()},
-      systems=order,
-      title=experiment.title,
-    ),
-    _panel_rows(found),
-    'Properties of the queried batches.',
+  picture = picture_of(
+    experiment,
+    'batches',
+    plotting.curve_panels,
+    {name.removeprefix(_BATCH): of for name, of in found.items()},
+    rows=_panel_rows(found),
+    caption='Properties of the queried batches.',
+    systems=experiment.order,
   )
   rows = []
   for system in experiment.systems:
@@ -185,19 +156,10 @@ def _batches(experiment, order):
     Column(columns.percent(name.removeprefix(_BATCH)), name, '{:.4g}'.format)
     for name in found
   ]
-  note = (
-    'Means over rounds and seeds. log det: log det(I + G) / K with G the Gram '
-    'matrix of the K gradient embeddings, scaled to length 1: 0.69 if all are '
-    'orthogonal, near 0 if all are alike. Near duplicates: share of picks '
-    'within half the median distance of an earlier one. Gradient norm: mean '
-    'over the batch.'
-  )
   table = Table(
-    [Column('system', 'system'), *shown],
-    rows,
-    f'{experiment.slug}_batches_mean',
+    [Column('system', 'system'), *shown], rows, f'{picture.name}_mean'
   )
-  return [picture, table, Text(note, 'note')]
+  return [picture, table, Explanation('batches')]
 
 
 def _panel_rows(found: _Panels):
@@ -211,21 +173,19 @@ def _panel_rows(found: _Panels):
 def _diagnostic(experiment, name, title, diagnostic):
   errors = [curve.standard_error for curve in diagnostic.curves.values()]
   has_error = np.isfinite(np.concatenate(errors)).any()
-  picture = Picture(
-    f'{experiment.slug}_{slug(name)}',
-    functools.partial(
-      plotting.curve_panels,
-      {diagnostic.y_label: diagnostic.curves},
-      x_label=diagnostic.x_label,
-      logarithmic_x=diagnostic.logarithmic_x,
-      count=None,
-      title=experiment.title,
-    ),
-    [
+  picture = picture_of(
+    experiment,
+    slug(name),
+    plotting.curve_panels,
+    {diagnostic.y_label: diagnostic.curves},
+    rows=[
       {key: row[key] for key in ('system', 'x', 'mean', 'standard_error')}
       for row in report_results.curve_rows(diagnostic.curves, x='x')
     ],
-    f'{title}, ± one standard error.' if has_error else f'{title}.',
+    caption=f'{title}, ± one standard error.' if has_error else f'{title}.',
+    x_label=diagnostic.x_label,
+    logarithmic_x=diagnostic.logarithmic_x,
+    count=None,
   )
   notes = [Text(diagnostic.note, 'note')] if diagnostic.note else []
   return [picture, _diagnostic_table(diagnostic), *notes]

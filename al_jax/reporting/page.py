@@ -14,6 +14,7 @@ import jinja2
 
 from al_jax import files
 from al_jax.reporting.columns import Column
+from al_jax.reporting.data import ExperimentResults
 
 _FOLDER = 'report'
 _KINDS = {'.svg': 'image/svg+xml', '.png': 'image/png'}
@@ -24,11 +25,24 @@ class Text(NamedTuple):
 
   Attributes:
     text: the words.
-    kind: `conclusion`, `text`, `note`, `warning`, `heading` or `code`.
+    kind: `conclusion`, `warning`, `note`, `heading` or `code`.
   """
 
   text: str
-  kind: str = 'text'
+  kind: str
+
+
+class Explanation(NamedTuple):
+  """Words that explain a table or picture; `page.html.j2` has them.
+
+  Attributes:
+    name: the name of the words.
+    value: a value that they mention, if any.
+  """
+
+  name: str
+  value: Any = None
+  kind = 'explanation'
 
 
 class Facts(NamedTuple):
@@ -80,7 +94,7 @@ class Image(NamedTuple):
   kind = 'image'
 
 
-Part = Text | Facts | Table | Picture | Image
+Part = Text | Explanation | Facts | Table | Picture | Image
 
 
 class Section(NamedTuple):
@@ -88,6 +102,38 @@ class Section(NamedTuple):
 
   title: str
   parts: Sequence[Part]
+
+
+def picture_of(
+  experiment: ExperimentResults,
+  name: str,
+  draw: Callable[..., None],
+  *drawn: Any,
+  rows: Sequence[Mapping[str, Any]],
+  caption: str,
+  **options: Any,
+) -> Picture:
+  """Makes a picture of one experiment, which has its title and its colours.
+
+  Args:
+    experiment: the results.
+    name: end of the names of the files.
+    draw: a function of `plotting`.
+    *drawn: its arguments before the path.
+    rows: the rows of the CSV.
+    caption: what the picture shows.
+    **options: its further arguments.
+
+  Returns:
+    The picture.
+  """
+  options['title'] = experiment.title
+  return Picture(
+    f'{experiment.slug}_{name}',
+    lambda path: draw(*drawn, path, **options),
+    rows,
+    caption,
+  )
 
 
 def write(

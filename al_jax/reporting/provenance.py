@@ -88,23 +88,23 @@ def _short_state(state: str) -> str:
 
 def _facts(abouts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
   """Returns names and values; several values where experiments differ."""
-  times = {
-    name: [about[name] for about in abouts if about.get(name)]
+  started, finished = (
+    _different(about.get(name) for about in abouts)
     for name in ('started', 'finished')
+  )
+  facts = {
+    'started': min(started, default=''),
+    'finished': max(finished, default=''),
   }
-  facts = [
-    ('started', min(times['started'], default='')),
-    ('finished', max(times['finished'], default='')),
-  ]
-  for name, value in (
+  for name, value_of in (
     ('device', _device),
     ('platform', lambda about: about.get('platform')),
     ('commit', _commit),
     ('versions', _versions),
     ('data', _data),
   ):
-    facts.append((name, '; '.join(_different(map(value, abouts)))))
-  return [(name, value) for name, value in facts if value]
+    facts[name] = '; '.join(_different(map(value_of, abouts)))
+  return [(name, value) for name, value in facts.items() if value]
 
 
 def _different(values) -> list[str]:

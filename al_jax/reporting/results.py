@@ -1,7 +1,6 @@
 """The results of one experiment: learning curves, a table, paired tests."""
 
-import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -10,7 +9,7 @@ from al_jax.analysis import curves, intervals, tables, tests
 from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Part, Picture, Table, Text
+from al_jax.reporting.page import Explanation, Part, Table, Text, picture_of
 
 SIGNIFICANT = 0.05
 _BALANCED = 'test.balanced_accuracy'
@@ -19,18 +18,9 @@ _IMBALANCE = 0.01
 
 
 def parts(
-  experiment: ExperimentResults, *, baseline: str, order: Sequence[str]
+  experiment: ExperimentResults, baseline: str
 ) -> dict[str, list[Part]]:
-  """Builds the parts of the page on accuracy.
-
-  Args:
-    experiment: the results, which may lack records.
-    baseline: the system that the others are compared with.
-    order: all systems of the report, for their colours.
-
-  Returns:
-    Parts by the title of their section.
-  """
+  """Builds the parts on accuracy, by the title of their section."""
   warnings = []
   if experiment.missing:
     text = f'Not complete. {" ".join(experiment.missing)}'
@@ -40,7 +30,7 @@ def parts(
   runs = curves.runs(experiment.rows)
   full = full_label_accuracies(experiment)
   found = {
-    'Learning curves': [*warnings, *_pictures(experiment, full, order)],
+    'Learning curves': [*warnings, *_pictures(experiment, full)],
     'Results': _results(experiment, runs, full, baseline),
   }
   if baseline not in runs:
@@ -51,27 +41,23 @@ def parts(
   return found
 
 
-def _pictures(experiment, full, order):
+def _pictures(experiment, full):
   shown = [(curves.ACCURACY, 'curves', 'Test accuracy')]
   if _is_imbalanced(experiment):
-    shown.append(
-      (_BALANCED, 'balanced_curves', 'Mean test accuracy of classes')
-    )
+    quantity = 'Balanced test accuracy (the mean over classes)'
+    shown.append((_BALANCED, 'balanced_curves', quantity))
   full = {name: estimate.mean for name, estimate in full.items()}
   for metric, name, quantity in shown:
-    draw = functools.partial(
+    yield picture_of(
+      experiment,
+      name,
       plotting.learning_curves,
       experiment.rows,
+      rows=curve_rows(curves.curve(experiment.rows, metric=metric)),
+      caption=f'{quantity}, mean over seeds in a band of a standard error.',
       metric=metric,
-      title=experiment.title,
-      systems=order,
+      systems=experiment.order,
       references=full if metric == curves.ACCURACY else None,
-    )
-    yield Picture(
-      f'{experiment.slug}_{name}',
-      draw,
-      curve_rows(curves.curve(experiment.rows, metric=metric)),
-      f'{quantity}, mean over seeds in a band of a standard error.',
     )
 
 
@@ -159,20 +145,8 @@ def _results(experiment, runs, full, baseline):
     rows.append(
       {'system': name, 'seeds': seeds, 'accuracy': mean, 'accuracy_se': error}
     )
-  common = curves.labels_of_all(runs)
-  area = (
-    f'Area: mean height of the curve from {common[0]:,} to {common[-1]:,} '
-    'labels, the range that all runs have.'
-    if common
-    else 'There are no areas: the runs have no number of labels in common.'
-  )
-  note = (
-    'Accuracy: at the last number of labels, ± one standard error over seeds. '
-    f'{area} In brackets: 95% bootstrap intervals over seeds, paired in '
-    'differences; with five seeds they are somewhat too narrow. Labels to '
-    f"{baseline}'s last accuracy: where the mean curve first reaches it."
-  )
-  return [Table(shown, rows, f'{experiment.slug}_results'), Text(note, 'note')]
+  words = Explanation('results', (baseline, curves.labels_of_all(runs)))
+  return [Table(shown, rows, f'{experiment.slug}_results'), words]
 
 
 def _with_ends(name):
@@ -226,7 +200,7 @@ def _tests(experiment, runs, baseline):
   ]
   if not rows:
     text = f'No run has a seed and labels in common with {baseline}.'
-    return [Text(text)]
+    return [Text(text, 'warning')]
   shown = (
     Column('system', 'system'),
     Column('score', 'of'),
@@ -235,13 +209,8 @@ def _tests(experiment, runs, baseline):
     *p_value_columns('t', 't_p'),
     *p_value_columns('Wilcoxon', 'wilcoxon_p'),
   )
-  note = (
-    'Two-sided tests, paired by seed, of differences in percentage points. '
-    'Accuracy: at the last number of labels that all runs have. Holm: '
-    'corrected for the systems of the table, for accuracy and for area apart; '
-    'bold below 0.05. A Wilcoxon test of five pairs has no p below 0.0625.'
-  )
-  return [Table(shown, rows, f'{experiment.slug}_tests'), Text(note, 'note')]
+  table = Table(shown, rows, f'{experiment.slug}_tests')
+  return [table, Explanation('tests')]
 
 
 def difference_column(title: str) -> Column:

@@ -82,7 +82,7 @@ def test_a_run_that_goes_on_is_so_far(tmp_path):
   assert parts[0].kind == 'conclusion'
   assert parts[0].text.startswith('So far, after 200 labels')
   assert [part.text for part in parts if part.kind == 'warning'] == [
-    'Not complete: 1 of 1 experiments. The page shows what there is.'
+    'Not complete. The page shows what there is.'
   ]
 
 

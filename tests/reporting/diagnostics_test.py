@@ -53,7 +53,7 @@ def test_batches_and_calibration_are_shown_where_they_were_measured(tmp_path):
     )
   ]
   experiment = an_experiment(tmp_path / 'run', rows)
-  parts = report_diagnostics.parts(experiment, order=['random', 'badge'])
+  parts = report_diagnostics.parts(experiment)
   assert list(parts) == ['Calibration', 'Queried batches']
   a_page(tmp_path, [Section(title, of) for title, of in parts.items()])
   means = rows_of(tmp_path / 'report' / 'run_batches_mean.csv')

@@ -5,9 +5,13 @@ import pathlib
 import tomllib
 import xml.etree.ElementTree
 
+import jinja2
+import pytest
+
 from al_jax.reporting import page
 from al_jax.reporting.columns import Column
 from al_jax.reporting.page import (
+  Explanation,
   Facts,
   Image,
   Picture,
@@ -149,3 +153,10 @@ def test_the_template_is_data_of_the_package():
     path for pattern in patterns for path in root.glob(f'al_jax/{pattern}')
   }
   assert root / 'al_jax/reporting/page.html.j2' in found
+
+
+def test_explanations_are_words_of_the_template(tmp_path):
+  found = written(tmp_path, Explanation('errors', 'chance'))
+  assert 'Mean error over that of chance' in ''.join(found.text)
+  with pytest.raises(jinja2.UndefinedError, match='nothing'):
+    written(tmp_path, Explanation('nothing'))
