@@ -207,6 +207,32 @@ def common_labels(some_runs: Iterable[Mapping[int, float]]) -> list[int]:
   return sorted(set.intersection(*label_sets)) if label_sets else []
 
 
+def labels_of_all(runs: Runs) -> list[int]:
+  """Returns the numbers of labels that all runs of all systems have."""
+  return common_labels(
+    run for by_seed in runs.values() for run in by_seed.values()
+  )
+
+
+def last_values(runs: Runs) -> dict[str, dict[int, float]]:
+  """Returns the values at the last number of labels that all runs have.
+
+  Args:
+    runs: see `runs`.
+
+  Returns:
+    Values by system, then seed; empty if the runs have no number of labels in
+    common.
+  """
+  common = labels_of_all(runs)
+  if not common:
+    return {}
+  return {
+    system: {seed: run[common[-1]] for seed, run in by_seed.items()}
+    for system, by_seed in runs.items()
+  }
+
+
 def is_share(metric: str) -> bool:
   """Whether a metric is a share of one, to be shown in percent."""
   return metric.endswith('accuracy')

@@ -142,9 +142,7 @@ def areas_by_seed(runs: curves.Runs) -> dict[str, dict[int, float]]:
   Returns:
     The area by system, then seed; empty where no label count is common.
   """
-  common = curves.common_labels(
-    run for by_seed in runs.values() for run in by_seed.values()
-  )
+  common = curves.labels_of_all(runs)
   if not common:
     return {}
   return {

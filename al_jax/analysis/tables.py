@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import curves
+from al_jax.analysis import curves, tests
 from al_jax.storage import records as records_lib
+
+# Stands for a number that there is not.
+MISSING = '-'
 
 
 def summary_table(
@@ -18,8 +21,8 @@ def summary_table(
 
   Args:
     records: rounds of any number of runs.
-    baseline: the system to compare the others with, at the last number of
-      labels that all seeds of both have; left out where it has no records.
+    baseline: the system to compare the others with, see
+      `tests.of_last_values`; left out where it has no records.
     metric: a column of `RoundRecord.flat`; accuracies are shown in percent.
 
   Returns:
@@ -29,9 +32,8 @@ def summary_table(
   by_system = curves.runs(records, metric=metric)
   if not by_system:
     raise ValueError('records is empty; a table needs at least one.')
-  common = curves.common_labels(
-    run for by_seed in by_system.values() for run in by_seed.values()
-  )
+  common = curves.labels_of_all(by_system)
+  found = tests.of_last_values(by_system, baseline)
   compare = baseline in by_system and len(by_system) > 1
   header = [
     'system',
@@ -45,8 +47,8 @@ def summary_table(
   rows = [header]
   for system, by_seed in by_system.items():
     row = [system, *_summary_of_one(by_seed, common, metric)]
-    if compare and system != baseline:
-      row += _comparison(by_seed, by_system[baseline], metric)
+    if system in found:
+      row += _comparison(found[system].difference, common[-1], metric)
     rows.append(row)
   legend = ['± is one standard error over seeds.']
   if common:
@@ -112,27 +114,16 @@ def _summary_of_one(
 
 
 def _comparison(
-  by_seed: Mapping[int, Mapping[int, float]],
-  baseline: Mapping[int, Mapping[int, float]],
-  metric: str,
+  difference: curves.PairedDifference, labels: int, metric: str
 ) -> list[str]:
   """Difference to the baseline, where it was taken, pairs and p-value."""
-  seeds = [seed for seed in by_seed if seed in baseline]
-  common = curves.common_labels(
-    run for seed in seeds for run in (by_seed[seed], baseline[seed])
-  )
-  if not common:
-    return []
-  difference = curves.paired_difference(
-    {seed: by_seed[seed][common[-1]] for seed in seeds},
-    {seed: baseline[seed][common[-1]] for seed in seeds},
-  )
-  last = shown(difference.mean, difference.standard_error, metric, signed=True)
-  p_value = difference.p_value
-  shown_p = '' if np.isnan(p_value) else f'{p_value:.3f}'
-  if p_value < 0.001:
-    shown_p = '<0.001'
-  return [last, str(common[-1]), str(difference.n), shown_p]
+  mean, error, p, pairs = difference
+  return [
+    shown(mean, error, metric, signed=True),
+    str(labels),
+    str(pairs),
+    p_value(p),
+  ]
 
 
 def _title(metric: str) -> str:
@@ -151,6 +142,13 @@ def shown(
   sign = '+' if signed else ''
   text = f'{scale * mean:{sign}.{digits}f}'
   return text if np.isnan(error) else f'{text} ± {scale * error:.{digits}f}'
+
+
+def p_value(value: float) -> str:
+  """Shows three decimals, `<0.001`, or a dash where there was no test."""
+  if np.isnan(value):
+    return MISSING
+  return '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

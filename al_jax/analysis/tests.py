@@ -92,6 +92,23 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
   return float(np.mean(np.abs(sums) >= abs(found) - 1e-9))
 
 
+def of_last_values(runs: curves.Runs, baseline: str) -> dict[str, PairedTest]:
+  """Tests systems at the last number of labels that all runs have.
+
+  The summary of a run and its report both take their p values from here.
+
+  Args:
+    runs: see `curves.runs`.
+    baseline: the system that the others are compared with.
+
+  Returns:
+    See `against_baseline`; empty if the baseline has no run, or if the runs
+    have no number of labels in common.
+  """
+  values = curves.last_values(runs)
+  return against_baseline(values, baseline) if baseline in values else {}
+
+
 def against_baseline(
   values: Mapping[str, Mapping[int, float]], baseline: str
 ) -> dict[str, PairedTest]:

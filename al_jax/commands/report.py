@@ -9,19 +9,23 @@ beside it, as CSV. A run that is not finished is reported as far as it is.
 
 import pathlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags
 
-from al_jax.reporting import between as report_between
-from al_jax.reporting import costs as report_costs
-from al_jax.reporting import data as report_data
-from al_jax.reporting import diagnostics as report_diagnostics
-from al_jax.reporting import grid as report_grid
-from al_jax.reporting import head as report_head
-from al_jax.reporting import machine_labels as report_machine_labels
-from al_jax.reporting import page as report_page
-from al_jax.reporting import results as report_results
-from al_jax.reporting import validation as report_validation
+from al_jax.reporting import (
+  across,
+  comparison,
+  conclusion,
+  costs,
+  data,
+  diagnostics,
+  page,
+  provenance,
+  results,
+)
+from al_jax.reporting.data import ExperimentResults
+from al_jax.reporting.page import Part, Section, Text
 from al_jax.storage import manifest
 
 # The binaries that run something have a flag of this name too; tests import
@@ -47,48 +51,59 @@ def write_report(
     The path of the page.
   """
   workdir = pathlib.Path(workdir)
-  settings = report_data.read_workdir(workdir)
-  order = list(dict.fromkeys(name for of in settings for name in of.systems))
-  page = report_page.Page(workdir.resolve().name, workdir / 'report')
-  report_head.write(
-    page,
-    settings,
-    workdir=str(workdir),
-    about_grid=_about_grid(workdir, settings),
+  experiments = data.read_workdir(workdir)
+  about_grid = _about_grid(workdir, experiments)
+  known = {experiment.folder.name for experiment in experiments}
+  head = conclusion.parts(
+    experiments,
+    baseline=baseline,
+    not_begun=[
+      name for name in about_grid.get('settings', []) if name not in known
+    ],
   )
-  report_grid.write(page, settings, baseline=baseline, order=order)
-  report_between.write(page, settings)
-  report_validation.write(page, settings)
-  report_machine_labels.write(page, settings)
-  for setting in settings:
-    _write_setting(page, setting, baseline, order)
-  report_head.write_configurations(page, settings)
+  sections = [
+    *_of_each(experiments, lambda of: results.parts(of, baseline)),
+    *comparison.who_beats_whom(experiments, baseline),
+    *across.between(experiments),
+    *_of_each(experiments, costs.parts),
+    *across.validation(experiments),
+    *across.pseudo_labels(experiments),
+    *_of_each(experiments, diagnostics.parts),
+    provenance.what_was_run(
+      experiments, workdir=str(workdir), about_grid=about_grid
+    ),
+    *provenance.configurations(experiments),
+  ]
   path = workdir / 'report.html'
-  page.write(path)
+  page.write(path, workdir.resolve().name, head, sections)
   return path
 
 
-def _about_grid(workdir, settings):
+def _about_grid(workdir, experiments):
   """The manifest beside the folders of a grid, if there is one."""
   path = workdir / 'manifest.json'
-  is_grid = settings[0].folder != workdir
+  is_grid = experiments[0].folder != workdir
   return manifest.read(path) if is_grid and path.exists() else {}
 
 
-def _write_setting(page, setting, baseline, order):
-  page.section(setting.title)
-  if setting.missing:
-    page.say(f'Not complete. {" ".join(setting.missing)}', kind='warning')
-  if not setting.rows:
-    return
-  if baseline not in setting.systems:
-    page.say(
-      f'There is no {baseline} here, so nothing is compared with it.',
-      kind='warning',
-    )
-  report_results.write(page, setting, baseline=baseline, order=order)
-  report_costs.write(page, setting, order=order)
-  report_diagnostics.write(page, setting, order=order)
+def _of_each(
+  experiments: Sequence[ExperimentResults],
+  parts_of: Callable[[ExperimentResults], Mapping[str, Sequence[Part]]],
+) -> list[Section]:
+  """Gathers the parts of all experiments under the titles of sections."""
+  found = {}
+  for experiment in experiments:
+    for title, parts in parts_of(experiment).items():
+      section = found.setdefault(title, [])
+      if len(experiments) > 1:
+        section.append(Text(experiment.title, 'heading'))
+      # Words that experiments share are shown once.
+      section += [
+        part
+        for part in parts
+        if part.kind != 'explanation' or part not in section
+      ]
+  return [Section(title, parts) for title, parts in found.items()]
 
 
 def main(argv: list[str]) -> int:

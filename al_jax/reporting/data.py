@@ -1,4 +1,4 @@
-"""What a report is made of: the settings that lie in a workdir."""
+"""Reads work directories into the results of experiments."""
 
 import collections
 import dataclasses
@@ -8,28 +8,29 @@ from typing import Any
 
 from al_jax.analysis import comparison, curves
 from al_jax.runner import result_files
-from al_jax.runner.result_files import Diagnostic, Floors
+from al_jax.runner.result_files import Diagnostic
 from al_jax.storage import manifest, records
 
-# Folders of a workdir that are no settings.
-_NOT_SETTINGS = ('report', 'checkpoints', 'tensorboard')
+# Folders of a work directory that hold no experiment.
+_NOT_EXPERIMENTS = ('report', 'checkpoints', 'tensorboard')
 
 
 @dataclasses.dataclass(frozen=True)
-class Setting:
-  """The runs of all systems on one data set, model and batch size.
+class ExperimentResults:
+  """The results of one experiment: the runs of all its systems and seeds.
 
   Attributes:
-    folder: where they lie.
-    title: for people.
-    axes: what sets it apart from the other settings of a grid.
-    rows: all records; none where nothing has been finished.
-    about: its manifest; empty where it has none.
+    folder: the folder that they were read from.
+    title: a name for readers.
+    axes: place in the grid, a value by axis; empty without a grid.
+    rows: all records; empty before the first finished round.
+    about: the manifest; empty if there is none.
     full_rows: records of systems that were trained on all labels.
-    diagnostics: by name.
-    floors: of its systems; None if they were not measured.
-    galleries: pictures of what was asked.
-    missing: why it is not complete, a sentence each; none if it is.
+    diagnostics: diagnostics by name.
+    galleries: pictures of the queries.
+    missing: sentences that say why the results are not complete.
+    order: systems of all experiments of the report; their places are the
+      numbers of their colours.
   """
 
   folder: pathlib.Path
@@ -39,13 +40,13 @@ class Setting:
   about: dict[str, Any]
   full_rows: list[records.RoundRecord]
   diagnostics: dict[str, Diagnostic]
-  floors: Floors | None
   galleries: list[pathlib.Path]
   missing: list[str]
+  order: tuple[str, ...] = ()
 
   @property
   def slug(self) -> str:
-    """What its files are named after."""
+    """Begins the names of its files."""
     return ''.join(
       letter if letter.isalnum() or letter in '-_.' else '_'
       for letter in self.folder.name
@@ -57,18 +58,18 @@ class Setting:
     return list(dict.fromkeys(row.system for row in self.rows))
 
   def having(self, metric: str) -> list[records.RoundRecord]:
-    """The records that have a metric."""
+    """Returns the records that have a metric."""
     return [row for row in self.rows if metric in row.flat()]
 
   def compared(self) -> comparison.Setting:
-    """Its accuracies, for comparisons over settings."""
+    """Returns its accuracies, for comparisons over experiments."""
     return comparison.Setting(curves.runs(self.rows), self.axes)
 
 
 def read_workdir(
   folder: pathlib.Path, *, diagnosed: bool = True
-) -> list[Setting]:
-  """The settings of a comparison.
+) -> list[ExperimentResults]:
+  """Reads the results of an experiment, or of a grid of them.
 
   Args:
     folder: with `records.jsonl` and `manifest.json`, or with folders that each
@@ -76,8 +77,8 @@ def read_workdir(
     diagnosed: also read what `experiments.diagnose` wrote.
 
   Returns:
-    At least one Setting, at least one of them with records. Those of a grid
-    are in the order of their axes.
+    At least one ExperimentResults, at least one of them with records. Those
+    of a grid are in the order of their axes.
 
   Raises:
     ValueError: there is no folder, no record in it, or a file in it that
@@ -86,47 +87,51 @@ def read_workdir(
   if not folder.is_dir():
     raise ValueError(f'{folder} is no folder; --workdir names one of a run.')
   if (folder / 'records.jsonl').exists():
-    settings = [_read_setting(folder, diagnosed)]
+    experiments = [_read_experiment(folder, diagnosed)]
   else:
-    settings = [
-      _read_setting(below, diagnosed)
+    experiments = [
+      _read_experiment(below, diagnosed)
       for below in sorted(folder.iterdir())
       if below.is_dir()
-      and below.name not in _NOT_SETTINGS
+      and below.name not in _NOT_EXPERIMENTS
       and any(
         (below / name).exists() for name in ('records.jsonl', 'manifest.json')
       )
     ]
-  if not any(setting.rows for setting in settings):
+  if not any(experiment.rows for experiment in experiments):
     raise ValueError(
       f'{folder} holds no records: neither records.jsonl nor a folder with '
       'one that has a finished round.'
     )
-  return sorted(settings, key=_place)
+  experiments = sorted(experiments, key=_place)
+  order = dict.fromkeys(name for of in experiments for name in of.systems)
+  return [dataclasses.replace(of, order=tuple(order)) for of in experiments]
 
 
-def axis_names(settings: list[Setting]) -> list[str]:
-  """The axes along which settings differ."""
+def axis_names(experiments: list[ExperimentResults]) -> list[str]:
+  """Returns the axes along which experiments differ."""
   values = collections.defaultdict(set)
-  for setting in settings:
-    for axis, value in setting.axes.items():
+  for experiment in experiments:
+    for axis, value in experiment.axes.items():
       values[axis].add(value)
   return [axis for axis, found in values.items() if len(found) > 1]
 
 
-def _place(setting: Setting) -> list[Any]:
+def _place(experiment: ExperimentResults) -> list[Any]:
   """Sorts numbers by value, and names by letter."""
-  return [comparison.numbers_first(value) for value in setting.axes.values()]
+  return [comparison.numbers_first(value) for value in experiment.axes.values()]
 
 
-def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:
+def _read_experiment(
+  folder: pathlib.Path, diagnosed: bool
+) -> ExperimentResults:
   path = folder / 'manifest.json'
   about = manifest.read(path) if path.exists() else {}
   axes = {
     str(axis): str(value) for axis, value in (about.get('axes') or {}).items()
   }
   rows = _records_of(folder / 'records.jsonl')
-  return Setting(
+  return ExperimentResults(
     folder=folder,
     title=_title(folder, about, axes),
     axes=axes,
@@ -134,7 +139,6 @@ def _read_setting(folder: pathlib.Path, diagnosed: bool) -> Setting:
     about=about,
     full_rows=_records_of(folder / 'full_labels.jsonl'),
     diagnostics=_diagnostics(folder) if diagnosed else {},
-    floors=result_files.read_floors(folder) if diagnosed else None,
     galleries=sorted(folder.glob('gallery_*.png')),
     missing=_what_is_missing(rows, about),
   )

@@ -1,222 +1,205 @@
-"""One page of HTML that needs nothing else, and the CSV behind what it shows.
+"""Writes a report: one page of HTML, and a folder of the numbers behind it.
 
-The page is plain and light; it is read on a phone and printed. Pictures are
-part of it.
+The other modules build plain data: sections of texts, tables and pictures.
+`page.html.j2` says how they look.
 """
 
 import base64
 import csv
-import html
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jinja2
 
 from al_jax import files
+from al_jax.reporting.columns import Column
+from al_jax.reporting.data import ExperimentResults
 
-_STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1rem; color: #262626;
-  background: #fff; font: 1rem/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0.5rem 0; }
-h2 { font-size: 1.35rem; margin: 2.5rem 0 0.5rem; padding-top: 0.5rem;
-  border-top: 2px solid #262626; }
-h3 { font-size: 1.05rem; margin: 1.8rem 0 0.3rem; }
-p { margin: 0.4rem 0; max-width: 46rem; }
-a { color: #0072b2; }
-nav ul { margin: 0.3rem 0; padding-left: 1.2rem; }
-pre { background: #f6f6f6; padding: 0.7rem; font-size: 0.8rem;
-  line-height: 1.4; overflow-x: auto; white-space: pre-wrap;
-  overflow-wrap: anywhere; }
-.wide { overflow-x: auto; margin: 0.6rem 0; }
-table { border-collapse: collapse; font-size: 0.85rem;
-  font-variant-numeric: tabular-nums; }
-th, td { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap;
-  border-bottom: 1px solid #ddd; }
-thead th { border-bottom: 1.5px solid #262626; vertical-align: bottom;
-  white-space: normal; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
-  background: #fff; font-weight: normal; }
-thead th:first-child { font-weight: bold; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.2rem 1rem;
-  font-size: 0.85rem; }
-dt { color: #555; }
-dd { margin: 0; overflow-wrap: anywhere; }
-figure { margin: 0.8rem 0; }
-figure img { display: block; height: auto; max-width: 100%; }
-.large img { max-width: none; width: 46rem; }
-figcaption, .data, .note { color: #555; font-size: 0.85rem; }
-.warning { background: #fff4e0; border-left: 4px solid #e69f00;
-  padding: 0.5rem 0.8rem; }
-@media print {
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  figure, tr { break-inside: avoid; }
-  figure img, .large img { width: auto; max-width: min(100%, 13cm);
-    max-height: 18cm; }
-  .large img { max-height: 11cm; }
-  h2, h3 { break-after: avoid; }
-  table { font-size: 7.5pt; }
-  th, td { padding: 0.1rem 0.4rem; }
-  .wide { overflow: visible; }
-}
-"""
+_FOLDER = 'report'
 _KINDS = {'.svg': 'image/svg+xml', '.png': 'image/png'}
 
 
-class Page:
-  """Collects what a page says; `write` makes the file.
+class Text(NamedTuple):
+  """A heading, a paragraph, or code.
 
   Attributes:
-    folder: where the CSV and the pictures go.
+    text: the words.
+    kind: `conclusion`, `warning`, `note`, `heading` or `code`.
   """
 
-  def __init__(self, title: str, folder: pathlib.Path):
-    self.folder = folder
-    self._title = title
-    self._parts = []
-    self._contents = []
-    self._written = set()
-    folder.mkdir(parents=True, exist_ok=True)
+  text: str
+  kind: str
 
-  def section(self, title: str) -> None:
-    """Begins a section, which the table of contents leads to."""
-    anchor = f'section-{len(self._contents) + 1}'
-    self._contents.append((anchor, title))
-    self._parts.append(f'<h2 id="{anchor}">{_text(title)}</h2>')
 
-  def topic(self, title: str) -> None:
-    """Begins a part of a section."""
-    self._parts.append(f'<h3>{_text(title)}</h3>')
+class Explanation(NamedTuple):
+  """Words that explain a table or picture; `page.html.j2` has them.
 
-  def facts(self, facts: Sequence[tuple[str, str]]) -> None:
-    """Names, and what they were."""
-    items = ''.join(
-      f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in facts
-    )
-    self._parts.append(f'<dl>{items}</dl>')
+  Attributes:
+    name: the name of the words.
+    value: a value that they mention, if any.
+  """
 
-  def say(self, text: str, *, kind: str | None = None) -> None:
-    """A paragraph; `kind` is `'note'` or `'warning'` for its look."""
-    look = f' class="{kind}"' if kind else ''
-    self._parts.append(f'<p{look}>{_text(text)}</p>')
+  name: str
+  value: Any = None
+  kind = 'explanation'
 
-  def code(self, text: str) -> None:
-    """Commands or configurations, as they are."""
-    self._parts.append(f'<pre>{_text(text)}</pre>')
 
-  def table(
-    self,
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    bold: Sequence[tuple[int, int]] = (),
-    name: str | None = None,
-    data: Sequence[Mapping[str, Any]] = (),
-  ) -> None:
-    """A table, and a CSV behind it.
+class Facts(NamedTuple):
+  """A list of names and their values."""
 
-    Args:
-      header: the columns.
-      rows: of cells, as they are to be read; missing last ones are empty.
-      bold: the (row, column) of cells that stand out.
-      name: of the CSV, without its suffix; None for no CSV.
-      data: the rows of the CSV: values by column, in full.
-    """
-    head = ''.join(f'<th scope="col">{_text(cell)}</th>' for cell in header)
-    body = []
-    for i, row in enumerate(rows):
-      cells = [*row, *[''] * (len(header) - len(row))]
-      shown = [
-        f'<b>{_text(cell)}</b>' if (i, j) in bold else _text(cell)
-        for j, cell in enumerate(cells)
-      ]
-      first = f'<th scope="row">{shown[0]}</th>'
-      others = ''.join(f'<td>{cell}</td>' for cell in shown[1:])
-      body.append(f'<tr>{first}{others}</tr>')
-    self._parts.append(
-      f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
-      f'<tbody>{"".join(body)}</tbody></table></div>'
-    )
-    if name is not None:
-      self._parts.append(f'<p class="data">{self._data(name, data)}</p>')
+  facts: Sequence[tuple[str, str]]
+  kind = 'facts'
 
-  def picture(
-    self,
-    name: str,
-    draw: Callable[[pathlib.Path], None],
-    data: Sequence[Mapping[str, Any]],
-    *,
-    caption: str,
-    large: bool = False,
-  ) -> None:
-    """A picture, and a CSV behind it.
 
-    Args:
-      name: of both files, without their suffixes.
-      draw: draws to the path of an SVG.
-      data: the rows of the CSV.
-      caption: what is to be seen.
-      large: whether a small screen shows a part of it, rather than all of it
-        too small to be read.
-    """
-    path = self.folder / f'{name}.svg'
-    draw(path)
-    self._written.add(path.name)
-    link = self._data(name, data)
-    self._figure(path, caption, f'{_text(caption)} {link}', large)
+class Table(NamedTuple):
+  """A table, and the CSV with everything its rows hold.
 
-  def image(self, path: pathlib.Path, *, caption: str) -> None:
-    """A PNG that is there already."""
-    self._figure(path, caption, _text(caption), large=True)
+  Attributes:
+    columns: the columns of the page.
+    rows: values by key; the CSV has all of them in full.
+    name: stem of the CSV; None for a table without one.
+  """
 
-  def _figure(self, path, alternative, caption, large) -> None:
-    coded = base64.b64encode(path.read_bytes()).decode('ascii')
-    kind = _KINDS[path.suffix.lower()]
-    self._parts.append(
-      f'<figure><div class="wide{" large" if large else ""}">'
-      f'<img src="data:{kind};base64,{coded}" '
-      f'alt="{_text(alternative)}"></div>'
-      f'<figcaption>{caption}</figcaption></figure>'
-    )
+  columns: Sequence[Column]
+  rows: Sequence[Mapping[str, Any]]
+  name: str | None = None
+  kind = 'table'
 
-  def _data(self, name: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Writes a CSV, and says in HTML where it is."""
-    path = self.folder / f'{name}.csv'
-    write_csv(path, rows)
-    self._written.add(path.name)
-    link = f'{self.folder.name}/{path.name}'
-    return f'Data: <a href="{_text(link)}">{_text(link)}</a>'
 
-  def write(self, path: pathlib.Path) -> None:
-    """Writes the page, and takes away what an earlier one had in its folder."""
-    body = '\n'.join(self._parts)
-    text = (
-      '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-      '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-      f'<title>{_text(self._title)}</title>\n<style>{_STYLE}</style>\n'
-      f'</head>\n<body>\n<h1>{_text(self._title)}</h1>\n'
-      f'{self._navigation()}\n{body}\n</body>\n</html>\n'
-    )
-    with files.replacing(path) as partial:
-      partial.write_text(text, encoding='utf-8')
-    for old in self.folder.iterdir():
-      if old.suffix in ('.csv', '.svg') and old.name not in self._written:
-        old.unlink()
+class Picture(NamedTuple):
+  """A drawing, and the CSV with its numbers.
 
-  def _navigation(self) -> str:
-    items = ''.join(
-      f'<li><a href="#{anchor}">{_text(title)}</a></li>'
-      for anchor, title in self._contents
-    )
-    return f'<nav><ul>{items}</ul></nav>'
+  Attributes:
+    name: stem of both files.
+    draw: draws to the path of an SVG.
+    rows: the rows of the CSV.
+    caption: what the picture shows.
+    is_large: whether a small screen scrolls over it instead of shrinking it.
+  """
+
+  name: str
+  draw: Callable[[pathlib.Path], None]
+  rows: Sequence[Mapping[str, Any]]
+  caption: str
+  is_large: bool = False
+  kind = 'picture'
+
+
+class Image(NamedTuple):
+  """A picture file that exists already, with its caption."""
+
+  path: pathlib.Path
+  caption: str
+  kind = 'image'
+
+
+Part = Text | Explanation | Facts | Table | Picture | Image
+
+
+class Section(NamedTuple):
+  """A titled part of the page, listed in its contents."""
+
+  title: str
+  parts: Sequence[Part]
+
+
+def picture_of(
+  experiment: ExperimentResults,
+  name: str,
+  draw: Callable[..., None],
+  *drawn: Any,
+  rows: Sequence[Mapping[str, Any]],
+  caption: str,
+  **options: Any,
+) -> Picture:
+  """Makes a picture of one experiment, which has its title and its colours.
+
+  Args:
+    experiment: the results.
+    name: end of the names of the files.
+    draw: a function of `plotting`.
+    *drawn: its arguments before the path.
+    rows: the rows of the CSV.
+    caption: what the picture shows.
+    **options: its further arguments.
+
+  Returns:
+    The picture.
+  """
+  options['title'] = experiment.title
+  return Picture(
+    f'{experiment.slug}_{name}',
+    lambda path: draw(*drawn, path, **options),
+    rows,
+    caption,
+  )
+
+
+def write(
+  path: pathlib.Path,
+  title: str,
+  head: Sequence[Part],
+  sections: Sequence[Section],
+) -> None:
+  """Writes the page, and the folder `report` beside it.
+
+  Args:
+    path: path of the page; an existing page is replaced as a whole, and so are
+      the CSV files and drawings in the folder.
+    title: title of the page.
+    head: parts above the contents.
+    sections: the rest, in order.
+  """
+  folder = path.parent / _FOLDER
+  folder.mkdir(parents=True, exist_ok=True)
+  parts = [*head, *(part for section in sections for part in section.parts)]
+  written = set(_write_files(folder, parts))
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  text = environment.get_template('page.html.j2').render(
+    title=title,
+    head=head,
+    sections=sections,
+    folder=folder,
+    data_uri=_data_uri,
+  )
+  with files.replacing(path) as partial:
+    partial.write_text(text, encoding='utf-8')
+  for old in folder.iterdir():
+    if old.suffix in ('.csv', '.svg') and old not in written:
+      old.unlink()
+
+
+def _write_files(
+  folder: pathlib.Path, parts: Sequence[Part]
+) -> Iterator[pathlib.Path]:
+  """Writes the drawings and CSV files of parts, and yields their paths."""
+  for part in parts:
+    if isinstance(part, Picture):
+      yield folder / f'{part.name}.svg'
+      part.draw(folder / f'{part.name}.svg')
+    if isinstance(part, Table | Picture) and part.name is not None:
+      yield folder / f'{part.name}.csv'
+      write_csv(folder / f'{part.name}.csv', part.rows)
+
+
+def _data_uri(path: pathlib.Path) -> str:
+  coded = base64.b64encode(path.read_bytes()).decode('ascii')
+  return f'data:{_KINDS[path.suffix.lower()]};base64,{coded}'
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  """Writes values by column, a line per row; floats are written in full.
+  """Writes a line per row, with floats in full.
 
   Args:
     path: the file, replaced as a whole.
-    rows: a column that only some of them have is empty in the others.
+    rows: values by column; a value that a row lacks is left empty.
   """
   columns = list(dict.fromkeys(name for row in rows for name in row))
   with (
@@ -228,5 +211,6 @@ def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     writer.writerows(rows)
 
 
-def _text(text: Any) -> str:
-  return html.escape(str(text), quote=True)
+def slug(name: str) -> str:
+  """Replaces what is not a letter or a digit, for the name of a file."""
+  return ''.join(letter if letter.isalnum() else '_' for letter in name)

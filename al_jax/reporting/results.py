@@ -1,81 +1,80 @@
-"""Of one setting: the curves, what came out, and whether it could be chance."""
+"""The results of one experiment: learning curves, a table, paired tests."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, intervals, tests
-from al_jax.reporting import cells as report_cells
-from al_jax.reporting.data import Setting
-from al_jax.reporting.page import Page
+from al_jax.analysis import curves, intervals, tables, tests
+from al_jax.reporting import columns
+from al_jax.reporting.columns import Column
+from al_jax.reporting.data import ExperimentResults
+from al_jax.reporting.page import Explanation, Part, Table, Text, picture_of
 
-_SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05
 _BALANCED = 'test.balanced_accuracy'
-# Balanced accuracy that differs by more says something of its own.
+# Balanced accuracy is shown if it differs from accuracy by more.
 _IMBALANCE = 0.01
 
 
-def write(
-  page: Page, setting: Setting, *, baseline: str, order: Sequence[str]
-) -> None:
-  """Curves, a table of results, and paired tests.
+def parts(
+  experiment: ExperimentResults, baseline: str
+) -> dict[str, list[Part]]:
+  """Builds the parts on accuracy, by the title of their section."""
+  warnings = []
+  if experiment.missing:
+    text = f'Not complete. {" ".join(experiment.missing)}'
+    warnings.append(Text(text, 'warning'))
+  if not experiment.rows:
+    return {'Learning curves': warnings}
+  runs = curves.runs(experiment.rows)
+  full = full_label_accuracies(experiment)
+  found = {
+    'Learning curves': [*warnings, *_pictures(experiment, full)],
+    'Results': _results(experiment, runs, full, baseline),
+  }
+  if baseline not in runs:
+    text = f'There is no {baseline} here, so nothing is compared with it.'
+    found[f'Against {baseline}'] = [Text(text, 'warning')]
+  elif len(runs) > 1:
+    found[f'Against {baseline}'] = _tests(experiment, runs, baseline)
+  return found
 
-  Args:
-    page: to write to.
-    setting: with records.
-    baseline: the system that the others are compared with.
-    order: all systems of the report, for their colours.
-  """
-  runs = curves.runs(setting.rows)
-  full = full_label_accuracies(setting)
-  page.topic('Learning curves')
-  page.picture(
-    f'{setting.slug}_curves',
-    lambda path: plotting.learning_curves(
-      setting.rows,
-      path,
-      title=setting.title,
-      systems=order,
-      references={name: of.mean for name, of in full.items()},
-    ),
-    curve_rows(curves.curve(setting.rows)),
-    caption='Test accuracy, mean over seeds in a band of a standard error.',
-  )
-  if _is_imbalanced(setting):
-    page.picture(
-      f'{setting.slug}_balanced_curves',
-      lambda path: plotting.learning_curves(
-        setting.rows,
-        path,
-        metric=_BALANCED,
-        title=setting.title,
-        systems=order,
-      ),
-      curve_rows(curves.curve(setting.rows, metric=_BALANCED)),
-      caption='Balanced test accuracy: the mean over classes.',
+
+def _pictures(experiment, full):
+  shown = [(curves.ACCURACY, 'curves', 'Test accuracy')]
+  if _is_imbalanced(experiment):
+    quantity = 'Balanced test accuracy (the mean over classes)'
+    shown.append((_BALANCED, 'balanced_curves', quantity))
+  full = {name: estimate.mean for name, estimate in full.items()}
+  for metric, name, quantity in shown:
+    yield picture_of(
+      experiment,
+      name,
+      plotting.learning_curves,
+      experiment.rows,
+      rows=curve_rows(curves.curve(experiment.rows, metric=metric)),
+      caption=f'{quantity}, mean over seeds in a band of a standard error.',
+      metric=metric,
+      systems=experiment.order,
+      references=full if metric == curves.ACCURACY else None,
     )
-  page.topic('What came out')
-  _results(page, setting, runs, full, baseline)
-  if baseline in runs and len(runs) > 1:
-    page.topic(f'Against {baseline}')
-    _tests(page, setting, runs, baseline)
 
 
-def _is_imbalanced(setting):
-  if len(setting.having(_BALANCED)) < len(setting.rows):
+def _is_imbalanced(experiment):
+  if len(experiment.having(_BALANCED)) < len(experiment.rows):
     return False
   gaps = [
-    row.test['balanced_accuracy'] - row.test['accuracy'] for row in setting.rows
+    row.test['balanced_accuracy'] - row.test['accuracy']
+    for row in experiment.rows
   ]
   return abs(np.mean(gaps)) > _IMBALANCE
 
 
 def curve_rows(
-  curves: Mapping[str, curves.Curve], *, x: str = 'labels'
+  found: Mapping[str, curves.Curve], *, x: str = 'labels'
 ) -> list[dict[str, object]]:
-  """The points of curves, as rows of a CSV."""
+  """Returns the points of curves, as rows of a CSV."""
   return [
     {
       'system': system,
@@ -84,15 +83,17 @@ def curve_rows(
       'standard_error': error,
       'n': int(n),
     }
-    for system, curve in curves.items()
+    for system, curve in found.items()
     for labels, mean, error, n in zip(*curve, strict=True)
   ]
 
 
-def full_label_accuracies(setting: Setting) -> dict[str, curves.Estimate]:
-  """The accuracy of training on all labels, by what a line of it is called."""
+def full_label_accuracies(
+  experiment: ExperimentResults,
+) -> dict[str, curves.Estimate]:
+  """Returns accuracies of training on all labels, by names for readers."""
   found = {}
-  runs = curves.runs(setting.full_rows)
+  runs = curves.runs(experiment.full_rows)
   for system, by_seed in runs.items():
     most = max(max(run) for run in by_seed.values())
     name = f'all {most:,} labels'
@@ -104,140 +105,55 @@ def full_label_accuracies(setting: Setting) -> dict[str, curves.Estimate]:
   return found
 
 
-def final_values(runs: curves.Runs) -> dict[str, dict[int, float]]:
-  """By system and seed, the value at the last label count that all runs have.
-
-  Args:
-    runs: see `curves.runs`.
-
-  Returns:
-    Values; empty where no label count is common.
-  """
-  common = common_labels(runs)
-  if not common:
-    return {}
-  return {
-    system: {seed: run[common[-1]] for seed, run in by_seed.items()}
-    for system, by_seed in runs.items()
-  }
-
-
-def first_and_last(
-  settings: Sequence[Setting], metrics: Mapping[str, str]
-) -> list[dict[str, Any]]:
-  """Metrics at the first and the last label count that all seeds have.
-
-  Args:
-    settings: with records.
-    metrics: columns of `RoundRecord.flat`, by what a row calls them; records
-      that have the first have all of them.
-
-  Returns:
-    Two rows for each system of each setting that has the metrics, one if there
-    is one label count: `setting`, `system`, `labels`, `seeds`, and each metric
-    with its standard error, as `..._se`.
-  """
-  return [
-    {'setting': setting.title, 'system': system, **row}
-    for setting in settings
-    for system in setting.systems
-    for row in _first_and_last(setting, system, metrics)
-  ]
-
-
-def _first_and_last(setting, system, metrics):
-  first = next(iter(metrics.values()))
-  rows = [row for row in setting.having(first) if row.system == system]
-  if not rows:
-    return
-  runs = {
-    name: curves.runs(rows, metric=metric)[system]
-    for name, metric in metrics.items()
-  }
-  counts = [curves.common_labels(by_seed.values()) for by_seed in runs.values()]
-  for labels in dict.fromkeys([*counts[0][:1], *counts[0][-1:]]):
-    found = {'labels': int(labels)}
-    for name, by_seed in runs.items():
-      estimate = curves.mean_and_standard_error(
-        run[labels] for run in by_seed.values()
-      )
-      found['seeds'] = estimate.n
-      found[name], found[f'{name}_se'] = estimate[:2]
-    yield found
-
-
-def common_labels(runs: curves.Runs) -> list[int]:
-  """The label counts that every run has."""
-  return curves.common_labels(
-    run for by_seed in runs.values() for run in by_seed.values()
-  )
-
-
-def _results(page, setting, runs, full, baseline):
+def _results(experiment, runs, full, baseline):
   areas = intervals.areas(runs)
   less = intervals.areas(runs, baseline=baseline)
-  data = [
+  rows = [
     _result(system, by_seed, runs, areas, less, baseline)
     for system, by_seed in runs.items()
   ]
-  header = [
-    'system',
-    'seeds',
-    'labels',
-    'accuracy %',
-    'area %',
-    f'area minus {baseline}',
-    f"labels to {baseline}'s last accuracy",
-  ]
-  rows = [
-    [
-      row['system'],
-      str(row['seeds']),
-      f'{row["labels"]:,}',
-      report_cells.mean(row['accuracy'], row['accuracy_se'], curves.ACCURACY),
-      report_cells.interval(areas.get(row['system']), curves.ACCURACY),
-      report_cells.interval(
-        less.get(row['system']), curves.ACCURACY, signed=True
-      ),
-      report_cells.labels(_interval_of(row, 'labels_needed')),
-    ]
-    for row in data
-  ]
-  bold = [(_best([row['accuracy'] for row in data]), 3)]
-  if areas:
-    bold.append((_best([row['area'] for row in data]), 4))
-  for name, of in full.items():
-    shown = report_cells.mean(of.mean, of.standard_error, curves.ACCURACY)
-    rows.append([name, str(of.n), '', shown])
-    data.append(
-      {
-        'system': name,
-        'seeds': of.n,
-        'accuracy': of.mean,
-        'accuracy_se': of.standard_error,
-      }
+  best = max(rows, key=lambda row: row['accuracy'])
+  largest = max(rows, key=lambda row: row.get('area', 0))
+  shown = (
+    Column('system', 'system'),
+    Column('seeds', 'seeds'),
+    Column('labels', 'labels', columns.count),
+    Column(
+      'accuracy %',
+      ('accuracy', 'accuracy_se'),
+      columns.mean(curves.ACCURACY),
+      bold=lambda row: row is best,
+    ),
+    Column(
+      'area %',
+      _with_ends('area'),
+      columns.interval(),
+      bold=lambda row: row is largest,
+    ),
+    Column(
+      f'area minus {baseline}',
+      _with_ends(f'area_minus_{baseline}'),
+      columns.interval(signed=True),
+    ),
+    Column(
+      f"labels to {baseline}'s last accuracy",
+      _with_ends('labels_needed'),
+      columns.labels_needed,
+    ),
+  )
+  for name, (mean, error, seeds) in full.items():
+    rows.append(
+      {'system': name, 'seeds': seeds, 'accuracy': mean, 'accuracy_se': error}
     )
-  page.table(header, rows, bold=bold, name=f'{setting.slug}_results', data=data)
-  common = common_labels(runs)
-  area = (
-    f'Area: mean height of the curve from {common[0]:,} to {common[-1]:,} '
-    'labels, which all runs have. '
-    if common
-    else 'The runs have no number of labels in common: no areas. '
-  )
-  page.say(
-    'Accuracy: at the last number of labels, ± one standard error over seeds. '
-    f'{area}In brackets: 95% bootstrap intervals, '
-    f'{intervals.RESAMPLES:,} draws of the seeds, the same for both systems '
-    'of a difference; of five seeds they are somewhat too narrow. '
-    f"Labels to {baseline}'s last accuracy: where the mean curve first "
-    'reaches it.',
-    kind='note',
-  )
+  words = Explanation('results', (baseline, curves.labels_of_all(runs)))
+  return [Table(shown, rows, f'{experiment.slug}_results'), words]
+
+
+def _with_ends(name):
+  return name, f'{name}_low', f'{name}_high'
 
 
 def _result(system, by_seed, runs, areas, less, baseline):
-  """A row of the CSV."""
   last = max(max(run) for run in by_seed.values())
   final = curves.mean_and_standard_error(
     run[max(run)] for run in by_seed.values()
@@ -258,31 +174,16 @@ def _result(system, by_seed, runs, areas, less, baseline):
     ('labels_needed', needed),
   ):
     if found is not None:
-      row |= {name: found.estimate}
-      row |= {f'{name}_low': found.low, f'{name}_high': found.high}
+      row |= dict(zip(_with_ends(name), found, strict=True))
   return row
 
 
-def _interval_of(row, name):
-  if name not in row:
-    return None
-  return intervals.Interval(row[name], row[f'{name}_low'], row[f'{name}_high'])
-
-
-def _best(values):
-  return int(np.nanargmax(values))
-
-
-def _tests(page, setting, runs, baseline):
-  families = {
-    'accuracy': tests.against_baseline(final_values(runs), baseline)
-    if final_values(runs)
-    else {},
-    'area': tests.against_baseline(intervals.areas_by_seed(runs), baseline)
-    if final_values(runs)
-    else {},
-  }
-  data = [
+def _tests(experiment, runs, baseline):
+  families = {'accuracy': tests.of_last_values(runs, baseline)}
+  if curves.labels_of_all(runs):
+    areas = intervals.areas_by_seed(runs)
+    families['area'] = tests.against_baseline(areas, baseline)
+  rows = [
     {
       'system': system,
       'of': of,
@@ -297,35 +198,39 @@ def _tests(page, setting, runs, baseline):
     for of, family in families.items()
     for system, test in family.items()
   ]
-  if not data:
-    page.say(f'No run has a seed and labels in common with {baseline}.')
-    return
-  p_names = ('t_p', 't_p_holm', 'wilcoxon_p', 'wilcoxon_p_holm')
-  header = ['system', 'of', 'pairs', f'minus {baseline}']
-  header += ['t: p', 't: Holm', 'Wilcoxon: p', 'Wilcoxon: Holm']
-  rows = [
-    [
-      row['system'],
-      row['of'],
-      str(row['pairs']),
-      report_cells.mean(
-        row['difference'], row['standard_error'], curves.ACCURACY, signed=True
-      ),
-      *(report_cells.p_value(row[name]) for name in p_names),
-    ]
-    for row in data
-  ]
-  bold = [
-    (i, 4 + j)
-    for i, row in enumerate(data)
-    for j, name in enumerate(p_names)
-    if name.endswith('holm') and row[name] < _SIGNIFICANT
-  ]
-  page.table(header, rows, bold=bold, name=f'{setting.slug}_tests', data=data)
-  page.say(
-    'Two-sided, paired by seed, in percentage points. Accuracy: at the last '
-    'number of labels that all runs have. Holm: corrected for the systems of '
-    'this table, for accuracy and for area apart; bold below 0.05. No Wilcoxon '
-    'test of n pairs has a p below 2^(1-n): 0.0625 of five.',
-    kind='note',
+  if not rows:
+    text = f'No run has a seed and labels in common with {baseline}.'
+    return [Text(text, 'warning')]
+  shown = (
+    Column('system', 'system'),
+    Column('score', 'of'),
+    Column('pairs', 'pairs'),
+    difference_column(f'minus {baseline}'),
+    *p_value_columns('t', 't_p'),
+    *p_value_columns('Wilcoxon', 'wilcoxon_p'),
+  )
+  table = Table(shown, rows, f'{experiment.slug}_tests')
+  return [table, Explanation('tests')]
+
+
+def difference_column(title: str) -> Column:
+  """Returns the column of a mean difference and its standard error."""
+  return Column(
+    title,
+    ('difference', 'standard_error'),
+    columns.mean(curves.ACCURACY, signed=True),
+  )
+
+
+def p_value_columns(test: str, key: str) -> tuple[Column, Column]:
+  """Returns the columns of a test's p values, as they are and corrected."""
+  holm = f'{key}_holm'
+  return (
+    Column(f'{test}: p', key, tables.p_value),
+    Column(
+      f'{test}: Holm',
+      holm,
+      tables.p_value,
+      bold=lambda row: row[holm] < SIGNIFICANT,
+    ),
   )

@@ -18,7 +18,7 @@ from al_jax.analysis import curves
 from al_jax.interfaces import LearnerState
 from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
-from al_jax.reporting.data import Setting
+from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import building, pretraining
 from al_jax.runner.building import Experiment
 from al_jax.sources import Sources
@@ -60,7 +60,7 @@ class Case:
     say: what takes a line of progress.
   """
 
-  setting: Setting
+  setting: ExperimentResults
   experiment: Experiment
   say: Say
 
@@ -93,7 +93,7 @@ class Case:
     return found
 
 
-def open_case(setting: Setting, say: Say) -> Case:
+def open_case(setting: ExperimentResults, say: Say) -> Case:
   """Loads the data of a setting, and checks that they are those of the run.
 
   Args:

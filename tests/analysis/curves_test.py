@@ -122,3 +122,9 @@ def test_values_that_differ_by_rounding_are_tied():
   found = curves.tied([0.5, 0.25, 0.5 + 1e-8, 0.7, 0.25])
   assert found.tolist() == [1, 0, 1, 2, 0]
   assert curves.tied([]).tolist() == []
+
+
+def test_last_values_are_where_all_runs_are():
+  runs = {'a': {0: {10: 0.1, 20: 0.2}}, 'b': {0: {10: 0.3}}}
+  assert curves.last_values(runs) == {'a': {0: 0.1}, 'b': {0: 0.3}}
+  assert curves.last_values({'a': {0: {10: 1}, 1: {20: 1}}}) == {}

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from al_jax.analysis import tables
@@ -54,6 +56,22 @@ def test_the_summary_compares_with_any_baseline_and_metric():
   assert '%' not in table
 
 
+def test_systems_are_compared_where_all_runs_have_been():
+  # badge ends at 20 labels, so that margin is compared at 20 as well.
+  badge = [a_record('badge', seed, 20, 0.75 + seed / 10) for seed in range(2)]
+  margin, other = tables.summary_table([*two_systems(), *badge]).splitlines()[
+    2:4
+  ]
+  assert margin.split()[-5:] == ['+15.00', '±', '5.00', '20', '2', '0.205'][-5:]
+  assert other.split()[-3:] == ['20', '2', '<0.001']
+
+
+def test_a_single_pair_has_no_p():
+  rows = [a_record(system, 0, 10, 0.5) for system in ('random', 'margin')]
+  line = tables.summary_table(rows).splitlines()[2]
+  assert line.split()[-4:] == ['+0.00', '10', '1', '-']
+
+
 def test_seeds_that_ended_apart_show_a_span():
   rows = [*two_systems(), a_record('margin', 0, 40, 0.95)]
   assert ' 30-40 ' in tables.summary_table(rows)
@@ -66,6 +84,13 @@ def test_a_small_p_is_not_shown_as_zero():
     for seed in range(5)
   ]
   assert tables.summary_table(rows).splitlines()[2].endswith('<0.001')
+
+
+@pytest.mark.parametrize(
+  ('value', 'shown'), [(0.0499, '0.050'), (1e-5, '<0.001'), (math.nan, '-')]
+)
+def test_p_values(value, shown):
+  assert tables.p_value(value) == shown
 
 
 def test_the_round_table_by_hand():

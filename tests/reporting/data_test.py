@@ -26,7 +26,7 @@ def complete():
   ]
 
 
-def test_a_single_setting(tmp_path):
+def test_a_single_experiment(tmp_path):
   about = {
     'finished': 'today',
     'data': {'name': 'digits'},
@@ -36,28 +36,28 @@ def test_a_single_setting(tmp_path):
   folder = a_folder(tmp_path / 'run', complete(), **about)
   records.write_jsonl(folder / 'full_labels.jsonl', complete()[:1])
   (folder / 'gallery_margin.png').write_bytes(b'')
-  (setting,) = report_data.read_workdir(folder)
-  assert setting.title == 'digits'
-  assert setting.systems == ['random', 'margin']
-  assert setting.rows == complete()
-  assert setting.full_rows == complete()[:1]
-  assert [path.name for path in setting.galleries] == ['gallery_margin.png']
-  assert setting.axes == {} and setting.missing == []
+  (found,) = report_data.read_workdir(folder)
+  assert found.title == 'digits'
+  assert found.systems == ['random', 'margin']
+  assert found.rows == complete()
+  assert found.full_rows == complete()[:1]
+  assert [path.name for path in found.galleries] == ['gallery_margin.png']
+  assert found.axes == {} and found.missing == []
 
 
-def test_the_settings_of_a_grid_are_in_the_order_of_their_axes(tmp_path):
+def test_the_experiments_of_a_grid_are_in_the_order_of_their_axes(tmp_path):
   for batch in ('1000', '20', '100'):
     axes = {'data': 'letter', 'batch': batch}
     a_folder(tmp_path / f'b{batch}', complete(), finished='', axes=axes)
   (tmp_path / 'report').mkdir()
   (tmp_path / 'notes').mkdir()
-  settings = report_data.read_workdir(tmp_path)
-  assert [setting.title for setting in settings] == [
+  experiments = report_data.read_workdir(tmp_path)
+  assert [experiment.title for experiment in experiments] == [
     'letter, batch 20',
     'letter, batch 100',
     'letter, batch 1000',
   ]
-  assert report_data.axis_names(settings) == ['batch']
+  assert report_data.axis_names(experiments) == ['batch']
 
 
 def test_a_run_that_was_killed_says_what_it_lacks(tmp_path):
@@ -67,15 +67,15 @@ def test_a_run_that_was_killed_says_what_it_lacks(tmp_path):
   }
   rows = [row for row in two_systems() if row.seed == 1]
   folder = a_folder(tmp_path / 'run', rows, **about)
-  (setting,) = report_data.read_workdir(folder)
-  assert setting.missing == [
+  (found,) = report_data.read_workdir(folder)
+  assert found.missing == [
     'The run has not finished.',
     'No records of: badge (seed 1).',
     'Fewer than 30 labels: random (seed 1: 20).',
   ]
 
 
-def test_a_setting_that_has_not_begun_is_no_error(tmp_path):
+def test_an_experiment_that_has_not_begun_is_no_error(tmp_path):
   a_folder(tmp_path / 'a', complete(), finished='today')
   a_folder(tmp_path / 'b')
   records.write_jsonl(tmp_path / 'b' / 'records.jsonl', [])
@@ -87,29 +87,29 @@ def test_a_setting_that_has_not_begun_is_no_error(tmp_path):
 def test_records_without_a_manifest_are_read(tmp_path):
   folder = a_folder(tmp_path / 'run', complete())
   (folder / 'manifest.json').unlink()
-  (setting,) = report_data.read_workdir(folder)
-  assert setting.title == 'run'
-  assert setting.missing == ['There is no manifest.json.']
+  (found,) = report_data.read_workdir(folder)
+  assert found.title == 'run'
+  assert found.missing == ['There is no manifest.json.']
 
 
 def test_systems_that_stopped_early_are_complete(tmp_path):
   folder = a_folder(tmp_path / 'run', two_systems(), finished='today')
-  (setting,) = report_data.read_workdir(folder)
-  assert setting.missing == []
+  (found,) = report_data.read_workdir(folder)
+  assert found.missing == []
 
 
 def test_a_metric_that_only_some_records_have(tmp_path):
   rows = [*complete(), a_record('bald', test={'accuracy': 0, 'mc_loss': 1})]
-  (setting,) = report_data.read_workdir(a_folder(tmp_path / 'run', rows))
-  assert setting.having('test.mc_loss') == rows[-1:]
-  assert setting.having('test.accuracy') == rows
-  assert list(setting.compared().runs) == ['random', 'margin', 'bald']
+  (found,) = report_data.read_workdir(a_folder(tmp_path / 'run', rows))
+  assert found.having('test.mc_loss') == rows[-1:]
+  assert found.having('test.accuracy') == rows
+  assert list(found.compared().runs) == ['random', 'margin', 'bald']
 
 
 def test_names_of_files_are_plain(tmp_path):
   folder = a_folder(tmp_path / 'a b:c,d', complete())
-  (setting,) = report_data.read_workdir(folder)
-  assert setting.slug == 'a_b_c_d'
+  (found,) = report_data.read_workdir(folder)
+  assert found.slug == 'a_b_c_d'
 
 
 def test_diagnostics_are_curves(tmp_path):
@@ -124,10 +124,10 @@ def test_diagnostics_are_curves(tmp_path):
     },
   }
   (folder / 'diagnostics.json').write_text(json.dumps({'name': diagnostic}))
-  (setting,) = report_data.read_workdir(folder)
-  found = setting.diagnostics['name']
+  (found,) = report_data.read_workdir(folder)
+  found = found.diagnostics['name']
   assert (found.x_label, found.y_label) == ('samples', 'rank correlation')
-  assert found.note == '' and setting.floors is None
+  assert found.note == ''
   np.testing.assert_array_equal(found.curves['bald'].mean, [0.5, np.nan])
   assert np.isnan(found.curves['other'].standard_error).all()
 
@@ -156,29 +156,6 @@ MEASURED = {
   'cores': 2,
   'load': 0.1,
 }
-FLOORS = {
-  'measured': MEASURED,
-  'machine': {'operations_per_second': 1e11, 'bytes_per_second': 2e10},
-  'systems': {
-    'random': {'measure': None, 'select': 0.1},
-    'margin': {'measure': 0.2, 'select': 0.3, 'kernels': {}},
-  },
-}
-
-
-def test_floors_are_seconds_of_systems(tmp_path):
-  folder = a_folder(tmp_path / 'run', complete())
-  (folder / 'floors.json').write_text(json.dumps(FLOORS))
-  (setting,) = report_data.read_workdir(folder)
-  floors = setting.floors
-  assert np.isnan(floors.systems['random'].measure)
-  assert floors.systems['random'].select == 0.1
-  assert floors.systems['margin'] == (0.2, 0.3)
-  assert (floors.operations_per_second, floors.bytes_per_second) == (1e11, 2e10)
-  for part in ('today', 'python x', 'cpu (2 cores, load 0.1)'):
-    assert part in floors.measured
-  (setting,) = report_data.read_workdir(folder, diagnosed=False)
-  assert setting.floors is None
 
 
 def test_a_note_says_when_a_diagnostic_was_measured(tmp_path):
@@ -192,46 +169,14 @@ def test_a_note_says_when_a_diagnostic_was_measured(tmp_path):
     'measured': MEASURED,
   }
   (folder / 'diagnostics.json').write_text(json.dumps({'name': diagnostic}))
-  (setting,) = report_data.read_workdir(folder)
-  note = setting.diagnostics['name'].note
+  (found,) = report_data.read_workdir(folder)
+  note = found.diagnostics['name'].note
   assert note.startswith('Of 10 points. Measured today on cpu')
   assert 'busy' not in note
   diagnostic['measured'] = {**MEASURED, 'load': 1.1}
   (folder / 'diagnostics.json').write_text(json.dumps({'name': diagnostic}))
-  (setting,) = report_data.read_workdir(folder)
-  assert 'The machine was busy' in setting.diagnostics['name'].note
-
-
-def without(path):
-  """FLOORS as text, without what a path of names leads to."""
-  floors = json.loads(json.dumps(FLOORS))
-  *names, last = path.split('/')
-  inner = floors
-  for name in names:
-    inner = inner[name]
-  del inner[last]
-  return json.dumps(floors)
-
-
-@pytest.mark.parametrize(
-  ('text', 'message'),
-  [
-    ('{', 'JSONDecodeError'),
-    ('[1]', 'TypeError'),
-    (without('systems'), "KeyError: 'systems'"),
-    (without('systems/margin/measure'), "KeyError: 'measure'"),
-    (without('machine/bytes_per_second'), "KeyError: 'bytes_per_second'"),
-    (without('measured/load'), "KeyError: 'load'"),
-  ],
-)
-def test_floors_that_cannot_be_read_name_the_file(tmp_path, text, message):
-  folder = a_folder(tmp_path / 'run', complete())
-  (folder / 'floors.json').write_text(text)
-  with pytest.raises(ValueError, match=rf'floors\.json .*{message}') as caught:
-    report_data.read_workdir(folder)
-  assert '\n' not in str(caught.value)
-  # They are no reason not to measure them anew.
-  report_data.read_workdir(folder, diagnosed=False)
+  (found,) = report_data.read_workdir(folder)
+  assert 'The machine was busy' in found.diagnostics['name'].note
 
 
 def test_what_cannot_be_reported_is_said(tmp_path):
@@ -246,3 +191,10 @@ def test_what_cannot_be_reported_is_said(tmp_path):
   (folder / 'records.jsonl').write_text(f'{line}\n{line[:30]}\n')
   with pytest.raises(ValueError, match=r'records\.jsonl, line 2: '):
     report_data.read_workdir(folder)
+
+
+def test_floors_of_an_earlier_version_are_ignored(tmp_path):
+  folder = a_folder(tmp_path / 'run', complete())
+  (folder / 'floors.json').write_text('{')
+  (found,) = report_data.read_workdir(folder)
+  assert found.rows == complete()

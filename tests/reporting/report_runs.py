@@ -5,6 +5,7 @@ import html.parser
 import json
 
 from al_jax.reporting import data as report_data
+from al_jax.reporting import page as report_page
 from al_jax.storage import records
 from tests.factories import a_record
 
@@ -49,17 +50,24 @@ def a_workdir(path, rows, **changes):
   return path
 
 
-def a_setting(path, rows, **changes):
-  (setting,) = report_data.read_workdir(a_workdir(path, rows, **changes))
-  return setting
+def an_experiment(path, rows, **changes):
+  (found,) = report_data.read_workdir(a_workdir(path, rows, **changes))
+  return found
+
+
+def a_page(folder, sections):
+  """Writes a page of sections, and reads it."""
+  report_page.write(folder / 'report.html', 'a', [], sections)
+  return Reader(folder / 'report.html')
 
 
 class Reader(html.parser.HTMLParser):
-  """The text, links and pictures of a page."""
+  """The text, links, pictures and tables of a page."""
 
   def __init__(self, path):
     super().__init__()
     self.text, self.links, self.pictures, self.ids = [], [], [], set()
+    self.rows, self.in_cell = [], False
     self.feed(path.read_text(encoding='utf-8'))
 
   def handle_starttag(self, tag, attributes):
@@ -67,11 +75,22 @@ class Reader(html.parser.HTMLParser):
     self.ids.add(attributes.get('id'))
     if tag == 'a':
       self.links.append(attributes['href'])
+    if tag == 'tr':
+      self.rows.append([])
+    if tag in ('th', 'td'):
+      self.rows[-1].append('')
+      self.in_cell = True
     if tag == 'img':
       self.pictures.append(attributes['src'])
 
+  def handle_endtag(self, tag):
+    if tag in ('th', 'td'):
+      self.in_cell = False
+
   def handle_data(self, data):
     self.text.append(data)
+    if self.in_cell:
+      self.rows[-1][-1] += data
 
   def says(self, text):
     return text in ''.join(self.text)

@@ -106,7 +106,7 @@ def test_the_page_has_all_its_parts(grid):
     'Against random',
     'Time',
     'Rank correlation',
-    'What was asked',
+    'Queries',
     'Configuration',
     '"model": "mlp"',
   ):
@@ -115,7 +115,7 @@ def test_the_page_has_all_its_parts(grid):
 
 def test_what_is_not_complete_is_shown_and_left_out_of_comparisons(grid):
   reader = Reader(grid / 'report.html')
-  assert reader.says('1 of 3 settings is not complete')
+  assert reader.says('Not complete: 1 of 3 experiments.')
   assert reader.says('Not begun: b_10.')
   assert reader.says('Left out here: a, batch 100 (not complete).')
   assert reader.says('No records of: random (seed 1)')

@@ -1,0 +1,149 @@
+"""The conclusion of a report, in one sentence, and what to beware of."""
+
+import collections
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from al_jax.analysis import curves, tables, tests
+from al_jax.reporting.data import ExperimentResults
+from al_jax.reporting.page import Explanation, Part, Text
+from al_jax.reporting.results import SIGNIFICANT
+
+# A sentence of more names is not read.
+_MOST_NAMES = 5
+
+
+def parts(
+  experiments: Sequence[ExperimentResults],
+  *,
+  baseline: str,
+  not_begun: Sequence[str],
+) -> list[Part]:
+  """Builds the head of the page: the conclusion, and warnings.
+
+  Args:
+    experiments: the results.
+    baseline: the system that the others are compared with.
+    not_begun: names of experiments of the grid without results.
+
+  Returns:
+    Parts of the page.
+  """
+  if len(experiments) == 1:
+    text = sentence(experiments[0], baseline)
+  else:
+    text = sentence_of_grid(experiments, baseline)
+  found = [
+    Text(text, 'conclusion'),
+    Explanation('conclusion', baseline),
+  ]
+  missing = sum(bool(experiment.missing) for experiment in experiments)
+  if missing:
+    who = f': {missing} of {len(experiments)} experiments'
+    text = f'Not complete{who if len(experiments) > 1 else ""}.'
+    found.append(Text(f'{text} The page shows what there is.', 'warning'))
+  if not_begun:
+    found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
+  return found
+
+
+def sentence(experiment: ExperimentResults, baseline: str) -> str:
+  """Says which systems of an experiment are told apart from the baseline."""
+  runs = curves.runs(experiment.rows)
+  found = tests.of_last_values(runs, baseline)
+  if not found:
+    return f'Nothing here can be compared with {baseline}.'
+  after = 'So far, after' if experiment.missing else 'After'
+  pairs = [test.difference.n for test in found.values()]
+  seeds = '-'.join(map(str, sorted({min(pairs), max(pairs)})))
+  when = (
+    f'{after} {curves.labels_of_all(runs)[-1]:,} labels, over {seeds} '
+    f'seed{"" if seeds == "1" else "s"}, '
+  )
+  if max(pairs) == 1:
+    return f'{when}no system can be told apart from {baseline}.'
+  above, below = _told_apart(found)
+  if not above and not below:
+    # A single pair has no p value: NaN.
+    least = np.nanmin([test.difference.p_value for test in found.values()])
+    return (
+      f'{when}no system is told apart from {baseline} (smallest p: '
+      f'{tables.p_value(least)}).'
+    )
+  clauses = [
+    _gaps(names, found, f'points {where} {baseline}')
+    for names, where in ((above, 'above'), (below, 'below'))
+    if names
+  ]
+  others = [name for name in found if name not in {*above, *below}]
+  if others:
+    who = f'{others[0]} is' if len(others) == 1 else f'{len(others)} others are'
+    clauses.append(f'{who} not told apart from it')
+  return f'{when}{"; ".join(clauses)}.'
+
+
+def sentence_of_grid(
+  experiments: Sequence[ExperimentResults], baseline: str
+) -> str:
+  """Says in how many experiments systems are told apart from the baseline."""
+  tested, above, below = (collections.Counter() for _ in range(3))
+  for experiment in experiments:
+    if experiment.missing:
+      continue
+    found = tests.of_last_values(curves.runs(experiment.rows), baseline)
+    tested.update(name for name in found if found[name].difference.n > 1)
+    for counter, names in zip((above, below), _told_apart(found), strict=True):
+      counter.update(names)
+  clauses = [
+    _counts(counter, tested, f'{where} {baseline} in')
+    for counter, where in ((above, 'above'), (below, 'below'))
+    if counter
+  ]
+  if not clauses:
+    return f'No complete experiment tells a system apart from {baseline}.'
+  return f'At the last number of labels {"; ".join(clauses)}.'
+
+
+def _told_apart(
+  found: Mapping[str, tests.PairedTest],
+) -> tuple[list[str], list[str]]:
+  """Returns the systems above the baseline, and those below, farthest first."""
+  apart = sorted(
+    (name for name, test in found.items() if test.t_holm < SIGNIFICANT),
+    key=lambda name: -abs(_points(found[name])),
+  )
+  above = [name for name in apart if _points(found[name]) > 0]
+  return above, [name for name in apart if name not in above]
+
+
+def _points(test: tests.PairedTest) -> float:
+  return 100 * test.difference.mean
+
+
+def _gaps(names, found, where):
+  """Joins `margin is 4.6 points above random (p = 0.010)` and its like."""
+  texts = []
+  for name in names:
+    points = f'{abs(_points(found[name])):.1f}'
+    gap = f'{name} {points}' if texts else f'{name} is {points} {where}'
+    p = tables.p_value(found[name].difference.p_value)
+    texts.append(f'{gap} (p {"< 0.001" if p[0] == "<" else f"= {p}"})')
+  return _listed(texts)
+
+
+def _counts(counter, tested, where):
+  """Joins `margin is above random in 2 of 3 experiments` and its like."""
+  texts = []
+  for name, times in counter.most_common():
+    if texts:
+      texts.append(f'{name} in {times} of {tested[name]}')
+    else:
+      texts.append(f'{name} is {where} {times} of {tested[name]} experiments')
+  return _listed(texts)
+
+
+def _listed(texts):
+  more = len(texts) - _MOST_NAMES
+  rest = [f'and {more} more'] if more > 0 else []
+  return ', '.join([*texts[:_MOST_NAMES], *rest])

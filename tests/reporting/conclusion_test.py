@@ -1,0 +1,112 @@
+"""The sentence at the head of the page, and the warnings below it."""
+
+import pytest
+
+from al_jax.reporting import conclusion
+from al_jax.reporting.page import Text
+from tests.factories import a_record
+from tests.reporting.report_runs import an_experiment
+
+
+def rows_of_gaps(gaps, *, seeds=5, labels=(100, 200)):
+  """Systems that are so many points above random, more or less by seed."""
+  return [
+    a_record(system, seed, count, 0.5 + seed / 50 + (gap + (seed % 3)) / 100)
+    if system != 'random'
+    else a_record(system, seed, count, 0.5 + seed / 50)
+    for system, gap in {'random': 0, **gaps}.items()
+    for seed in range(seeds)
+    for count in labels
+  ]
+
+
+def said(tmp_path, rows, **changes):
+  found = an_experiment(tmp_path / 'run', rows, systems=[], **changes)
+  return conclusion.sentence(found, 'random')
+
+
+def test_it_says_who_is_above_who_is_below_and_who_is_neither(tmp_path):
+  rows = rows_of_gaps({'margin': 4, 'badge': 7, 'core_set': -9, 'bald': -1})
+  # 0, 1, 2, 0, 1 more: 0.8 ± 0.374, and so t = 4.8 / 0.374 for margin.
+  assert said(tmp_path, rows, config={}) == (
+    'After 200 labels, over 5 seeds, badge is 7.8 points above random '
+    '(p < 0.001), margin 4.8 (p < 0.001); core_set is 8.2 points below random '
+    '(p < 0.001); bald is not told apart from it.'
+  )
+
+
+def test_p_is_that_of_the_test_and_the_decision_that_of_holm(tmp_path):
+  # 1, 2, 3 points: t = 2 * sqrt(3), of two degrees of freedom.
+  rows = rows_of_gaps({'margin': 1, 'badge': 1}, seeds=3)
+  assert said(tmp_path, rows, config={}) == (
+    'After 200 labels, over 3 seeds, no system is told apart from random '
+    '(smallest p: 0.074).'
+  )
+
+
+def test_one_seed_tells_nothing_apart(tmp_path):
+  rows = rows_of_gaps({'margin': 20}, seeds=1)
+  assert said(tmp_path, rows, config={}) == (
+    'After 200 labels, over 1 seed, no system can be told apart from random.'
+  )
+
+
+@pytest.mark.parametrize(
+  'rows',
+  [
+    [a_record('margin')],
+    [a_record('random')],
+    [a_record('random', 0, 10), a_record('margin', 0, 20)],
+    [a_record('random', 0), a_record('margin', 1)],
+  ],
+  ids=['no random', 'only random', 'no labels', 'no seed'],
+)
+def test_what_cannot_be_compared_is_said(tmp_path, rows):
+  text = said(tmp_path, rows, config={})
+  assert text == 'Nothing here can be compared with random.'
+
+
+def test_a_long_list_is_cut(tmp_path):
+  rows = rows_of_gaps({f'system_{n}': 10 + n for n in range(7)})
+  assert said(tmp_path, rows, config={}).endswith('and 2 more.')
+
+
+def test_a_run_that_goes_on_is_so_far(tmp_path):
+  found = an_experiment(
+    tmp_path / 'run',
+    rows_of_gaps({'margin': 9}),
+    systems=['random', 'margin', 'badge'],
+    config={},
+  )
+  parts = conclusion.parts([found], baseline='random', not_begun=[])
+  assert parts[0].kind == 'conclusion'
+  assert parts[0].text.startswith('So far, after 200 labels')
+  assert [part.text for part in parts if part.kind == 'warning'] == [
+    'Not complete. The page shows what there is.'
+  ]
+
+
+def test_a_grid_counts_experiments(tmp_path):
+  grid = [
+    an_experiment(
+      tmp_path / name,
+      rows_of_gaps(gaps),
+      systems=[],
+      config={},
+      axes={'a': name},
+    )
+    for name, gaps in (
+      ('one', {'margin': 5, 'badge': 9}),
+      ('two', {'margin': -9, 'badge': 9}),
+      ('three', {'badge': -1}),
+    )
+  ]
+  assert conclusion.sentence_of_grid(grid, 'random') == (
+    'At the last number of labels badge is above random in 2 of 3 experiments, '
+    'margin in 1 of 2; margin is below random in 1 of 2 experiments.'
+  )
+  assert conclusion.sentence_of_grid(grid[2:], 'random') == (
+    'No complete experiment tells a system apart from random.'
+  )
+  parts = conclusion.parts(grid, baseline='random', not_begun=['four'])
+  assert Text('Not begun: four.', 'warning') in parts
