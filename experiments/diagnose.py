@@ -5,15 +5,13 @@ r"""Measures what the records of a comparison do not say, for its report.
 
 The workdir is that of one comparison, or a folder of several: a grid; a run
 that is not finished is measured as far as it is. Beside the records of each
-setting it writes
+setting it writes diagnostics.json,
 
-  diagnostics.json  bald: how the rank of examples by BALD depends on which
-                    dropout samples it is of, against their number;
-                    expected_error: the seconds of expected error reduction
-                    against the number of candidates; and entropy: how often a
-                    model is wrong, by the rank of its entropy
-  floors.json       floors: the least seconds in which each system can measure
-                    and select on this machine
+  bald            how the rank of examples by BALD depends on which dropout
+                  samples it is of, against their number
+  expected_error  the seconds of expected error reduction against the number of
+                  candidates
+  entropy         how often a model is wrong, by the rank of its entropy
 
 and replaces what it wrote there before. Networks are trained again for it, on
 what the records say was asked. Seconds are those of an idle machine only if it
@@ -40,16 +38,12 @@ from absl import app, flags
 from al_jax import errors, xla
 from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
-from experiments.benchmarks import timing as benchmark_kernels_timing
 from experiments.diagnostics import bald as diagnose_bald
 from experiments.diagnostics import entropy as diagnose_entropy
 from experiments.diagnostics import expected_error as diagnose_expected_error
-from experiments.diagnostics import floors as diagnose_floors
 from experiments.diagnostics import runs as diagnose_runs
 
-# Of a product and of a copy: beside other work few are undisturbed.
-_REPEATS = 30
-PARTS = ('bald', 'expected_error', 'entropy', 'floors')
+PARTS = ('bald', 'expected_error', 'entropy')
 
 # The binaries that run something have a flag of this name too; tests import
 # them side by side.
@@ -121,7 +115,6 @@ def diagnose(
       'cores): all seconds will be too long.',
       file=sys.stderr,
     )
-  machine = _machine() if 'floors' in only else None
   for number, setting in enumerate(settings, start=1):
     print(f'[{number}/{len(settings)}] {setting.title}', flush=True)
     if not setting.rows:
@@ -131,12 +124,6 @@ def diagnose(
     found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
     if found:
       _say(result_files.write_diagnostics(setting.folder, measured, found))
-    if machine is not None:
-      floors = diagnose_floors.measure(case, machine)
-      path = result_files.write_floors(
-        setting.folder, measured, machine._asdict(), floors
-      )
-      _say(path)
 
 
 def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
@@ -169,14 +156,6 @@ def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
       most_seconds=most_seconds,
     )
   return found
-
-
-def _machine() -> benchmark_kernels_timing.Machine:
-  """The rates of this machine, measured."""
-  machine, rows = benchmark_kernels_timing.measure_machine(_REPEATS)
-  for row in rows:
-    print(f'{row.what}: {row.note}', flush=True)
-  return machine
 
 
 def _say(text: object) -> None:

@@ -45,7 +45,7 @@ def measure(
 
   Returns:
     A diagnostic: Spearman's correlation and the share of a batch that both
-    would ask, against S; see `report_data.Diagnostic`.
+    would ask, against S; see `result_files.write_diagnostics`.
   """
   points = [
     diagnose_runs.some_unlabelled(model, most_points) for model in models

@@ -45,7 +45,7 @@ def measure(
     labels: the most that they are trained on; None for all.
 
   Returns:
-    A diagnostic, see `diagnose_files.Diagnostic`.
+    A diagnostic, see `result_files.write_diagnostics`.
   """
   series, told = {}, []
   for name in systems_of(case):
