@@ -60,9 +60,9 @@ class Setting:
     """The records that have a metric."""
     return [row for row in self.rows if metric in row.flat()]
 
-  def compared(self) -> comparison.Setting:
+  def compared(self) -> comparison.CellScores:
     """Its accuracies, for comparisons over settings."""
-    return comparison.Setting(curves.runs(self.rows), self.axes)
+    return comparison.CellScores(curves.runs(self.rows), self.axes)
 
 
 def read_workdir(

@@ -82,8 +82,8 @@ def _countable(page, settings, baseline):
 
 
 def groups(
-  compared: Sequence[comparison.Setting], axes: Sequence[str]
-) -> list[tuple[str, list[comparison.Setting]]]:
+  compared: Sequence[comparison.CellScores], axes: Sequence[str]
+) -> list[tuple[str, list[comparison.CellScores]]]:
   """All settings, then those with each value of each axis, by a name."""
   found = [('all', list(compared))]
   for axis in axes:
@@ -112,7 +112,7 @@ def _matrices(page, compared, axes, baseline):
   _column_means(page, found, order)
   for name, matrix in found.items():
     extra = [system for system in matrix.systems if system not in order]
-    title = _with_count(name, matrix.settings)
+    title = _with_count(name, matrix.cells)
     page.picture(
       f'penalty_{_slug(name)}',
       functools.partial(
@@ -154,7 +154,7 @@ def _column_means(page, summary, order):
         bold.append((i, j))
     rows.append(cells)
   page.table(
-    ['column mean', *(f'{name} ({summary[name].settings})' for name in means)],
+    ['column mean', *(f'{name} ({summary[name].cells})' for name in means)],
     rows,
     bold=bold,
     name='penalty_column_means',
