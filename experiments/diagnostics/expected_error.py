@@ -9,7 +9,7 @@ from al_jax import keys, strategies
 from al_jax import pool as pool_lib
 from al_jax.loop import stages
 from experiments.benchmarks import timing
-from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import runs
 from experiments.diagnostics.runs import Case, Model
 
 NAME = "Expected error's cost"
@@ -41,7 +41,7 @@ def measure(
   Returns:
     A diagnostic: seconds against N; see `result_files.write_diagnostics`.
   """
-  order = diagnose_runs.some_unlabelled(model, num_candidates[-1])
+  order = runs.some_unlabelled(model, num_candidates[-1])
   strategy, measured = _measured(case, model)
   sizes, seconds = [], []
   for size in num_candidates:
@@ -110,7 +110,7 @@ def _note(case, model, measured, sizes, seconds):
   note = (
     'One choice among N unlabelled examples, the least of several times, on '
     f'the {embeddings.shape[1]} features and {logits.shape[1]} logits of '
-    f'{diagnose_runs.described([model])}.'
+    f'{runs.described([model])}.'
   )
   whole = len(embeddings)
   if sizes[-1] < whole - model.labels:

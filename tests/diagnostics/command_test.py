@@ -13,12 +13,8 @@ from al_jax import pool as pool_lib
 from al_jax.commands import report
 from al_jax.reporting import data as report_data
 from al_jax.storage import workdir
-from experiments import diagnose
 from experiments.benchmarks import timing
-from experiments.diagnostics import bald as diagnose_bald
-from experiments.diagnostics import entropy as diagnose_entropy
-from experiments.diagnostics import expected_error as diagnose_expected_error
-from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import bald, command, entropy, expected_error, runs
 from tests.reporting.report_runs import Reader
 from tests.runner import session_test
 
@@ -52,12 +48,12 @@ def compared(tmp_path_factory):
 @pytest.fixture(scope='module')
 def case(compared):
   (setting,) = report_data.read_workdir(compared)
-  return diagnose_runs.open_case(setting, lambda line: None)
+  return runs.open_case(setting, lambda line: None)
 
 
 @pytest.fixture(scope='module')
 def models(case):
-  return diagnose_runs.models(case, num_seeds=5, labels=None)
+  return runs.models(case, num_seeds=5, labels=None)
 
 
 @pytest.fixture
@@ -73,14 +69,14 @@ def copied(compared, tmp_path):
 def quick(monkeypatch):
   """Measures little, on what it takes for an idle machine."""
   monkeypatch.setattr('os.getloadavg', lambda: (0.5, 0.5, 0.5))
-  monkeypatch.setattr(diagnose_bald, 'NUM_SAMPLES', (2, 8))
-  monkeypatch.setattr(diagnose_expected_error, 'NUM_CANDIDATES', (20, 40))
-  monkeypatch.setattr(diagnose_expected_error, '_ENOUGH_SECONDS', 0.0)
+  monkeypatch.setattr(bald, 'NUM_SAMPLES', (2, 8))
+  monkeypatch.setattr(expected_error, 'NUM_CANDIDATES', (20, 40))
+  monkeypatch.setattr(expected_error, '_ENOUGH_SECONDS', 0.0)
 
 
 def told_by(capsys, **flags):
   with flagsaver.as_parsed(**flags):
-    assert diagnose.main(['diagnose']) == 1
+    assert command.main(['diagnose']) == 1
   error = capsys.readouterr().err
   assert error.count('\n') == 1
   return error
@@ -91,7 +87,7 @@ def test_a_model_is_that_of_the_run(case):
   compiled = case.program('bald')
   for seed, rows in case.rounds('bald').items():
     last = rows[ROUNDS - 2]
-    model = diagnose_runs.train(case, compiled, seed, last.round)
+    model = runs.train(case, compiled, seed, last.round)
     assert model.labels == last.labels
     key = keys.for_round(seed, last.round, keys.EVALUATE)
     metrics, _ = compiled.evaluate(key, model.learner)
@@ -110,7 +106,7 @@ def test_models_are_as_many_as_asked_for_and_have_as_many_labels(case, models):
   assert [(model.seed, model.labels) for model in models] == [(0, 50), (1, 50)]
   assert {model.system for model in models} == {'random'}
   assert all(np.sum(~pool_lib.eligible(model.pool)) == 50 for model in models)
-  (model,) = diagnose_runs.models(case, num_seeds=1, labels=45)
+  (model,) = runs.models(case, num_seeds=1, labels=45)
   assert (model.labels, model.round) == (40, 2)
 
 
@@ -130,9 +126,7 @@ def bald_by_hand(logits):
 
 def test_the_correlation_by_hand(case, models):
   samples, model = 3, models[1]
-  found = diagnose_bald.measure(
-    case, [model], num_samples=(samples,), most_points=1000
-  )
+  found = bald.measure(case, [model], num_samples=(samples,), most_points=1000)
   where = np.asarray(pool_lib.eligible(model.pool))
   learner = case.program('random').system.learner
   inputs = case.experiment.dataset.train.inputs[where]
@@ -146,7 +140,7 @@ def test_the_correlation_by_hand(case, models):
         np.float64,
       )
     )
-    for half in diagnose_bald._halves(key, samples)
+    for half in bald._halves(key, samples)
   ]
   correlation = np.corrcoef(*map(ranks, scores))[0, 1]
   top = [set(np.argsort(each)[-ASKED:]) for each in scores]
@@ -158,8 +152,8 @@ def test_the_correlation_by_hand(case, models):
 
 
 def test_the_same_samples_agree(case, models, monkeypatch):
-  monkeypatch.setattr(diagnose_bald, '_halves', lambda key, count: [key, key])
-  found = diagnose_bald.measure(case, models, num_samples=(2,), most_points=100)
+  monkeypatch.setattr(bald, '_halves', lambda key, count: [key, key])
+  found = bald.measure(case, models, num_samples=(2,), most_points=100)
   for series in found['series'].values():
     assert series == {'mean': [pytest.approx(1)], 'standard_error': [0]}
   assert '100 unlabelled' in found['note'] and 'seeds 0, 1' in found['note']
@@ -186,7 +180,7 @@ def asked_of(monkeypatch):
 def test_expected_error_has_as_many_candidates_as_it_says(
   case, models, asked_of, quick
 ):
-  found = diagnose_expected_error.measure(
+  found = expected_error.measure(
     case, models[0], num_candidates=(5, 30, 1000, 2000), most_seconds=60.0
   )
   # 200 examples, of which 50 have labels.
@@ -206,7 +200,7 @@ def test_expected_error_stops_before_it_takes_too_long(
     return float(asked_of[-1][1] ** 2)
 
   monkeypatch.setattr(timing, 'seconds_of', seconds_of)
-  found = diagnose_expected_error.measure(
+  found = expected_error.measure(
     case, models[0], num_candidates=(5, 10, 20, 40), most_seconds=401.0
   )
   assert found['x'] == [5, 10, 20]
@@ -224,11 +218,11 @@ def test_expected_error_takes_the_least_time_of_enough_repeats(
 
   monkeypatch.setattr(timing, 'seconds_of', seconds_of)
   for enough, repeats in ((9.0, 3), (9.5, 4)):
-    monkeypatch.setattr(diagnose_expected_error, '_ENOUGH_SECONDS', enough)
+    monkeypatch.setattr(expected_error, '_ENOUGH_SECONDS', enough)
     # The first compiles and does not count.
     times = iter([1, 4, 3, 2, 9])
     asked_of.clear()
-    found = diagnose_expected_error.measure(
+    found = expected_error.measure(
       case, models[0], num_candidates=(5,), most_seconds=0.0
     )
     (series,) = found['series'].values()
@@ -241,7 +235,7 @@ def test_what_is_measured_is_in_the_report_and_can_be_cleared(
   with flagsaver.as_parsed(
     workdir=str(copied), most_points='60', most_seconds='5'
   ):
-    assert diagnose.main(['diagnose']) == 0
+    assert command.main(['diagnose']) == 0
   said = capsys.readouterr().out
   assert str(copied / 'diagnostics.json') in said
   for of in json.loads((copied / 'diagnostics.json').read_text()).values():
@@ -254,9 +248,9 @@ def test_what_is_measured_is_in_the_report_and_can_be_cleared(
     }
   (setting,) = report_data.read_workdir(copied)
   assert list(setting.diagnostics) == [
-    diagnose_entropy.NAME,
-    diagnose_bald.NAME,
-    diagnose_expected_error.NAME,
+    entropy.NAME,
+    bald.NAME,
+    expected_error.NAME,
   ]
   reader = Reader(report.write_report(copied))
   for text in (
@@ -278,11 +272,11 @@ def test_what_is_not_measured_again_stays_unless_it_is_damaged(copied, quick):
   other['series']['c']['mean'] = [2]
   for text, stays in ((json.dumps({'other': other}), True), ('{', False)):
     path.write_text(text)
-    diagnose.diagnose(copied, only=['expected_error'])
+    command.diagnose(copied, only=['expected_error'])
     found = json.loads(path.read_text())
-    assert diagnose_expected_error.NAME in found
+    assert expected_error.NAME in found
     assert ('other' in found) == stays
-    assert diagnose_bald.NAME not in found
+    assert bald.NAME not in found
 
 
 def change_manifest(folder, change):
@@ -299,7 +293,7 @@ def test_without_dropout_there_is_nothing_to_correlate(copied, quick, capsys):
   records = (copied / 'records.jsonl').read_text().splitlines()
   asks = [line for line in records if '"system": "random"' in line]
   (copied / 'records.jsonl').write_text('\n'.join(asks[:2]) + '\n')
-  diagnose.diagnose(copied, only=['bald'])
+  command.diagnose(copied, only=['bald'])
   said = capsys.readouterr().out
   assert said.count('the model has no dropout') == 1
   assert not (copied / 'diagnostics.json').exists()
@@ -319,10 +313,3 @@ def test_what_cannot_be_diagnosed_is_one_line(copied, quick, capsys):
   assert 'those of the run had x' in told_by(capsys, workdir=where)
   (copied / 'manifest.json').unlink()
   assert 'manifest.json has no config' in told_by(capsys, workdir=where)
-
-
-def test_a_wrong_flag_is_one_line(capsys):
-  with flagsaver.flagsaver(), pytest.raises(SystemExit):
-    diagnose.parse_flags(['diagnose', '--seeds=0'])
-  error = capsys.readouterr().err
-  assert error.count('\n') == 1 and '--seeds=0' in error
