@@ -333,8 +333,10 @@ def test_a_target_that_could_be_two_is_asked_for(data_dir):
     tfds.read('columns', data_dir=data_dir)
 
 
-def test_source_files_are_those_of_the_version(folder):
-  names = [path.name for path in tfds.source_files('columns', data_dir=folder)]
+def test_prepared_files_are_those_of_the_version(folder):
+  names = [
+    path.name for path in tfds.ensure_prepared('columns', data_dir=folder)
+  ]
   assert {'dataset_info.json', 'features.json'} < set(names)
   assert any('columns-train' in name for name in names)
 
