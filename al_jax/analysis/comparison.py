@@ -1,4 +1,4 @@
-"""Compares systems over settings: who beats whom, ranks, error distributions.
+"""Compares systems over a grid: who beats whom, ranks, error distributions.
 
 The penalty matrix is that of Ash et al. 2020, "Deep Batch Active Learning by
 Diverse, Uncertain Gradient Lower Bounds", section 4.
@@ -21,12 +21,13 @@ _MOST_REPETITIONS = 5
 _SIGNIFICANT = 0.05
 
 
-class Setting(NamedTuple):
-  """The runs of all systems on one data set, with one model and batch size.
+class CellScores(NamedTuple):
+  """The scores of all systems in one cell of a grid.
 
   Attributes:
     runs: accuracy by system, seed and number of labels, see `curves.runs`.
-    axes: what sets it apart, such as `{'data': 'letter', 'batch': '100'}`.
+    axes: the cell's value on each axis of the grid, such as
+      `{'data': 'letter', 'batch': '100'}`.
   """
 
   runs: curves.Runs
@@ -39,23 +40,23 @@ class PenaltyMatrix(NamedTuple):
   Attributes:
     systems: A names.
     matrix: float[A, A]; row i, column j: the share of the checkpoints at which
-      i beats j, summed over settings, so at most `settings`. The diagonal is 0.
+      i beats j, summed over cells, so at most `cells`. The diagonal is 0.
     column_mean: float[A], over all A rows: how often a system is beaten; lower
       is better.
-    settings: how many settings were counted.
+    cells: how many cells were counted.
   """
 
   systems: tuple[str, ...]
   matrix: np.ndarray
   column_mean: np.ndarray
-  settings: int
+  cells: int
 
 
 Anything = TypeVar('Anything')
 
 
 def checkpoints(baseline: Mapping[int, Mapping[int, float]]) -> list[int]:
-  """The numbers of labels at which the systems of a setting are compared.
+  """The numbers of labels at which the systems of a cell are compared.
 
   The first set M, then M + b, M + 2b, M + 4b, ...: up to the last number of
   labels of the baseline, or, exclusively, up to where its mean accuracy is
@@ -127,70 +128,66 @@ def beats(
 
 
 def penalty_matrix(
-  settings: Sequence[Setting],
+  cells: Sequence[CellScores],
   *,
   baseline: str = 'random',
   systems: Sequence[str] | None = None,
 ) -> PenaltyMatrix:
-  """How often each system beats each other one, over settings.
+  """How often each system beats each other one, over cells.
 
-  P[i, j] = sum over settings of (checkpoints at which i beats j) / K, with K
-  the number of checkpoints of the setting: each setting counts the same.
+  P[i, j] = sum over cells of (checkpoints at which i beats j) / K, with K
+  the number of checkpoints of the cell: each cell counts the same.
 
   Args:
-    settings: at least one, each with the baseline.
+    cells: at least one, each with the baseline.
     baseline: the system that sets the checkpoints.
-    systems: rows and columns, which each setting must have; those that all
-      settings have if None.
+    systems: rows and columns, which each cell must have; those that all cells
+      have if None.
 
   Returns:
     A PenaltyMatrix.
   """
   if systems is None:
-    systems = common_systems(settings)
+    systems = common_systems(cells)
   matrix = np.zeros((len(systems), len(systems)))
-  for setting in settings:
+  for cell in cells:
     for name in (baseline, *systems):
-      if name not in setting.runs:
-        raise errors.unknown_name('System', name, setting.runs)
-    at = checkpoints(setting.runs[baseline])
+      if name not in cell.runs:
+        raise errors.unknown_name('System', name, cell.runs)
+    at = checkpoints(cell.runs[baseline])
     for i, a in enumerate(systems):
       for j, b in enumerate(systems):
         if i != j:
-          wins = sum(beats(setting.runs[a], setting.runs[b], n) for n in at)
+          wins = sum(beats(cell.runs[a], cell.runs[b], n) for n in at)
           matrix[i, j] += wins / len(at)
   return PenaltyMatrix(
-    tuple(systems), matrix, matrix.sum(0) / max(len(systems), 1), len(settings)
+    tuple(systems), matrix, matrix.sum(0) / max(len(systems), 1), len(cells)
   )
 
 
-def common_systems(settings: Sequence[Setting]) -> list[str]:
-  """The systems that all settings have, in the order of the first."""
-  if not settings:
-    raise ValueError('settings is empty; a comparison needs at least one.')
+def common_systems(cells: Sequence[CellScores]) -> list[str]:
+  """The systems that all cells have, in the order of the first."""
+  if not cells:
+    raise ValueError('cells is empty; a comparison needs at least one.')
   return [
-    name
-    for name in settings[0].runs
-    if all(name in setting.runs for setting in settings)
+    name for name in cells[0].runs if all(name in cell.runs for cell in cells)
   ]
 
 
-def by_axis(
-  settings: Sequence[Anything], axis: str
-) -> dict[str, list[Anything]]:
-  """Settings by their value on an axis.
+def by_axis(cells: Sequence[Anything], axis: str) -> dict[str, list[Anything]]:
+  """Cells by their value on an axis.
 
   Args:
-    settings: anything with `axes`; those without this axis are left out.
+    cells: anything with `axes`; those without this axis are left out.
     axis: its name.
 
   Returns:
     Lists by value; values that are numbers come first, in their order.
   """
   groups: dict[str, list[Anything]] = {}
-  for setting in settings:
-    if axis in setting.axes:
-      groups.setdefault(str(setting.axes[axis]), []).append(setting)
+  for cell in cells:
+    if axis in cell.axes:
+      groups.setdefault(str(cell.axes[axis]), []).append(cell)
   return {value: groups[value] for value in sorted(groups, key=numbers_first)}
 
 
@@ -211,7 +208,7 @@ def _mean_by_labels(
 
 
 def ranks(scores: Mapping[str, float]) -> dict[str, float]:
-  """The rank of each system in one setting: 1 is the highest score.
+  """The rank of each system in one cell: 1 is the highest score.
 
   Args:
     scores: by system; those that are equal but for rounding share the mean of
@@ -229,19 +226,19 @@ def ranks(scores: Mapping[str, float]) -> dict[str, float]:
 def mean_ranks(
   scores: Sequence[Mapping[str, float]],
 ) -> dict[str, curves.Estimate]:
-  """The mean rank of each system over settings.
+  """The mean rank of each system over cells.
 
-  Only systems that all settings have are ranked, and only among each other.
+  Only systems that all cells have are ranked, and only among each other.
 
   Args:
-    scores: by system, for each setting; higher is better. At least one.
+    scores: by system, for each cell; higher is better. At least one.
 
   Returns:
     By system, from the best: the mean rank with its standard error over
-    settings. The better of two equal ones is the earlier of the first setting.
+    cells. The better of two equal ones is the earlier of the first cell.
   """
   if not scores:
-    raise ValueError('scores is empty; a rank needs at least one setting.')
+    raise ValueError('scores is empty; a rank needs at least one cell.')
   systems = [
     system for system in scores[0] if all(system in of for of in scores)
   ]
@@ -267,7 +264,7 @@ class WeightedCdf(NamedTuple):
 
 
 def normalised_errors(
-  settings: Sequence[Setting],
+  cells: Sequence[CellScores],
   *,
   baseline: str = 'random',
   systems: Sequence[str] | None = None,
@@ -275,32 +272,32 @@ def normalised_errors(
   """The distribution of error / error of random, for each system.
 
   The errors are means over seeds, at the checkpoints of `checkpoints`;
-  each has the weight 1 / K, with K the checkpoints of its setting, and weights
+  each has the weight 1 / K, with K the checkpoints of its cell, and weights
   are scaled to a sum of 1. A checkpoint at which random makes no error, or at
   which a system has no record, counts neither as a value nor as a weight.
 
   Args:
-    settings: at least one, each with the baseline.
+    cells: at least one, each with the baseline.
     baseline: the system that the errors are divided by.
-    systems: whose distributions; those that all settings have if None.
+    systems: whose distributions; those that all cells have if None.
 
   Returns:
     A WeightedCdf by system; a system without any value is left out. That of
     the baseline is a step at 1.
   """
   if systems is None:
-    systems = common_systems(settings)
+    systems = common_systems(cells)
   ratios = {system: [] for system in systems}
-  for setting in settings:
-    if baseline not in setting.runs:
-      raise errors.unknown_name('System', baseline, setting.runs)
-    at = checkpoints(setting.runs[baseline])
+  for cell in cells:
+    if baseline not in cell.runs:
+      raise errors.unknown_name('System', baseline, cell.runs)
+    at = checkpoints(cell.runs[baseline])
     for labels in at:
-      random_error = _mean_error(setting.runs[baseline], labels)
+      random_error = _mean_error(cell.runs[baseline], labels)
       if not random_error:
         continue
       for system in systems:
-        error = _mean_error(setting.runs.get(system, {}), labels)
+        error = _mean_error(cell.runs.get(system, {}), labels)
         if error is not None and not np.isfinite(error / random_error):
           raise ValueError(
             f'the error of {system!r} at {labels} labels is {error}, that of '

@@ -83,7 +83,9 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
   tied = curves.tied([*np.abs(differences), 0.0, size])[:-2]
   steps = np.sign(differences) * tied
   if steps.size > _MOST_COUNTED:
-    return float(scipy.stats.wilcoxon(steps, method='approx').pvalue)
+    return float(scipy.stats.wilcoxon(steps, method='asymptotic').pvalue)
+  # SciPy's exact distribution knows no ties, and its permutation test, which
+  # does, takes seconds for 14 pairs.
   ranks = scipy.stats.rankdata(tied)
   signs = 1 - 2 * (
     np.arange(2**steps.size)[:, None] >> np.arange(steps.size) & 1

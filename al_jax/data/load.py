@@ -13,14 +13,14 @@ from al_jax.data.dataset import Dataset
 from al_jax.data.moments import NORMALIZATIONS, constants_of
 
 
-class _Source(NamedTuple):
-  """A kind of source.
+class _Format(NamedTuple):
+  """A format that data are read from.
 
   Attributes:
     module: has `read(location, **options) -> RawData`; imported when needed.
-    form: how it is written.
-    files: `(location, options) -> paths`, the files that are read: with the
-      options they are what the cache is keyed by. None: it is not cached.
+    form: how a spec names it.
+    files: `(location, options) -> paths`, the files that are read. They and the
+      options are the key of the cache. If None, nothing is cached.
   """
 
   module: str
@@ -50,29 +50,31 @@ def _files_named(
   return sorted(files)
 
 
-def _tfds_files(
+def _ensure_tfds_prepared(
   location: str, options: Mapping[str, Any]
 ) -> list[pathlib.Path]:
-  """The prepared files; a set that is absent is prepared, if that can be."""
+  """Prepares a set that is absent, if that can be, and lists its files."""
   from al_jax.data.sources import tfds
 
-  return tfds.source_files(location, data_dir=options.get('data_dir'))
+  return tfds.ensure_prepared(location, data_dir=options.get('data_dir'))
 
 
-_SOURCES = {
+_FORMATS = {
   # Quicker to read than to look up.
-  'digits': _Source('al_jax.data.sources.digits', 'digits', None),
-  'file': _Source('al_jax.data.sources.files', 'file:PATH', _files_named),
-  'images': _Source(
+  'digits': _Format('al_jax.data.sources.digits', 'digits', None),
+  'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
+  'images': _Format(
     'al_jax.data.sources.images', 'images:FOLDER', _files_named
   ),
-  'modalities': _Source(
+  'modalities': _Format(
     'al_jax.data.sources.modalities', 'modalities:FOLDER', _files_named
   ),
   # OpenML never changes what an id stands for.
-  'openml': _Source('al_jax.data.sources.openml', 'openml:ID', lambda *_: ()),
-  'tfds': _Source(
-    'al_jax.data.sources.tfds', 'tfds:NAME or tfds:NAME:VERSION', _tfds_files
+  'openml': _Format('al_jax.data.sources.openml', 'openml:ID', lambda *_: ()),
+  'tfds': _Format(
+    'al_jax.data.sources.tfds',
+    'tfds:NAME or tfds:NAME:VERSION',
+    _ensure_tfds_prepared,
   ),
 }
 
@@ -156,18 +158,20 @@ def _read(
   parsed: _Spec, cache_dir: str | os.PathLike[str] | None
 ) -> checks.Examined:
   """What the source gives, from the cache where it can be."""
-  source = _SOURCES[parsed.scheme]
-  module = importlib.import_module(source.module)
+  data_format = _FORMATS[parsed.scheme]
+  module = importlib.import_module(data_format.module)
 
   def build() -> checks.Examined:
     return checks.examine(module.read(parsed.location, **parsed.options))
 
-  if source.files is None:
+  if data_format.files is None:
     return build()
   key = {
     'source': parsed.source,
     'options': {name: repr(v) for name, v in parsed.options.items()},
-    'files': identity.of_files(source.files(parsed.location, parsed.options)),
+    'files': identity.of_files(
+      data_format.files(parsed.location, parsed.options)
+    ),
   }
   return cache.open_or_build(parsed.source, key, build, cache_dir=cache_dir)
 
@@ -179,18 +183,18 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   if not isinstance(spec, Mapping) or not isinstance(spec.get('source'), str):
     raise ValueError(
       f"a data set is named by a string, or by a dict with 'source', not "
-      f'{spec!r}. Sources: {", ".join(s.form for s in _SOURCES.values())}.'
+      f'{spec!r}. Sources: {", ".join(s.form for s in _FORMATS.values())}.'
     )
   source = spec['source']
   scheme, _, location = source.partition(':')
-  if scheme not in _SOURCES:
-    raise errors.unknown_name('data source', scheme, _SOURCES)
-  form = _SOURCES[scheme].form
+  if scheme not in _FORMATS:
+    raise errors.unknown_name('data source', scheme, _FORMATS)
+  form = _FORMATS[scheme].form
   if not location and form != scheme:
     raise ValueError(f'{source!r} must be of the form {form}.')
   own = ('source', 'transforms', 'normalize')
   options = {name: value for name, value in spec.items() if name not in own}
-  read = importlib.import_module(_SOURCES[scheme].module).read
+  read = importlib.import_module(_FORMATS[scheme].module).read
   _, *known = inspect.signature(read).parameters  # without the location
   for name in options:
     if name not in known:

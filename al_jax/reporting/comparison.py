@@ -111,15 +111,15 @@ def _matrices(groups, baseline) -> list[Part]:
     _by_group(
       'column mean',
       {name: _column_means(of) for name, of in matrices.items()},
-      {name: f'{name} ({of.settings})' for name, of in matrices.items()},
+      {name: f'{name} ({of.cells})' for name, of in matrices.items()},
       order,
       '{:.3f}',
       'penalty_column_means',
     ),
   ]
   for name, matrix in matrices.items():
-    plural = '' if matrix.settings == 1 else 's'
-    title = f'{name}: {matrix.settings} experiment{plural}'
+    plural = '' if matrix.cells == 1 else 's'
+    title = f'{name}: {matrix.cells} experiment{plural}'
     draw = functools.partial(
       plotting.penalty_matrix,
       matrix,

@@ -61,9 +61,9 @@ class ExperimentResults:
     """Returns the records that have a metric."""
     return [row for row in self.rows if metric in row.flat()]
 
-  def compared(self) -> comparison.Setting:
+  def compared(self) -> comparison.CellScores:
     """Returns its accuracies, for comparisons over experiments."""
-    return comparison.Setting(curves.runs(self.rows), self.axes)
+    return comparison.CellScores(curves.runs(self.rows), self.axes)
 
 
 def read_workdir(

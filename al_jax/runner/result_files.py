@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +16,6 @@ from al_jax.analysis import curves
 from al_jax.storage import manifest
 
 _DIAGNOSTICS = 'diagnostics.json'
-_FLOORS = 'floors.json'
 _PRETRAINING = 'pretraining.jsonl'
 # Load per core from which on other work is felt.
 BUSY = 0.5
@@ -39,30 +38,6 @@ class Diagnostic:
   curves: dict[str, curves.Curve]
   note: str = ''
   logarithmic_x: bool = False
-
-
-class Floor(NamedTuple):
-  """The least seconds of two parts of a round; NaN where there is no floor."""
-
-  measure: float
-  select: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Floors:
-  """How fast a machine could measure and select, whatever the code.
-
-  Attributes:
-    systems: by name.
-    operations_per_second: of the machine, in a matrix product.
-    bytes_per_second: of its memory.
-    measured: when and how, in a sentence; maybe empty.
-  """
-
-  systems: dict[str, Floor]
-  operations_per_second: float
-  bytes_per_second: float
-  measured: str = ''
 
 
 def measured_now() -> dict[str, Any]:
@@ -106,36 +81,6 @@ def write_diagnostics(
     for name, values in found.items()
   }
   manifest.write(path, {**before, **now})
-  return path
-
-
-def write_floors(
-  folder: pathlib.Path,
-  measured: Mapping[str, Any],
-  machine: Mapping[str, float],
-  found: Mapping[str, Mapping[str, Any]],
-) -> pathlib.Path:
-  """Writes the floors of all systems of a setting.
-
-  Args:
-    folder: of the setting.
-    measured: see `measured_now`.
-    machine: its rates, `operations_per_second` and `bytes_per_second`.
-    found: by system `measure` and `select` in seconds, None where there is no
-      floor, and whatever these are of.
-
-  Returns:
-    The path of the file.
-  """
-  path = folder / _FLOORS
-  manifest.write(
-    path,
-    {
-      'measured': dict(measured),
-      'machine': dict(machine),
-      'systems': dict(found),
-    },
-  )
   return path
 
 
@@ -192,7 +137,7 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
     rows = [json.loads(line) for line in path.read_text('utf-8').splitlines()]
     names = {name: None for row in rows for name in row}
     x = np.array([row['epoch'] for row in rows], float)
-    curves = {
+    series = {
       name: curves.Curve(
         x,
         _numbers([row.get(name) for row in rows]),
@@ -202,43 +147,15 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
       for name in names
       if name not in ('epoch', 'step')
     }
-  shares = {name: of for name, of in curves.items() if name != 'loss'}
+  shares = {name: of for name, of in series.items() if name != 'loss'}
   found = {}
-  if 'loss' in curves:
+  if 'loss' in series:
     found['pretraining: loss'] = Diagnostic(
-      'epochs', 'loss', {'loss': curves['loss']}
+      'epochs', 'loss', {'loss': series['loss']}
     )
   if shares:
     found['pretraining: clusters'] = Diagnostic('epochs', 'share', shares)
   return found
-
-
-def read_floors(folder: pathlib.Path) -> Floors | None:
-  """The floors of a setting; None where it has no file of them.
-
-  Args:
-    folder: of the setting.
-
-  Returns:
-    The Floors.
-
-  Raises:
-    ValueError: the file holds something else; the message is one line.
-  """
-  path = folder / _FLOORS
-  if not path.exists():
-    return None
-  with _saying(path, 'floors'):
-    found = json.loads(path.read_text(encoding='utf-8'))
-    return Floors(
-      systems={
-        system: Floor(*_numbers([values['measure'], values['select']]))
-        for system, values in found['systems'].items()
-      },
-      operations_per_second=float(found['machine']['operations_per_second']),
-      bytes_per_second=float(found['machine']['bytes_per_second']),
-      measured=_in_words(found.get('measured')),
-    )
 
 
 def _in_words(measured: Mapping[str, Any] | None) -> str:
@@ -268,7 +185,7 @@ def _saying(path: pathlib.Path, what: str) -> Iterator[None]:
 
 def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
   x = np.asarray(values['x'], float)
-  curves = {}
+  found = {}
   for label, series in values['series'].items():
     mean = _numbers(series['mean'])
     error = _numbers(series.get('standard_error') or [None] * len(mean))
@@ -277,14 +194,14 @@ def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
         f'{label!r} has {len(mean)} means and {len(error)} standard errors '
         f'for {len(x)} x.'
       )
-    curves[str(label)] = curves.Curve(x, mean, error, np.ones(len(x)))
-  if not curves:
+    found[str(label)] = curves.Curve(x, mean, error, np.ones(len(x)))
+  if not found:
     raise ValueError('there is no series.')
   note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
   return Diagnostic(
     values['x_label'],
     values['y_label'],
-    curves,
+    found,
     note=note.strip(),
     logarithmic_x=bool(values.get('logarithmic_x', False)),
   )

@@ -24,7 +24,7 @@ OUTPUTS = (
   'checkpoints',
   'curves.png',
   'diagnostics.json',
-  'floors.json',
+  'floors.json',  # of older versions
   'full_labels.jsonl',
   'gallery_*.png',
   'manifest.json',

@@ -14,7 +14,7 @@ import scipy.stats
 from al_jax import keys, strategies, systems
 from al_jax.analysis import curves
 from al_jax.loop import stages
-from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import runs
 from experiments.diagnostics.runs import Case, Model
 
 NAME = "BALD's rank correlation with itself"
@@ -45,11 +45,9 @@ def measure(
 
   Returns:
     A diagnostic: Spearman's correlation and the share of a batch that both
-    would ask, against S; see `report_data.Diagnostic`.
+    would ask, against S; see `result_files.write_diagnostics`.
   """
-  points = [
-    diagnose_runs.some_unlabelled(model, most_points) for model in models
-  ]
+  points = [runs.some_unlabelled(model, most_points) for model in models]
   count = len(points[0])
   k = min(case.experiment.protocol.labels_per_round, count)
   correlations, shares = [], []
@@ -73,7 +71,7 @@ def measure(
     'note': (
       f'BALD of {count:,} unlabelled examples, twice, of S dropout samples '
       'each, of the same networks: those of '
-      f'{diagnose_runs.described(models)}. Of the {k} examples that one would '
+      f'{runs.described(models)}. Of the {k} examples that one would '
       f'ask the other asks a share of {k / count:.2g} by chance.'
     ),
   }

@@ -15,7 +15,7 @@ from al_jax.analysis import curves
 from al_jax.interfaces import Strategy
 from al_jax.loop import stages
 from al_jax.strategies.scored import stateless
-from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import runs
 from experiments.diagnostics.runs import Case
 
 NAME = 'error rate by entropy rank'
@@ -45,14 +45,12 @@ def measure(
     labels: the most that they are trained on; None for all.
 
   Returns:
-    A diagnostic, see `diagnose_files.Diagnostic`.
+    A diagnostic, see `result_files.write_diagnostics`.
   """
   series, told = {}, []
   for name in systems_of(case):
-    models = diagnose_runs.models(
-      case, system=name, num_seeds=num_seeds, labels=labels
-    )
-    told.append(diagnose_runs.described(models))
+    models = runs.models(case, system=name, num_seeds=num_seeds, labels=labels)
+    told.append(runs.described(models))
     found = [
       curves.mean_and_standard_error(np.array(part))
       for part in zip(*_error_rates(case, name, models), strict=True)

@@ -19,7 +19,7 @@ def runs_of(curves):
 
 
 def by_hand():
-  """Two settings of three seeds, for which |t| > 4.303 is a win."""
+  """Two cells of three seeds, for which |t| > 4.303 is a win."""
   # random is at its end at 50: the checkpoints are 10, 20 and 30.
   first = runs_of(
     {
@@ -54,16 +54,16 @@ def by_hand():
     }
   )
   return [
-    comparison.Setting(first, {'batch': '10', 'model': 'mlp'}),
-    comparison.Setting(second, {'batch': '100', 'model': 'mlp'}),
+    comparison.CellScores(first, {'batch': '10', 'model': 'mlp'}),
+    comparison.CellScores(second, {'batch': '100', 'model': 'mlp'}),
   ]
 
 
-def straight(settings):
+def straight(cells):
   """The matrix as the text has it, with loops over recorded accuracies."""
-  systems = list(settings[0])
+  systems = list(cells[0])
   total = np.zeros((len(systems), len(systems)))
-  for accuracies in settings:
+  for accuracies in cells:
     random = accuracies['random']
     end = max(random[0])
 
@@ -105,17 +105,17 @@ def test_the_matrix_by_hand():
   expected = [[0, 0, 2 / 3], [1 / 3 + 1, 0, 2 / 3 + 1], [0, 0, 0]]
   np.testing.assert_allclose(found.matrix, expected)
   np.testing.assert_allclose(found.column_mean, [4 / 9, 0, 7 / 9])
-  assert found.settings == 2
+  assert found.cells == 2
 
 
 @pytest.mark.parametrize('seeds', [1, 2, 5, 7])
 def test_the_matrix_agrees_with_a_straight_reference(rng, seeds):
   for _ in range(4):
-    settings = []
+    cells = []
     for rounds, batch in ((6, 10), (12, 7), (1, 10), (2, 100)):
       labels = [10 + batch * number for number in range(rounds)]
       # Steps of 1/16 are exact: ties and zero variances are frequent.
-      settings.append(
+      cells.append(
         {
           system: {
             seed: {
@@ -127,9 +127,9 @@ def test_the_matrix_agrees_with_a_straight_reference(rng, seeds):
           for system, skill in (('random', 0), ('a', 1), ('b', 2), ('c', 1))
         }
       )
-    systems, expected = straight(settings)
+    systems, expected = straight(cells)
     found = comparison.penalty_matrix(
-      [comparison.Setting(accuracies) for accuracies in settings]
+      [comparison.CellScores(accuracies) for accuracies in cells]
     )
     assert list(found.systems) == systems
     np.testing.assert_allclose(found.matrix, expected)
@@ -202,9 +202,9 @@ def test_fewer_than_two_pairs_are_no_win():
   assert not comparison.beats(a, {7: {10: 0.1}, 8: {10: 0.1}}, 10)
 
 
-def test_systems_that_a_setting_lacks():
+def test_systems_that_a_cell_lacks():
   first, second = by_hand()
-  lacking = comparison.Setting(
+  lacking = comparison.CellScores(
     {name: second.runs[name] for name in ('a', 'random')}
   )
   found = comparison.penalty_matrix([first, lacking])
@@ -213,18 +213,18 @@ def test_systems_that_a_setting_lacks():
     comparison.penalty_matrix([first, lacking], systems=['a', 'b'])
   with pytest.raises(ValueError, match="System 'rand' is not known"):
     comparison.penalty_matrix([first], baseline='rand')
-  with pytest.raises(ValueError, match='settings is empty'):
+  with pytest.raises(ValueError, match='cells is empty'):
     comparison.penalty_matrix([])
 
 
-def test_settings_are_grouped_by_an_axis():
-  settings = by_hand()
-  assert comparison.by_axis(settings[::-1], 'batch') == {
-    '10': settings[:1],
-    '100': settings[1:],
+def test_cells_are_grouped_by_an_axis():
+  cells = by_hand()
+  assert comparison.by_axis(cells[::-1], 'batch') == {
+    '10': cells[:1],
+    '100': cells[1:],
   }
-  assert comparison.by_axis(settings, 'model') == {'mlp': settings}
-  assert comparison.by_axis(settings, 'data') == {}
+  assert comparison.by_axis(cells, 'model') == {'mlp': cells}
+  assert comparison.by_axis(cells, 'data') == {}
 
 
 def test_numbers_are_sorted_by_value():
@@ -252,13 +252,13 @@ def test_mean_ranks_by_hand():
   assert found['a'] == pytest.approx((3, 0, 2))
 
 
-def test_systems_that_a_setting_lacks_are_not_ranked():
+def test_systems_that_a_cell_lacks_are_not_ranked():
   found = comparison.mean_ranks([{'a': 1, 'b': 2, 'c': 3}, {'a': 2, 'c': 1}])
   assert set(found) == {'a', 'c'}
   assert found['a'].mean == 1.5
 
 
-def test_one_setting_has_no_error_and_none_is_refused():
+def test_one_cell_has_no_error_and_none_is_refused():
   assert math.isnan(comparison.mean_ranks([{'a': 1.0}])['a'].standard_error)
   with pytest.raises(ValueError, match='scores is empty'):
     comparison.mean_ranks([])
@@ -273,9 +273,9 @@ def test_means_that_differ_by_rounding_share_their_rank():
   assert comparison.ranks(means) == {'a': 1.5, 'b': 1.5, 'c': 3}
 
 
-def setting(**curves):
+def cell(**curves):
   """One seed; a curve is a list of accuracies at 10, 20, ... labels."""
-  return comparison.Setting(
+  return comparison.CellScores(
     {
       system: {0: {10 * (i + 1): value for i, value in enumerate(values)}}
       for system, values in curves.items()
@@ -284,13 +284,13 @@ def setting(**curves):
 
 
 def test_the_distribution_by_hand():
-  settings = [
+  cells = [
     # Checkpoints 10 and 20: ratios 1 and 0.5, of weight 1/2 each.
-    setting(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
+    cell(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
     # Checkpoint 10: ratio 0.75, of weight 1.
-    setting(random=[0.6, 0.6], a=[0.7, 0.7]),
+    cell(random=[0.6, 0.6], a=[0.7, 0.7]),
   ]
-  found = comparison.normalised_errors(settings)
+  found = comparison.normalised_errors(cells)
   np.testing.assert_allclose(found['a'].values, [0.5, 0.75, 1])
   np.testing.assert_allclose(found['a'].cumulative, [0.25, 0.75, 1])
   np.testing.assert_array_equal(found['random'].values, [1, 1, 1])
@@ -301,23 +301,23 @@ def test_seeds_are_averaged_before_the_ratio_is_taken():
     'random': {0: {10: 0.2}, 1: {10: 0.8}},
     'a': {0: {10: 0.6}, 1: {10: 0.9}},
   }
-  found = comparison.normalised_errors([comparison.Setting(runs)])
+  found = comparison.normalised_errors([comparison.CellScores(runs)])
   np.testing.assert_allclose(found['a'].values, [0.25 / 0.5])
 
 
 def test_a_checkpoint_without_errors_of_random_counts_on_neither_side():
-  settings = [
-    setting(random=[1.0, 1.0], a=[0.5, 1.0]),
-    setting(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
+  cells = [
+    cell(random=[1.0, 1.0], a=[0.5, 1.0]),
+    cell(random=[0.5, 0.6, 0.9], a=[0.5, 0.8, 0.9]),
   ]
-  found = comparison.normalised_errors(settings)
+  found = comparison.normalised_errors(cells)
   np.testing.assert_allclose(found['a'].values, [0.5, 1])
   np.testing.assert_allclose(found['a'].cumulative, [0.5, 1])
-  assert comparison.normalised_errors(settings[:1]) == {}
+  assert comparison.normalised_errors(cells[:1]) == {}
 
 
 def test_a_checkpoint_without_a_record_counts_on_neither_side():
-  short = setting(random=[0.5, 0.6, 0.9], a=[0.75])
+  short = cell(random=[0.5, 0.6, 0.9], a=[0.75])
   found = comparison.normalised_errors([short])
   np.testing.assert_allclose(found['a'].values, [0.5])
   np.testing.assert_allclose(found['a'].cumulative, [1])
@@ -334,6 +334,6 @@ def test_the_distribution_agrees_with_counting(rng):
     comparison.weighted_cdf([], [])
 
 
-def test_a_setting_without_the_baseline_is_refused():
+def test_a_cell_without_the_baseline_is_refused():
   with pytest.raises(ValueError, match="System 'random' is not known"):
-    comparison.normalised_errors([setting(a=[0.5])])
+    comparison.normalised_errors([cell(a=[0.5])])

@@ -8,9 +8,7 @@ from al_jax import pool as pool_lib
 from al_jax.commands import report
 from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
-from experiments import diagnose
-from experiments.diagnostics import entropy as diagnose_entropy
-from experiments.diagnostics import runs as diagnose_runs
+from experiments.diagnostics import command, entropy, runs
 from tests.reporting.report_runs import Reader
 from tests.runner import session_test
 
@@ -45,28 +43,26 @@ def compared(tmp_path_factory):
 @pytest.fixture(scope='module')
 def case(compared):
   (setting,) = report_data.read_workdir(compared)
-  return diagnose_runs.open_case(setting, lambda line: None)
+  return runs.open_case(setting, lambda line: None)
 
 
 def test_systems_that_ask_by_entropy_or_at_random_are_looked_at(case):
-  assert diagnose_entropy.systems_of(case) == ['random', 'joint', 'ceal']
+  assert entropy.systems_of(case) == ['random', 'joint', 'ceal']
 
 
 @pytest.mark.parametrize('name', SYSTEMS)
 def test_a_model_of_any_learner_is_that_of_the_run(case, name):
   compiled = case.program(name)
   rows = case.rounds(name)[1]
-  model = diagnose_runs.train(case, compiled, 1, 2)
+  model = runs.train(case, compiled, 1, 2)
   metrics, _ = compiled.evaluate(None, model.learner)
   assert float(metrics['accuracy']) == rows[2].test['accuracy']
 
 
 def test_error_rates_are_those_of_equal_parts_by_entropy(case):
-  found = diagnose_entropy.measure(case, num_seeds=1, labels=None)
+  found = entropy.measure(case, num_seeds=1, labels=None)
   assert list(found['series']) == ['random', 'joint', 'ceal']
-  (model,) = diagnose_runs.models(
-    case, system='joint', num_seeds=1, labels=None
-  )
+  (model,) = runs.models(case, system='joint', num_seeds=1, labels=None)
   learner = case.program('joint').system.learner
   train = case.experiment.dataset.train
   where = np.asarray(pool_lib.eligible(model.pool))
@@ -85,7 +81,7 @@ def test_error_rates_are_those_of_equal_parts_by_entropy(case):
 
 def test_the_report_shows_ranks_and_pretraining(compared):
   with flagsaver.as_parsed(workdir=str(compared), only='entropy', seeds='1'):
-    assert diagnose.main(['diagnose']) == 0
+    assert command.main(['diagnose']) == 0
   with flagsaver.as_parsed(workdir=str(compared)):
     assert report.main(['report']) == 0
   page = Reader(compared / 'report.html')

@@ -8,9 +8,9 @@ import numpy as np
 
 from al_jax.data import named, splits
 from al_jax.data.dataset import RawData
-from al_jax.data.sources import arrays, modality_files, rosters
-from al_jax.data.sources.modality_files import File
-from al_jax.data.sources.rosters import Roster
+from al_jax.data.sources import _modality_examples, _modality_files, arrays
+from al_jax.data.sources._modality_examples import SplitExamples
+from al_jax.data.sources._modality_files import File
 
 _NAME = re.compile(r'[A-Za-z0-9_-]+')
 
@@ -34,8 +34,8 @@ def read(
   or with `_train` and `_test`; maybe `ids`; and maybe labels. Labels are there,
   and then the files that have them must agree, or in `labels.npz` or
   `labels.csv`. Which examples there are, their splits and their order follow
-  from all files of the folder (see `rosters.find`), so that they are the same
-  whatever modalities are chosen.
+  from all files of the folder, so that they are the same whatever modalities
+  are chosen.
 
   With ids an example is found in each file by its id; without, the rows of all
   files belong together. An example lacks a modality if its row is NaN
@@ -73,21 +73,21 @@ def read(
   if modalities is not None:
     named.check_names('modalities', 'modality', modalities, paths)
     chosen = sorted(modalities)
-  keys = modality_files.Keys(inputs, targets, ids)
+  keys = _modality_files.Keys(inputs, targets, ids)
   files = {
-    name: modality_files.read_features(path, keys, chosen=name in chosen)
+    name: _modality_files.read_features(path, keys, chosen=name in chosen)
     for name, path in paths.items()
   }
   said = None
   if labels_path is not None:
-    said = modality_files.read_labels(labels_path, keys)
-  listed = rosters.find(folder, said, list(files.values()))
+    said = _modality_files.read_labels(labels_path, keys)
+  listed = _modality_examples.find(folder, said, list(files.values()))
   features = _features(listed.splits, {name: files[name] for name in chosen})
   return splits.assemble(
     folder.resolve().name,
     {
-      split: splits.Part(features[split], roster.labels, roster.ids)
-      for split, roster in listed.splits.items()
+      split: splits.Part(features[split], examples.labels, examples.ids)
+      for split, examples in listed.splits.items()
     },
     protocol,
     is_image=False,
@@ -131,7 +131,7 @@ def _modality_paths(folder: Path, labels_path: Path | None) -> dict[str, Path]:
 
 
 def _features(
-  listed: Mapping[str, Roster], files: Mapping[str, File]
+  listed: Mapping[str, SplitExamples], files: Mapping[str, File]
 ) -> dict[str, dict[str, np.ndarray]]:
   """The inputs of every split, and who has what, where not all have all."""
   features = {split: {} for split in listed}
@@ -148,15 +148,15 @@ def _features(
 
 
 def _by_row(
-  file: File, listed: Mapping[str, Roster]
+  file: File, listed: Mapping[str, SplitExamples]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """`{split: (inputs, present)}` of a file whose rows are the examples."""
-  for split, roster in listed.items():
+  for split, examples in listed.items():
     number = len(file.blocks[split].inputs)
-    if number != len(roster.labels):
+    if number != len(examples.labels):
       raise ValueError(
         f'{file.path} has {number} rows in its {split} split; there are '
-        f'{len(roster.labels)} labels. {rosters.TOGETHER}'
+        f'{len(examples.labels)} labels. {_modality_examples.TOGETHER}'
       )
   return {
     split: (file.blocks[split].inputs, file.blocks[split].present)
@@ -165,7 +165,7 @@ def _by_row(
 
 
 def _by_id(
-  file: File, listed: Mapping[str, Roster]
+  file: File, listed: Mapping[str, SplitExamples]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """`{split: (inputs, present)}`, wherever in the file an id stands."""
   blocks = file.blocks.values()
@@ -174,8 +174,8 @@ def _by_id(
   names = [str(name) for block in blocks for name in block.ids.tolist()]
   row_of = {name: row for row, name in enumerate(names)}
   found = {}
-  for split, roster in listed.items():
-    rows = [row_of.get(str(name), -1) for name in roster.ids.tolist()]
+  for split, examples in listed.items():
+    rows = [row_of.get(str(name), -1) for name in examples.ids.tolist()]
     rows = np.array(rows, np.int64)
     present = (rows >= 0) & is_there[rows]
     taken = inputs[rows]

@@ -1,5 +1,5 @@
 """Data sets prepared by TFDS, read without TensorFlow."""
 
-from al_jax.data.sources.tfds.prepared import read, source_files
+from al_jax.data.sources.tfds.prepared import ensure_prepared, read
 
-__all__ = ['read', 'source_files']
+__all__ = ['ensure_prepared', 'read']

@@ -21,10 +21,18 @@ from al_jax.data.sources.tfds import locate, tfrecord
 _BLOCK = 4_096  # records read and decoded at a time
 
 
-def source_files(
+def ensure_prepared(
   location: str, *, data_dir: str | None = None
 ) -> list[pathlib.Path]:
-  """The files that `read` depends on: what a cache of it is keyed by."""
+  """Prepares a set that is absent, and lists the files that `read` depends on.
+
+  Args:
+    location: see `locate.locate`, which also says what it raises.
+    data_dir: see there.
+
+  Returns:
+    Sorted paths; the cache is keyed by them.
+  """
   folder = locate.locate(location, data_dir=data_dir)
   return sorted(path for path in folder.iterdir() if path.is_file())
 

@@ -7,23 +7,36 @@ and the masked CRC-32C of the bytes, all little-endian.
 import pathlib
 import struct
 
-import numpy as np
-
-from al_jax.data.sources.tfds.crc32c import crc32c
+import google_crc32c
 
 _HEADER = struct.Struct('<QI')
 _FOOTER = struct.Struct('<I')
 
 
-def _mask(sums: np.ndarray) -> np.ndarray:
-  """What TFRecord stores for a sum: rotated, and moved by a constant."""
-  rotated = (sums >> 15) | (sums << 17)
-  return rotated + np.uint32(0xA282EAD8)
+def _masked_sum(string: bytes | memoryview) -> int:
+  """Returns what TFRecord stores: CRC-32C, rotated, plus a constant."""
+  # The library takes no memoryview.
+  crc = google_crc32c.value(bytes(string))
+  return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _broken(path: pathlib.Path, what: str) -> ValueError:
   return ValueError(
     f'{path} is damaged: {what}. Copy or prepare the data set again.'
+  )
+
+
+def _cut_off(path: pathlib.Path, size: int, record: int) -> ValueError:
+  return _broken(
+    path,
+    f'it is cut off at byte {size}, within record {record} (counted from 0)',
+  )
+
+
+def _wrong_sum(path: pathlib.Path, what: str, record: int) -> ValueError:
+  return _broken(
+    path,
+    f'the {what} of record {record} (counted from 0) does not fit its checksum',
   )
 
 
@@ -45,31 +58,22 @@ def read_records(
       first record concerned.
   """
   content = memoryview(path.read_bytes())
-  lengths, length_sums, records, record_sums = [], [], [], []
-  begin, is_cut_off = 0, False
+  records, begin = [], 0
   while begin < len(content):
     record_begin = begin + _HEADER.size
     if record_begin > len(content):
-      is_cut_off = True
-      break
+      raise _cut_off(path, len(content), len(records))
     length, length_sum = _HEADER.unpack_from(content, begin)
-    lengths.append(content[begin : begin + 8])
-    length_sums.append(length_sum)
-    begin = record_begin + length + _FOOTER.size
+    if _masked_sum(content[begin : begin + 8]) != length_sum:
+      raise _wrong_sum(path, 'length', len(records))
+    record_end = record_begin + length
+    begin = record_end + _FOOTER.size
     if begin > len(content):
-      is_cut_off = True
-      break
-    records.append(content[record_begin : record_begin + length])
-    record_sums.append(_FOOTER.unpack_from(content, begin - _FOOTER.size)[0])
-  # First the sums: a damaged length makes the file look cut off, further on.
-  _check_sums(path, 'length', lengths, length_sums)
-  _check_sums(path, 'content', records, record_sums)
-  if is_cut_off:
-    raise _broken(
-      path,
-      f'it is cut off at byte {len(content)}, within record {len(records)} '
-      '(counted from 0)',
-    )
+      raise _cut_off(path, len(content), len(records))
+    record = content[record_begin:record_end]
+    if _masked_sum(record) != _FOOTER.unpack_from(content, record_end)[0]:
+      raise _wrong_sum(path, 'content', len(records))
+    records.append(record)
   if num_expected is not None and len(records) != num_expected:
     raise _broken(
       path,
@@ -77,16 +81,3 @@ def read_records(
       f'{num_expected}',
     )
   return records
-
-
-def _check_sums(
-  path: pathlib.Path, what: str, strings: list[memoryview], sums: list[int]
-) -> None:
-  """Raises at the first string that does not fit its masked sum."""
-  wrong = np.flatnonzero(_mask(crc32c(strings)) != np.array(sums, np.uint32))
-  if wrong.size:
-    raise _broken(
-      path,
-      f'the {what} of record {wrong[0]} (counted from 0) does not fit its '
-      'checksum',
-    )

@@ -3,13 +3,13 @@ import json
 import shutil
 import struct
 
+import google_crc32c
 import numpy as np
 import PIL.Image
 import pytest
 import tensorflow_datasets as tfds_library
 
 from al_jax.data.sources import tfds
-from al_jax.data.sources.tfds.crc32c import crc32c
 
 features = tfds_library.features
 
@@ -158,7 +158,7 @@ def data_dir(tmp_path_factory):
 
 
 def _masked(string):
-  value = int(crc32c([string])[0])
+  value = google_crc32c.value(string)
   return (((value >> 15) | (value << 17)) + 0xA282EAD8) & 0xFFFFFFFF
 
 
@@ -333,8 +333,10 @@ def test_a_target_that_could_be_two_is_asked_for(data_dir):
     tfds.read('columns', data_dir=data_dir)
 
 
-def test_source_files_are_those_of_the_version(folder):
-  names = [path.name for path in tfds.source_files('columns', data_dir=folder)]
+def test_prepared_files_are_those_of_the_version(folder):
+  names = [
+    path.name for path in tfds.ensure_prepared('columns', data_dir=folder)
+  ]
   assert {'dataset_info.json', 'features.json'} < set(names)
   assert any('columns-train' in name for name in names)
 

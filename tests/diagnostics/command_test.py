@@ -13,23 +13,11 @@ from al_jax import pool as pool_lib
 from al_jax.commands import report
 from al_jax.reporting import data as report_data
 from al_jax.storage import workdir
-from experiments import diagnose
-from experiments.benchmarks import costs
-from experiments.benchmarks import timing as benchmark_kernels_timing
-from experiments.benchmarks.timing import Machine
-from experiments.diagnostics import bald as diagnose_bald
-from experiments.diagnostics import clusters as diagnose_clusters
-from experiments.diagnostics import costs as diagnose_costs
-from experiments.diagnostics import entropy as diagnose_entropy
-from experiments.diagnostics import expected_error as diagnose_expected_error
-from experiments.diagnostics import floors as diagnose_floors
-from experiments.diagnostics import passes as diagnose_passes
-from experiments.diagnostics import runs as diagnose_runs
-from experiments.diagnostics import timing as diagnose_timing
-from tests.reporting.report_runs import Reader, rows_of
+from experiments.benchmarks import timing
+from experiments.diagnostics import bald, command, entropy, expected_error, runs
+from tests.reporting.report_runs import Reader
 from tests.runner import session_test
 
-MACHINE = Machine(1e11, 1e10)
 SYSTEMS = ('random', 'weighted_k_means', 'bald')
 POOL, FIRST, ASKED, ROUNDS = 200, 20, 10, 4
 SMALL = (
@@ -60,12 +48,12 @@ def compared(tmp_path_factory):
 @pytest.fixture(scope='module')
 def case(compared):
   (setting,) = report_data.read_workdir(compared)
-  return diagnose_runs.open_case(setting, lambda line: None)
+  return runs.open_case(setting, lambda line: None)
 
 
 @pytest.fixture(scope='module')
 def models(case):
-  return diagnose_runs.models(case, num_seeds=5, labels=None)
+  return runs.models(case, num_seeds=5, labels=None)
 
 
 @pytest.fixture
@@ -81,17 +69,14 @@ def copied(compared, tmp_path):
 def quick(monkeypatch):
   """Measures little, on what it takes for an idle machine."""
   monkeypatch.setattr('os.getloadavg', lambda: (0.5, 0.5, 0.5))
-  monkeypatch.setattr(
-    benchmark_kernels_timing, 'measure_machine', lambda repeats: (MACHINE, [])
-  )
-  monkeypatch.setattr(diagnose_bald, 'NUM_SAMPLES', (2, 8))
-  monkeypatch.setattr(diagnose_expected_error, 'NUM_CANDIDATES', (20, 40))
-  monkeypatch.setattr(diagnose_timing, '_ENOUGH_SECONDS', 0.0)
+  monkeypatch.setattr(bald, 'NUM_SAMPLES', (2, 8))
+  monkeypatch.setattr(expected_error, 'NUM_CANDIDATES', (20, 40))
+  monkeypatch.setattr(expected_error, '_ENOUGH_SECONDS', 0.0)
 
 
 def told_by(capsys, **flags):
   with flagsaver.as_parsed(**flags):
-    assert diagnose.main(['diagnose']) == 1
+    assert command.main(['diagnose']) == 1
   error = capsys.readouterr().err
   assert error.count('\n') == 1
   return error
@@ -102,7 +87,7 @@ def test_a_model_is_that_of_the_run(case):
   compiled = case.program('bald')
   for seed, rows in case.rounds('bald').items():
     last = rows[ROUNDS - 2]
-    model = diagnose_runs.train(case, compiled, seed, last.round)
+    model = runs.train(case, compiled, seed, last.round)
     assert model.labels == last.labels
     key = keys.for_round(seed, last.round, keys.EVALUATE)
     metrics, _ = compiled.evaluate(key, model.learner)
@@ -121,7 +106,7 @@ def test_models_are_as_many_as_asked_for_and_have_as_many_labels(case, models):
   assert [(model.seed, model.labels) for model in models] == [(0, 50), (1, 50)]
   assert {model.system for model in models} == {'random'}
   assert all(np.sum(~pool_lib.eligible(model.pool)) == 50 for model in models)
-  (model,) = diagnose_runs.models(case, num_seeds=1, labels=45)
+  (model,) = runs.models(case, num_seeds=1, labels=45)
   assert (model.labels, model.round) == (40, 2)
 
 
@@ -141,9 +126,7 @@ def bald_by_hand(logits):
 
 def test_the_correlation_by_hand(case, models):
   samples, model = 3, models[1]
-  found = diagnose_bald.measure(
-    case, [model], num_samples=(samples,), most_points=1000
-  )
+  found = bald.measure(case, [model], num_samples=(samples,), most_points=1000)
   where = np.asarray(pool_lib.eligible(model.pool))
   learner = case.program('random').system.learner
   inputs = case.experiment.dataset.train.inputs[where]
@@ -157,7 +140,7 @@ def test_the_correlation_by_hand(case, models):
         np.float64,
       )
     )
-    for half in diagnose_bald._halves(key, samples)
+    for half in bald._halves(key, samples)
   ]
   correlation = np.corrcoef(*map(ranks, scores))[0, 1]
   top = [set(np.argsort(each)[-ASKED:]) for each in scores]
@@ -169,8 +152,8 @@ def test_the_correlation_by_hand(case, models):
 
 
 def test_the_same_samples_agree(case, models, monkeypatch):
-  monkeypatch.setattr(diagnose_bald, '_halves', lambda key, count: [key, key])
-  found = diagnose_bald.measure(case, models, num_samples=(2,), most_points=100)
+  monkeypatch.setattr(bald, '_halves', lambda key, count: [key, key])
+  found = bald.measure(case, models, num_samples=(2,), most_points=100)
   for series in found['series'].values():
     assert series == {'mean': [pytest.approx(1)], 'standard_error': [0]}
   assert '100 unlabelled' in found['note'] and 'seeds 0, 1' in found['note']
@@ -197,7 +180,7 @@ def asked_of(monkeypatch):
 def test_expected_error_has_as_many_candidates_as_it_says(
   case, models, asked_of, quick
 ):
-  found = diagnose_expected_error.measure(
+  found = expected_error.measure(
     case, models[0], num_candidates=(5, 30, 1000, 2000), most_seconds=60.0
   )
   # 200 examples, of which 50 have labels.
@@ -216,8 +199,8 @@ def test_expected_error_stops_before_it_takes_too_long(
     call()
     return float(asked_of[-1][1] ** 2)
 
-  monkeypatch.setattr(benchmark_kernels_timing, 'seconds_of', seconds_of)
-  found = diagnose_expected_error.measure(
+  monkeypatch.setattr(timing, 'seconds_of', seconds_of)
+  found = expected_error.measure(
     case, models[0], num_candidates=(5, 10, 20, 40), most_seconds=401.0
   )
   assert found['x'] == [5, 10, 20]
@@ -226,118 +209,24 @@ def test_expected_error_stops_before_it_takes_too_long(
   assert '200 of the pool would take 40,000 s' in found['note']
 
 
-def test_what_a_strategy_reads_of_the_network(case):
-  def read(name):
-    system = case.program(name).system
-    return diagnose_passes.outputs_read(
-      system.strategy, system.learner, system.facts
-    )
-
-  assert {
-    name: read(name) for name in (*SYSTEMS, 'margin', 'core_set', 'albl')
-  } == {
-    'random': (),
-    'margin': ('predictions',),
-    'core_set': ('embedding',),
-    'weighted_k_means': ('embedding', 'predictions'),
-    'bald': (),
-    'albl': ('embedding', 'predictions'),
-  }
-
-
-def test_iterations_are_as_many_as_the_picks_need(case):
-  name = 'weighted_k_means'
-  compiled, row = case.program(name), case.rounds(name)[0][1]
-  options = diagnose_costs.options_of(name, {'num_iters': 3})
-  found = diagnose_clusters.iterations(case, compiled, row, name, options)
-  model = diagnose_runs.train(case, compiled, 0, 1)
-  measured = compiled.stage.measure(jax.random.key(0), model.learner, None)
-
-  def picks(num_iters):
-    strategy = strategies.weighted_k_means(num_iters=num_iters)
-    key = keys.for_round(0, 1, keys.SELECT)
-    _, selection = strategy.select(key, (), measured, model.pool, ASKED)
-    return selection.indices.tolist()
-
-  assert 0 < found <= 3
-  assert picks(found) == row.picks != picks(found - 1)
-
-
-def test_every_system_has_floors(case, quick, monkeypatch):
-  monkeypatch.setattr(
-    diagnose_passes,
-    'seconds',
-    lambda case, learner, looks: {look: float(hash_of(look)) for look in looks},
-  )
-  found = diagnose_floors.measure(case, MACHINE)
-  assert list(found) == list(SYSTEMS)
-  # In the middle of three rounds with questions.
-  assert {(of['labels'], of['asked']) for of in found.values()} == {(30, 10)}
-  assert found['random']['measure'] is None
-  both = ('embedding', 'predictions')
-  assert found['weighted_k_means']['measure'] == hash_of((POOL, both, 0))
-  assert found['bald']['measure'] == hash_of((POOL, (), 100))
-  for of in found.values():
-    assert of['select'] == pytest.approx(sum(of['kernels'].values()))
-  assert found['random']['select'] == MACHINE.least(
-    costs.uniform(num_points=POOL, k=ASKED)
-  )
-
-
-def hash_of(look):
-  points, outputs, samples = look
-  return points + len(''.join(outputs)) + 1000 * samples
-
-
-def test_of_candidates_both_looks_and_choices_count(case):
-  config = {
-    **case.experiment.config,
-    'subset_size': 100,
-    'prefilter': {'name': 'entropy', 'size': 25},
-  }
-  some = diagnose_runs.Case(
-    case.setting, case.experiment._replace(config=config), lambda line: None
-  )
-  asking = [row for row in some.rounds('random')[0].values() if row.picks]
-  system = diagnose_floors._system(some, 'core_set', asking)
-  # What was asked about is looked at too.
-  assert system.looks == [
-    (100 + 30, ('predictions',), 0),
-    (25 + 30, ('embedding',), 0),
-  ]
-  kernels = diagnose_floors._kernels(some, system, MACHINE)
-  assert kernels == {
-    'entropy: top_k': MACHINE.least(
-      costs.top_k(num_points=130, k=25, random_ties=True)
-    ),
-    'k_center': MACHINE.least(
-      costs.k_center(num_points=55, num_features=16, k=10, num_centers=30)
-    ),
-  }
-
-
-def test_the_least_time_of_turns(monkeypatch):
-  times = iter([9, 9, 5, 1, 4, 2, 3, 3])
-  called = []
-
+def test_expected_error_takes_the_least_time_of_enough_repeats(
+  case, models, asked_of, monkeypatch
+):
   def seconds_of(call):
-    called.append(call())
+    call()
     return next(times)
 
-  monkeypatch.setattr(benchmark_kernels_timing, 'seconds_of', seconds_of)
-  monkeypatch.setattr(diagnose_timing, '_ENOUGH_SECONDS', 5)
-  found = diagnose_timing.least_in_turns({'a': lambda: 1, 'b': lambda: 2})
-  # The first of each compiles; b has not taken 5 seconds before the third.
-  assert found == {'a': 3, 'b': 1}
-  assert called == [1, 2] * 4
-
-
-def test_a_pass_takes_time_and_many_take_longer(case, quick):
-  learner = case.program('random').system.learner
-  once = diagnose_passes.Look(POOL, ('embedding', 'predictions'), 0)
-  often = diagnose_passes.Look(POOL - 10, (), 5000)
-  found = diagnose_passes.seconds(case, learner, [once, often])
-  assert 0 < found[once] < found[often]
+  monkeypatch.setattr(timing, 'seconds_of', seconds_of)
+  for enough, repeats in ((9.0, 3), (9.5, 4)):
+    monkeypatch.setattr(expected_error, '_ENOUGH_SECONDS', enough)
+    # The first compiles and does not count.
+    times = iter([1, 4, 3, 2, 9])
+    asked_of.clear()
+    found = expected_error.measure(
+      case, models[0], num_candidates=(5,), most_seconds=0.0
+    )
+    (series,) = found['series'].values()
+    assert series['mean'] == [2] and len(asked_of) == 1 + repeats
 
 
 def test_what_is_measured_is_in_the_report_and_can_be_cleared(
@@ -346,46 +235,31 @@ def test_what_is_measured_is_in_the_report_and_can_be_cleared(
   with flagsaver.as_parsed(
     workdir=str(copied), most_points='60', most_seconds='5'
   ):
-    assert diagnose.main(['diagnose']) == 0
+    assert command.main(['diagnose']) == 0
   said = capsys.readouterr().out
-  for name in ('diagnostics.json', 'floors.json'):
-    assert str(copied / name) in said
-  about = json.loads((copied / 'floors.json').read_text())
-  assert about['machine'] == MACHINE._asdict()
-  assert set(about['measured']) == {
-    'date',
-    'command',
-    'device',
-    'cores',
-    'load',
-  }
+  assert str(copied / 'diagnostics.json') in said
+  for of in json.loads((copied / 'diagnostics.json').read_text()).values():
+    assert set(of['measured']) == {
+      'date',
+      'command',
+      'device',
+      'cores',
+      'load',
+    }
   (setting,) = report_data.read_workdir(copied)
-  assert list(setting.floors.systems) == list(SYSTEMS)
   assert list(setting.diagnostics) == [
-    diagnose_entropy.NAME,
-    diagnose_bald.NAME,
-    diagnose_expected_error.NAME,
+    entropy.NAME,
+    bald.NAME,
+    expected_error.NAME,
   ]
   reader = Reader(report.write_report(copied))
   for text in (
-    'its floor',
-    'at 100 GF/s',
     'Spearman',
     "Expected error's cost",
     '60 unlabelled examples',
     'load 0.5',
   ):
     assert reader.says(text), text
-  rows = rows_of(copied / 'report' / 'run_floors.csv')
-  assert [row['system'] for row in rows] == list(SYSTEMS)
-  for row in rows[1:]:
-    for part in ('measure', 'select'):
-      floor = getattr(setting.floors.systems[row['system']], part)
-      assert float(row[f'{part}_floor']) == floor
-      assert float(row[f'{part}_ratio']) == pytest.approx(
-        float(row[part]) / floor
-      )
-  assert np.isnan(float(rows[0]['measure_ratio']))
   with workdir.Workdir(copied) as place:
     place.overwrite()
   left = {path.name for path in copied.iterdir()}
@@ -398,12 +272,11 @@ def test_what_is_not_measured_again_stays_unless_it_is_damaged(copied, quick):
   other['series']['c']['mean'] = [2]
   for text, stays in ((json.dumps({'other': other}), True), ('{', False)):
     path.write_text(text)
-    diagnose.diagnose(copied, only=['expected_error'])
+    command.diagnose(copied, only=['expected_error'])
     found = json.loads(path.read_text())
-    assert diagnose_expected_error.NAME in found
+    assert expected_error.NAME in found
     assert ('other' in found) == stays
-    assert diagnose_bald.NAME not in found
-  assert not (copied / 'floors.json').exists()
+    assert bald.NAME not in found
 
 
 def change_manifest(folder, change):
@@ -420,7 +293,7 @@ def test_without_dropout_there_is_nothing_to_correlate(copied, quick, capsys):
   records = (copied / 'records.jsonl').read_text().splitlines()
   asks = [line for line in records if '"system": "random"' in line]
   (copied / 'records.jsonl').write_text('\n'.join(asks[:2]) + '\n')
-  diagnose.diagnose(copied, only=['bald'])
+  command.diagnose(copied, only=['bald'])
   said = capsys.readouterr().out
   assert said.count('the model has no dropout') == 1
   assert not (copied / 'diagnostics.json').exists()
@@ -440,10 +313,3 @@ def test_what_cannot_be_diagnosed_is_one_line(copied, quick, capsys):
   assert 'those of the run had x' in told_by(capsys, workdir=where)
   (copied / 'manifest.json').unlink()
   assert 'manifest.json has no config' in told_by(capsys, workdir=where)
-
-
-def test_a_wrong_flag_is_one_line(capsys):
-  with flagsaver.flagsaver(), pytest.raises(SystemExit):
-    diagnose.parse_flags(['diagnose', '--seeds=0'])
-  error = capsys.readouterr().err
-  assert error.count('\n') == 1 and '--seeds=0' in error

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_jax.data.sources import tables
-from al_jax.data.sources.modality_files import File
+from al_jax.data.sources._modality_files import File
 
 # What messages say of files that do not fit.
 TOGETHER = 'Without ids the rows of all files belong together.'
 
 
-class Roster(NamedTuple):
+class SplitExamples(NamedTuple):
   """The examples of one split.
 
   Attributes:
@@ -25,7 +25,7 @@ class Roster(NamedTuple):
   ids: np.ndarray | None
 
 
-class Listed(NamedTuple):
+class FolderExamples(NamedTuple):
   """The examples of a folder.
 
   Attributes:
@@ -33,11 +33,13 @@ class Listed(NamedTuple):
     class_names: as the files that have them agree; None if none does.
   """
 
-  splits: dict[str, Roster]
+  splits: dict[str, SplitExamples]
   class_names: tuple[str, ...] | None
 
 
-def find(folder: Path, labels: File | None, features: Sequence[File]) -> Listed:
+def find(
+  folder: Path, labels: File | None, features: Sequence[File]
+) -> FolderExamples:
   """Finds the examples of a folder, in an order that depends on the files.
 
   With ids the examples are those of the file of labels, in its splits; or of
@@ -67,7 +69,7 @@ def find(folder: Path, labels: File | None, features: Sequence[File]) -> Listed:
   if not everyone[0].has_ids:
     _check_splits(everyone)
     splits = {name: _by_row(name, everyone) for name in everyone[0].blocks}
-    return Listed(splits, _class_names(everyone))
+    return FolderExamples(splits, _class_names(everyone))
   listing = features
   if labels is not None and (
     len(labels.blocks) > 1 or len(features[0].blocks) == 1
@@ -77,7 +79,7 @@ def find(folder: Path, labels: File | None, features: Sequence[File]) -> Listed:
   label_of = _labels_by_id(everyone)
   splits = {name: _by_id(name, listing, label_of) for name in listing[0].blocks}
   _check_found(folder, splits, features)
-  return Listed(splits, _class_names(everyone))
+  return FolderExamples(splits, _class_names(everyone))
 
 
 def _names(file: File) -> list[str]:
@@ -110,7 +112,7 @@ def _check_splits(files: Sequence[File]) -> None:
       )
 
 
-def _by_row(split: str, files: Sequence[File]) -> Roster:
+def _by_row(split: str, files: Sequence[File]) -> SplitExamples:
   """Labels where they are said, the same everywhere."""
   first, *others = (file for file in files if file.has_labels)
   labels = first.blocks[split].labels
@@ -131,7 +133,7 @@ def _by_row(split: str, files: Sequence[File]) -> Roster:
         f'{other.path} has the label {str(again[row])!r} in row {row} (counted '
         f'from 0) of its {split} split, {first.path} has {str(labels[row])!r}.'
       )
-  return Roster(labels, None)
+  return SplitExamples(labels, None)
 
 
 def _labels_by_id(files: Sequence[File]) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def _class(label: Any) -> str:
 
 def _by_id(
   split: str, files: Sequence[File], label_of: dict[str, Any]
-) -> Roster:
+) -> SplitExamples:
   """All ids that the files list, with their labels."""
   ids = [str(name) for file in files for name in file.blocks[split].ids]
   ids = list(dict.fromkeys(ids))
@@ -175,16 +177,16 @@ def _by_id(
         'label in any file.'
       )
   labels = np.asarray([label_of[name] for name in ids])
-  return Roster(labels, tables.as_ids(np.asarray(ids)))
+  return SplitExamples(labels, tables.as_ids(np.asarray(ids)))
 
 
 def _check_found(
-  folder: Path, splits: dict[str, Roster], features: Sequence[File]
+  folder: Path, splits: dict[str, SplitExamples], features: Sequence[File]
 ) -> None:
   """Raises for an example that is in two splits, or in no file."""
   split_of = {}
-  for split, roster in splits.items():
-    for name in map(str, roster.ids.tolist()):
+  for split, examples in splits.items():
+    for name in map(str, examples.ids.tolist()):
       if split_of.setdefault(name, split) != split:
         raise ValueError(
           f'{folder}: the id {name!r} is in the {split_of[name]} split and in '

@@ -1,0 +1,156 @@
+r"""Measures what the records of a comparison do not say, for its report.
+
+    python -m experiments.diagnose --workdir=runs/compare
+    python -m experiments.report --workdir=runs/compare
+
+The workdir is that of one comparison, or a folder of several: a grid; a run
+that is not finished is measured as far as it is. Beside the records of each
+setting it writes diagnostics.json,
+
+  bald            how the rank of examples by BALD depends on which dropout
+                  samples it is of, against their number
+  expected_error  the seconds of expected error reduction against the number of
+                  candidates
+  entropy         how often a model is wrong, by the rank of its entropy
+
+and replaces what it wrote there before. Networks are trained again for it, on
+what the records say was asked. Seconds are those of an idle machine only if it
+is idle.
+"""
+
+import logging
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import app, flags
+
+from al_jax import errors, xla
+from al_jax.reporting import data as report_data
+from al_jax.runner import result_files
+from experiments.diagnostics import bald, entropy, expected_error, runs
+
+PARTS = ('bald', 'expected_error', 'entropy')
+
+# The binaries that run something have a flag of this name too; tests import
+# them side by side.
+WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'The results to diagnose.', allow_override=True
+)
+ONLY = flags.DEFINE_list(
+  'only', list(PARTS), f'What to measure, of {", ".join(PARTS)}.'
+)
+SEEDS = flags.DEFINE_integer(
+  'seeds', 3, 'Networks that are looked at: so many seeds.', 1
+)
+LABELS = flags.DEFINE_integer(
+  'labels', None, 'The most that those are trained on; all if not set.', 1
+)
+MOST_POINTS = flags.DEFINE_integer(
+  'most_points', 5000, 'The most examples that BALD ranks.', 2
+)
+MOST_SECONDS = flags.DEFINE_float(
+  'most_seconds', 20.0, 'The longest choice of expected error reduction.', 0.0
+)
+
+
+def diagnose(
+  workdir: pathlib.Path,
+  *,
+  only: Sequence[str] = PARTS,
+  seeds: int = 3,
+  labels: int | None = None,
+  most_points: int = 5000,
+  most_seconds: float = 20.0,
+) -> None:
+  """Measures every setting that has records, and writes what it found.
+
+  Args:
+    workdir: of a comparison, or of a grid of them.
+    only: what to measure, of `PARTS`.
+    seeds: networks of a system that BALD and entropy are measured of.
+    labels: the most that those are trained on; None for all.
+    most_points: examples that BALD ranks.
+    most_seconds: of a choice by expected error reduction.
+
+  Raises:
+    ValueError: an argument out of its range, or no records.
+  """
+  if not only:
+    raise ValueError(f'--only is empty; it names some of {", ".join(PARTS)}.')
+  for name in only:
+    errors.check_name('--only', name, PARTS)
+  errors.check_number('--most_seconds', most_seconds, least=0)
+  # What is replaced need not be whole.
+  settings = report_data.read_workdir(workdir, diagnosed=False)
+  measured = result_files.measured_now()
+  if measured['load'] > result_files.BUSY * measured['cores']:
+    print(
+      f'The machine is busy (load {measured["load"]} on {measured["cores"]} '
+      'cores): all seconds will be too long.',
+      file=sys.stderr,
+    )
+  for number, setting in enumerate(settings, start=1):
+    print(f'[{number}/{len(settings)}] {setting.title}', flush=True)
+    if not setting.rows:
+      _say('left out: it has no records yet')
+      continue
+    case = runs.open_case(setting, _say)
+    found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
+    if found:
+      _say(result_files.write_diagnostics(setting.folder, measured, found))
+
+
+def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
+  """What goes into diagnostics.json, by name."""
+  with_bald = 'bald' in only and bald.has_dropout(case)
+  if 'bald' in only and not with_bald:
+    _say(f'left out: {bald.NAME}; the model has no dropout')
+  found = {}
+  if 'entropy' in only and entropy.systems_of(case):
+    found[entropy.NAME] = entropy.measure(case, num_seeds=seeds, labels=labels)
+  if not with_bald and 'expected_error' not in only:
+    return found
+  models = runs.models(case, num_seeds=seeds if with_bald else 1, labels=labels)
+  if with_bald:
+    found[bald.NAME] = bald.measure(
+      case,
+      models,
+      num_samples=bald.NUM_SAMPLES,
+      most_points=most_points,
+    )
+  if 'expected_error' in only:
+    found[expected_error.NAME] = expected_error.measure(
+      case,
+      models[0],
+      num_candidates=expected_error.NUM_CANDIDATES,
+      most_seconds=most_seconds,
+    )
+  return found
+
+
+def _say(text: object) -> None:
+  print(f'  {text}', flush=True)
+
+
+def main(argv: list[str]) -> int:
+  """Returns the exit status."""
+  if len(argv) > 1:
+    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
+  # JAX logs at INFO which backends a machine lacks.
+  logging.getLogger('jax').setLevel(logging.WARNING)
+  xla.keep_programs(xla.program_cache())
+  try:
+    diagnose(
+      pathlib.Path(WORKDIR.value),
+      only=ONLY.value,
+      seeds=SEEDS.value,
+      labels=LABELS.value,
+      most_points=MOST_POINTS.value,
+      most_seconds=MOST_SECONDS.value,
+    )
+  except (ValueError, OSError, ImportError, FloatingPointError) as error:
+    text = errors.in_one_line(error)
+    print(f'{type(error).__name__}: {text}', file=sys.stderr)
+    return 1
+  return 0
