@@ -14,7 +14,6 @@ Config = Mapping[str, Any]
 # What al_jax/runner/defaults.py has.
 FIELDS = (
   'data',
-  'system',
   'systems',
   'seeds',
   'first_seed',
@@ -34,7 +33,6 @@ FIELDS = (
 # Of these, what nothing in a checkpoint depends on but its system and seeds,
 # which it is told apart by as well.
 _OF_NO_RESULT = (
-  'system',
   'systems',
   'seeds',
   'first_seed',
@@ -79,6 +77,24 @@ class Experiment(NamedTuple):
   pretrained: PyTree = None
 
 
+def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
+  """Reads a config of the time when a field `system` named a single one.
+
+  Args:
+    config: as plain values, of any time.
+    systems: names that a manifest has beside the config. If given, they decide:
+      such a config had both fields, whichever of them was run.
+
+  Returns:
+    The config without `system`. If it had one, `systems` names what it meant.
+  """
+  if 'system' not in config:
+    return config
+  names = config['system'] if systems is None else list(systems)
+  without = {name: config[name] for name in config if name != 'system'}
+  return {**without, 'systems': names}
+
+
 def prepare(config: Config) -> Experiment:
   """Loads the data and checks the config, before any work.
 
@@ -110,7 +126,7 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
   look at less of, and nothing to choose among.
   """
   config = experiment.config
-  looks = systems.SYSTEMS[name].strategy != 'random'
+  looks = _asks(name)
   system = systems.build(
     name,
     experiment.facts,
@@ -166,17 +182,16 @@ def program_of(
   )
 
 
-def system_names(config: Config, field: str) -> list[str]:
-  """The systems that a field of a config names.
+def system_names(config: Config) -> list[str]:
+  """The systems that a config names.
 
   Args:
     config: as plain values.
-    field: `'system'` or `'systems'`.
 
   Returns:
     Different names, one or more; whether they exist is checked elsewhere.
   """
-  given = config[field]
+  given = config['systems']
   listed = [given] if isinstance(given, str) else given
   is_list = isinstance(listed, list | tuple)
   names = []
@@ -185,24 +200,25 @@ def system_names(config: Config, field: str) -> list[str]:
     names = [name.strip() for text in listed for name in text.split(',')]
   if not names or len(set(names)) < len(names):
     raise ValueError(
-      f'config.{field} is {given!r}; it must name different systems, one or '
+      f'config.systems is {given!r}; it must name different systems, one or '
       'more.'
     )
   return names
 
 
-def check_system_options(config: Config, names: Sequence[str]) -> None:
+def check_system_options(config: Config) -> None:
   """Refuses an option that no strategy or no learner of the systems has.
 
-  One system of a comparison may be run alone, without what others are told.
+  Random alone is the baseline of a comparison: it may be run with the options
+  of any strategy.
 
   Args:
     config: as plain values.
-    names: of the systems that are run.
 
   Raises:
     ValueError: for the first such option.
   """
+  names = system_names(config)
   learner = config['learner'].get('name')
   if learner and all(
     systems.learner_name(name, config['learner']) != learner for name in names
@@ -211,13 +227,12 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
       f'config.learner.name is {learner!r}; it takes the place of '
       f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
     )
-  for field in ('system', 'systems'):
-    names = {*names, *system_names(config, field)}
-  for field, options_of in (
-    ('strategy', _known_strategy_options),
-    ('learner', lambda name: _known_learner_options(name, config)),
+  is_baseline = all(not _asks(name) for name in names)
+  strategic = systems.SYSTEMS if is_baseline else names
+  for field, known in (
+    ('strategy', _united(_known_strategy_options, strategic)),
+    ('learner', _united(lambda n: _known_learner_options(n, config), names)),
   ):
-    known = set().union(*(options_of(name) for name in names))
     for option in config[field]:
       if field == 'learner' and option in LEARNERS:
         # For systems that have this learner, whether or not they are run.
@@ -226,6 +241,15 @@ def check_system_options(config: Config, names: Sequence[str]) -> None:
         errors.check_options(what, LEARNERS[option], config['learner'][option])
       elif option not in known:
         raise _nobodys_option(field, option, known, names)
+
+
+def _asks(name):
+  """Whether the strategy of a system looks at anything: random does not."""
+  return systems.SYSTEMS[name].strategy != 'random'
+
+
+def _united(options_of, names):
+  return set().union(*(options_of(name) for name in names))
 
 
 def _nobodys_option(field, option, known, names):
@@ -346,9 +370,8 @@ def check_options(config: Config) -> None:
     'subset_size', config['subset_size'], int, least=1, optional=True
   )
   errors.check_flag('full_labels', config['full_labels'])
-  for field in ('system', 'systems'):
-    for name in system_names(config, field):
-      errors.check_name('system', name, systems.SYSTEMS)
+  for name in system_names(config):
+    errors.check_name('system', name, systems.SYSTEMS)
   for name in config['describe']:
     if name not in _DESCRIBE:
       raise errors.unknown_option('describe', name, _DESCRIBE)

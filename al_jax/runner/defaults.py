@@ -16,8 +16,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   # A string, or a mapping with `source`, its options, and `transforms`.
   config.data = ConfigDict({'source': 'digits', 'transforms': ()})
-  # What experiments/run.py runs; and what experiments/compare.py compares.
-  config.system = 'margin'
+  # One or many, all on the same seeds.
   config.systems = ('random', 'margin')
   # So many seeds, from the first one on.
   config.seeds = 1

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +14,11 @@ from al_jax.runner.building import Experiment
 from al_jax.training.stopping import StopRule
 
 
-def describe(experiment: Experiment, systems: Sequence[str]) -> str:
+def describe(experiment: Experiment) -> str:
   """The resolved config, the facts of the data, and the cost of each system.
 
   Args:
     experiment: loaded and checked.
-    systems: names of those that would run.
 
   Returns:
     Text.
@@ -41,7 +39,7 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
   lines += _pretraining_cost(experiment, rate)
-  for name in systems:
+  for name in building.system_names(experiment.config):
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
 

@@ -25,8 +25,8 @@ from al_jax.storage import workdir
 _OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
 # Of a folder; most file systems end at 255.
 _LONGEST_NAME = 200
-# The same in all settings: they are the columns of the table.
-_SHARED = ('system', 'systems')
+# The same in all settings: the columns of the table.
+_SHARED = 'systems'
 
 
 class Setting(NamedTuple):
@@ -104,11 +104,10 @@ def _check(grid):
           'of letters, digits, underscores, points and plus signs.'
         )
       errors.check_mapping(f'grid.{axis}.{value}', changes)
-      for field in _SHARED:
-        if field in changes:
-          raise ValueError(
-            f'grid value {value!r} changes {field!r}, which all settings share.'
-          )
+      if _SHARED in changes:
+        raise ValueError(
+          f'grid value {value!r} changes {_SHARED!r}, which all settings share.'
+        )
 
 
 def _check_folder(name):

@@ -1,10 +1,9 @@
 """Whether a folder holds the run that is to go on there, or a part of it."""
 
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
-from al_jax.runner import grid
+from al_jax.runner import building, grid
 from al_jax.runner.building import Config
 from al_jax.storage import manifest
 
@@ -12,16 +11,13 @@ from al_jax.storage import manifest
 _MAY_GROW = ('seeds', 'systems', 'grid')
 
 
-def what_is_in(
-  folder: pathlib.Path, config: Config, systems: Sequence[str]
-) -> dict[str, Any] | None:
+def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
   """The manifest of a run that was begun in a folder; None if there is none.
 
   Args:
     folder: of a setting, or of a grid of them.
     config: of the run that is to go on there. It may have more seeds, systems
       and settings than what was begun.
-    systems: names.
 
   Returns:
     With `finished` only if nothing is left to do.
@@ -43,6 +39,8 @@ def what_is_in(
     missing = {'config', 'systems', 'started'} - set(before)
     if missing:
       raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
+    before['config'] = building.upgraded(before['config'], before['systems'])
+    systems = building.system_names(config)
     lines = _lost(before['config'], config, before['systems'], systems)
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f'{path} is damaged: {error!r}; {anew}.') from error
@@ -87,7 +85,7 @@ def _lost(before, now, systems_before, systems):
     lines.append(f'seeds: {before["seeds"]} -> {now["seeds"]}')
   gone = [name for name in systems_before if name not in systems]
   if gone and not lines:
-    lines.append(f'systems: {systems_before} -> {list(systems)}')
+    lines.append(f'systems: {systems_before} -> {systems}')
   if 'grid' in now:
     lines += _lost_settings(before, now)
   return lines
@@ -123,7 +121,7 @@ def _has_grown(before, config, systems):
   of_grid = (config.get('grid'), before['config'].get('grid'))
   return (
     config['seeds'] != before['config']['seeds']
-    or list(systems) != list(before['systems'])
+    or systems != list(before['systems'])
     or bool(
       manifest.config_difference({'grid': of_grid[1]}, {'grid': of_grid[0]})
     )

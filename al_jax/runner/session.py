@@ -1,13 +1,10 @@
-"""One run of a binary: from the flags to the folders of its settings."""
+"""One run: from a config to the folders of its settings."""
 
 import contextlib
-import logging as stdlib_logging
-import sys
+import dataclasses
+from collections.abc import Sequence
 
-from absl import flags, logging
-from ml_collections import config_flags
-
-from al_jax import files, loop, xla
+from al_jax import files, loop
 from al_jax.runner import (
   building,
   estimate,
@@ -17,126 +14,60 @@ from al_jax.runner import (
   signals,
 )
 from al_jax.runner import setting as setting_lib
-from al_jax.storage import manifest, records, workdir
-
-CONFIG = config_flags.DEFINE_config_file(
-  'config',
-  None,
-  'What to run: configs/NAME.py or configs/NAME.py:ARGUMENT.',
-  lock_config=False,
-  # Options of a model or a strategy depend on its name. What nobody has an
-  # option of that name for is refused when it is built.
-  accept_new_attributes=True,
-)
-WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Where results and checkpoints go; made if absent.'
-)
-OVERWRITE = flags.DEFINE_bool(
-  'overwrite', False, 'Clear what an earlier run left in the workdir.'
-)
-DRY_RUN = flags.DEFINE_bool(
-  'dry_run',
-  False,
-  'Say what would be run, how long and how large; run nothing.',
-)
-WORKERS = flags.DEFINE_integer(
-  'workers', 1, 'Processes side by side, a seed of a system each.', 1
-)
-TENSORBOARD = flags.DEFINE_bool(
-  'tensorboard', False, 'Also write event files (extra: tensorboard).'
-)
-QUIET = flags.DEFINE_bool('quiet', False, 'No progress bar, no line per round.')
-COMPILATION_CACHE = flags.DEFINE_bool(
-  'compilation_cache', True, 'Keep compiled programs between processes.'
-)
+from al_jax.runner.building import Config
+from al_jax.storage import manifest, workdir
 
 
-def parse_flags(argv: list[str]) -> list[str]:
-  """Parses the command line; what is wrong with it is one line, no trace."""
-  # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
-  stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
-  try:
-    arguments = flags.FLAGS(argv)
-    if not flags.FLAGS['verbosity'].present:
-      logging.set_verbosity(logging.WARNING)
-    return arguments
-  except flags.Error as error:
-    text = _of_flags(str(error)).rstrip('.')
-    print(f'{text}. --help lists the flags.', file=sys.stderr)
-  except (AttributeError, KeyError, ValueError, OSError) as error:
-    # The text of a KeyError is the repr of its message.
-    text = error.args[0] if isinstance(error, KeyError) else error
-    text = ' '.join(str(text).split())
-    if isinstance(error, KeyError) and ' ' not in text:
-      text = text.strip('\'"')
-      text = (
-        f'the config has no {text!r} to set a field of; give all of it, as in '
-        f'{_flag_of(argv, text)}="{{\'field\': value}}".'
-      )
-    print(f'{type(error).__name__}: {text}', file=sys.stderr)
-  sys.exit(1)
-
-
-def _flag_of(argv, field):
-  """The flag that the command line means to set a field of: `--config.a.b`."""
-  for argument in argv:
-    path = argument.partition('=')[0].split('.')
-    if field in path[1:]:
-      return '.'.join(path[: path.index(field, 1) + 1])
-  return f'--config.{field}'
-
-
-def _of_flags(message: str) -> str:
-  """What is wrong with a flag; of a config that refuses it, what it says."""
-  *_, last = message.strip().splitlines()
-  if 'Traceback' in message and last.strip().startswith('ValueError: '):
-    return last.strip()
-  return message
-
-
-def run(systems_field: str) -> int:
-  """Runs the systems of a config.
+def checked_settings(config: Config) -> list[grid.Setting]:
+  """The settings of a config, each of which has fields that can be read.
 
   Args:
-    systems_field: the field that names them: `'system'` or `'systems'`.
+    config: as plain values.
+
+  Returns:
+    One Setting, or those of its grid.
+
+  Raises:
+    ValueError: a field that is not known, or a value that it cannot have.
+  """
+  settings = grid.settings(config)
+  for setting in settings:
+    building.check_options(setting.config)
+  return settings
+
+
+def describe(settings: Sequence[grid.Setting]) -> None:
+  """Prints what a run of the settings would cost."""
+  for setting in settings:
+    if setting.name:
+      print(f'\nsetting {setting.name}:')
+    print(estimate.describe(setting_lib.checked(setting.config)))
+
+
+def run(
+  config: Config,
+  settings: Sequence[grid.Setting],
+  folder: files.Path,
+  how: setting_lib.How,
+) -> int:
+  """Runs all settings, or goes on with them.
+
+  Args:
+    config: with its grid.
+    settings: of the config.
+    folder: the workdir.
+    how: to run them.
 
   Returns:
     The exit status.
   """
-  try:
-    return _run(systems_field)
-  except (ValueError, OSError, ImportError, FloatingPointError) as error:
-    # What a user can mend: the message is written for them, a trace is not.
-    logging.debug('Trace of the error.', exc_info=True)
-    print(f'{type(error).__name__}: {error}', file=sys.stderr)
-    return 1
-
-
-def _run(systems_field):
-  config = manifest.plain_config(CONFIG.value.to_dict())
-  settings = grid.settings(config)
-  for setting in settings:
-    building.check_options(setting.config)
-  systems = building.system_names(config, systems_field)
-  if TENSORBOARD.value:
-    records.require_tensorboard()
-  if COMPILATION_CACHE.value:
-    xla.keep_programs(xla.program_cache())
-  if WORKDIR.value is None and not DRY_RUN.value:
-    raise ValueError('--workdir is not set; name a folder for the results.')
-  if DRY_RUN.value:
-    for setting in settings:
-      if setting.name:
-        print(f'\nsetting {setting.name}:')
-      experiment = setting_lib.checked(setting.config, systems)
-      print(estimate.describe(experiment, systems))
-    return 0
   is_grid = bool(settings[0].name)
-  with workdir.Workdir(WORKDIR.value) as place:
+  with workdir.Workdir(folder) as place:
     before = None
-    if not OVERWRITE.value:
-      whole = config if is_grid else settings[0].config
-      before = resuming.what_is_in(place.path, whole, systems)
+    if not how.overwrite:
+      before = resuming.what_is_in(
+        place.path, config if is_grid else settings[0].config
+      )
     if before is not None and 'finished' in before:
       print(
         f'{place.path} holds a finished run of {before["finished"]}; nothing '
@@ -146,9 +77,9 @@ def _run(systems_field):
     with signals.StopRequest().listening() as should_stop:
       try:
         if is_grid:
-          _run_grid(place, config, settings, systems, before, should_stop)
+          _run_grid(place, config, settings, before, should_stop, how)
         else:
-          _run_alone(place, settings[0], systems, should_stop)
+          _run_alone(place, settings[0], should_stop, how)
       except loop.Interrupted:
         print(
           f'Saved in {place.path} and stopped. To go on, run the same command '
@@ -158,23 +89,26 @@ def _run(systems_field):
   return 0
 
 
-def _run_alone(place, setting, systems, should_stop):
+def _run_alone(place, setting, should_stop, how):
   """Runs the only setting, in the workdir itself."""
-  text = _run_setting(place, setting, systems, should_stop)
+  text = setting_lib.run(place, setting, should_stop, how)
   print(f'\n{text}\n')
   pictures = sorted(str(path) for path in place.path.glob('*.png'))
   print('Pictures: ' + ', '.join(pictures))
 
 
-def _run_grid(place, config, settings, systems, before, should_stop):
+def _run_grid(place, config, settings, before, should_stop, how):
   """Runs setting after setting, each in a folder of its own."""
   for setting in settings:
     # What is wrong with the last setting is said before the first is run.
-    setting_lib.checked(setting.config, systems)
+    setting_lib.checked(setting.config)
     if should_stop():
       raise loop.Interrupted
-  if OVERWRITE.value:
+  if how.overwrite:
+    # As a whole, before its first setting.
     _overwrite_grid(place, settings)
+    how = dataclasses.replace(how, overwrite=False)
+  systems = building.system_names(config)
   about = {
     'config': config,
     'systems': systems,
@@ -188,7 +122,7 @@ def _run_grid(place, config, settings, systems, before, should_stop):
   for number, setting in enumerate(settings, start=1):
     print(f'[{number}/{len(settings)}] {setting.name}')
     with workdir.Workdir(place.path / setting.name) as own:
-      _run_setting(own, setting, systems, should_stop)
+      setting_lib.run(own, setting, should_stop, how)
     table.add(setting.name, place.path / setting.name)
     with files.replacing(place.path / 'summary.txt') as partial:
       partial.write_text(f'{table}\n', encoding='utf-8')
@@ -196,7 +130,7 @@ def _run_grid(place, config, settings, systems, before, should_stop):
   manifest.write(about_path, {**about, 'finished': manifest.now()})
   print(
     'For curves, tests and diagnostics: python -m experiments.report '
-    f'--workdir={WORKDIR.value}'
+    f'--workdir={place.path}'
   )
 
 
@@ -210,18 +144,3 @@ def _overwrite_grid(place, settings):
     if (place.path / name).is_dir():
       with workdir.Workdir(place.path / name) as own:
         own.overwrite()
-
-
-def _run_setting(place, setting, systems, should_stop):
-  is_alone = not setting.name
-  return setting_lib.run(
-    place,
-    setting,
-    systems,
-    should_stop,
-    num_workers=WORKERS.value,
-    # A grid is cleared as a whole, before its first setting.
-    overwrite=OVERWRITE.value and is_alone,
-    quiet=QUIET.value,
-    tensorboard=TENSORBOARD.value,
-  )

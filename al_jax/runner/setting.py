@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from absl import logging
 
@@ -24,6 +24,23 @@ from al_jax.storage import manifest, records, workdir
 
 # Whose records are those of a system trained on the whole pool.
 ALL_LABELS = 'all labels'
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+  """How to run, whatever is run.
+
+  Attributes:
+    num_workers: processes side by side.
+    overwrite: begin anew, whatever is in the folder.
+    quiet: no progress bar, no line per round.
+    tensorboard: also write event files.
+  """
+
+  num_workers: int = 1
+  overwrite: bool = False
+  quiet: bool = False
+  tensorboard: bool = False
 
 
 class _Sheet:
@@ -115,12 +132,12 @@ def _which(record):
   return record.system, record.seed, record.round
 
 
-def checked(config: Config, systems: Sequence[str]) -> Experiment:
+def checked(config: Config) -> Experiment:
   """The experiment; what does not fit together is said before any work."""
   experiment = building.prepare(config)
-  building.check_system_options(config, systems)
+  building.check_system_options(config)
   pretraining.build(experiment)
-  for name in systems:
+  for name in building.system_names(config):
     building.system_of(experiment, name)
   return experiment
 
@@ -128,25 +145,16 @@ def checked(config: Config, systems: Sequence[str]) -> Experiment:
 def run(
   place: workdir.Workdir,
   setting: grid.Setting,
-  systems: Sequence[str],
   should_stop: Callable[[], bool],
-  *,
-  num_workers: int,
-  overwrite: bool,
-  quiet: bool,
-  tensorboard: bool,
+  how: How,
 ) -> str:
   """Runs all systems and seeds of a setting, or goes on with them.
 
   Args:
     place: the folder, ours alone.
     setting: what to run.
-    systems: names.
     should_stop: see `loop.run_rounds`.
-    num_workers: processes side by side.
-    overwrite: begin anew, whatever is in the folder.
-    quiet: no progress bar, no line per round.
-    tensorboard: also write event files.
+    how: to run it.
 
   Returns:
     The summary. A finished setting is only read.
@@ -155,15 +163,16 @@ def run(
     loop.Interrupted: on request; everything is saved.
   """
   folder, config = place.path, setting.config
-  before = None if overwrite else resuming.what_is_in(folder, config, systems)
+  before = None if how.overwrite else resuming.what_is_in(folder, config)
   if before is not None and 'finished' in before:
     return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
-  experiment = checked(config, systems)
-  if overwrite:
+  experiment = checked(config)
+  systems = building.system_names(config)
+  if how.overwrite:
     # Not before it is known that there is something to put in its place.
     place.overwrite()
   about = manifest.build(config, experiment.dataset)
-  about['systems'] = list(systems)
+  about['systems'] = systems
   about['axes'] = dict(setting.axes)
   if before is not None:
     resuming.refuse_other_data(folder, before, about)
@@ -176,18 +185,18 @@ def run(
     )
   )
   manifest.write(folder / 'manifest.json', about)
-  sheet = _Sheet(folder, experiment, systems, quiet)
+  sheet = _Sheet(folder, experiment, systems, how.quiet)
   with sheet.bar:
     experiment = _pretrained(sheet, experiment, should_stop)
     try:
-      _run_cells(sheet, experiment, systems, num_workers, should_stop)
+      _run_cells(sheet, experiment, systems, how.num_workers, should_stop)
     finally:
       # Before anything is found, what an earlier process wrote is the most.
       if sheet.is_written:
         sheet.write()
     if config['full_labels']:
       _run_all_labels(sheet, experiment, should_stop)
-  return _finish(sheet, experiment, about, tensorboard)
+  return _finish(sheet, experiment, about, how.tensorboard)
 
 
 def _pretrained(sheet, experiment, should_stop):

@@ -109,7 +109,9 @@ def open_case(setting: Setting, say: Say) -> Case:
   path = setting.folder / 'manifest.json'
   if 'config' not in setting.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
-  experiment = building.prepare(setting.about['config'])
+  experiment = building.prepare(
+    building.upgraded(setting.about['config'], setting.systems)
+  )
   experiment, _ = pretraining.with_weights(experiment)
   before = setting.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint

@@ -27,7 +27,7 @@ def test_every_variant_can_be_built(argument, provide, few_reads):
   experiment = building.prepare(pretrained.config)
   assert pretraining.build(experiment) is not None
   assert pretraining.build(building.prepare(fresh.config)) is None
-  building.check_system_options(fresh.config, rethinking.SYSTEMS)
+  building.check_system_options(fresh.config)
   system = building.system_of(experiment, 'propagation_random')
   assert system.facts.num_classes == (100 if 'cifar100' in argument else 10)
   if argument.endswith(',local'):
@@ -62,7 +62,7 @@ def test_options_of_a_learner_that_are_none_are_refused(
   config = configs_test.resolved('rethinking', ('mnist',))
   config['learner'][learner] = options
   with pytest.raises(ValueError, match=message):
-    building.check_system_options(config, rethinking.SYSTEMS)
+    building.check_system_options(config)
 
 
 @pytest.mark.parametrize('argument', ['mnist,local', 'svhn'])
@@ -93,7 +93,7 @@ def test_it_runs_in_small(argument, provide, tmp_path, monkeypatch):
     f'def get_config():\n  return ConfigDict({plain!r})\n'
   )
   status = session_test.call(
-    'compare', f'--config={path}', '--quiet', f'--workdir={tmp_path / "run"}'
+    f'--config={path}', '--quiet', f'--workdir={tmp_path / "run"}'
   )
   assert status == 0
   for name in starts:

@@ -172,7 +172,6 @@ def test_both_protocols_of_bayesian_run_in_small(
 def test_a_small_variant_runs_as_the_binary_has_it(provide, tmp_path):
   provide(badge.DATA['openml6']['source'])
   status = session_test.call(
-    'compare',
     *('--config=configs/badge.py:openml6_mlp_100,local', '--quiet'),
     *('--config.systems=random', '--config.seeds=1'),
     *('--config.learner.stop.epochs=1', f'--workdir={tmp_path}'),

@@ -53,7 +53,7 @@ SMALL = (
 @pytest.fixture(scope='module')
 def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
-  assert session_test.call('compare', *SMALL, f'--workdir={folder}') == 0
+  assert session_test.call(*SMALL, f'--workdir={folder}') == 0
   return folder
 
 

@@ -38,7 +38,7 @@ def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('AL_JAX_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-    assert session_test.call('compare', *SMALL, f'--workdir={folder}') == 0
+    assert session_test.call(*SMALL, f'--workdir={folder}') == 0
     yield folder
 
 

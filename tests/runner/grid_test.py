@@ -131,7 +131,7 @@ def flags(tmp_path_factory):
 @pytest.fixture(scope='module')
 def ran(flags, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('runs') / 'grid'
-  assert session_test.call('compare', *flags, f'--workdir={workdir}') == 0
+  assert session_test.call(*flags, f'--workdir={workdir}') == 0
   return workdir
 
 
@@ -174,20 +174,20 @@ def test_the_line_of_all_labels_is_one_round_on_the_whole_pool(ran):
 
 
 def test_a_grid_that_is_over_is_left_alone(ran, flags, capsys):
-  assert session_test.call('compare', *flags, f'--workdir={ran}') == 0
+  assert session_test.call(*flags, f'--workdir={ran}') == 0
   assert 'finished run' in capsys.readouterr().out
 
 
 def test_another_grid_in_its_place_is_refused(ran, flags, capsys):
   change = '--config.grid.batch.few.protocol.labels_per_round=6'
   arguments = (*flags, change, f'--workdir={ran}')
-  told = session_test.told_by(capsys, 'compare', *arguments)
+  told = session_test.told_by(capsys, *arguments)
   assert 'setting few-drop: protocol.labels_per_round: 5 -> 6' in told
 
 
 def test_a_killed_grid_goes_on(ran, flags, tmp_path):
   workdir = tmp_path / 'grid'
-  command = [sys.executable, '-m', 'experiments.compare', *flags]
+  command = [sys.executable, '-m', 'experiments.run', *flags]
   process = subprocess.Popen(
     [*command, f'--workdir={workdir}'],
     env={
@@ -208,7 +208,7 @@ def test_a_killed_grid_goes_on(ran, flags, tmp_path):
   assert process.returncode == -signal.SIGKILL
   done = workdir / NAMES[0] / 'records.jsonl'
   before = done.stat().st_mtime_ns
-  assert session_test.call('compare', *flags, f'--workdir={workdir}') == 0
+  assert session_test.call(*flags, f'--workdir={workdir}') == 0
   assert done.stat().st_mtime_ns == before
   assert results(workdir) == results(ran)
 
@@ -234,7 +234,7 @@ def test_a_finished_grid_gets_another_seed_and_keeps_what_it_has(
   place = tmp_path / 'grid'
   shutil.copytree(ran, place)
   more = '--config.seeds=2'
-  assert session_test.call('compare', *flags, more, f'--workdir={place}') == 0
+  assert session_test.call(*flags, more, f'--workdir={place}') == 0
   before, after = results(ran), results(place)
   for which, rows in after.items():
     seeds = [row['seed'] for row in rows]

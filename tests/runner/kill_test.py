@@ -35,7 +35,7 @@ NOT_YET_SAVED = 2
 def begin(workdir, *flags):
   return subprocess.Popen(
     [
-      *(sys.executable, '-m', 'experiments.compare'),
+      *(sys.executable, '-m', 'experiments.run'),
       *(f'--workdir={workdir}', *flags),
     ],
     cwd=ROOT,

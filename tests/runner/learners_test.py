@@ -128,7 +128,7 @@ def test_a_grid_of_learners_runs_from_a_config(tmp_path):
   path.write_text(CONFIG)
   workdir = tmp_path / 'runs'
   flags = (f'--config={path}', '--quiet', f'--workdir={workdir}')
-  assert session_test.call('compare', *flags) == 0
+  assert session_test.call(*flags) == 0
   first = {}
   for name in ('plain', 'joint', 'propagation', 'ceal'):
     rows = records.read_jsonl(workdir / name / 'records.jsonl')
@@ -145,13 +145,11 @@ def test_a_grid_of_learners_runs_from_a_config(tmp_path):
 def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
   flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path / "run"}')
   told = session_test.told_by(
-    capsys, 'run', *flags, '--config.learner.entropy_weight=0.1'
+    capsys, *flags, '--config.learner.entropy_weight=0.1'
   )
   assert "config.learner has no option 'entropy_weight' for the systems" in told
   assert 'As config.learner.joint.entropy_weight it is for' in told
-  told = session_test.told_by(
-    capsys, 'run', *flags, '--config.learner.name=joined'
-  )
+  told = session_test.told_by(capsys, *flags, '--config.learner.name=joined')
   assert "learner 'joined' is not known. Did you mean 'joint'" in told
 
 
@@ -159,7 +157,6 @@ def test_a_name_takes_the_place_of_supervised_alone(tmp_path, capsys):
   flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path}')
   told = session_test.told_by(
     capsys,
-    'compare',
     *flags,
     '--config.systems=joint',
     '--config.learner.name=ceal',
@@ -176,7 +173,6 @@ def test_a_name_takes_the_place_of_supervised_alone(tmp_path, capsys):
 def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
   told = session_test.told_by(
     capsys,
-    'run',
     *('--config=configs/quickstart.py', f'--workdir={tmp_path}'),
     '--config.pretraining.stop.epochs=3',
   )

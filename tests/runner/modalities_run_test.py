@@ -121,10 +121,10 @@ def test_where_the_inputs_live_and_interruptions_change_nothing(
 
 def test_a_run_writes_its_files_and_no_gallery(tmp_path, capsys):
   arguments = (*ARGUMENTS, f'--workdir={tmp_path / "run"}')
-  assert session_test.call('run', *arguments, '--dry_run') == 0
+  assert session_test.call(*arguments, '--dry_run') == 0
   said = capsys.readouterr().out
   assert 'example left uint8[8, 4, 1], right uint8[8, 4, 1], spectrum' in said
-  assert session_test.call('run', *arguments) == 0
+  assert session_test.call(*arguments) == 0
   rows = records.read_jsonl(tmp_path / 'run' / 'records.jsonl')
   assert [row.labels for row in rows] == [20, 40]
   written = {path.name for path in (tmp_path / 'run').iterdir()}

@@ -93,7 +93,7 @@ def test_a_process_that_dies_is_named(experiment, cells, tmp_path):
 
 
 def test_an_error_comes_home_as_it_is(experiment, cells, tmp_path):
-  config = {**experiment.config, 'system': 'no_such'}
+  config = {**experiment.config, 'systems': ['no_such']}
   broken = experiment._replace(config=config)
   with pytest.raises(ValueError, match="'no_such' is not known") as caught:
     workers.run_cells(broken, cells[:1], tmp_path, 1, lambda: False, print)
