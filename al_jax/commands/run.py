@@ -34,7 +34,7 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from al_jax import xla
+from al_jax import errors, xla
 from al_jax.runner import building, session, setting
 from al_jax.storage import manifest, records
 
@@ -71,46 +71,28 @@ COMPILATION_CACHE = flags.DEFINE_bool(
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses the command line; what is wrong with it is one line, no trace."""
+  """Parses the command line; a bad flag or config ends the process."""
   # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
   stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
   try:
     arguments = flags.FLAGS(argv)
-    if not flags.FLAGS['verbosity'].present:
-      logging.set_verbosity(logging.WARNING)
-    return arguments
-  except flags.Error as error:
-    text = _of_flags(str(error)).rstrip('.')
-    print(f'{text}. --help lists the flags.', file=sys.stderr)
-  except (AttributeError, KeyError, ValueError, OSError) as error:
-    # The text of a KeyError is the repr of its message.
-    text = error.args[0] if isinstance(error, KeyError) else error
-    text = ' '.join(str(text).split())
-    if isinstance(error, KeyError) and ' ' not in text:
-      text = text.strip('\'"')
-      text = (
-        f'the config has no {text!r} to set a field of; give all of it, as in '
-        f'{_flag_of(argv, text)}="{{\'field\': value}}".'
-      )
-    print(f'{type(error).__name__}: {text}', file=sys.stderr)
-  sys.exit(1)
-
-
-def _flag_of(argv, field):
-  """The flag that the command line means to set a field of: `--config.a.b`."""
-  for argument in argv:
-    path = argument.partition('=')[0].split('.')
-    if field in path[1:]:
-      return '.'.join(path[: path.index(field, 1) + 1])
-  return f'--config.{field}'
-
-
-def _of_flags(message: str) -> str:
-  """What is wrong with a flag; of a config that refuses it, what it says."""
-  *_, last = message.strip().splitlines()
-  if 'Traceback' in message and last.strip().startswith('ValueError: '):
-    return last.strip()
-  return message
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    ValueError,
+    OSError,
+  ) as error:
+    # A config that raises is quoted with its trace; it says what was wrong.
+    while '\n' in str(error) and error.__context__ is not None:
+      error = error.__context__
+    print(
+      f'{type(error).__name__}: {errors.in_one_line(error)}', file=sys.stderr
+    )
+    sys.exit(1)
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
+  return arguments
 
 
 def main(argv: list[str]) -> int:
