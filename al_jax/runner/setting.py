@@ -1,20 +1,17 @@
 """One setting of a comparison: systems and seeds, in a folder of its own."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 
-from absl import logging
-
-from al_jax import errors, files
+from al_jax import files
 from al_jax.runner import (
   building,
   estimate,
   grid,
   harness,
+  observers,
   outputs,
   pretraining,
-  progress,
   result_files,
   resuming,
   workers,
@@ -41,95 +38,6 @@ class How:
   overwrite: bool = False
   quiet: bool = False
   tensorboard: bool = False
-
-
-class _Sheet:
-  """Keeps the files of a run up to date while records come in."""
-
-  def __init__(self, folder: pathlib.Path, experiment, systems, quiet):
-    self.folder = folder
-    self.lines = folder / 'records.jsonl'
-    self.place = {name: number for number, name in enumerate(systems)}
-    self.quiet = quiet
-    # A resumed run hands the records of before out again, cell by cell: until
-    # then those that an earlier process wrote stand for them.
-    self.found = {
-      _which(record): record
-      for record in _earlier(folder)
-      if record.system in self.place
-    }
-    self.known = set(self.found)
-    self.handed_out = set()
-    # Whether `lines` has what was found, and nothing else.
-    self.is_written = False
-    seeds = len(building.seed_list(experiment.config))
-    self.bar = progress.ProgressBar(
-      experiment.protocol.rounds * seeds * len(systems),
-      finished_rounds=len(self.known),
-      quiet=quiet,
-    )
-
-  def on_record(self, record: records.RoundRecord) -> None:
-    """Shows a record if it is new, and writes it down.
-
-    Those of before are handed out all at once: the next new one writes them.
-    """
-    self.found[_which(record)] = record
-    self.handed_out.add(_which(record))
-    if _which(record) in self.known:
-      self.is_written = False
-      return
-    self.bar.update(record)
-    if not self.quiet:
-      self.bar.write(records.log_line(record))
-    rows = self.in_order()
-    # Processes side by side do not hand them out in order.
-    if self.is_written and rows[-1] is record:
-      records.append_jsonl(self.lines, record)
-    else:
-      records.write_jsonl(self.lines, rows)
-    self.is_written = True
-
-  def drop_others(self) -> None:
-    """Drops what an earlier process wrote and none of the checkpoints has."""
-    for which in set(self.found) - self.handed_out:
-      del self.found[which]
-      self.is_written = False
-
-  def write(self) -> None:
-    """Writes all records, which came one by one, and a table of them."""
-    rows = self.in_order()
-    if not self.is_written:
-      records.write_jsonl(self.lines, rows)
-    records.write_csv(self.folder / 'records.csv', rows)
-
-  def in_order(self) -> list[records.RoundRecord]:
-    """The records so far, by system, seed and round."""
-    return sorted(
-      self.found.values(),
-      key=lambda record: (
-        self.place[record.system],
-        record.seed,
-        record.round,
-      ),
-    )
-
-
-def _earlier(folder):
-  """What an earlier process wrote down; the checkpoints have it too."""
-  path = folder / 'records.jsonl'
-  try:
-    return records.read_jsonl(path) if path.exists() else []
-  except ValueError as error:
-    logging.warning(
-      '%s. It is written anew from the checkpoints.',
-      errors.in_one_line(error).rstrip('.'),
-    )
-    return []
-
-
-def _which(record):
-  return record.system, record.seed, record.round
 
 
 def checked(config: Config) -> Experiment:
@@ -185,47 +93,62 @@ def run(
     )
   )
   manifest.write(folder / 'manifest.json', about)
-  sheet = _Sheet(folder, experiment, systems, how.quiet)
-  with sheet.bar:
-    experiment = _pretrained(sheet, experiment, should_stop)
+  with observers.Observers(
+    folder,
+    systems,
+    num_rounds=_num_rounds(experiment, systems),
+    quiet=how.quiet,
+  ) as watching:
+    experiment = _pretrained(folder, experiment, should_stop, watching)
     try:
-      _run_cells(sheet, experiment, systems, how.num_workers, should_stop)
+      _run_cells(folder, experiment, systems, how, should_stop, watching)
     finally:
-      # Before anything is found, what an earlier process wrote is the most.
-      if sheet.is_written:
-        sheet.write()
+      rows = watching.records.rows()
+      if rows:
+        records.write_csv(folder / 'records.csv', rows)
     if config['full_labels']:
-      _run_all_labels(sheet, experiment, should_stop)
-  return _finish(sheet, experiment, about, how.tensorboard)
+      _run_all_labels(folder, experiment, should_stop)
+  watching.records.drop_earlier()
+  rows = watching.records.rows()
+  return _finish(folder, rows, experiment, about, how)
 
 
-def _pretrained(sheet, experiment, should_stop):
+def _num_rounds(experiment, systems):
+  """How many rounds all systems and seeds may have together."""
+  seeds = building.seed_list(experiment.config)
+  return experiment.protocol.rounds * len(seeds) * len(systems)
+
+
+def _pretrained(folder, experiment, should_stop, watching):
   """The experiment with the weights that its config asks for."""
-
-  def on_epoch(row):
-    if not sheet.quiet:
-      told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
-      sheet.bar.write(f'pretraining, {told}')
-
-  experiment, rows = pretraining.with_weights(experiment, should_stop, on_epoch)
+  experiment, rows = pretraining.with_weights(
+    experiment, should_stop, watching.on_epoch
+  )
   if rows:
-    result_files.write_pretraining(sheet.folder, rows)
+    result_files.write_pretraining(folder, rows)
   return experiment
 
 
-def _run_cells(sheet, experiment, systems, num_workers, should_stop):
+def _run_cells(folder, experiment, systems, how, should_stop, watching):
   """Runs every cell, in as many processes as were asked for."""
-  cells = harness.cells_of(experiment.config, systems, workers=num_workers)
-  folder = sheet.folder / 'checkpoints'
-  if num_workers == 1:
-    harness.run_cells(experiment, cells, folder, should_stop, sheet.on_record)
+  cells = harness.cells_of(experiment.config, systems, workers=how.num_workers)
+  folder = folder / 'checkpoints'
+  if how.num_workers == 1:
+    harness.run_cells(
+      experiment, cells, folder, should_stop, watching.on_record
+    )
   else:
     workers.run_cells(
-      experiment, cells, folder, num_workers, should_stop, sheet.on_record
+      experiment,
+      cells,
+      folder,
+      how.num_workers,
+      should_stop,
+      watching.on_record,
     )
 
 
-def _run_all_labels(sheet, experiment, should_stop):
+def _run_all_labels(folder, experiment, should_stop):
   """One round with all labels, per seed: the line that curves run up to."""
   config = experiment.config
   proceeding = {
@@ -243,22 +166,20 @@ def _run_all_labels(sheet, experiment, should_stop):
 
   def on_record(record):
     found.append(dataclasses.replace(record, system=ALL_LABELS))
-    records.write_jsonl(sheet.folder / 'full_labels.jsonl', found)
+    records.write_jsonl(folder / 'full_labels.jsonl', found)
 
-  folder = sheet.folder / 'checkpoints' / 'all_labels'
-  harness.run_cells(experiment, cells, folder, should_stop, on_record)
+  checkpoints = folder / 'checkpoints' / 'all_labels'
+  harness.run_cells(experiment, cells, checkpoints, should_stop, on_record)
 
 
-def _finish(sheet, experiment, about, tensorboard):
+def _finish(folder, rows, experiment, about, how):
   """Writes what is made of all records, and marks the setting as finished."""
-  sheet.drop_others()
-  rows, folder = sheet.in_order(), sheet.folder
-  sheet.write()
+  records.write_csv(folder / 'records.csv', rows)
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
   outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])
-  if tensorboard:
+  if how.tensorboard:
     records.write_tensorboard(folder / 'tensorboard', rows)
   manifest.write(
     folder / 'manifest.json', {**about, 'finished': manifest.now()}
