@@ -35,8 +35,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from al_jax import errors, xla
-from al_jax.runner import building, session, setting
-from al_jax.storage import manifest, records
+from al_jax.runner import building, session, setting, tensorboard
+from al_jax.storage import manifest
 
 CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -112,7 +112,7 @@ def _run():
   config = building.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
   settings = session.checked_settings(config)
   if TENSORBOARD.value:
-    records.require_tensorboard()
+    tensorboard.require()
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   if DRY_RUN.value:

@@ -8,6 +8,7 @@ from absl import logging
 
 from al_jax import errors, files
 from al_jax.runner import progress
+from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
 
 
@@ -98,6 +99,7 @@ class Observers:
     *,
     num_rounds: int,
     quiet: bool,
+    tensorboard: bool,
   ):
     """Opens what is written to.
 
@@ -106,12 +108,16 @@ class Observers:
       systems: names, in the order of the file of records.
       num_rounds: of all systems and seeds together.
       quiet: no progress bar, no line per round.
+      tensorboard: also write event files.
     """
     self.records = RecordsFile(folder / 'records.jsonl', systems)
     self._quiet = quiet
     self._bar = progress.ProgressBar(
       num_rounds, finished_rounds=len(self.records), quiet=quiet
     )
+    self._events = None
+    if tensorboard:
+      self._events = TensorBoard(folder / 'tensorboard')
 
   def __enter__(self) -> Self:
     self._bar.__enter__()
@@ -119,6 +125,8 @@ class Observers:
 
   def __exit__(self, *exception: object) -> None:
     self._bar.__exit__(*exception)
+    if self._events is not None:
+      self._events.close()
 
   def on_epoch(self, row: Mapping[str, float]) -> None:
     """Shows an epoch of a pretraining."""
@@ -128,6 +136,8 @@ class Observers:
 
   def on_record(self, record: records.RoundRecord) -> None:
     """Writes a record down, and shows it if it is new."""
+    if self._events is not None:
+      self._events.on_record(record)
     if self.records.on_record(record):
       self._bar.update(record)
       if not self._quiet:

@@ -98,6 +98,7 @@ def run(
     systems,
     num_rounds=_num_rounds(experiment, systems),
     quiet=how.quiet,
+    tensorboard=how.tensorboard,
   ) as watching:
     experiment = _pretrained(folder, experiment, should_stop, watching)
     try:
@@ -110,7 +111,7 @@ def run(
       _run_all_labels(folder, experiment, should_stop)
   watching.records.drop_earlier()
   rows = watching.records.rows()
-  return _finish(folder, rows, experiment, about, how)
+  return _finish(folder, rows, experiment, about)
 
 
 def _num_rounds(experiment, systems):
@@ -172,15 +173,13 @@ def _run_all_labels(folder, experiment, should_stop):
   harness.run_cells(experiment, cells, checkpoints, should_stop, on_record)
 
 
-def _finish(folder, rows, experiment, about, how):
+def _finish(folder, rows, experiment, about):
   """Writes what is made of all records, and marks the setting as finished."""
   records.write_csv(folder / 'records.csv', rows)
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
   outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])
-  if how.tensorboard:
-    records.write_tensorboard(folder / 'tensorboard', rows)
   manifest.write(
     folder / 'manifest.json', {**about, 'finished': manifest.now()}
   )
