@@ -35,7 +35,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from al_jax import errors, xla
-from al_jax.runner import building, session, setting, tensorboard
+from al_jax.runner import cells, tensorboard
+from al_jax.runner import config as config_lib
 from al_jax.storage import manifest
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -109,22 +110,22 @@ def main(argv: list[str]) -> int:
 
 
 def _run():
-  config = building.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
-  settings = session.checked_settings(config)
+  config = config_lib.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
+  found = cells.cells_of(config)
   if TENSORBOARD.value:
     tensorboard.require()
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   if DRY_RUN.value:
-    session.describe(settings)
+    cells.describe(found)
     return 0
   if WORKDIR.value is None:
     raise ValueError('--workdir is not set; name a folder for the results.')
-  return session.run(
+  return cells.run(
     config,
-    settings,
+    found,
     WORKDIR.value,
-    setting.How(
+    cells.How(
       num_workers=WORKERS.value,
       overwrite=OVERWRITE.value,
       quiet=QUIET.value,

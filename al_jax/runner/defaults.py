@@ -80,8 +80,8 @@ def get_config() -> ConfigDict:
   # Also train on the whole pool, for a line that the curves run up to.
   config.full_labels = False
 
-  # A comparison over settings: axis -> value -> what it changes, see
-  # al_jax/runner/grid.py. None: one setting.
+  # Several cells: axis -> value -> what it changes, see
+  # al_jax/runner/grid.py. None: a single one.
   config.grid = config_dict.placeholder(object)
 
   # How, not what: these change speed and memory, and no result.

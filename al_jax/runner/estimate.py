@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from al_jax import files, inference, pool, sources, xla
 from al_jax.data import named
 from al_jax.interfaces import Batch
-from al_jax.runner import building, pretraining
-from al_jax.runner.building import Experiment
+from al_jax.runner import config as config_lib
+from al_jax.runner import options, pretraining
+from al_jax.runner.config import Experiment
 from al_jax.training.stopping import StopRule
 
 
@@ -33,13 +34,13 @@ def describe(experiment: Experiment) -> str:
     f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
     f'example {_shape(experiment.facts.example)}',
     f'labels: at most {experiment.facts.label_budget:,} per seed, '
-    f'{len(building.seed_list(experiment.config))} seeds',
+    f'{len(config_lib.seed_list(experiment.config))} seeds',
     '',
   ]
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
   lines += _pretraining_cost(experiment, rate)
-  for name in building.system_names(experiment.config):
+  for name in options.system_names(experiment.config):
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
 
@@ -68,7 +69,7 @@ def checkpoint_bytes(experiment: Experiment, name: str) -> int:
 
 def _cost(experiment, name, rate):
   """Lines about one system."""
-  seeds = len(building.seed_list(experiment.config))
+  seeds = len(config_lib.seed_list(experiment.config))
   step, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)
@@ -120,7 +121,7 @@ def _rows(facts, count):
 
 def _operations(experiment, name):
   """Operations of a step, of a measured pool, and of an evaluation."""
-  system = building.system_of(experiment, name)
+  system = config_lib.system_of(experiment, name)
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
   state = _state(experiment, name)
@@ -161,9 +162,9 @@ def _most_rounds(experiment):
 
 def _most_steps(experiment, name):
   """Steps of a seed if every round goes to its cap."""
-  options = building.learner_options(name, experiment.config)
+  of_learner = options.learner_options(name, experiment.config)
   protocol = experiment.protocol
-  stop = StopRule(**options.get('stop', {}))
+  stop = StopRule(**of_learner.get('stop', {}))
   steps = 0
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
@@ -176,7 +177,7 @@ def _most_steps(experiment, name):
 def _steps_per_epoch(experiment, name, labels):
   """The most batches of an epoch with so many labels."""
   facts = experiment.facts
-  learner = building.system_of(experiment, name).learner
+  learner = config_lib.system_of(experiment, name).learner
   labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
   plan = jax.eval_shape(learner.plan, _state(experiment, name), labelled)
   # An epoch of label propagation is one of what is labelled by machine.
@@ -186,7 +187,7 @@ def _steps_per_epoch(experiment, name, labels):
 
 
 def _state(experiment, name):
-  return _state_of(experiment, building.system_of(experiment, name).learner)
+  return _state_of(experiment, config_lib.system_of(experiment, name).learner)
 
 
 def _state_of(experiment, learner):

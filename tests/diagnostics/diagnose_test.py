@@ -26,8 +26,8 @@ from experiments.diagnostics import floors as diagnose_floors
 from experiments.diagnostics import passes as diagnose_passes
 from experiments.diagnostics import runs as diagnose_runs
 from experiments.diagnostics import timing as diagnose_timing
+from tests.commands import run_test
 from tests.reporting.report_runs import Reader, rows_of
-from tests.runner import session_test
 
 MACHINE = Machine(1e11, 1e10)
 SYSTEMS = ('random', 'weighted_k_means', 'bald')
@@ -53,7 +53,7 @@ SMALL = (
 @pytest.fixture(scope='module')
 def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
-  assert session_test.call(*SMALL, f'--workdir={folder}') == 0
+  assert run_test.call(*SMALL, f'--workdir={folder}') == 0
   return folder
 
 

@@ -11,8 +11,8 @@ from al_jax.runner import result_files
 from experiments import diagnose
 from experiments.diagnostics import entropy as diagnose_entropy
 from experiments.diagnostics import runs as diagnose_runs
+from tests.commands import run_test
 from tests.reporting.report_runs import Reader
-from tests.runner import session_test
 
 SYSTEMS = ('random', 'joint', 'ceal', 'margin')
 SMALL = (
@@ -38,7 +38,7 @@ def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('AL_JAX_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-    assert session_test.call(*SMALL, f'--workdir={folder}') == 0
+    assert run_test.call(*SMALL, f'--workdir={folder}') == 0
     yield folder
 
 

@@ -71,13 +71,13 @@ def test_a_run_that_has_grown_goes_on(before, now, systems, tmp_path):
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 7}, 'more': {}}}},
       ['a', 'b'],
-      r'setting few: rounds: 1 -> 7\n  setting more: rounds: 2 -> 3$',
+      r'cell few: rounds: 1 -> 7\n  cell more: rounds: 2 -> 3$',
     ),
     (
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 1}}}},
       ['a', 'b'],
-      r'\n  setting more: is no longer there$',
+      r'\n  cell more: is no longer there$',
     ),
   ],
 )
