@@ -35,7 +35,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from al_jax import errors, xla
-from al_jax.runner import cells, tensorboard
+from al_jax.runner import cells, runs, tensorboard
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest
 
@@ -111,17 +111,17 @@ def main(argv: list[str]) -> int:
 
 def _run():
   config = config_lib.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
-  found = cells.cells_of(config)
+  found = runs.cells_of(config)
   if TENSORBOARD.value:
     tensorboard.require()
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   if DRY_RUN.value:
-    cells.describe(found)
+    runs.describe(found)
     return 0
   if WORKDIR.value is None:
     raise ValueError('--workdir is not set; name a folder for the results.')
-  return cells.run(
+  return runs.run(
     config,
     found,
     WORKDIR.value,

@@ -1,27 +1,22 @@
-"""Runs the cells of a grid, or the only experiment, each in its folder."""
+"""Runs a cell of a grid, or the only experiment, in a folder of its own."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from al_jax import files, loop
+from al_jax import data, files
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
   estimate,
-  grid,
   observers,
   options,
-  outputs,
   pretraining,
   result_files,
   resuming,
-  signals,
   workers,
 )
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner.config import Experiment
 from al_jax.runner.grid import Cell
-from al_jax.runner.options import Config
 from al_jax.storage import manifest, records, workdir
 
 # The system in the records of a training on the whole pool.
@@ -45,144 +40,53 @@ class How:
   tensorboard: bool = False
 
 
-def cells_of(config: Config) -> list[Cell]:
-  """The cells of a config, each of which has fields that can be read.
+class Experiments:
+  """Makes the experiments of cells, and does no work twice.
 
-  Args:
-    config: as plain values.
-
-  Returns:
-    The only one, without a name, or those of its grid.
-
-  Raises:
-    ValueError: a field that is not known, or a value that it cannot have.
+  The cells of a grid are checked before the first is run. What was built for a
+  check is kept for the run. Of the data sets only the last is kept: cells often
+  share one, and all of them may not fit into memory.
   """
-  cells = grid.cells(config)
-  for cell in cells:
-    config_lib.check_options(cell.config)
-  return cells
 
+  def __init__(self):
+    self._spec = self._dataset = None
+    # Systems by the name of the cell and the fingerprint of its data.
+    self._built = {}
 
-def describe(cells: Sequence[Cell]) -> None:
-  """Prints what a run of the cells would cost."""
-  for cell in cells:
-    if cell.name:
-      print(f'\ncell {cell.name}:')
-    print(estimate.describe(checked(cell)))
+  def checked(self, cell: Cell) -> Experiment:
+    """The experiment of a cell; says what does not fit before any work.
+
+    Args:
+      cell: of the run.
+
+    Returns:
+      An Experiment whose systems are built.
+
+    Raises:
+      ValueError: parts of the config do not fit together, or not to the data.
+    """
+    config = cell.config
+    if self._dataset is None or self._spec != config['data']:
+      self._dataset = None  # never two at a time
+      self._dataset = data.load(config['data'])
+      self._spec = config['data']
+    which = cell.name, self._dataset.fingerprint
+    experiment = config_lib.prepare(
+      config,
+      dataset=self._dataset,
+      built=self._built.setdefault(which, {}),
+    )
+    options.check_system_options(config)
+    pretraining.build(experiment)
+    for name in options.system_names(config):
+      config_lib.system_of(experiment, name)
+    return experiment
 
 
 def run(
-  config: Config, cells: Sequence[Cell], folder: files.Path, how: How
-) -> int:
-  """Runs all cells, or goes on with them.
-
-  Args:
-    config: with its grid.
-    cells: of the config.
-    folder: the workdir.
-    how: to run them.
-
-  Returns:
-    The exit status.
-  """
-  is_grid = bool(cells[0].name)
-  with workdir.Workdir(folder) as place:
-    before = None
-    if not how.overwrite:
-      before = resuming.what_is_in(
-        place.path, config if is_grid else cells[0].config
-      )
-    if before is not None and 'finished' in before:
-      print(
-        f'{place.path} holds a finished run of {before["finished"]}; nothing '
-        'to do. See summary.txt there; --overwrite starts anew.'
-      )
-      return 0
-    with signals.StopRequest().listening() as should_stop:
-      try:
-        if is_grid:
-          _run_grid(place, config, cells, before, should_stop, how)
-        else:
-          _run_alone(place, cells[0], should_stop, how)
-      except loop.Interrupted:
-        print(
-          f'Saved in {place.path} and stopped. To go on, run the same command '
-          f'again:\n  {manifest.command()}'
-        )
-        return signals.exit_status(should_stop.number)
-  return 0
-
-
-def _run_alone(place, cell, should_stop, how):
-  """Runs the only experiment, in the workdir itself."""
-  text = run_cell(place, cell, should_stop, how)
-  print(f'\n{text}\n')
-  pictures = sorted(str(path) for path in place.path.glob('*.png'))
-  print('Pictures: ' + ', '.join(pictures))
-
-
-def _run_grid(place, config, cells, before, should_stop, how):
-  """Runs cell after cell, each in a folder of its own."""
-  for cell in cells:
-    # What is wrong with the last cell is said before the first is run.
-    checked(cell)
-    if should_stop():
-      raise loop.Interrupted
-  if how.overwrite:
-    # As a whole, before its first cell.
-    _overwrite_grid(place, cells)
-    how = dataclasses.replace(how, overwrite=False)
-  systems = options.system_names(config)
-  about = {
-    'config': config,
-    'systems': systems,
-    'settings': [cell.name for cell in cells],
-    'command': manifest.command(),
-    'started': manifest.now() if before is None else before['started'],
-  }
-  about_path = place.path / 'manifest.json'
-  manifest.write(about_path, about)
-  table = outputs.GridTable(systems)
-  for number, cell in enumerate(cells, start=1):
-    print(f'[{number}/{len(cells)}] {cell.name}')
-    with workdir.Workdir(place.path / cell.name) as own:
-      run_cell(own, cell, should_stop, how)
-    table.add(cell.name, place.path / cell.name)
-    with files.replacing(place.path / 'summary.txt') as partial:
-      partial.write_text(f'{table}\n', encoding='utf-8')
-    print(f'\n{table}\n')
-  manifest.write(about_path, {**about, 'finished': manifest.now()})
-  print(
-    'For curves, tests and diagnostics: python -m experiments.report '
-    f'--workdir={place.path}'
-  )
-
-
-def _overwrite_grid(place, cells):
-  """Clears the folders of all cells, those of the run before too."""
-  names = {cell.name for cell in cells}
-  with contextlib.suppress(ValueError, OSError, LookupError, TypeError):
-    names |= set(manifest.read(place.path / 'manifest.json')['settings'])
-  place.overwrite()
-  for name in sorted(names):
-    if (place.path / name).is_dir():
-      with workdir.Workdir(place.path / name) as own:
-        own.overwrite()
-
-
-def checked(cell: Cell) -> Experiment:
-  """The experiment; what does not fit together is said before any work."""
-  experiment = config_lib.prepare(cell.config)
-  options.check_system_options(cell.config)
-  pretraining.build(experiment)
-  for name in options.system_names(cell.config):
-    config_lib.system_of(experiment, name)
-  return experiment
-
-
-def run_cell(
   place: workdir.Workdir,
   cell: Cell,
+  experiments: Experiments,
   should_stop: Callable[[], bool],
   how: How,
 ) -> str:
@@ -191,6 +95,7 @@ def run_cell(
   Args:
     place: the folder, ours alone.
     cell: what to run.
+    experiments: of this run.
     should_stop: see `loop.run_rounds`.
     how: to run it.
 
@@ -204,7 +109,7 @@ def run_cell(
   before = None if how.overwrite else resuming.what_is_in(folder, config)
   if before is not None and 'finished' in before:
     return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
-  experiment = checked(cell)
+  experiment = experiments.checked(cell)
   systems = options.system_names(config)
   if how.overwrite:
     # Not before it is known that there is something to put in its place.
@@ -276,9 +181,9 @@ def _run_all_labels(folder, experiment, should_stop):
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }
-  weights = experiment.pretrained
-  experiment = config_lib.prepare({**config, 'protocol': proceeding})
-  experiment = experiment._replace(pretrained=weights)
+  experiment = config_lib.prepare(
+    {**config, 'protocol': proceeding}, dataset=experiment.dataset
+  ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, ['random'], workers=1)
   found = []
 
@@ -292,6 +197,9 @@ def _run_all_labels(folder, experiment, should_stop):
 
 def _finish(folder, rows, experiment, about):
   """Writes what is made of all records, and marks the cell as finished."""
+  # Matplotlib and SciPy take seconds: not before the first step.
+  from al_jax.runner import outputs
+
   records.write_csv(folder / 'records.csv', rows)
   text = outputs.summary(rows)
   with files.replacing(folder / 'summary.txt') as partial:

@@ -62,6 +62,7 @@ class Experiment(NamedTuple):
     facts: what may be known of it.
     protocol: how to proceed.
     oracle: who answers.
+    built: systems by name, as far as `system_of` has built them.
     pretrained: weights that all networks begin with, see
       `runner.pretraining`; None if they begin with none, or have not been made
       yet.
@@ -72,7 +73,15 @@ class Experiment(NamedTuple):
   facts: Facts
   protocol: protocol.Protocol
   oracle: oracle.Oracle
+  built: dict[str, systems.System]
   pretrained: PyTree = None
+
+  def beginning_with(self, weights: PyTree) -> 'Experiment':
+    """The same experiment with pretrained weights.
+
+    Its systems are built anew: weights are a part of them.
+    """
+    return self._replace(built={}, pretrained=weights)
 
 
 def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
@@ -93,11 +102,18 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
   return {**without, 'systems': names}
 
 
-def prepare(config: Config) -> Experiment:
-  """Loads the data and checks the config, before any work.
+def prepare(
+  config: Config,
+  *,
+  dataset: data.Dataset | None = None,
+  built: dict[str, systems.System] | None = None,
+) -> Experiment:
+  """Checks the config and loads the data, before any work.
 
   Args:
     config: as plain values.
+    dataset: what `config['data']` names, if it has been loaded.
+    built: systems that were built for the same config and data, by name.
 
   Returns:
     An Experiment.
@@ -107,22 +123,30 @@ def prepare(config: Config) -> Experiment:
   """
   check_options(config)
   proceeding = protocol_of(config)
-  dataset = data.load(config['data'])
+  if dataset is None:
+    dataset = data.load(config['data'])
   proceeding.check(len(dataset.train))
   facts = program.facts_of(dataset, proceeding.budget)
   answers = oracle.Oracle(
     dataset.train.targets, dataset.num_classes, **config['oracle']
   )
-  return Experiment(config, dataset, facts, proceeding, answers)
+  built = {} if built is None else built
+  return Experiment(config, dataset, facts, proceeding, answers, built)
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
-  """The system of a name, as the config describes it.
+  """The system of a name as the config describes it, built at the first call.
 
   Options are for the strategies and the learners that have them: in a
   comparison the others go without. Random measures nothing: there is nothing to
   look at less of, and nothing to choose among.
   """
+  if name not in experiment.built:
+    experiment.built[name] = _build(experiment, name)
+  return experiment.built[name]
+
+
+def _build(experiment, name):
   config = experiment.config
   looks = options.asks(name)
   system = systems.build(

@@ -101,13 +101,24 @@ def _pretraining_cost(experiment, rate):
 
 def _operations_of_step(experiment, learner):
   facts = experiment.facts
-  state = _state_of(experiment, learner)
-  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
-  plan = jax.eval_shape(learner.plan, state, labelled)
   batches = {
-    batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
+    batch: _rows(facts, size)
+    for batch, size in _batch_sizes(experiment, learner).items()
   }
-  return xla.matrix_operations(learner.step, state, batches, labelled)
+  return xla.matrix_operations(
+    learner.step, _state_of(experiment, learner), batches, _no_labels(facts)
+  )
+
+
+def _batch_sizes(experiment, learner):
+  """How many examples of each kind a step trains on."""
+  state, labelled = _state_of(experiment, learner), _no_labels(experiment.facts)
+  plan = jax.eval_shape(learner.plan, state, labelled)
+  return {batch: index.shape[0] for batch, index in plan.items()}
+
+
+def _no_labels(facts):
+  return jax.eval_shape(lambda: pool.create(facts.num_examples))
 
 
 def _rows(facts, count):
@@ -163,27 +174,22 @@ def _most_rounds(experiment):
 def _most_steps(experiment, name):
   """Steps of a seed if every round goes to its cap."""
   of_learner = options.learner_options(name, experiment.config)
-  protocol = experiment.protocol
+  facts, protocol = experiment.facts, experiment.protocol
   stop = StopRule(**of_learner.get('stop', {}))
+  learner = config_lib.system_of(experiment, name).learner
+  sizes = _batch_sizes(experiment, learner)
   steps = 0
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
-    labels = min(labels, experiment.facts.label_budget)
-    of_round = stop.epochs * _steps_per_epoch(experiment, name, labels)
+    labels = min(labels, facts.label_budget)
+    # An epoch of label propagation is one of what is labelled by machine.
+    if 'pseudo_labelled' in sizes:
+      epoch = -(-(facts.num_examples - labels) // sizes['pseudo_labelled'])
+    else:
+      epoch = -(-labels // sizes['labelled'])
+    of_round = stop.epochs * epoch
     steps += min(of_round, stop.steps or of_round)
   return steps
-
-
-def _steps_per_epoch(experiment, name, labels):
-  """The most batches of an epoch with so many labels."""
-  facts = experiment.facts
-  learner = config_lib.system_of(experiment, name).learner
-  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
-  plan = jax.eval_shape(learner.plan, _state(experiment, name), labelled)
-  # An epoch of label propagation is one of what is labelled by machine.
-  if 'pseudo_labelled' not in plan:
-    return -(-labels // plan['labelled'].shape[0])
-  return -(-(facts.num_examples - labels) // plan['pseudo_labelled'].shape[0])
 
 
 def _state(experiment, name):

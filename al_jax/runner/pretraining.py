@@ -81,7 +81,7 @@ def with_weights(
     should_stop=should_stop,
     on_epoch=on_epoch,
   )
-  return experiment._replace(pretrained=weights), rows
+  return experiment.beginning_with(weights), rows
 
 
 def folder_of(experiment: Experiment):

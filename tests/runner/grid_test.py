@@ -10,7 +10,7 @@ import sys
 import jax
 import pytest
 
-from al_jax.runner import cells, grid
+from al_jax.runner import cells, grid, runs
 from al_jax.storage import manifest, records, workdir
 from tests.commands import run_test
 
@@ -220,7 +220,7 @@ def test_overwrite_clears_the_cells_of_before_and_those_to_come(tmp_path):
       with workdir.Workdir(place.path / name) as own:
         (own.path / 'records.jsonl').touch()
     manifest.write(place.path / 'manifest.json', {'settings': ['old']})
-    cells._overwrite_grid(place, [grid.Cell({'a': 'new'}, {})])
+    runs._overwrite_grid(place, [grid.Cell({'a': 'new'}, {})])
     left = [
       name for name in names if (place.path / name / 'records.jsonl').exists()
     ]
