@@ -111,19 +111,19 @@ def main(argv: list[str]) -> int:
 
 def _run():
   config = config_lib.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
-  found = runs.cells_of(config)
+  planned = runs.cells_of(config)
   if TENSORBOARD.value:
     tensorboard.require()
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   if DRY_RUN.value:
-    runs.describe(found)
+    runs.describe(planned)
     return 0
   if WORKDIR.value is None:
     raise ValueError('--workdir is not set; name a folder for the results.')
   return runs.run(
     config,
-    found,
+    planned,
     WORKDIR.value,
     cells.How(
       num_workers=WORKERS.value,
