@@ -15,22 +15,21 @@ from al_jax.commands import run
 from al_jax.storage import records
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-SMALL = (
+_SHARED = (
   '--config=configs/quickstart.py',
   '--nocompilation_cache',
   '--config.model.widths=(16,)',
   '--config.learner.stop.epochs=4',
   '--config.protocol.rounds=3',
   '--config.seeds=2',
-  '--config.systems=random,margin',
 )
-
+SMALL = (*_SHARED, '--config.systems=random,margin')
+MARGIN = (*_SHARED, '--config.systems=margin')
 ALONE = (
-  *SMALL,
+  *MARGIN,
   '--quiet',
   '--config.protocol.rounds=1',
   '--config.seeds=1',
-  '--config.systems=margin',
   "--config.data.transforms=({'name':'cap','train':90,'test':50},)",
 )
 
@@ -99,8 +98,7 @@ def test_one_system_alone_gives_what_the_comparison_gave(
   compared, tmp_path, capsys
 ):
   status = call(
-    *SMALL,
-    '--config.systems=margin',
+    *MARGIN,
     '--config.seeds=1',
     '--config.first_seed=1',
     f'--workdir={tmp_path}',
@@ -119,8 +117,7 @@ def test_one_system_alone_gives_what_the_comparison_gave(
 
 
 def test_processes_side_by_side_give_the_same(compared, tmp_path):
-  alone = ('--config.systems=margin', f'--workdir={tmp_path}')
-  status = call(*SMALL, *alone, '--workers=2')
+  status = call(*MARGIN, f'--workdir={tmp_path}', '--workers=2')
   assert status == 0
   rows = records.read_jsonl(tmp_path / 'records.jsonl')
   together = records.read_jsonl(compared / 'records.jsonl')
@@ -198,7 +195,7 @@ def test_the_field_of_before_still_names_a_system(alone, capsys):
 
 
 def test_other_systems_are_refused_with_one_line(alone, capsys):
-  arguments = (*ALONE, f'--workdir={alone}', '--config.systems=random')
+  arguments = (*ALONE, f'--workdir={alone}', '--config.system=random')
   told = told_by(capsys, *arguments)
   assert told.count("systems: ['margin'] -> ['random']") == 1
   assert told.count('\n') == 3
@@ -270,8 +267,7 @@ def test_a_dry_run_tells_what_pretraining_costs(capsys):
 
 def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
   status = call(
-    *SMALL,
-    '--config.systems=margin',
+    *MARGIN,
     "--config.data.transforms=({'name':'cap','train':90},)",
     '--config.protocol.labels_per_round=1000',
     f'--workdir={tmp_path}',
@@ -313,7 +309,7 @@ def nan_at(row):
   [
     ('--config.data.source=tfds:mnits', "Did you mean 'mnist'"),
     ('--config.data.source=digitz', "Did you mean 'digits'"),
-    ('--config.systems=margn', "Did you mean 'margin'"),
+    ('--config.system=margn', "Did you mean 'margin'"),
     ('--config.model.name=mpl', "Did you mean 'mlp'"),
     ('--config.learner.weights=warmm', "Did you mean 'warm'"),
     ('--config.learner.optimizer.name=adm', "Did you mean 'adam'"),
@@ -340,7 +336,7 @@ def nan_at(row):
     ('--config=configs/mnist.py:locl', "config argument is 'locl'"),
     ('--no_such_flag', 'no_such_flag'),
     ('--config.first_seed=-1', '-1'),
-    ('--config.systems=mc_margin', 'has no dropout as configured'),
+    ('--config.system=mc_margin', 'has no dropout as configured'),
     ('--config.learner.stop.patience=2', 'validation_split'),
     ('--config.placement=disk', "placement 'disk' is not known"),
     ('--config.chunk_size=0', 'chunk_size is 0'),
