@@ -7,7 +7,7 @@ STUDY ?= tests
 .PHONY: quickstart test lint format study benchmark clean
 
 quickstart: $(VENV)/.core
-	$(BIN)/python -m experiments.compare --config=configs/quickstart.py \
+	$(BIN)/python -m experiments.run --config=configs/quickstart.py \
 	  --workdir=runs/quickstart --overwrite
 
 # Two processes: the suite is mostly compilation, which takes one core.

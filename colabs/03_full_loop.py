@@ -179,7 +179,7 @@ print(records.read_jsonl(folder / 'records.jsonl') == results)
 # %% [markdown]
 # ## What to read next
 #
-# - `python -m experiments.compare --config=configs/quickstart.py
+# - `python -m experiments.run --config=configs/quickstart.py
 #   --workdir=runs/quickstart` in a clone: this with five seeds, from a config,
 #   and it goes on where it was interrupted.
 # - `docs/uncertainty.md`: the same question on MNIST and CIFAR-10.

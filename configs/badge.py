@@ -1,8 +1,8 @@
 """The comparison of BADGE (Ash et al. 2020, section 4): configs by name.
 
-python -m experiments.compare --config=configs/badge.py:letter_mlp_100 \
+python -m experiments.run --config=configs/badge.py:letter_mlp_100 \
         --workdir=runs/badge/letter
-python -m experiments.compare --config=configs/badge.py:study \
+python -m experiments.run --config=configs/badge.py:study \
         --workdir=runs/badge_study
 
 The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked

@@ -1,8 +1,8 @@
 """MC-dropout strategies on MNIST and Repeated-MNIST.
 
-python -m experiments.compare --config=configs/bayesian.py:gal \
+python -m experiments.run --config=configs/bayesian.py:gal \
         --workdir=runs/bayesian/gal
-python -m experiments.compare --config=configs/bayesian.py:repeated \
+python -m experiments.run --config=configs/bayesian.py:repeated \
         --workdir=runs/bayesian/repeated
 """
 

@@ -1,6 +1,6 @@
 """CIFAR-10 with the thin ResNet-18 of BADGE's code, on a part of the pool.
 
-python -m experiments.compare --config=configs/cifar10.py \
+python -m experiments.run --config=configs/cifar10.py \
         --workdir=runs/cifar10
 """
 

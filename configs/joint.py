@@ -1,8 +1,8 @@
 """Joint training with an entropy term, on one and on several modalities.
 
-python -m experiments.compare --config=configs/joint.py:mnist \
+python -m experiments.run --config=configs/joint.py:mnist \
         --workdir=runs/joint/mnist
-python -m experiments.compare --config=configs/joint.py:modalities \
+python -m experiments.run --config=configs/joint.py:modalities \
         --workdir=runs/joint/modalities
 
 `entropy`, `margin` and `random` are the two-step baselines: training on labels

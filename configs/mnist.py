@@ -1,6 +1,6 @@
 """MNIST with an MLP, 100 to 1,000 labels.
 
-python -m experiments.compare --config=configs/mnist.py \
+python -m experiments.run --config=configs/mnist.py \
         --workdir=runs/mnist
 """
 

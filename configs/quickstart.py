@@ -1,6 +1,6 @@
 """Random, margin and BADGE on scikit-learn's digits: the first thing to run.
 
-python -m experiments.compare --config=configs/quickstart.py \
+python -m experiments.run --config=configs/quickstart.py \
         --workdir=runs/quickstart
 """
 

@@ -1,8 +1,8 @@
 """What unlabelled data give at training, beside what strategies give.
 
-python -m experiments.compare --config=configs/rethinking.py:cifar10_100 \
+python -m experiments.run --config=configs/rethinking.py:cifar10_100 \
         --workdir=runs/rethinking/cifar10
-python -m experiments.compare --config=configs/rethinking.py:mnist,local \
+python -m experiments.run --config=configs/rethinking.py:mnist,local \
         --workdir=runs/rethinking/mnist_local
 
 Simeoni et al. 2020, "Rethinking Deep Active Learning". Every strategy alone and

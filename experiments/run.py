@@ -1,17 +1,4 @@
-r"""Runs one system of a config: every seed, every round.
-
-    python -m experiments.run --config=configs/quickstart.py \
-        --workdir=runs/run
-
-The same command goes on where it was interrupted. All seeds begin from the same
-first set and the same weights, whatever the system.
-"""
-
-import pathlib
-import sys
-
-# Also as a script: the configs and these modules are no part of the package.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+"""Runs the systems of a config: see `al_jax/commands/run.py`."""
 
 from al_jax.runner import signals
 
@@ -22,17 +9,9 @@ if __name__ == '__main__':
 
 from absl import app, flags
 
-from al_jax.runner import session
-
-
-def main(argv: list[str]) -> int:
-  """Returns the exit status."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  return session.run('system')
-
+from al_jax.commands import run
 
 if __name__ == '__main__':
-  flags.adopt_module_key_flags(session)
+  flags.adopt_module_key_flags(run)
   flags.mark_flag_as_required('config')
-  app.run(main, flags_parser=session.parse_flags)
+  app.run(run.main, flags_parser=run.parse_flags)

@@ -11,46 +11,51 @@ the name they begin with (`--config.model.dropout=0.1`); see `docs/data.md`,
 from ml_collections import ConfigDict, config_dict
 
 
+def _learner():
+  """Defaults of training a network."""
+  learner = ConfigDict()
+  # A learner in the place of `supervised`, see al_jax/learners; its further
+  # options are accepted beside these.
+  learner.name = config_dict.placeholder(str)
+  learner.batch_size = 64
+  learner.weights = 'same'  # or new, warm
+  learner.augment = ()  # flip, shift, crop
+  learner.optimizer = ConfigDict()
+  learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop
+  learner.optimizer.learning_rate = 1e-3
+  learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
+  learner.optimizer.warmup = 0.0
+  learner.optimizer.weight_decay = 0.0
+  learner.optimizer.decay_per_example = False
+  learner.optimizer.momentum = 0.9
+  learner.optimizer.nesterov = False
+  learner.optimizer.clip_value = config_dict.placeholder(float)
+  learner.optimizer.clip_norm = config_dict.placeholder(float)
+  learner.stop = ConfigDict()
+  learner.stop.epochs = 100
+  learner.stop.steps = config_dict.placeholder(int)
+  learner.stop.train_accuracy = config_dict.placeholder(float)
+  learner.stop.patience = config_dict.placeholder(int)
+
+  # Options for one learner alone, which go before those of all.
+  for name in ('supervised', 'joint', 'label_propagation', 'ceal'):
+    learner[name] = ConfigDict()
+  return learner
+
+
 def get_config() -> ConfigDict:
-  """The defaults: margin sampling on scikit-learn's digits with an MLP."""
+  """The defaults: random and margin sampling on digits with an MLP."""
   config = ConfigDict()
   # A string, or a mapping with `source`, its options, and `transforms`.
   config.data = ConfigDict({'source': 'digits', 'transforms': ()})
-  # What experiments/run.py runs; and what experiments/compare.py compares.
-  config.system = 'margin'
+  # One or many, all on the same seeds.
   config.systems = ('random', 'margin')
   # So many seeds, from the first one on.
   config.seeds = 1
   config.first_seed = 0
   config.model = ConfigDict({'name': 'mlp'})  # and its options
 
-  config.learner = ConfigDict()
-  # A learner in the place of `supervised`, see al_jax/learners; its further
-  # options are accepted beside these.
-  config.learner.name = config_dict.placeholder(str)
-  config.learner.batch_size = 64
-  config.learner.weights = 'same'  # or new, warm
-  config.learner.augment = ()  # flip, shift, crop
-  config.learner.optimizer = ConfigDict()
-  config.learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop
-  config.learner.optimizer.learning_rate = 1e-3
-  config.learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
-  config.learner.optimizer.warmup = 0.0
-  config.learner.optimizer.weight_decay = 0.0
-  config.learner.optimizer.decay_per_example = False
-  config.learner.optimizer.momentum = 0.9
-  config.learner.optimizer.nesterov = False
-  config.learner.optimizer.clip_value = config_dict.placeholder(float)
-  config.learner.optimizer.clip_norm = config_dict.placeholder(float)
-  config.learner.stop = ConfigDict()
-  config.learner.stop.epochs = 100
-  config.learner.stop.steps = config_dict.placeholder(int)
-  config.learner.stop.train_accuracy = config_dict.placeholder(float)
-  config.learner.stop.patience = config_dict.placeholder(int)
-
-  # Options for one learner alone, which go before those of all.
-  for name in ('supervised', 'joint', 'label_propagation', 'ceal'):
-    config.learner[name] = ConfigDict()
+  config.learner = _learner()
 
   # What the network learns before any label: a name in
   # al_jax/learners/pretraining.py, its options, and a seed. Empty: nothing.
@@ -81,8 +86,8 @@ def get_config() -> ConfigDict:
   # Also train on the whole pool, for a line that the curves run up to.
   config.full_labels = False
 
-  # A comparison over settings: axis -> value -> what it changes, see
-  # al_jax/runner/grid.py. None: one setting.
+  # Several cells: axis -> value -> what it changes, see
+  # al_jax/runner/grid.py. None: a single one.
   config.grid = config_dict.placeholder(object)
 
   # How, not what: these change speed and memory, and no result.

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -10,17 +9,17 @@ import jax.numpy as jnp
 from al_jax import files, inference, pool, sources, xla
 from al_jax.data import named
 from al_jax.interfaces import Batch
-from al_jax.runner import building, pretraining
-from al_jax.runner.building import Experiment
+from al_jax.runner import config as config_lib
+from al_jax.runner import options, pretraining
+from al_jax.runner.config import Experiment
 from al_jax.training.stopping import StopRule
 
 
-def describe(experiment: Experiment, systems: Sequence[str]) -> str:
+def describe(experiment: Experiment) -> str:
   """The resolved config, the facts of the data, and the cost of each system.
 
   Args:
     experiment: loaded and checked.
-    systems: names of those that would run.
 
   Returns:
     Text.
@@ -35,13 +34,13 @@ def describe(experiment: Experiment, systems: Sequence[str]) -> str:
     f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
     f'example {_shape(experiment.facts.example)}',
     f'labels: at most {experiment.facts.label_budget:,} per seed, '
-    f'{len(building.seed_list(experiment.config))} seeds',
+    f'{len(config_lib.seed_list(experiment.config))} seeds',
     '',
   ]
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
   lines += _pretraining_cost(experiment, rate)
-  for name in systems:
+  for name in options.system_names(experiment.config):
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
 
@@ -70,7 +69,7 @@ def checkpoint_bytes(experiment: Experiment, name: str) -> int:
 
 def _cost(experiment, name, rate):
   """Lines about one system."""
-  seeds = len(building.seed_list(experiment.config))
+  seeds = len(config_lib.seed_list(experiment.config))
   step, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)
@@ -102,13 +101,24 @@ def _pretraining_cost(experiment, rate):
 
 def _operations_of_step(experiment, learner):
   facts = experiment.facts
-  state = _state_of(experiment, learner)
-  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
-  plan = jax.eval_shape(learner.plan, state, labelled)
   batches = {
-    batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
+    batch: _rows(facts, size)
+    for batch, size in _batch_sizes(experiment, learner).items()
   }
-  return xla.matrix_operations(learner.step, state, batches, labelled)
+  return xla.matrix_operations(
+    learner.step, _state_of(experiment, learner), batches, _no_labels(facts)
+  )
+
+
+def _batch_sizes(experiment, learner):
+  """How many examples of each kind a step trains on."""
+  state, labelled = _state_of(experiment, learner), _no_labels(experiment.facts)
+  plan = jax.eval_shape(learner.plan, state, labelled)
+  return {batch: index.shape[0] for batch, index in plan.items()}
+
+
+def _no_labels(facts):
+  return jax.eval_shape(lambda: pool.create(facts.num_examples))
 
 
 def _rows(facts, count):
@@ -122,7 +132,7 @@ def _rows(facts, count):
 
 def _operations(experiment, name):
   """Operations of a step, of a measured pool, and of an evaluation."""
-  system = building.system_of(experiment, name)
+  system = config_lib.system_of(experiment, name)
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
   state = _state(experiment, name)
@@ -163,32 +173,27 @@ def _most_rounds(experiment):
 
 def _most_steps(experiment, name):
   """Steps of a seed if every round goes to its cap."""
-  options = building.learner_options(name, experiment.config)
-  protocol = experiment.protocol
-  stop = StopRule(**options.get('stop', {}))
+  of_learner = options.learner_options(name, experiment.config)
+  facts, protocol = experiment.facts, experiment.protocol
+  stop = StopRule(**of_learner.get('stop', {}))
+  learner = config_lib.system_of(experiment, name).learner
+  sizes = _batch_sizes(experiment, learner)
   steps = 0
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
-    labels = min(labels, experiment.facts.label_budget)
-    of_round = stop.epochs * _steps_per_epoch(experiment, name, labels)
+    labels = min(labels, facts.label_budget)
+    # An epoch of label propagation is one of what is labelled by machine.
+    if 'pseudo_labelled' in sizes:
+      epoch = -(-(facts.num_examples - labels) // sizes['pseudo_labelled'])
+    else:
+      epoch = -(-labels // sizes['labelled'])
+    of_round = stop.epochs * epoch
     steps += min(of_round, stop.steps or of_round)
   return steps
 
 
-def _steps_per_epoch(experiment, name, labels):
-  """The most batches of an epoch with so many labels."""
-  facts = experiment.facts
-  learner = building.system_of(experiment, name).learner
-  labelled = jax.eval_shape(lambda: pool.create(facts.num_examples))
-  plan = jax.eval_shape(learner.plan, _state(experiment, name), labelled)
-  # An epoch of label propagation is one of what is labelled by machine.
-  if 'pseudo_labelled' not in plan:
-    return -(-labels // plan['labelled'].shape[0])
-  return -(-(facts.num_examples - labels) // plan['pseudo_labelled'].shape[0])
-
-
 def _state(experiment, name):
-  return _state_of(experiment, building.system_of(experiment, name).learner)
+  return _state_of(experiment, config_lib.system_of(experiment, name).learner)
 
 
 def _state_of(experiment, learner):

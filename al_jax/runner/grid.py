@@ -1,11 +1,11 @@
-"""The settings of a comparison: a config for every corner of a grid.
+"""The cells of a grid: a config for every corner.
 
 `config.grid` maps axes to values, and values to what they change in the config:
 
     {'data': {'letter': {'data': {'source': 'openml:6'}}, 'mnist': {...}},
      'batch': {'100': {'protocol': {'labels_per_round': 100}}, ...}}
 
-A sequence of such mappings is all their settings, for what is no full product.
+A sequence of such mappings is all their cells, for what is no full product.
 A mapping with `source` or `name` replaces what is there, since its other fields
 belong to that name; any other is merged, and so is that of a learner.
 """
@@ -18,18 +18,18 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from al_jax import errors
-from al_jax.runner.building import Config
+from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
-# Their fields depend on a name: a setting may add some.
+# Their fields depend on a name: a cell may add some.
 _OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
 # Of a folder; most file systems end at 255.
 _LONGEST_NAME = 200
-# The same in all settings: they are the columns of the table.
-_SHARED = ('system', 'systems')
+# The same in all cells: the columns of the table.
+_SHARED = 'systems'
 
 
-class Setting(NamedTuple):
+class Cell(NamedTuple):
   """One corner of the grid.
 
   Attributes:
@@ -46,14 +46,14 @@ class Setting(NamedTuple):
     return '-'.join(self.axes.values())
 
 
-def settings(config: Config) -> list[Setting]:
-  """Every setting of a config, in the order of its axes.
+def cells(config: Config) -> list[Cell]:
+  """Every cell of a config, in the order of its axes.
 
   Args:
     config: as plain values.
 
   Returns:
-    At least one Setting.
+    At least one Cell.
 
   Raises:
     ValueError: an axis without values, a name that no folder may have, or a
@@ -62,20 +62,18 @@ def settings(config: Config) -> list[Setting]:
   config = copy.deepcopy(dict(config))
   grid = config.pop('grid', None) or {}
   several = grid if isinstance(grid, list | tuple) else [grid]
-  found = [
-    setting for product in several for setting in _corners(config, product)
-  ]
-  names = [setting.name for setting in found]
+  found = [cell for product in several for cell in _corners(config, product)]
+  names = [cell.name for cell in found]
   for name in names:
     if names.count(name) > 1:
-      raise ValueError(f'grid has two settings named {name!r}.')
+      raise ValueError(f'grid has two cells named {name!r}.')
   if '' in names and len(names) > 1:
     raise ValueError('grid has an empty mapping among others; leave it out.')
   return found
 
 
 def _corners(config, grid):
-  """The settings of a full product."""
+  """The cells of a full product."""
   _check(grid)
   found = []
   for corner in itertools.product(
@@ -85,7 +83,7 @@ def _corners(config, grid):
     for value, changes in corner:
       _merge(changed, changes, f'grid value {value!r}')
     axes = {axis: value for axis, (value, _) in zip(grid, corner, strict=True)}
-    found.append(Setting(axes, changed))
+    found.append(Cell(axes, changed))
     _check_folder(found[-1].name)
   return found
 
@@ -104,24 +102,23 @@ def _check(grid):
           'of letters, digits, underscores, points and plus signs.'
         )
       errors.check_mapping(f'grid.{axis}.{value}', changes)
-      for field in _SHARED:
-        if field in changes:
-          raise ValueError(
-            f'grid value {value!r} changes {field!r}, which all settings share.'
-          )
+      if _SHARED in changes:
+        raise ValueError(
+          f'grid value {value!r} changes {_SHARED!r}, which all cells share.'
+        )
 
 
 def _check_folder(name):
-  """The folder of a setting can be made, and is no file of the comparison."""
+  """The folder of a cell can be made, and is no file of the comparison."""
   if len(name) > _LONGEST_NAME:
     raise ValueError(
-      f'a setting is named {name[:40]!r}..., {len(name)} characters; a folder '
+      f'a cell is named {name[:40]!r}..., {len(name)} characters; a folder '
       f'has at most {_LONGEST_NAME}. Give the grid values shorter names.'
     )
   for output in workdir.OUTPUTS:
     if name and fnmatch.fnmatch(name, output):
       raise ValueError(
-        f'a setting is named {name!r}, as {output!r} in the workdir is; give '
+        f'a cell is named {name!r}, as {output!r} in the workdir is; give '
         'the grid value another name.'
       )
 

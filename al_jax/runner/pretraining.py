@@ -1,4 +1,4 @@
-"""Weights that all cells of a setting begin with, learnt without labels."""
+"""Weights that all systems and seeds begin with, learnt without labels."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -9,8 +9,8 @@ from al_jax.data import named
 from al_jax.learners import PRETRAINING
 from al_jax.learners.pretraining import Pretraining
 from al_jax.loop import pretrained
-from al_jax.runner import building
-from al_jax.runner.building import Experiment
+from al_jax.runner import config as config_lib
+from al_jax.runner.config import Experiment
 
 
 def build(experiment: Experiment) -> Pretraining | None:
@@ -73,7 +73,7 @@ def with_weights(
   weights, rows = pretrained.obtain(
     pretraining,
     experiment.facts,
-    building.sources_of(experiment),
+    config_lib.sources_of(experiment),
     folder_of(experiment),
     seed=config['pretraining'].get('seed', 0),
     save_every_steps=config['protocol']['save_every_steps'],
@@ -81,7 +81,7 @@ def with_weights(
     should_stop=should_stop,
     on_epoch=on_epoch,
   )
-  return experiment._replace(pretrained=weights), rows
+  return experiment.beginning_with(weights), rows
 
 
 def folder_of(experiment: Experiment):

@@ -1,27 +1,24 @@
 """Whether a folder holds the run that is to go on there, or a part of it."""
 
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
-from al_jax.runner import grid
-from al_jax.runner.building import Config
+from al_jax.runner import config as config_lib
+from al_jax.runner import grid, options
+from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
 # A run may get more of these; all that it has stays as it is.
 _MAY_GROW = ('seeds', 'systems', 'grid')
 
 
-def what_is_in(
-  folder: pathlib.Path, config: Config, systems: Sequence[str]
-) -> dict[str, Any] | None:
+def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
   """The manifest of a run that was begun in a folder; None if there is none.
 
   Args:
-    folder: of a setting, or of a grid of them.
+    folder: of a cell, or of a grid of them.
     config: of the run that is to go on there. It may have more seeds, systems
-      and settings than what was begun.
-    systems: names.
+      and cells than what was begun.
 
   Returns:
     With `finished` only if nothing is left to do.
@@ -43,6 +40,8 @@ def what_is_in(
     missing = {'config', 'systems', 'started'} - set(before)
     if missing:
       raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
+    before['config'] = config_lib.upgraded(before['config'], before['systems'])
+    systems = options.system_names(config)
     lines = _lost(before['config'], config, before['systems'], systems)
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(f'{path} is damaged: {error!r}; {anew}.') from error
@@ -60,7 +59,7 @@ def refuse_other_data(
   """Refuses to go on with other data under the same name.
 
   Args:
-    folder: of the setting.
+    folder: of the cell.
     before: its manifest.
     about: the manifest of what is to go on there.
 
@@ -87,9 +86,9 @@ def _lost(before, now, systems_before, systems):
     lines.append(f'seeds: {before["seeds"]} -> {now["seeds"]}')
   gone = [name for name in systems_before if name not in systems]
   if gone and not lines:
-    lines.append(f'systems: {systems_before} -> {list(systems)}')
+    lines.append(f'systems: {systems_before} -> {systems}')
   if 'grid' in now:
-    lines += _lost_settings(before, now)
+    lines += _lost_cells(before, now)
   return lines
 
 
@@ -97,25 +96,23 @@ def _fixed(config):
   return {name: config[name] for name in config if name not in _MAY_GROW}
 
 
-def _lost_settings(before, now):
+def _lost_cells(before, now):
   if not before.get('grid') or not now['grid']:
     return manifest.config_difference(
       {'grid': before.get('grid')}, {'grid': now['grid']}
     )
-  settings = {each.name: each.config for each in grid.settings(now)}
+  cells = {each.name: each.config for each in grid.cells(now)}
   lines = []
-  for setting in grid.settings(before):
-    if setting.name not in settings:
-      lines.append(f'setting {setting.name}: is no longer there')
+  for cell in grid.cells(before):
+    if cell.name not in cells:
+      lines.append(f'cell {cell.name}: is no longer there')
       continue
-    after = settings[setting.name]
+    after = cells[cell.name]
     lines += [
-      f'setting {setting.name}: {line}'
-      for line in manifest.config_difference(
-        _fixed(setting.config), _fixed(after)
-      )
+      f'cell {cell.name}: {line}'
+      for line in manifest.config_difference(_fixed(cell.config), _fixed(after))
     ]
-  # What all settings share is said once, by the fields themselves.
+  # What all cells share is said once, by the fields themselves.
   return lines if _fixed(before) == _fixed(now) else []
 
 
@@ -123,7 +120,7 @@ def _has_grown(before, config, systems):
   of_grid = (config.get('grid'), before['config'].get('grid'))
   return (
     config['seeds'] != before['config']['seeds']
-    or list(systems) != list(before['systems'])
+    or systems != list(before['systems'])
     or bool(
       manifest.config_difference({'grid': of_grid[1]}, {'grid': of_grid[0]})
     )

@@ -1,4 +1,4 @@
-"""Processes side by side, each of which runs one cell after another."""
+"""Processes side by side, each of which runs one job after another."""
 
 import collections
 import contextlib
@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from al_jax import loop, xla
-from al_jax.runner import building, harness, signals
-from al_jax.runner.building import Experiment
-from al_jax.runner.harness import Cell, OnRecord
+from al_jax.runner import config as config_lib
+from al_jax.runner import jobs as jobs_lib
+from al_jax.runner import signals
+from al_jax.runner.config import Experiment
+from al_jax.runner.jobs import Job, OnRecord
 from al_jax.storage import records
 
 _STOP = 'stop'
@@ -24,10 +26,10 @@ _SECONDS_TO_END = 10
 
 
 class _Worker:
-  """A process that is given cells, and sends home what comes of them."""
+  """A process that is given jobs, and sends home what comes of them."""
 
   def __init__(self, config, folder: pathlib.Path):
-    self.cell = None
+    self.job = None
     context = multiprocessing.get_context('spawn')
     self.connection, theirs = context.Pipe()
     cache = jax.config.jax_compilation_cache_dir
@@ -43,13 +45,13 @@ class _Worker:
     # With their end in one process only, the end of that process shows.
     theirs.close()
 
-  def begin(self, cell: Cell) -> None:
-    """Has a cell run."""
-    self.cell = cell
-    self._send(cell)
+  def begin(self, job: Job) -> None:
+    """Has a job run."""
+    self.job = job
+    self._send(job)
 
   def ask_to_stop(self) -> None:
-    """Has the cell saved, and no other begun."""
+    """Has the job saved, and no other begun."""
     self._send(_STOP)
 
   def receive(self) -> tuple[str, object]:
@@ -59,15 +61,15 @@ class _Worker:
     except (EOFError, ConnectionError):
       self._process.join()
       raise ChildProcessError(
-        f'the process that ran {self.cell.system}, seeds '
-        f'{list(self.cell.seeds)}, has died (status {self._process.exitcode}); '
+        f'the process that ran {self.job.system}, seeds '
+        f'{list(self.job.seeds)}, has died (status {self._process.exitcode}); '
         'the same command goes on from what was saved.'
       ) from None
 
   def close(self) -> None:
     """Ends the process, gently if it is idle."""
     self.connection.close()
-    if self.cell is None:
+    if self.job is None:
       self._process.join(_SECONDS_TO_END)
     self._process.kill()
     self._process.join()
@@ -78,21 +80,21 @@ class _Worker:
       self.connection.send(message)
 
 
-def run_cells(
+def run_jobs(
   experiment: Experiment,
-  cells: Sequence[Cell],
+  jobs: Sequence[Job],
   folder: pathlib.Path,
   workers: int,
   should_stop: Callable[[], bool],
   on_record: OnRecord,
 ) -> None:
-  """Runs cells side by side.
+  """Runs jobs side by side.
 
   Args:
     experiment: data, protocol, oracle; each process makes its own.
-    cells: in the order in which they begin.
-    folder: where the cells save.
-    workers: how many processes; none is started for cells that are finished.
+    jobs: in the order in which they begin.
+    folder: where the jobs save.
+    workers: how many processes; none is started for jobs that are finished.
     should_stop: see `loop.run_rounds`.
     on_record: called in this process.
 
@@ -100,9 +102,9 @@ def run_cells(
     loop.Interrupted: on request; everything is saved.
     ChildProcessError: a process was killed.
   """
-  finished = [cell for cell in cells if harness.is_finished(cell, folder)]
-  harness.run_cells(experiment, finished, folder, should_stop, on_record)
-  waiting = collections.deque(cell for cell in cells if cell not in finished)
+  finished = [job for job in jobs if jobs_lib.is_finished(job, folder)]
+  jobs_lib.run_jobs(experiment, finished, folder, should_stop, on_record)
+  waiting = collections.deque(job for job in jobs if job not in finished)
   with contextlib.ExitStack() as stack:
     busy = []
     for _ in range(min(workers, len(waiting))):
@@ -116,7 +118,7 @@ def run_cells(
 
 
 def _relay(busy, waiting, should_stop, on_record):
-  """Hands records on as they come, and gives the next cell to who is done."""
+  """Hands records on as they come, and gives the next job to who is done."""
   is_told = False
   while busy:
     if should_stop() and not is_told:
@@ -136,7 +138,7 @@ def _relay(busy, waiting, should_stop, on_record):
       elif waiting:
         worker.begin(waiting.popleft())
       else:
-        worker.cell = None
+        worker.job = None
         busy.remove(worker)
 
 
@@ -145,11 +147,11 @@ def _work(connection, config, folder, cache):
   try:
     if cache is not None:
       xla.keep_programs(cache)
-    harness.run_cells(
-      building.prepare(config),
-      _cells_from(connection),
+    jobs_lib.run_jobs(
+      config_lib.prepare(config),
+      _jobs_from(connection),
       folder,
-      lambda: connection.poll(),  # nothing comes during a cell but the end
+      lambda: connection.poll(),  # nothing comes during a job but the end
       lambda record: connection.send(('record', record.to_json())),
     )
   except loop.Interrupted:
@@ -160,13 +162,13 @@ def _work(connection, config, folder, cache):
     connection.send(('error', _portable(error)))
 
 
-def _cells_from(connection) -> Iterator[Cell]:
-  """The cells that are to be run, one after another."""
+def _jobs_from(connection) -> Iterator[Job]:
+  """The jobs that are to be run, one after another."""
   while True:
-    cell = connection.recv()
+    job = connection.recv()
     if connection.poll():
       raise loop.Interrupted
-    yield cell
+    yield job
     connection.send(('done', None))
 
 

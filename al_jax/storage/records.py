@@ -12,11 +12,7 @@ import inspect
 import json
 import operator
 import os
-import pathlib
-import shutil
-import types
-import urllib.parse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from al_jax import errors, files
@@ -272,68 +268,3 @@ def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
     writer = csv.DictWriter(file, columns, lineterminator='\n')
     writer.writeheader()
     writer.writerows(rows)
-
-
-def require_tensorboard() -> types.ModuleType:
-  """The module that writes event files; ImportError says how to get it."""
-  try:
-    import tensorboardX
-  except ImportError as error:
-    raise ImportError(
-      'Writing for TensorBoard needs tensorboardX: '
-      "pip install 'al-jax[tensorboard]' (in a clone: pip install -e "
-      "'.[tensorboard]')."
-    ) from error
-  return tensorboardX
-
-
-def write_tensorboard(
-  folder: files.Path, records: Sequence[RoundRecord]
-) -> None:
-  """Writes the scalars for TensorBoard: a run per system and seed.
-
-  The horizontal axis is `labels`. Each call writes its runs anew and takes the
-  older event files of these runs away, so that no point is there twice.
-
-  Args:
-    folder: the log directory; made if it is not there.
-    records: all the rounds of the runs in it.
-
-  Raises:
-    ImportError: tensorboardX is not installed.
-  """
-  writer_module = require_tensorboard()
-  folder = pathlib.Path(folder)
-  # Beside the log directory: TensorBoard takes any folder inside for a run.
-  partial = folder.with_name(folder.name + '.partial')
-  shutil.rmtree(partial, ignore_errors=True)
-  writers = {}
-  try:
-    for record in records:
-      system = urllib.parse.quote(record.system, safe='')
-      run = f'{system}_seed{record.seed}'
-      if run not in writers:
-        writers[run] = writer_module.SummaryWriter(str(partial / run))
-      for column, value in record.flat().items():
-        if column not in ('system', 'seed', 'labels'):
-          tag = column.replace('.', '/')
-          writers[run].add_scalar(tag, value, record.labels)
-    for run, writer in writers.items():
-      writer.close()
-      _replace_events(partial / run, folder / run)
-  finally:
-    for writer in writers.values():
-      writer.close()
-    shutil.rmtree(partial, ignore_errors=True)
-
-
-def _replace_events(new: pathlib.Path, old: pathlib.Path) -> None:
-  """Moves the event files of one folder in place of those of the other."""
-  stale = set(old.glob('events.out.tfevents.*'))
-  old.mkdir(parents=True, exist_ok=True)
-  for event_file in new.iterdir():
-    target = old / event_file.name
-    os.replace(event_file, target)
-    stale.discard(target)
-  for event_file in stale:
-    event_file.unlink()

@@ -199,7 +199,7 @@ def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
     subprocess.run(
       [
         *(sys.executable, '-m', 'experiments.run', f'--config={config}'),
-        *('--config.system=margin', *flags),
+        *('--config.systems=margin', *flags),
         *(f'--workdir={folder}', '--quiet', '--nocompilation_cache'),
       ],
       cwd=_ROOT,

@@ -19,8 +19,9 @@ from al_jax.interfaces import LearnerState
 from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
-from al_jax.runner import building, pretraining
-from al_jax.runner.building import Experiment
+from al_jax.runner import config as config_lib
+from al_jax.runner import options, pretraining
+from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
 from al_jax.storage import records
 from al_jax.training import fit
@@ -72,7 +73,7 @@ class Case:
   @functools.cached_property
   def sources(self) -> Sources:
     """The splits, where the config wants them."""
-    return building.sources_of(self.experiment)
+    return config_lib.sources_of(self.experiment)
 
   @functools.cached_property
   def baseline(self) -> str:
@@ -82,7 +83,7 @@ class Case:
 
   def program(self, system: str) -> program.Program:
     """The compiled functions of a system, for one seed at a time."""
-    return building.program_of(self.experiment, system, self.sources, 1)
+    return config_lib.program_of(self.experiment, system, self.sources, 1)
 
   def rounds(self, system: str) -> dict[int, dict[int, records.RoundRecord]]:
     """The records of a system by seed, then by round."""
@@ -109,7 +110,9 @@ def open_case(setting: ExperimentResults, say: Say) -> Case:
   path = setting.folder / 'manifest.json'
   if 'config' not in setting.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
-  experiment = building.prepare(setting.about['config'])
+  experiment = config_lib.prepare(
+    config_lib.upgraded(setting.about['config'], setting.systems)
+  )
   experiment, _ = pretraining.with_weights(experiment)
   before = setting.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint
@@ -208,7 +211,7 @@ def train(
   rows = case.rounds(system)[seed]
   # CEAL labels the pool by the model of the round before.
   is_warm = (
-    building.learner_options(system, experiment.config).get('weights') == 'warm'
+    options.learner_options(system, experiment.config).get('weights') == 'warm'
     or systems.learner_name(system, experiment.config['learner']) == 'ceal'
   )
   state = acquisition.begin(

@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from al_jax.runner import building, grid
+from al_jax.runner import config as config_lib
+from al_jax.runner import grid
 from al_jax.storage import manifest
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
@@ -17,7 +18,6 @@ WITH_ARGUMENTS = {
     ('study',),
     ('models',),
   ],
-  'base': [()],
   'bayesian': [(), ('gal,local',), ('repeated',), ('repeated,local',)],
   'joint': [
     (),
@@ -62,15 +62,15 @@ def test_every_config_is_in_the_table_of_this_test():
 )
 def test_a_config_has_the_fields_of_the_base(name, arguments):
   config = resolved(name, arguments)
-  assert set(config) == {*building.FIELDS, 'grid'}
-  for setting in grid.settings(config):
-    building.check_options(setting.config)
-    assert building.seed_list(setting.config)
+  assert set(config) == {*config_lib.FIELDS, 'grid'}
+  for cell in grid.cells(config):
+    config_lib.check_options(cell.config)
+    assert config_lib.seed_list(cell.config)
 
 
 def test_the_study_of_badge_is_no_full_grid():
-  found = grid.settings(resolved('badge', ('study',)))
-  assert [setting.name for setting in found] == [
+  found = grid.cells(resolved('badge', ('study',)))
+  assert [cell.name for cell in found] == [
     '100-letter',
     '100-mnist',
     '1000-letter',
@@ -79,8 +79,8 @@ def test_the_study_of_badge_is_no_full_grid():
   ]
 
 
-def test_every_subset_of_the_modalities_is_a_setting():
-  found = grid.settings(resolved('joint', ('emofbvp',)))
+def test_every_subset_of_the_modalities_is_a_cell():
+  found = grid.cells(resolved('joint', ('emofbvp',)))
   assert len(found) == 15
   assert {len(each.config['data']['modalities']) for each in found} == {
     1,
@@ -88,9 +88,9 @@ def test_every_subset_of_the_modalities_is_a_setting():
     3,
     4,
   }
-  local = grid.settings(resolved('joint', ('modalities,local',)))
-  for setting in local:
-    first, last = setting.config['data']['transforms']
+  local = grid.cells(resolved('joint', ('modalities,local',)))
+  for cell in local:
+    first, last = cell.config['data']['transforms']
     assert (first['name'], last['name']) == ('cap', 'views')
 
 

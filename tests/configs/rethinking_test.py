@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from al_jax.learners import LEARNERS
-from al_jax.runner import building, grid, pretraining
+from al_jax.runner import config as config_lib
+from al_jax.runner import grid, options, pretraining
 from al_jax.storage import manifest, records
 from configs import rethinking
+from tests.commands import run_test
 from tests.configs import configs_test
-from tests.runner import session_test
 
 pytestmark = pytest.mark.usefixtures('hasty_compiler')
 
@@ -22,13 +23,13 @@ def test_every_variant_can_be_built(argument, provide, few_reads):
   source, labels, _ = rethinking.DATA[argument.removesuffix(',local')]
   provide(source)
   config = configs_test.resolved('rethinking', (argument,))
-  fresh, pretrained = grid.settings(config)
+  fresh, pretrained = grid.cells(config)
   assert [fresh.name, pretrained.name] == ['fresh', 'pretrained']
-  experiment = building.prepare(pretrained.config)
+  experiment = config_lib.prepare(pretrained.config)
   assert pretraining.build(experiment) is not None
-  assert pretraining.build(building.prepare(fresh.config)) is None
-  building.check_system_options(fresh.config, rethinking.SYSTEMS)
-  system = building.system_of(experiment, 'propagation_random')
+  assert pretraining.build(config_lib.prepare(fresh.config)) is None
+  options.check_system_options(fresh.config)
+  system = config_lib.system_of(experiment, 'propagation_random')
   assert system.facts.num_classes == (100 if 'cifar100' in argument else 10)
   if argument.endswith(',local'):
     assert len(experiment.dataset.train) <= 5000
@@ -40,11 +41,11 @@ def test_every_variant_can_be_built(argument, provide, few_reads):
 def test_each_learner_has_options_of_its_own():
   config = configs_test.resolved('rethinking', ('mnist',))
   plain, spreading = (
-    building.learner_options(name, config)
+    options.learner_options(name, config)
     for name in ('random', 'propagation_random')
   )
   assert (plain['batch_size'], spreading['batch_size']) == (32, 128)
-  ceal = building.learner_options('ceal', config)
+  ceal = options.learner_options('ceal', config)
   assert (ceal['batch_size'], ceal['normalized']) == (32, True)
   assert not set(LEARNERS) & {*plain, *spreading, *ceal}
 
@@ -62,7 +63,7 @@ def test_options_of_a_learner_that_are_none_are_refused(
   config = configs_test.resolved('rethinking', ('mnist',))
   config['learner'][learner] = options
   with pytest.raises(ValueError, match=message):
-    building.check_system_options(config, rethinking.SYSTEMS)
+    options.check_system_options(config)
 
 
 @pytest.mark.parametrize('argument', ['mnist,local', 'svhn'])
@@ -92,8 +93,8 @@ def test_it_runs_in_small(argument, provide, tmp_path, monkeypatch):
     'from ml_collections import ConfigDict\n'
     f'def get_config():\n  return ConfigDict({plain!r})\n'
   )
-  status = session_test.call(
-    'compare', f'--config={path}', '--quiet', f'--workdir={tmp_path / "run"}'
+  status = run_test.call(
+    f'--config={path}', '--quiet', f'--workdir={tmp_path / "run"}'
   )
   assert status == 0
   for name in starts:

@@ -9,11 +9,13 @@ import json
 import numpy as np
 import pytest
 
-from al_jax.runner import building, grid, harness
+from al_jax.runner import config as config_lib
+from al_jax.runner import grid
+from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest, records
 from configs import badge, bayesian
+from tests.commands import run_test
 from tests.configs import configs_test
-from tests.runner import session_test
 
 pytestmark = pytest.mark.usefixtures('hasty_compiler')
 
@@ -49,8 +51,8 @@ TINY = {
 
 
 def prepared(name, argument):
-  (setting,) = grid.settings(configs_test.resolved(name, (argument,)))
-  return building.prepare(setting.config)
+  (cell,) = grid.cells(configs_test.resolved(name, (argument,)))
+  return config_lib.prepare(cell.config)
 
 
 def systems_to_build(argument):
@@ -67,7 +69,7 @@ def test_every_variant_of_badge_can_be_built(argument, provide, few_reads):
   experiment = prepared('badge', argument)
   assert experiment.config['systems'] == list(badge.SYSTEMS)
   for system in systems_to_build(argument):
-    assert building.system_of(experiment, system).name == system
+    assert config_lib.system_of(experiment, system).name == system
   facts = experiment.facts
   if argument.endswith(',local'):
     assert len(experiment.dataset.train) <= 2000
@@ -105,19 +107,19 @@ def test_every_variant_of_bayesian_can_be_built(argument, provide, few_reads):
   provide('tfds:mnist')
   experiment = prepared('bayesian', argument)
   for system in experiment.config['systems']:
-    assert building.system_of(experiment, system).name == system
+    assert config_lib.system_of(experiment, system).name == system
 
 
 def ran(tmp_path, module, argument, system, changes):
   """The records of one system of a config with some fields changed."""
   config = module.get_config(argument)
   config.update_from_flattened_dict(changes)
-  (setting,) = grid.settings(manifest.plain_config(config.to_dict()))
-  assert system in setting.config['systems']
-  experiment = building.prepare(setting.config)
-  cells = harness.cells_of(setting.config, [system], workers=1)
+  (cell,) = grid.cells(manifest.plain_config(config.to_dict()))
+  assert system in cell.config['systems']
+  experiment = config_lib.prepare(cell.config)
+  jobs = jobs_lib.jobs_of(cell.config, [system], workers=1)
   rows = []
-  harness.run_cells(experiment, cells, tmp_path, lambda: False, rows.append)
+  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, rows.append)
   return rows
 
 
@@ -171,8 +173,7 @@ def test_both_protocols_of_bayesian_run_in_small(
 
 def test_a_small_variant_runs_as_the_binary_has_it(provide, tmp_path):
   provide(badge.DATA['openml6']['source'])
-  status = session_test.call(
-    'compare',
+  status = run_test.call(
     *('--config=configs/badge.py:openml6_mlp_100,local', '--quiet'),
     *('--config.systems=random', '--config.seeds=1'),
     *('--config.learner.stop.epochs=1', f'--workdir={tmp_path}'),

@@ -15,8 +15,8 @@ from al_jax.reporting import data as report_data
 from al_jax.storage import workdir
 from experiments.benchmarks import timing
 from experiments.diagnostics import bald, command, entropy, expected_error, runs
+from tests.commands import run_test
 from tests.reporting.report_runs import Reader
-from tests.runner import session_test
 
 SYSTEMS = ('random', 'weighted_k_means', 'bald')
 POOL, FIRST, ASKED, ROUNDS = 200, 20, 10, 4
@@ -41,7 +41,7 @@ SMALL = (
 @pytest.fixture(scope='module')
 def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
-  assert session_test.call('compare', *SMALL, f'--workdir={folder}') == 0
+  assert run_test.call(*SMALL, f'--workdir={folder}') == 0
   return folder
 
 

@@ -9,8 +9,8 @@ from al_jax.commands import report
 from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
 from experiments.diagnostics import command, entropy, runs
+from tests.commands import run_test
 from tests.reporting.report_runs import Reader
-from tests.runner import session_test
 
 SYSTEMS = ('random', 'joint', 'ceal', 'margin')
 SMALL = (
@@ -36,7 +36,7 @@ def compared(tmp_path_factory):
   folder = tmp_path_factory.mktemp('runs') / 'compared'
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('AL_JAX_CACHE_DIR', str(tmp_path_factory.mktemp('cache')))
-    assert session_test.call('compare', *SMALL, f'--workdir={folder}') == 0
+    assert run_test.call(*SMALL, f'--workdir={folder}') == 0
     yield folder
 
 

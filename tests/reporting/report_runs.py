@@ -9,7 +9,7 @@ from al_jax.reporting import page as report_page
 from al_jax.storage import records
 from tests.factories import a_record
 
-COMMAND = 'python -m experiments.compare --workdir=runs/"x" <y>'
+COMMAND = 'python -m experiments.run --workdir=runs/"x" <y>'
 SKILL = {'random': 0.0, 'badge': 0.2, 'margin': 0.1}
 ABOUT = {
   'finished': '2026-01-01T00:00:10+00:00',

@@ -13,8 +13,7 @@ import PIL.Image
 import pytest
 from absl.testing import flagsaver
 
-from al_jax.commands import report
-from al_jax.runner import session
+from al_jax.commands import report, run
 from al_jax.storage import records
 from tests.factories import a_record
 from tests.reporting.report_runs import (
@@ -219,4 +218,4 @@ def test_the_binary_is_called_from_a_shell(tmp_path):
 
 
 def test_the_binaries_can_be_imported_side_by_side():
-  assert report.WORKDIR.name == session.WORKDIR.name
+  assert report.WORKDIR.name == run.WORKDIR.name

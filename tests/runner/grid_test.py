@@ -1,4 +1,4 @@
-"""Grids of settings: their configs, and runs of them."""
+"""Grids of cells: their configs, and runs of them."""
 
 import json
 import os
@@ -10,9 +10,9 @@ import sys
 import jax
 import pytest
 
-from al_jax.runner import grid, session, setting
+from al_jax.runner import cells, grid, runs
 from al_jax.storage import manifest, records, workdir
-from tests.runner import session_test
+from tests.commands import run_test
 
 BASE = {
   'data': {'source': 'digits', 'transforms': []},
@@ -46,14 +46,14 @@ def get_config():
 NAMES = ['few-drop', 'more-drop']
 
 
-def test_without_a_grid_there_is_one_setting_without_a_name():
+def test_without_a_grid_there_is_one_cell_without_a_name():
   for without in ({}, {'grid': {}}, {'grid': None}):
-    (alone,) = grid.settings({**BASE, **without})
+    (alone,) = grid.cells({**BASE, **without})
     assert (alone.name, alone.axes, alone.config) == ('', {}, BASE)
 
 
 def test_every_corner_changes_what_it_says_and_nothing_else():
-  first, second, *others = grid.settings(
+  first, second, *others = grid.cells(
     {
       **BASE,
       'grid': {
@@ -79,17 +79,17 @@ def test_every_corner_changes_what_it_says_and_nothing_else():
   assert others[0].config['data'] == {'source': 'digits', 'transforms': [1]}
 
 
-def test_several_grids_are_all_their_settings():
+def test_several_grids_are_all_their_cells():
   batches = [{'batch': {'1': {}, '2': {}}, 'net': {'wide': {}}}]
   batches += [{'batch': {'3': {}}, 'net': {'deep': {}}}]
-  found = grid.settings({**BASE, 'grid': batches})
+  found = grid.cells({**BASE, 'grid': batches})
   assert [each.name for each in found] == ['1-wide', '2-wide', '3-deep']
   assert found[2].axes == {'batch': '3', 'net': 'deep'}
 
 
 def test_a_model_may_get_options_that_the_config_does_not_have():
   axes = {'net': {'drop': {'model': {'dropout': 0.5}}}}
-  (found,) = grid.settings({**BASE, 'grid': axes})
+  (found,) = grid.cells({**BASE, 'grid': axes})
   assert found.config['model'] == {**BASE['model'], 'dropout': 0.5}
   assert BASE['model'] == {'name': 'mlp', 'widths': [8]}
 
@@ -111,18 +111,18 @@ def test_a_model_may_get_options_that_the_config_does_not_have():
     ({'a': {'x': {'learner': {'sotp': 1}}}}, "Did you mean 'stop'"),
     ({'a': {'x': {'learner': {'stop': {'epoch': 1}}}}}, "mean 'epochs'"),
     ({'a': {'x': {'prefilter': {'size': 1}}}}, 'prefilter, of which .* None'),
-    ([{'a': {'x': {}}}, {'b': {'x': {}}}], "two settings named 'x'"),
+    ([{'a': {'x': {}}}, {'b': {'x': {}}}], "two cells named 'x'"),
     ([{'a': {'x': {}}}, {}], 'an empty mapping among others'),
   ],
 )
 def test_a_grid_that_means_nothing_is_refused(axes, message):
   with pytest.raises(ValueError, match=message):
-    grid.settings({**BASE, 'grid': axes})
+    grid.cells({**BASE, 'grid': axes})
 
 
 @pytest.fixture(scope='module')
 def flags(tmp_path_factory):
-  """The command line of a grid of two small settings."""
+  """The command line of a grid of two small cells."""
   path = tmp_path_factory.mktemp('config') / 'small_grid.py'
   path.write_text(CONFIG)
   return (f'--config={path}', '--quiet')
@@ -131,12 +131,12 @@ def flags(tmp_path_factory):
 @pytest.fixture(scope='module')
 def ran(flags, tmp_path_factory):
   workdir = tmp_path_factory.mktemp('runs') / 'grid'
-  assert session_test.call('compare', *flags, f'--workdir={workdir}') == 0
+  assert run_test.call(*flags, f'--workdir={workdir}') == 0
   return workdir
 
 
 def results(workdir):
-  """What every setting gave, without what depends on the clock."""
+  """What every cell gave, without what depends on the clock."""
   return {
     (name, file): [
       records.deterministic(row)
@@ -147,7 +147,7 @@ def results(workdir):
   }
 
 
-def test_every_setting_is_run_in_a_folder_of_its_own(ran):
+def test_every_cell_is_run_in_a_folder_of_its_own(ran):
   about = json.loads((ran / 'manifest.json').read_text())
   assert about['settings'] == NAMES
   assert about['finished']
@@ -157,9 +157,9 @@ def test_every_setting_is_run_in_a_folder_of_its_own(ran):
     rows = records.read_jsonl(ran / name / 'records.jsonl')
     asked = {'few': 5, 'more': 10}[name.split('-')[0]]
     assert [len(row.picks) for row in rows] == [asked, 0] * 2
-    of_setting = json.loads((ran / name / 'manifest.json').read_text())
-    assert list(of_setting['axes'].values()) == name.split('-')
-    assert 'grid' not in of_setting['config']
+    of_cell = json.loads((ran / name / 'manifest.json').read_text())
+    assert list(of_cell['axes'].values()) == name.split('-')
+    assert 'grid' not in of_cell['config']
 
 
 def test_batches_are_described_where_something_was_asked(ran):
@@ -170,33 +170,33 @@ def test_batches_are_described_where_something_was_asked(ran):
 
 def test_the_line_of_all_labels_is_one_round_on_the_whole_pool(ran):
   (row,) = records.read_jsonl(ran / 'few-drop' / 'full_labels.jsonl')
-  assert (row.system, row.round, row.labels) == (setting.ALL_LABELS, 0, 90)
+  assert (row.system, row.round, row.labels) == (cells.ALL_LABELS, 0, 90)
 
 
 def test_a_grid_that_is_over_is_left_alone(ran, flags, capsys):
-  assert session_test.call('compare', *flags, f'--workdir={ran}') == 0
+  assert run_test.call(*flags, f'--workdir={ran}') == 0
   assert 'finished run' in capsys.readouterr().out
 
 
 def test_another_grid_in_its_place_is_refused(ran, flags, capsys):
   change = '--config.grid.batch.few.protocol.labels_per_round=6'
   arguments = (*flags, change, f'--workdir={ran}')
-  told = session_test.told_by(capsys, 'compare', *arguments)
-  assert 'setting few-drop: protocol.labels_per_round: 5 -> 6' in told
+  told = run_test.told_by(capsys, *arguments)
+  assert 'cell few-drop: protocol.labels_per_round: 5 -> 6' in told
 
 
 def test_a_killed_grid_goes_on(ran, flags, tmp_path):
   workdir = tmp_path / 'grid'
-  command = [sys.executable, '-m', 'experiments.compare', *flags]
+  command = [sys.executable, '-m', 'experiments.run', *flags]
   process = subprocess.Popen(
     [*command, f'--workdir={workdir}'],
     env={
       **os.environ,
       'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
-      'PYTHONPATH': str(session_test.ROOT),
+      'PYTHONPATH': str(run_test.ROOT),
       'PYTHONUNBUFFERED': '1',
     },
-    cwd=session_test.ROOT,
+    cwd=run_test.ROOT,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
@@ -208,19 +208,19 @@ def test_a_killed_grid_goes_on(ran, flags, tmp_path):
   assert process.returncode == -signal.SIGKILL
   done = workdir / NAMES[0] / 'records.jsonl'
   before = done.stat().st_mtime_ns
-  assert session_test.call('compare', *flags, f'--workdir={workdir}') == 0
+  assert run_test.call(*flags, f'--workdir={workdir}') == 0
   assert done.stat().st_mtime_ns == before
   assert results(workdir) == results(ran)
 
 
-def test_overwrite_clears_the_settings_of_before_and_those_to_come(tmp_path):
+def test_overwrite_clears_the_cells_of_before_and_those_to_come(tmp_path):
   names = ('old', 'new', 'other')
   with workdir.Workdir(tmp_path / 'grid') as place:
     for name in names:
       with workdir.Workdir(place.path / name) as own:
         (own.path / 'records.jsonl').touch()
     manifest.write(place.path / 'manifest.json', {'settings': ['old']})
-    session._overwrite_grid(place, [grid.Setting({'a': 'new'}, {})])
+    runs._overwrite_grid(place, [grid.Cell({'a': 'new'}, {})])
     left = [
       name for name in names if (place.path / name / 'records.jsonl').exists()
     ]
@@ -234,7 +234,7 @@ def test_a_finished_grid_gets_another_seed_and_keeps_what_it_has(
   place = tmp_path / 'grid'
   shutil.copytree(ran, place)
   more = '--config.seeds=2'
-  assert session_test.call('compare', *flags, more, f'--workdir={place}') == 0
+  assert run_test.call(*flags, more, f'--workdir={place}') == 0
   before, after = results(ran), results(place)
   for which, rows in after.items():
     seeds = [row['seed'] for row in rows]

@@ -35,7 +35,7 @@ NOT_YET_SAVED = 2
 def begin(workdir, *flags):
   return subprocess.Popen(
     [
-      *(sys.executable, '-m', 'experiments.compare'),
+      *(sys.executable, '-m', 'experiments.run'),
       *(f'--workdir={workdir}', *flags),
     ],
     cwd=ROOT,
@@ -173,7 +173,7 @@ def test_a_comparison_killed_twenty_times_goes_on(whole, tmp_path, workers):
 
 
 @pytest.mark.study
-def test_a_finished_setting_of_a_killed_grid_is_not_run_again(tmp_path):
+def test_a_finished_cell_of_a_killed_grid_is_not_run_again(tmp_path):
   config = tmp_path / 'grid.py'
   config.write_text(grid_test.CONFIG)
   flags = (f'--config={config}', '--quiet')

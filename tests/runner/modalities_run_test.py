@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from al_jax import loop
-from al_jax.runner import building, defaults, grid, harness
+from al_jax.runner import config as config_lib
+from al_jax.runner import defaults, grid
+from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest, records
 from configs import joint
-from tests.runner import session_test
+from tests.commands import run_test
 
 VIEWS = {'name': 'views', 'views': ('left', 'right', 'spectrum')}
 CAP = {'name': 'cap', 'train': 90, 'test': 50}
@@ -70,9 +72,9 @@ def ran(
 ):
   """What is the same in two runs."""
   rows = [] if rows is None else rows
-  experiment = building.prepare(config)
-  cells = harness.cells_of(config, list(systems), workers=1)
-  harness.run_cells(experiment, cells, folder, should_stop, rows.append)
+  experiment = config_lib.prepare(config)
+  jobs = jobs_lib.jobs_of(config, list(systems), workers=1)
+  jobs_lib.run_jobs(experiment, jobs, folder, should_stop, rows.append)
   return [records.deterministic(row) for row in rows]
 
 
@@ -88,19 +90,17 @@ def test_the_published_modalities_run_from_their_configs(
   made.learner.stop.epochs = 2
   made.protocol.update({'first_size': 20, 'rounds': 2, 'labels_per_round': 10})
   made.seeds = 1
-  settings = grid.settings(manifest.plain_config(made.to_dict()))
-  assert len(settings) == 2 ** len(sizes) - 1
+  cells = grid.cells(manifest.plain_config(made.to_dict()))
+  assert len(cells) == 2 ** len(sizes) - 1
   # The last modality alone, and all of them.
-  for setting in (settings[len(sizes) - 1], settings[-1]):
-    example = building.prepare(setting.config).facts.example
-    used = setting.config['data']['modalities']
+  for cell in (cells[len(sizes) - 1], cells[-1]):
+    example = config_lib.prepare(cell.config).facts.example
+    used = cell.config['data']['modalities']
     for modality, size in sizes.items():
       assert (modality in example) == (modality in used)
       if modality in used:
         assert example[modality].shape == (size,)
-    rows = ran(
-      setting.config, tmp_path / setting.name, systems=('joint', 'random')
-    )
+    rows = ran(cell.config, tmp_path / cell.name, systems=('joint', 'random'))
     assert [row['labels'] for row in rows] == [20, 30] * 2
     assert all(np.isfinite(row['test']['log_loss']) for row in rows)
 
@@ -121,10 +121,10 @@ def test_where_the_inputs_live_and_interruptions_change_nothing(
 
 def test_a_run_writes_its_files_and_no_gallery(tmp_path, capsys):
   arguments = (*ARGUMENTS, f'--workdir={tmp_path / "run"}')
-  assert session_test.call('run', *arguments, '--dry_run') == 0
+  assert run_test.call(*arguments, '--dry_run') == 0
   said = capsys.readouterr().out
   assert 'example left uint8[8, 4, 1], right uint8[8, 4, 1], spectrum' in said
-  assert session_test.call('run', *arguments) == 0
+  assert run_test.call(*arguments) == 0
   rows = records.read_jsonl(tmp_path / 'run' / 'records.jsonl')
   assert [row.labels for row in rows] == [20, 40]
   written = {path.name for path in (tmp_path / 'run').iterdir()}
@@ -134,11 +134,11 @@ def test_a_run_writes_its_files_and_no_gallery(tmp_path, capsys):
 
 def test_what_cannot_be_is_refused_before_any_work(config):
   with pytest.raises(ValueError, match="'mlp' takes one array; the inputs are"):
-    building.system_of(
-      building.prepare({**config, 'model': {'name': 'mlp'}}), 'margin'
+    config_lib.system_of(
+      config_lib.prepare({**config, 'model': {'name': 'mlp'}}), 'margin'
     )
   learner = {**config['learner'], 'augment': ('flip',)}
   with pytest.raises(ValueError, match=r"modalities.*must be \(\), .*'flip'"):
-    building.system_of(
-      building.prepare({**config, 'learner': learner}), 'margin'
+    config_lib.system_of(
+      config_lib.prepare({**config, 'learner': learner}), 'margin'
     )

@@ -6,7 +6,7 @@ from al_jax.runner import resuming
 from al_jax.storage import manifest
 
 GRID = {'batch': {'few': {'rounds': 1}, 'more': {'rounds': 2}}}
-CONFIG = {'rounds': 3, 'seeds': 2, 'systems': ['a'], 'grid': None}
+CONFIG = {'rounds': 3, 'seeds': 2, 'systems': ['a', 'b'], 'grid': None}
 OF_GRID = {**CONFIG, 'grid': GRID}
 
 
@@ -23,13 +23,13 @@ def begun(folder, config, *, systems=('a', 'b')):
 
 
 def test_a_new_folder_holds_nothing(tmp_path):
-  assert resuming.what_is_in(tmp_path, CONFIG, ['a']) is None
+  assert resuming.what_is_in(tmp_path, CONFIG) is None
 
 
 def test_the_same_run_is_finished(tmp_path):
   for config in (CONFIG, OF_GRID):
     begun(tmp_path, config)
-    found = resuming.what_is_in(tmp_path, config, ['a', 'b'])
+    found = resuming.what_is_in(tmp_path, config)
     assert found['finished'] == 'later'
 
 
@@ -37,7 +37,7 @@ def test_the_same_run_is_finished(tmp_path):
   ('before', 'now', 'systems'),
   [
     (CONFIG, {**CONFIG, 'seeds': 3}, ['a', 'b']),
-    (CONFIG, {**CONFIG, 'systems': ['c']}, ['a', 'c', 'b']),
+    (CONFIG, CONFIG, ['a', 'c', 'b']),
     (CONFIG, CONFIG, ['b', 'a']),
     (
       OF_GRID,
@@ -53,7 +53,7 @@ def test_the_same_run_is_finished(tmp_path):
 )
 def test_a_run_that_has_grown_goes_on(before, now, systems, tmp_path):
   begun(tmp_path, before)
-  found = resuming.what_is_in(tmp_path, now, systems)
+  found = resuming.what_is_in(tmp_path, {**now, 'systems': systems})
   assert found['started'] == 'then'
   assert 'finished' not in found
 
@@ -71,13 +71,13 @@ def test_a_run_that_has_grown_goes_on(before, now, systems, tmp_path):
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 7}, 'more': {}}}},
       ['a', 'b'],
-      r'setting few: rounds: 1 -> 7\n  setting more: rounds: 2 -> 3$',
+      r'cell few: rounds: 1 -> 7\n  cell more: rounds: 2 -> 3$',
     ),
     (
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 1}}}},
       ['a', 'b'],
-      r'\n  setting more: is no longer there$',
+      r'\n  cell more: is no longer there$',
     ),
   ],
 )
@@ -86,7 +86,7 @@ def test_another_run_is_refused_with_the_difference(
 ):
   begun(tmp_path, before)
   with pytest.raises(ValueError, match=message) as raised:
-    resuming.what_is_in(tmp_path, now, systems)
+    resuming.what_is_in(tmp_path, {**now, 'systems': systems})
   assert 'holds another run' in str(raised.value)
 
 
@@ -97,5 +97,21 @@ def test_another_run_is_refused_with_the_difference(
 def test_a_damaged_manifest_is_one_line(config, tmp_path):
   begun(tmp_path, config)
   with pytest.raises(ValueError, match='is damaged') as raised:
-    resuming.what_is_in(tmp_path, CONFIG, ['a'])
+    resuming.what_is_in(tmp_path, CONFIG)
   assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('ran', [['a'], ['a', 'b']])
+def test_a_run_of_the_time_of_two_binaries_goes_on_with_its_systems(
+  ran, tmp_path
+):
+  # Both binaries wrote both fields; the list beside the config tells them
+  # apart.
+  begun(tmp_path, {**CONFIG, 'system': 'a'}, systems=ran)
+  found = resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ran})
+  assert found['finished'] == 'later'
+  assert found['config'] == {**CONFIG, 'systems': ran}
+  grown = resuming.what_is_in(tmp_path, {**CONFIG, 'systems': [*ran, 'c']})
+  assert 'finished' not in grown
+  with pytest.raises(ValueError, match='holds another run'):
+    resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ['c']})

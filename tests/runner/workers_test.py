@@ -1,4 +1,4 @@
-"""Cells side by side: what comes home, and how processes end."""
+"""Jobs side by side: what comes home, and how processes end."""
 
 import multiprocessing
 import os
@@ -7,7 +7,9 @@ import signal
 import pytest
 
 from al_jax import loop
-from al_jax.runner import building, defaults, harness, workers
+from al_jax.runner import config as config_lib
+from al_jax.runner import defaults, workers
+from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest, records
 
 
@@ -23,20 +25,20 @@ def experiment():
   config.seeds = 3
   plain = manifest.plain_config(config.to_dict())
   plain.pop('grid')
-  return building.prepare(plain)
+  return config_lib.prepare(plain)
 
 
 @pytest.fixture(scope='module')
-def cells(experiment):
-  return harness.cells_of(experiment.config, ['margin'], workers=2)
+def jobs(experiment):
+  return jobs_lib.jobs_of(experiment.config, ['margin'], workers=2)
 
 
 @pytest.fixture(scope='module')
-def ran(experiment, cells, tmp_path_factory):
-  """Checkpoints of cells that two processes ran, and the records."""
-  folder = tmp_path_factory.mktemp('cells')
+def ran(experiment, jobs, tmp_path_factory):
+  """Checkpoints of jobs that two processes ran, and the records."""
+  folder = tmp_path_factory.mktemp('jobs')
   rows = []
-  workers.run_cells(experiment, cells, folder, 2, lambda: False, rows.append)
+  workers.run_jobs(experiment, jobs, folder, 2, lambda: False, rows.append)
   return folder, rows
 
 
@@ -45,56 +47,54 @@ def by_seed(rows):
   return [records.deterministic(row) for row in rows]
 
 
-def test_three_cells_in_two_processes_are_those_of_one(
-  experiment, cells, ran, tmp_path
+def test_three_jobs_in_two_processes_are_those_of_one(
+  experiment, jobs, ran, tmp_path
 ):
   alone = []
-  harness.run_cells(experiment, cells, tmp_path, lambda: False, alone.append)
+  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, alone.append)
   assert by_seed(ran[1]) == by_seed(alone)
   assert not multiprocessing.active_children()
 
 
-def test_no_process_is_started_for_cells_that_are_finished(
-  experiment, cells, ran, monkeypatch
+def test_no_process_is_started_for_jobs_that_are_finished(
+  experiment, jobs, ran, monkeypatch
 ):
   monkeypatch.setattr(workers, '_Worker', None)
   folder, rows = ran
   again = []
-  workers.run_cells(experiment, cells, folder, 2, lambda: False, again.append)
+  workers.run_jobs(experiment, jobs, folder, 2, lambda: False, again.append)
   assert again == sorted(rows, key=lambda row: (row.seed, row.round))
 
 
 def test_a_request_is_passed_on_and_the_rest_is_done_later(
-  experiment, cells, ran, tmp_path
+  experiment, jobs, ran, tmp_path
 ):
   rows = []
   with pytest.raises(loop.Interrupted):
-    workers.run_cells(
-      experiment, cells, tmp_path, 2, lambda: bool(rows), rows.append
+    workers.run_jobs(
+      experiment, jobs, tmp_path, 2, lambda: bool(rows), rows.append
     )
   assert not multiprocessing.active_children()
-  assert not all(harness.is_finished(cell, tmp_path) for cell in cells)
+  assert not all(jobs_lib.is_finished(job, tmp_path) for job in jobs)
   again = []
-  harness.run_cells(experiment, cells, tmp_path, lambda: False, again.append)
+  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, again.append)
   assert by_seed(again) == by_seed(ran[1])
 
 
-def test_a_process_that_dies_is_named(experiment, cells, tmp_path):
+def test_a_process_that_dies_is_named(experiment, jobs, tmp_path):
   def kill_one(record):
     del record
     (child, *_) = multiprocessing.active_children()
     os.kill(child.pid, signal.SIGKILL)
 
   with pytest.raises(ChildProcessError, match=r'that ran margin, seeds \[0\]'):
-    workers.run_cells(
-      experiment, cells[:1], tmp_path, 1, lambda: False, kill_one
-    )
+    workers.run_jobs(experiment, jobs[:1], tmp_path, 1, lambda: False, kill_one)
   assert not multiprocessing.active_children()
 
 
-def test_an_error_comes_home_as_it_is(experiment, cells, tmp_path):
-  config = {**experiment.config, 'system': 'no_such'}
+def test_an_error_comes_home_as_it_is(experiment, jobs, tmp_path):
+  config = {**experiment.config, 'systems': ['no_such']}
   broken = experiment._replace(config=config)
   with pytest.raises(ValueError, match="'no_such' is not known") as caught:
-    workers.run_cells(broken, cells[:1], tmp_path, 1, lambda: False, print)
+    workers.run_jobs(broken, jobs[:1], tmp_path, 1, lambda: False, print)
   assert 'Traceback' in caught.value.__notes__[0]

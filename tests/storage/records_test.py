@@ -41,25 +41,6 @@ def a_record(**changes):
   return records.RoundRecord(**{**values, **changes})
 
 
-def the_event_points(folder):
-  """(tag, step, value) of every scalar in the event files of a run."""
-  from tensorboardX.proto import event_pb2
-
-  points = []
-  for path in folder.iterdir():
-    content, offset = path.read_bytes(), 0
-    while offset < len(content):
-      (length,) = struct.unpack_from('<Q', content, offset)
-      start = offset + 12
-      event = event_pb2.Event.FromString(content[start : start + length])
-      points += [
-        (value.tag, event.step, value.simple_value)
-        for value in event.summary.value
-      ]
-      offset = start + length + 4
-  return points
-
-
 any_float = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -289,34 +270,3 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
   assert len(records.read_jsonl(path)) == 2000
   records.write_jsonl(path, [a_record()])
   assert list(tmp_path.iterdir()) == [path]
-
-
-def test_tensorboard_reads_back_without_duplicates(tmp_path):
-  folder = tmp_path / 'tensorboard'
-  rows = [
-    a_record(system=system, seed=seed, round=r, labels=10 * r)
-    for system in ('random', 'a/b')
-    for seed in (0, 1)
-    for r in range(3)
-  ]
-  records.write_tensorboard(folder, rows[:2])
-  # The time in an event file's name is in seconds: without the wait, the
-  # second file would just replace the first.
-  time.sleep(1.1)
-  records.write_tensorboard(folder, rows)
-  runs = sorted(path.name for path in folder.iterdir())
-  assert runs == ['a%2Fb_seed0', 'a%2Fb_seed1', 'random_seed0', 'random_seed1']
-  for run in runs:
-    points = the_event_points(folder / run)
-    accuracies = [point for point in points if point[0] == 'test/accuracy']
-    assert [step for _, step, _ in accuracies] == [0, 10, 20]
-    assert accuracies[0][2] == pytest.approx(0.3)
-    assert 'seconds_fit' in {tag for tag, _, _ in points}
-  assert list(tmp_path.iterdir()) == [folder]
-
-
-def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
-  monkeypatch.setitem(sys.modules, 'tensorboardX', None)
-  with pytest.raises(ImportError, match=r'al-jax\[tensorboard\]'):
-    records.write_tensorboard(tmp_path / 'tensorboard', [a_record()])
-  assert list(tmp_path.iterdir()) == []

@@ -1,20 +1,17 @@
 """From a config to the objects of the library; configs go no further."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from al_jax import data, errors, keys, oracle, sources, strategies, systems
+from al_jax import data, errors, keys, oracle, sources, systems
 from al_jax.interfaces import Facts, PyTree
-from al_jax.learners import LEARNERS
 from al_jax.loop import program, protocol, stages
-
-# A config as plain dicts, lists and values.
-Config = Mapping[str, Any]
+from al_jax.runner import options
+from al_jax.runner.options import Config
 
 # What al_jax/runner/defaults.py has.
 FIELDS = (
   'data',
-  'system',
   'systems',
   'seeds',
   'first_seed',
@@ -34,7 +31,6 @@ FIELDS = (
 # Of these, what nothing in a checkpoint depends on but its system and seeds,
 # which it is told apart by as well.
 _OF_NO_RESULT = (
-  'system',
   'systems',
   'seeds',
   'first_seed',
@@ -66,6 +62,7 @@ class Experiment(NamedTuple):
     facts: what may be known of it.
     protocol: how to proceed.
     oracle: who answers.
+    built: systems by name, as far as `system_of` has built them.
     pretrained: weights that all networks begin with, see
       `runner.pretraining`; None if they begin with none, or have not been made
       yet.
@@ -76,14 +73,47 @@ class Experiment(NamedTuple):
   facts: Facts
   protocol: protocol.Protocol
   oracle: oracle.Oracle
+  built: dict[str, systems.System]
   pretrained: PyTree = None
 
+  def beginning_with(self, weights: PyTree) -> 'Experiment':
+    """The same experiment with pretrained weights.
 
-def prepare(config: Config) -> Experiment:
-  """Loads the data and checks the config, before any work.
+    Its systems are built anew: weights are a part of them.
+    """
+    return self._replace(built={}, pretrained=weights)
+
+
+def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
+  """Reads a config of the time when a field `system` named a single one.
+
+  Args:
+    config: as plain values, of any time.
+    systems: names that a manifest has beside the config. If given, they decide:
+      such a config had both fields, whichever of them was run.
+
+  Returns:
+    The config without `system`. If it had one, `systems` names what it meant.
+  """
+  if 'system' not in config:
+    return config
+  names = config['system'] if systems is None else list(systems)
+  without = {name: config[name] for name in config if name != 'system'}
+  return {**without, 'systems': names}
+
+
+def prepare(
+  config: Config,
+  *,
+  dataset: data.Dataset | None = None,
+  built: dict[str, systems.System] | None = None,
+) -> Experiment:
+  """Checks the config and loads the data, before any work.
 
   Args:
     config: as plain values.
+    dataset: what `config['data']` names, if it has been loaded.
+    built: systems that were built for the same config and data, by name.
 
   Returns:
     An Experiment.
@@ -93,30 +123,38 @@ def prepare(config: Config) -> Experiment:
   """
   check_options(config)
   proceeding = protocol_of(config)
-  dataset = data.load(config['data'])
+  if dataset is None:
+    dataset = data.load(config['data'])
   proceeding.check(len(dataset.train))
   facts = program.facts_of(dataset, proceeding.budget)
   answers = oracle.Oracle(
     dataset.train.targets, dataset.num_classes, **config['oracle']
   )
-  return Experiment(config, dataset, facts, proceeding, answers)
+  built = {} if built is None else built
+  return Experiment(config, dataset, facts, proceeding, answers, built)
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
-  """The system of a name, as the config describes it.
+  """The system of a name as the config describes it, built at the first call.
 
   Options are for the strategies and the learners that have them: in a
   comparison the others go without. Random measures nothing: there is nothing to
   look at less of, and nothing to choose among.
   """
+  if name not in experiment.built:
+    experiment.built[name] = _build(experiment, name)
+  return experiment.built[name]
+
+
+def _build(experiment, name):
   config = experiment.config
-  looks = systems.SYSTEMS[name].strategy != 'random'
+  looks = options.asks(name)
   system = systems.build(
     name,
     experiment.facts,
     model=config['model'],
-    learner=learner_options(name, config),
-    strategy=_strategy_options(name, config),
+    learner=options.learner_options(name, config),
+    strategy=options.strategy_options(name, config),
     subset_size=config['subset_size'] if looks else None,
     prefilter=config['prefilter'] if looks else None,
     pretrained=experiment.pretrained,
@@ -164,126 +202,6 @@ def program_of(
     describe_batches=experiment.config['describe']['batches'],
     evaluate_samples=experiment.config['describe']['dropout_samples'],
   )
-
-
-def system_names(config: Config, field: str) -> list[str]:
-  """The systems that a field of a config names.
-
-  Args:
-    config: as plain values.
-    field: `'system'` or `'systems'`.
-
-  Returns:
-    Different names, one or more; whether they exist is checked elsewhere.
-  """
-  given = config[field]
-  listed = [given] if isinstance(given, str) else given
-  is_list = isinstance(listed, list | tuple)
-  names = []
-  if is_list and all(isinstance(text, str) for text in listed):
-    # On a command line `--config.systems=random,margin` is easier to write.
-    names = [name.strip() for text in listed for name in text.split(',')]
-  if not names or len(set(names)) < len(names):
-    raise ValueError(
-      f'config.{field} is {given!r}; it must name different systems, one or '
-      'more.'
-    )
-  return names
-
-
-def check_system_options(config: Config, names: Sequence[str]) -> None:
-  """Refuses an option that no strategy or no learner of the systems has.
-
-  One system of a comparison may be run alone, without what others are told.
-
-  Args:
-    config: as plain values.
-    names: of the systems that are run.
-
-  Raises:
-    ValueError: for the first such option.
-  """
-  learner = config['learner'].get('name')
-  if learner and all(
-    systems.learner_name(name, config['learner']) != learner for name in names
-  ):
-    raise ValueError(
-      f'config.learner.name is {learner!r}; it takes the place of '
-      f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
-    )
-  for field in ('system', 'systems'):
-    names = {*names, *system_names(config, field)}
-  for field, options_of in (
-    ('strategy', _known_strategy_options),
-    ('learner', lambda name: _known_learner_options(name, config)),
-  ):
-    known = set().union(*(options_of(name) for name in names))
-    for option in config[field]:
-      if field == 'learner' and option in LEARNERS:
-        # For systems that have this learner, whether or not they are run.
-        what = f'config.learner.{option}'
-        errors.check_mapping(what, config['learner'][option])
-        errors.check_options(what, LEARNERS[option], config['learner'][option])
-      elif option not in known:
-        raise _nobodys_option(field, option, known, names)
-
-
-def _nobodys_option(field, option, known, names):
-  """An error that names who has the option, if anybody does."""
-  functions = LEARNERS if field == 'learner' else strategies.STRATEGIES
-  having = [
-    name
-    for name, function in functions.items()
-    if option in errors.options_of(function)
-  ]
-  if not having:
-    return errors.unknown_option(f'config.{field}', option, known)
-  message = (
-    f'config.{field} has no option {option!r} for the systems '
-    f'{", ".join(sorted(names))}: it is one of {", ".join(having)}.'
-  )
-  if field == 'learner':
-    message += (
-      f' As config.learner.{having[0]}.{option} it is for systems that have '
-      'that learner.'
-    )
-  return ValueError(message)
-
-
-def _strategy_options(name, config):
-  """The strategy options that the strategy of a system has."""
-  return _among(config['strategy'], _known_strategy_options(name))
-
-
-def learner_options(name: str, config: Config) -> dict[str, Any]:
-  """The options of the learner of a system.
-
-  Args:
-    name: of the system.
-    config: as plain values.
-
-  Returns:
-    Those of `config.learner` that the learner has; those that stand there under
-    the learner's own name go before the others.
-  """
-  given = config['learner']
-  learner = systems.learner_name(name, given)
-  options = {**given, **given.get(learner, {}), 'name': learner}
-  return _among(options, _known_learner_options(name, config))
-
-
-def _among(options, known):
-  return {option: options[option] for option in options if option in known}
-
-
-def _known_strategy_options(name):
-  strategy = systems.SYSTEMS[name].strategy
-  return errors.options_of(strategies.STRATEGIES[strategy])
-
-
-def _known_learner_options(name, config):
-  learner = systems.learner_name(name, config['learner'])
-  return {'name', *errors.options_of(LEARNERS[learner])}
 
 
 def seed_list(config: Config) -> tuple[int, ...]:
@@ -346,9 +264,8 @@ def check_options(config: Config) -> None:
     'subset_size', config['subset_size'], int, least=1, optional=True
   )
   errors.check_flag('full_labels', config['full_labels'])
-  for field in ('system', 'systems'):
-    for name in system_names(config, field):
-      errors.check_name('system', name, systems.SYSTEMS)
+  for name in options.system_names(config):
+    errors.check_name('system', name, systems.SYSTEMS)
   for name in config['describe']:
     if name not in _DESCRIBE:
       raise errors.unknown_option('describe', name, _DESCRIBE)

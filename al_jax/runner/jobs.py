@@ -1,4 +1,4 @@
-"""Runs cells: a system on some seeds each, one after another."""
+"""Runs jobs: a system on some seeds each, one after another."""
 
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
@@ -8,57 +8,59 @@ import jax
 
 from al_jax import loop
 from al_jax.loop import run_state
-from al_jax.runner import building, pretraining
-from al_jax.runner.building import Config, Experiment
+from al_jax.runner import config as config_lib
+from al_jax.runner import pretraining
+from al_jax.runner.config import Experiment
+from al_jax.runner.options import Config
 from al_jax.storage import checkpoint, records
 
 OnRecord = Callable[[records.RoundRecord], None]
 
 
-class Cell(NamedTuple):
+class Job(NamedTuple):
   """What one checkpoint holds: a system on seeds that advance together."""
 
   system: str
   seeds: tuple[int, ...]
 
   def folder(self, root: pathlib.Path) -> pathlib.Path:
-    """Where the cell saves."""
+    """Where the job saves."""
     label = '_'.join(str(seed) for seed in self.seeds)
     return root / self.system / f'seed_{label}'
 
 
-def cells_of(
+def jobs_of(
   config: Config, systems: Sequence[str], *, workers: int
-) -> list[Cell]:
-  """The cells of an experiment.
+) -> list[Job]:
+  """The jobs of an experiment.
 
   On an accelerator the seeds of a system advance in one call. On a CPU, or in
-  processes, each seed is a cell; in one process they still share the compiled
+  processes, each seed is a job; in one process they still share the compiled
   programs.
   """
-  seeds = building.seed_list(config)
+  seeds = config_lib.seed_list(config)
   together = (
     workers == 1
     and jax.default_backend() != 'cpu'
     and config['placement'] != 'host'
   )
   groups = [seeds] if together else [(seed,) for seed in seeds]
-  return [Cell(system, group) for system in systems for group in groups]
+  return [Job(system, group) for system in systems for group in groups]
 
 
-def run_cells(
+def run_jobs(
   experiment: Experiment,
-  cells: Iterable[Cell],
+  jobs: Iterable[Job],
   folder: pathlib.Path,
   should_stop: Callable[[], bool],
   on_record: OnRecord,
 ) -> None:
-  """Runs cells one after another.
+  """Runs jobs one after another.
 
   Args:
     experiment: data, protocol, oracle.
-    cells: those of one system in a row, so that they share what it compiles.
-    folder: where the cells save.
+    jobs: those of one system in a row, so that they share what it compiles.
+    folder: where the jobs save.
     should_stop: see `loop.run_rounds`.
     on_record: called with each record as it comes, earlier ones included.
 
@@ -66,31 +68,31 @@ def run_cells(
     loop.Interrupted: on request; everything is saved.
   """
   all_sources = program = None
-  for cell in cells:
+  for job in jobs:
     if all_sources is None:
       # In a process beside the first these are kept by then: it only reads.
       experiment, _ = pretraining.with_weights(experiment, should_stop)
-      all_sources = building.sources_of(experiment)
-    if program is None or program.system.name != cell.system:
-      program = building.program_of(
-        experiment, cell.system, all_sources, len(cell.seeds)
+      all_sources = config_lib.sources_of(experiment)
+    if program is None or program.system.name != job.system:
+      program = config_lib.program_of(
+        experiment, job.system, all_sources, len(job.seeds)
       )
-    with checkpoint.Checkpointer(cell.folder(folder)) as checkpointer:
+    with checkpoint.Checkpointer(job.folder(folder)) as checkpointer:
       for record in loop.run_rounds(
         program,
         experiment.oracle,
         experiment.protocol,
-        cell.seeds,
+        job.seeds,
         checkpointer=checkpointer,
-        identity=building.identity_of(experiment),
+        identity=config_lib.identity_of(experiment),
         should_stop=should_stop,
       ):
         on_record(record)
 
 
-def is_finished(cell: Cell, folder: pathlib.Path) -> bool:
-  """Whether nothing is left to do of a cell, by what it saved last."""
-  own = cell.folder(folder)
+def is_finished(job: Job, folder: pathlib.Path) -> bool:
+  """Whether nothing is left to do of a job, by what it saved last."""
+  own = job.folder(folder)
   if not own.is_dir():
     return False
   with checkpoint.Checkpointer(own) as checkpointer:

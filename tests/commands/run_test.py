@@ -1,6 +1,5 @@
-"""The binaries, called as a shell would, in this process."""
+"""The command, called as a shell would, in this process."""
 
-import importlib
 import json
 import os
 import pathlib
@@ -12,22 +11,22 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from al_jax.runner import session
+from al_jax.commands import run
 from al_jax.storage import records
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-SMALL = (
+_SHARED = (
   '--config=configs/quickstart.py',
   '--nocompilation_cache',
   '--config.model.widths=(16,)',
   '--config.learner.stop.epochs=4',
   '--config.protocol.rounds=3',
   '--config.seeds=2',
-  '--config.systems=random,margin',
 )
-
+SMALL = (*_SHARED, '--config.systems=random,margin')
+MARGIN = (*_SHARED, '--config.systems=margin')
 ALONE = (
-  *SMALL,
+  *MARGIN,
   '--quiet',
   '--config.protocol.rounds=1',
   '--config.seeds=1',
@@ -35,15 +34,14 @@ ALONE = (
 )
 
 
-def call(binary, *arguments):
-  """The exit status of a binary."""
-  main = importlib.import_module(f'experiments.{binary}').main
+def call(*arguments):
+  """The exit status of the command."""
   saved, argv = flagsaver.save_flag_values(), sys.argv
   # Overrides of a config are read from there.
-  sys.argv = [binary, *arguments]
+  sys.argv = ['run', *arguments]
   try:
     flags.FLAGS.unparse_flags()
-    return main(session.parse_flags(sys.argv))
+    return run.main(run.parse_flags(sys.argv))
   except SystemExit as end:
     return end.code
   finally:
@@ -56,7 +54,7 @@ def compared(tmp_path_factory):
   """The workdir of a small comparison."""
   workdir = tmp_path_factory.mktemp('runs') / 'compared'
   arguments = (*SMALL, f'--workdir={workdir}', '--tensorboard')
-  assert call('compare', *arguments) == 0
+  assert call(*arguments) == 0
   return workdir
 
 
@@ -100,8 +98,7 @@ def test_one_system_alone_gives_what_the_comparison_gave(
   compared, tmp_path, capsys
 ):
   status = call(
-    'run',
-    *SMALL,
+    *MARGIN,
     '--config.seeds=1',
     '--config.first_seed=1',
     f'--workdir={tmp_path}',
@@ -120,7 +117,7 @@ def test_one_system_alone_gives_what_the_comparison_gave(
 
 
 def test_processes_side_by_side_give_the_same(compared, tmp_path):
-  status = call('run', *SMALL, f'--workdir={tmp_path}', '--workers=2')
+  status = call(*MARGIN, f'--workdir={tmp_path}', '--workers=2')
   assert status == 0
   rows = records.read_jsonl(tmp_path / 'records.jsonl')
   together = records.read_jsonl(compared / 'records.jsonl')
@@ -131,7 +128,7 @@ def test_processes_side_by_side_give_the_same(compared, tmp_path):
 
 def test_a_run_that_is_over_is_left_alone(compared, capsys):
   before = (compared / 'records.jsonl').stat().st_mtime_ns
-  assert call('compare', *SMALL, f'--workdir={compared}') == 0
+  assert call(*SMALL, f'--workdir={compared}') == 0
   assert 'finished run' in capsys.readouterr().out
   assert (compared / 'records.jsonl').stat().st_mtime_ns == before
 
@@ -156,13 +153,13 @@ def unfinished(alone, tmp_path):
 def alone(tmp_path_factory):
   """The workdir of one seed of one system, one round."""
   workdir = tmp_path_factory.mktemp('runs') / 'alone'
-  assert call('run', *ALONE, f'--workdir={workdir}') == 0
+  assert call(*ALONE, f'--workdir={workdir}') == 0
   return workdir
 
 
 def test_damaged_records_are_written_anew(alone, unfinished, caplog):
   (unfinished / 'records.jsonl').write_text('{"system": "mar')
-  assert call('run', *ALONE, f'--workdir={unfinished}') == 0
+  assert call(*ALONE, f'--workdir={unfinished}') == 0
   assert 'written anew from the checkpoints' in caplog.text
   assert records.read_jsonl(unfinished / 'records.jsonl') == records.read_jsonl(
     alone / 'records.jsonl'
@@ -173,7 +170,7 @@ def test_checkpoints_of_another_config_are_not_adopted(
   alone, unfinished, capsys
 ):
   another = '--config.learner.optimizer.learning_rate=0.5'
-  arguments = ('run', *ALONE, f'--workdir={unfinished}', another)
+  arguments = (*ALONE, f'--workdir={unfinished}', another)
   manifest_path = unfinished / 'manifest.json'
   manifest_path.unlink()
   assert 'has checkpoints and no manifest' in told_by(capsys, *arguments)
@@ -191,17 +188,23 @@ def test_checkpoints_of_another_config_are_not_adopted(
   assert 'the checkpoint in' in told
 
 
+def test_the_field_of_before_still_names_a_system(alone, capsys):
+  arguments = (*ALONE, f'--workdir={alone}', '--config.system=margin')
+  assert call(*arguments) == 0
+  assert 'finished run' in capsys.readouterr().out
+
+
 def test_other_systems_are_refused_with_one_line(alone, capsys):
-  arguments = ('run', *ALONE, f'--workdir={alone}', '--config.system=random')
+  arguments = (*ALONE, f'--workdir={alone}', '--config.system=random')
   told = told_by(capsys, *arguments)
-  assert told.count("'margin' -> 'random'") == 1
-  assert 'systems' not in told
+  assert told.count("systems: ['margin'] -> ['random']") == 1
+  assert told.count('\n') == 2
 
 
 @pytest.mark.parametrize('content', ['{}', '{"config"', '[]', ''])
 def test_a_damaged_manifest_says_how_to_begin_anew(unfinished, capsys, content):
   (unfinished / 'manifest.json').write_text(content)
-  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  told = told_by(capsys, *ALONE, f'--workdir={unfinished}')
   assert 'manifest.json is' in told
   assert '--overwrite' in told
   assert told.count('\n') == 1
@@ -211,7 +214,7 @@ def test_a_damaged_checkpoint_says_how_to_begin_anew(unfinished, capsys):
   for path in unfinished.glob('checkpoints/*/*/*/*/*'):
     if path.is_file():
       path.write_bytes(b'')
-  told = told_by(capsys, 'run', *ALONE, f'--workdir={unfinished}')
+  told = told_by(capsys, *ALONE, f'--workdir={unfinished}')
   assert 'can be read' in told
   assert '--overwrite' in told
 
@@ -221,7 +224,7 @@ def test_tensorboard_that_is_missing_is_said_before_any_work(
 ):
   monkeypatch.setitem(sys.modules, 'tensorboardX', None)
   workdir = tmp_path / 'run'
-  arguments = ('run', *ALONE, '--tensorboard', f'--workdir={workdir}')
+  arguments = (*ALONE, '--tensorboard', f'--workdir={workdir}')
   assert 'al-jax[tensorboard]' in told_by(capsys, *arguments)
   assert not workdir.exists()
 
@@ -231,17 +234,17 @@ def test_overwrite_starts_anew_once_there_is_something_to_start(
 ):
   before = sorted(path.name for path in unfinished.iterdir())
   again = (*ALONE, f'--workdir={unfinished}', '--overwrite')
-  told = told_by(capsys, 'run', *again, '--config.model.name=mpl')
+  told = told_by(capsys, *again, '--config.model.name=mpl')
   assert "Did you mean 'mlp'" in told
   assert sorted(path.name for path in unfinished.iterdir()) == before
-  assert call('run', *again, '--config.learner.stop.epochs=1') == 0
+  assert call(*again, '--config.learner.stop.epochs=1') == 0
   (row,) = records.read_jsonl(unfinished / 'records.jsonl')
   assert row.steps == 1
 
 
 def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
   workdir = tmp_path / 'absent'
-  assert call('compare', *SMALL, '--dry_run', f'--workdir={workdir}') == 0
+  assert call(*SMALL, '--dry_run', f'--workdir={workdir}') == 0
   told = capsys.readouterr().out
   assert '"labels_per_round": 20' in told
   assert 'pool 1,438, validation 0, test 359, 10 classes' in told
@@ -255,7 +258,7 @@ def test_a_dry_run_tells_and_writes_nothing(tmp_path, capsys):
 def test_a_dry_run_tells_what_pretraining_costs(capsys):
   pretraining = '--config.pretraining.name=deep_cluster'
   stop = "--config.pretraining.stop={'epochs': 3}"
-  assert call('run', *SMALL, pretraining, stop, '--dry_run') == 0
+  assert call(*SMALL, pretraining, stop, '--dry_run') == 0
   told = capsys.readouterr().out
   # 3 epochs of 1,438 digits in batches of 128, unless another is the default.
   assert 'pretraining, once for all systems and seeds' in told
@@ -264,8 +267,7 @@ def test_a_dry_run_tells_what_pretraining_costs(capsys):
 
 def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
   status = call(
-    'run',
-    *SMALL,
+    *MARGIN,
     "--config.data.transforms=({'name':'cap','train':90},)",
     '--config.protocol.labels_per_round=1000',
     f'--workdir={tmp_path}',
@@ -327,7 +329,7 @@ def nan_at(row):
     ('--config.lerner.batch_size=3', 'Did you mean "learner"'),
     ('--config.learner.stp.epochs=3', 'Did you mean "stop"'),
     ('--config.protocol.runds=3', "Did you mean 'rounds'"),
-    ('--config.sistem=random', "Did you mean 'system'"),
+    ('--config.sistem=random', "Did you mean 'systems'"),
     ('--config.prefilter.name=entropy', "prefilter has no 'size'"),
     ('--config.describe.dropout_samples=3', 'no dropout to sample'),
     ('--config.data.source=openml:-1', 'give an id'),
@@ -346,7 +348,7 @@ def test_bad_input_is_one_line_before_any_work(
   tmp_path, capsys, change, message
 ):
   workdir = tmp_path / 'run'
-  told = told_by(capsys, 'run', *SMALL, change, f'--workdir={workdir}')
+  told = told_by(capsys, *SMALL, change, f'--workdir={workdir}')
   assert message in told
   assert told.count('\n') == 1
   assert not (workdir / 'manifest.json').exists()
@@ -366,7 +368,6 @@ def test_bad_data_are_refused_before_any_work(
 ):
   told = told_by(
     capsys,
-    'run',
     *SMALL,
     npz(tmp_path, **changes),
     f'--workdir={tmp_path / "run"}',
@@ -378,7 +379,6 @@ def test_an_absent_tfds_set_says_how_to_get_it(tmp_path, capsys, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))
   told = told_by(
     capsys,
-    'run',
     *SMALL,
     '--config.data.source=tfds:cifar10',
     f'--workdir={tmp_path / "run"}',
@@ -389,19 +389,19 @@ def test_an_absent_tfds_set_says_how_to_get_it(tmp_path, capsys, monkeypatch):
 
 def test_a_workdir_that_cannot_be_written_is_refused(tmp_path, capsys):
   (tmp_path / 'file').write_text('')
-  told = told_by(capsys, 'run', *SMALL, f'--workdir={tmp_path / "file" / "x"}')
+  told = told_by(capsys, *SMALL, f'--workdir={tmp_path / "file" / "x"}')
   assert str(tmp_path / 'file') in told
 
 
 def test_a_folder_of_somebody_else_is_refused(tmp_path, capsys):
   (tmp_path / 'thesis.tex').write_text('years of work')
-  arguments = ('run', *SMALL, f'--workdir={tmp_path}', '--overwrite')
+  arguments = (*SMALL, f'--workdir={tmp_path}', '--overwrite')
   assert 'thesis.tex' in told_by(capsys, *arguments)
   assert os.listdir(tmp_path) == ['thesis.tex']
 
 
 def test_a_workdir_is_needed(capsys):
-  assert '--workdir is not set' in told_by(capsys, 'run', *SMALL)
+  assert '--workdir is not set' in told_by(capsys, *SMALL)
 
 
 def test_too_little_space_is_said_before_any_work(
@@ -409,5 +409,5 @@ def test_too_little_space_is_said_before_any_work(
 ):
   usage = type('usage', (), {'free': 10})
   monkeypatch.setattr('shutil.disk_usage', lambda path: usage)
-  told = told_by(capsys, 'run', *SMALL, f'--workdir={tmp_path / "run"}')
+  told = told_by(capsys, *SMALL, f'--workdir={tmp_path / "run"}')
   assert 'no space left' in told

@@ -1,0 +1,211 @@
+"""Runs a cell of a grid, or the only experiment, in a folder of its own."""
+
+import dataclasses
+from collections.abc import Callable
+
+from al_jax import data, files
+from al_jax.runner import config as config_lib
+from al_jax.runner import (
+  estimate,
+  observers,
+  options,
+  pretraining,
+  result_files,
+  resuming,
+  workers,
+)
+from al_jax.runner import jobs as jobs_lib
+from al_jax.runner.config import Experiment
+from al_jax.runner.grid import Cell
+from al_jax.storage import manifest, records, workdir
+
+# The system in the records of a training on the whole pool.
+ALL_LABELS = 'all labels'
+
+
+@dataclasses.dataclass(frozen=True)
+class How:
+  """How to run, whatever is run.
+
+  Attributes:
+    num_workers: processes side by side.
+    overwrite: begin anew, whatever is in the folder.
+    quiet: no progress bar, no line per round.
+    tensorboard: also write event files.
+  """
+
+  num_workers: int = 1
+  overwrite: bool = False
+  quiet: bool = False
+  tensorboard: bool = False
+
+
+class Experiments:
+  """Makes the experiments of cells, and does no work twice.
+
+  The cells of a grid are checked before the first is run. What was built for a
+  check is kept for the run. Of the data sets only the last is kept: cells often
+  share one, and all of them may not fit into memory.
+  """
+
+  def __init__(self):
+    self._spec = self._dataset = None
+    # Systems by the name of the cell and the fingerprint of its data.
+    self._built = {}
+
+  def checked(self, cell: Cell) -> Experiment:
+    """The experiment of a cell; says what does not fit before any work.
+
+    Args:
+      cell: of the run.
+
+    Returns:
+      An Experiment whose systems are built.
+
+    Raises:
+      ValueError: parts of the config do not fit together, or not to the data.
+    """
+    config = cell.config
+    if self._dataset is None or self._spec != config['data']:
+      self._dataset = None  # never two at a time
+      self._dataset = data.load(config['data'])
+      self._spec = config['data']
+    which = cell.name, self._dataset.fingerprint
+    experiment = config_lib.prepare(
+      config,
+      dataset=self._dataset,
+      built=self._built.setdefault(which, {}),
+    )
+    options.check_system_options(config)
+    pretraining.build(experiment)
+    for name in options.system_names(config):
+      config_lib.system_of(experiment, name)
+    return experiment
+
+
+def run(
+  place: workdir.Workdir,
+  cell: Cell,
+  experiments: Experiments,
+  should_stop: Callable[[], bool],
+  how: How,
+) -> str:
+  """Runs all systems and seeds of a cell, or goes on with them.
+
+  Args:
+    place: the folder, ours alone.
+    cell: what to run.
+    experiments: of this run.
+    should_stop: see `loop.run_rounds`.
+    how: to run it.
+
+  Returns:
+    The summary. A finished cell is only read.
+
+  Raises:
+    loop.Interrupted: on request; everything is saved.
+  """
+  folder, config = place.path, cell.config
+  before = None if how.overwrite else resuming.what_is_in(folder, config)
+  if before is not None and 'finished' in before:
+    return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
+  experiment = experiments.checked(cell)
+  systems = options.system_names(config)
+  if how.overwrite:
+    # Not before it is known that there is something to put in its place.
+    place.overwrite()
+  about = manifest.build(config, experiment.dataset)
+  about['systems'] = systems
+  about['axes'] = dict(cell.axes)
+  if before is not None:
+    resuming.refuse_other_data(folder, before, about)
+    about['started'] = before['started']
+  seeds = len(config_lib.seed_list(config))
+  place.require_space(
+    sum(estimate.checkpoint_bytes(experiment, name) * seeds for name in systems)
+  )
+  manifest.write(folder / 'manifest.json', about)
+  with observers.Observers(
+    folder,
+    systems,
+    num_rounds=experiment.protocol.rounds * seeds * len(systems),
+    quiet=how.quiet,
+    tensorboard=how.tensorboard,
+  ) as watching:
+    experiment = _pretrained(folder, experiment, should_stop, watching)
+    try:
+      _run_jobs(folder, experiment, how, should_stop, watching.on_record)
+    finally:
+      rows = watching.records.rows()
+      if rows:
+        records.write_csv(folder / 'records.csv', rows)
+    if config['full_labels']:
+      _run_all_labels(folder, experiment, should_stop)
+  watching.records.drop_earlier()
+  return _finish(folder, watching.records.rows(), experiment, about)
+
+
+def _pretrained(folder, experiment, should_stop, watching):
+  """The experiment with the weights that its config asks for."""
+  experiment, rows = pretraining.with_weights(
+    experiment, should_stop, watching.on_epoch
+  )
+  if rows:
+    result_files.write_pretraining(folder, rows)
+  return experiment
+
+
+def _run_jobs(folder, experiment, how, should_stop, on_record):
+  """Runs every job, in as many processes as were asked for."""
+  jobs = jobs_lib.jobs_of(
+    experiment.config,
+    options.system_names(experiment.config),
+    workers=how.num_workers,
+  )
+  checkpoints = folder / 'checkpoints'
+  if how.num_workers == 1:
+    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, on_record)
+  else:
+    workers.run_jobs(
+      experiment, jobs, checkpoints, how.num_workers, should_stop, on_record
+    )
+
+
+def _run_all_labels(folder, experiment, should_stop):
+  """One round with all labels, per seed: the line that curves run up to."""
+  config = experiment.config
+  proceeding = {
+    **config['protocol'],
+    'rounds': 1,
+    'first_set': 'uniform',
+    'first_size': experiment.facts.num_examples,
+    'label_budget': None,
+  }
+  experiment = config_lib.prepare(
+    {**config, 'protocol': proceeding}, dataset=experiment.dataset
+  ).beginning_with(experiment.pretrained)
+  jobs = jobs_lib.jobs_of(experiment.config, ['random'], workers=1)
+  found = []
+
+  def on_record(record):
+    found.append(dataclasses.replace(record, system=ALL_LABELS))
+    records.write_jsonl(folder / 'full_labels.jsonl', found)
+
+  checkpoints = folder / 'checkpoints' / 'all_labels'
+  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, on_record)
+
+
+def _finish(folder, rows, experiment, about):
+  """Writes what is made of all records, and marks the cell as finished."""
+  # Matplotlib and SciPy take seconds: not before the first step.
+  from al_jax.runner import outputs
+
+  records.write_csv(folder / 'records.csv', rows)
+  text = outputs.summary(rows)
+  with files.replacing(folder / 'summary.txt') as partial:
+    partial.write_text(text + '\n', encoding='utf-8')
+  outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])
+  manifest.write(
+    folder / 'manifest.json', {**about, 'finished': manifest.now()}
+  )
+  return text

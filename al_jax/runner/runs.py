@@ -1,0 +1,164 @@
+"""A whole run: from a config to the folders of its cells."""
+
+import contextlib
+import dataclasses
+from collections.abc import Sequence
+
+from al_jax import files, loop
+from al_jax.runner import cells as cells_lib
+from al_jax.runner import config as config_lib
+from al_jax.runner import estimate, grid, options, resuming, signals
+from al_jax.runner.cells import Experiments, How
+from al_jax.runner.grid import Cell
+from al_jax.runner.options import Config
+from al_jax.storage import manifest, workdir
+
+
+def cells_of(config: Config) -> list[Cell]:
+  """The cells of a config, each of which has fields that can be read.
+
+  Args:
+    config: as plain values.
+
+  Returns:
+    The only one, without a name, or those of its grid.
+
+  Raises:
+    ValueError: a field that is not known, or a value that it cannot have.
+  """
+  cells = grid.cells(config)
+  for cell in cells:
+    config_lib.check_options(cell.config)
+  return cells
+
+
+def describe(cells: Sequence[Cell]) -> None:
+  """Prints what a run of the cells would cost."""
+  experiments = Experiments()
+  for cell in cells:
+    if cell.name:
+      print(f'\ncell {cell.name}:')
+    print(estimate.describe(experiments.checked(cell)))
+
+
+def run(
+  config: Config, cells: Sequence[Cell], folder: files.Path, how: How
+) -> int:
+  """Runs all cells, or goes on with them.
+
+  Args:
+    config: with its grid.
+    cells: of the config.
+    folder: the workdir.
+    how: to run them.
+
+  Returns:
+    The exit status.
+  """
+  is_grid = bool(cells[0].name)
+  with workdir.Workdir(folder) as place:
+    before = None
+    if not how.overwrite:
+      before = resuming.what_is_in(
+        place.path, config if is_grid else cells[0].config
+      )
+    if before is not None and 'finished' in before:
+      print(
+        f'{place.path} holds a finished run of {before["finished"]}; nothing '
+        'to do. See summary.txt there; --overwrite starts anew.'
+      )
+      return 0
+    with signals.StopRequest().listening() as should_stop:
+      try:
+        if is_grid:
+          _run_grid(place, config, cells, before, should_stop, how)
+        else:
+          _run_alone(place, cells[0], should_stop, how)
+      except loop.Interrupted:
+        print(
+          f'Saved in {place.path} and stopped. To go on, run the same command '
+          f'again:\n  {manifest.command()}'
+        )
+        return signals.exit_status(should_stop.number)
+  return 0
+
+
+def _run_alone(place, cell, should_stop, how):
+  """Runs the only experiment, in the workdir itself."""
+  text = cells_lib.run(place, cell, Experiments(), should_stop, how)
+  print(f'\n{text}\n')
+  pictures = sorted(str(path) for path in place.path.glob('*.png'))
+  print('Pictures: ' + ', '.join(pictures))
+
+
+def _run_grid(place, config, cells, before, should_stop, how):
+  """Runs cell after cell, each in a folder of its own."""
+  experiments = Experiments()
+  # What is wrong with the last cell is said before the first is run.
+  for cell in _by_data(cells):
+    experiments.checked(cell)
+    if should_stop():
+      raise loop.Interrupted
+  if how.overwrite:
+    # As a whole, before its first cell.
+    _overwrite_grid(place, cells)
+    how = dataclasses.replace(how, overwrite=False)
+  systems = options.system_names(config)
+  about = {
+    'config': config,
+    'systems': systems,
+    'settings': [cell.name for cell in cells],
+    'command': manifest.command(),
+    'started': manifest.now() if before is None else before['started'],
+  }
+  about_path = place.path / 'manifest.json'
+  manifest.write(about_path, about)
+  # Matplotlib and SciPy take seconds: not before the first cell has begun.
+  table = None
+  for number, cell in enumerate(cells, start=1):
+    print(f'[{number}/{len(cells)}] {cell.name}')
+    with workdir.Workdir(place.path / cell.name) as own:
+      cells_lib.run(own, cell, experiments, should_stop, how)
+    table = table or _table(systems)
+    table.add(cell.name, place.path / cell.name)
+    with files.replacing(place.path / 'summary.txt') as partial:
+      partial.write_text(f'{table}\n', encoding='utf-8')
+    print(f'\n{table}\n')
+  manifest.write(about_path, {**about, 'finished': manifest.now()})
+  print(
+    'For curves, tests and diagnostics: python -m experiments.report '
+    f'--workdir={place.path}'
+  )
+
+
+def _by_data(cells):
+  """The cells, those with the data of the first one together and last."""
+  first = cells[0].config['data']
+  specs = [first]
+  for cell in cells:
+    if cell.config['data'] not in specs:
+      specs.append(cell.config['data'])
+  return [
+    cell
+    for spec in [*specs[1:], first]
+    for cell in cells
+    if cell.config['data'] == spec
+  ]
+
+
+def _overwrite_grid(place, cells):
+  """Clears the folders of all cells, those of the run before too."""
+  names = {cell.name for cell in cells}
+  with contextlib.suppress(ValueError, OSError, LookupError, TypeError):
+    names |= set(manifest.read(place.path / 'manifest.json')['settings'])
+  place.overwrite()
+  for name in sorted(names):
+    if (place.path / name).is_dir():
+      with workdir.Workdir(place.path / name) as own:
+        own.overwrite()
+
+
+def _table(systems):
+  from al_jax.runner import outputs
+
+  return outputs.GridTable(systems)

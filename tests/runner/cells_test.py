@@ -1,0 +1,133 @@
+"""Work that a run does once: systems are built and data are loaded."""
+
+import collections
+
+import pytest
+
+from al_jax import data, systems
+from al_jax.runner import cells, defaults, estimate, grid, runs
+from al_jax.storage import manifest, records
+
+FEW = {'name': 'cap', 'train': 90, 'test': 50}
+QUIET = cells.How(quiet=True)
+
+
+def a_config(axes=None, **changes):
+  config = defaults.get_config()
+  config.systems = ('random', 'margin')
+  config.data.transforms = (FEW,)
+  config.learner.stop.epochs = 1
+  config.protocol.rounds = 2
+  config.protocol.first_size = 10
+  config.protocol.labels_per_round = 5
+  return {
+    **manifest.plain_config(config.to_dict()),
+    'model': {'name': 'mlp', 'widths': [8]},
+    'seeds': 2,
+    'grid': axes,
+    **changes,
+  }
+
+
+@pytest.fixture
+def counted(monkeypatch):
+  """How often each system is built, and each data set loaded."""
+  counts = collections.Counter()
+  build, load = systems.build, data.load
+
+  def counting_build(name, facts, **options):
+    counts[name] += 1
+    return build(name, facts, **options)
+
+  def counting_load(spec):
+    counts[f'{len(spec["transforms"])} transforms'] += 1
+    return load(spec)
+
+  monkeypatch.setattr(systems, 'build', counting_build)
+  monkeypatch.setattr(data, 'load', counting_load)
+  return counts
+
+
+def finish(workdir, config):
+  assert runs.run(config, runs.cells_of(config), workdir, QUIET) == 0
+
+
+def test_an_experiment_builds_and_loads_once(counted, tmp_path):
+  finish(tmp_path, a_config(full_labels=True))
+  # With the label budget of a training on all labels it is another system.
+  assert counted == {'random': 1 + 1, 'margin': 1, '1 transforms': 1}
+  assert len(records.read_jsonl(tmp_path / 'full_labels.jsonl')) == 2
+
+
+def test_a_dry_run_builds_and_loads_once(counted, capsys):
+  runs.describe(runs.cells_of(a_config()))
+  assert counted == {'random': 1, 'margin': 1, '1 transforms': 1}
+  assert 'about' in capsys.readouterr().out
+
+
+def test_pretrained_weights_cost_one_more_system_each(
+  counted, tmp_path, monkeypatch
+):
+  monkeypatch.setenv('AL_JAX_CACHE_DIR', str(tmp_path / 'cache'))
+  pretraining = {'name': 'denoising_autoencoder', 'stop': {'epochs': 1}}
+  config = a_config(pretraining=pretraining, systems=['margin'], seeds=1)
+  finish(tmp_path / 'run', config)
+  # Once for the check before any training, once with the weights.
+  assert counted == {'margin': 2, '1 transforms': 1}
+
+
+def test_cells_of_one_data_set_load_it_once(counted, tmp_path):
+  batches = {
+    'few': {'protocol': {'labels_per_round': 3}},
+    'more': {'protocol': {'labels_per_round': 6}},
+  }
+  finish(tmp_path, a_config({'batch': batches}, systems=['margin'], seeds=1))
+  assert counted == {'margin': 2, '1 transforms': 1}
+
+
+def test_of_several_data_sets_the_first_is_at_hand_after_the_check(counted):
+  noisy = {'transforms': [FEW, {'name': 'redundancy', 'copies': 2}]}
+  axes = {
+    'batch': {'few': {'protocol': {'labels_per_round': 3}}, 'more': {}},
+    'data': {'plain': {}, 'noisy': {'data': noisy}},
+  }
+  found = grid.cells(a_config(axes))
+  assert [cell.name for cell in found] == [
+    'few-plain',
+    'few-noisy',
+    'more-plain',
+    'more-noisy',
+  ]
+  experiments = cells.Experiments()
+  for cell in runs._by_data(found):
+    experiments.checked(cell)
+  assert counted['1 transforms'] == counted['2 transforms'] == 1
+  assert counted['margin'] == 4
+  experiments.checked(found[0])
+  assert counted['1 transforms'] == 1
+  for cell in found[1:]:
+    experiments.checked(cell)
+  # Only one of them is kept at a time, and what was built for each cell.
+  assert counted['1 transforms'] == counted['2 transforms'] - 1 == 2
+  assert counted['margin'] == 4
+
+
+def test_systems_of_other_data_are_not_taken_for_these(counted, monkeypatch):
+  (cell,) = grid.cells(a_config())
+  experiments = cells.Experiments()
+  first = experiments.checked(cell)
+  assert experiments.checked(cell).built is first.built
+  changed = first.dataset.__class__(
+    **{**vars(first.dataset), 'fingerprint': 'another'}
+  )
+  experiments._dataset = changed
+  assert experiments.checked(cell).built is not first.built
+  assert counted['margin'] == 2
+
+
+def test_an_estimate_builds_nothing(counted):
+  (cell,) = grid.cells(a_config())
+  experiment = cells.Experiments().checked(cell)
+  counted.clear()
+  assert estimate.checkpoint_bytes(experiment, 'margin') > 0
+  assert not counted

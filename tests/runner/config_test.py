@@ -1,0 +1,62 @@
+"""Which systems a config names, and whose options it may have."""
+
+import pytest
+
+from al_jax.runner import config as config_lib
+from al_jax.runner import defaults, options
+from al_jax.storage import manifest
+
+
+def a_config(**changes):
+  config = manifest.plain_config(defaults.get_config().to_dict())
+  config.pop('grid')
+  return {**config, **changes}
+
+
+def test_the_defaults_have_all_fields_and_can_be_run():
+  assert {*defaults.get_config()} == {*config_lib.FIELDS, 'grid'}
+  config_lib.check_options(a_config())
+
+
+def test_a_config_of_before_names_one_system():
+  old = a_config(system='entropy')
+  assert config_lib.upgraded(old) == a_config(systems='entropy')
+  assert options.system_names(config_lib.upgraded(old)) == ['entropy']
+
+
+def test_beside_a_config_of_before_the_list_of_a_manifest_decides():
+  old = a_config(system='margin', systems=['random', 'badge'])
+  for ran in (['margin'], ['random', 'badge']):
+    assert config_lib.upgraded(old, ran) == a_config(systems=ran)
+
+
+def test_a_config_of_today_stays_as_it_is():
+  assert config_lib.upgraded(a_config()) == a_config()
+  assert config_lib.upgraded(a_config(), ['badge']) == a_config()
+
+
+@pytest.mark.parametrize('given', ['random,margin', ['random, margin']])
+def test_names_may_stand_in_one_string(given):
+  found = options.system_names(a_config(systems=given))
+  assert found == ['random', 'margin']
+
+
+@pytest.mark.parametrize('given', [[], ['margin', 'margin'], 3, [3], None])
+def test_what_names_no_systems_is_refused(given):
+  with pytest.raises(ValueError, match=r'config\.systems is .*must name'):
+    options.system_names(a_config(systems=given))
+
+
+def test_an_option_that_no_system_has_is_refused_with_who_has_it():
+  options = {'strategy': {'num_iters': 3}}
+  options.check_system_options(a_config(systems=['k_means'], **options))
+  with pytest.raises(ValueError, match='it is one of k_means'):
+    options.check_system_options(a_config(systems=['margin'], **options))
+
+
+def test_random_may_be_run_alone_with_the_options_of_others():
+  options = {'systems': ['random'], 'strategy': {'num_iters': 3}}
+  options.check_system_options(a_config(**options))
+  options['strategy'] = {'num_itres': 3}
+  with pytest.raises(ValueError, match="Did you mean 'num_iters'"):
+    options.check_system_options(a_config(**options))
