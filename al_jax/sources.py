@@ -57,23 +57,20 @@ def is_on_device(inputs: PyTree) -> bool:
   return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(inputs))
 
 
-def place(
-  inputs: PyTree, placement: str = 'auto', device: jax.Device | None = None
-) -> PyTree:
+def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
   """Puts inputs where they are to live.
 
   Args:
     inputs: pytree of NumPy arrays [N, ...].
     placement: `'device'`, `'host'`, or `'auto'`: on the device if they take up
       no more than a modest share of its memory.
-    device: the device; None for the default one.
 
   Returns:
     The inputs as jax Arrays (device) or as they came (host).
   """
   if placement not in PLACEMENTS:
     raise unknown_name('placement', placement, PLACEMENTS)
-  device = device or jax.local_devices()[0]
+  device = jax.local_devices()[0]
   if placement == 'auto':
     limit = (device.memory_stats() or {}).get('bytes_limit')
     limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
