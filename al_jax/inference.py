@@ -35,13 +35,13 @@ def make_pool_map(
   Returns:
     `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
     device. `where`, bool[N] on the host, leaves rows out: their floats are NaN,
-    their integers -1. `inputs` may live on the device or on the host.
+    their integers -1. `inputs` may live on the host or on the device, where a
+    call does not move what `sources.place` put there.
   """
   errors.check_number('chunk_size', chunk_size, int, least=1)
   devices = _dividing(chunk_size)
   mesh = jax.sharding.Mesh(np.array(devices), ('chunk',))
   by_row = jax.sharding.NamedSharding(mesh, jax.P('chunk'))
-  everywhere = jax.sharding.NamedSharding(mesh, jax.P())
 
   @jax.jit
   def of_chunk(args, inputs, index):
@@ -68,9 +68,10 @@ def make_pool_map(
     check_rows(shapes, num_rows)
     with jax.default_device(devices[0]):
       out = jax.tree.map(lambda s: _filler(num_examples, s), shapes)
+    if on_device:
+      inputs = sources.on(inputs, devices)
     if len(devices) > 1:
-      args = jax.device_put(args, everywhere)
-      inputs = jax.device_put(inputs, everywhere) if on_device else inputs
+      args = jax.device_put(args, sources.everywhere(devices))
     for index in _chunks(num_examples, where, num_rows):
       index_by_row = jax.device_put(index, by_row)
       if on_device:

@@ -249,7 +249,10 @@ def call_beside_loop(
     A Row, which says what `compile_fit` has chosen.
   """
   all_sources = program.sources_of(dataset)
-  inputs = {name: source.inputs for name, source in all_sources.items()}
+  inputs = {
+    name: sources.on(source.inputs, jax.local_devices()[:1])
+    for name, source in all_sources.items()
+  }
   count = batch_size * num_steps
   pool = labelled(dataset, count)
   training = Training(

@@ -82,7 +82,7 @@ def test_noise_makes_it_harder(task):
 
 
 def test_the_pause_after_an_epoch_costs_no_pass_over_the_pool(task):
-  dataset, facts = task
+  _, facts = task
   learner = of_mlp(facts).learner
   # Inputs that nothing can gather from.
   nowhere = {'pool': Source(np.broadcast_to(np.float32(0), (160, 0)))}
