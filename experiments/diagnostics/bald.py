@@ -82,7 +82,7 @@ def measure(
 def _agreements(case, models, points, num_samples, k):
   """Of each model, Spearman's correlation and the share of a common batch."""
   strategy = strategies.bald(num_samples=num_samples)
-  stage = stages.compile_stages(
+  compiled = stages.compile_strategy(
     strategy,
     case.program(case.baseline).system.learner,
     case.sources['pool'].inputs,
@@ -94,7 +94,7 @@ def _agreements(case, models, points, num_samples, k):
     where[rows] = True
     key = keys.for_round(model.seed, model.round, keys.MEASURE)
     both = [
-      stage.measure(half, model.learner, where)
+      compiled.measure(half, model.learner, where)
       for half in _halves(key, num_samples)
     ]
     # Ties, if there are any, are broken alike.

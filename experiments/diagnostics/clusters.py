@@ -41,7 +41,7 @@ def iterations(
   model = diagnose_runs.train(case, compiled, row.seed, row.round)
   key = keys.for_round(row.seed, row.round, keys.MEASURE)
   where = _looked_at(compiled, model)
-  measured = compiled.stage.measure(key, model.learner, where)
+  measured = compiled.strategy.measure(key, model.learner, where)
 
   def picks(num_iters):
     choosing = strategies.build(strategy, {**options, 'num_iters': num_iters})

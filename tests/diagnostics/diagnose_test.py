@@ -109,9 +109,9 @@ def test_a_model_is_that_of_the_run(case):
     assert {name: float(value) for name, value in metrics.items()} == last.test
     # It asks what the run asked, and nothing else.
     key = keys.for_round(seed, last.round, keys.MEASURE)
-    measured = compiled.stage.measure(key, model.learner, None)
+    measured = compiled.strategy.measure(key, model.learner, None)
     key = keys.for_round(seed, last.round, keys.SELECT)
-    _, selection = compiled.stage.strategy.select(
+    _, selection = compiled.strategy.strategy.select(
       key, (), measured, model.pool, ASKED
     )
     assert selection.indices.tolist() == last.picks
@@ -251,7 +251,7 @@ def test_iterations_are_as_many_as_the_picks_need(case):
   options = diagnose_costs.options_of(name, {'num_iters': 3})
   found = diagnose_clusters.iterations(case, compiled, row, name, options)
   model = diagnose_runs.train(case, compiled, 0, 1)
-  measured = compiled.stage.measure(jax.random.key(0), model.learner, None)
+  measured = compiled.strategy.measure(jax.random.key(0), model.learner, None)
 
   def picks(num_iters):
     strategy = strategies.weighted_k_means(num_iters=num_iters)
