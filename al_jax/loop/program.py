@@ -143,7 +143,7 @@ def check_samples(system: systems.System, num_samples: int) -> None:
     least=0,
     most=_MOST_SAMPLES,
   )
-  if num_samples and not systems.has_dropout(system.learner, system.facts):
+  if num_samples and not system.has_dropout:
     raise ValueError(
       f'{num_samples} dropout samples are to be evaluated; the model has no '
       'dropout to sample.'
@@ -184,7 +184,7 @@ def compile_program(
   check_samples(system, evaluate_samples)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
-  systems.check_logits(learner, facts)
+  system.check_logits()
 
   def evaluate_on(split):
     return evaluation.make_evaluate(

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import scipy.stats
 
-from al_jax import keys, strategies, systems
+from al_jax import keys, strategies
 from al_jax.analysis import curves
 from al_jax.loop import stages
 from experiments.diagnostics import runs as diagnose_runs
@@ -24,8 +24,7 @@ NUM_SAMPLES = (5, 10, 20, 50, 100, 200)
 
 def has_dropout(case: Case) -> bool:
   """Whether there are samples to compute it of."""
-  system = case.program(case.baseline).system
-  return systems.has_dropout(system.learner, system.facts)
+  return case.program(case.baseline).system.has_dropout
 
 
 def measure(

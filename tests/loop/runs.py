@@ -1,5 +1,7 @@
 """Small runs of a system, for the tests of the loop."""
 
+import dataclasses
+
 from al_jax import loop, oracle
 from al_jax.loop import program
 from al_jax.loop.protocol import Protocol
@@ -16,7 +18,7 @@ def compiled(
   dataset, facts = task
   system = a_system(name, facts=facts, **options)
   if strategy is not None:
-    system = system._replace(strategy=strategy)
+    system = dataclasses.replace(system, strategy=strategy)
   return program.compile_program(
     system,
     program.sources_of(dataset),
