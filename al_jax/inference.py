@@ -5,7 +5,7 @@ Sharded: the rows of a chunk are divided over the devices. Compiled once: the
 last chunk is padded, and a map over a part of the pool uses the same program.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,7 @@ BatchFn = Callable[[PyTree, Batch], PyTree]
 
 
 def make_pool_map(
-  fn: BatchFn,
-  *,
-  chunk_size: int = 1000,
-  devices: Sequence[jax.Device] | None = None,
+  fn: BatchFn, *, chunk_size: int = 1000
 ) -> Callable[..., PyTree]:
   """Compiles a map over pools.
 
@@ -32,26 +29,19 @@ def make_pool_map(
 
   Args:
     fn: what to compute of a batch. It must treat rows alike and apart.
-    chunk_size: rows per call, no more than the pool has; a multiple of the
-      number of devices.
-    devices: over which the rows of a chunk are divided; None for all that this
-      process has and that divide the chunk.
+    chunk_size: rows per call, no more than the pool has. They are divided over
+      as many of this process's devices as can share them evenly.
 
   Returns:
     `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
     device. `where`, bool[N] on the host, leaves rows out: their floats are NaN,
-    their integers -1. `inputs` may live on the device or on the host.
+    their integers -1. `inputs` may live on the host or on the device, where a
+    call does not move what `sources.place` put there.
   """
   errors.check_number('chunk_size', chunk_size, int, least=1)
-  devices = list(devices or _dividing(chunk_size))
-  if chunk_size % len(devices):
-    raise ValueError(
-      f'chunk_size is {chunk_size}; it must be a multiple of the number of '
-      f'devices, {len(devices)}.'
-    )
+  devices = _dividing(chunk_size)
   mesh = jax.sharding.Mesh(np.array(devices), ('chunk',))
   by_row = jax.sharding.NamedSharding(mesh, jax.P('chunk'))
-  everywhere = jax.sharding.NamedSharding(mesh, jax.P())
 
   @jax.jit
   def of_chunk(args, inputs, index):
@@ -78,9 +68,10 @@ def make_pool_map(
     check_rows(shapes, num_rows)
     with jax.default_device(devices[0]):
       out = jax.tree.map(lambda s: _filler(num_examples, s), shapes)
+    if on_device:
+      inputs = sources.on(inputs, devices)
     if len(devices) > 1:
-      args = jax.device_put(args, everywhere)
-      inputs = jax.device_put(inputs, everywhere) if on_device else inputs
+      args = jax.device_put(args, sources.everywhere(devices))
     for index in _chunks(num_examples, where, num_rows):
       index_by_row = jax.device_put(index, by_row)
       if on_device:

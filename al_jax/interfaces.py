@@ -147,8 +147,6 @@ class Learner(NamedTuple):
       keys[S], S dropout samples on a new leading axis, masks shared by the
       batch.
     survey: a look over a whole source, or None.
-    decode: `(state, latents, targets) -> inputs`, of learners that can
-      generate, or None.
     machine_labels: `(state, pool) -> int32[N]`, the labels that nobody paid for
       and that it trains on now, -1 elsewhere; None if there are none ever. Only
       the oracle can say how right they are, for the record.
@@ -160,7 +158,6 @@ class Learner(NamedTuple):
   step: Callable[..., tuple[LearnerState, Progress]]
   apply: Callable[..., ModelOutput]
   survey: Survey | None = None
-  decode: Callable[..., PyTree] | None = None
   machine_labels: Callable[..., jax.Array] | None = None
 
 

@@ -198,13 +198,3 @@ def take(pool: PoolState, indices: jax.Array) -> PoolState:
     pool,
     fillers,
   )
-
-
-def questions_in_order(pool: PoolState, capacity: int) -> jax.Array:
-  """What was asked, in the order of asking: int32[capacity], then -1."""
-  asked = ~eligible(pool)
-  slot = jnp.where(asked, pool.acquired_order, capacity)
-  order = jnp.full(capacity, -1, jnp.int32)
-  return order.at[slot].set(
-    jnp.arange(pool.num_examples, dtype=jnp.int32), mode='drop'
-  )

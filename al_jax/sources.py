@@ -5,7 +5,7 @@ stay NumPy arrays (maybe memory-mapped) and only the rows of a batch travel. The
 values are the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -57,28 +57,68 @@ def is_on_device(inputs: PyTree) -> bool:
   return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(inputs))
 
 
-def place(
-  inputs: PyTree, placement: str = 'auto', device: jax.Device | None = None
-) -> PyTree:
+def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
   """Puts inputs where they are to live.
 
   Args:
     inputs: pytree of NumPy arrays [N, ...].
     placement: `'device'`, `'host'`, or `'auto'`: on the device if they take up
       no more than a modest share of its memory.
-    device: the device; None for the default one.
 
   Returns:
-    The inputs as jax Arrays (device) or as they came (host).
+    The inputs as jax Arrays, a copy on each of this process's devices, so that
+    no later call has to move them; or as they came (host).
   """
   if placement not in PLACEMENTS:
     raise unknown_name('placement', placement, PLACEMENTS)
-  device = device or jax.local_devices()[0]
+  devices = jax.local_devices()
   if placement == 'auto':
-    limit = (device.memory_stats() or {}).get('bytes_limit')
+    limit = (devices[0].memory_stats() or {}).get('bytes_limit')
     limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
     placement = 'device' if num_bytes(inputs) <= limit else 'host'
-  return jax.device_put(inputs, device) if placement == 'device' else inputs
+  return on(inputs, devices) if placement == 'device' else inputs
+
+
+def on(inputs: PyTree, devices: Sequence[jax.Device]) -> PyTree:
+  """Inputs on some devices, whole on each.
+
+  Moves nothing if a copy is already on each of them, as `place` leaves it.
+
+  Args:
+    inputs: pytree of arrays [N, ...].
+    devices: where the inputs are needed.
+
+  Returns:
+    The inputs as jax Arrays on these devices and no others.
+  """
+  sharding = everywhere(devices)
+
+  def put(leaf):
+    held = getattr(leaf, 'sharding', None)
+    if held is None or not held.is_fully_replicated:
+      return jax.device_put(leaf, sharding)
+    if held.device_set == sharding.device_set:
+      return leaf
+    if not held.device_set > sharding.device_set:
+      return jax.device_put(leaf, sharding)
+    copies = [
+      shard.data
+      for shard in leaf.addressable_shards
+      if shard.device in sharding.device_set
+    ]
+    return jax.make_array_from_single_device_arrays(
+      leaf.shape, sharding, copies
+    )
+
+  return jax.tree.map(put, inputs)
+
+
+def everywhere(devices: Sequence[jax.Device]) -> jax.sharding.Sharding:
+  """The sharding of an array that each of some devices has a copy of."""
+  if len(devices) == 1:
+    return jax.sharding.SingleDeviceSharding(devices[0])
+  mesh = jax.sharding.Mesh(np.array(devices), ('chunk',))
+  return jax.sharding.NamedSharding(mesh, jax.P())
 
 
 def gather(inputs: PyTree, index: jax.Array) -> PyTree:

@@ -4,16 +4,14 @@ import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from al_jax import errors, inference, models, strategies, xla
-from al_jax.interfaces import Batch, Facts, Learner, PyTree, Strategy
+from al_jax import errors, models, strategies
+from al_jax._system import System
+from al_jax.interfaces import Facts, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
 
 
-class Recipe(NamedTuple):
-  """What a system is made of, before anything is built.
+class Published(NamedTuple):
+  """A system of a paper, before anything is built.
 
   Attributes:
     learner: a name in `learners.LEARNERS`.
@@ -55,12 +53,12 @@ _ZHDANOV = 'Zhdanov 2019, Diverse mini-batch Active Learning'
 
 def _asking(strategy, paper, **options):
   """A supervised learner with a strategy."""
-  return Recipe('supervised', strategy, options, paper)
+  return Published('supervised', strategy, options, paper)
 
 
 def _propagating(strategy):
   """A learner that propagates labels, with a strategy."""
-  return Recipe('label_propagation', strategy, {}, _SIMEONI)
+  return Published('label_propagation', strategy, {}, _SIMEONI)
 
 
 SYSTEMS = {
@@ -94,13 +92,13 @@ SYSTEMS = {
     arms=('random', 'least_confidence', 'core_set'),
     version='query',
   ),
-  'joint': Recipe('joint', 'entropy', {}, _RANGANATHAN),
-  'joint_random': Recipe('joint', 'random', {}, _RANGANATHAN),
-  'joint_bald': Recipe('joint', 'bald', {}, _RANGANATHAN),
-  'ceal': Recipe('ceal', 'entropy', {}, _WANG),
-  'ceal_random': Recipe('ceal', 'random', {}, _WANG),
-  'ceal_margin': Recipe('ceal', 'margin', {}, _WANG),
-  'ceal_least_confidence': Recipe('ceal', 'least_confidence', {}, _WANG),
+  'joint': Published('joint', 'entropy', {}, _RANGANATHAN),
+  'joint_random': Published('joint', 'random', {}, _RANGANATHAN),
+  'joint_bald': Published('joint', 'bald', {}, _RANGANATHAN),
+  'ceal': Published('ceal', 'entropy', {}, _WANG),
+  'ceal_random': Published('ceal', 'random', {}, _WANG),
+  'ceal_margin': Published('ceal', 'margin', {}, _WANG),
+  'ceal_least_confidence': Published('ceal', 'least_confidence', {}, _WANG),
   'propagation_random': _propagating('random'),
   'propagation_entropy': _propagating('entropy'),
   'propagation_core_set': _propagating('core_set'),
@@ -111,25 +109,6 @@ SYSTEMS = {
 
 # The learner that a config may put another in the place of.
 PLAIN = 'supervised'
-# Examples of the batch that is traced to see what fits: a number that no other
-# axis is likely to have.
-_FEW = 3
-
-
-class System(NamedTuple):
-  """A learner and a strategy that fit together.
-
-  Attributes:
-    name: in `SYSTEMS`.
-    learner: how to train.
-    strategy: what to ask.
-    facts: of the task that both were built for.
-  """
-
-  name: str
-  learner: Learner
-  strategy: Strategy
-  facts: Facts
 
 
 def build(
@@ -149,9 +128,9 @@ def build(
     name: in `SYSTEMS`.
     facts: of the task.
     model: `name` and options, for `models.build`.
-    learner: options of the learner, which go before the recipe's; `name`
+    learner: options of the learner, which override the published ones; `name`
       puts another one in the place of `supervised`.
-    strategy: options of the strategy, which go before the recipe's; or a
+    strategy: options of the strategy, which override the published ones; or a
       Strategy of your own, to take its place.
     subset_size: let the strategy look at so many examples per round, drawn
       anew each time; None for all.
@@ -169,21 +148,24 @@ def build(
       model cannot give.
   """
   errors.check_name('system', name, SYSTEMS)
-  recipe = SYSTEMS[name]
-  built_learner = _learner(recipe, facts, model, learner, pretrained)
+  published = SYSTEMS[name]
+  built_learner = _learner(published, facts, model, learner, pretrained)
   asking = strategy
   if not isinstance(strategy, Strategy):
     options = {} if strategy is None else strategy
     errors.check_mapping('strategy', options)
-    asking = _strategy(recipe.strategy, {**recipe.strategy_options, **options})
-  if recipe.strategy == 'random' and (prefilter or subset_size is not None):
+    asking = _strategy(
+      published.strategy, {**published.strategy_options, **options}
+    )
+  if published.strategy == 'random' and (prefilter or subset_size is not None):
     raise ValueError(
       'prefilter or subset_size is set for random, which measures nothing; '
       'leave them None.'
     )
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
   system = System(name, built_learner, asking, facts)
-  _check_fit(system, model['name'])
+  system.check_logits()
+  system.check_measurement(model['name'])
   return system
 
 
@@ -205,8 +187,8 @@ def learner_name(system: str, options: Mapping[str, Any] | None) -> str:
   return name if own == PLAIN else own
 
 
-def _learner(recipe, facts, model, options, pretrained):
-  """The learner of a recipe, or another, with its network."""
+def _learner(published, facts, model, options, pretrained):
+  """The learner of a published system, or another, with its network."""
   errors.check_mapping('model', model)
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
@@ -216,15 +198,15 @@ def _learner(recipe, facts, model, options, pretrained):
   options = {} if options is None else options
   errors.check_mapping('learner', options)
   options = dict(options)
-  name = options.pop('name', None) or recipe.learner
+  name = options.pop('name', None) or published.learner
   errors.check_name('learner', name, LEARNERS)
-  if recipe.learner not in (PLAIN, name):
+  if published.learner not in (PLAIN, name):
     raise ValueError(
-      f'the learner is {name!r}, but the system is one of {recipe.learner!r}; '
-      f'a name takes the place of {PLAIN!r} alone.'
+      f'the learner is {name!r}, but the system is one of '
+      f'{published.learner!r}; a name takes the place of {PLAIN!r} alone.'
     )
-  if name == recipe.learner:
-    options = {**recipe.learner_options, **options}
+  if name == published.learner:
+    options = {**published.learner_options, **options}
   errors.check_options(f'learner {name!r}', LEARNERS[name], options)
   return LEARNERS[name](network, facts, **options)
 
@@ -260,87 +242,3 @@ def _looking_at(asking, num_examples, subset_size, prefilter):
   if subset_size is not None:
     first = strategies.subset(first, min(subset_size, num_examples))
   return strategies.chain(first, min(size, num_examples), asking)
-
-
-def has_dropout(learner: Learner, facts: Facts) -> bool:
-  """Whether the samples of a learner differ from each other."""
-  key = jax.random.key(0)
-  return 'random_bits' in xla.used_by(
-    lambda key, state, inputs: learner.apply(state, inputs, keys=key[None]),
-    key,
-    jax.eval_shape(lambda: learner.init(key, facts)),
-    _few_rows(facts),
-  )
-
-
-def check_logits(learner: Learner, facts: Facts) -> None:
-  """Refuses a classifier whose predictions are not C logits an example.
-
-  Args:
-    learner: of the system.
-    facts: of the task.
-
-  Raises:
-    ValueError: with the shape of the predictions.
-  """
-  if facts.task != 'classification':
-    return
-  output = jax.eval_shape(
-    learner.apply,
-    jax.eval_shape(lambda: learner.init(jax.random.key(0), facts)),
-    _few_rows(facts),
-  )
-  found = jax.tree.map(lambda leaf: leaf.shape, output.predictions)
-  if found != (_FEW, facts.num_classes):
-    raise ValueError(
-      f'for {_FEW} examples the predictions of the learner have shape {found}; '
-      f'with {facts.num_classes} classes it must be '
-      f'{(_FEW, facts.num_classes)}.'
-    )
-
-
-def _few_rows(facts):
-  return jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct((_FEW, *leaf.shape), leaf.dtype),
-    facts.example,
-  )
-
-
-def _check_fit(system, model_name):
-  """Traces a measurement, to see what the strategy asks of the learner."""
-  learner, facts = system.learner, system.facts
-  check_logits(learner, facts)
-  key = jax.random.key(0)
-  state = jax.eval_shape(lambda: learner.init(key, facts))
-  sampled, asking = [], []
-  stage = system.strategy
-  while stage is not None:
-    asking.append(stage)
-    stage = stage.prefilter[0] if stage.prefilter else None
-
-  def measure(key, state, inputs):
-    def apply(inputs, *, keys=None):
-      sampled.append(keys is not None)
-      return learner.apply(state, inputs, keys=keys)
-
-    batch = Batch(jnp.arange(_FEW, dtype=jnp.int32), inputs)
-    return [stage.measure(key, apply, batch) for stage in asking]
-
-  try:
-    measured = jax.eval_shape(measure, key, state, _few_rows(facts))
-  except KeyError as error:
-    raise ValueError(
-      f'system {system.name!r} needs the output {error} of a model; '
-      f'{model_name!r} has no such output.'
-    ) from error
-  except TypeError as error:
-    raise ValueError(
-      f'system {system.name!r} cannot be traced as configured: '
-      f'{errors.in_one_line(error)}'
-    ) from error
-  inference.check_rows(measured, _FEW)
-  if any(sampled) and not has_dropout(learner, facts):
-    raise ValueError(
-      f'system {system.name!r} needs dropout samples; model {model_name!r} '
-      'has no dropout as configured: set its dropout rate above 0.'
-    )

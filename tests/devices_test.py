@@ -24,7 +24,7 @@ jax.config.update('jax_num_cpu_devices', int(sys.argv[1]))
 from al_jax.loop import acquisition, program, protocol
 from al_jax import loop, oracle
 from al_jax.loop import stages
-from al_jax import strategies, systems
+from al_jax import sources, strategies, systems
 from tests.factories import a_system, a_task
 
 def few(recipe):
@@ -35,6 +35,15 @@ def few(recipe):
   } | recipe.strategy_options
   fewer = {'num_samples': 4, 'num_configurations': 100}
   return {name: number for name, number in fewer.items() if options.get(name)}
+
+moved = []
+device_put = jax.device_put
+
+def noting(arrays, *args, **options):
+  moved.extend(map(jax.numpy.shape, jax.tree.leaves(arrays)))
+  return device_put(arrays, *args, **options)
+
+jax.device_put = noting
 
 dataset, facts = a_task(label_budget=30, size=1000)
 answers = oracle.Oracle(dataset.train.targets, 10)
@@ -52,6 +61,7 @@ looking = [
 found = []
 for chunk_size, placement in json.loads(sys.argv[2]):
   all_sources = program.sources_of(dataset, placement)
+  moved.clear()
   asked, state = {'devices': jax.local_device_count()}, None
   for system in built:
     compiled = program.compile_program(
@@ -74,6 +84,14 @@ for chunk_size, placement in json.loads(sys.argv[2]):
     asked[system.name] = [
       (row.picks, row.test['accuracy'], row.train['loss']) for row in runs
     ]
+  if placement == 'device':
+    inputs = all_sources['pool'].inputs
+    devices = jax.local_devices()
+    asked['copies'] = [
+      len(sources.on(inputs, some).addressable_shards)
+      for some in (devices, devices[-5:], devices[:1])
+    ]
+    asked['moves'] = moved.count(inputs.shape)
   found.append(asked)
 print(json.dumps(found))
 """
@@ -133,18 +151,30 @@ def asked():
   ]
   for devices, of_ways in found.items():
     for of_way in of_ways:
-      assert of_way.pop('devices') == devices
-      assert list(of_way) == ['run', *supervised, *LOOKING]
+      assert of_way['devices'] == devices
+      assert {'run', *supervised, *LOOKING} <= set(of_way)
   return found
 
 
+def picks(of_way):
+  about = ('devices', 'copies', 'moves')
+  return {name: of_way[name] for name in of_way if name not in about}
+
+
 def test_eight_devices_pick_the_same_as_one(asked):
-  assert asked[8][0] == asked[1][0]
+  assert picks(asked[8][0]) == picks(asked[1][0])
 
 
 def test_another_chunk_size_picks_the_same(asked):
-  assert asked[1][1] == asked[1][0]
+  assert picks(asked[1][1]) == picks(asked[1][0])
 
 
 def test_inputs_on_the_host_of_eight_devices_pick_the_same(asked):
-  assert asked[8][1] == asked[1][0]
+  assert picks(asked[8][1]) == picks(asked[1][0])
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+def test_the_pool_is_placed_once_and_no_call_moves_it(asked, devices):
+  of_way = asked[devices][0]
+  assert of_way['copies'] == [devices, min(devices, 5), 1]
+  assert of_way['moves'] == 0

@@ -26,7 +26,7 @@ ROOMS = (
   ('models',),
   ('training',),
   ('learners', 'strategies'),
-  ('systems', 'oracle'),
+  ('_system', 'systems', 'oracle'),
   ('storage',),
   ('loop',),
   ('analysis',),

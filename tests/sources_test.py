@@ -70,6 +70,13 @@ def test_what_is_small_goes_to_the_device_and_what_is_huge_does_not():
   assert not sources.is_on_device(huge)
 
 
+def test_what_is_where_it_is_needed_stays_there():
+  inputs = sources.place(inputs_of('named'), 'device')
+  again = sources.on(inputs, jax.local_devices())
+  for before, after in zip(*map(jax.tree.leaves, (inputs, again)), strict=True):
+    assert after is before
+
+
 def test_a_source_is_on_the_device_if_all_of_it_is():
   inputs = inputs_of('named')
   mixed = {**inputs, 'table': jnp.asarray(inputs['table'])}

@@ -244,7 +244,6 @@ def self_training(
     step,
     apply,
     survey=Survey(measure=measure, absorb=absorb),
-    decode=inner.decode,
     machine_labels=machine_labels,
   )
 

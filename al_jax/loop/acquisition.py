@@ -8,11 +8,11 @@ import numpy as np
 
 from al_jax import kernels, keys
 from al_jax import pool as pool_lib
-from al_jax.loop import stages
+from al_jax.loop import contracts, stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import RunState
-from al_jax.loop.stopwatch import Clock
+from al_jax.loop.stopwatch import Stopwatch
 from al_jax.oracle import Answers, Oracle
 
 
@@ -96,7 +96,7 @@ def acquire(
     RuntimeError: a strategy that breaks its contract.
   """
   strategy_state, picks, seconds_measure, seconds_select = _choose(
-    program, program.stage, state, k, seed=seed, round=round
+    program, program.strategy, state, k, seed=seed, round=round
   )
   state = state.replace(strategy=strategy_state)
   state, answers = _ask(
@@ -105,27 +105,27 @@ def acquire(
   return state, Acquired(picks, answers, seconds_measure, seconds_select)
 
 
-def _choose(program, stage, state, k, *, seed, round, depth=0):
-  """What a stage chooses, after the stages before it.
+def _choose(program, compiled, state, k, *, seed, round, depth=0):
+  """What a strategy chooses, after the stages before it.
 
   Returns the strategy's state after, the picks without padding, and the seconds
   that were spent measuring and selecting.
   """
-  strategy, pool = stage.strategy, state.pool
+  strategy, pool = compiled.strategy, state.pool
   own, before = state.strategy, None
   where, seconds_measure, seconds_select = None, 0.0, 0.0
-  if stage.before is not None:
+  if compiled.before is not None:
     before, own = own
     before, candidates, seconds_measure, seconds_select = _choose(
       program,
-      stage.before,
+      compiled.before,
       state.replace(strategy=before),
-      stage.num_candidates,
+      compiled.num_candidates,
       seed=seed,
       round=round,
       depth=depth + 1,
     )
-    padded = np.full(stage.num_candidates, -1, np.int32)
+    padded = np.full(compiled.num_candidates, -1, np.int32)
     padded[: len(candidates)] = candidates
     where = _candidates_and_asked(padded, pool)
 
@@ -134,21 +134,21 @@ def _choose(program, stage, state, k, *, seed, round, depth=0):
     found = keys.for_round(seed, round, purpose)
     return jax.random.fold_in(found, depth) if depth else found
 
-  clock = Clock()
+  stopwatch = Stopwatch()
   if strategy.where is not None:
     of_its_own = strategy.where(key(keys.WHERE), own, pool)
     where = of_its_own if where is None else where & of_its_own
-  measured = stage.measure(key(keys.MEASURE), state.learner, where)
-  _check_finite(program, measured, pool, where, round)
-  seconds_measure += clock.lap()
-  own, selection = _selected(
+  measured = compiled.measure(key(keys.MEASURE), state.learner, where)
+  contracts.check_measured(program, measured, pool, where, round)
+  seconds_measure += stopwatch.lap()
+  own, selection = contracts.checked_selection(
     program,
     strategy.select(key(keys.SELECT), own, measured, pool, k),
     round,
   )
-  picks = _checked_picks(program, selection.indices, k, pool, round)
-  seconds_select += clock.lap()
-  after = own if stage.before is None else (before, own)
+  picks = contracts.checked_picks(program, selection.indices, k, pool, round)
+  seconds_select += stopwatch.lap()
+  after = own if compiled.before is None else (before, own)
   return after, picks, seconds_measure, seconds_select
 
 
@@ -170,63 +170,3 @@ def _ask(program, oracle, state, picks, size, *, seed, round):
   )
   answers = jax.tree.map(lambda leaf: leaf[: len(picks)], answers)
   return state.replace(pool=pool, paid=paid), answers
-
-
-def _check_finite(program, measured, pool, where, round):
-  mask = pool_lib.eligible(pool)
-  if where is not None:
-    mask &= where
-  bad = int(program.first_bad(measured, mask))
-  if bad < pool.num_examples:
-    raise FloatingPointError(
-      f'round {round}: system {program.system.name!r} measured a value that is '
-      f'not finite for example {bad} (id {program.ids[bad]}).'
-    )
-
-
-def _selected(program, found, round):
-  """What a select returned, if it is what its contract says."""
-  is_pair = isinstance(found, tuple) and len(found) == 2
-  if not is_pair or not hasattr(found[1], 'indices'):
-    what = type(found).__name__
-    if isinstance(found, tuple):
-      what = f'({", ".join(type(each).__name__ for each in found)})'
-    raise RuntimeError(
-      f'round {round}: the select of system {program.system.name!r} returned '
-      f'{what}; it must return (state, Selection).'
-    )
-  return found
-
-
-def _checked_picks(program, indices, k, pool, round):
-  """The picks without padding: distinct, and never asked about before."""
-  indices = np.asarray(indices)
-  eligible = np.asarray(pool_lib.eligible(pool))
-  problem = _problem(indices, k, eligible)
-  if problem:
-    raise RuntimeError(
-      f'round {round}: system {program.system.name!r} {problem}.'
-    )
-  return indices[indices >= 0].astype(np.int32)
-
-
-def _problem(indices, k, eligible):
-  """In what indices break the contract of a selection; '' if in nothing."""
-  if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
-    return (
-      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
-      'positions are due, int[k]'
-    )
-  shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
-  picks = indices[indices >= 0]
-  if np.any(indices < -1) or np.any(indices[len(picks) :] != -1):
-    return f'padded with something else than -1 at the end: {shown}'
-  if np.any(picks >= len(eligible)):
-    return f'picked beyond the pool of {len(eligible)}: {shown}'
-  if len(np.unique(picks)) < len(picks) or not np.all(eligible[picks]):
-    return (
-      f'picked an example twice or one that was asked about before: {shown}'
-    )
-  if not len(picks) and np.any(eligible):
-    return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
-  return ''

@@ -75,6 +75,7 @@ def make_describe(
   gather = sources.gather_on_host
   if sources.is_on_device(inputs):
     gather = jax.jit(sources.gather)
+    inputs = sources.on(inputs, jax.local_devices()[:1])
 
   @jax.jit
   def of_batch(state, batch, real):

@@ -15,7 +15,7 @@ from al_jax import errors, sources, systems
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
-from al_jax.loop import batch_diagnostics, metrics, stages
+from al_jax.loop import batch_diagnostics, evaluation, stages
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.training import fit
@@ -39,7 +39,7 @@ class Program(NamedTuple):
       questions; None if nobody asked for it.
     machine_labels: `(learner state, pool) -> int32[N]`; None if the learner
       never labels anything itself.
-    stage: the strategy, with those that propose its candidates.
+    strategy: the compiled strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
@@ -53,7 +53,7 @@ class Program(NamedTuple):
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
   machine_labels: Callable[..., jax.Array] | None
-  stage: stages.Stage
+  strategy: stages.CompiledStrategy
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
 
@@ -143,7 +143,7 @@ def check_samples(system: systems.System, num_samples: int) -> None:
     least=0,
     most=_MOST_SAMPLES,
   )
-  if num_samples and not systems.has_dropout(system.learner, system.facts):
+  if num_samples and not system.has_dropout:
     raise ValueError(
       f'{num_samples} dropout samples are to be evaluated; the model has no '
       'dropout to sample.'
@@ -184,10 +184,10 @@ def compile_program(
   check_samples(system, evaluate_samples)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
-  systems.check_logits(learner, facts)
+  system.check_logits()
 
-  def evaluation(split):
-    return metrics.make_evaluate(
+  def evaluate_on(split):
+    return evaluation.make_evaluate(
       learner,
       all_sources[split],
       facts.num_classes,
@@ -206,8 +206,8 @@ def compile_program(
       chunk_size=chunk_size,
     ),
     init=jax.jit(lambda key: learner.init(key, facts)),
-    evaluate=evaluation('test'),
-    validate=evaluation('validation') if 'validation' in all_sources else None,
+    evaluate=evaluate_on('test'),
+    validate=evaluate_on('validation') if 'validation' in all_sources else None,
     describe=(
       batch_diagnostics.make_describe(
         learner, facts, all_sources['pool'].inputs
@@ -215,7 +215,7 @@ def compile_program(
       if describe_batches
       else None
     ),
-    stage=stages.compile_stages(
+    strategy=stages.compile_strategy(
       system.strategy,
       learner,
       all_sources['pool'].inputs,

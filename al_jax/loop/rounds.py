@@ -7,18 +7,17 @@ it saves, so a run that was killed goes on as if nothing had happened.
 
 import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from absl import logging
 
 from al_jax import keys, xla
 from al_jax import pool as pool_lib
-from al_jax.loop import acquisition, run_state, stages
+from al_jax.loop import acquisition, contracts, run_state
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
-from al_jax.loop.stopwatch import Clock
+from al_jax.loop.stopwatch import Stopwatch
 from al_jax.oracle import Oracle
 from al_jax.storage.checkpoint import Checkpointer
 from al_jax.storage.records import RoundRecord
@@ -70,7 +69,7 @@ def run_rounds(
     FloatingPointError: a loss or a score that is not finite.
     ValueError: what does not fit together, or a checkpoint of another run.
   """
-  _check(program, oracle, protocol, seeds)
+  contracts.check_run(program, oracle, protocol, seeds)
   identity = run_state.identity_of(program, identity)
   runs, fitting, serial = run_state.restore(
     program, checkpointer, seeds, identity
@@ -118,44 +117,13 @@ def _is_long(active):
   return max(run.records[-1].seconds for run in active) > _LONG_ROUND_SECONDS
 
 
-def _check(program, oracle, protocol, seeds):
-  """Refuses what does not fit together, before any work."""
-  facts = program.system.facts
-  for seed in seeds:
-    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
-  if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
-    raise ValueError(
-      f'seeds are {list(seeds)}; the program was compiled for so many '
-      f'different seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
-      'compile_program with num_lanes.'
-    )
-  for name, here, wanted in (
-    ('examples', oracle.num_examples, facts.num_examples),
-    ('classes', oracle.num_classes, facts.num_classes),
-  ):
-    if here != wanted:
-      raise ValueError(
-        f'the oracle has {here} {name}; the system was built for {wanted}.'
-      )
-  protocol.check(facts.num_examples)
-  stages.check_candidates(
-    program.system.strategy,
-    min(protocol.labels_per_round, facts.num_examples),
-  )
-  if min(protocol.budget, facts.num_examples) > facts.label_budget:
-    raise ValueError(
-      f'the protocol may pay for {protocol.budget} labels; the system was '
-      f'built for {facts.label_budget}.'
-    )
-
-
 def _train(program, protocol, runs, should_stop, *, resume):
   """Trains a round; yields Progress where it may be saved, and when done.
 
   What it yields at has been taken over into the runs that are active. A run
   that has ended rides along in its lane, and keeps its state.
   """
-  clock = Clock()
+  stopwatch = Stopwatch()
   in_round = [(run.seed, run.round) for run in runs]
   steps = fit_lib.fit(
     program.fit,
@@ -167,12 +135,11 @@ def _train(program, protocol, runs, should_stop, *, resume):
     stop_every=protocol.save_every_steps,
   )
   for packed, progress in steps:
-    _check_loss(program, runs, progress)
-    _warn_of_collapse(program, runs, progress)
+    contracts.check_trained(program, runs, progress)
     at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
     if not (np.all(progress.done) or at_interval or should_stop()):
       continue
-    seconds = clock.lap()
+    seconds = stopwatch.lap()
     for run, learner in zip(runs, program.fit.unpack(packed), strict=True):
       if run.ended is None:
         run.state = run.state.replace(learner=learner)
@@ -180,108 +147,90 @@ def _train(program, protocol, runs, should_stop, *, resume):
     yield progress
 
 
-def _just_trained(runs, progress):
-  """The lanes whose round's training is over, and their runs."""
-  for lane, run in enumerate(runs):
-    if run.ended is None and progress.done[lane]:
-      yield lane, run
-
-
-def _check_loss(program, runs, progress):
-  loss = progress.metrics.get('loss')
-  for lane, run in _just_trained(runs, progress):
-    if loss is None or progress.step[lane] == 0:
-      continue  # without a step nothing has been seen, and the loss is NaN
-    if not np.isfinite(loss[lane]):
-      raise FloatingPointError(
-        f'round {run.round}, seed {run.seed}: the training loss of system '
-        f'{program.system.name!r} is {loss[lane]} after '
-        f'{progress.step[lane]} steps; a lower learning rate or clip_norm '
-        'may help.'
-      )
-
-
-def _warn_of_collapse(program, runs, progress):
-  """Of learners whose metrics say that they predict one class for all."""
-  collapsed = progress.metrics.get('collapsed')
-  for lane, run in _just_trained(runs, progress):
-    if collapsed is not None and collapsed[lane]:
-      logging.warning(
-        'round %d, seed %d: system %r predicts one class for practically all '
-        'that is not labelled; a lower entropy_weight or some balance may '
-        'help.',
-        run.round,
-        run.seed,
-        program.system.name,
-      )
-
-
 def _lane(progress, lane):
   return jax.tree.map(lambda leaf: leaf[lane], progress)
 
 
 def _finish_round(program, oracle, protocol, run, progress):
-  """Evaluates, asks if the run goes on, and moves the run to its next round."""
-  clock, whole = Clock(), Clock()
-  facts = program.system.facts
-  paid = run.state.paid
+  """Evaluates, asks, records, and moves the run to its next round."""
+  stopwatch, trained = Stopwatch(), run.state
+  evaluated = _evaluate(program, run)
+  machine = _by_machine(program, oracle, trained)
+  run.ended = _reason_to_end(protocol, program.system.facts, run, evaluated)
+  acquired, described = acquisition.NOTHING, {}
+  if run.ended is None:
+    acquired, described = _ask(program, oracle, protocol, run)
+  record = RoundRecord(
+    system=program.system.name,
+    seed=run.seed,
+    round=run.round,
+    labels=trained.paid,
+    trainable=evaluated.trainable,
+    steps=progress.step,
+    test=evaluated.test,
+    test_class_accuracy=evaluated.class_accuracy,
+    train={**progress.metrics, **machine},
+    picks=acquired.picks,
+    pick_ids=program.ids[acquired.picks].tolist(),
+    pick_classes=_class_histogram(acquired, program.system.facts.num_classes),
+    batch=described,
+    compilations=0,
+    validation=evaluated.validation,
+    **_seconds(run, evaluated, acquired, stopwatch.lap()),
+  )
+  run.round += 1
+  run.seconds_fit = 0.0
+  return record
+
+
+class _Evaluated(NamedTuple):
+  """How good the model of a round is.
+
+  Attributes:
+    trainable: number of labels that it was trained on.
+    test: metrics on the test split.
+    class_accuracy: on the test split; None for a class without examples.
+    validation: metrics on the validation split; empty without one.
+    seconds: spent on evaluating it.
+  """
+
+  trainable: int
+  test: Mapping[str, np.ndarray]
+  class_accuracy: list[float | None]
+  validation: Mapping[str, np.ndarray]
+  seconds: float
+
+
+def _evaluate(program, run):
+  """Evaluates the model that the round has trained."""
+  stopwatch = Stopwatch()
   trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
   key = keys.for_round(run.seed, run.round, keys.EVALUATE)
-  metrics, class_accuracy = jax.device_get(
+  test, class_accuracy = jax.device_get(
     program.evaluate(key, run.state.learner)
   )
   validation = {}
   if program.validate is not None:
     validation, _ = jax.device_get(program.validate(key, run.state.learner))
-  seconds_evaluate = clock.lap()
-  trained = {**progress.metrics, **_by_machine(program, oracle, run.state)}
-  spent = _seconds(run) + run.seconds_fit + seconds_evaluate
-  run.ended = _reason_to_end(protocol, facts, run, metrics, spent)
-  acquired, described = acquisition.NOTHING, {}
-  if run.ended is None:
-    k = min(
-      protocol.labels_per_round, protocol.budget - paid, facts.num_examples
-    )
-    run.state, acquired = acquisition.acquire(
-      program, oracle, run.state, k, seed=run.seed, round=run.round
-    )
-    if program.describe is not None:
-      described = program.describe(run.state.learner, acquired.picks, k)
-  absent = np.isnan(class_accuracy)
-  record = RoundRecord(
-    system=program.system.name,
-    seed=run.seed,
-    round=run.round,
-    labels=paid,
-    trainable=trainable,
-    steps=progress.step,
-    test=metrics,
-    test_class_accuracy=[
-      None if missing else accuracy
-      for accuracy, missing in zip(class_accuracy, absent, strict=True)
-    ],
-    train=trained,
-    seconds_fit=run.seconds_fit,
-    seconds_evaluate=seconds_evaluate,
-    seconds_measure=acquired.seconds_measure,
-    seconds_select=acquired.seconds_select,
-    seconds_other=max(
-      whole.lap()
-      - seconds_evaluate
-      - acquired.seconds_measure
-      - acquired.seconds_select,
-      0.0,
-    ),
-    picks=acquired.picks,
-    pick_ids=program.ids[acquired.picks].tolist(),
-    pick_classes=_class_histogram(acquired, facts.num_classes),
-    batch=described,
-    compilations=0,
-    validation=validation,
+  seconds = stopwatch.lap()
+  by_class = [None if np.isnan(share) else share for share in class_accuracy]
+  return _Evaluated(trainable, test, by_class, validation, seconds)
+
+
+def _ask(program, oracle, protocol, run):
+  """Asks what the strategy selects, and describes it if that is wanted."""
+  k = min(
+    protocol.labels_per_round,
+    protocol.budget - run.state.paid,
+    program.system.facts.num_examples,
   )
-  run.round += 1
-  run.seconds_fit = 0.0
-  return record
+  run.state, acquired = acquisition.acquire(
+    program, oracle, run.state, k, seed=run.seed, round=run.round
+  )
+  described = {}
+  if program.describe is not None:
+    described = program.describe(run.state.learner, acquired.picks, k)
+  return acquired, described
 
 
 def _by_machine(program, oracle, state):
@@ -295,10 +244,10 @@ def _by_machine(program, oracle, state):
   }
 
 
-def _reason_to_end(protocol, facts, run, metrics, spent):
+def _reason_to_end(protocol, facts, run, evaluated):
   """The first stop rule that holds, or None."""
   target = protocol.target_accuracy
-  if target is not None and metrics['accuracy'] >= target:
+  if target is not None and evaluated.test['accuracy'] >= target:
     return f'test accuracy reached {target}'
   if run.round + 1 >= protocol.rounds:
     return 'all rounds are over'
@@ -306,14 +255,22 @@ def _reason_to_end(protocol, facts, run, metrics, spent):
     return 'label budget spent'
   if run.state.paid >= facts.num_examples:
     return 'pool exhausted'
+  before = sum(record.seconds for record in run.records)
+  spent = before + run.seconds_fit + evaluated.seconds
   if protocol.max_seconds is not None and spent >= protocol.max_seconds:
     return f'{protocol.max_seconds} seconds spent'
   return None
 
 
-def _seconds(run):
-  """What the rounds that are over took."""
-  return sum(record.seconds for record in run.records)
+def _seconds(run, evaluated, acquired, since_trained):
+  """The seconds of a round's parts, as fields of its record."""
+  parts = {
+    'seconds_evaluate': evaluated.seconds,
+    'seconds_measure': acquired.seconds_measure,
+    'seconds_select': acquired.seconds_select,
+  }
+  other = max(since_trained - sum(parts.values()), 0.0)
+  return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
 
 
 def _class_histogram(acquired, num_classes):

@@ -20,25 +20,26 @@ from al_jax.interfaces import (
 )
 
 
-class Stage(NamedTuple):
-  """A compiled strategy.
+class CompiledStrategy(NamedTuple):
+  """A strategy whose look over the pool is compiled.
 
   Attributes:
     strategy: what was compiled.
     measure: `(key, learner state, where or None) -> measured`, over the pool.
-    before: the stage that proposes candidates; None if there is none.
-    num_candidates: so many; 0 if there is none.
+    before: the previous stage, which proposes candidates; None if there is
+      none.
+    num_candidates: number of candidates that it proposes; 0 without one.
   """
 
   strategy: Strategy
   measure: Callable[..., PyTree]
-  before: Stage | None = None
+  before: CompiledStrategy | None = None
   num_candidates: int = 0
 
 
-def compile_stages(
+def compile_strategy(
   strategy: Strategy, learner: Learner, inputs: PyTree, *, chunk_size: int
-) -> Stage:
+) -> CompiledStrategy:
   """Makes the compiled functions of a strategy and of those before it.
 
   Args:
@@ -48,7 +49,7 @@ def compile_stages(
     chunk_size: rows per forward pass.
 
   Returns:
-    The last Stage.
+    The last stage.
   """
 
   def measure(args, batch):
@@ -60,8 +61,8 @@ def compile_stages(
   before, num_candidates = None, 0
   if strategy.prefilter is not None:
     first, num_candidates = strategy.prefilter
-    before = compile_stages(first, learner, inputs, chunk_size=chunk_size)
-  return Stage(
+    before = compile_strategy(first, learner, inputs, chunk_size=chunk_size)
+  return CompiledStrategy(
     strategy,
     lambda key, state, where: map_pool((key, state), inputs, where),
     before,

@@ -100,12 +100,6 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
       lambda array, m, s: (array.astype(jnp.float32) - m) / s, inputs, mean, std
     )
 
-  def collections(variables: PyTree) -> PyTree:
-    found = {'params': variables['params']}
-    if variables.get('statistics'):
-      found['batch_stats'] = variables['statistics']
-    return found
-
   def init(key: jax.Array) -> PyTree:
     inputs = jax.tree.map(
       lambda one: jax.ShapeDtypeStruct((1, *one.shape), jnp.float32), example
@@ -120,7 +114,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     variables: PyTree, inputs: PyTree, *, key: jax.Array | None = None
   ) -> ModelOutput:
     return module.apply(
-      collections(variables),
+      _collections(variables),
       standardise(inputs),
       Pass(training=False, dropout=key is not None),
       rngs=None if key is None else {'dropout': key},
@@ -139,7 +133,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     # forget it.
     rows = None if real is None else real | ~some_real
     output, changed = module.apply(
-      collections(variables),
+      _collections(variables),
       standardise(inputs),
       Pass(training=True, dropout=True, real=rows),
       rngs={'dropout': key},
@@ -153,6 +147,14 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     return output, statistics
 
   return ModelFns(init=init, apply=apply, train=train)
+
+
+def _collections(variables: PyTree) -> PyTree:
+  """Variables by the names that Flax has for them."""
+  found = {'params': variables['params']}
+  if variables.get('statistics'):
+    found['batch_stats'] = variables['statistics']
+  return found
 
 
 def moments(facts: Facts) -> tuple[PyTree, PyTree]:

@@ -99,21 +99,9 @@ def albl(
 
   def init(facts):
     queries = num_queries or facts.label_budget
-    fewest = int(np.ceil(num_arms * np.log(num_arms)))
-    if version == 'query' and queries < fewest:
-      raise ValueError(
-        f'num_queries is {queries}; with {num_arms} arms it must be at least '
-        f'{fewest}.'
-      )
-    zeros = jnp.zeros(num_arms, jnp.float32)
-    return Bandit(
-      log_weights=zeros,
-      importance=jnp.zeros(facts.num_examples, jnp.float32),
-      credit=zeros,
-      bonus=zeros,
-      num_queries=jnp.asarray(queries, jnp.float32),
-      arms=tuple(arm.init(facts) for arm in arms),
-    )
+    if version == 'query':
+      _check_enough(queries, num_arms)
+    return _bandit(arms, facts, queries)
 
   def measure(key, apply, batch):
     keys = jax.random.split(key, num_arms)
@@ -173,6 +161,28 @@ def _check(arms, version, delta, num_queries):
     raise ValueError(f'delta is {delta}; it must be in (0, 1).')
   if num_queries is not None and num_queries < 1:
     raise ValueError(f'num_queries is {num_queries}; it must be at least 1.')
+
+
+def _check_enough(num_queries, num_arms):
+  fewest = int(np.ceil(num_arms * np.log(num_arms)))
+  if num_queries < fewest:
+    raise ValueError(
+      f'num_queries is {num_queries}; with {num_arms} arms it must be at least '
+      f'{fewest}.'
+    )
+
+
+def _bandit(arms, facts, num_queries):
+  """The state before any arm has asked."""
+  zeros = jnp.zeros(len(arms), jnp.float32)
+  return Bandit(
+    log_weights=zeros,
+    importance=jnp.zeros(facts.num_examples, jnp.float32),
+    credit=zeros,
+    bonus=zeros,
+    num_queries=jnp.asarray(num_queries, jnp.float32),
+    arms=tuple(arm.init(facts) for arm in arms),
+  )
 
 
 @functools.partial(jax.jit, static_argnames=('version', 'delta'))

@@ -93,6 +93,8 @@ def compile_fit(
   errors.check_number('num_lanes', num_lanes, int, least=1)
   inputs = {name: source.inputs for name, source in all_sources.items()}
   on_device = all(sources.is_on_device(leaf) for leaf in inputs.values())
+  if on_device:
+    inputs = sources.on(inputs, jax.local_devices()[:1])
   steps_in_loop = on_device and (
     num_lanes > 1 or not _loops_are_slow(learner, facts, inputs)
   )

@@ -15,7 +15,7 @@ from al_jax import data, sources, systems
 from al_jax import pool as pool_lib
 from al_jax.interfaces import PyTree
 from al_jax.loop import program
-from al_jax.loop.stopwatch import Clock
+from al_jax.loop.stopwatch import Stopwatch
 from al_jax.training import fit as fit_lib
 from experiments.benchmarks import torch_reference
 from experiments.benchmarks.table import Row, in_turns
@@ -149,7 +149,7 @@ class Training:
 
   def rounds(self, pools: Sequence[pool_lib.PoolState]) -> float:
     """Trains on one labelled set after another; returns the seconds."""
-    clock = Clock()
+    clock = Stopwatch()
     state = on_device(self.init(jax.random.key(0)))
     keys = [jax.random.key(1)]
     for pool in pools:
@@ -210,7 +210,7 @@ def torch_round(
 
   def train():
     step = torch_reference.train_step(network.in_torch())
-    clock = Clock()
+    clock = Stopwatch()
     for _ in range(network.epochs):
       order = torch.randperm(num_labels)
       # What al_jax reports of an epoch; looked at once, when it is over.
@@ -249,7 +249,10 @@ def call_beside_loop(
     A Row, which says what `compile_fit` has chosen.
   """
   all_sources = program.sources_of(dataset)
-  inputs = {name: source.inputs for name, source in all_sources.items()}
+  inputs = {
+    name: sources.on(source.inputs, jax.local_devices()[:1])
+    for name, source in all_sources.items()
+  }
   count = batch_size * num_steps
   pool = labelled(dataset, count)
   training = Training(
@@ -273,7 +276,7 @@ def call_beside_loop(
   state = training.fns.start(key, on_device(training.init(key)), pool)
 
   def by_call():
-    clock = Clock()
+    clock = Stopwatch()
     moved = state
     for _ in range(num_steps):
       moved, progress = call(moved, pool, inputs)
@@ -281,7 +284,7 @@ def call_beside_loop(
     return clock.lap()
 
   def in_loop():
-    clock = Clock()
+    clock = Stopwatch()
     jax.block_until_ready(steps(np.int32(num_steps), state, pool, inputs))
     return clock.lap()
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from al_jax.loop.stopwatch import Clock
+from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import costs
 from experiments.benchmarks.peers import NotInstalled
 from experiments.benchmarks.table import Row, in_turns
@@ -32,7 +32,7 @@ class Program:
   def __init__(self, function: Callable[..., Any], *arguments: Any):
     """Compiles it for these arguments, which are put on the device."""
     self._arguments = jax.device_put(arguments)
-    clock = Clock()
+    clock = Stopwatch()
     compiled = jax.jit(function).lower(*self._arguments).compile()
     self.compiling = clock.lap()
     self.extra_bytes = compiled.memory_analysis().temp_size_in_bytes
@@ -68,7 +68,7 @@ class Peer(NamedTuple):
 
 def seconds_of(call: Callable[[], Any]) -> float:
   """For one call."""
-  clock = Clock()
+  clock = Stopwatch()
   jax.block_until_ready(call())
   return clock.lap()
 
@@ -134,7 +134,7 @@ def _seconds_to_scale(repeats, size):
   found = []
   for _ in range(repeats):
     array.block_until_ready()
-    clock = Clock()
+    clock = Stopwatch()
     array = scale(array)
     array.block_until_ready()
     found.append(clock.lap())

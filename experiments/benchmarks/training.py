@@ -17,7 +17,7 @@ import numpy as np
 
 from al_jax import data, loop, oracle, systems
 from al_jax.loop import program, protocol
-from al_jax.loop.stopwatch import Clock
+from al_jax.loop.stopwatch import Stopwatch
 from al_jax.storage import checkpoint, records
 from experiments.benchmarks import steps as benchmark_steps
 from experiments.benchmarks import unlabelled as benchmark_unlabelled
@@ -111,7 +111,7 @@ def growing_rounds(
   """
   all_sources = program.sources_of(dataset)
   pools = [labelled(dataset, size, sizes[-1]) for size in sizes]
-  clock = Clock()
+  clock = Stopwatch()
   if not recompile:
     training = Training(
       dataset, all_sources, MLP.model, label_budget=sizes[-1], epochs=epochs
@@ -159,7 +159,7 @@ def overhead(
   answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
   whole, beside = [], []
   with checkpoint.Checkpointer(folder / 'checkpoints') as saves:
-    clock = Clock()
+    clock = Stopwatch()
     for record in loop.run_rounds(
       compiled, answers, proceeding, (0,), checkpointer=saves
     ):
@@ -195,7 +195,7 @@ def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
     for the later seeds.
   """
   with tempfile.TemporaryDirectory() as folder:
-    clock = Clock()
+    clock = Stopwatch()
     subprocess.run(
       [
         *(sys.executable, '-m', 'experiments.run', f'--config={config}'),

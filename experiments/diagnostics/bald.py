@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import scipy.stats
 
-from al_jax import keys, strategies, systems
+from al_jax import keys, strategies
 from al_jax.analysis import curves
 from al_jax.loop import stages
 from experiments.diagnostics import runs
@@ -24,8 +24,7 @@ NUM_SAMPLES = (5, 10, 20, 50, 100, 200)
 
 def has_dropout(case: Case) -> bool:
   """Whether there are samples to compute it of."""
-  system = case.program(case.baseline).system
-  return systems.has_dropout(system.learner, system.facts)
+  return case.program(case.baseline).system.has_dropout
 
 
 def measure(
@@ -80,7 +79,7 @@ def measure(
 def _agreements(case, models, points, num_samples, k):
   """Of each model, Spearman's correlation and the share of a common batch."""
   strategy = strategies.bald(num_samples=num_samples)
-  stage = stages.compile_stages(
+  compiled = stages.compile_strategy(
     strategy,
     case.program(case.baseline).system.learner,
     case.sources['pool'].inputs,
@@ -92,7 +91,7 @@ def _agreements(case, models, points, num_samples, k):
     where[rows] = True
     key = keys.for_round(model.seed, model.round, keys.MEASURE)
     both = [
-      stage.measure(half, model.learner, where)
+      compiled.measure(half, model.learner, where)
       for half in _halves(key, num_samples)
     ]
     # Ties, if there are any, are broken alike.

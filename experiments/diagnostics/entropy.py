@@ -79,7 +79,7 @@ def measure(
 
 def _error_rates(case, name, models):
   """Of each model, the share of wrong predictions in each part."""
-  stage = stages.compile_stages(
+  compiled = stages.compile_strategy(
     Strategy(init=stateless, measure=_entropies, select=None),
     case.program(name).system.learner,
     case.sources['pool'].inputs,
@@ -89,7 +89,7 @@ def _error_rates(case, name, models):
   found = []
   for model in models:
     key = keys.for_round(model.seed, model.round, keys.MEASURE)
-    entropies, predicted = stage.measure(key, model.learner, None)
+    entropies, predicted = compiled.measure(key, model.learner, None)
     rows = np.flatnonzero(np.asarray(pool_lib.eligible(model.pool)))
     is_wrong = np.asarray(predicted)[rows] != targets[rows]
     order = np.argsort(-np.asarray(entropies)[rows], kind='stable')

@@ -70,14 +70,14 @@ def measure(
 def _measured(case, model):
   """The strategy, and what it measures of the whole pool."""
   strategy = strategies.expected_error_reduction()
-  stage = stages.compile_stages(
+  compiled = stages.compile_strategy(
     strategy,
     case.program(model.system).system.learner,
     case.sources['pool'].inputs,
     chunk_size=case.experiment.config['chunk_size'],
   )
   key = keys.for_round(model.seed, model.round, keys.MEASURE)
-  return strategy, stage.measure(key, model.learner, None)
+  return strategy, compiled.measure(key, model.learner, None)
 
 
 def _seconds(case, strategy, model, measured):

@@ -94,9 +94,9 @@ def test_a_model_is_that_of_the_run(case):
     assert {name: float(value) for name, value in metrics.items()} == last.test
     # It asks what the run asked, and nothing else.
     key = keys.for_round(seed, last.round, keys.MEASURE)
-    measured = compiled.stage.measure(key, model.learner, None)
+    measured = compiled.strategy.measure(key, model.learner, None)
     key = keys.for_round(seed, last.round, keys.SELECT)
-    _, selection = compiled.stage.strategy.select(
+    _, selection = compiled.strategy.strategy.select(
       key, (), measured, model.pool, ASKED
     )
     assert selection.indices.tolist() == last.picks

@@ -10,6 +10,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch, Facts
 from al_jax.learners import denoising_autoencoder, pretraining
 from al_jax.loop import program
+from al_jax.sources import Source
 from al_jax.training import fit as fit_lib
 from tests.factories import a_task
 
@@ -78,6 +79,18 @@ def test_noise_makes_it_harder(task):
     )[2]
 
   assert loss(masked=0.0, noise=3.0) > loss(masked=0.0) + 0.1
+
+
+def test_the_pause_after_an_epoch_costs_no_pass_over_the_pool(task):
+  _, facts = task
+  learner = of_mlp(facts).learner
+  # Inputs that nothing can gather from.
+  nowhere = {'pool': Source(np.broadcast_to(np.float32(0), (160, 0)))}
+  fns = fit_lib.compile_fit(learner, facts, nowhere)
+  pool = pool_lib.create(facts.num_examples)
+  begun = learner.start(KEY, learner.init(KEY, facts), pool)
+  paused = begun.replace(stale=jnp.ones((), jnp.bool_))
+  assert not fns.survey(KEY, paused, pool).stale
 
 
 def test_it_learns_and_keeps_the_network_alone(task):

@@ -1,11 +1,13 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import systems
 from al_jax.interfaces import ModelOutput
 from al_jax.loop import program
+from al_jax.training import forward
 from tests.factories import a_system, a_task
 
 
@@ -55,7 +57,9 @@ def test_predictions_that_are_no_logits_are_refused(task):
     output = system.learner.apply(state, inputs, keys=keys)
     return output._replace(predictions=output.predictions[:, :9])
 
-  broken = system._replace(learner=system.learner._replace(apply=apply))
+  broken = dataclasses.replace(
+    system, learner=system.learner._replace(apply=apply)
+  )
   with pytest.raises(ValueError, match=r'shape \(3, 9\); .* be \(3, 10\)'):
     compiled(task, broken)
   one_number = system.learner._replace(
@@ -64,7 +68,23 @@ def test_predictions_that_are_no_logits_are_refused(task):
     )
   )
   with pytest.raises(ValueError, match=r'shape \(3,\)'):
-    systems.check_logits(one_number, task[1])
+    dataclasses.replace(system, learner=one_number).check_logits()
+
+
+def test_what_a_system_was_traced_for_is_not_traced_again(task, monkeypatch):
+  traced = []
+  apply = forward.apply
+
+  def counted(*args, **options):
+    traced.append(args)
+    return apply(*args, **options)
+
+  monkeypatch.setattr(forward, 'apply', counted)
+  system = a_system('bald', facts=task[1], dropout=0.5)
+  when_built = len(traced)
+  assert when_built
+  compiled(task, system, evaluate_samples=2)
+  assert len(traced) == when_built
 
 
 def test_batches_are_described_and_samples_evaluated_on_request(task):

@@ -5,17 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels, loop, oracle
+from al_jax import loop, oracle
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Strategy
-from al_jax.loop import acquisition, metrics, program, run_state
+from al_jax.loop import acquisition, evaluation, run_state
 from al_jax.loop.protocol import Protocol
 from al_jax.storage import checkpoint, records
-from tests.factories import a_system, a_task
-
-PROTOCOL = Protocol(
-  rounds=4, labels_per_round=10, first_size=20, save_every_steps=7
-)
+from tests.factories import a_task
+from tests.loop.runs import PROTOCOL, an_oracle, compiled, run
 
 
 @pytest.fixture(scope='module')
@@ -40,41 +36,6 @@ def saved(task, margin, tmp_path_factory):
 @pytest.fixture(scope='module')
 def margin(task):
   return compiled(task, 'margin')
-
-
-def compiled(
-  task, name, *, num_lanes=1, strategy=None, chunk_size=100, **options
-):
-  dataset, facts = task
-  system = a_system(name, facts=facts, **options)
-  if strategy is not None:
-    system = system._replace(strategy=strategy)
-  return program.compile_program(
-    system,
-    program.sources_of(dataset),
-    dataset.train.ids,
-    num_lanes=num_lanes,
-    chunk_size=chunk_size,
-  )
-
-
-def an_oracle(task, **options):
-  dataset, _ = task
-  return oracle.Oracle(dataset.train.targets, dataset.num_classes, **options)
-
-
-def run(task, compiled_program, protocol=PROTOCOL, seeds=(0,), **options):
-  """The records, and why the runs ended."""
-  answers = options.pop('answers', None) or an_oracle(task)
-  generator = loop.run_rounds(
-    compiled_program, answers, protocol, seeds, **options
-  )
-  found = []
-  while True:
-    try:
-      found.append(next(generator))
-    except StopIteration as end:
-      return found, end.value
 
 
 def deterministic(rows):
@@ -152,8 +113,8 @@ def test_labels_that_are_never_revealed_change_nothing(task, margin):
 def first_set_of(task, compiled_program):
   """What seed 0 asks before round 0, by asking everybody else's label."""
   state = acquisition.begin(compiled_program, an_oracle(task), PROTOCOL, 0)
-  asked = np.asarray(pool_lib.questions_in_order(state.pool, 20))
-  return asked.tolist(), state
+  serial = np.asarray(state.pool.acquired_order).tolist()
+  return [serial.index(number) for number in range(20)], state
 
 
 @pytest.mark.parametrize('stop_after', [1, 2, 5, 9, 11])
@@ -329,119 +290,6 @@ def test_a_subset_is_all_that_a_round_looks_at(task):
   assert rows[0].picks != whole[0].picks
 
 
-def a_strategy(measure, select):
-  return Strategy(init=lambda facts: (), measure=measure, select=select)
-
-
-def test_a_score_that_is_not_finite_names_the_round_and_the_example(task):
-  def measure(key, apply, batch):
-    del key
-    scores = kernels.margin(apply(batch.inputs).predictions)
-    return jnp.where(batch.index == 7, jnp.nan, scores)
-
-  def select(key, state, scores, pool, k):
-    eligible = pool_lib.eligible(pool)
-    return state, kernels.top_k(scores, k, eligible=eligible, key=key)
-
-  broken = compiled(task, 'margin', strategy=a_strategy(measure, select))
-  identity = task[0].train.ids[7]
-  with pytest.raises(
-    FloatingPointError, match=rf'round 0.*example 7 \(id {identity}\)'
-  ):
-    run(task, broken)
-
-
-def that_picks(task, picks):
-  """Margin's system, with a strategy that picks the same whatever happens."""
-
-  def measure(key, apply, batch):
-    del key, apply
-    return batch.index
-
-  def select(key, state, measured, pool, k):
-    del key, measured, k
-    chosen = picks
-    if isinstance(picks, str):
-      chosen = np.flatnonzero(~np.asarray(pool_lib.eligible(pool)))[:2]
-    return state, kernels.Selection(np.asarray(chosen), None)
-
-  return compiled(task, 'margin', strategy=a_strategy(measure, select))
-
-
-@pytest.mark.parametrize(
-  ('picks', 'message'),
-  [
-    ([3, 3], 'picked an example twice'),
-    ('labelled', 'picked .* asked about before'),
-    ([[3, 4]], r'selected int64\[1, 2\] where at most 10'),
-    ([3.0, 4.0], r'selected float64\[2\]'),
-    (list(range(11)), r'selected int64\[11\] where at most 10'),
-    ([3, -2], 'padded with something else than -1'),
-    ([-1, 3], 'padded with something else than -1 at the end'),
-    ([160], 'picked beyond the pool of 160'),
-    ([-1, -1], 'picked nothing; 140 are eligible'),
-  ],
-)
-def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
-  with pytest.raises(RuntimeError, match=f"round 0: system 'margin' {message}"):
-    run(task, that_picks(task, picks))
-
-
-@pytest.mark.parametrize('shape', [(), (7,)])
-def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
-  def measure(key, apply, batch):
-    del key, apply, batch
-    return jnp.zeros(shape)
-
-  broken = compiled(task, 'margin', strategy=a_strategy(measure, None))
-  with pytest.raises(ValueError, match='of a batch of 100 examples'):
-    run(task, broken)
-
-
-def test_a_loss_that_is_not_finite_names_the_round(task):
-  options = {'optimizer': {'name': 'sgd', 'learning_rate': 1e30}}
-  with pytest.raises(FloatingPointError, match='round 0, seed 0: the training'):
-    run(task, compiled(task, 'margin', learner=options))
-
-
-@pytest.mark.parametrize(
-  ('changes', 'message'),
-  [
-    ({'first_size': 161}, 'first_size is 161; the pool has 160'),
-    ({'rounds': 9}, 'may pay for 100 labels; the system was built for 60'),
-  ],
-)
-def test_a_protocol_without_room_is_refused(task, margin, changes, message):
-  with pytest.raises(ValueError, match=message):
-    run(task, margin, dataclasses.replace(PROTOCOL, **changes))
-
-
-@pytest.mark.parametrize(
-  ('targets', 'num_classes', 'message'),
-  [
-    (np.zeros(159, int), 10, 'the oracle has 159 examples; .* for 160'),
-    (np.zeros(160, int), 9, 'the oracle has 9 classes; .* for 10'),
-  ],
-)
-def test_an_oracle_of_other_data_is_refused(
-  task, margin, targets, num_classes, message
-):
-  answers = oracle.Oracle(targets, num_classes)
-  with pytest.raises(ValueError, match=message):
-    run(task, margin, answers=answers)
-
-
-@pytest.mark.parametrize('seed', [True, -1, 2**32, 0.5])
-def test_a_seed_that_no_key_can_hold_is_refused(task, margin, seed):
-  with pytest.raises(ValueError, match='seed is'):
-    run(task, margin, seeds=[seed])
-
-
-def test_every_lane_needs_a_seed_of_its_own(task, margin):
-  with pytest.raises(ValueError, match='so many different seeds: 1'):
-    run(task, margin, seeds=[0, 1])
-
-
 def test_the_records_agree_with_an_evaluation_by_hand(task, margin, tmp_path):
   dataset, _ = task
   with checkpoint.Checkpointer(tmp_path / 'run') as checkpointer:
@@ -453,8 +301,8 @@ def test_the_records_agree_with_an_evaluation_by_hand(task, margin, tmp_path):
   ):
     inputs, targets = jnp.asarray(split.inputs), jnp.asarray(split.targets)
     logits = margin.system.learner.apply(state.learner, inputs).predictions
-    by_hand, _ = metrics.summarise(
-      metrics.of_batch(logits, targets), targets, 10
+    by_hand, _ = evaluation.summarise(
+      evaluation.of_batch(logits, targets), targets, 10
     )
     assert set(recorded) == set(by_hand)
     for name, value in by_hand.items():

@@ -25,7 +25,9 @@ def task():
 
 def compiled(task, strategy):
   dataset, facts = task
-  system = a_system('margin', facts=facts)._replace(strategy=strategy)
+  system = dataclasses.replace(
+    a_system('margin', facts=facts), strategy=strategy
+  )
   return program.compile_program(
     system, program.sources_of(dataset), dataset.train.ids, chunk_size=100
   )

@@ -10,7 +10,7 @@ import sklearn.metrics
 
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Learner, ModelOutput
-from al_jax.loop import metrics
+from al_jax.loop import evaluation
 from al_jax.sources import Source
 
 C = 5
@@ -30,8 +30,8 @@ def targets(rng, logits):
 
 @functools.partial(jax.jit, static_argnames='num_classes')
 def summary(logits, targets, num_classes=C):
-  measured = metrics.of_batch(logits, targets)
-  return metrics.summarise(measured, targets, num_classes)
+  measured = evaluation.of_batch(logits, targets)
+  return evaluation.summarise(measured, targets, num_classes)
 
 
 def reference_calibration_error(probs, targets, num_bins):
@@ -120,7 +120,7 @@ def test_evaluation_in_padded_chunks_equals_that_of_the_whole(
   # Traced once for shapes and once to compile, whatever the state.
   chex.clear_trace_counter()
   learner = linear_learner(chex.assert_max_traces(apply, n=2))
-  evaluate = metrics.make_evaluate(learner, source, C, chunk_size=chunk_size)
+  evaluate = evaluation.make_evaluate(learner, source, C, chunk_size=chunk_size)
   for state in (jnp.asarray(weights), jnp.asarray(-weights)):
     found = evaluate(jax.random.key(0), state)
     wanted = summary(logits @ np.asarray(state), targets)
@@ -138,7 +138,7 @@ def test_no_example_is_counted_twice_when_the_last_chunk_is_short(targets):
   learner = linear_learner(
     lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
   )
-  found, _ = metrics.make_evaluate(learner, source, C, chunk_size=64)(
+  found, _ = evaluation.make_evaluate(learner, source, C, chunk_size=64)(
     jax.random.key(0), jnp.float32(0)
   )
   np.testing.assert_allclose(found['accuracy'], 202 / 203, rtol=1e-6)
@@ -157,7 +157,7 @@ def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
     jnp.asarray(logits), pool_lib.fully_labelled(jnp.asarray(targets))
   )
   key, scale = jax.random.key(5), jnp.float32(2)
-  evaluate = metrics.make_evaluate(
+  evaluate = evaluation.make_evaluate(
     linear_learner(apply), source, C, chunk_size=64, num_samples=7
   )
   found, class_accuracy = evaluate(key, scale)
@@ -176,7 +176,7 @@ def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
 
 def test_batches_give_what_the_metrics_need():
   logits = jnp.log(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]]))
-  measured = jax.jit(metrics.of_batch)(logits, jnp.array([2, 0]))
+  measured = jax.jit(evaluation.of_batch)(logits, jnp.array([2, 0]))
   np.testing.assert_array_equal(measured.predicted, [1, 0])
   assert measured.predicted.dtype == jnp.int32
   np.testing.assert_allclose(measured.confidence, [0.7, 0.5], rtol=1e-5)

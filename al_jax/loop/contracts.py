@@ -1,0 +1,207 @@
+"""The contracts of a round's parts; whoever breaks one stops the run."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from al_jax import keys
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Progress, PyTree, StrategyState
+from al_jax.kernels import Selection
+from al_jax.loop import stages
+from al_jax.loop.program import Program
+from al_jax.loop.protocol import Protocol
+from al_jax.loop.run_state import Run
+from al_jax.oracle import Oracle
+from al_jax.pool import PoolState
+
+
+def check_run(
+  program: Program, oracle: Oracle, protocol: Protocol, seeds: Sequence[int]
+) -> None:
+  """Refuses parts that do not fit together, before any work.
+
+  Args:
+    program: the compiled system.
+    oracle: answers.
+    protocol: how to proceed.
+    seeds: one per lane.
+
+  Raises:
+    ValueError: with the first two parts that do not fit.
+  """
+  facts = program.system.facts
+  for seed in seeds:
+    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
+  if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
+    raise ValueError(
+      f'seeds are {list(seeds)}; the program was compiled for so many '
+      f'different seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
+      'compile_program with num_lanes.'
+    )
+  for name, here, wanted in (
+    ('examples', oracle.num_examples, facts.num_examples),
+    ('classes', oracle.num_classes, facts.num_classes),
+  ):
+    if here != wanted:
+      raise ValueError(
+        f'the oracle has {here} {name}; the system was built for {wanted}.'
+      )
+  protocol.check(facts.num_examples)
+  stages.check_candidates(
+    program.system.strategy,
+    min(protocol.labels_per_round, facts.num_examples),
+  )
+  if min(protocol.budget, facts.num_examples) > facts.label_budget:
+    raise ValueError(
+      f'the protocol may pay for {protocol.budget} labels; the system was '
+      f'built for {facts.label_budget}.'
+    )
+
+
+def check_trained(
+  program: Program, runs: Sequence[Run], progress: Progress
+) -> None:
+  """Checks the lanes whose training of this round is over.
+
+  Warns of a model that predicts practically one class.
+
+  Args:
+    program: the compiled system.
+    runs: one per lane.
+    progress: on the host, with a leading lane axis.
+
+  Raises:
+    FloatingPointError: a training loss that is not finite.
+  """
+  loss = progress.metrics.get('loss')
+  collapsed = progress.metrics.get('collapsed')
+  for lane, run in enumerate(runs):
+    if run.ended is not None or not progress.done[lane]:
+      continue
+    # Without a step nothing has been seen, and the loss is NaN.
+    if loss is not None and progress.step[lane] != 0:
+      _check_loss(program, run, loss[lane], progress.step[lane])
+    if collapsed is not None and collapsed[lane]:
+      logging.warning(
+        'round %d, seed %d: system %r predicts one class for practically all '
+        'that is not labelled; a lower entropy_weight or some balance may '
+        'help.',
+        run.round,
+        run.seed,
+        program.system.name,
+      )
+
+
+def _check_loss(program, run, loss, step):
+  if not np.isfinite(loss):
+    raise FloatingPointError(
+      f'round {run.round}, seed {run.seed}: the training loss of system '
+      f'{program.system.name!r} is {loss} after {step} steps; a lower learning '
+      'rate or clip_norm may help.'
+    )
+
+
+def check_measured(
+  program: Program,
+  measured: PyTree,
+  pool: PoolState,
+  where: jax.Array | None,
+  round: int,
+) -> None:
+  """Checks that every eligible example has finite measurements.
+
+  Args:
+    program: the compiled system.
+    measured: pytree of [N, ...].
+    pool: the labelled set.
+    where: bool[N], the examples that were measured; None if all were.
+    round: for the message.
+
+  Raises:
+    FloatingPointError: with the first example that has none.
+  """
+  mask = pool_lib.eligible(pool)
+  if where is not None:
+    mask &= where
+  bad = int(program.first_bad(measured, mask))
+  if bad < pool.num_examples:
+    raise FloatingPointError(
+      f'round {round}: system {program.system.name!r} measured a value that is '
+      f'not finite for example {bad} (id {program.ids[bad]}).'
+    )
+
+
+def checked_selection(
+  program: Program, found: Any, round: int
+) -> tuple[StrategyState, Selection]:
+  """Returns the pair that a `select` must return.
+
+  Args:
+    program: the compiled system.
+    found: the value that it returned.
+    round: for the message.
+
+  Raises:
+    RuntimeError: it is not a pair of a state and a Selection.
+  """
+  is_pair = isinstance(found, tuple) and len(found) == 2
+  if not is_pair or not hasattr(found[1], 'indices'):
+    what = type(found).__name__
+    if isinstance(found, tuple):
+      what = f'({", ".join(type(each).__name__ for each in found)})'
+    raise RuntimeError(
+      f'round {round}: the select of system {program.system.name!r} returned '
+      f'{what}; it must return (state, Selection).'
+    )
+  return found
+
+
+def checked_picks(
+  program: Program, indices: Any, k: int, pool: PoolState, round: int
+) -> np.ndarray:
+  """Returns the selected indices without their padding.
+
+  Args:
+    program: the compiled system.
+    indices: of a Selection.
+    k: number of queries wanted.
+    pool: the labelled set before them.
+    round: for the message.
+
+  Raises:
+    RuntimeError: they are not distinct pool indices that were never queried.
+  """
+  indices = np.asarray(indices)
+  eligible = np.asarray(pool_lib.eligible(pool))
+  problem = _problem(indices, k, eligible)
+  if problem:
+    raise RuntimeError(
+      f'round {round}: system {program.system.name!r} {problem}.'
+    )
+  return indices[indices >= 0].astype(np.int32)
+
+
+def _problem(indices, k, eligible):
+  """Describes how `indices` violates the contract; empty if it is valid."""
+  if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
+    return (
+      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
+      'positions are due, int[k]'
+    )
+  shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
+  picks = indices[indices >= 0]
+  if np.any(indices < -1) or np.any(indices[len(picks) :] != -1):
+    return f'padded with something else than -1 at the end: {shown}'
+  if np.any(picks >= len(eligible)):
+    return f'picked beyond the pool of {len(eligible)}: {shown}'
+  if len(np.unique(picks)) < len(picks) or not np.all(eligible[picks]):
+    return (
+      f'picked an example twice or one that was asked about before: {shown}'
+    )
+  if not len(picks) and np.any(eligible):
+    return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
+  return ''

@@ -1,0 +1,136 @@
+"""What breaks the contract of a part stops the run, and says whose it is."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from al_jax import kernels, oracle
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from tests.factories import a_task
+from tests.loop.runs import PROTOCOL, compiled, run
+
+
+@pytest.fixture(scope='module')
+def task():
+  return a_task(label_budget=60)
+
+
+@pytest.fixture(scope='module')
+def margin(task):
+  return compiled(task, 'margin')
+
+
+def a_strategy(measure, select):
+  return Strategy(init=lambda facts: (), measure=measure, select=select)
+
+
+def test_a_score_that_is_not_finite_names_the_round_and_the_example(task):
+  def measure(key, apply, batch):
+    del key
+    scores = kernels.margin(apply(batch.inputs).predictions)
+    return jnp.where(batch.index == 7, jnp.nan, scores)
+
+  def select(key, state, scores, pool, k):
+    eligible = pool_lib.eligible(pool)
+    return state, kernels.top_k(scores, k, eligible=eligible, key=key)
+
+  broken = compiled(task, 'margin', strategy=a_strategy(measure, select))
+  identity = task[0].train.ids[7]
+  with pytest.raises(
+    FloatingPointError, match=rf'round 0.*example 7 \(id {identity}\)'
+  ):
+    run(task, broken)
+
+
+def that_picks(task, picks):
+  """Margin's system, with a strategy that picks the same whatever happens."""
+
+  def measure(key, apply, batch):
+    del key, apply
+    return batch.index
+
+  def select(key, state, measured, pool, k):
+    del key, measured, k
+    chosen = picks
+    if isinstance(picks, str):
+      chosen = np.flatnonzero(~np.asarray(pool_lib.eligible(pool)))[:2]
+    return state, kernels.Selection(np.asarray(chosen), None)
+
+  return compiled(task, 'margin', strategy=a_strategy(measure, select))
+
+
+@pytest.mark.parametrize(
+  ('picks', 'message'),
+  [
+    ([3, 3], 'picked an example twice'),
+    ('labelled', 'picked .* asked about before'),
+    ([[3, 4]], r'selected int64\[1, 2\] where at most 10'),
+    ([3.0, 4.0], r'selected float64\[2\]'),
+    (list(range(11)), r'selected int64\[11\] where at most 10'),
+    ([3, -2], 'padded with something else than -1'),
+    ([-1, 3], 'padded with something else than -1 at the end'),
+    ([160], 'picked beyond the pool of 160'),
+    ([-1, -1], 'picked nothing; 140 are eligible'),
+  ],
+)
+def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
+  with pytest.raises(RuntimeError, match=f"round 0: system 'margin' {message}"):
+    run(task, that_picks(task, picks))
+
+
+@pytest.mark.parametrize('shape', [(), (7,)])
+def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
+  def measure(key, apply, batch):
+    del key, apply, batch
+    return jnp.zeros(shape)
+
+  broken = compiled(task, 'margin', strategy=a_strategy(measure, None))
+  with pytest.raises(ValueError, match='of a batch of 100 examples'):
+    run(task, broken)
+
+
+def test_a_loss_that_is_not_finite_names_the_round(task):
+  options = {'optimizer': {'name': 'sgd', 'learning_rate': 1e30}}
+  with pytest.raises(FloatingPointError, match='round 0, seed 0: the training'):
+    run(task, compiled(task, 'margin', learner=options))
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'first_size': 161}, 'first_size is 161; the pool has 160'),
+    ({'rounds': 9}, 'may pay for 100 labels; the system was built for 60'),
+  ],
+)
+def test_a_protocol_without_room_is_refused(task, margin, changes, message):
+  with pytest.raises(ValueError, match=message):
+    run(task, margin, dataclasses.replace(PROTOCOL, **changes))
+
+
+@pytest.mark.parametrize(
+  ('targets', 'num_classes', 'message'),
+  [
+    (np.zeros(159, int), 10, 'the oracle has 159 examples; .* for 160'),
+    (np.zeros(160, int), 9, 'the oracle has 9 classes; .* for 10'),
+  ],
+)
+def test_an_oracle_of_other_data_is_refused(
+  task, margin, targets, num_classes, message
+):
+  answers = oracle.Oracle(targets, num_classes)
+  with pytest.raises(ValueError, match=message):
+    run(task, margin, answers=answers)
+
+
+@pytest.mark.parametrize('seed', [True, -1, 2**32, 0.5])
+def test_a_seed_that_no_key_can_hold_is_refused(task, margin, seed):
+  with pytest.raises(ValueError, match='seed is'):
+    run(task, margin, seeds=[seed])
+
+
+def test_every_lane_needs_a_seed_of_its_own(task, margin):
+  with pytest.raises(ValueError, match='so many different seeds: 1'):
+    run(task, margin, seeds=[0, 1])
