@@ -13,6 +13,7 @@ import numpy as np
 
 from al_jax import errors, sources
 from al_jax.interfaces import Batch, PyTree
+from al_jax.kernels import _padding
 
 # `(args, Batch) -> pytree of [B, ...]`
 BatchFn = Callable[[PyTree, Batch], PyTree]
@@ -53,7 +54,7 @@ def make_pool_map(
 
   def write(out, index, rows):
     num_examples = sources.length(out)
-    index = jnp.where(index < 0, num_examples, index)
+    index = _padding.past_end(index, num_examples)
     return jax.tree.map(lambda o, r: o.at[index].set(r, mode='drop'), out, rows)
 
   write = jax.jit(write, donate_argnums=0)

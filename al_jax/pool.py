@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import PyTree
+from al_jax.kernels import _padding
 
 # Values of PoolState.annotator.
 NOBODY = 0
@@ -115,8 +116,7 @@ def reveal(
   num_examples = pool.num_examples
   serial = num_asked(pool) + jnp.arange(len(indices), dtype=jnp.int32)
   annotator = jnp.broadcast_to(jnp.asarray(annotator, jnp.int8), indices.shape)
-  # `.at[-1]` would write the last row: padding goes to N and is dropped.
-  asked = jnp.where(indices < 0, num_examples, indices)
+  asked = _padding.past_end(indices, num_examples)
   answered = jnp.where(annotator == ABSTAINED, num_examples, asked)
   return PoolState(
     acquired_round=pool.acquired_round.at[asked].set(

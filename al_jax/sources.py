@@ -14,6 +14,7 @@ import numpy as np
 
 from al_jax.errors import unknown_name
 from al_jax.interfaces import PyTree
+from al_jax.kernels import _padding
 from al_jax.pool import PoolState
 
 PLACEMENTS = ('auto', 'device', 'host')
@@ -131,8 +132,7 @@ def gather(inputs: PyTree, index: jax.Array) -> PyTree:
   Returns:
     pytree of [B, ...].
   """
-  # A negative index would count from the end: padding goes past it.
-  index = jnp.where(index < 0, length(inputs), index)
+  index = _padding.past_end(index, length(inputs))
   return jax.tree.map(
     lambda leaf: jnp.take(leaf, index, axis=0, mode='fill', fill_value=0),
     inputs,

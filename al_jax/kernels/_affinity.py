@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from al_jax.kernels import _checks
 from al_jax.kernels.graph import Graph
 
 GRAPH_KINDS = ('reciprocal', 'union')
@@ -208,8 +209,7 @@ def check_options(
     raise ValueError(
       f'graph_kind is {graph_kind!r}; it must be one of {GRAPH_KINDS}.'
     )
-  if num_iters < 1:
-    raise ValueError(f'num_iters is {num_iters}; it must be at least 1.')
+  _checks.count('num_iters', num_iters)
 
 
 def _column_dots(a, b):

@@ -7,7 +7,6 @@ candidates whose bound reaches the best gain are evaluated. The picks are those
 of evaluating everything.
 """
 
-import operator
 from typing import NamedTuple
 
 import chex
@@ -15,7 +14,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _joint_labels, uncertainty
+from al_jax.kernels import (
+  _checks,
+  _joint_labels,
+  _xla,
+  selection,
+  uncertainty,
+)
 from al_jax.kernels.selection import Selection
 
 # More groups bound more tightly and cost more. At N 5,000, S 100, C 10, k 10,
@@ -109,10 +114,9 @@ def batch_bald(
     ValueError: k, num_samples or chunk below 1; no sample; or num_samples
       below S where configurations have to be drawn.
   """
-  k = operator.index(k)
-  for name, value in (('k', k), ('num_samples', num_samples), ('chunk', chunk)):
-    if value < 1:
-      raise ValueError(f'{name} is {value}; it must be at least 1.')
+  k = _checks.count('k', k)
+  num_samples = _checks.count('num_samples', num_samples)
+  chunk = _checks.count('chunk', chunk)
   pool, pickable = _prepare(mc_logits, eligible, chunk)
   _, num_classes, num_networks = pool.probs.shape
   num_listed = _num_listed_picks(k, num_classes, num_samples)
@@ -139,11 +143,7 @@ def _prepare(mc_logits, eligible, chunk):
     )
   entropies = uncertainty.entropy(mc_logits).T
   pickable = jnp.all(jnp.isfinite(entropies), axis=1)
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_shape(eligible, (num_points,))
-    pickable &= eligible
+  pickable = _checks.among(pickable, eligible)
   probs = jnp.exp(log_probs).transpose(1, 2, 0)
   # What is never picked must not spoil sums over what is.
   probs = jnp.where(pickable[:, None, None], probs, 1 / num_classes)
@@ -191,9 +191,7 @@ def _pick_all(key, pool, pickable, plan):
   table = _joint_labels.nothing_chosen(
     num_classes ** (plan.num_listed - 1), num_networks, pool.probs.dtype
   )
-  picks = Selection(
-    jnp.full(plan.k, -1, jnp.int32), jnp.full(plan.k, -jnp.inf, jnp.float32)
-  )
+  picks = selection.nothing(plan.k)
   state = (table, pickable, picks)
   state = lax.fori_loop(0, plan.num_listed, pick_and_list, state)
   if plan.num_listed < plan.k:
@@ -233,8 +231,7 @@ def _best(pool, table, pickable, chunk):
 
   def evaluate_next(state):
     bounds, gains = state
-    # The barrier keeps XLA from sorting all bounds for the sake of a chunk.
-    highest, indices = lax.optimization_barrier(lax.top_k(bounds, chunk))
+    highest, indices = _xla.top_k(bounds, chunk)
     some = jax.tree.map(lambda leaf: leaf[indices], pool)
     evaluated = _gains(some, table.weights, beliefs)
     evaluated = jnp.where(highest > -jnp.inf, evaluated, gains[indices])

@@ -1,13 +1,18 @@
 """Representativeness: how dense the pool is around a point."""
 
-import operator
-
 import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _affinity, _similarities, distances, selection
+from al_jax.kernels import (
+  _affinity,
+  _checks,
+  _padding,
+  _similarities,
+  distances,
+  selection,
+)
 from al_jax.kernels.graph import Graph, checked
 from al_jax.kernels.selection import Selection
 
@@ -48,21 +53,13 @@ def information_density(
     [N], float32 or wider; NaN for a point with a coordinate that is not finite,
     which is in nobody's mean.
   """
-  scores = jnp.asarray(scores)
-  chex.assert_rank(scores, 1)
-  chex.assert_type(scores, float)
+  scores = _checks.scores(scores)
   unit, finite = _similarities.normalised(points)
   chex.assert_equal_shape([scores, finite])
-  among = finite
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_equal_shape([scores, eligible])
-    among &= eligible
-  cosines = _mean_cosines(unit.parts, among)
+  cosines = _mean_cosines(unit.parts, _checks.among(finite, eligible))
   # Rounding may take a mean of cosines past 1.
   density = jnp.clip((1 + cosines) / 2, 0, 1)
-  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  scores = _checks.at_least_float32(scores)
   return jnp.where(finite, scores * density**beta, jnp.nan)
 
 
@@ -113,22 +110,14 @@ def graph_density(
   Raises:
     ValueError: k below 1, or gamma not above 0.
   """
-  k = operator.index(k)
-  if k < 1:
-    raise ValueError(f'k is {k}; it must be at least 1.')
+  k = _checks.count('k', k)
   if gamma is not None and not isinstance(gamma, jax.Array) and not gamma > 0:
     raise ValueError(f'gamma is {gamma}; it must be above 0.')
   graph = checked(graph)
   pickable = ~jnp.any(jnp.isnan(graph.similarities), axis=1)
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_equal_shape([pickable, eligible])
-    pickable &= eligible
+  pickable = _checks.among(pickable, eligible)
   neighbors = graph.neighbors
-  nothing = Selection(
-    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
-  )
+  nothing = selection.nothing(k)
   if not pickable.size:
     return nothing
 
@@ -138,9 +127,8 @@ def graph_density(
       density, 1, eligible=pickable, key=jax.random.fold_in(key, number)
     )
     is_near = jnp.any(neighbors == place, axis=1)
-    is_near = is_near.at[_or_dropped(neighbors[place], len(neighbors))].set(
-      True, mode='drop'
-    )
+    near = _padding.past_end(neighbors[place], len(neighbors))
+    is_near = is_near.at[near].set(True, mode='drop')
     density = jnp.where(is_near, density - density[place], density)
     picks = Selection(
       picks.indices.at[number].set(place), picks.values.at[number].set(value)
@@ -175,7 +163,7 @@ def _edge_mean(graph, gamma):
   weights = jnp.where(present, jnp.exp(-gamma * dists), 0.0)
   # An edge that only one end lists counts at the other end as well.
   one_way = present & (_affinity.weights_back(graph.neighbors, weights) < 0)
-  target = _or_dropped(graph.neighbors, len(weights))
+  target = _padding.past_end(graph.neighbors, len(weights))
   totals = [
     jnp.sum(own, axis=1)
     .at[target]
@@ -183,8 +171,3 @@ def _edge_mean(graph, gamma):
     for own in (weights, present.astype(weights.dtype))
   ]
   return totals[0] / jnp.maximum(totals[1], 1)
-
-
-def _or_dropped(indices, num_points):
-  """The indices with -1 as N, which a scatter drops."""
-  return jnp.where(indices < 0, num_points, indices)

@@ -1,13 +1,10 @@
 """The point that diffusion from all labelled points reaches least."""
 
-import operator
-
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _affinity, selection
+from al_jax.kernels import _affinity, _checks, selection
 from al_jax.kernels.graph import Graph, checked
 from al_jax.kernels.selection import Selection
 
@@ -73,23 +70,13 @@ def diffusion_selection(
   Raises:
     ValueError: k below 1 or an option that is not allowed.
   """
-  k = operator.index(k)
-  if k < 1:
-    raise ValueError(f'k is {k}; it must be at least 1.')
+  k = _checks.count('k', k)
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   graph = checked(graph)
-  labeled = jnp.asarray(labeled)
-  chex.assert_type(labeled, bool)
-  chex.assert_shape(labeled, graph.neighbors.shape[:1])
+  labeled = _checks.mask(labeled, graph.neighbors.shape[:1], default=False)
   pickable = ~labeled & ~jnp.any(jnp.isnan(graph.similarities), axis=1)
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_equal_shape([labeled, eligible])
-    pickable &= eligible
-  nothing = Selection(
-    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
-  )
+  pickable = _checks.among(pickable, eligible)
+  nothing = selection.nothing(k)
   if not labeled.size:
     return nothing
   matrix = _affinity.affinity(graph, gamma, graph_kind)

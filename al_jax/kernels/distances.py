@@ -56,6 +56,14 @@ def squared_norms(points: Points) -> jax.Array:
   return norms[0] if len(norms) == 1 else norms[0] * norms[1]
 
 
+def finite(sq_norms: jax.Array) -> jax.Array:
+  """bool[N]: whether distances among points of these squared norms are finite.
+
+  A squared distance is at most twice the sum of two squared norms.
+  """
+  return sq_norms < jnp.finfo(sq_norms.dtype).max / 8
+
+
 def squared_distances(a: Points, b: Points) -> jax.Array:
   """Squared Euclidean distance of every point of `a` to every point of `b`.
 

@@ -1,6 +1,5 @@
 """Gradients of single examples: of the last layer, and of all parameters."""
 
-import operator
 from collections.abc import Callable
 
 import chex
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import flatten_util, lax
 
-from al_jax.kernels import _convolutions, distances, uncertainty
+from al_jax.kernels import _checks, _convolutions, distances, uncertainty
 from al_jax.kernels.distances import Factors
 
 
@@ -129,9 +128,7 @@ def per_example_gradients(
   Raises:
     ValueError: chunk or sketch_dim below 1, or one of sketch_dim and key alone.
   """
-  chunk = operator.index(chunk)
-  if chunk < 1:
-    raise ValueError(f'chunk is {chunk}; it must be at least 1.')
+  chunk = _checks.count('chunk', chunk)
   if (sketch_dim is None) != (key is None):
     given, missing = (
       ('sketch_dim', 'key') if key is None else ('key', 'sketch_dim')
@@ -143,7 +140,8 @@ def per_example_gradients(
   sketch = None
   if sketch_dim is not None:
     num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
-    sketch = _count_sketch(key, num_params, operator.index(sketch_dim))
+    sketch_dim = _checks.count('sketch_dim', sketch_dim)
+    sketch = _count_sketch(key, num_params, sketch_dim)
   differentiate = jax.grad(_convolutions.as_products(loss_fn))
 
   def one_example(example):
@@ -180,8 +178,6 @@ def _by_slices(rows_of, batch, chunk):
 
 def _count_sketch(key, num_params, sketch_dim):
   """A function from [P] to [sketch_dim], linear and random."""
-  if sketch_dim < 1:
-    raise ValueError(f'sketch_dim is {sketch_dim}; it must be at least 1.')
   bucket_key, sign_key = jax.random.split(key)
   buckets = jax.random.randint(bucket_key, (num_params,), 0, sketch_dim)
   signs = jax.random.rademacher(sign_key, (num_params,), jnp.int8)

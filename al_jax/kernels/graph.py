@@ -1,6 +1,5 @@
 """Exact k nearest neighbours of every point, without an N x N array."""
 
-import operator
 from typing import NamedTuple
 
 import chex
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _similarities, distances
+from al_jax.kernels import _checks, _similarities, _xla, distances
 
 _METRICS = ('cosine', 'dot', 'euclidean', 'manhattan')
 # Neighbours are sought among the best chunks of so many columns: at 50,000
@@ -39,8 +38,7 @@ def checked(graph: Graph) -> Graph:
   chex.assert_rank([neighbors, nearness], 2)
   chex.assert_equal_shape([neighbors, nearness])
   chex.assert_type([neighbors, nearness], [int, float])
-  dtype = jnp.promote_types(nearness.dtype, jnp.float32)
-  return Graph(neighbors, nearness.astype(dtype))
+  return Graph(neighbors, _checks.at_least_float32(nearness))
 
 
 def knn_graph(
@@ -91,10 +89,7 @@ def knn_graph(
     ValueError: k or block below 1, a metric that is not known, or manhattan
       of Factors, which cannot be had from their two parts.
   """
-  k, block = operator.index(k), operator.index(block)
-  for name, number in (('k', k), ('block', block)):
-    if number < 1:
-      raise ValueError(f'{name} is {number}; it must be at least 1.')
+  k, block = _checks.count('k', k), _checks.count('block', block)
   if metric not in _METRICS:
     raise ValueError(f'metric is {metric!r}; it must be one of {_METRICS}.')
   if metric == 'manhattan' and isinstance(points, distances.Factors):
@@ -146,8 +141,7 @@ def _prepared(points, metric):
     parts, bias = unit.parts, jnp.zeros(finite.shape, unit.parts[0].dtype)
   else:
     sq_norms = distances.squared_norms(points)
-    # A squared distance is at most twice the sum of two squared norms.
-    finite = sq_norms < jnp.finfo(sq_norms.dtype).max / 8
+    finite = distances.finite(sq_norms)
     parts = tuple(
       jnp.where(finite[:, None], part, 0.0) for part in distances.parts(points)
     )
@@ -208,14 +202,11 @@ def _largest_of_others(scores, bias, place, k):
   if num_chunks < 2 * k:
     is_own = jnp.arange(num_columns)[None, :] == place[:, None]
     others = jnp.where(is_own, -jnp.inf, scores + bias[None, :])
-    return lax.optimization_barrier(lax.top_k(others, k))
+    return _xla.top_k(others, k)
   chunked = scores.reshape(num_rows, num_chunks, _CHUNK)
   bias = bias.reshape(num_chunks, _CHUNK)
   # One more chunk than k: that of the own column may be there for it alone.
-  # The barriers keep XLA from making full sorts of them: see `selection`.
-  maxima, chunks = lax.optimization_barrier(
-    lax.top_k(jnp.max(chunked + bias[None], axis=2), k + 1)
-  )
+  maxima, chunks = _xla.top_k(jnp.max(chunked + bias[None], axis=2), k + 1)
   # In order, so that among equals the lowest index is found first.
   chunks = jnp.sort(chunks, axis=1)
   found = jnp.take_along_axis(chunked, chunks[:, :, None], axis=1)
@@ -226,7 +217,7 @@ def _largest_of_others(scores, bias, place, k):
   is_out = found < maxima[:, -1][:, None, None]
   is_out |= column == place[:, None, None]
   found = jnp.where(is_out, -jnp.inf, found).reshape(num_rows, -1)
-  best, where = lax.optimization_barrier(lax.top_k(found, k))
+  best, where = _xla.top_k(found, k)
   chunk = jnp.take_along_axis(chunks, where // _CHUNK, axis=1)
   return best, chunk * _CHUNK + where % _CHUNK
 

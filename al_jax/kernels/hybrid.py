@@ -1,36 +1,18 @@
 """Uncertain, typical, and not yet covered: three measures in one."""
 
-import operator
-from typing import NamedTuple
-
 import chex
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from al_jax.kernels import _similarities, distances, selection
+from al_jax.kernels import (
+  _checks,
+  _greedy,
+  _padding,
+  _similarities,
+  distances,
+  selection,
+)
 from al_jax.kernels.selection import Selection
-
-# More candidates per pick lower the bound under which no pick is certain.
-_CANDIDATES_PER_PICK = 4
-
-
-class _State(NamedTuple):
-  """What is carried from block to block.
-
-  Attributes:
-    worth: [N], u^alpha * rho^beta; -inf where it cannot be picked, or no more.
-    redundancy: [N].
-    indices: int32, the first `count` are final.
-    values: likewise.
-    count: int32.
-  """
-
-  worth: jax.Array
-  redundancy: jax.Array
-  indices: jax.Array
-  values: jax.Array
-  count: jax.Array
 
 
 def hybrid_informativeness(
@@ -98,56 +80,45 @@ def hybrid_informativeness(
   Raises:
     ValueError: k, num_references or block below 1, or a negative exponent.
   """
-  k, block = operator.index(k), operator.index(block)
-  numbers = {'k': k, 'num_references': num_references, 'block': block}
-  for name, number in numbers.items():
-    if number < 1:
-      raise ValueError(f'{name} is {number}; it must be at least 1.')
+  k, block = _checks.count('k', k), _checks.count('block', block)
+  num_references = _checks.count('num_references', num_references)
   for name, power in {'alpha': alpha, 'beta': beta, 'gamma': gamma}.items():
     if not isinstance(power, jax.Array) and not power >= 0:
       raise ValueError(f'{name} is {power}; it must be 0 or above.')
-  scores = jnp.asarray(scores)
-  chex.assert_rank(scores, 1)
-  chex.assert_type(scores, float)
+  scores = _checks.scores(scores)
   unit, finite = _similarities.normalised(points)
   chex.assert_equal_shape([scores, finite])
   if not scores.size:
-    return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf))
-  eligible = finite & _mask(eligible, scores.shape, everything=True)
-  labeled = finite & _mask(labeled, scores.shape, everything=False)
+    return selection.nothing(k)
+  eligible = finite & _checks.mask(eligible, scores.shape, default=True)
+  labeled = finite & _checks.mask(labeled, scores.shape, default=False)
   pickable = eligible & ~labeled & jnp.isfinite(scores) & (scores >= 0)
   worth = jnp.power(jnp.where(pickable, scores, 0.0), alpha)
   if isinstance(beta, jax.Array) or beta > 0:
     worth *= jnp.power(_density(unit, eligible, key, num_references), beta)
+  # -inf: never the largest.
+  worth = jnp.where(pickable, worth, -jnp.inf)
   (known,) = jnp.nonzero(labeled, size=labeled.size, fill_value=0)
-  redundancy = jnp.zeros_like(worth)
-  redundancy = _covered(unit, redundancy, known, jnp.sum(labeled))
-  # A block is written whole, so that the last one needs room past k.
+  values = _value(worth, _redundancy(unit, known, jnp.sum(labeled)), gamma)
+
+  def caps_of(candidates):
+    some = jax.tree.map(lambda leaf: leaf[candidates], unit)
+    between = _similarities.similarities(some, some)
+    return _value(worth[candidates], between, gamma)
+
+  def shrink(values, picks, count):
+    redundancy = _redundancy(unit, picks, count)
+    return jnp.minimum(values, _value(worth, redundancy, gamma))
+
   block = min(block, k)
-  state = _State(
-    # -inf: never the largest.
-    jnp.where(pickable, worth, -jnp.inf),
-    redundancy,
+  state = _greedy.State(
+    values,
     jnp.full(k + block, -1, jnp.int32),
-    jnp.full(k + block, -jnp.inf, worth.dtype),
-    jnp.zeros((), jnp.int32),
+    jnp.full(k + block, -jnp.inf, values.dtype),
+    count=jnp.zeros((), jnp.int32),
+    more=jnp.any(pickable),
   )
-  state = lax.while_loop(
-    lambda state: (state.count < k) & jnp.any(state.worth > -jnp.inf),
-    lambda state: _pick_a_block(unit, state, gamma, k, block),
-    state,
-  )
-  return Selection(state.indices[:k], state.values[:k].astype(jnp.float32))
-
-
-def _mask(mask, shape, *, everything):
-  """A bool[N] argument, checked; None stands for everything or nothing."""
-  if mask is None:
-    return jnp.full(shape, everything)
-  mask = jnp.asarray(mask)
-  chex.assert_type(mask, bool)
-  chex.assert_shape(mask, shape)
-  return mask
+  return _greedy.pick(state, k, block, caps_of, shrink)
 
 
 def _density(unit, eligible, key, num_references):
@@ -155,7 +126,7 @@ def _density(unit, eligible, key, num_references):
   is_reference = eligible
   if key is not None:
     drawn = selection.uniform(key, eligible, min(num_references, eligible.size))
-    drawn = jnp.where(drawn.indices >= 0, drawn.indices, eligible.size)
+    drawn = _padding.past_end(drawn.indices, eligible.size)
     is_reference = jnp.zeros_like(eligible).at[drawn].set(True, mode='drop')
   (references,) = jnp.nonzero(is_reference, size=eligible.size, fill_value=0)
   num_present = jnp.sum(is_reference)
@@ -173,8 +144,8 @@ def _density(unit, eligible, key, num_references):
   return total / jnp.maximum(num_present - is_reference, 1)
 
 
-def _covered(unit, redundancy, members, count):
-  """`redundancy` once the first `count` of the members are known too."""
+def _redundancy(unit, members, count):
+  """Largest similarity of each point to the first `count` of the members."""
 
   def largest(rows, others, present):
     return jnp.max(
@@ -182,76 +153,8 @@ def _covered(unit, redundancy, members, count):
       axis=1,
     )
 
-  return _similarities.fold(
-    unit, redundancy, members, count, largest, jnp.maximum
-  )
-
-
-def _pick_a_block(unit, state, gamma, k, block):
-  """Picks what is certain and brings the redundancies up to date.
-
-  They are so at the start, so that the first pick, the largest, is certain.
-  """
-  num_candidates = min(_CANDIDATES_PER_PICK * block, state.worth.size)
-  value = _value(state.worth, state.redundancy, gamma)
-  # -inf: nobody is outside a pool of as many points.
-  padded = jnp.pad(value, (0, 1), constant_values=-jnp.inf)
-  # Without the barrier XLA would sort the whole pool: see `selection`.
-  highest, indices = lax.optimization_barrier(
-    lax.top_k(padded, num_candidates + 1)
-  )
-  bound, outsider = highest[-1], indices[-1]
-  # By index, so that among equals the lowest wins.
-  candidates = jnp.sort(indices[:-1])
-  some = jax.tree.map(lambda leaf: leaf[candidates], unit)
-  between = _similarities.similarities(some, some)
-  room = jnp.minimum(block, k - state.count)
-  worth, redundancy = state.worth[candidates], state.redundancy[candidates]
-
-  def best(worth, redundancy):
-    value = _value(worth, redundancy, gamma)
-    place = jnp.argmax(value)
-    # The outsider is the first of those at the bound.
-    tied = (value[place] == bound) & (candidates[place] < outsider)
-    certain = (value[place] > bound) | tied
-    return place, value[place], certain & (value[place] > -jnp.inf)
-
-  def pick(carry):
-    (place, value, _), (worth, redundancy), places, values, count = carry
-    worth = worth.at[place].set(-jnp.inf)
-    redundancy = jnp.maximum(redundancy, between[place])
-    return (
-      best(worth, redundancy),
-      (worth, redundancy),
-      places.at[count].set(place.astype(jnp.int32)),
-      values.at[count].set(value),
-      count + 1,
-    )
-
-  _, _, places, values, count = lax.while_loop(
-    lambda carry: carry[0][2] & (carry[-1] < room),
-    pick,
-    (
-      best(worth, redundancy),
-      (worth, redundancy),
-      jnp.zeros(block, jnp.int32),
-      jnp.full(block, -jnp.inf, value.dtype),
-      jnp.zeros((), jnp.int32),
-    ),
-  )
-  indices = candidates[places]
-  picked = jnp.arange(block) < count
-  # N is dropped.
-  taken = jnp.where(picked, indices, state.worth.size)
-  return _State(
-    state.worth.at[taken].set(-jnp.inf, mode='drop'),
-    _covered(unit, state.redundancy, indices, count),
-    lax.dynamic_update_slice_in_dim(
-      state.indices, jnp.where(picked, indices, -1), state.count, 0
-    ),
-    lax.dynamic_update_slice_in_dim(state.values, values, state.count, 0),
-    state.count + count,
-  )
+  zeros = jnp.zeros(unit.place.shape, unit.parts[0].dtype)
+  return _similarities.fold(unit, zeros, members, count, largest, jnp.maximum)
 
 
 def _value(worth, redundancy, gamma):

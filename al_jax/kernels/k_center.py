@@ -1,14 +1,13 @@
 """Greedy k-center: cover the pool with balls of the smallest radius."""
 
-import operator
+import functools
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances
+from al_jax.kernels import _checks, _greedy, distances, selection
 from al_jax.kernels.selection import Selection
 
 # Rows of the pool that are compared with a block of centers at a time: few
@@ -17,9 +16,6 @@ _TILE = 2048
 # Centers that are there from the start come as many to a pass over the pool:
 # nothing has to be decided between them.
 _CENTERS_PER_PASS = 512
-# Candidates per pick of a block: more of them lower the bound under which no
-# pick is certain, at the price of their pairwise distances.
-_CANDIDATES_PER_PICK = 4
 
 
 def k_center(
@@ -76,35 +72,33 @@ dtype=float32))
   Raises:
     ValueError: k or block below 1.
   """
-  k, block = operator.index(k), operator.index(block)
-  for name, number in (('k', k), ('block', block)):
-    if number < 1:
-      raise ValueError(f'{name} is {number}; it must be at least 1.')
+  k, block = _checks.count('k', k), _checks.count('block', block)
   block = min(block, k)
   # Without centers the first pass has one point, the longest, to compare with.
   per_pass = 1 if centers is None else _CENTERS_PER_PASS
   points = distances.checked(points)
   sq_norms = distances.squared_norms(points)
-  # A squared distance is at most twice the sum of two squared norms.
-  finite = sq_norms < jnp.finfo(sq_norms.dtype).max / 8
-  pickable = finite & _mask(eligible, sq_norms.shape, everything=True)
-  centers = finite & _mask(centers, sq_norms.shape, everything=False)
+  finite = distances.finite(sq_norms)
+  pickable = finite & _checks.mask(eligible, sq_norms.shape, default=True)
+  centers = finite & _checks.mask(centers, sq_norms.shape, default=False)
   pickable &= ~centers
   if not sq_norms.size:
-    return Selection(
-      jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
-    )
+    return selection.nothing(k)
   pool = _Pool(points, sq_norms)
   state, centers = _start(pool, pickable, centers, k, block)
-  state = state._replace(
-    sq_dists=_cover(pool, state.sq_dists, centers, per_pass)
-  )
-  state = lax.while_loop(
-    lambda state: state.more & (state.count < k),
-    lambda state: _pick_a_block(pool, state, k, block),
+  state = state._replace(scores=_cover(pool, state.scores, centers, per_pass))
+
+  def distances_among(candidates):
+    some = jax.tree.map(lambda rows: rows[candidates], pool)
+    return _distances(some, some)
+
+  return _greedy.pick(
     state,
+    k,
+    block,
+    caps_of=distances_among,
+    shrink=functools.partial(_shrink, pool),
   )
-  return Selection(state.indices[:k], state.values[:k].astype(jnp.float32))
 
 
 class _Pool(NamedTuple):
@@ -112,30 +106,6 @@ class _Pool(NamedTuple):
 
   points: distances.Points
   sq_norms: jax.Array
-
-
-class _State(NamedTuple):
-  """What is carried from block to block.
-
-  `sq_dists` [N] are to the nearest center; -inf where a point cannot be picked
-  (any more). The first `count` of `indices` and `values` are final.
-  """
-
-  sq_dists: jax.Array
-  indices: jax.Array
-  values: jax.Array
-  count: jax.Array
-  more: jax.Array
-
-
-def _mask(mask, shape, *, everything):
-  """A bool[N] argument, checked; None stands for everything or nothing."""
-  if mask is None:
-    return jnp.full(shape, everything)
-  mask = jnp.asarray(mask)
-  chex.assert_type(mask, bool)
-  chex.assert_shape(mask, shape)
-  return mask
 
 
 def _start(pool, pickable, centers, k, block):
@@ -148,12 +118,11 @@ def _start(pool, pickable, centers, k, block):
   longest = jnp.argmax(sq_norms).astype(jnp.int32)
   alone = ~jnp.any(centers) & jnp.any(pickable)
   is_first = alone & (jnp.arange(pickable.size) == longest)
-  # A block is written whole, so that the last one needs room past k.
   indices = jnp.full(k + block, -1, jnp.int32)
   values = jnp.full(k + block, -jnp.inf, sq_norms.dtype)
-  state = _State(
+  state = _greedy.State(
     # inf: no center yet; -inf: never the largest.
-    sq_dists=jnp.where(pickable & ~is_first, jnp.inf, -jnp.inf).astype(
+    scores=jnp.where(pickable & ~is_first, jnp.inf, -jnp.inf).astype(
       sq_norms.dtype
     ),
     indices=indices.at[0].set(jnp.where(alone, longest, -1)),
@@ -215,83 +184,3 @@ def _distances(a, b):
   )
   error = distances.rounding_error(a.sq_norms, b.sq_norms)
   return jnp.where(sq_dists > error, sq_dists, 0.0)
-
-
-def _pick_a_block(pool, state, k, block):
-  """Picks what is certain, at least one point, and brings the pool up to date.
-
-  The largest stale distance is up to date already, and so the first pick is
-  certain unless nothing is left.
-  """
-  indices, values, accepted = _certain_picks(pool, state, k, block)
-  sq_dists = _shrink(pool, state.sq_dists, indices, accepted)
-  # Past the last pick the index is N, which is dropped.
-  taken = jnp.where(jnp.arange(block) < accepted, indices, sq_dists.size)
-  sq_dists = sq_dists.at[taken].set(-jnp.inf, mode='drop')
-  indices = jnp.where(jnp.arange(block) < accepted, indices, -1)
-  return _State(
-    sq_dists,
-    lax.dynamic_update_slice_in_dim(state.indices, indices, state.count, 0),
-    lax.dynamic_update_slice_in_dim(state.values, values, state.count, 0),
-    state.count + accepted,
-    accepted > 0,
-  )
-
-
-def _certain_picks(pool, state, k, block):
-  """Plain greedy among the candidates while it beats everybody's bound.
-
-  Returns:
-    indices int32[block], values [block] and how many of them are picks.
-  """
-  candidates, stale, bound, outsider = _candidates(state.sq_dists, block)
-  some = jax.tree.map(lambda rows: rows[candidates], pool)
-  between = _distances(some, some)
-  room = jnp.minimum(block, k - state.count)
-
-  def best(sq_dists):
-    place = jnp.argmax(sq_dists)
-    # The outsider is the first of those at the bound, so that among equals the
-    # lower index wins against all of them.
-    above = sq_dists[place] > bound
-    tied = (sq_dists[place] == bound) & (candidates[place] < outsider)
-    return place, (above | tied) & (sq_dists[place] > -jnp.inf)
-
-  def pick(carry):
-    sq_dists, (place, _), indices, values, count = carry
-    indices = indices.at[count].set(candidates[place])
-    values = values.at[count].set(sq_dists[place])
-    sq_dists = jnp.minimum(sq_dists, between[place]).at[place].set(-jnp.inf)
-    return sq_dists, best(sq_dists), indices, values, count + 1
-
-  def is_certain(carry):
-    _, (_, certain), _, _, count = carry
-    return certain & (count < room)
-
-  start = (
-    stale,
-    best(stale),
-    jnp.zeros(block, jnp.int32),
-    jnp.full(block, -jnp.inf, stale.dtype),
-    jnp.zeros((), jnp.int32),
-  )
-  _, _, indices, values, count = lax.while_loop(is_certain, pick, start)
-  return indices, values, count
-
-
-def _candidates(sq_dists, block):
-  """The points of largest `sq_dists`, in the order of their indices.
-
-  Returns:
-    their indices and `sq_dists`, and the best outsider's distance and index:
-    -inf where everybody is a candidate.
-  """
-  num_candidates = min(_CANDIDATES_PER_PICK * block, sq_dists.size)
-  # -inf: nobody is outside a pool of as many points.
-  padded = jnp.pad(sq_dists, (0, 1), constant_values=-jnp.inf)
-  # Without the barrier XLA would sort the whole pool: see `selection`.
-  largest, indices = lax.optimization_barrier(
-    lax.top_k(padded, num_candidates + 1)
-  )
-  candidates = jnp.sort(indices[:-1])
-  return candidates, sq_dists[candidates], largest[-1], indices[-1]

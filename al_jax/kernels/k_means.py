@@ -1,13 +1,12 @@
 """Lloyd's algorithm on k-means++ seeds."""
 
-import operator
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances
+from al_jax.kernels import _checks, distances
 from al_jax.kernels.distances import Factors, Points
 from al_jax.kernels.kmeans_plus_plus import kmeans_plus_plus
 
@@ -101,9 +100,8 @@ def k_means(
   Raises:
     ValueError: k below 1, num_iters below 0, or no points at all.
   """
-  k, num_iters = operator.index(k), operator.index(num_iters)
-  if num_iters < 0:
-    raise ValueError(f'num_iters is {num_iters}; it must be at least 0.')
+  k = _checks.count('k', k)
+  num_iters = _checks.count('num_iters', num_iters, at_least=0)
   points = distances.checked(points)
   if not jax.tree.leaves(points)[0].shape[0]:
     raise ValueError('points has no rows; k_means needs at least one.')
@@ -142,9 +140,7 @@ def _weights_of_members(points, eligible, weights):
   """[N], 0 for points that are left out."""
   norms = distances.squared_norms(points)
   # The same rule as that of the seeds.
-  members = norms < jnp.finfo(norms.dtype).max / 8
-  if eligible is not None:
-    members &= eligible
+  members = _checks.among(distances.finite(norms), eligible)
   if weights is None:
     return members.astype(norms.dtype)
   weights = jnp.asarray(weights).astype(norms.dtype)

@@ -18,8 +18,6 @@ On 2 CPU cores 1,000 of 50,000 points with 10 x 512 factors take 0.1 s, which is
 the pool takes 17 s, and renewing all bounds after every block 0.8 s.
 """
 
-import operator
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -27,7 +25,9 @@ from jax import lax
 
 from al_jax.kernels import (
   _blocks,
+  _checks,
   _draws,
+  _padding,
   distances,
   selection,
 )
@@ -92,20 +92,17 @@ def kmeans_plus_plus(
   Raises:
     ValueError: k or block below 1, patience below 0, or an unknown `first`.
   """
-  k, block = operator.index(k), operator.index(block)
-  _check_numbers(k, first, block, patience)
+  k, block = _checks.count('k', k), _checks.count('block', block)
+  if not patience >= 0:
+    raise ValueError(f'patience is {patience}; it must be at least 0.')
+  if first not in ('uniform', 'max_norm'):
+    raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
   points = distances.checked(points)
   norms = distances.squared_norms(points)
   num_points = norms.shape[0]
   if not num_points:
     return selection.uniform(key, jnp.zeros(0, jnp.bool_), k)
-  # A squared distance is at most twice the sum of two squared norms.
-  pickable = norms < jnp.finfo(norms.dtype).max / 8
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_shape(eligible, (num_points,))
-    pickable &= eligible
+  pickable = _checks.among(distances.finite(norms), eligible)
   if weights is not None:
     weights = jnp.asarray(weights)
     chex.assert_type(weights, float)
@@ -135,19 +132,6 @@ def kmeans_plus_plus(
   return _fill_up(rest_key, state, pickable)
 
 
-def _check_numbers(k, first, block, patience):
-  """Raises an error that names the first argument that is not allowed."""
-  for name, value, lowest in (
-    ('k', k, 1),
-    ('block', block, 1),
-    ('patience', patience, 0),
-  ):
-    if not value >= lowest:
-      raise ValueError(f'{name} is {value}; it must be at least {lowest}.')
-  if first not in ('uniform', 'max_norm'):
-    raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
-
-
 def _first_pick(key, first, pool, pickable):
   """int32[1], the pick that has no distances to go by."""
   if first == 'max_norm':
@@ -163,7 +147,7 @@ def _fill_up(key, state, pickable):
   picks = selection.Selection(state.indices, state.values.astype(jnp.float32))
 
   def filled():
-    place = jnp.where(picks.indices < 0, pickable.size, picks.indices)
+    place = _padding.past_end(picks.indices, pickable.size)
     left = pickable.at[place].set(False, mode='drop')
     rest = selection.uniform(key, left, k)
     missing = jnp.arange(k) >= state.count

@@ -6,7 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from al_jax.kernels import _affinity
+from al_jax.kernels import _affinity, _checks
 from al_jax.kernels.graph import Graph, checked
 
 
@@ -86,8 +86,7 @@ def label_propagation(
     ValueError: an option that is not allowed.
   """
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)
-  if num_classes < 1:
-    raise ValueError(f'num_classes is {num_classes}; it must be at least 1.')
+  num_classes = _checks.count('num_classes', num_classes)
   graph = checked(graph)
   targets = jnp.asarray(targets)
   chex.assert_type(targets, int)

@@ -1,12 +1,12 @@
 """From scores to picks: the best k, and any k."""
 
-import operator
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from al_jax.kernels import _checks, _xla
 
 # 23 random bits each: of a million tied points, the chance that any two share
 # all 69 is below 1e-9.
@@ -25,6 +25,13 @@ class Selection(NamedTuple):
 
   indices: jax.Array
   values: jax.Array
+
+
+def nothing(k: int) -> Selection:
+  """A Selection of k without a pick."""
+  return Selection(
+    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
+  )
 
 
 def top_k(
@@ -62,19 +69,10 @@ def top_k(
   Raises:
     ValueError: k below 1.
   """
-  scores = jnp.asarray(scores)
-  chex.assert_rank(scores, 1)
-  chex.assert_type(scores, float)
-  k = operator.index(k)
-  if k < 1:
-    raise ValueError(f'k is {k}; it must be at least 1.')
-  pickable = jnp.isfinite(scores)
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_equal_shape([scores, eligible])
-    pickable &= eligible
-  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
+  scores = _checks.scores(scores)
+  k = _checks.count('k', k)
+  pickable = _checks.among(jnp.isfinite(scores), eligible)
+  scores = _checks.at_least_float32(scores)
   # lax.top_k would rank -0.0 below 0.0.
   scores = jnp.where(scores == 0, 0.0, scores)
   # -inf: below every score that can be picked.
@@ -83,7 +81,7 @@ def top_k(
   shortfall = max(0, k - scores.shape[0])
   scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
   if key is None:
-    _, indices = _largest(scores, k)
+    _, indices = _xla.top_k(scores, k)
   else:
     indices = _largest_with_random_ties(key, scores, k)
   values = scores[indices]
@@ -122,15 +120,6 @@ def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
   return top_k(scores, k, eligible=eligible, key=key)
 
 
-def _largest(values, k):
-  """lax.top_k, kept apart from what its result is used for.
-
-  On CPU XLA folds an index into the result (`best[i]`) into the search itself,
-  which then sorts all of `values`. The barrier forbids that.
-  """
-  return lax.optimization_barrier(lax.top_k(values, k))
-
-
 def _largest_with_random_ties(key, scores, k):
   """Indices of the k largest of N >= k scores, random among equals.
 
@@ -143,11 +132,11 @@ def _largest_with_random_ties(key, scores, k):
   above = jnp.zeros(scores.shape, jnp.bool_)
   tied = ~above
   for column in (scores, *tie_breakers):
-    best, _ = _largest(jnp.where(tied, column, -jnp.inf), k)
+    best, _ = _xla.top_k(jnp.where(tied, column, -jnp.inf), k)
     # Fewer than k rows are above, and with those that tie at least k.
     threshold = best[k - 1 - jnp.sum(above)]
     above |= tied & (column > threshold)
     tied &= column == threshold
-  _, chosen = _largest(2 * above.astype(jnp.float32) + tied, k)
+  _, chosen = _xla.top_k(2 * above.astype(jnp.float32) + tied, k)
   columns = (-scores[chosen], *tie_breakers[:, chosen])
   return lax.sort((*columns, chosen), num_keys=len(columns))[-1]

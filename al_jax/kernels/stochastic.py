@@ -1,11 +1,10 @@
 """Batches drawn by score: diverse because random, at the cost of a ranking."""
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import selection
+from al_jax.kernels import _checks, selection
 from al_jax.kernels.selection import Selection
 
 _KINDS = ('power', 'softmax', 'softrank')
@@ -67,16 +66,8 @@ def stochastic_top_k(
     )
   if not isinstance(coldness, jax.Array) and not 0 < coldness < float('inf'):
     raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
-  scores = jnp.asarray(scores)
-  chex.assert_rank(scores, 1)
-  chex.assert_type(scores, float)
-  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
-  pickable = jnp.isfinite(scores)
-  if eligible is not None:
-    eligible = jnp.asarray(eligible)
-    chex.assert_type(eligible, bool)
-    chex.assert_equal_shape([scores, eligible])
-    pickable &= eligible
+  scores = _checks.at_least_float32(_checks.scores(scores))
+  pickable = _checks.among(jnp.isfinite(scores), eligible)
   noise_key, other_key = jax.random.split(key)
   # Not the default mode: it has 23 bits, with which large pools run into ties.
   noise = jax.random.gumbel(noise_key, scores.shape, scores.dtype, mode='high')

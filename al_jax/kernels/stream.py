@@ -23,6 +23,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from al_jax.kernels import _checks
+
 # In place of a utility that is not there: it compares as False with any.
 _MISSING = jnp.nan
 
@@ -60,8 +62,7 @@ def start_spending(*, window: int = 100) -> Spending:
   Raises:
     ValueError: window below 1.
   """
-  if window < 1:
-    raise ValueError(f'window is {window}; it must be at least 1.')
+  window = _checks.count('window', window)
   return Spending(
     spent=jnp.zeros((), jnp.float32),
     threshold=jnp.ones((), jnp.float32),
@@ -108,8 +109,7 @@ def spend_fixed(
     ValueError: num_classes below 1, or a budget out of range.
   """
   del key
-  if num_classes < 1:
-    raise ValueError(f'num_classes is {num_classes}; it must be at least 1.')
+  num_classes = _checks.count('num_classes', num_classes)
   utility = _checked(utility, budget)
   threshold = 1 / num_classes + budget * (1 - 1 / num_classes)
   ask = (1 - utility <= threshold) & _may_ask(state, utility, budget)

@@ -13,6 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from al_jax.kernels import _checks
+
 
 def log_softmax(logits: jax.Array) -> jax.Array:
   """Log-probabilities in at least float32, whatever the logits came in.
@@ -29,8 +31,7 @@ def log_softmax(logits: jax.Array) -> jax.Array:
     raise ValueError(
       f'logits have shape {logits.shape}; it must be [..., C] with C >= 1.'
     )
-  at_least_float32 = jnp.promote_types(logits.dtype, jnp.float32)
-  return jax.nn.log_softmax(logits.astype(at_least_float32))
+  return jax.nn.log_softmax(_checks.at_least_float32(logits))
 
 
 def entropy(logits: jax.Array) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from al_jax import errors, kernels
 from al_jax.interfaces import Facts, Learner, ModelFns, Survey
+from al_jax.kernels import _padding
 from al_jax.learners import pretraining
 from al_jax.learners.pretraining import HEAD, Pretraining
 from al_jax.training import augment as augment_lib
@@ -226,7 +227,7 @@ def _balanced(key, clusters, num_clusters):
 
 def _sizes(clusters, num_clusters):
   """int32[K]; -1 is no cluster."""
-  place = jnp.where(clusters < 0, num_clusters, clusters)
+  place = _padding.past_end(clusters, num_clusters)
   return jnp.zeros(num_clusters, jnp.int32).at[place].add(1, mode='drop')
 
 

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from al_jax import kernels, keys
 from al_jax import pool as pool_lib
+from al_jax.kernels import _padding
 from al_jax.loop import contracts, stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -155,7 +155,7 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
 @jax.jit
 def _candidates_and_asked(candidates, pool):
   asked = ~pool_lib.eligible(pool)
-  candidates = jnp.where(candidates < 0, pool.num_examples, candidates)
+  candidates = _padding.past_end(candidates, pool.num_examples)
   return asked.at[candidates].set(True, mode='drop')
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy, StrategyState
+from al_jax.kernels import _padding
 from al_jax.strategies.random import random
 
 VERSIONS = ('batch', 'query')
@@ -216,7 +217,7 @@ def _rewarded(bandit, predicted, pool, *, version, delta):
 def _followed_one(bandit, indices, probs, arm):
   """Notes that one arm chose the whole batch."""
   share = probs[arm]
-  indices = jnp.where(indices < 0, len(bandit.importance), indices)
+  indices = _padding.past_end(indices, len(bandit.importance))
   is_arm = jnp.arange(len(probs)) == arm
   return bandit.replace(
     importance=bandit.importance.at[indices].set(1 / share, mode='drop'),
@@ -257,7 +258,7 @@ def _followed_many(key, bandit, all_indices, probs, is_uniform, num_open):
   questions = (jax.random.split(key, k), jnp.arange(k))
   _, (asked, inverse, credit) = jax.lax.scan(draw, taken, questions)
   number = jnp.maximum(jnp.sum(asked >= 0), 1)
-  rows = jnp.where(asked < 0, num_points, asked)
+  rows = _padding.past_end(asked, num_points)
   bandit = bandit.replace(
     importance=bandit.importance.at[rows].set(inverse, mode='drop'),
     credit=jnp.sum(credit, axis=0) / number,

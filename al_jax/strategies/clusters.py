@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.kernels import _padding
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
@@ -97,7 +98,7 @@ def _nearest_members(points, clusters, k):
   centroids = clusters.centroids[clusters.assignments]
   distances = jnp.sum((points - centroids) ** 2, axis=1)
   # What is in no cluster comes last.
-  cluster = jnp.where(clusters.assignments < 0, k, clusters.assignments)
+  cluster = _padding.past_end(clusters.assignments, k)
   order = jnp.lexsort((distances, cluster))
   cluster = cluster[order]
   start = jnp.searchsorted(cluster, jnp.arange(k))
@@ -110,9 +111,8 @@ def _selection(kept, rows, is_kept, k):
   """The rows, then the most informative of the others where rows lack."""
   num_rows = len(kept.indices)
   is_chosen = jnp.zeros(num_rows, jnp.bool_)
-  is_chosen = is_chosen.at[jnp.where(rows < 0, num_rows, rows)].set(
-    True, mode='drop'
-  )
+  chosen = _padding.past_end(rows, num_rows)
+  is_chosen = is_chosen.at[chosen].set(True, mode='drop')
   # `kept` is in order of informativeness, and so are the chosen.
   rank = jnp.arange(num_rows) + num_rows * ~is_chosen
   rank = jnp.where(is_kept, rank, 2 * num_rows)

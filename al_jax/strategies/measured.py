@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax import pool as pool_lib
+from al_jax.kernels import _padding
 
 
 def among_measured(select: Callable) -> Callable:
@@ -58,7 +59,7 @@ def _num_measured(measured):
 @functools.partial(jax.jit, static_argnames='size')
 def _gather(measured, pool, *, size):
   rows, _ = pool_lib.positions(_is_measured(measured), size)
-  taken = jnp.where(rows < 0, pool.num_examples, rows)
+  taken = _padding.past_end(rows, pool.num_examples)
   # Padding is as what was not measured: NaN, and never asked about.
   part = jax.tree.map(
     lambda leaf: jnp.take(leaf, taken, axis=0, mode='fill'), measured

@@ -1,11 +1,11 @@
 """Lets a strategy look at a random part of the pool, a new one each round."""
 
 import jax
-import jax.numpy as jnp
 
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.kernels import _padding
 from al_jax.strategies.random import random
 
 
@@ -37,7 +37,7 @@ def subset(strategy: Strategy, size: int) -> Strategy:
       inner_key = jax.random.fold_in(key, 1)
       eligible &= strategy.where(inner_key, state, pool)
     chosen = kernels.uniform(key, eligible, size).indices
-    chosen = jnp.where(chosen < 0, pool.num_examples, chosen)
+    chosen = _padding.past_end(chosen, pool.num_examples)
     # What was asked about: some strategies choose what is far from it.
     mask = ~pool_lib.eligible(pool)
     return mask.at[chosen].set(True, mode='drop')

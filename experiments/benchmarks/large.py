@@ -1,5 +1,7 @@
 """BADGE's selection at ImageNet's size: its time, and the memory of it all.
 
+Run as `python -m experiments.benchmark imagenet`.
+
 The points are what a trained network gives: probabilities from sure to at a
 loss, and features that are 0 or above and alike within a class. They are made
 in slices, so that nothing but themselves is ever held. They are made and
@@ -24,9 +26,9 @@ from jax import lax
 from al_jax import kernels
 from al_jax.kernels import Factors
 from experiments.benchmarks import costs, timing
-from experiments.benchmarks import kernels_seeding as seeding
+from experiments.benchmarks.kernels import seeding
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Program
+from experiments.benchmarks.timing import CompiledCall, Machine
 
 # Points that are made at a time.
 _SLICE = 1_000
@@ -158,7 +160,7 @@ def select(sizes: Sizes, repeats: int) -> Found:
   points = gradients(
     points_key, sizes.num_points, sizes.num_features, sizes.num_classes
   )
-  ours = Program(
+  ours = CompiledCall(
     functools.partial(kernels.kmeans_plus_plus, k=sizes.k), key, points
   )
   picks = ours()
@@ -263,7 +265,7 @@ def on_an_accelerator(
   kwargs = sizes._asdict()
   return timing.beside_floor(
     f'BADGE, {seeding.in_short(kwargs)}',
-    Program(
+    CompiledCall(
       functools.partial(kernels.kmeans_plus_plus, k=sizes.k), key, points
     ),
     'what is aimed at',

@@ -136,7 +136,7 @@ def redux_batch_bald(
 
 
 def baal_bald(images: np.ndarray, num_samples: int) -> Callable[[], Any]:
-  """BALD of baal with the network of `benchmark_kernels_networks`.
+  """BALD of baal with the network of `kernels.networks`.
 
   Args:
     images: float32 [N, 28, 28, 1].

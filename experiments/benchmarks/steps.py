@@ -1,5 +1,7 @@
 """How fast a step of training is: beside PyTorch's, and inside a loop.
 
+In the table of `python -m experiments.benchmark training`.
+
 Steps are timed as a run takes them: by `fit`, with what `compile_fit` made.
 """
 
@@ -18,7 +20,8 @@ from al_jax.loop import program
 from al_jax.loop.stopwatch import Stopwatch
 from al_jax.training import fit as fit_lib
 from experiments.benchmarks import torch_reference
-from experiments.benchmarks.table import Row, in_turns
+from experiments.benchmarks.table import Row
+from experiments.benchmarks.timing import in_turns
 
 
 class Network(NamedTuple):
@@ -99,7 +102,7 @@ def step_beside_torch(
   Returns:
     A Row.
   """
-  training = Training(
+  training = Trainer(
     dataset,
     program.sources_of(dataset),
     network.model,
@@ -124,7 +127,7 @@ def step_beside_torch(
   )
 
 
-class Training:
+class Trainer:
   """Rounds of training on a labelled set, as a run does them."""
 
   def __init__(
@@ -255,7 +258,7 @@ def call_beside_loop(
   }
   count = batch_size * num_steps
   pool = labelled(dataset, count)
-  training = Training(
+  training = Trainer(
     dataset,
     all_sources,
     model,

@@ -1,9 +1,6 @@
-"""What a benchmark prints: rows, and how pairs are measured."""
+"""What a benchmark prints: a table of rows."""
 
-from collections.abc import Callable
 from typing import NamedTuple
-
-import numpy as np
 
 _COLUMNS = '{:<48}{:>11}{:>11}{:>11}  {:<26}{:>8}{:>9}{:>5}{:>11}{:>10}  {}'
 HEADER = _COLUMNS.format(
@@ -93,24 +90,3 @@ def _shown(seconds):
 
 def _shown_bytes(count):
   return '' if count is None else f'{count / 1e6:.1f} MB'
-
-
-def in_turns(
-  ours: Callable[[], float], other: Callable[[], float], repeats: int
-) -> tuple[float, float, float, float]:
-  """Measures two things in turns, after once each that does not count.
-
-  Args:
-    ours: measures itself, in seconds.
-    other: likewise.
-    repeats: pairs.
-
-  Returns:
-    Our time when it did not count; then medians: of ours, of the other's, and
-    of the ratios of pairs.
-  """
-  first = ours()
-  other()
-  pairs = np.array([(ours(), other()) for _ in range(repeats)])
-  ratio = float(np.median(pairs[:, 0] / pairs[:, 1]))
-  return first, *np.median(pairs, axis=0).tolist(), ratio

@@ -1,4 +1,4 @@
-"""How a kernel is measured: compiled apart, in turns with each peer."""
+"""Times calls: compiled apart, and in turns with what they are compared to."""
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from jax import lax
 from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import costs
 from experiments.benchmarks.peers import NotInstalled
-from experiments.benchmarks.table import Row, in_turns
+from experiments.benchmarks.table import Row
 
 
 class Machine(NamedTuple):
@@ -26,7 +26,7 @@ class Machine(NamedTuple):
     return costs.least_seconds(cost, **self._asdict())
 
 
-class Program:
+class CompiledCall:
   """A compiled call of a kernel."""
 
   def __init__(self, function: Callable[..., Any], *arguments: Any):
@@ -73,6 +73,27 @@ def seconds_of(call: Callable[[], Any]) -> float:
   return clock.lap()
 
 
+def in_turns(
+  ours: Callable[[], float], other: Callable[[], float], repeats: int
+) -> tuple[float, float, float, float]:
+  """Measures two things in turns, after once each that does not count.
+
+  Args:
+    ours: measures itself, in seconds.
+    other: likewise.
+    repeats: pairs.
+
+  Returns:
+    Our time when it did not count; then medians: of ours, of the other's, and
+    of the ratios of pairs.
+  """
+  first = ours()
+  other()
+  pairs = np.array([(ours(), other()) for _ in range(repeats)])
+  ratio = float(np.median(pairs[:, 0] / pairs[:, 1]))
+  return first, *np.median(pairs, axis=0).tolist(), ratio
+
+
 def timed(call: Callable[[], Any]) -> Callable[[], float]:
   """`call` as something that measures itself."""
   return functools.partial(seconds_of, call)
@@ -107,7 +128,7 @@ def measure_machine(
   while seconds < long_enough:
     size *= 2
     matrix = jnp.ones((size, size), jnp.float32)
-    product = Program(multiply, matrix, matrix)
+    product = CompiledCall(multiply, matrix, matrix)
     product()
     seconds = min(product.seconds() for _ in range(repeats))
   to_scale, num_bytes = _seconds_to_scale(repeats, scaled)
@@ -143,7 +164,7 @@ def _seconds_to_scale(repeats, size):
 
 def beside(
   what: str,
-  ours: Program,
+  ours: CompiledCall,
   peers: Sequence[Peer],
   *,
   bound: float | None = None,
@@ -203,7 +224,7 @@ def _median_seconds(ours, repeats):
 
 def beside_floor(
   what: str,
-  ours: Program,
+  ours: CompiledCall,
   which_is: str,
   floor: float,
   *,

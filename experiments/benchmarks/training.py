@@ -1,5 +1,7 @@
 """How fast training is: steps, rounds of a growing labelled set, whole runs.
 
+Run as `python -m experiments.benchmark training`.
+
 Everything is timed as a run does it: `fit` with what `compile_fit` made, the
 loop with its checkpoints and files, a command in a process of its own.
 """
@@ -19,12 +21,11 @@ from al_jax import data, loop, oracle, systems
 from al_jax.loop import program, protocol
 from al_jax.loop.stopwatch import Stopwatch
 from al_jax.storage import checkpoint, records
-from experiments.benchmarks import steps as benchmark_steps
-from experiments.benchmarks import unlabelled as benchmark_unlabelled
-from experiments.benchmarks.steps import CNN, MLP, Training, labelled
+from experiments.benchmarks import steps, unlabelled
+from experiments.benchmarks.steps import CNN, MLP, Trainer, labelled
 from experiments.benchmarks.table import Row
 
-_ROOT = pathlib.Path(__file__).resolve().parent.parent
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What a prototype of this design took for the run of `whole_run`, on 2 cores.
 _PROTOTYPE_SECONDS = 22.0
 # A round may spend this much beside training and measuring, whatever it takes.
@@ -33,20 +34,20 @@ _OVERHEAD_SECONDS = 0.05
 
 def measure() -> Iterator[Row]:
   """Every measurement of training, one after another."""
-  dataset = benchmark_steps.load_images()
-  yield benchmark_steps.step_beside_torch(dataset, MLP)
-  yield benchmark_steps.step_beside_torch(dataset, CNN)
+  dataset = steps.load_images()
+  yield steps.step_beside_torch(dataset, MLP)
+  yield steps.step_beside_torch(dataset, CNN)
   yield growing_beside_recompiling()
-  yield benchmark_steps.call_beside_loop(dataset, CNN.model)
-  yield benchmark_steps.call_beside_loop(
-    benchmark_steps.as_colour(dataset),
+  yield steps.call_beside_loop(dataset, CNN.model)
+  yield steps.call_beside_loop(
+    steps.as_colour(dataset),
     {'name': 'resnet18', 'width': 16},
     batch_size=32,
   )
-  yield benchmark_unlabelled.epoch_beside_supervised(
+  yield unlabelled.epoch_beside_supervised(
     dataset, MLP.model, num_examples=min(10_000, len(dataset.train))
   )
-  yield benchmark_unlabelled.epoch_beside_supervised(
+  yield unlabelled.epoch_beside_supervised(
     dataset,
     {'name': 'cnn13', 'width': 16},
     num_examples=min(4_000, len(dataset.train)),
@@ -113,13 +114,13 @@ def growing_rounds(
   pools = [labelled(dataset, size, sizes[-1]) for size in sizes]
   clock = Stopwatch()
   if not recompile:
-    training = Training(
+    training = Trainer(
       dataset, all_sources, MLP.model, label_budget=sizes[-1], epochs=epochs
     )
     training.rounds(pools)
     return clock.lap()
   for size, pool in zip(sizes, pools, strict=True):
-    training = Training(
+    training = Trainer(
       dataset, all_sources, MLP.model, label_budget=size, epochs=epochs
     )
     training.rounds([pool])
@@ -227,6 +228,4 @@ def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
 
 if __name__ == '__main__':
   # A process of `growing_beside_recompiling`.
-  print(
-    growing_rounds(benchmark_steps.load_images(), **json.loads(sys.argv[1]))
-  )
+  print(growing_rounds(steps.load_images(), **json.loads(sys.argv[1])))

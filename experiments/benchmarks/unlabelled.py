@@ -1,4 +1,7 @@
-"""What it costs to train on the unlabelled too: beside a supervised epoch."""
+"""What it costs to train on the unlabelled too: beside a supervised epoch.
+
+In the table of `python -m experiments.benchmark training`.
+"""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,8 +11,9 @@ import numpy as np
 
 from al_jax import data
 from al_jax.loop import program
-from experiments.benchmarks.steps import Training, labelled
-from experiments.benchmarks.table import Row, in_turns
+from experiments.benchmarks.steps import Trainer, labelled
+from experiments.benchmarks.table import Row
+from experiments.benchmarks.timing import in_turns
 
 
 def epoch_beside_supervised(
@@ -43,7 +47,7 @@ def epoch_beside_supervised(
   few = dataset.train.take(np.arange(num_examples))
   dataset = dataclasses.replace(dataset, train=few)
   all_sources = program.sources_of(dataset)
-  spreading = Training(
+  spreading = Trainer(
     dataset,
     all_sources,
     model,
@@ -56,7 +60,7 @@ def epoch_beside_supervised(
   spreading.rounds([pool])
   num_steps = spreading.num_steps // epochs
   count = min(num_steps * batch_size, num_examples)
-  plain = Training(
+  plain = Trainer(
     dataset,
     all_sources,
     model,

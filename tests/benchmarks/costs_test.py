@@ -27,7 +27,7 @@ SLACK = 2**20
 def test_every_public_kernel_has_a_cost():
   for name in kernels.__all__:
     if not inspect.isclass(getattr(kernels, name)):
-      assert name in costs.__all__
+      assert callable(getattr(costs, name, None)), name
 
 
 @cpu_only

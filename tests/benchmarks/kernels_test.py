@@ -1,25 +1,21 @@
 """Each row once, far too small to say how fast anything is."""
 
-import sys
-
 import jax
 import numpy as np
 import pytest
 
 from al_jax import kernels
-from experiments import benchmark
-from experiments.benchmarks import kernels as benchmark_kernels
-from experiments.benchmarks import kernels_graphs as graphs
-from experiments.benchmarks import kernels_networks as networks
-from experiments.benchmarks import kernels_points as points
-from experiments.benchmarks import kernels_samples as samples
-from experiments.benchmarks import kernels_scores as scores
-from experiments.benchmarks import kernels_seeding as seeding
-from experiments.benchmarks import peers, timing
-from experiments.benchmarks import peers_plain as plain
-from experiments.benchmarks import table as benchmark_table
-from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks import plain, table
+from experiments.benchmarks.kernels import (
+  graphs,
+  networks,
+  points,
+  samples,
+  scores,
+  seeding,
+  suite,
+)
+from experiments.benchmarks.timing import Machine
 
 MACHINE = Machine(1e11, 1e10)
 
@@ -36,22 +32,10 @@ def assert_measured(rows):
       assert row.ratio > 0
     if row.which_is != 'matrix-multiply floor':
       assert row.bound > 0
-    assert row.what in benchmark_table.line(row)
+    assert row.what in table.line(row)
     assert len(row.what) <= 48
     assert len(row.which_is) <= 26
   return rows
-
-
-def program():
-  return Program(lambda x: x + 1, np.ones(4, np.float32))
-
-
-def test_rates_of_the_machine():
-  machine, rows = timing.measure_machine(1, long_enough=1e-6, scaled=1024)
-  assert machine.operations_per_second > 0
-  assert machine.bytes_per_second > 0
-  assert 'GF/s' in benchmark_table.line(rows[0])
-  assert 'GB/s' in benchmark_table.line(rows[1])
 
 
 def test_seeding():
@@ -77,7 +61,7 @@ def test_seeding_of_few():
 
 
 def test_memory_of_the_device_is_known():
-  assert benchmark_kernels.device_bytes() >= 0
+  assert suite.device_bytes() >= 0
 
 
 def test_seeding_with_and_without_skipping():
@@ -234,42 +218,8 @@ def test_labels_as_published_are_those_of_the_kernel_on_the_union_graph():
   np.testing.assert_allclose(ours.certainty, certainty, atol=1e-3)
 
 
-def test_a_peer_that_is_missing_is_named(monkeypatch):
-  monkeypatch.setitem(sys.modules, 'faiss', None)
-  with pytest.raises(peers.NotInstalled, match='faiss-cpu'):
-    peers.faiss_neighbors(np.ones((4, 2), np.float32), 1)
-  (row,) = timing.beside(
-    'a kernel',
-    program(),
-    [Peer('faiss', lambda: peers.imported('faiss', 'faiss-cpu'), at_most=1.0)],
-  )
-  assert row.seconds > 0
-  assert row.ratio is None
-  assert row.is_met is None
-  assert benchmark_table.line(row).endswith('faiss-cpu is not installed')
-
-
 def test_mnist_that_is_missing_is_named(monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', '/nowhere')
-  (row,) = benchmark_kernels._on_mnist(MACHINE)
+  (row,) = suite._on_mnist(MACHINE)
   assert 'MNIST in TFDS_DATA_DIR' in row.note
-  assert 'MNIST' in benchmark_table.line(row)
-
-
-def test_extrapolation_from_few_picks(monkeypatch):
-  seconds = {2: 1.0, 6: 3.0}
-  monkeypatch.setattr(timing, 'seconds_of', lambda call: seconds[call()])
-  assert timing.extrapolated(lambda k: k, 2, 6, 10) == 1.0 + 8 * 0.5
-
-
-def test_a_bound_and_memory_that_are_aimed_at():
-  row = timing.beside_floor('a', program(), 'the floor', 1e3, at_most=1.5)
-  assert row.is_met
-  row = row._replace(extra_bytes=2e6, bytes_at_most=1e6)
-  assert not row.is_met
-  assert 'memory at most 1.0 MB' in benchmark_table.line(row)
-  assert Row('a', 1.0).is_met is None
-
-
-def test_the_suite_is_known():
-  assert benchmark.SUITES['kernels'] == benchmark_kernels.__name__
+  assert 'MNIST' in table.line(row)

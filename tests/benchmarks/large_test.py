@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from experiments import benchmark
-from experiments.benchmarks import large
-from experiments.benchmarks import table as benchmark_table
+from experiments.benchmarks import large, table
 from experiments.benchmarks.large import Sizes
 from experiments.benchmarks.timing import Machine
 
@@ -43,7 +42,7 @@ def test_memory_of_the_whole_process_is_reported_and_aimed_at(rows):
 
 def test_rows_fit_the_table(rows):
   for row in rows:
-    assert row.what in benchmark_table.line(row)
+    assert row.what in table.line(row)
     assert len(row.what) <= 48
     assert len(row.which_is) <= 26
 

@@ -30,7 +30,7 @@ def least_seconds(
   No call takes less there; one takes more where it waits: for the start of
   programs on an accelerator, for one step of a search to end before the next.
 
-  >>> from al_jax.kernels import costs
+  >>> from experiments.benchmarks import costs
   >>> cost = costs.entropy(num_points=1000, num_classes=10)
   >>> costs.least_seconds(
   ...   cost, operations_per_second=1e9, bytes_per_second=1e9

@@ -1,4 +1,7 @@
-"""Rows of the kernels that run a network: BALD, BatchBALD, gradients."""
+"""Rows of the kernels that run a network: BALD, BatchBALD, gradients.
+
+In the table of `python -m experiments.benchmark kernels`.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -10,9 +13,9 @@ from jax import lax
 
 from al_jax import kernels
 from experiments.benchmarks import costs, peers, timing
-from experiments.benchmarks import kernels_networks as networks
+from experiments.benchmarks.kernels import networks
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 # Images that go through the trunk together: 500 were half as fast.
 _CHUNK = 100
@@ -33,8 +36,10 @@ def bald(
   params, images = _network(num_points)
   ours = _bald_of(params, images, num_samples)
   twice = _bald_of(params, images, 2 * num_samples)
-  trunk = Program(_trunk_of_all, params, images)
-  heads = Program(_heads_of_all, params, trunk(), _sample_keys(num_samples))
+  trunk = CompiledCall(_trunk_of_all, params, images)
+  heads = CompiledCall(
+    _heads_of_all, params, trunk(), _sample_keys(num_samples)
+  )
   yield from timing.beside(
     f'BALD, LeNet, N {num_points:,} S {num_samples}',
     ours,
@@ -103,7 +108,7 @@ def batch_bald(
   mc_logits = linear_models(num_networks, num_points)
   select = functools.partial(kernels.batch_bald, k=k, num_samples=num_samples)
   key = jax.random.key(0)
-  ours = Program(select, key, mc_logits)
+  ours = CompiledCall(select, key, mc_logits)
   log_probs = np.asarray(jax.nn.log_softmax(mc_logits[:, :peer_points]))
   found = []
 
@@ -163,7 +168,7 @@ def gradients(
     sketch_dim=sketch_dim,
     key=key,
   )
-  ours = Program(differentiate, params, (images, labels))
+  ours = CompiledCall(differentiate, params, (images, labels))
   # Compiled only: as many examples again.
   doubled = jax.tree.map(
     lambda rows: jax.ShapeDtypeStruct(
@@ -241,7 +246,7 @@ def _bald_of(params, images, num_samples):
 
     return lax.map(of_chunk, _in_chunks(images))
 
-  return Program(score, params, images, _sample_keys(num_samples))
+  return CompiledCall(score, params, images, _sample_keys(num_samples))
 
 
 def _trunk_of_all(params, images):

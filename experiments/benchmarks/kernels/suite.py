@@ -1,5 +1,7 @@
 """How fast the kernels are: beside other packages, and beside the machine.
 
+Run as `python -m experiments.benchmark kernels`.
+
 Times are of compiled programs whose arguments are on the device; the median of
 measurements in turns. `bound` is the longer of two times: operations over the
 rate of a matrix product, and bytes over the rate at which an array is scaled,
@@ -11,13 +13,15 @@ from collections.abc import Iterator
 
 import jax
 
-from experiments.benchmarks import kernels_graphs as graphs
-from experiments.benchmarks import kernels_networks as networks
-from experiments.benchmarks import kernels_points as points
-from experiments.benchmarks import kernels_samples as samples
-from experiments.benchmarks import kernels_scores as scores
-from experiments.benchmarks import kernels_seeding as seeding
 from experiments.benchmarks import large, timing
+from experiments.benchmarks.kernels import (
+  graphs,
+  networks,
+  points,
+  samples,
+  scores,
+  seeding,
+)
 from experiments.benchmarks.peers import NotInstalled
 from experiments.benchmarks.table import Row
 

@@ -1,4 +1,7 @@
-"""Rows of neighbour graphs, what is solved on them, and densities."""
+"""Rows of neighbour graphs, what is solved on them, and densities.
+
+In the table of `python -m experiments.benchmark kernels`.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -10,10 +13,9 @@ import numpy as np
 
 from al_jax import kernels
 from al_jax.kernels import _affinity
-from experiments.benchmarks import costs, peers, timing
-from experiments.benchmarks import peers_plain as plain
+from experiments.benchmarks import costs, peers, plain, timing
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 
 class Task(NamedTuple):
@@ -51,7 +53,7 @@ def neighbours(
 ) -> Iterator[Row]:
   """The exact graph beside faiss's flat search."""
   num_points, num_features = points.shape
-  ours = Program(functools.partial(kernels.knn_graph, k=k), points)
+  ours = CompiledCall(functools.partial(kernels.knn_graph, k=k), points)
   cost = costs.knn_graph(num_points=num_points, num_features=num_features, k=k)
   yield from timing.beside(
     f'kNN graph, N {num_points:,} D {num_features}, {k} neighbours',
@@ -103,7 +105,7 @@ def propagation(
 
   yield from timing.beside(
     f'propagation, {size}',
-    Program(
+    CompiledCall(
       functools.partial(
         kernels.label_propagation, num_classes=num_classes, num_iters=num_iters
       ),
@@ -129,7 +131,7 @@ def propagation(
 
   yield from timing.beside(
     f'its solve alone, {size}',
-    Program(solve, matrix, sources, jnp.zeros_like(sources)),
+    CompiledCall(solve, matrix, sources, jnp.zeros_like(sources)),
     [Peer('SciPy: a solve per class', in_scipy, at_most=1.0)],
     bound=machine.least(cost),
     repeats=repeats,
@@ -153,7 +155,7 @@ def propagation_update(
       graph, targets, num_classes, graph_kind='union'
     )
 
-  ours = Program(update, task.points, task.targets)
+  ours = CompiledCall(update, task.points, task.targets)
   labels, theirs = np.asarray(ours().pseudo_labels), []
 
   def as_published():
@@ -198,7 +200,7 @@ def diffusion(
   )
   yield from timing.beside(
     f'diffusion selection, N {num_points:,} k {k}',
-    Program(
+    CompiledCall(
       lambda key, graph, labeled: kernels.diffusion_selection(
         key, graph, labeled, k
       ),
@@ -242,7 +244,7 @@ def densities(
   )
   yield from timing.beside(
     f'graph density, N {num_points:,} k {k}',
-    Program(functools.partial(kernels.graph_density, k=k), key, graph),
+    CompiledCall(functools.partial(kernels.graph_density, k=k), key, graph),
     [
       Peer(
         'NumPy and SciPy',
@@ -254,7 +256,7 @@ def densities(
   )
   yield from timing.beside(
     f'information density, N {num_points:,} D {num_features}',
-    Program(kernels.information_density, points, scores),
+    CompiledCall(kernels.information_density, points, scores),
     [
       Peer(
         'NumPy, all cosines',
@@ -273,7 +275,7 @@ def densities(
   )
   yield from timing.beside(
     f'hybrid selection, N {num_points:,} D {num_features} k {k}',
-    Program(
+    CompiledCall(
       lambda key, scores, points: kernels.hybrid_informativeness(
         scores, points, k, key=key, num_references=num_references
       ),

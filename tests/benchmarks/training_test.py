@@ -7,13 +7,7 @@ import pytest
 
 pytest.importorskip('torch', reason='needs the extra `benchmark`')
 
-from absl import app
-
-from experiments import benchmark
-from experiments.benchmarks import steps, training
-from experiments.benchmarks import table as benchmark_table
-from experiments.benchmarks import unlabelled as benchmark_unlabelled
-from experiments.benchmarks.table import Row
+from experiments.benchmarks import steps, table, training, unlabelled
 
 SMALL_MLP = {'name': 'mlp', 'widths': (8,)}
 
@@ -29,7 +23,7 @@ def assert_measured(row):
   assert row.seconds > 0
   assert row.against > 0
   assert row.ratio > 0
-  assert row.what in benchmark_table.line(row)
+  assert row.what in table.line(row)
 
 
 def test_enlarged_digits_have_the_size_of_mnist(dataset):
@@ -41,7 +35,7 @@ def test_enlarged_digits_have_the_size_of_mnist(dataset):
 
 
 def test_an_epoch_of_propagation_beside_a_supervised_one(dataset):
-  row = benchmark_unlabelled.epoch_beside_supervised(
+  row = unlabelled.epoch_beside_supervised(
     dataset,
     SMALL_MLP,
     num_examples=100,
@@ -118,26 +112,3 @@ def test_a_whole_run():
   assert_measured(row)
   assert '4 rounds, 2 seeds' in row.what
   assert row.what.endswith('+ 0')  # a second seed compiles nothing
-
-
-def test_a_row_says_whether_the_aim_is_met():
-  row = Row('a', 0.002, 0.004, 'b', 0.5, at_most=0.4)
-  assert benchmark_table.line(row).endswith('NO')
-  assert benchmark_table.line(row._replace(at_most=0.6)).endswith('yes')
-  assert benchmark_table.line(row._replace(enough=0.01)).endswith('yes')
-  assert '2.000 ms' in benchmark_table.line(row)
-  assert '3.50 s' in benchmark_table.line(row._replace(compiling=3.5))
-
-
-def test_measurements_are_taken_in_turns():
-  ours, other = iter([9.0, 1.0, 3.0, 2.0]), iter([9.0, 2.0, 3.0, 8.0])
-  first, median, against, ratio = benchmark_table.in_turns(
-    lambda: next(ours), lambda: next(other), 3
-  )
-  assert (first, median, against, ratio) == (9.0, 2.0, 3.0, 0.5)
-
-
-@pytest.mark.parametrize('arguments', [[], ['trainning'], ['training', 'x']])
-def test_an_unknown_benchmark_is_refused(arguments):
-  with pytest.raises(app.UsageError, match='training'):
-    benchmark.main(['benchmark', *arguments])

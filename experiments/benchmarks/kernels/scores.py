@@ -1,4 +1,7 @@
-"""Rows of scores, of picks by score, and of the managers of a stream."""
+"""Rows of scores, of picks by score, and of the managers of a stream.
+
+In the table of `python -m experiments.benchmark kernels`.
+"""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -11,10 +14,9 @@ import scipy.special
 import scipy.stats
 
 from al_jax import kernels
-from experiments.benchmarks import costs, timing
-from experiments.benchmarks import peers_plain as plain
+from experiments.benchmarks import costs, plain, timing
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 
 def of_one_prediction(
@@ -135,13 +137,13 @@ def picks(
   for what, program, reference, cost in (
     (
       'top_k',
-      Program(functools.partial(kernels.top_k, k=k), scores),
+      CompiledCall(functools.partial(kernels.top_k, k=k), scores),
       lambda: best(scores),
       costs.top_k(**sizes),
     ),
     (
       'top_k with ties',
-      Program(
+      CompiledCall(
         lambda key, scores: kernels.top_k(scores, k, key=key), key, coarse
       ),
       lambda: np.lexsort((rng.random(num_points), coarse))[-k:],
@@ -149,7 +151,7 @@ def picks(
     ),
     (
       'uniform',
-      Program(
+      CompiledCall(
         functools.partial(kernels.uniform, k=k),
         key,
         eligible,
@@ -208,7 +210,7 @@ def stream(
     cost = getattr(costs, name)()
     yield from timing.beside(
       f'{name}, {length:,} examples',
-      Program(_in_scan(spend), jax.random.key(0), utilities),
+      CompiledCall(_in_scan(spend), jax.random.key(0), utilities),
       [
         Peer(
           'a loop of NumPy',
@@ -226,7 +228,7 @@ def stream(
 def _beside_numpy(machine, name, size, cost, repeats, reference, *arrays):
   yield from timing.beside(
     f'{name}, {size}',
-    Program(getattr(kernels, name), *arrays),
+    CompiledCall(getattr(kernels, name), *arrays),
     [Peer('NumPy and SciPy', lambda: timing.timed(lambda: reference(*arrays)))],
     bound=machine.least(cost),
     repeats=repeats,
@@ -234,7 +236,7 @@ def _beside_numpy(machine, name, size, cost, repeats, reference, *arrays):
 
 
 def _stochastic(kind, k, key, scores):
-  return Program(
+  return CompiledCall(
     functools.partial(kernels.stochastic_top_k, k=k, kind=kind), key, scores
   )
 

@@ -1,4 +1,7 @@
-"""Rows of k-center, k-means and distances."""
+"""Rows of k-center, k-means and distances.
+
+In the table of `python -m experiments.benchmark kernels`.
+"""
 
 import functools
 from collections.abc import Iterator
@@ -7,10 +10,9 @@ import jax
 import numpy as np
 
 from al_jax import kernels
-from experiments.benchmarks import costs, peers, timing
-from experiments.benchmarks import peers_plain as plain
+from experiments.benchmarks import costs, peers, plain, timing
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 # Picks that are timed of what takes as long for each; the others follow.
 _FEW, _MANY = 1, 11
@@ -32,13 +34,13 @@ def covering(
     rng.standard_normal((num_points, num_features), np.float32), 0
   )
   labeled = np.arange(num_points) < num_labeled
-  ours = Program(
+  ours = CompiledCall(
     lambda points, centers: kernels.k_center(points, k, centers=centers),
     points,
     labeled,
   )
   plainly = [
-    Program(
+    CompiledCall(
       functools.partial(plain.one_center_per_pass, k=few),
       points,
       np.arange(num_labeled),
@@ -101,7 +103,7 @@ def clustering(
   """k-means beside scikit-learn's."""
   rng = np.random.default_rng(0)
   points = rng.standard_normal((num_points, num_features), np.float32)
-  ours = Program(
+  ours = CompiledCall(
     functools.partial(kernels.k_means, k=k, num_iters=num_iters),
     jax.random.key(0),
     points,
@@ -140,7 +142,7 @@ def distances(
   )
   yield from timing.beside(
     f'squared distances, {num_points:,} x {num_others:,}, D {num_features}',
-    Program(kernels.squared_distances, a, b),
+    CompiledCall(kernels.squared_distances, a, b),
     [Peer('scikit-learn', lambda: timing.timed(peers.sklearn_distances(a, b)))],
     bound=machine.least(cost),
     repeats=repeats,

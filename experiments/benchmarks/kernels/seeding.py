@@ -1,4 +1,7 @@
-"""Rows of k-means++ on the gradients of a network."""
+"""Rows of k-means++ on the gradients of a network.
+
+In the table of `python -m experiments.benchmark kernels`.
+"""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -8,10 +11,9 @@ import numpy as np
 
 from al_jax import kernels
 from al_jax.kernels import Factors
-from experiments.benchmarks import costs, peers, timing
-from experiments.benchmarks import peers_plain as plain
+from experiments.benchmarks import costs, peers, plain, timing
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import Machine, Peer, Program
+from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 # Picks that are timed of what takes as long for each; the others follow.
 _FEW, _MANY = 1, 11
@@ -107,7 +109,7 @@ def beside_all(
 
 
 def _seeding_of(factors, k):
-  return Program(
+  return CompiledCall(
     functools.partial(kernels.kmeans_plus_plus, k=k), jax.random.key(0), factors
   )
 
@@ -179,8 +181,8 @@ def skipping(
   """
   select = functools.partial(kernels.kmeans_plus_plus, k=k)
   key = jax.random.key(0)
-  ours = Program(select, key, factors)
-  always = Program(functools.partial(select, patience=0), key, factors)
+  ours = CompiledCall(select, key, factors)
+  always = CompiledCall(functools.partial(select, patience=0), key, factors)
   num_points, num_classes = factors.left.shape
   sizes = {
     'num_points': num_points,
@@ -229,7 +231,7 @@ def in_short(sizes: Mapping[str, int]) -> str:
 
 
 def _one_seed_per_pass(factors, picks, k):
-  program = Program(
+  program = CompiledCall(
     functools.partial(plain.one_seed_per_pass, k=picks),
     jax.random.key(0),
     factors,

@@ -1,0 +1,59 @@
+"""Runs a suite of measurements and prints its table."""
+
+import importlib
+import os
+import sys
+
+from absl import app
+
+from al_jax import errors
+from experiments.benchmarks import table
+
+# name -> the module whose `measure` yields rows. It is imported when needed:
+# PyTorch is only for the training.
+SUITES = {
+  'training': 'experiments.benchmarks.training',
+  'kernels': 'experiments.benchmarks.kernels.suite',
+  'imagenet': 'experiments.benchmarks.large',
+}
+
+
+def main(argv: list[str]) -> None:
+  """Measures the suite that the command line names.
+
+  Args:
+    argv: the program and the name of a suite.
+
+  Raises:
+    app.UsageError: no name, or an unknown one.
+    SystemExit: PyTorch is needed and not installed.
+  """
+  if len(argv) != 2:
+    raise app.UsageError(f'name one of: {", ".join(SUITES)}')
+  name = argv[1]
+  if name not in SUITES:
+    raise app.UsageError(str(errors.unknown_name('benchmark', name, SUITES)))
+  suite = _imported(name)
+  load, cores = os.getloadavg()[0], os.cpu_count()
+  if load > 0.5 * cores:
+    print(
+      f'The machine is busy (load {load:.1f} on {cores} cores): the ratios to '
+      'PyTorch will be too good, and all seconds too long.',
+      file=sys.stderr,
+    )
+  print(table.HEADER)
+  for row in suite.measure():
+    print(table.line(row), flush=True)
+
+
+def _imported(name):
+  """The module of a suite."""
+  try:
+    return importlib.import_module(SUITES[name])
+  except ModuleNotFoundError as missing:
+    if missing.name != 'torch':
+      raise
+    sys.exit(
+      f'The benchmark {name} needs PyTorch, which is not installed: '
+      "pip install -e '.[benchmark]'"
+    )
