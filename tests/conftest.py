@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import hypothesis
 import jax
@@ -46,6 +47,17 @@ def few_programs():
   """
   yield
   jax.clear_caches()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def data_cache(tmp_path_factory) -> Iterator[pathlib.Path]:
+  """Data are decoded once for all tests, and for the processes they start."""
+  folder = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    folder = folder.parent
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('AL_JAX_CACHE_DIR', str(folder / 'decoded'))
+    yield folder / 'decoded'
 
 
 @pytest.fixture(scope='session')

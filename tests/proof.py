@@ -76,7 +76,7 @@ EXPERIMENTS = {
     'protocol': {'labels_per_round': 10},
   },
   'patience': {
-    'systems': ['margin', 'ceal'],
+    'systems': ['margin', 'badge'],
     'data': _transformed({'name': 'validation_split', 'size': 50}),
     'learner': {'stop': {'patience': 2, 'train_accuracy': None}},
   },
@@ -253,15 +253,15 @@ def _digest(text):
 def write(
   path: pathlib.Path, tree: pathlib.Path, names: list[str], jobs: int
 ) -> None:
-  """Runs experiments of a clone and writes their hashes."""
+  """Runs experiments of a clone; adds their hashes to a file one by one."""
+  results = json.loads(path.read_text()) if path.exists() else {}
   with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
     found = pool.map(lambda name: _run(tree, name), names)
-    results = {}
     for name, result in zip(names, found, strict=True):
       results[name] = result
       records, programs = len(result['records']), len(result['programs'])
       print(f'{name}: {records} records, {programs} programs', flush=True)
-  path.write_text(json.dumps(results, indent=1, sort_keys=True) + '\n')
+      path.write_text(json.dumps(results, indent=1, sort_keys=True) + '\n')
 
 
 def compare(before: dict, after: dict) -> list[str]:

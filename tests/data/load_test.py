@@ -182,12 +182,12 @@ print([name for name in {heavy} if name in sys.modules])
 
 
 @pytest.fixture(scope='module')
-def cifar10(tfds_dir, cache_dir):
-  """The first opening, which decodes, and the second, which cannot."""
-  first = data.load('tfds:cifar10', cache_dir=cache_dir)
+def cifar10(tfds_dir, data_cache):
+  """The first opening, which may decode, and the second, which cannot."""
+  first = data.load('tfds:cifar10', cache_dir=data_cache)
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(checks, 'examine', None)
-    return first, data.load('tfds:cifar10', cache_dir=cache_dir)
+    return first, data.load('tfds:cifar10', cache_dir=data_cache)
 
 
 def test_cifar10_decodes_once_and_is_mapped_afterwards(cifar10):

@@ -26,11 +26,10 @@ MOMENTS = ((0, 0.0), (1, 0.0), (2, 0.1), (4, 0.2))
 
 
 @pytest.fixture(scope='module', autouse=True)
-def caches(tfds_dir, tmp_path_factory):
-  """The caches of all processes, so that a start takes little but the start."""
+def environment(tfds_dir):
+  """Of all processes: a start then takes little but the start."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('TFDS_DATA_DIR', str(tfds_dir))
-    patch.setenv('AL_JAX_CACHE_DIR', str(tmp_path_factory.mktemp('data')))
     patch.setenv(
       'JAX_COMPILATION_CACHE_DIR', jax.config.jax_compilation_cache_dir
     )
