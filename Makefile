@@ -12,7 +12,8 @@ quickstart: $(VENV)/.core
 
 # Two processes: the suite is mostly compilation, which takes one core.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest tests al_jax --doctest-modules -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests al_jax --doctest-modules -n 2 \
+	  --dist loadfile --no-loadscope-reorder
 
 # Slow studies on real data: their figures are in docs/.
 study: $(VENV)/.test

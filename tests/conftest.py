@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+from collections.abc import Iterator
 
 import hypothesis
 import jax
@@ -27,6 +28,25 @@ hypothesis.settings.register_profile('explore', deadline=None)
 hypothesis.settings.load_profile('suite')
 
 
+# What takes longest is begun first: xdist deals out files in this order, and at
+# the end no process waits for the other.
+LONGEST = (
+  'devices_test.py',
+  'rethinking_test.py',
+  'variants_test.py',
+  'colabs_test.py',
+  'resume_test.py',
+  'session_test.py',
+  'models_test.py',
+  'kill_test.py',
+)
+
+
+def pytest_collection_modifyitems(items):
+  places = {name: place for place, name in enumerate(LONGEST)}
+  items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope='session', autouse=True)
 def hears_interrupts():
   """Started in the background of a shell, a suite ignores Ctrl-C.
@@ -46,6 +66,17 @@ def few_programs():
   """
   yield
   jax.clear_caches()
+
+
+@pytest.fixture(scope='session', autouse=True)
+def data_cache(tmp_path_factory) -> Iterator[pathlib.Path]:
+  """Data are decoded once for all tests, and for the processes they start."""
+  folder = tmp_path_factory.getbasetemp()
+  if 'PYTEST_XDIST_WORKER' in os.environ:
+    folder = folder.parent
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('AL_JAX_CACHE_DIR', str(folder / 'decoded'))
+    yield folder / 'decoded'
 
 
 @pytest.fixture(scope='session')

@@ -24,7 +24,7 @@ def hasty_compiler():
   jax.config.update(name, before)
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def made_up(tmp_path_factory):
   """Folders of what is made up."""
   folder = tmp_path_factory.mktemp('made_up')

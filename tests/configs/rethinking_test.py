@@ -67,9 +67,8 @@ def test_options_of_a_learner_that_are_none_are_refused(
 
 
 @pytest.mark.parametrize('argument', ['mnist,local', 'svhn'])
-def test_it_runs_in_small(argument, provide, tmp_path, monkeypatch):
+def test_it_runs_in_small(argument, provide, tmp_path):
   provide(rethinking.DATA[argument.removesuffix(',local')][0])
-  monkeypatch.setenv('AL_JAX_CACHE_DIR', str(tmp_path / 'cache'))
   config = rethinking.get_config(argument)
   systems = ['random', 'ceal', 'propagation_jlp']
   starts = ['fresh', 'pretrained']

@@ -1,5 +1,4 @@
 import os
-import time
 
 import pytest
 
@@ -54,10 +53,22 @@ def test_files_are_told_by_name_and_order(tmp_path):
   assert identity.of_files([]) == []
 
 
-def test_large_files_take_no_time(tmp_path):
+def test_little_of_large_files_is_read(tmp_path, monkeypatch):
   path = tmp_path / 'sparse'
   with path.open('wb') as file:
     file.truncate(1 << 31)
-  begin = time.perf_counter()
+  read = []
+
+  class Counting:
+    def __init__(self, digest_size):
+      del digest_size
+
+    def update(self, content):
+      read.append(len(content))
+
+    def hexdigest(self):
+      return ''
+
+  monkeypatch.setattr(identity.hashlib, 'blake2b', Counting)
   identity.of_files([path])
-  assert time.perf_counter() - begin < 5
+  assert 0 < sum(read) <= 1 << 26

@@ -30,7 +30,7 @@ def run_at_a_terminal(*, total=3, **options):
       bar.write(f'line {round}')
       labels = 100 * (round + 1)
       bar.update(a_record(seed=2, round=round, labels=labels, accuracy=0.9125))
-  reader.join(timeout=10)
+  reader.join(timeout=600)
   os.close(controller)
   return b''.join(written).decode()
 

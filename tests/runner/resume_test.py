@@ -1,6 +1,5 @@
 """Processes that are killed, and go on as if nothing had happened."""
 
-import os
 import pathlib
 import random
 import signal
@@ -8,61 +7,61 @@ import subprocess
 import sys
 import time
 
+import jax
 import pytest
 
 from al_jax.storage import records
+from tests.runner import session_test
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 ROUNDS = 6
-COMMAND = [
-  sys.executable,
-  '-m',
-  'experiments.run',
+ARGUMENTS = (
   '--config=configs/mnist.py:local',
   f'--config.protocol.rounds={ROUNDS}',
   '--config.protocol.save_every_steps=10',
   '--config.seeds=1',
-]
+)
+# At once after the start, while it compiles, and in three of its rounds.
+MOMENTS = ((0, 0.0), (1, 0.0), (2, 0.1), (4, 0.2))
 
 
-@pytest.fixture(scope='module')
-def environment(tfds_dir, tmp_path_factory):
-  """Caches of the module, so that a start takes little but the start."""
-  cache = tmp_path_factory.mktemp('cache')
-  return {
-    **os.environ,
-    'TFDS_DATA_DIR': str(tfds_dir),
-    'AL_JAX_CACHE_DIR': str(cache / 'data'),
-    'JAX_COMPILATION_CACHE_DIR': str(cache / 'compiled'),
-  }
+@pytest.fixture(scope='module', autouse=True)
+def environment(tfds_dir):
+  """Of all processes: a start then takes little but the start."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('TFDS_DATA_DIR', str(tfds_dir))
+    patch.setenv(
+      'JAX_COMPILATION_CACHE_DIR', jax.config.jax_compilation_cache_dir
+    )
+    yield
 
 
-def begin(workdir, environment, *flags):
+def begin(workdir):
   return subprocess.Popen(
-    [*COMMAND, f'--workdir={workdir}', *flags],
+    [
+      *(sys.executable, '-m', 'experiments.run'),
+      *(*ARGUMENTS, f'--workdir={workdir}'),
+    ],
     cwd=ROOT,
-    env=environment,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
   )
 
 
-def finish(workdir, environment, *flags):
-  process = begin(workdir, environment, *flags)
-  output, _ = process.communicate(timeout=300)
-  assert process.returncode == 0, output
-  return output
+def call(workdir, *flags):
+  """The exit status of the same command in this process, which knows JAX."""
+  return session_test.call(
+    'run', *ARGUMENTS, '--nocompilation_cache', f'--workdir={workdir}', *flags
+  )
 
 
 @pytest.fixture(scope='module')
-def whole(environment, tmp_path_factory):
-  """An uninterrupted run: its workdir, and how long it computes."""
+def whole(tmp_path_factory):
+  """The workdir of a run that nobody disturbed."""
   workdir = tmp_path_factory.mktemp('whole') / 'run'
-  finish(workdir, environment)
-  finish(workdir, environment, '--overwrite')  # timed with warm caches
-  rows = records.read_jsonl(workdir / 'records.jsonl')
-  return workdir, sum(row.seconds for row in rows)
+  assert call(workdir) == 0
+  return workdir
 
 
 def results(workdir):
@@ -82,52 +81,66 @@ def files_of(workdir):
   return found
 
 
-def kill_and_resume(whole, environment, tmp_path, kills, seed):
-  expected, seconds = whole
-  workdir = tmp_path / 'run'
-  draw = random.Random(seed)
-  died = 0
-  for _ in range(kills):
-    process = begin(workdir, environment)
-    computing = workdir / 'manifest.json'
-    while not computing.exists() and process.poll() is None:
-      time.sleep(0.01)
-    # Program start and compilation count too: kills fall there as well.
-    time.sleep(draw.uniform(0, 2 + 1.5 * seconds))
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    died += process.returncode == -signal.SIGKILL
-  output = finish(workdir, environment)
-  assert results(workdir) == results(expected), output
-  assert files_of(workdir) == files_of(expected)
-  assert died >= 1
+def num_records(workdir):
+  path = workdir / 'records.jsonl'
+  return path.read_text().count('\n') if path.exists() else 0
 
 
-def test_a_killed_run_goes_on_bit_for_bit(whole, environment, tmp_path):
-  kill_and_resume(whole, environment, tmp_path, kills=4, seed=0)
+def send(number, workdir, *, at, seconds=0.0):
+  """What became of a process that was sent a signal: its status and output.
+
+  Args:
+    number: of the signal.
+    workdir: of the run.
+    at: so many records are waited for, once the run has begun ...
+    seconds: ... and so long after.
+  """
+  process = begin(workdir)
+  begun = workdir / 'manifest.json'
+  while not begun.exists() or num_records(workdir) < at:
+    if process.poll() is not None:
+      break
+    time.sleep(0.005)
+  time.sleep(seconds)
+  process.send_signal(number)
+  output, _ = process.communicate(timeout=600)
+  return process.returncode, output
+
+
+def kill_and_resume(whole, workdir, moments):
+  found = [
+    send(signal.SIGKILL, workdir, at=at, seconds=seconds)
+    for at, seconds in moments
+  ]
+  assert call(workdir) == 0
+  assert results(workdir) == results(whole), found
+  assert files_of(workdir) == files_of(whole)
+  # It did not even have its programs by then.
+  assert found[0][0] == -signal.SIGKILL
+
+
+def test_a_killed_run_goes_on_bit_for_bit(whole, tmp_path):
+  kill_and_resume(whole, tmp_path / 'run', MOMENTS)
 
 
 @pytest.mark.study
-def test_a_run_killed_twenty_times_goes_on(whole, environment, tmp_path):
+def test_a_run_killed_twenty_times_goes_on(whole, tmp_path):
   for seed in range(5):
-    kill_and_resume(
-      whole, environment, tmp_path / str(seed), kills=4, seed=seed + 1
-    )
+    draw = random.Random(seed)
+    moments = [(0, draw.uniform(0, 1))]
+    moments += [
+      (at, draw.choice([0.0, draw.uniform(0, 1)]))
+      for at in sorted(draw.sample(range(ROUNDS), 3))
+    ]
+    kill_and_resume(whole, tmp_path / str(seed), moments)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
-  whole, environment, tmp_path
+  whole, tmp_path, caplog
 ):
-  expected, _ = whole
   workdir = tmp_path / 'run'
-  process = begin(workdir, environment)
-  rows = workdir / 'records.jsonl'
-  while not rows.exists() or len(rows.read_text().splitlines()) < 3:
-    assert process.poll() is None
-    time.sleep(0.01)
-  process.send_signal(signal.SIGINT)
-  output, _ = process.communicate(timeout=60)
-  assert process.returncode == 130, output
+  status, output = send(signal.SIGINT, workdir, at=1)
+  assert status == 130, output
   assert 'To go on, run the same command again' in output
   (folder,) = (workdir / 'checkpoints' / 'margin').iterdir()
   steps = sorted(
@@ -140,42 +153,36 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     key=lambda path: path.stat().st_size,
   )
   data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
-  output = finish(workdir, environment)
-  assert steps[-1].name in output
-  assert results(workdir) == results(expected)
+  assert call(workdir) == 0
+  assert steps[-1].name in caplog.text
+  assert results(workdir) == results(whole)
 
 
-def test_a_finished_run_says_so_and_changes_nothing(whole, environment):
-  workdir, _ = whole
+def test_a_finished_run_says_so_and_changes_nothing(whole, capsys):
   before = {
     path: path.stat().st_mtime_ns
-    for path in workdir.rglob('*')
+    for path in whole.rglob('*')
     if path.is_file() and path.name != '.lock'
   }
-  output = finish(workdir, environment)
-  assert 'finished run' in output
+  assert call(whole) == 0
+  assert 'finished run' in capsys.readouterr().out
   for path, changed in before.items():
     assert path.stat().st_mtime_ns == changed, path
 
 
-def test_another_config_is_refused_with_the_difference(whole, environment):
-  workdir, _ = whole
-  process = begin(workdir, environment, '--config.learner.batch_size=32')
-  output, _ = process.communicate(timeout=60)
-  assert process.returncode == 1
-  assert 'learner.batch_size: 64 -> 32' in output
+def test_another_config_is_refused_with_the_difference(whole, capsys):
+  assert call(whole, '--config.learner.batch_size=32') == 1
+  assert 'learner.batch_size: 64 -> 32' in capsys.readouterr().err
 
 
-def test_a_second_process_is_refused(environment, tmp_path):
-  first = begin(tmp_path / 'run', environment)
+def test_a_second_process_is_refused(tmp_path, capsys):
+  first = begin(tmp_path / 'run')
   while not (tmp_path / 'run' / 'manifest.json').exists():
     assert first.poll() is None
-    time.sleep(0.01)
+    time.sleep(0.005)
   # Held still: it must not be over before the second has started.
   first.send_signal(signal.SIGSTOP)
-  second = begin(tmp_path / 'run', environment)
-  output, _ = second.communicate(timeout=60)
+  assert call(tmp_path / 'run') == 1
+  assert str(first.pid) in capsys.readouterr().err
   first.kill()
   first.communicate()
-  assert second.returncode == 1
-  assert str(first.pid) in output

@@ -20,11 +20,11 @@ import multiprocessing, sys, time
 from al_jax.runner import signals
 signals.end_quietly()
 def work():
-  time.sleep(60)
+  time.sleep(600)
 if __name__ == '__main__':
   print('importing', flush=True)
   if sys.argv[1] == 'early':
-    time.sleep(60)
+    time.sleep(600)
   with signals.held_back():
     child = multiprocessing.get_context('fork').Process(target=work)
     child.start()
@@ -34,7 +34,7 @@ if __name__ == '__main__':
       time.sleep(0.01)
     print('asked', flush=True)
     if sys.argv[1] == 'late':
-      time.sleep(60)
+      time.sleep(600)
   child.kill()
   sys.exit(signals.exit_status(should_stop.number))
 """
@@ -66,7 +66,7 @@ def test_a_signal_during_imports_is_one_line(number, status):
   process = begin('early')
   assert process.stdout.readline() == 'importing\n'
   process.send_signal(number)
-  _, told = process.communicate(timeout=30)
+  _, told = process.communicate(timeout=600)
   assert process.returncode == status
   assert told == 'Stopped at once.\n'
 
@@ -79,7 +79,7 @@ def test_the_first_signal_is_a_request(number, status):
   process.stdout.readline()
   process.stdout.readline()
   process.send_signal(number)
-  _, told = process.communicate(timeout=30)
+  _, told = process.communicate(timeout=600)
   assert process.returncode == status
   assert told.count('\n') == 1
   assert told.startswith('Stopping as soon as all is saved')
@@ -98,13 +98,11 @@ def test_the_second_signal_ends_the_process_and_its_workers(number, status):
   os.kill(child, number)
   assert is_running(child)
   process.send_signal(number)
-  _, told = process.communicate(timeout=30)
+  _, told = process.communicate(timeout=600)
   assert process.returncode == status
   assert told.splitlines()[1:] == ['Stopped at once.']
-  deadline = time.monotonic() + 30
-  while is_running(child) and time.monotonic() < deadline:
+  while is_running(child):
     time.sleep(0.01)
-  assert not is_running(child)
 
 
 def test_handlers_are_put_back():

@@ -7,9 +7,9 @@ import pathlib
 import random
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
+import threading
 import time
 from typing import NamedTuple
 
@@ -138,18 +138,24 @@ def test_what_the_caller_changes_after_saving_is_not_saved(tmp_path):
   assert rows == {'rows': []}
 
 
-def test_saving_costs_the_caller_little(tmp_path):
-  state = [jnp.full((250, 250), float(i)) for i in range(20)]  # 5 MB
-  blocked, whole = [], []
+def test_saving_waits_neither_for_the_device_nor_for_the_disk(
+  tmp_path, monkeypatch
+):
+  go_on = threading.Event()
+  write = checkpoint.Checkpointer._write
+
+  def held_back(self, job):
+    go_on.wait()
+    write(self, job)
+
+  monkeypatch.setattr(checkpoint.Checkpointer, '_write', held_back)
+  array = jnp.arange(100.0)
   with checkpoint.Checkpointer(tmp_path) as checkpointer:
-    for step in range(5):
-      begun = time.perf_counter()
-      checkpointer.save(step, state, {})
-      blocked.append(time.perf_counter() - begun)
-      checkpointer.wait()
-      whole.append(time.perf_counter() - begun)
-  # Measured: one hundredth.
-  assert statistics.median(blocked) < statistics.median(whole) / 4
+    checkpointer.save(1, [array], {})  # returns though nothing is done
+    assert not list(tmp_path.iterdir())
+    go_on.set()
+    _, [found], _ = checkpointer.restore([array])
+  np.testing.assert_array_equal(found, array)
 
 
 def flip_a_bit(data, seed):
@@ -316,7 +322,7 @@ def test_a_file_that_may_not_grow_is_said_in_one_line(tmp_path):
     [sys.executable, '-c', LIMITED, tmp_path],
     capture_output=True,
     text=True,
-    timeout=60,
+    timeout=600,
     check=False,
   )
   assert finished.returncode == 0

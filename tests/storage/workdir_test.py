@@ -13,7 +13,7 @@ import sys, time
 from al_jax.storage import workdir
 with workdir.Workdir(sys.argv[1]):
   print('locked', flush=True)
-  time.sleep(60)
+  time.sleep(600)
 """
 
 

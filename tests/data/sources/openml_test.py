@@ -4,11 +4,11 @@ import gzip
 import hashlib
 import json
 import socket
-import time
 import urllib.request
 
 import numpy as np
 import pytest
+import sklearn.datasets
 
 from al_jax.data.sources import openml
 
@@ -137,23 +137,28 @@ def test_a_target_of_measurements_is_refused(data_home):
     openml.read('77', data_home=data_home, target='weight')
 
 
-def test_an_absent_set_without_a_network_fails_in_seconds(tmp_path):
-  start = time.monotonic()
+@pytest.fixture
+def no_retries(monkeypatch):
+  """Fails where scikit-learn would try each request four times."""
+  monkeypatch.setattr(sklearn.datasets, 'fetch_openml', None)
+
+
+def test_an_absent_set_without_a_network_fails_at_once(tmp_path, no_retries):
   with pytest.raises(ConnectionError) as caught:
     openml.read('6', data_home=str(tmp_path))
-  assert time.monotonic() - start < 3
   assert str(tmp_path / 'openml') in str(caught.value)
   assert 'file:PATH' in str(caught.value)
 
 
-def test_a_server_that_stays_silent_is_given_up(tmp_path, monkeypatch):
+def test_a_server_that_stays_silent_is_given_up(
+  tmp_path, no_retries, monkeypatch
+):
   monkeypatch.setattr(openml, '_REACH_SECONDS', 0.3)
   with socket.create_server(('127.0.0.1', 0)) as silent:
     _send_all_requests_to(silent.getsockname()[1])
-    start = time.monotonic()
-    with pytest.raises(ConnectionError, match='timed out'):
+    # On a busy machine the thread that asks may be given up first.
+    with pytest.raises(ConnectionError, match=r'timed out|no answer in 0\.3'):
       openml.read('letter', data_home=str(tmp_path))
-    assert time.monotonic() - start < 3
 
 
 def test_a_cache_without_the_table_says_so(data_home, tmp_path):

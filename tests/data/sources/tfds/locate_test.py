@@ -1,6 +1,6 @@
 import importlib.util
 import socket
-import time
+import threading
 
 import numpy as np
 import pytest
@@ -98,11 +98,16 @@ def test_other_forms_are_refused(location):
     locate.locate(location)
 
 
-def test_an_absent_set_says_at_once_how_to_get_it(tmp_path, no_tensorflow):
-  begin = time.monotonic()
+def test_an_absent_set_says_at_once_how_to_get_it(
+  tmp_path, no_tensorflow, monkeypatch
+):
+  looked_up = []
+  monkeypatch.setattr(
+    socket, 'getaddrinfo', lambda *host, **_: looked_up.append(host) or []
+  )
   with pytest.raises(FileNotFoundError) as caught:
     locate.locate('mnist', data_dir=tmp_path)
-  assert time.monotonic() - begin < 5
+  assert not looked_up
   message = str(caught.value)
   for part in ("'prepare'", str(tmp_path), "'openml:554'", 'TFDS_DATA_DIR'):
     assert part in message
@@ -138,17 +143,17 @@ def test_a_version_that_tfds_cannot_make_is_named(tmp_path, some_tensorflow):
     locate.locate('preparable:7.0.0', data_dir=tmp_path)
 
 
-def test_without_a_network_preparing_fails_within_seconds(
+def test_without_a_network_preparing_is_not_tried(
   tmp_path, some_tensorflow, monkeypatch
 ):
   for name in ('https_proxy', 'HTTPS_PROXY'):
     monkeypatch.delenv(name, raising=False)
-  begin = time.monotonic()
+  # It would try again and again.
+  monkeypatch.setattr(OutOfReach, 'download_and_prepare', None)
   with pytest.raises(
     ConnectionError, match=r'no answer from nowhere\.invalid:80'
   ):
     locate.locate('out_of_reach', data_dir=tmp_path)
-  assert time.monotonic() - begin < 10
 
 
 @pytest.fixture
@@ -173,9 +178,13 @@ def test_behind_a_proxy_the_proxy_is_asked(listening, monkeypatch):
 
 
 def test_looking_up_a_name_that_hangs_is_given_up(monkeypatch):
-  monkeypatch.setattr(
-    socket, 'create_connection', lambda *_: time.sleep(3) or socket.socket()
-  )
-  begin = time.monotonic()
+  over = threading.Event()
+
+  def hang(*_):
+    over.wait()
+    return socket.socket()
+
+  monkeypatch.setattr(socket, 'create_connection', hang)
+  # Else this would never return.
   assert locate.unreachable(['a:1', 'b:1'], seconds=0.2) == ['a:1', 'b:1']
-  assert time.monotonic() - begin < 2
+  over.set()
