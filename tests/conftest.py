@@ -36,7 +36,7 @@ LONGEST = (
   'variants_test.py',
   'colabs_test.py',
   'resume_test.py',
-  'session_test.py',
+  'run_test.py',
   'models_test.py',
   'kill_test.py',
 )

@@ -11,7 +11,8 @@ import jax
 import pytest
 
 from al_jax.storage import records
-from tests.runner import grid_test, session_test
+from tests.commands import run_test
+from tests.runner import grid_test
 from tests.runner.resume_test import ROOT, files_of, results
 
 # ALBL carries a state from round to round, random nothing but its labels.
@@ -53,7 +54,7 @@ def begin(workdir, *flags):
 def finish(workdir, *flags):
   """The same command in this process, which has imported all."""
   flags = (*flags, '--nocompilation_cache', f'--workdir={workdir}')
-  assert session_test.call('compare', *flags) == 0
+  assert run_test.call(*flags) == 0
 
 
 def lines_of(folder):

@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from al_jax.storage import records
-from tests.runner import session_test
+from tests.commands import run_test
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 ROUNDS = 6
@@ -51,8 +51,8 @@ def begin(workdir):
 
 def call(workdir, *flags):
   """The exit status of the same command in this process, which knows JAX."""
-  return session_test.call(
-    'run', *ARGUMENTS, '--nocompilation_cache', f'--workdir={workdir}', *flags
+  return run_test.call(
+    *ARGUMENTS, '--nocompilation_cache', f'--workdir={workdir}', *flags
   )
 
 
