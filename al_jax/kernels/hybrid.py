@@ -104,7 +104,7 @@ def hybrid_informativeness(
   def caps_of(candidates):
     some = jax.tree.map(lambda leaf: leaf[candidates], unit)
     between = _similarities.similarities(some, some)
-    return _value(worth[candidates], between, gamma)
+    return _value(worth[candidates][None, :], between, gamma)
 
   def shrink(values, picks, count):
     redundancy = _redundancy(unit, picks, count)

@@ -12,13 +12,11 @@ from al_jax import kernels
 from al_jax.kernels import distances
 from experiments.benchmarks import costs
 from tests.kernels import every_kernel
-from tests.kernels.every_kernel import Sizes, float32
+from tests.kernels.every_kernel import SMALL, float32
 
 cpu_only = pytest.mark.skipif(
   jax.default_backend() != 'cpu', reason='reads the CPU program'
 )
-SMALL = Sizes(6_000, 32, 5, 10, 10, 100, 1_000)
-WIDER = Sizes(6_000, 64, 10, 20, 20, 200, 2_000)
 DOCUMENTATION = pathlib.Path(__file__).parents[2] / 'docs' / 'kernels.md'
 # Below this a prediction may be too high: buffers of a loop and the like.
 SLACK = 2**20
@@ -33,32 +31,11 @@ def test_every_public_kernel_has_a_cost():
 @cpu_only
 @pytest.mark.parametrize('name', every_kernel.calls(SMALL))
 def test_memory_is_at_most_and_not_far_below_what_is_predicted(name):
-  sizes = [SMALL, SMALL._replace(num_points=2 * SMALL.num_points)]
-  for call in (every_kernel.calls(size)[name] for size in sizes):
-    measured = every_kernel.compiled_bytes(call)
-    assert measured <= call.cost.extra_bytes * 1.05 + 4096
-    assert call.cost.extra_bytes <= 4 * measured + SLACK
-
-
-@cpu_only
-@pytest.mark.parametrize(
-  'name',
-  [
-    'bald',
-    'batch_bald',
-    'k_center of Factors',
-    'k_means of Factors',
-    'kmeans_plus_plus of Factors',
-    'knn_graph by cosine',
-    'label_propagation, union',
-    'per_example_gradients sketched',
-  ],
-)
-def test_memory_grows_as_predicted_with_all_other_sizes(name):
-  call = every_kernel.calls(WIDER)[name]
-  measured = every_kernel.compiled_bytes(call)
-  assert measured <= call.cost.extra_bytes * 1.05 + 4096
-  assert call.cost.extra_bytes <= 4 * measured + SLACK
+  for sizes in (SMALL, every_kernel.large(name)):
+    measured = every_kernel.bytes_of(name, sizes)
+    predicted = every_kernel.calls(sizes)[name].cost.extra_bytes
+    assert measured <= predicted * 1.05 + 4096
+    assert predicted <= 4 * measured + SLACK
 
 
 @cpu_only

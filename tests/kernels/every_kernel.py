@@ -26,6 +26,29 @@ class Sizes(NamedTuple):
   num_samples: int = 64
 
 
+# Two of each kernel, apart in all sizes: small, and so large that an array that
+# is not to be made would be larger than all temporary memory together.
+SMALL = Sizes(6_000, 32, 5, 10, 10, 100, 1_000)
+WIDE = Sizes(num_points=50_000, num_features=512, num_classes=100, k=1_000)
+MANY = Sizes(
+  num_points=100_000,
+  num_features=100,
+  num_classes=10,
+  num_networks=20,
+  k=1_000,
+  num_samples=10_000,
+)
+
+
+def large(name: str) -> Sizes:
+  """WIDE for what could be multiplied out, MANY for the others."""
+  if name == 'per_example_gradients':
+    # XLA writes the gradients of this loss straight into the result: more
+    # parameters take no more memory, which is not predicted.
+    return SMALL._replace(num_points=2 * SMALL.num_points)
+  return WIDE if 'Factors' in name or 'gradient_' in name else MANY
+
+
 class Call(NamedTuple):
   """What to compile, and what it should cost."""
 
@@ -52,6 +75,13 @@ def compiled_bytes(call: Call) -> int:
   return compiled.memory_analysis().temp_size_in_bytes
 
 
+@functools.cache
+def bytes_of(name: str, sizes: Sizes) -> int:
+  """`compiled_bytes` of a call, compiled once for all tests."""
+  return compiled_bytes(calls(sizes)[name])
+
+
+@functools.cache
 def calls(sizes: Sizes) -> dict[str, Call]:
   """By name: that of the kernel, and after a space what is special."""
   return {
@@ -249,7 +279,12 @@ def _points(sizes):
       kernels.knn_graph, k=sizes.num_neighbors, metric='manhattan'
     ),
     (float32(n, d),),
-    costs.knn_graph(num_points=n, num_features=d, k=sizes.num_neighbors),
+    costs.knn_graph(
+      num_points=n,
+      num_features=d,
+      k=sizes.num_neighbors,
+      metric='manhattan',
+    ),
   )
   return found
 

@@ -12,7 +12,7 @@ import pytest
 
 from al_jax import kernels
 from tests.kernels import every_kernel
-from tests.kernels.every_kernel import Call, Sizes, float32, int32, mask
+from tests.kernels.every_kernel import MANY, WIDE, Call, float32, int32
 
 pytestmark = pytest.mark.skipif(
   jax.default_backend() != 'cpu', reason='reads the CPU program'
@@ -27,9 +27,6 @@ def temporary(function, *arguments):
 
 def key():
   return jax.random.key(0)
-
-
-WIDE = Sizes(num_points=50_000, num_features=512, num_classes=100, k=200)
 
 
 @pytest.mark.parametrize(
@@ -51,15 +48,13 @@ def test_factors_are_never_multiplied_out(name):
   multiplied_out = (
     _FLOAT * WIDE.num_points * WIDE.num_classes * WIDE.num_features
   )
-  call = every_kernel.calls(WIDE)[name]
-  assert every_kernel.compiled_bytes(call) < multiplied_out / 8
+  assert every_kernel.bytes_of(name, WIDE) < multiplied_out / 8
 
 
 def test_seeding_at_the_size_of_the_target_takes_less_than_64_megabytes():
   for num_classes in (10, 100):
-    points = kernels.Factors(float32(50_000, num_classes), float32(50_000, 512))
-    select = functools.partial(kernels.kmeans_plus_plus, k=1_000)
-    assert temporary(select, key(), points) < 64e6
+    target = WIDE._replace(num_classes=num_classes)
+    assert every_kernel.bytes_of('kmeans_plus_plus of Factors', target) < 64e6
 
 
 def test_seeding_at_the_size_of_imagenet_takes_little_but_the_points():
@@ -67,9 +62,6 @@ def test_seeding_at_the_size_of_imagenet_takes_little_but_the_points():
   points = kernels.Factors(float32(200_000, 1_000), float32(200_000, 2_048))
   select = functools.partial(kernels.kmeans_plus_plus, k=1_000)
   assert temporary(select, key(), points) < 100e6
-
-
-MANY = Sizes(num_points=100_000, num_features=16, num_classes=10, k=50)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +85,8 @@ MANY = Sizes(num_points=100_000, num_features=16, num_classes=10, k=50)
   ],
 )
 def test_points_never_meet_all_other_points_at_once(name):
-  call = every_kernel.calls(MANY)[name]
-  assert every_kernel.compiled_bytes(call) < _FLOAT * MANY.num_points**2 / 100
+  size = every_kernel.bytes_of(name, MANY)
+  assert size < _FLOAT * MANY.num_points**2 / 100
 
 
 def test_a_graph_takes_less_than_200_megabytes():
@@ -102,12 +94,11 @@ def test_a_graph_takes_less_than_200_megabytes():
   assert temporary(find, float32(50_000, 128)) < 200e6
 
 
-@pytest.mark.parametrize('select', [kernels.kmeans_plus_plus, kernels.k_means])
-def test_points_never_meet_all_picks_at_once(select):
+@pytest.mark.parametrize('name', ['kmeans_plus_plus', 'k_means'])
+def test_points_never_meet_all_picks_at_once(name):
   """[N, k] would be ten times the size of the points."""
-  k, points = 1_000, float32(100_000, 100)
-  select = functools.partial(select, k=k)
-  assert temporary(select, key(), points) < _FLOAT * 100_000 * k / 4
+  size = every_kernel.bytes_of(name, MANY)
+  assert size < _FLOAT * MANY.num_points * MANY.k / 4
 
 
 @pytest.mark.parametrize('kernel', [kernels.bald, kernels.mean_std])
@@ -142,9 +133,8 @@ def test_streamed_samples_are_not_kept():
 
 def test_candidates_never_meet_all_configurations_at_once():
   """[N, num_samples] would be larger than all samples together."""
-  select = functools.partial(kernels.batch_bald, k=10, num_samples=10_000)
-  size = temporary(select, key(), float32(10, 20_000, 4))
-  assert size < _FLOAT * 20_000 * 10_000 / 8
+  size = every_kernel.bytes_of('batch_bald', MANY)
+  assert size < _FLOAT * MANY.num_points * MANY.num_samples / 8
 
 
 def test_neighbours_are_summed_without_their_rows_being_kept():
@@ -172,12 +162,9 @@ def test_gradients_of_one_chunk_at_a_time():
   assert many < _FLOAT * 16_000 * 100 * 200 / 100
 
 
-def test_random_picks_of_a_large_pool_take_a_few_numbers_per_point():
-  for function, arguments in (
-    (kernels.uniform, (key(), mask(1_000_000), 100)),
-    (kernels.top_k, (float32(1_000_000), 100)),
-    (kernels.stochastic_top_k, (key(), float32(1_000_000), 100)),
-  ):
-    *arrays, k = arguments
-    size = temporary(functools.partial(function, k=k), *arrays)
-    assert size < 20 * _FLOAT * 1_000_000
+@pytest.mark.parametrize(
+  'name', ['uniform', 'top_k', 'stochastic_top_k by power']
+)
+def test_random_picks_of_a_large_pool_take_a_few_numbers_per_point(name):
+  size = every_kernel.bytes_of(name, MANY)
+  assert size < 20 * _FLOAT * MANY.num_points

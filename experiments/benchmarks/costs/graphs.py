@@ -2,8 +2,9 @@
 
 from experiments.benchmarks.costs.cost import BYTES, Cost
 
-# As in `knn_graph`: columns of a chunk.
+# As in `knn_graph`: columns of a chunk, and coordinates in a pass over a tile.
 _CHUNK = 64
+_COORDINATES = 16
 # Rows whose lists of neighbours are compared at a time.
 _ROWS_AT_ONCE = 1024
 # Edges of a union graph that are scattered at a time.
@@ -19,10 +20,15 @@ def knn_graph(
   num_features: int,
   k: int,
   num_classes: int = 0,
+  metric: str = 'cosine',
   block: int = 100,
 ) -> Cost:
   """Of dense points, or of Factors with C columns on the left."""
   dim = num_classes + num_features
+  copies = 2 * dim
+  if metric == 'manhattan':
+    # Transposed too, and padded to whole groups of coordinates.
+    copies = 3 * -(-dim // _COORDINATES) * _COORDINATES
   pairs = num_points**2
   chunks = num_points * (k + 1) * _CHUNK
   return Cost(
@@ -32,7 +38,7 @@ def knn_graph(
     * (num_points / block * num_points * dim + 2 * num_points * k),
     extra_bytes=BYTES
     * (
-      num_points * (2 * dim + 2 * k + (2 if num_classes else 1) * block)
+      num_points * (copies + 2 * k + (3 if num_classes else 1) * block)
       + 20 * block * (k + 1) * _CHUNK
     ),
   )

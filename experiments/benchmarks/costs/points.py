@@ -48,7 +48,8 @@ def gradient_factors(
   return Cost(
     operations=8 * num_points * num_classes,
     num_bytes=2 * BYTES * num_points * num_classes,
-    extra_bytes=BYTES * num_points * (num_classes + 2),
+    # With a mask of the predicted class, a byte a number.
+    extra_bytes=BYTES * num_points * (1.25 * num_classes + 2),
   )
 
 
@@ -60,7 +61,7 @@ def gradient_embedding(
   return Cost(
     operations=num_points * (8 * num_classes + width),
     num_bytes=BYTES * num_points * (num_classes + num_features + width),
-    extra_bytes=BYTES * num_points * 2 * (num_classes + 1),
+    extra_bytes=BYTES * num_points * (2.25 * num_classes + 2),
   )
 
 
