@@ -268,10 +268,22 @@ def densities(
     bound=machine.least(costs.information_density(**sizes)),
     repeats=repeats,
   )
+  yield from _hybrid_selection(
+    machine, points, scores, k, num_references, repeats
+  )
+
+
+def _hybrid_selection(machine, points, scores, k, num_references, repeats):
+  """Hybrid selection beside one that passes over all points for each pick."""
+  num_points, num_features = points.shape
+  key = jax.random.key(0)
   references = np.random.default_rng(0).permutation(num_points)
   references = references[:num_references]
   cost = costs.hybrid_informativeness(
-    k=k, num_references=num_references, **sizes
+    k=k,
+    num_references=num_references,
+    num_points=num_points,
+    num_features=num_features,
   )
   yield from timing.beside(
     f'hybrid selection, N {num_points:,} D {num_features} k {k}',

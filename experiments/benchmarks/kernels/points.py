@@ -51,18 +51,6 @@ def covering(
     np.asarray(plainly[-1]()) == np.asarray(ours().indices)[:picks_per_pass]
   )
 
-  def a_pass_per_pick():
-    def estimate():
-      of_few, of_many = (program.seconds() for program in plainly)
-      each = (of_many - of_few) / (picks_per_pass - _FEW)
-      return of_few + (k - _FEW) * each
-
-    return estimate
-
-  def in_activeml():
-    select = peers.activeml_core_set(points, labeled)
-    return lambda: timing.extrapolated(select, _FEW, _MANY, k)
-
   cost = costs.k_center(
     num_points=num_points,
     num_features=num_features,
@@ -75,13 +63,13 @@ def covering(
     [
       Peer(
         f'a pass per pick, {picks_per_pass} picks',
-        a_pass_per_pick,
+        lambda: _seconds_of_all(plainly, picks_per_pass, k),
         at_most=0.125,
         note=f'{same:.0%} of {picks_per_pass} picks identical',
       ),
       Peer(
         f'scikit-activeml, {_MANY} picks',
-        in_activeml,
+        lambda: _seconds_in_activeml(points, labeled, k),
         at_most=1 / 80,
         once=True,
       ),
@@ -89,6 +77,22 @@ def covering(
     bound=machine.least(cost),
     repeats=repeats,
   )
+
+
+def _seconds_in_activeml(points, labeled, k):
+  select = peers.activeml_core_set(points, labeled)
+  return lambda: timing.extrapolated(select, _FEW, _MANY, k)
+
+
+def _seconds_of_all(plainly, picks_per_pass, k):
+  """Extrapolates from few and many picks to k, each of which costs a pass."""
+
+  def estimate():
+    of_few, of_many = (compiled.seconds() for compiled in plainly)
+    each = (of_many - of_few) / (picks_per_pass - _FEW)
+    return of_few + (k - _FEW) * each
+
+  return estimate
 
 
 def clustering(

@@ -128,17 +128,13 @@ def picks(
   eligible = rng.random(num_points) < 0.5
   key = jax.random.key(0)
 
-  def best(scores):
-    top = np.argpartition(scores, -k)[-k:]
-    return top[np.argsort(-scores[top])]
-
   size = f'N {num_points:,} k {k}'
   sizes = {'num_points': num_points, 'k': k}
   for what, program, reference, cost in (
     (
       'top_k',
       CompiledCall(functools.partial(kernels.top_k, k=k), scores),
-      lambda: best(scores),
+      lambda: _best(scores, k),
       costs.top_k(**sizes),
     ),
     (
@@ -159,26 +155,7 @@ def picks(
       lambda: rng.choice(np.flatnonzero(eligible), k, replace=False),
       costs.uniform(**sizes),
     ),
-    (
-      'stochastic_top_k, power',
-      _stochastic('power', k, key, scores),
-      lambda: best(np.log(scores) + rng.gumbel(size=num_points)),
-      costs.stochastic_top_k(kind='power', **sizes),
-    ),
-    (
-      'stochastic_top_k, softmax',
-      _stochastic('softmax', k, key, scores),
-      lambda: best(scores + rng.gumbel(size=num_points)),
-      costs.stochastic_top_k(kind='softmax', **sizes),
-    ),
-    (
-      'stochastic_top_k, softrank',
-      _stochastic('softrank', k, key, scores),
-      lambda: best(
-        -np.log1p(np.argsort(np.argsort(-scores))) + rng.gumbel(size=num_points)
-      ),
-      costs.stochastic_top_k(kind='softrank', **sizes),
-    ),
+    *_draws(k, key, scores, rng),
   ):
     yield from timing.beside(
       f'{what}, {size}',
@@ -187,6 +164,40 @@ def picks(
       bound=machine.least(cost),
       repeats=repeats,
     )
+
+
+def _best(scores, k):
+  top = np.argpartition(scores, -k)[-k:]
+  return top[np.argsort(-scores[top])]
+
+
+def _draws(k, key, scores, rng):
+  """The draws by score: a name, ours, NumPy's, and the cost of each."""
+  num_points = len(scores)
+  return (
+    (
+      'stochastic_top_k, power',
+      _stochastic('power', k, key, scores),
+      lambda: _best(np.log(scores) + rng.gumbel(size=num_points), k),
+      costs.stochastic_top_k(kind='power', num_points=num_points, k=k),
+    ),
+    (
+      'stochastic_top_k, softmax',
+      _stochastic('softmax', k, key, scores),
+      lambda: _best(scores + rng.gumbel(size=num_points), k),
+      costs.stochastic_top_k(kind='softmax', num_points=num_points, k=k),
+    ),
+    (
+      'stochastic_top_k, softrank',
+      _stochastic('softrank', k, key, scores),
+      lambda: _best(
+        -np.log1p(np.argsort(np.argsort(-scores)))
+        + rng.gumbel(size=num_points),
+        k,
+      ),
+      costs.stochastic_top_k(kind='softrank', num_points=num_points, k=k),
+    ),
+  )
 
 
 def stream(
