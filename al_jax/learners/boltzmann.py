@@ -13,7 +13,7 @@ from al_jax.interfaces import Facts, ModelFns
 from al_jax.learners import pretraining
 from al_jax.learners.pretraining import Pretraining
 from al_jax.models import common
-from al_jax.training import rounds
+from al_jax.training import course
 
 _LAYER = 'hidden_'
 _VISIBLE = 'visible_'
@@ -188,7 +188,7 @@ def _layer_by_layer(optimizer, num_layers):
 
 def _sample_key(training):
   # What comes of the dropout key itself is the order of an epoch's examples.
-  return jax.random.fold_in(rounds.step_keys(training)[1], 2)
+  return jax.random.fold_in(course.step_keys(training)[1], 2)
 
 
 def _with_visible(model, widths):

@@ -13,7 +13,7 @@ from al_jax.kernels import _padding
 from al_jax.learners import pretraining
 from al_jax.learners.pretraining import HEAD, Pretraining
 from al_jax.training import augment as augment_lib
-from al_jax.training import forward, objectives, plans, rounds
+from al_jax.training import course, forward, objectives, plans
 
 
 @flax.struct.dataclass
@@ -29,7 +29,7 @@ class ClusterState:
       value: 0 when all is one cluster.
   """
 
-  training: rounds.Training
+  training: course.Training
   clusters: jax.Array
   agreement: jax.Array
   evenness: jax.Array
@@ -101,7 +101,7 @@ def deep_cluster(
   def init(key, facts):
     unknown = jnp.full((), jnp.nan, jnp.float32)
     return ClusterState(
-      training=rounds.init(recipe, key),
+      training=course.init(recipe, key),
       clusters=jnp.full(facts.num_examples, -1, jnp.int32),
       agreement=unknown,
       evenness=unknown,
@@ -109,7 +109,7 @@ def deep_cluster(
 
   def start(key, state, pool):
     del pool
-    training = rounds.begin(recipe, key, key, state.training)
+    training = course.begin(recipe, key, key, state.training)
     return state.replace(
       training=training.replace(stale=jnp.ones((), jnp.bool_)),
       clusters=jnp.full_like(state.clusters, -1),
@@ -136,9 +136,9 @@ def deep_cluster(
       seen = forward.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
-    moved = rounds.count(recipe, rounds.update(recipe, training, objective))
-    moved = rounds.pause(moved)
-    state = state.replace(training=rounds.hold(training, training, moved))
+    moved = course.count(recipe, course.update(recipe, training, objective))
+    moved = course.pause(moved)
+    state = state.replace(training=course.hold(training, training, moved))
     progress = pretraining.with_epoch(state.training)
     return state, progress._replace(
       metrics={

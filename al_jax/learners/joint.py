@@ -11,7 +11,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.training import augment as augment_lib
-from al_jax.training import forward, objectives, plans, rounds, validation
+from al_jax.training import course, forward, objectives, plans, validation
 
 # Fewer classes than this among the predictions are one class and some doubt.
 _COLLAPSED = 1.5
@@ -21,7 +21,7 @@ _COLLAPSED = 1.5
 class JointState:
   """What the training knows, and its place among the unlabelled examples."""
 
-  training: rounds.Training
+  training: course.Training
   unlabelled: plans.Epochs
 
 
@@ -65,7 +65,7 @@ def joint(
     optimizer: keywords of `training.optimizers.build`.
     batch_size: labelled examples per step.
     stop: keywords of `StopRule`.
-    weights: what a round starts from, see `training.rounds.recipe`.
+    weights: what a round starts from, see `training.course.recipe`.
     augment: see `training.augment.build`; of both kinds of examples.
 
   Returns:
@@ -79,7 +79,7 @@ def joint(
   errors.check_number(
     'unlabelled_batch_size', unlabelled_batch_size, int, least=1
   )
-  recipe = rounds.recipe(
+  recipe = course.recipe(
     model,
     optimizer=optimizer,
     stop=stop,
@@ -101,13 +101,13 @@ def joint(
 
   def init(key, facts):
     return JointState(
-      rounds.init(recipe, key), plans.empty(facts.num_examples, size)
+      course.init(recipe, key), plans.empty(facts.num_examples, size)
     )
 
   def start(key, state, pool):
     init_key, round_key, order_key = jax.random.split(key, 3)
-    training = rounds.begin(recipe, init_key, round_key, state.training)
-    training = rounds.over_labelled(recipe, order_key, training, pool)
+    training = course.begin(recipe, init_key, round_key, state.training)
+    training = course.over_labelled(recipe, order_key, training, pool)
     members, count = pool_lib.unlabelled_indices(pool)
     unlabelled_key = jax.random.fold_in(order_key, 1)
     return JointState(
@@ -148,20 +148,20 @@ def joint(
       count = jnp.sum(unlabelled, dtype=jnp.int32)
       seen = {
         **forward.watch(known, losses, targets, labelled),
-        'unlabelled_entropy': rounds.Mean(
+        'unlabelled_entropy': course.Mean(
           jnp.sum(jnp.where(unlabelled, entropies, 0.0)), count
         ),
-        'marginal': rounds.Mean(marginal * count, count),
+        'marginal': course.Mean(marginal * count, count),
       }
       return loss, (statistics, seen)
 
-    moved = rounds.count(recipe, rounds.update(recipe, training, objective))
+    moved = course.count(recipe, course.update(recipe, training, objective))
     unlabelled = state.unlabelled
     if size:
-      order_key = jax.random.fold_in(rounds.step_keys(training)[1], 1)
+      order_key = jax.random.fold_in(course.step_keys(training)[1], 1)
       unlabelled = plans.advance(order_key, unlabelled, size)
-    state = rounds.hold(training, state, JointState(moved, unlabelled))
-    return state, rounds.progress(state.training)
+    state = course.hold(training, state, JointState(moved, unlabelled))
+    return state, course.progress(state.training)
 
   def apply(state, inputs, *, keys=None):
     return forward.apply(model, state.training.variables, inputs, keys=keys)

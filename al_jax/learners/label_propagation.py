@@ -12,7 +12,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, Learner, ModelFns, Survey
 from al_jax.kernels._affinity import GRAPH_KINDS
 from al_jax.training import augment as augment_lib
-from al_jax.training import forward, objectives, plans, rounds
+from al_jax.training import course, forward, objectives, plans
 
 # Of a batch, as published.
 _LABELLED_SHARE = 50 / 128
@@ -31,7 +31,7 @@ class PropagationState:
     class_weights: float32[C], of the losses by label.
   """
 
-  training: rounds.Training
+  training: course.Training
   labelled: plans.Epochs
   labels: jax.Array
   weights: jax.Array
@@ -90,7 +90,7 @@ def label_propagation(
     batch_size: of labelled and pseudo-labelled together; larger than that.
     optimizer: keywords of `training.optimizers.build`.
     stop: keywords of `StopRule`; it can have no patience.
-    weights: what a round starts from, see `training.rounds.recipe`.
+    weights: what a round starts from, see `training.course.recipe`.
     augment: see `training.augment.build`.
 
   Returns:
@@ -115,7 +115,7 @@ def label_propagation(
   )
   if labelled_batch_size is None:
     labelled_batch_size = max(round(batch_size * _LABELLED_SHARE), 1)
-  recipe = rounds.recipe(
+  recipe = course.recipe(
     model,
     optimizer=optimizer,
     stop=stop,
@@ -134,7 +134,7 @@ def label_propagation(
 
   def init(key, facts):
     return PropagationState(
-      training=rounds.init(recipe, key),
+      training=course.init(recipe, key),
       labelled=plans.empty(facts.label_budget, labelled_batch_size),
       labels=jnp.full(facts.num_examples, -1, jnp.int32),
       weights=jnp.zeros(facts.num_examples, jnp.float32),
@@ -143,7 +143,7 @@ def label_propagation(
 
   def start(key, state, pool):
     init_key, round_key, order_key = jax.random.split(key, 3)
-    training = rounds.begin(recipe, init_key, round_key, state.training)
+    training = course.begin(recipe, init_key, round_key, state.training)
     members, count = pool_lib.labelled_indices(pool, facts.label_budget)
     return state.replace(
       training=training.replace(finished=count == 0, stale=count > 0),
@@ -185,22 +185,22 @@ def label_propagation(
       )
       count = jnp.sum(real, dtype=jnp.int32)
       others = real & ~is_labelled & ~known
-      seen['loss'] = rounds.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count)
-      seen['certainty'] = rounds.Mean(
+      seen['loss'] = course.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count)
+      seen['certainty'] = course.Mean(
         jnp.sum(jnp.where(others, certainty, 0.0)),
         jnp.sum(others, dtype=jnp.int32),
       )
       return objectives.masked_mean(losses, real), (statistics, seen)
 
-    moved = rounds.count(recipe, rounds.update(recipe, training, objective))
-    moved = rounds.pause(moved, every)
-    order_key = jax.random.fold_in(rounds.step_keys(training)[1], 1)
+    moved = course.count(recipe, course.update(recipe, training, objective))
+    moved = course.pause(moved, every)
+    order_key = jax.random.fold_in(course.step_keys(training)[1], 1)
     labelled = plans.advance(order_key, state.labelled, labelled_batch_size)
-    training, labelled = rounds.hold(
+    training, labelled = course.hold(
       training, (training, state.labelled), (moved, labelled)
     )
     state = state.replace(training=training, labelled=labelled)
-    return state, rounds.progress(training)
+    return state, course.progress(training)
 
   def apply(state, inputs, *, keys=None):
     return forward.apply(model, state.training.variables, inputs, keys=keys)

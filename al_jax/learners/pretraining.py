@@ -16,7 +16,7 @@ from al_jax.interfaces import (
   PyTree,
   Survey,
 )
-from al_jax.training import forward, objectives, plans, rounds
+from al_jax.training import course, forward, objectives, plans
 
 # The last dense layer of every model, which each task has its own of.
 HEAD = 'head'
@@ -102,7 +102,7 @@ def recipe_of_passes(
   batch_size: int,
   stop: Mapping[str, Any] | None,
   accuracy: bool = False,
-) -> rounds.Recipe:
+) -> course.Recipe:
   """A Recipe of passes over the whole pool; refuses rules that need labels.
 
   Args:
@@ -123,7 +123,7 @@ def recipe_of_passes(
   _check_stop(
     stop, ('patience',) if accuracy else ('patience', 'train_accuracy')
   )
-  return rounds.recipe(
+  return course.recipe(
     model,
     optimizer=optimizer,
     stop=stop,
@@ -134,18 +134,18 @@ def recipe_of_passes(
   )
 
 
-def most_steps(recipe: rounds.Recipe) -> int:
+def most_steps(recipe: course.Recipe) -> int:
   """Steps of all epochs over the whole pool, or those of the rule, if fewer."""
   of_epochs = recipe.rule.epochs * -(-recipe.capacity // recipe.batch_size)
   return min(of_epochs, recipe.rule.steps or of_epochs)
 
 
 def passes(
-  recipe: rounds.Recipe,
+  recipe: course.Recipe,
   facts: Facts,
-  losses: Callable[[rounds.Training, Batch], Callable[..., Any]],
-  prepare: Callable[[rounds.Training], rounds.Training] = lambda before: before,
-  settle: Callable[..., rounds.Training] = lambda before, after: after,
+  losses: Callable[[course.Training, Batch], Callable[..., Any]],
+  prepare: Callable[[course.Training], course.Training] = lambda before: before,
+  settle: Callable[..., course.Training] = lambda before, after: after,
 ) -> Learner:
   """A learner that goes over the whole pool, epoch after epoch.
 
@@ -163,12 +163,12 @@ def passes(
 
   def init(key, facts):
     del facts
-    return rounds.init(recipe, key)
+    return course.init(recipe, key)
 
   def start(key, state, pool):
     del pool
     init_key, round_key, order_key = jax.random.split(key, 3)
-    training = rounds.begin(recipe, init_key, round_key, state)
+    training = course.begin(recipe, init_key, round_key, state)
     members = jnp.arange(facts.num_examples, dtype=jnp.int32)
     return training.replace(
       epochs=plans.begin(
@@ -190,13 +190,13 @@ def passes(
     def objective(params):
       to_minimise, to_show, statistics = of_params(params)
       count = jnp.sum(real, dtype=jnp.int32)
-      seen = rounds.Mean(jnp.sum(jnp.where(real, to_show, 0.0)), count)
+      seen = course.Mean(jnp.sum(jnp.where(real, to_show, 0.0)), count)
       loss = objectives.masked_mean(to_minimise, real)
       return loss, (statistics, {'loss': seen})
 
-    moved = settle(state, rounds.update(recipe, state, objective))
-    moved = rounds.pause(rounds.count(recipe, moved))
-    state = rounds.hold(before, before, moved)
+    moved = settle(state, course.update(recipe, state, objective))
+    moved = course.pause(course.count(recipe, moved))
+    state = course.hold(before, before, moved)
     return state, with_epoch(state)
 
   def apply(state, inputs, *, keys=None):
@@ -213,9 +213,9 @@ def passes(
   return Learner(init, start, plan, step, apply, survey=survey)
 
 
-def with_epoch(training: rounds.Training) -> Progress:
+def with_epoch(training: course.Training) -> Progress:
   """What the host may read, with the number of whole epochs."""
-  progress = rounds.progress(training)
+  progress = course.progress(training)
   epoch = training.epochs.epoch.astype(jnp.float32)
   return progress._replace(metrics={**progress.metrics, 'epoch': epoch})
 

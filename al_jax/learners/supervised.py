@@ -7,7 +7,7 @@ import jax
 
 from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.training import augment as augment_lib
-from al_jax.training import forward, objectives, plans, rounds, validation
+from al_jax.training import course, forward, objectives, plans, validation
 
 
 def supervised(
@@ -32,15 +32,15 @@ def supervised(
     optimizer: keywords of `training.optimizers.build`.
     batch_size: labelled examples per step; no more than the label budget.
     stop: keywords of `StopRule`.
-    weights: what a round starts from, see `training.rounds.recipe`.
+    weights: what a round starts from, see `training.course.recipe`.
     augment: see `training.augment.build`.
 
   Returns:
-    A Learner whose state is a `training.rounds.Training`. `Progress.metrics`
+    A Learner whose state is a `training.course.Training`. `Progress.metrics`
     has `loss` and `accuracy` over the last whole epoch, as the training passes
     saw them.
   """
-  recipe = rounds.recipe(
+  recipe = course.recipe(
     model,
     optimizer=optimizer,
     stop=stop,
@@ -52,12 +52,12 @@ def supervised(
 
   def init(key, facts):
     del facts
-    return rounds.init(recipe, key)
+    return course.init(recipe, key)
 
   def start(key, state, pool):
     init_key, round_key, order_key = jax.random.split(key, 3)
-    state = rounds.begin(recipe, init_key, round_key, state)
-    return rounds.over_labelled(recipe, order_key, state, pool)
+    state = course.begin(recipe, init_key, round_key, state)
+    return course.over_labelled(recipe, order_key, state, pool)
 
   def plan(state, pool):
     del pool
@@ -75,9 +75,9 @@ def supervised(
       seen = forward.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
-    moved = rounds.count(recipe, rounds.update(recipe, state, objective))
-    state = rounds.hold(state, state, moved)
-    return state, rounds.progress(state)
+    moved = course.count(recipe, course.update(recipe, state, objective))
+    state = course.hold(state, state, moved)
+    return state, course.progress(state)
 
   def apply(state, inputs, *, keys=None):
     return forward.apply(model, state.variables, inputs, keys=keys)

@@ -141,7 +141,7 @@ class Checkpointer:
       The step, the state and the metadata; None if nothing was ever saved.
 
     Raises:
-      checkpoint_layout.TemplateError: a step is sound, but of another state.
+      TemplateError: a step is sound, but of another state.
       CheckpointError: there are steps, and none can be read. Who begins anew
         here all the same removes them with the first save.
     """

@@ -24,7 +24,8 @@ from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
 
-# A name -> a function of keywords that returns a Strategy.
+# A name -> a function of keywords that returns a Strategy. A config names
+# systems: to run a strategy, add a line to `al_jax/systems.py` too.
 STRATEGIES = {
   'random': random,
   'least_confidence': least_confidence,

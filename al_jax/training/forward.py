@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from al_jax import xla
 from al_jax.interfaces import Batch, ModelFns, ModelOutput, PyTree
-from al_jax.training import rounds
+from al_jax.training import course
 
 
 def train(
-  recipe: rounds.Recipe,
-  state: rounds.Training,
+  recipe: course.Recipe,
+  state: course.Training,
   augment: Callable[..., PyTree],
   batch: Batch,
   draws: jax.Array | None = None,
@@ -30,7 +30,7 @@ def train(
   Returns:
     `(params) -> (output, statistics)`.
   """
-  augment_key, dropout_key = rounds.step_keys(state)
+  augment_key, dropout_key = course.step_keys(state)
   draws = batch.index if draws is None else draws
   inputs = augment(augment_key, draws, batch.inputs)
 
@@ -61,7 +61,7 @@ def targets_of(targets: jax.Array, index: jax.Array) -> jax.Array:
 
 def watch(
   logits: jax.Array, losses: jax.Array, targets: jax.Array, real: jax.Array
-) -> dict[str, rounds.Mean]:
+) -> dict[str, course.Mean]:
   """Loss and accuracy on a batch.
 
   Args:
@@ -76,8 +76,8 @@ def watch(
   correct = real & (jnp.argmax(logits, -1) == targets)
   count = jnp.sum(real, dtype=jnp.int32)
   return {
-    'loss': rounds.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count),
-    'accuracy': rounds.Mean(jnp.sum(correct, dtype=jnp.float32), count),
+    'loss': course.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count),
+    'accuracy': course.Mean(jnp.sum(correct, dtype=jnp.float32), count),
   }
 
 

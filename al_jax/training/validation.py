@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Survey
-from al_jax.training import objectives, rounds
+from al_jax.training import course, objectives
 from al_jax.training.stopping import StopRule
 
 
@@ -46,7 +46,7 @@ def _validated(rule, state, loss):
   improves = loss < state.best.loss
   best = jax.tree.map(
     lambda new, old: jnp.where(improves, new, old),
-    rounds.Best(loss, state.variables, jnp.zeros((), jnp.int32)),
+    course.Best(loss, state.variables, jnp.zeros((), jnp.int32)),
     state.best.replace(epochs_since=state.best.epochs_since + 1),
   )
   finished = state.finished | (best.epochs_since >= rule.patience)

@@ -10,8 +10,8 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch
 from al_jax.learners import boltzmann_stack, pretraining
 from al_jax.loop import program
+from al_jax.training import course
 from al_jax.training import fit as fit_lib
-from al_jax.training import rounds
 from tests.factories import a_task
 
 KEY = jax.random.key(6)
@@ -70,7 +70,7 @@ def test_a_step_is_contrastive_divergence(task, units):
   old, new = before.variables['params'], after.variables['params']
   w = np.asarray(old['hidden_1']['kernel'], np.float64)
   fields = v @ w  # biases begin at 0
-  key = jax.random.fold_in(rounds.step_keys(before)[1], 2)
+  key = jax.random.fold_in(course.step_keys(before)[1], 2)
   if units == 'binary':
     on = act(fields, units).astype(np.float32)
     sample = np.asarray(jax.random.bernoulli(key, on), float)
