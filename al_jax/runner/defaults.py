@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
   config.learner = _learner()
 
   # What the network learns before any label: a name in
-  # al_jax/learners/pretraining.py, its options, and a seed. Empty: nothing.
+  # `PRETRAINING` of al_jax/learners, its options, and a seed. Empty: nothing.
   config.pretraining = ConfigDict()
 
   config.strategy = ConfigDict()  # options, over those of the system
