@@ -1,5 +1,6 @@
 """Settings of the whole suite, and the data that tests share."""
 
+import functools
 import os
 import pathlib
 import signal
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -45,6 +47,23 @@ LONGEST = (
 def pytest_collection_modifyitems(items):
   places = {name: place for place, name in enumerate(LONGEST)}
   items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@functools.cache
+def converts_float16() -> bool:
+  """Whether XLA can compile half precision: on CPU that takes F16C."""
+  try:
+    jax.jit(lambda x: x.astype(jnp.float32))(np.ones(2, np.float16))
+  except jax.errors.JaxRuntimeError:
+    return False
+  return True
+
+
+def pytest_runtest_setup(item):
+  params = item.callspec.params if hasattr(item, 'callspec') else {}
+  needed = any(value is jnp.float16 for value in params.values())
+  if needed and not converts_float16():
+    pytest.skip('XLA cannot compile float16 for this processor')
 
 
 @pytest.fixture(scope='session', autouse=True)
