@@ -19,6 +19,7 @@ COMMAND = [
   '-m',
   'experiments.run',
   '--config=configs/mnist.py:local',
+  '--config.systems=margin',
   f'--config.protocol.rounds={ROUNDS}',
   '--config.protocol.save_every_steps=10',
   '--config.seeds=1',
