@@ -17,6 +17,7 @@ ARGUMENTS = (
   '--config=configs/quickstart.py',
   '--nocompilation_cache',
   '--quiet',
+  '--config.systems=margin',
   '--config.model.name=fusion',
   '--config.model.widths=(16,)',
   '--config.learner.stop.epochs=3',

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 ROUNDS = 6
 ARGUMENTS = (
   '--config=configs/mnist.py:local',
+  '--config.systems=margin',
   f'--config.protocol.rounds={ROUNDS}',
   '--config.protocol.save_every_steps=10',
   '--config.seeds=1',
