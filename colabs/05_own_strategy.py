@@ -33,6 +33,7 @@ if importlib.util.find_spec('al_jax') is None:
   subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
 
 # %%
+import dataclasses
 import functools
 import pathlib
 import tempfile
@@ -222,7 +223,8 @@ def results_of(name, **options):
     model={'name': 'mlp', 'widths': (64,)},
     learner={'batch_size': 16, 'stop': {'epochs': 60}},
     **options,
-  )._replace(name=name)
+  )
+  system = dataclasses.replace(system, name=name)
   compiled = program.compile_program(
     system, sources, dataset.train.ids, num_lanes=len(SEEDS)
   )

@@ -4,8 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import benchmark
-from experiments.benchmarks import large, table
+from experiments.benchmarks import large, suites, table
 from experiments.benchmarks.large import Sizes
 from experiments.benchmarks.timing import Machine
 
@@ -88,4 +87,4 @@ def test_the_selection_from_all_of_imagenet_in_small():
 
 
 def test_the_suite_is_known():
-  assert benchmark.SUITES['imagenet'] == large.__name__
+  assert suites.SUITES['imagenet'] == large.__name__

@@ -51,17 +51,17 @@ def test_each_learner_has_options_of_its_own():
 
 
 @pytest.mark.parametrize(
-  ('learner', 'options', 'message'),
+  ('learner', 'given', 'message'),
   [
     ('ceal', {'treshold': 1.0}, "no option 'treshold'"),
     ('ceal', 3, 'ceal.* is 3'),
   ],
 )
 def test_options_of_a_learner_that_are_none_are_refused(
-  learner, options, message
+  learner, given, message
 ):
   config = configs_test.resolved('rethinking', ('mnist',))
-  config['learner'][learner] = options
+  config['learner'][learner] = given
   with pytest.raises(ValueError, match=message):
     options.check_system_options(config)
 

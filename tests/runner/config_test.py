@@ -48,15 +48,15 @@ def test_what_names_no_systems_is_refused(given):
 
 
 def test_an_option_that_no_system_has_is_refused_with_who_has_it():
-  options = {'strategy': {'num_iters': 3}}
-  options.check_system_options(a_config(systems=['k_means'], **options))
+  given = {'strategy': {'num_iters': 3}}
+  options.check_system_options(a_config(systems=['k_means'], **given))
   with pytest.raises(ValueError, match='it is one of k_means'):
-    options.check_system_options(a_config(systems=['margin'], **options))
+    options.check_system_options(a_config(systems=['margin'], **given))
 
 
 def test_random_may_be_run_alone_with_the_options_of_others():
-  options = {'systems': ['random'], 'strategy': {'num_iters': 3}}
-  options.check_system_options(a_config(**options))
-  options['strategy'] = {'num_itres': 3}
+  given = {'systems': ['random'], 'strategy': {'num_iters': 3}}
+  options.check_system_options(a_config(**given))
+  given['strategy'] = {'num_itres': 3}
   with pytest.raises(ValueError, match="Did you mean 'num_iters'"):
-    options.check_system_options(a_config(**options))
+    options.check_system_options(a_config(**given))
