@@ -40,6 +40,7 @@ LONGEST = (
   'resume_test.py',
   'run_test.py',
   'models_test.py',
+  'modalities_run_test.py',
   'kill_test.py',
 )
 
