@@ -138,7 +138,7 @@ def asked():
   found = {}
   try:
     for devices, process in processes.items():
-      output, told = process.communicate(timeout=300)
+      output, told = process.communicate(timeout=1500)
       assert process.returncode == 0, told
       found[devices] = json.loads(output)
   finally:
