@@ -18,7 +18,6 @@ ROUNDS = 6
 ARGUMENTS = (
   '--config=configs/mnist.py:local',
   '--config.systems=margin',
-  '--config.systems=margin',
   f'--config.protocol.rounds={ROUNDS}',
   '--config.protocol.save_every_steps=10',
   '--config.seeds=1',
