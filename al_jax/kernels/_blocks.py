@@ -24,7 +24,7 @@ _OVERHEAD = 512
 _NEAR = 2**-10
 
 
-class Pool(NamedTuple):
+class Candidates(NamedTuple):
   """What does not change.
 
   Attributes:
@@ -38,7 +38,7 @@ class Pool(NamedTuple):
   weights: jax.Array | None
 
 
-class State(NamedTuple):
+class Draws(NamedTuple):
   """What is known after some blocks.
 
   Attributes:
@@ -65,7 +65,9 @@ class State(NamedTuple):
   round: jax.Array
 
 
-def begin(pool: Pool, pickable: jax.Array, start: jax.Array, k: int) -> State:
+def begin(
+  pool: Candidates, pickable: jax.Array, start: jax.Array, k: int
+) -> Draws:
   """The state after the pick `start`, int32[1]; no pick if none is allowed."""
   count = jnp.any(pickable).astype(jnp.int32)
   norms = pool.norms
@@ -74,7 +76,7 @@ def begin(pool: Pool, pickable: jax.Array, start: jax.Array, k: int) -> State:
   num_rows = (-(-k // width) + 1) * width
   # Out of range, hence dropped, where there is nobody to pick.
   place = jnp.where(count, jnp.zeros(1, jnp.int32), num_rows)
-  state = State(
+  state = Draws(
     indices=_filled(k, -1, jnp.int32, place, start),
     values=_filled(k, -jnp.inf, norms.dtype, place, jnp.inf),
     count=count,
@@ -100,7 +102,9 @@ def _filled(shape, filler, dtype, place, value):
   return jnp.full(shape, filler, dtype).at[place].set(value, mode='drop')
 
 
-def try_block(key: jax.Array, state: State, pool: Pool, block: int) -> State:
+def try_block(
+  key: jax.Array, state: Draws, pool: Candidates, block: int
+) -> Draws:
   """Draws a block of candidates, and picks those that are accepted."""
   k = state.indices.shape[0]
   draw_key, accept_key = jax.random.split(key)
@@ -217,8 +221,8 @@ def _distances_to_picks(state, candidates, norms):
 
 
 def visit(
-  state: State, pool: Pool, picks_at_once: int = _PICKS_AT_ONCE
-) -> State:
+  state: Draws, pool: Candidates, picks_at_once: int = _PICKS_AT_ONCE
+) -> Draws:
   """Renews the bounds of the whole pool.
 
   What products may be off by is added, so that they stay bounds. Each tile of
@@ -267,13 +271,13 @@ def _slice(arrays, start, size):
   )
 
 
-def mass(state: State, pool: Pool) -> jax.Array:
+def mass(state: Draws, pool: Candidates) -> jax.Array:
   """What draws are in proportion to, [N], at most 1 to stay finite in sums."""
   shares = _draws.scaled(state.bounds)
   return shares if pool.weights is None else shares * pool.weights
 
 
-def visit_is_due(state: State, patience: float) -> jax.Array:
+def visit_is_due(state: Draws, patience: float) -> jax.Array:
   """Whether rejections have wasted `patience` times the work of a visit."""
   num_points, k = state.bounds.shape[0], state.indices.shape[0]
   pending = state.count - state.visited + _PICKS_AT_ONCE

@@ -22,7 +22,7 @@ from al_jax.kernels.selection import Selection
 _CANDIDATES_PER_PICK = 4
 
 
-class State(NamedTuple):
+class Picks(NamedTuple):
   """What is carried from block to block.
 
   Attributes:
@@ -42,7 +42,7 @@ class State(NamedTuple):
 
 
 def pick(
-  state: State,
+  state: Picks,
   k: int,
   block: int,
   caps_of: Callable[[jax.Array], jax.Array],
@@ -82,7 +82,7 @@ def _pick_a_block(state, k, block, caps_of, shrink):
   taken = jnp.where(jnp.arange(block) < accepted, indices, scores.size)
   scores = scores.at[taken].set(-jnp.inf, mode='drop')
   indices = jnp.where(jnp.arange(block) < accepted, indices, -1)
-  return State(
+  return Picks(
     scores,
     lax.dynamic_update_slice_in_dim(state.indices, indices, state.count, 0),
     lax.dynamic_update_slice_in_dim(state.values, values, state.count, 0),

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 TILE = 1000
 
 
-class Table(NamedTuple):
+class JointTable(NamedTuple):
   """The joint distribution of the labels of the points chosen so far.
 
   Attributes:
@@ -35,7 +35,7 @@ def nothing_chosen(num_rows, num_networks, dtype):
   num_rows = _whole_tiles(num_rows)
   weights = jnp.zeros(num_rows, dtype).at[0].set(1.0)
   shape = (num_rows, num_networks)
-  return Table(weights, jnp.full(shape, -jnp.log(num_networks), dtype))
+  return JointTable(weights, jnp.full(shape, -jnp.log(num_networks), dtype))
 
 
 def listed(table, log_probs):
@@ -44,7 +44,7 @@ def listed(table, log_probs):
   row = jnp.arange(len(table.weights))
   parent, label = row // num_classes, row % num_classes
   log_beliefs, evidence = _believe(table.log_beliefs[parent], log_probs[label])
-  return Table(table.weights[parent] * jnp.exp(evidence), log_beliefs)
+  return JointTable(table.weights[parent] * jnp.exp(evidence), log_beliefs)
 
 
 def drawn(key, table, log_probs, num_drawn):
@@ -66,7 +66,7 @@ def drawn_from_list(key, table, log_probs, num_drawn):
   missing = _whole_tiles(num_drawn) - num_drawn
   weights = jnp.full(num_drawn, 1 / num_drawn, table.weights.dtype)
   log_beliefs = table.log_beliefs[jnp.pad(row, (0, missing))]
-  return Table(jnp.pad(weights, (0, missing)), log_beliefs)
+  return JointTable(jnp.pad(weights, (0, missing)), log_beliefs)
 
 
 def _draw_labels(key, log_probs, num_drawn):

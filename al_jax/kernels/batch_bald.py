@@ -47,7 +47,7 @@ class _Plan(NamedTuple):
   chunk: int
 
 
-class _Pool(NamedTuple):
+class _Candidates(NamedTuple):
   """The candidates, in whole chunks.
 
   Attributes:
@@ -151,7 +151,7 @@ def _prepare(mc_logits, eligible, chunk):
   # At least one row, so that there always is a last one.
   chunk = min(chunk, max(num_points, 1))
   missing = max(chunk, -(-num_points // chunk) * chunk) - num_points
-  pool = _Pool(
+  pool = _Candidates(
     jnp.pad(probs, ((0, missing), (0, 0), (0, 0))),
     jnp.pad(entropies, ((0, missing), (0, 0))),
   )

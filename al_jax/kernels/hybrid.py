@@ -111,7 +111,7 @@ def hybrid_informativeness(
     return jnp.minimum(values, _value(worth, redundancy, gamma))
 
   block = min(block, k)
-  state = _greedy.State(
+  state = _greedy.Picks(
     values,
     jnp.full(k + block, -1, jnp.int32),
     jnp.full(k + block, -jnp.inf, values.dtype),

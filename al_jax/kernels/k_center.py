@@ -84,7 +84,7 @@ dtype=float32))
   pickable &= ~centers
   if not sq_norms.size:
     return selection.nothing(k)
-  pool = _Pool(points, sq_norms)
+  pool = _Points(points, sq_norms)
   state, centers = _start(pool, pickable, centers, k, block)
   state = state._replace(scores=_cover(pool, state.scores, centers, per_pass))
 
@@ -101,7 +101,7 @@ dtype=float32))
   )
 
 
-class _Pool(NamedTuple):
+class _Points(NamedTuple):
   """N points and their squared norms [N]."""
 
   points: distances.Points
@@ -120,7 +120,7 @@ def _start(pool, pickable, centers, k, block):
   is_first = alone & (jnp.arange(pickable.size) == longest)
   indices = jnp.full(k + block, -1, jnp.int32)
   values = jnp.full(k + block, -jnp.inf, sq_norms.dtype)
-  state = _greedy.State(
+  state = _greedy.Picks(
     # inf: no center yet; -inf: never the largest.
     scores=jnp.where(pickable & ~is_first, jnp.inf, -jnp.inf).astype(
       sq_norms.dtype

@@ -110,7 +110,7 @@ def kmeans_plus_plus(
     pickable &= (weights > 0) & (weights < jnp.inf)
     weights = jnp.where(pickable, weights, 0.0).astype(norms.dtype)
     weights = _draws.scaled(weights)
-  pool = _blocks.Pool(points, norms, weights)
+  pool = _blocks.Candidates(points, norms, weights)
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
   start = _first_pick(first_key, first, pool, pickable)
 

@@ -1,4 +1,4 @@
-"""Pictures of many systems over settings: who beats whom, how far, how fast."""
+"""Plots of many experiments: which system wins, by how much, how fast."""
 
 from collections.abc import Mapping, Sequence
 

@@ -45,7 +45,7 @@ class Explanation(NamedTuple):
   kind = 'explanation'
 
 
-class Facts(NamedTuple):
+class Listing(NamedTuple):
   """A list of names and their values."""
 
   facts: Sequence[tuple[str, str]]
@@ -94,7 +94,7 @@ class Image(NamedTuple):
   kind = 'image'
 
 
-Part = Text | Explanation | Facts | Table | Picture | Image
+Part = Text | Explanation | Listing | Table | Picture | Image
 
 
 class Section(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Facts, Section, Table, Text
+from al_jax.reporting.page import Listing, Section, Table, Text
 from al_jax.storage import manifest
 
 
@@ -43,7 +43,7 @@ def what_was_run(
   return Section(
     'What was run',
     [
-      Facts(_facts(abouts)),
+      Listing(_facts(abouts)),
       Table(shown, rows, 'settings'),
       Text('Commands', 'heading'),
       Text('\n'.join([*commands, report]), 'code'),

@@ -76,10 +76,10 @@ def _write_gallery(path, rows, dataset):
 
 
 class GridTable:
-  """The last accuracy of every system in every setting so far, as text."""
+  """The last accuracy of every system in every cell so far, as text."""
 
   def __init__(self, systems: Sequence[str]):
-    """Begins without settings.
+    """Begins without cells.
 
     Args:
       systems: the columns.
@@ -87,10 +87,10 @@ class GridTable:
     self._systems = list(systems)
     self._last: dict[str, dict[str, str]] = {}
 
-  def add(self, setting: str, folder: pathlib.Path) -> None:
-    """Adds a row from the records in the folder of a setting."""
+  def add(self, cell: str, folder: pathlib.Path) -> None:
+    """Adds a row from the records in the folder of a cell."""
     found = curves.curve(records.read_jsonl(folder / 'records.jsonl'))
-    self._last[setting] = {
+    self._last[cell] = {
       system: tables.shown(
         curve.mean[-1], curve.standard_error[-1], curves.ACCURACY
       )
@@ -98,9 +98,9 @@ class GridTable:
     }
 
   def __str__(self) -> str:
-    rows = [['setting', *self._systems]]
-    for setting, last in self._last.items():
-      rows.append([setting, *(last.get(name, '') for name in self._systems)])
+    rows = [['cell', *self._systems]]
+    for cell, last in self._last.items():
+      rows.append([cell, *(last.get(name, '') for name in self._systems)])
     return (
       'last test accuracy %, mean ± standard error over seeds\n'
       + tables.aligned(rows)

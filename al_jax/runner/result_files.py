@@ -1,4 +1,4 @@
-"""What a diagnosis writes beside the records of a setting, and reads of it."""
+"""Writes and reads the diagnostics that lie beside the records of a run."""
 
 import contextlib
 import dataclasses
@@ -62,7 +62,7 @@ def write_diagnostics(
   """Writes diagnostics; those of other names that are there already stay.
 
   Args:
-    folder: of a setting.
+    folder: of the experiment.
     measured: see `measured_now`.
     found: by name `x_label`, `y_label`, `note`, `logarithmic_x`, `x`, and by
       the name of each of its `series` a `mean` and a `standard_error`.
@@ -85,10 +85,10 @@ def write_diagnostics(
 
 
 def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
-  """The diagnostics of a setting by name; none where it has no file of them.
+  """Reads the diagnostics of an experiment by name; empty if it has none.
 
   Args:
-    folder: of the setting.
+    folder: of the experiment.
 
   Returns:
     The curves.
@@ -110,7 +110,7 @@ def write_pretraining(
   """Writes how the training before the first label went.
 
   Args:
-    folder: of the setting.
+    folder: of the experiment.
     rows: see `pretrained.obtain`.
   """
   with files.replacing(folder / _PRETRAINING) as partial:
@@ -122,7 +122,7 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
   """How the training before the first label went, its loss and its shares.
 
   Args:
-    folder: of the setting.
+    folder: of the experiment.
 
   Returns:
     Diagnostics by name; none where there was no such training.

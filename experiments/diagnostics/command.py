@@ -3,9 +3,9 @@ r"""Measures what the records of a comparison do not say, for its report.
     python -m experiments.diagnose --workdir=runs/compare
     python -m experiments.report --workdir=runs/compare
 
-The workdir is that of one comparison, or a folder of several: a grid; a run
-that is not finished is measured as far as it is. Beside the records of each
-setting it writes diagnostics.json,
+The workdir holds one experiment or a grid of them; an unfinished run is
+measured as far as it got. Beside the records of each experiment it writes
+diagnostics.json,
 
   bald            how the rank of examples by BALD depends on which dropout
                   samples it is of, against their number
@@ -63,7 +63,7 @@ def diagnose(
   most_points: int = 5000,
   most_seconds: float = 20.0,
 ) -> None:
-  """Measures every setting that has records, and writes what it found.
+  """Measures every experiment that has records, and writes the findings.
 
   Args:
     workdir: of a comparison, or of a grid of them.
@@ -82,7 +82,7 @@ def diagnose(
     errors.check_name('--only', name, PARTS)
   errors.check_number('--most_seconds', most_seconds, least=0)
   # What is replaced need not be whole.
-  settings = report_data.read_workdir(workdir, diagnosed=False)
+  experiments = report_data.read_workdir(workdir, diagnosed=False)
   measured = result_files.measured_now()
   if measured['load'] > result_files.BUSY * measured['cores']:
     print(
@@ -90,15 +90,15 @@ def diagnose(
       'cores): all seconds will be too long.',
       file=sys.stderr,
     )
-  for number, setting in enumerate(settings, start=1):
-    print(f'[{number}/{len(settings)}] {setting.title}', flush=True)
-    if not setting.rows:
+  for number, results in enumerate(experiments, start=1):
+    print(f'[{number}/{len(experiments)}] {results.title}', flush=True)
+    if not results.rows:
       _say('left out: it has no records yet')
       continue
-    case = runs.open_case(setting, _say)
+    case = runs.open_case(results, _say)
     found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
     if found:
-      _say(result_files.write_diagnostics(setting.folder, measured, found))
+      _say(result_files.write_diagnostics(results.folder, measured, found))
 
 
 def _diagnostics(case, only, seeds, labels, most_points, most_seconds):

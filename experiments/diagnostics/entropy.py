@@ -29,7 +29,7 @@ def systems_of(case: Case) -> list[str]:
   """The systems of a run whose models are looked at."""
   return [
     name
-    for name in case.setting.systems
+    for name in case.results.systems
     if systems.SYSTEMS[name].strategy in _ASKING
   ]
 

@@ -53,22 +53,22 @@ class Model(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """A setting of a comparison, ready to be measured.
+  """An experiment that was run, ready to be measured.
 
   Attributes:
-    setting: its records.
+    results: its records.
     experiment: data, protocol, oracle.
     say: what takes a line of progress.
   """
 
-  setting: ExperimentResults
+  results: ExperimentResults
   experiment: Experiment
   say: Say
 
   @property
   def name(self) -> str:
     """What it is called in messages."""
-    return self.setting.folder.name
+    return self.results.folder.name
 
   @functools.cached_property
   def sources(self) -> Sources:
@@ -78,7 +78,7 @@ class Case:
   @functools.cached_property
   def baseline(self) -> str:
     """Whose labels the models are trained on: random, or the first system."""
-    systems = self.setting.systems
+    systems = self.results.systems
     return _BASELINE if _BASELINE in systems else systems[0]
 
   def program(self, system: str) -> program.Program:
@@ -88,17 +88,17 @@ class Case:
   def rounds(self, system: str) -> dict[int, dict[int, records.RoundRecord]]:
     """The records of a system by seed, then by round."""
     found = {}
-    for row in self.setting.rows:
+    for row in self.results.rows:
       if row.system == system:
         found.setdefault(row.seed, {})[row.round] = row
     return found
 
 
-def open_case(setting: ExperimentResults, say: Say) -> Case:
-  """Loads the data of a setting, and checks that they are those of the run.
+def open_case(results: ExperimentResults, say: Say) -> Case:
+  """Loads the data of an experiment, and checks that they are those of the run.
 
   Args:
-    setting: with records and a manifest.
+    results: with records and a manifest.
     say: takes lines of progress.
 
   Returns:
@@ -107,21 +107,21 @@ def open_case(setting: ExperimentResults, say: Say) -> Case:
   Raises:
     ValueError: there is no manifest, or the data are others by now.
   """
-  path = setting.folder / 'manifest.json'
-  if 'config' not in setting.about:
+  path = results.folder / 'manifest.json'
+  if 'config' not in results.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
   experiment = config_lib.prepare(
-    config_lib.upgraded(setting.about['config'], setting.systems)
+    config_lib.upgraded(results.about['config'], results.systems)
   )
   experiment, _ = pretraining.with_weights(experiment)
-  before = setting.about.get('data', {}).get('fingerprint')
+  before = results.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint
   if before != now:
     raise ValueError(
-      f'the data of {setting.folder} have fingerprint {now}; those of the run '
+      f'the data of {results.folder} have fingerprint {now}; those of the run '
       f'had {before}.'
     )
-  return Case(setting, experiment, say)
+  return Case(results, experiment, say)
 
 
 def models(

@@ -12,8 +12,8 @@ from al_jax.reporting import page
 from al_jax.reporting.columns import Column
 from al_jax.reporting.page import (
   Explanation,
-  Facts,
   Image,
+  Listing,
   Picture,
   Section,
   Table,
@@ -66,7 +66,7 @@ def test_what_is_said_is_escaped(tmp_path):
     tmp_path,
     Text('x < y', 'warning'),
     Text('--a="1" <file>', 'code'),
-    Facts([('d&d', '<i>')]),
+    Listing([('d&d', '<i>')]),
     Table([Column('<u>', 'a')], [{'a': '<s> & more'}]),
     sections=[Section('<b> & "c"', [Text('<em>', 'heading')])],
   )
