@@ -36,6 +36,8 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
   path = pathlib.Path(path)
   partial = path.with_name(path.name + '.partial')
   try:
+    # Were it a link, writing would follow it.
+    partial.unlink(missing_ok=True)
     yield partial
     os.replace(partial, path)
   except OSError as error:

@@ -36,6 +36,16 @@ def test_the_new_file_takes_its_place_only_when_all_is_written(path):
   assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_link_where_the_new_file_is_written_is_not_followed(path):
+  other = path.with_name('thesis.tex')
+  other.write_text('years of work')
+  path.with_name(path.name + '.partial').symlink_to(other)
+  with files.replacing(path) as partial:
+    partial.write_text('new')
+  assert other.read_text() == 'years of work'
+  assert path.read_text() == 'new' and not path.is_symlink()
+
+
 def test_a_reader_that_has_the_old_file_open_goes_on_reading_it(path):
   with path.open() as reader:
     with files.replacing(path) as partial:
