@@ -222,7 +222,7 @@ def _open(entry: pathlib.Path) -> Examined:
   if manifest['digest'] != files.digest(facts):
     raise _DamagedError('its manifest does not fit its own digest')
   arrays = {
-    name: _open_array(entry / f'{name}.npy', file)
+    name: _open_array(entry, name, file)
     for name, file in facts['files'].items()
   }
   splits = {
@@ -252,8 +252,13 @@ def _open(entry: pathlib.Path) -> Examined:
   return Examined(raw, facts['fingerprint'], moments)
 
 
-def _open_array(path: pathlib.Path, file: Mapping[str, Any]) -> np.ndarray:
+def _open_array(
+  entry: pathlib.Path, name: str, file: Mapping[str, Any]
+) -> np.ndarray:
   """A memory-mapped array that is what the manifest says."""
+  path = entry / f'{name}.npy'
+  if path.parent != entry or path.is_symlink():
+    raise _DamagedError(f'its manifest names a file {name!r}')
   size = path.stat().st_size
   if size != file['bytes']:
     raise _DamagedError(f'{path.name} has {size} bytes, not {file["bytes"]}')

@@ -1,4 +1,6 @@
+import json
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -6,6 +8,7 @@ import numpy as np
 import pytest
 
 import al_jax
+from al_jax import files
 from al_jax.data import cache, checks
 from al_jax.data.dataset import RawData, Split
 
@@ -100,6 +103,16 @@ def _cut(path):
   path.write_bytes(path.read_bytes()[:-1])
 
 
+def _name_outside(entry):
+  """Adds a file beside the entry, and the digest of a manifest with it."""
+  shutil.copy(entry / 'test_ids.npy', entry.parent / 'outside.npy')
+  manifest = json.loads((entry / 'manifest.json').read_text())
+  stored = manifest['facts']['files']
+  stored['../outside'] = stored['test_ids']
+  manifest['digest'] = files.digest(manifest['facts'])
+  (entry / 'manifest.json').write_text(json.dumps(manifest))
+
+
 DAMAGES = {
   'cut off': lambda entry: _cut(entry / 'train_inputs.npy'),
   'bit flipped in the pixels': (
@@ -114,6 +127,7 @@ DAMAGES = {
   'manifest of another form': (
     lambda entry: (entry / 'manifest.json').write_text('{"a": 1}')
   ),
+  'manifest names a file outside': _name_outside,
   'manifest changed': (
     lambda entry: (entry / 'manifest.json').write_text(
       (entry / 'manifest.json').read_text().replace('other', 'othex')
