@@ -3,16 +3,18 @@
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from al_jax.analysis import comparison, curves
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic
-from al_jax.storage import manifest, records
+from al_jax.storage import manifest, records, workdir
 
 # Folders of a work directory that hold no experiment.
 _NOT_EXPERIMENTS = ('report', 'checkpoints', 'tensorboard')
+# Files of which one that does has at least one.
+_OF_EXPERIMENTS = ('records.jsonl', 'manifest.json')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,20 +85,16 @@ def read_workdir(
   Raises:
     ValueError: there is no folder, no record in it, or a file in it that
       cannot be read; the message is one line.
+    WorkdirError: a file or an experiment in it is a link.
   """
   if not folder.is_dir():
     raise ValueError(f'{folder} is no folder; --workdir names one of a run.')
+  workdir.refuse_links(folder)
   if (folder / 'records.jsonl').exists():
     experiments = [_read_experiment(folder, diagnosed)]
   else:
     experiments = [
-      _read_experiment(below, diagnosed)
-      for below in sorted(folder.iterdir())
-      if below.is_dir()
-      and below.name not in _NOT_EXPERIMENTS
-      and any(
-        (below / name).exists() for name in ('records.jsonl', 'manifest.json')
-      )
+      _read_experiment(below, diagnosed) for below in _experiments_in(folder)
     ]
   if not any(experiment.rows for experiment in experiments):
     raise ValueError(
@@ -122,9 +120,20 @@ def _place(experiment: ExperimentResults) -> list[Any]:
   return [comparison.numbers_first(value) for value in experiment.axes.values()]
 
 
+def _experiments_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Finds the experiments of a grid."""
+  for below in sorted(folder.iterdir()):
+    if below.name in _NOT_EXPERIMENTS or not below.is_dir():
+      continue
+    if any((below / name).exists() for name in _OF_EXPERIMENTS):
+      workdir.refuse_link(below)
+      yield below
+
+
 def _read_experiment(
   folder: pathlib.Path, diagnosed: bool
 ) -> ExperimentResults:
+  workdir.refuse_links(folder)
   path = folder / 'manifest.json'
   about = manifest.read(path) if path.exists() else {}
   axes = {

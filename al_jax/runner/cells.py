@@ -191,7 +191,7 @@ def _run_all_labels(folder, experiment, should_stop):
     found.append(dataclasses.replace(record, system=ALL_LABELS))
     records.write_jsonl(folder / 'full_labels.jsonl', found)
 
-  checkpoints = folder / 'checkpoints' / 'all_labels'
+  checkpoints = workdir.below(folder, 'checkpoints', 'all_labels')
   jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, on_record)
 
 

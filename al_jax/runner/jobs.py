@@ -12,7 +12,7 @@ from al_jax.runner import config as config_lib
 from al_jax.runner import pretraining
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
-from al_jax.storage import checkpoint, records
+from al_jax.storage import checkpoint, records, workdir
 
 OnRecord = Callable[[records.RoundRecord], None]
 
@@ -26,7 +26,7 @@ class Job(NamedTuple):
   def folder(self, root: pathlib.Path) -> pathlib.Path:
     """Where the job saves."""
     label = '_'.join(str(seed) for seed in self.seeds)
-    return root / self.system / f'seed_{label}'
+    return workdir.below(root, self.system, f'seed_{label}')
 
 
 def jobs_of(

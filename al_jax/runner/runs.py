@@ -94,6 +94,8 @@ def _run_alone(place, cell, should_stop, how):
 def _run_grid(place, config, cells, before, should_stop, how):
   """Runs cell after cell, each in a folder of its own."""
   experiments = Experiments()
+  for cell in cells:
+    workdir.below(place.path, cell.name)
   # What is wrong with the last cell is said before the first is run.
   for cell in _by_data(cells):
     experiments.checked(cell)
@@ -117,7 +119,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
   table = None
   for number, cell in enumerate(cells, start=1):
     print(f'[{number}/{len(cells)}] {cell.name}')
-    with workdir.Workdir(place.path / cell.name) as own:
+    with workdir.Workdir(workdir.below(place.path, cell.name)) as own:
       cells_lib.run(own, cell, experiments, should_stop, how)
     table = table or _table(systems)
     table.add(cell.name, place.path / cell.name)
@@ -148,13 +150,18 @@ def _by_data(cells):
 
 def _overwrite_grid(place, cells):
   """Clears the folders of all cells, those of the run before too."""
-  names = {cell.name for cell in cells}
+  names = {cell.name: None for cell in cells}
+  # A damaged manifest names no cells; it is cleared like a sound one.
   with contextlib.suppress(ValueError, OSError, LookupError, TypeError):
-    names |= set(manifest.read(place.path / 'manifest.json')['settings'])
+    names |= dict.fromkeys(
+      manifest.read(place.path / 'manifest.json')['settings']
+    )
+  # Before anything is cleared: the manifest may be somebody else's.
+  folders = [workdir.below(place.path, name) for name in names]
   place.overwrite()
-  for name in sorted(names):
-    if (place.path / name).is_dir():
-      with workdir.Workdir(place.path / name) as own:
+  for folder in folders:
+    if folder.is_dir():
+      with workdir.Workdir(folder) as own:
         own.overwrite()
 
 

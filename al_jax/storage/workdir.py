@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -39,10 +40,58 @@ OUTPUTS = (
 
 _MARKER = '.al_jax.json'
 _LOCK = '.lock'
+# As the values of a grid, joined by hyphens; no path leads out by such a name.
+_NAME = re.compile(r'\w[\w.+-]*')
 
 
 class WorkdirError(OSError):
   """The folder cannot be used; the message says why."""
+
+
+def below(folder: pathlib.Path, *names: str) -> pathlib.Path:
+  """Joins names to a folder; refuses what could lead out of it.
+
+  Every name that is read from a file goes through here: whoever wrote the file
+  must not choose what is written, or deleted, elsewhere.
+
+  Args:
+    folder: the folder, which may itself be a link.
+    *names: of a folder below it, of one below that, and so on.
+
+  Returns:
+    The path, which need not be there.
+
+  Raises:
+    WorkdirError: a name is not of letters, digits, underscores, points, plus
+      signs and hyphens, or one of the folders is a link.
+  """
+  path = folder
+  for name in names:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+      raise WorkdirError(
+        f'{name!r} names no folder below {folder}; such a name is of letters, '
+        'digits, underscores, points, plus signs and hyphens, and begins with '
+        'one of the first three.'
+      )
+    path = path / name
+    refuse_link(path)
+  return path
+
+
+def refuse_links(folder: pathlib.Path) -> None:
+  """Raises WorkdirError if one of the `OUTPUTS` in a folder is a link."""
+  for output in OUTPUTS:
+    for path in folder.glob(output):
+      refuse_link(path)
+
+
+def refuse_link(path: pathlib.Path) -> None:
+  """Raises WorkdirError if a file or folder of a run is a link."""
+  if path.is_symlink():
+    raise WorkdirError(
+      f'{path} is a link, and al_jax reads and writes nothing outside of the '
+      'workdir; put what it leads to in its place, or delete it.'
+    )
 
 
 class Workdir:
@@ -59,14 +108,18 @@ class Workdir:
       path: of the folder: absent, empty, or made by al_jax earlier.
 
     Raises:
-      WorkdirError: it cannot be written to, belongs to something else, or is in
-        use by another process, which the message names.
+      WorkdirError: it cannot be written to, belongs to something else, has a
+        link among its outputs, or is in use by another process, which the
+        message names.
     """
     self.path = pathlib.Path(path).absolute()
     with self._saying('cannot be made or written to'):
       self.path.mkdir(parents=True, exist_ok=True)
       self._refuse_foreign()
-      self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+      refuse_links(self.path)
+      self._lock = os.open(
+        self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644
+      )
     try:
       self._take_lock()
       self._mark()

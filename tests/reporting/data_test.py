@@ -193,6 +193,25 @@ def test_what_cannot_be_reported_is_said(tmp_path):
     report_data.read_workdir(folder)
 
 
+@pytest.mark.parametrize(
+  'name', ['gallery_x.png', 'records.jsonl', 'manifest.json', 'report']
+)
+def test_nothing_is_read_or_written_through_a_link(tmp_path, name):
+  folder = a_folder(tmp_path / 'run', complete())
+  (folder / name).unlink(missing_ok=True)
+  (folder / name).symlink_to(a_folder(tmp_path / 'other', complete()))
+  with pytest.raises(OSError, match=f'{name} is a link'):
+    report_data.read_workdir(folder)
+
+
+def test_a_grid_has_no_experiment_that_is_a_link(tmp_path):
+  other = a_folder(tmp_path / 'other', complete())
+  a_folder(tmp_path / 'grid' / 'a', complete())
+  (tmp_path / 'grid' / 'b').symlink_to(other)
+  with pytest.raises(OSError, match='b is a link'):
+    report_data.read_workdir(tmp_path / 'grid')
+
+
 def test_floors_of_an_earlier_version_are_ignored(tmp_path):
   folder = a_folder(tmp_path / 'run', complete())
   (folder / 'floors.json').write_text('{')

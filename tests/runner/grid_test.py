@@ -228,6 +228,40 @@ def test_overwrite_clears_the_cells_of_before_and_those_to_come(tmp_path):
     assert not (place.path / 'manifest.json').exists()
 
 
+@pytest.mark.parametrize('how', ['beside', 'absolute', 'below', 'a link'])
+def test_overwrite_clears_no_folder_outside_of_the_grid(tmp_path, how):
+  victim = tmp_path / 'victim'
+  with workdir.Workdir(victim) as own:
+    (own.path / 'records.jsonl').touch()
+  trap = tmp_path / 'grid'
+  name = {
+    'beside': '../victim',
+    'absolute': str(victim),
+    'below': 'x/../../victim',
+    'a link': 'old',
+  }[how]
+  with workdir.Workdir(trap) as place:
+    (trap / 'old').symlink_to(victim)
+    (trap / 'x').mkdir()
+    manifest.write(trap / 'manifest.json', {'settings': [name]})
+    with pytest.raises(
+      workdir.WorkdirError, match=r'is a link|names no folder'
+    ):
+      runs._overwrite_grid(place, [])
+  assert (victim / 'records.jsonl').exists()
+  assert (trap / 'manifest.json').exists()
+
+
+def test_no_cell_is_run_through_a_link(tmp_path, flags, capsys):
+  victim, trap = tmp_path / 'victim', tmp_path / 'grid'
+  workdir.Workdir(victim).close()
+  workdir.Workdir(trap).close()
+  (trap / NAMES[0]).symlink_to(victim)
+  told = run_test.told_by(capsys, *flags, f'--workdir={trap}')
+  assert 'few-drop is a link' in told
+  assert not (victim / 'manifest.json').exists()
+
+
 def test_a_finished_grid_gets_another_seed_and_keeps_what_it_has(
   ran, flags, tmp_path
 ):

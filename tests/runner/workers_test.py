@@ -47,6 +47,16 @@ def by_seed(rows):
   return [records.deterministic(row) for row in rows]
 
 
+def test_no_job_saves_through_a_link(tmp_path):
+  (tmp_path / 'photos').mkdir()
+  (tmp_path / 'margin').mkdir()
+  job = jobs_lib.Job('margin', (0, 1))
+  assert job.folder(tmp_path) == tmp_path / 'margin' / 'seed_0_1'
+  (tmp_path / 'margin' / 'seed_0_1').symlink_to(tmp_path / 'photos')
+  with pytest.raises(OSError, match='seed_0_1 is a link'):
+    job.folder(tmp_path)
+
+
 def test_three_jobs_in_two_processes_are_those_of_one(
   experiment, jobs, ran, tmp_path
 ):

@@ -120,3 +120,47 @@ def test_too_little_space_is_said_with_both_sizes(tmp_path):
     free = shutil.disk_usage(tmp_path).free
     with pytest.raises(workdir.WorkdirError, match=r'has no space left.*MB'):
       place.require_space(2 * free)
+
+
+@pytest.mark.parametrize(
+  'name', ['..', '.', '', '/etc', 'a/b', 'a\0', 'a\n', '.hidden', '-x', None]
+)
+def test_a_name_that_leads_out_of_a_folder_is_refused(tmp_path, name):
+  with pytest.raises(workdir.WorkdirError, match='names no folder'):
+    workdir.below(tmp_path, 'seed', name)
+
+
+def test_names_lead_below_a_folder_that_may_be_a_link_itself(tmp_path):
+  (tmp_path / 'real').mkdir()
+  (tmp_path / 'link').symlink_to(tmp_path / 'real')
+  path = workdir.below(tmp_path / 'link', 'few-1.5+x', 'seed_0')
+  assert path == tmp_path / 'link' / 'few-1.5+x' / 'seed_0'
+
+
+@pytest.mark.parametrize('linked', ['a', 'a/b'])
+def test_a_link_on_the_way_is_refused(tmp_path, linked):
+  (tmp_path / 'a').mkdir() if linked == 'a/b' else None
+  (tmp_path / linked).symlink_to(tmp_path)
+  with pytest.raises(workdir.WorkdirError, match=f'{linked} is a link'):
+    workdir.below(tmp_path, 'a', 'b')
+
+
+@pytest.mark.parametrize('name', ['checkpoints', 'gallery_x.png', 'report'])
+def test_an_output_that_is_a_link_is_refused(tmp_path, name):
+  elsewhere = tmp_path / 'elsewhere'
+  elsewhere.mkdir()
+  folder = tmp_path / 'run'
+  workdir.Workdir(folder).close()
+  (folder / name).symlink_to(elsewhere)
+  with pytest.raises(workdir.WorkdirError, match=f'{name} is a link'):
+    workdir.Workdir(folder)
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path):
+  (tmp_path / 'thesis.tex').write_text('years of work')
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  (folder / '.lock').symlink_to(tmp_path / 'thesis.tex')
+  with pytest.raises(workdir.WorkdirError, match='cannot be made or written'):
+    workdir.Workdir(folder)
+  assert (tmp_path / 'thesis.tex').read_text() == 'years of work'
