@@ -149,7 +149,10 @@ def _read_experiment(
     full_rows=_records_of(folder / 'full_labels.jsonl'),
     diagnostics=_diagnostics(folder) if diagnosed else {},
     galleries=sorted(folder.glob('gallery_*.png')),
-    missing=_what_is_missing(rows, about),
+    missing=[
+      *(f'{name} is gone.' for name in manifest.missing_files(folder, about)),
+      *_what_is_missing(rows, about),
+    ],
   )
 
 
@@ -214,8 +217,8 @@ def _promised(about, last):
   """Every system and seed that there should be."""
   systems = about.get('systems') or list(dict.fromkeys(run[0] for run in last))
   config = about.get('config', {})
-  if isinstance(config.get('seeds'), int):
-    first = config.get('first_seed', 0)
+  first = config.get('first_seed', 0)
+  if isinstance(config.get('seeds'), int) and isinstance(first, int):
     seeds = range(first, first + config['seeds'])
   else:
     seeds = sorted({run[1] for run in last})

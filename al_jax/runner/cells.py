@@ -100,7 +100,7 @@ def run(
     how: to run it.
 
   Returns:
-    The summary. A finished cell is only read.
+    The summary; empty for a cell that was finished before.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
@@ -108,7 +108,7 @@ def run(
   folder, config = place.path, cell.config
   before = None if how.overwrite else resuming.what_is_in(folder, config)
   if before is not None and 'finished' in before:
-    return (folder / 'summary.txt').read_text(encoding='utf-8').rstrip()
+    return ''
   experiment = experiments.checked(cell)
   systems = options.system_names(config)
   if how.overwrite:
@@ -205,7 +205,5 @@ def _finish(folder, rows, experiment, about):
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
   outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])
-  manifest.write(
-    folder / 'manifest.json', {**about, 'finished': manifest.now()}
-  )
+  manifest.write(folder / 'manifest.json', manifest.finished(folder, about))
   return text

@@ -24,7 +24,8 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
     With `finished` only if nothing is left to do.
 
   Raises:
-    ValueError: what was begun is another run, or nobody knows what it is.
+    ValueError: what was begun is another run, or nobody knows what it is, or
+      its results have changed since it finished.
   """
   path = folder / 'manifest.json'
   anew = 'choose another --workdir, or begin anew with --overwrite'
@@ -48,7 +49,10 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
   except ValueError as error:
     raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
   _refuse(folder, lines)
-  if _has_grown(before, config, systems):
+  # What is gone of a finished run is written anew.
+  if _has_grown(before, config, systems) or manifest.missing_files(
+    folder, before
+  ):
     before.pop('finished', None)
   return before
 

@@ -62,7 +62,7 @@ def run(
       before = resuming.what_is_in(
         place.path, config if is_grid else cells[0].config
       )
-    if before is not None and 'finished' in before:
+    if before is not None and _is_finished(place, cells, before):
       print(
         f'{place.path} holds a finished run of {before["finished"]}; nothing '
         'to do. See summary.txt there; --overwrite starts anew.'
@@ -81,6 +81,17 @@ def run(
         )
         return signals.exit_status(should_stop.number)
   return 0
+
+
+def _is_finished(place, cells, before):
+  """Whether nothing is left to do, of a grid in no cell of it."""
+  found = [before]
+  if cells[0].name:
+    found += [
+      resuming.what_is_in(workdir.below(place.path, cell.name), cell.config)
+      for cell in cells
+    ]
+  return all(each is not None and 'finished' in each for each in found)
 
 
 def _run_alone(place, cell, should_stop, how):
@@ -126,7 +137,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
     with files.replacing(place.path / 'summary.txt') as partial:
       partial.write_text(f'{table}\n', encoding='utf-8')
     print(f'\n{table}\n')
-  manifest.write(about_path, {**about, 'finished': manifest.now()})
+  manifest.write(about_path, manifest.finished(place.path, about))
   print(
     'For curves, tests and diagnostics: python -m experiments.report '
     f'--workdir={place.path}'

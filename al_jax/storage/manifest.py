@@ -1,6 +1,7 @@
 """What a run was: enough to know whether another run is the same experiment."""
 
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -18,9 +19,14 @@ import numpy as np
 import al_jax
 from al_jax import files
 from al_jax.data import dataset as dataset_lib
+from al_jax.storage import _form
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 _GIT_SECONDS = 10
+
+_NAME = 'manifest.json'
+# What a finished run is read from, and is not written again.
+_RESULTS = ('records.jsonl', 'full_labels.jsonl', 'pretraining.jsonl')
 
 
 def build(
@@ -105,14 +111,92 @@ def write(path: files.Path, manifest: dict[str, Any]) -> None:
 
 
 def read(path: files.Path) -> dict[str, Any]:
-  """Reads what `write` wrote."""
+  """Reads what `write` wrote.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    Fields, of which any may be absent; those that are there have their types.
+
+  Raises:
+    ValueError: the file is damaged; the message is one line.
+  """
   try:
     manifest = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   except ValueError as error:
     raise ValueError(f'{path} is not a manifest: {error}') from error
   if not isinstance(manifest, dict):
     raise ValueError(f'{path} is not a manifest: it holds no JSON object.')
+  _form.check(path, manifest)
+  own = manifest.get('digests', {}).get(_NAME)
+  if own is not None and own != _own_digest(manifest):
+    raise _form.damaged(path, 'it does not fit its own checksum')
   return manifest
+
+
+def finished(
+  folder: pathlib.Path, manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The manifest of a run that is over.
+
+  Args:
+    folder: of the run, with all its results.
+    manifest: of the run while it went on.
+
+  Returns:
+    The manifest with `finished` (UTC), and with checksums of the results and
+    of itself, by the names of the files.
+  """
+  paths = [folder / name for name in _RESULTS]
+  digests = {path.name: _digest(path) for path in paths if path.exists()}
+  about = {**manifest, 'finished': now(), 'digests': digests}
+  return {**about, 'digests': {**digests, _NAME: _own_digest(about)}}
+
+
+def missing_files(
+  folder: pathlib.Path, manifest: Mapping[str, Any]
+) -> list[str]:
+  """Compares the results of a finished run with their checksums.
+
+  Args:
+    folder: of the run.
+    manifest: as it was read there. Runs that are not finished, and those of
+      earlier versions, have no checksums.
+
+  Returns:
+    Names of the files that are gone.
+
+  Raises:
+    ValueError: a file has changed.
+  """
+  digests = manifest.get('digests', {})
+  missing = []
+  for name in _RESULTS:
+    path = folder / name
+    if name not in digests:
+      continue
+    if not path.exists():
+      missing.append(name)
+    elif _digest(path) != digests[name]:
+      raise ValueError(
+        f'{path} has changed since the run finished (it does not fit its '
+        'checksum in manifest.json): put a copy of it back; or else delete it '
+        'and give the command of the run again, which writes it anew from the '
+        'checkpoints.'
+      )
+  return missing
+
+
+def _digest(path):
+  return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _own_digest(manifest):
+  """Of all but itself, in the form in which the file has it."""
+  digests = {**manifest.get('digests', {})}
+  digests.pop(_NAME, None)
+  return files.digest(files.json_value({**manifest, 'digests': digests}))
 
 
 def config_difference(

@@ -105,14 +105,21 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
     The Case.
 
   Raises:
-    ValueError: there is no manifest, or the data are others by now.
+    ValueError: there is no manifest, its config cannot be read, or the data are
+      others by now.
   """
   path = results.folder / 'manifest.json'
   if 'config' not in results.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
-  experiment = config_lib.prepare(
-    config_lib.upgraded(results.about['config'], results.systems)
-  )
+  try:
+    experiment = config_lib.prepare(
+      config_lib.upgraded(results.about['config'], results.systems)
+    )
+  except (AttributeError, KeyError, TypeError) as error:
+    raise ValueError(
+      f'{path} is damaged: its config cannot be read ({error!r}); put a copy '
+      'of it back.'
+    ) from error
   experiment, _ = pretraining.with_weights(experiment)
   before = results.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint

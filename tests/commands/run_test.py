@@ -136,6 +136,7 @@ def test_a_run_that_is_over_is_left_alone(compared, capsys):
 def changed_manifest(workdir, change):
   path = workdir / 'manifest.json'
   about = json.loads(path.read_text())
+  about.pop('digests', None)
   change(about)
   path.write_text(json.dumps(about))
 
@@ -164,6 +165,29 @@ def test_damaged_records_are_written_anew(alone, unfinished, caplog):
   assert records.read_jsonl(unfinished / 'records.jsonl') == records.read_jsonl(
     alone / 'records.jsonl'
   )
+
+
+def test_changed_records_of_a_finished_run_are_refused_until_deleted(
+  alone, tmp_path, capsys
+):
+  workdir = tmp_path / 'finished'
+  shutil.copytree(alone, workdir)
+  path = workdir / 'records.jsonl'
+  path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 0.1'))
+  told = told_by(capsys, *ALONE, f'--workdir={workdir}')
+  assert 'records.jsonl has changed since the run finished' in told
+  assert told.count('\n') == 1
+  path.unlink()
+  assert call(*ALONE, f'--workdir={workdir}') == 0
+  assert records.read_jsonl(path) == records.read_jsonl(alone / path.name)
+  about = json.loads((workdir / 'manifest.json').read_text())
+  before = json.loads((alone / 'manifest.json').read_text())
+  assert about['digests']['records.jsonl'] == before['digests']['records.jsonl']
+  # A changed manifest is noticed too.
+  text = (workdir / 'manifest.json').read_text()
+  (workdir / 'manifest.json').write_text(text.replace('0.001', '0.002'))
+  told = told_by(capsys, *ALONE, f'--workdir={workdir}')
+  assert 'does not fit its own checksum' in told and '--overwrite' in told
 
 
 def test_checkpoints_of_another_config_are_not_adopted(

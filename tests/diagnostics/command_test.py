@@ -284,8 +284,10 @@ def test_what_is_not_measured_again_stays_unless_it_is_damaged(copied, quick):
 
 
 def change_manifest(folder, change):
+  """Of a run of the time before there were checksums."""
   path = folder / 'manifest.json'
   about = json.loads(path.read_text())
+  about.pop('digests', None)
   change(about)
   path.write_text(json.dumps(about))
 
@@ -309,11 +311,20 @@ def test_what_cannot_be_diagnosed_is_one_line(copied, quick, capsys):
     capsys, workdir=where, only='bold'
   )
   assert '--only is empty' in told_by(capsys, workdir=where, only='')
+  path = copied / 'records.jsonl'
+  text = path.read_text()
+  path.write_text(text.replace('"accuracy": 0.', '"accuracy": 0.1', 1))
+  assert 'records.jsonl has changed' in told_by(capsys, workdir=where)
+  path.write_text(text)
   assert '--labels is 5; the seeds of random in run have 20 labels' in told_by(
     capsys, workdir=where, labels='5', only='bald'
   )
   assert 'is no folder' in told_by(capsys, workdir=where + '/nothing')
   change_manifest(copied, lambda about: about['data'].update(fingerprint='x'))
   assert 'those of the run had x' in told_by(capsys, workdir=where)
+  change_manifest(copied, lambda about: about.update(config={'seeds': 'two'}))
+  assert 'the config has no field' in told_by(capsys, workdir=where)
+  change_manifest(copied, lambda about: about.update(data={}))
+  assert "damaged: data has no 'name'" in told_by(capsys, workdir=where)
   (copied / 'manifest.json').unlink()
   assert 'manifest.json has no config' in told_by(capsys, workdir=where)

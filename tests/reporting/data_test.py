@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from al_jax.reporting import data as report_data
-from al_jax.storage import records
+from al_jax.storage import manifest, records
 from tests.factories import a_record, two_systems
 
 
@@ -29,7 +29,13 @@ def complete():
 def test_a_single_experiment(tmp_path):
   about = {
     'finished': 'today',
-    'data': {'name': 'digits'},
+    'data': {
+      'name': 'digits',
+      'fingerprint': '',
+      'train': 1,
+      'test': 1,
+      'num_classes': 2,
+    },
     'systems': ['random', 'margin'],
     'config': {'seeds': 2, 'first_seed': 0},
   }
@@ -90,6 +96,16 @@ def test_records_without_a_manifest_are_read(tmp_path):
   (found,) = report_data.read_workdir(folder)
   assert found.title == 'run'
   assert found.missing == ['There is no manifest.json.']
+
+
+def test_a_result_that_is_gone_is_said(tmp_path):
+  folder = a_folder(tmp_path / 'run', complete())
+  path = folder / 'full_labels.jsonl'
+  records.write_jsonl(path, complete()[:1])
+  manifest.write(folder / 'manifest.json', manifest.finished(folder, {}))
+  path.unlink()
+  (found,) = report_data.read_workdir(folder)
+  assert found.missing == ['full_labels.jsonl is gone.']
 
 
 def test_systems_that_stopped_early_are_complete(tmp_path):

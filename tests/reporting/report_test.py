@@ -14,7 +14,7 @@ import pytest
 from absl.testing import flagsaver
 
 from al_jax.commands import report, run
-from al_jax.storage import records
+from al_jax.storage import manifest, records
 from tests.factories import a_record
 from tests.reporting.report_runs import (
   ABOUT,
@@ -202,6 +202,32 @@ def test_the_binary_says_where_the_page_is_or_what_is_wrong(tmp_path, capsys):
     assert report.main(['report']) == 1
   error = capsys.readouterr().err
   assert error.count('\n') == 1 and 'nothing is no folder' in error
+
+
+@pytest.mark.parametrize(
+  ('file', 'before', 'after'),
+  [
+    ('records.jsonl', '"accuracy": 0.', '"accuracy": 0.1'),
+    ('manifest.json', '"mlp"', '"mlb"'),
+    ('manifest.json', '"train"', '"trasn"'),
+  ],
+)
+def test_a_damaged_file_of_a_finished_run_is_one_line(
+  tmp_path, capsys, file, before, after
+):
+  folder = a_workdir(tmp_path / 'run', some_rows())
+  path = folder / 'manifest.json'
+  data = {'name': 'd', 'fingerprint': '', 'train': 1, 'test': 1}
+  about = {**ABOUT, 'data': {**data, 'num_classes': 2}}
+  manifest.write(path, manifest.finished(folder, about))
+  text = (folder / file).read_text()
+  assert before in text
+  (folder / file).write_text(text.replace(before, after, 1))
+  with flagsaver.as_parsed(workdir=str(folder), baseline='random'):
+    assert report.main(['report']) == 1
+  told = capsys.readouterr().err
+  assert told.count('\n') == 1 and file in told
+  assert not (folder / 'report.html').exists()
 
 
 def test_the_binary_is_called_from_a_shell(tmp_path):

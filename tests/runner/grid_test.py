@@ -178,6 +178,17 @@ def test_a_grid_that_is_over_is_left_alone(ran, flags, capsys):
   assert 'finished run' in capsys.readouterr().out
 
 
+def test_changed_records_of_a_cell_of_a_finished_grid_are_refused(
+  ran, flags, tmp_path, capsys
+):
+  place = tmp_path / 'grid'
+  shutil.copytree(ran, place, ignore=shutil.ignore_patterns('checkpoints'))
+  path = place / NAMES[1] / 'full_labels.jsonl'
+  path.write_text(path.read_text().replace('"accuracy": 0.', '"accuracy": 0.1'))
+  told = run_test.told_by(capsys, *flags, f'--workdir={place}')
+  assert 'more-drop/full_labels.jsonl has changed' in told
+
+
 def test_another_grid_in_its_place_is_refused(ran, flags, capsys):
   change = '--config.grid.batch.few.protocol.labels_per_round=6'
   arguments = (*flags, change, f'--workdir={ran}')

@@ -122,6 +122,110 @@ def test_a_file_that_is_no_manifest_is_named(tmp_path, content):
     manifest.read(path)
 
 
+WHOLE = {
+  'config': {'rate': 0.5},
+  'data': {
+    'name': 'digits',
+    'fingerprint': 'abc',
+    'train': 9,
+    'validation': 0,
+    'test': 9,
+    'num_classes': 2,
+  },
+  'versions': {'jax': '1'},
+  'device': {'platform': 'cpu', 'kind': 'cpu', 'count': 1},
+  'platform': 'Linux',
+  'git': {'commit': 'abc', 'dirty': False},
+  'command': 'c',
+  'started': 'then',
+  'systems': ['a'],
+  'axes': {'batch': '10'},
+}
+
+
+def finished(folder):
+  (folder / 'records.jsonl').write_text('{"accuracy": 0.8357}\n')
+  (folder / 'full_labels.jsonl').write_text('{}\n')
+  path = folder / 'manifest.json'
+  manifest.write(path, manifest.finished(folder, WHOLE))
+  return path
+
+
+def test_a_finished_run_is_whole(tmp_path):
+  about = manifest.read(finished(tmp_path))
+  assert about['finished']
+  assert manifest.missing_files(tmp_path, about) == []
+  (tmp_path / 'full_labels.jsonl').unlink()
+  assert manifest.missing_files(tmp_path, about) == ['full_labels.jsonl']
+
+
+@pytest.mark.parametrize('name', ['records.jsonl', 'full_labels.jsonl'])
+def test_a_changed_file_of_a_finished_run_is_named(tmp_path, name):
+  about = manifest.read(finished(tmp_path))
+  path = tmp_path / name
+  path.write_text(path.read_text().replace('8', '1') + ' ')
+  with pytest.raises(ValueError, match=f'{name} has changed since .*delete it'):
+    manifest.missing_files(tmp_path, about)
+
+
+@pytest.mark.parametrize(
+  ('before', 'after'),
+  [('0.5', '0.6'), ('"finished"', '"fimished"'), ('"records', '"recirds')],
+)
+def test_a_changed_manifest_of_a_finished_run_is_noticed(
+  tmp_path, before, after
+):
+  path = finished(tmp_path)
+  text = path.read_text()
+  assert before in text
+  path.write_text(text.replace(before, after))
+  with pytest.raises(ValueError, match=r'manifest\.json is damaged.*checksum'):
+    manifest.read(path)
+
+
+def test_a_finished_run_of_an_earlier_version_has_no_checksums(tmp_path):
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, {**WHOLE, 'finished': 'then'})
+  assert manifest.missing_files(tmp_path, manifest.read(path)) == []
+
+
+@pytest.mark.parametrize(
+  ('field', 'wrong'),
+  [
+    *(('config', 3), ('config', None), ('axes', []), ('digests', 'x')),
+    *(('data', 'x'), ('device', [0]), ('git', True), ('versions', [0])),
+    *(('command', 3), ('started', None), ('finished', {}), ('platform', 1)),
+    *(('systems', 'a'), ('systems', [0]), ('settings', {'a': 1})),
+  ],
+)
+def test_a_field_of_another_type_is_named(tmp_path, field, wrong):
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, {**WHOLE, field: wrong})
+  with pytest.raises(ValueError, match=f'is damaged: {field} is ') as raised:
+    manifest.read(path)
+  assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('wrong', [True, '9', None])
+def test_a_field_of_a_field_has_a_type_too(tmp_path, wrong):
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, {**WHOLE, 'data': {**WHOLE['data'], 'train': wrong}})
+  with pytest.raises(ValueError, match=f'is damaged: data.train is {wrong!r}'):
+    manifest.read(path)
+
+
+@pytest.mark.parametrize(
+  'field', ['data.train', 'data.name', 'device.kind', 'git.dirty']
+)
+def test_a_field_that_is_missing_is_named(tmp_path, field):
+  outer, inner = field.split('.')
+  about = {**WHOLE, outer: dict(WHOLE[outer])}
+  about[outer][inner.upper()] = about[outer].pop(inner)
+  manifest.write(tmp_path / 'manifest.json', about)
+  with pytest.raises(ValueError, match=f'is damaged: {outer} .*{inner}'):
+    manifest.read(tmp_path / 'manifest.json')
+
+
 def test_git_state_follows_the_checkout(tmp_path):
   source = tmp_path / 'source.py'
   source.write_text('x = 1\n')

@@ -1,0 +1,63 @@
+"""What the fields of a manifest are, for those who read a damaged one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from al_jax import files
+
+# By name a type, or the fields that are read of a mapping.
+_FIELDS = {
+  'config': dict,
+  'data': {
+    'name': str,
+    'fingerprint': str,
+    'train': int,
+    'test': int,
+    'num_classes': int,
+  },
+  'versions': dict,
+  'device': {'kind': str, 'count': int},
+  'git': {'commit': str, 'dirty': bool},
+  'platform': str,
+  'command': str,
+  'started': str,
+  'finished': str,
+  'systems': list,
+  'settings': list,
+  'axes': dict,
+  'digests': dict,
+}
+
+
+def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
+  """Refuses a manifest with a field that nobody can read.
+
+  Args:
+    path: of the file, for the message.
+    manifest: what it holds. Any field may be absent.
+
+  Raises:
+    ValueError: a field has another type, or lacks a field of its own.
+  """
+  for name, kind in _FIELDS.items():
+    # Without a checkout `git` is None.
+    if name in manifest and (name, manifest[name]) != ('git', None):
+      _check_field(path, name, manifest[name], kind)
+
+
+def damaged(path: files.Path, why: str) -> ValueError:
+  """An error that names the file, what is wrong, and the cure."""
+  return ValueError(f'{path} is damaged: {why}; put a copy of it back.')
+
+
+def _check_field(path, name, value, kind):
+  of_type = dict if isinstance(kind, dict) else kind
+  is_flag = isinstance(value, bool)
+  if not isinstance(value, of_type) or is_flag != (of_type is bool):
+    raise damaged(path, f'{name} is {value!r}')
+  if of_type is list and not all(isinstance(each, str) for each in value):
+    raise damaged(path, f'{name} is {value!r}')
+  for field, inner in kind.items() if isinstance(kind, dict) else ():
+    if field not in value:
+      raise damaged(path, f'{name} has no {field!r}')
+    _check_field(path, f'{name}.{field}', value[field], inner)
