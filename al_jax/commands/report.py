@@ -8,11 +8,11 @@ beside it, as CSV. A run that is not finished is reported as far as it is.
 """
 
 import pathlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from absl import app, flags
+from absl import flags
 
+from al_jax.commands import ending
 from al_jax.reporting import (
   across,
   comparison,
@@ -108,12 +108,9 @@ def _of_each(
 
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  try:
-    path = write_report(pathlib.Path(WORKDIR.value), baseline=BASELINE.value)
-  except (ValueError, OSError) as error:
-    print(f'{type(error).__name__}: {error}', file=sys.stderr)
-    return 1
-  print(path)
+  return ending.in_a_sentence(argv, _run)
+
+
+def _run():
+  print(write_report(pathlib.Path(WORKDIR.value), baseline=BASELINE.value))
   return 0

@@ -29,12 +29,15 @@ values, and what each changes. All combinations are run, a folder each:
 """
 
 import logging as stdlib_logging
+import pathlib
 import sys
+import traceback
 
-from absl import app, flags, logging
-from ml_collections import config_flags
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
 
 from al_jax import errors, xla
+from al_jax.commands import ending
 from al_jax.runner import cells, runs, tensorboard
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest
@@ -71,24 +74,46 @@ COMPILATION_CACHE = flags.DEFINE_bool(
 )
 
 
+class _OrNone(flags.ArgumentParser):
+  """Reads values of a type, and None, which leaves a field unset."""
+
+  def __init__(self, parser: flags.ArgumentParser):
+    self._parser = parser
+
+  def parse(self, argument: object) -> object:
+    """Returns the value that the text stands for."""
+    return None if argument == 'None' else self._parser.parse(argument)
+
+
+_PARSERS = {
+  int: _OrNone(flags.IntegerParser()),
+  float: _OrNone(flags.FloatParser()),
+  str: _OrNone(flags.ArgumentParser()),
+}
+
+
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; a bad flag or config ends the process."""
   # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
   stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
+  for kind, parser in _PARSERS.items():
+    config_flags.register_flag_parser_for_type(kind, parser)
   try:
+    _check_config_is_there(argv)
     arguments = flags.FLAGS(argv)
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    ValueError,
-    OSError,
-  ) as error:
+    if CONFIG.value is not None and not isinstance(CONFIG.value, ConfigDict):
+      raise TypeError(
+        f'get_config of --config={flags.FLAGS["config"].config_filename} '
+        f'returns {CONFIG.value!r}; it must return an '
+        'ml_collections.ConfigDict.'
+      )
+  except Exception as error:  # a config is a program, and may raise anything
     # A config that raises is quoted with its trace; it says what was wrong.
     while '\n' in str(error) and error.__context__ is not None:
       error = error.__context__
     print(
-      f'{type(error).__name__}: {errors.in_one_line(error)}', file=sys.stderr
+      f'{type(error).__name__}: {errors.in_one_line(error)}{_place(error)}',
+      file=sys.stderr,
     )
     sys.exit(1)
   if not flags.FLAGS['verbosity'].present:
@@ -96,17 +121,30 @@ def parse_flags(argv: list[str]) -> list[str]:
   return arguments
 
 
+def _check_config_is_there(argv):
+  """An absent file is otherwise told in four lines, and late."""
+  for argument in argv:
+    name, _, value = argument.partition('=')
+    path = value.partition(':')[0]
+    if name in ('--config', '-config') and not pathlib.Path(path).is_file():
+      raise ValueError(f'--config is {value!r}; there is no file {path!r}.')
+
+
+def _place(error):
+  """Where in a config an error was raised; empty if it was elsewhere."""
+  if isinstance(error, AttributeError) and error.name == 'get_config':
+    return f' ({error.obj.__file__})'
+  places = [
+    f' ({frame.f_code.co_filename}, line {line})'
+    for frame, line in traceback.walk_tb(error.__traceback__)
+    if frame.f_globals.get('__name__') == 'config_config'
+  ]
+  return places[-1] if places else ''
+
+
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
-  try:
-    return _run()
-  except (ValueError, OSError, ImportError, FloatingPointError) as error:
-    # What a user can mend: the message is written for them, a trace is not.
-    logging.debug('Trace of the error.', exc_info=True)
-    print(f'{type(error).__name__}: {error}', file=sys.stderr)
-    return 1
+  return ending.in_a_sentence(argv, _run)
 
 
 def _run():

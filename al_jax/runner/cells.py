@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Callable
 
+from absl import logging
+
 from al_jax import data, files
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
@@ -71,6 +73,7 @@ class Experiments:
       self._dataset = data.load(config['data'])
       self._spec = config['data']
     which = cell.name, self._dataset.fingerprint
+    is_new = which not in self._built
     experiment = config_lib.prepare(
       config,
       dataset=self._dataset,
@@ -80,7 +83,23 @@ class Experiments:
     pretraining.build(experiment)
     for name in options.system_names(config):
       config_lib.system_of(experiment, name)
+    if is_new:
+      _say_if_all_is_asked(experiment)
     return experiment
+
+
+def _say_if_all_is_asked(experiment):
+  """A batch larger than the pool may be a slip; small data sets need it."""
+  protocol, pool = experiment.protocol, experiment.facts.num_examples
+  left = pool - protocol.first_size
+  if protocol.rounds > 1 and protocol.labels_per_round > left:
+    logging.warning(
+      'protocol.labels_per_round is %s, and of a pool of %s there are %s left '
+      'after the first set: the first query is for all of them.',
+      f'{protocol.labels_per_round:,}',
+      f'{pool:,}',
+      f'{left:,}',
+    )
 
 
 def run(

@@ -58,6 +58,7 @@ def check_system_options(config: Config) -> None:
       f'config.learner.name is {learner!r}; it takes the place of '
       f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
     )
+  _check_prefilter(config['prefilter'])
   is_baseline = all(not asks(name) for name in names)
   strategic = systems.SYSTEMS if is_baseline else names
   for field, known in (
@@ -72,6 +73,19 @@ def check_system_options(config: Config) -> None:
         errors.check_options(what, LEARNERS[option], config['learner'][option])
       elif option not in known:
         raise _nobodys_option(field, option, known, names)
+
+
+def _check_prefilter(prefilter):
+  """Random goes without one, and so would not notice a name that is none."""
+  if not prefilter:
+    return
+  errors.check_mapping('config.prefilter', prefilter)
+  options = {name: prefilter[name] for name in prefilter if name != 'size'}
+  name = options.pop('name', None)
+  if name is not None:
+    errors.check_name('prefilter', name, strategies.STRATEGIES)
+    what = f'prefilter {name!r}'
+    errors.check_options(what, strategies.STRATEGIES[name], options)
 
 
 def asks(name: str) -> bool:

@@ -112,6 +112,8 @@ class Workdir:
         link among its outputs, or is in use by another process, which the
         message names.
     """
+    if '\0' in os.fspath(path):
+      raise WorkdirError(f'{path!r} names no folder: it has a NUL character.')
     self.path = pathlib.Path(path).absolute()
     with self._saying('cannot be made or written to'):
       self.path.mkdir(parents=True, exist_ok=True)

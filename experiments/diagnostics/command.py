@@ -23,9 +23,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from absl import app, flags
+from absl import flags
 
 from al_jax import errors, xla
+from al_jax.commands import ending
 from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
 from experiments.diagnostics import bald, entropy, expected_error, runs
@@ -135,22 +136,19 @@ def _say(text: object) -> None:
 
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
-  if len(argv) > 1:
-    raise app.UsageError(f'unexpected arguments: {argv[1:]}')
   # JAX logs at INFO which backends a machine lacks.
   logging.getLogger('jax').setLevel(logging.WARNING)
+  return ending.in_a_sentence(argv, _run)
+
+
+def _run():
   xla.keep_programs(xla.program_cache())
-  try:
-    diagnose(
-      pathlib.Path(WORKDIR.value),
-      only=ONLY.value,
-      seeds=SEEDS.value,
-      labels=LABELS.value,
-      most_points=MOST_POINTS.value,
-      most_seconds=MOST_SECONDS.value,
-    )
-  except (ValueError, OSError, ImportError, FloatingPointError) as error:
-    text = errors.in_one_line(error)
-    print(f'{type(error).__name__}: {text}', file=sys.stderr)
-    return 1
+  diagnose(
+    pathlib.Path(WORKDIR.value),
+    only=ONLY.value,
+    seeds=SEEDS.value,
+    labels=LABELS.value,
+    most_points=MOST_POINTS.value,
+    most_seconds=MOST_SECONDS.value,
+  )
   return 0

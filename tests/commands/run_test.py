@@ -1,17 +1,20 @@
 """The command, called as a shell would, in this process."""
 
+import ast
 import json
 import os
 import pathlib
 import shutil
 import sys
 
+import jax
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 
 from al_jax.commands import run
+from al_jax.runner import runs
 from al_jax.storage import records
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -289,7 +292,7 @@ def test_a_dry_run_tells_what_pretraining_costs(capsys):
   assert 'at most 36 steps of' in told
 
 
-def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
+def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path, caplog):
   status = call(
     *MARGIN,
     "--config.data.transforms=({'name':'cap','train':90},)",
@@ -299,6 +302,78 @@ def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path):
   assert status == 0
   rows = records.read_jsonl(tmp_path / 'records.jsonl')
   assert [row.labels for row in rows if row.seed == 0] == [20, 90]
+  assert (
+    caplog.text.count('labels_per_round is 1,000, and of a pool of 90') == 1
+  )
+
+
+@pytest.fixture
+def config_file(tmp_path):
+  """Writes a config; each is the first to be loaded."""
+  sys.modules.pop('config_config', None)
+
+  def write(text, name='a_config.py'):
+    (tmp_path / name).write_text(text)
+    return f'--config={tmp_path / name}'
+
+  yield write
+  sys.modules.pop('config_config', None)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('def get_config():\n  return 3\n', 'returns 3; it must return'),
+    ('def get_config():\n  return {"a": 1}\n', "returns {'a': 1}; it must"),
+    ('x = 1\n', "no attribute 'get_config'"),
+    ('def get_config():\n  return (\n', 'line 2'),
+    ('some words\n', 'a_config.py, line 1'),
+    ('import nothing_of_the_name\n', 'a_config.py, line 1'),
+    ('def get_config():\n  return undefined\n', 'a_config.py, line 2'),
+    ('def get_config():\n  raise ValueError("no\\nno")\n', 'py, line 2'),
+  ],
+)
+def test_a_config_that_is_none_is_one_line(config_file, capsys, text, message):
+  told = told_by(capsys, config_file(text), '--dry_run')
+  assert message in told and 'a_config.py' in told
+  assert told.count('\n') == 1
+
+
+@pytest.mark.parametrize('more', [(), ('--config.seeds=1',)])
+def test_a_config_that_is_absent_is_one_line(capsys, more):
+  told = told_by(capsys, '--config=configs/none.py:x', *more, '--dry_run')
+  assert told == (
+    "ValueError: --config is 'configs/none.py:x'; there is no file "
+    "'configs/none.py'.\n"
+  )
+
+
+def test_a_field_that_a_config_has_set_can_be_unset(
+  config_file, capsys, monkeypatch
+):
+  monkeypatch.setattr(
+    runs, 'describe', lambda cells: print(cells[0].config['learner'])
+  )
+  path = config_file(
+    'from al_jax.runner import defaults\n'
+    'def get_config():\n'
+    '  config = defaults.get_config()\n'
+    '  config.learner.stop.train_accuracy = 0.99\n'
+    '  config.learner.stop.steps = 7\n'
+    "  config.learner.name = 'joint'\n"
+    '  return config\n'
+  )
+  unset = [
+    f'--config.learner.{field}=None'
+    for field in ('stop.train_accuracy', 'stop.steps', 'name')
+  ]
+  assert call(path, *unset, '--config.learner.stop.epochs=3', '--dry_run') == 0
+  learner = ast.literal_eval(capsys.readouterr().out)
+  assert learner['name'] is None
+  assert learner['stop']['epochs'] == 3
+  assert learner['stop']['steps'] is learner['stop']['train_accuracy'] is None
+  told = told_by(capsys, path, '--config.learner.batch_size=1.5', '--dry_run')
+  assert "'1.5'" in told
 
 
 def told_by(capsys, *arguments):
@@ -366,6 +441,8 @@ def nan_at(row):
     ('--config.chunk_size=0', 'chunk_size is 0'),
     ('--config.subset_size=3', 'subset_size is 3; it must be at least'),
     ('--config.oracle.noise=2.0', 'oracle.noise is 2.0'),
+    ('--config.protocol.rounds=None', 'rounds is None; it must be a whole'),
+    ('stray', "'stray' is no flag"),
   ],
 )
 def test_bad_input_is_one_line_before_any_work(
@@ -422,6 +499,43 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path, capsys):
   arguments = (*SMALL, f'--workdir={tmp_path}', '--overwrite')
   assert 'thesis.tex' in told_by(capsys, *arguments)
   assert os.listdir(tmp_path) == ['thesis.tex']
+
+
+def test_random_has_no_prefilter_that_nobody_has(capsys):
+  alone = (*_SHARED, '--config.systems=random', '--dry_run')
+  told = told_by(capsys, *alone, '--config.prefilter.name=entrpy')
+  assert "prefilter 'entrpy' is not known. Did you mean 'entropy'" in told
+  told = told_by(
+    capsys, *alone, '--config.prefilter.name=bald', '--config.prefilter.siez=3'
+  )
+  assert "prefilter 'bald' has no option 'siez'" in told
+
+
+def test_no_workdir_has_a_nul_character(capsys):
+  told = told_by(capsys, *SMALL, '--workdir=a\0b')
+  assert told == (
+    "WorkdirError: 'a\\x00b' names no folder: it has a NUL character.\n"
+  )
+
+
+@pytest.mark.parametrize(
+  ('error', 'message'),
+  [
+    (MemoryError('Unable to allocate 559. GiB'), 'Unable to allocate 559. GiB'),
+    (MemoryError(), 'MemoryError: there is too little: take smaller'),
+    (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: a\nb'), 'fewer examples'),
+    (ValueError('safe_zip() argument 2 is longer'), 'delete them: rm -r '),
+  ],
+)
+def test_an_error_from_deep_inside_names_a_cure(
+  capsys, monkeypatch, error, message
+):
+  def fail(cells):
+    raise error
+
+  monkeypatch.setattr(runs, 'describe', fail)
+  told = told_by(capsys, *SMALL, '--dry_run')
+  assert message in told and told.count('\n') == 1
 
 
 def test_a_workdir_is_needed(capsys):

@@ -1,0 +1,58 @@
+"""How a command ends where a user erred: with one sentence, and status 1."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+import jax
+from absl import logging
+
+from al_jax import errors, xla
+
+# What a user can mend: the message is written for them, a trace is not.
+_MENDABLE = (ValueError, OSError, ImportError, FloatingPointError, MemoryError)
+
+
+def in_a_sentence(argv: Sequence[str], work: Callable[[], int]) -> int:
+  """Does the work of a command.
+
+  Args:
+    argv: what is left of the command line when its flags are parsed.
+    work: returns the exit status.
+
+  Returns:
+    The exit status; 1 after an error that a user can mend, which is printed.
+  """
+  try:
+    if len(argv) > 1:
+      raise ValueError(
+        f'{argv[1]!r} is no flag, and the command takes nothing else; see '
+        '--help.'
+      )
+    return work()
+  except (*_MENDABLE, jax.errors.JaxRuntimeError) as error:
+    text = _sentence(error)
+    if text is None:
+      raise
+    logging.debug('Trace of the error.', exc_info=True)
+    print(text, file=sys.stderr)
+    return 1
+
+
+def _sentence(error: Exception) -> str | None:
+  """What is wrong; None where it is no user's to mend."""
+  text = str(error)
+  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text:
+    return (
+      f'MemoryError: {errors.in_one_line(error) or "there is too little"}: '
+      'take smaller or fewer examples (config.data), a smaller model, '
+      'config.learner.batch_size or config.chunk_size.'
+    )
+  if not isinstance(error, _MENDABLE):
+    return None
+  if re.match(r'safe_(zip|map)\(\)', text):
+    text += (
+      '. A compiled program that was kept is perhaps that of another; delete '
+      f'them: rm -r {xla.program_cache()}'
+    )
+  return f'{type(error).__name__}: {text}'
