@@ -31,8 +31,9 @@ benchmark: $(VENV)/.benchmark
 	$(BIN)/python -m experiments.benchmark training
 	$(BIN)/python -m experiments.benchmark kernels
 
+# Also the compiled programs that tests/conftest.py keeps.
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) ~/.cache/al_jax_tests
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -54,19 +54,41 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
   """Only one process at a time; the system undoes it if the process dies.
 
   Args:
-    path: of what is locked, which need not be there: `.lock` is put after it.
+    path: of what is locked, which need not be there: `.lock` is put after it,
+      for as long as it is locked.
     waiting: logged if another process has it.
 
   Yields:
     Nothing.
   """
-  with open(f'{path}.lock', 'w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      logging.info('%s', waiting)
-      fcntl.flock(file, fcntl.LOCK_EX)
+  lock = f'{path}.lock'
+  descriptor = _lock(lock, waiting)
+  try:
     yield
+  finally:
+    # While it is held: who waits for it sees that the file is gone.
+    with contextlib.suppress(FileNotFoundError):
+      os.unlink(lock)
+    os.close(descriptor)
+
+
+def _lock(path, waiting):
+  """Opens and locks the file that has the path by then."""
+  while True:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+      try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except BlockingIOError:
+        logging.info('%s', waiting)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+      with contextlib.suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+          return descriptor
+    except BaseException:
+      os.close(descriptor)
+      raise
+    os.close(descriptor)
 
 
 def cache_root(cache_dir: Path | None = None) -> pathlib.Path:

@@ -6,15 +6,20 @@ and into `kernels/_xla.py`.
 
 import math
 import os
-import pathlib
+import warnings
 from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
+from absl import logging
+
+from al_jax import files
 
 # What JAX reports each time it hands a program to the compiler, whether or not
 # the persistent cache then has it.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
+# How JAX begins to say that a program in its persistent cache is damaged.
+_UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
 def used_by(fn: Callable, *args) -> set[str]:
@@ -139,9 +144,16 @@ def programs_compiled() -> int:
 
 
 def program_cache() -> str:
-  """The folder that keeps compiled programs between processes."""
+  """The folder that keeps compiled programs between processes.
+
+  Whoever can write there decides what runs here: programs are code.
+
+  Returns:
+    That of JAX_COMPILATION_CACHE_DIR; without it a folder below that of
+    AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
+  """
   given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
-  return given or str(pathlib.Path.home() / '.cache' / 'al_jax' / 'compiled')
+  return given or str(files.cache_root() / 'compiled')
 
 
 def keep_programs(folder: str) -> None:
@@ -153,3 +165,29 @@ def keep_programs(folder: str) -> None:
   jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+  if not isinstance(warnings.showwarning, _DamageOnce):
+    warnings.showwarning = _DamageOnce(warnings.showwarning)
+
+
+class _DamageOnce:
+  """Shows warnings; of many damaged programs one, with the cure.
+
+  JAX warns of each, compiles it, and leaves what is damaged where it is.
+  """
+
+  def __init__(self, show: Callable):
+    self._show = show
+    self._said = False
+
+  def __call__(self, message: Warning | str, *where, **more) -> None:
+    if not str(message).startswith(_UNREADABLE):
+      self._show(message, *where, **more)
+    elif not self._said:
+      self._said = True
+      folder = jax.config.jax_compilation_cache_dir
+      logging.warning(
+        'Compiled programs in %s are damaged, and are compiled anew in every '
+        'run until they are deleted: rm -r %s',
+        folder,
+        folder,
+      )

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
-# Compiled programs outlive the process: a second run of the suite is faster.
+# Compiled programs outlive the process: a second run of the suite is faster, in
+# another checkout too. They are not among those of the user, and the processes
+# that tests start share them.
 jax.config.update(
   'jax_compilation_cache_dir',
-  os.environ.get(
+  os.environ.setdefault(
     'JAX_COMPILATION_CACHE_DIR',
-    str(pathlib.Path.home() / '.cache' / 'al_jax' / 'compiled'),
+    str(pathlib.Path.home() / '.cache' / 'al_jax_tests'),
   ),
 )
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)

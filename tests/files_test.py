@@ -1,7 +1,9 @@
+import concurrent.futures
 import errno
 import json
 import math
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +86,38 @@ def test_what_a_killed_process_leaves_the_next_write_takes_away(path):
     partial.write_text('new')
   assert path.read_text() == 'new'
   assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_lock_is_of_one_at_a_time_and_leaves_nothing(tmp_path):
+  inside, most = [], []
+
+  def enter(number):
+    for _ in range(20):
+      with files.locked(tmp_path / 'entry', 'waiting'):
+        inside.append(number)
+        most.append(len(inside))
+        assert list(tmp_path.iterdir()) == [tmp_path / 'entry.lock']
+        inside.remove(number)
+
+  with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    list(pool.map(enter, range(4)))
+  assert len(most) == 80 and set(most) == {1}
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_locked_may_be_deleted_with_its_folder(tmp_path):
+  folder = tmp_path / 'cache'
+  folder.mkdir()
+  with files.locked(folder / 'entry', 'waiting'):
+    shutil.rmtree(folder)
+  assert not folder.exists()
+
+
+def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
+  (tmp_path / 'entry.lock').symlink_to(tmp_path / 'thesis.tex')
+  with pytest.raises(OSError), files.locked(tmp_path / 'entry', 'waiting'):
+    pass
+  assert not (tmp_path / 'thesis.tex').exists()
 
 
 def test_an_error_of_the_disk_names_the_file(path):

@@ -1,9 +1,11 @@
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from al_jax import xla
+from al_jax import files, xla
 
 
 def shape(*sizes):
@@ -176,3 +178,29 @@ def test_the_layout_of_a_convolution_is_seen_inside_a_loop():
     images.shape, kernel.shape, names
   )
   assert xla.convolutions(jnp.sin, images) == []
+
+
+def test_compiled_programs_are_where_all_that_is_kept_is(monkeypatch):
+  monkeypatch.setenv('AL_JAX_CACHE_DIR', '/elsewhere')
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  assert xla.program_cache() == '/elsewhere/compiled'
+  monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', '/here')
+  assert xla.program_cache() == '/here'
+
+
+def test_the_suite_keeps_nothing_among_the_files_of_the_user():
+  cache = pathlib.Path('~/.cache/al_jax').expanduser()
+  for kept in (xla.program_cache(), jax.config.jax_compilation_cache_dir):
+    assert cache not in pathlib.Path(kept).parents
+  assert files.cache_root() != cache
+
+
+def test_of_many_damaged_programs_one_line_is_said(caplog):
+  shown = []
+  show = xla._DamageOnce(lambda message, *_: shown.append(str(message)))
+  for name in ('jit_a', 'jit_b'):
+    text = f"compilation cache entry for '{name}': ValueError: no"
+    show(UserWarning(f'Error reading persistent {text}'), UserWarning, '', 1)
+  show(UserWarning('something else'), UserWarning, '', 1)
+  assert shown == ['something else']
+  assert caplog.text.count('until they are deleted: rm -r') == 1

@@ -70,7 +70,9 @@ TENSORBOARD = flags.DEFINE_bool(
 )
 QUIET = flags.DEFINE_bool('quiet', False, 'No progress bar, no line per round.')
 COMPILATION_CACHE = flags.DEFINE_bool(
-  'compilation_cache', True, 'Keep compiled programs between processes.'
+  'compilation_cache',
+  True,
+  'Keep compiled programs between processes, under AL_JAX_CACHE_DIR.',
 )
 
 
