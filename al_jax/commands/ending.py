@@ -9,6 +9,8 @@ from absl import logging
 
 from al_jax import errors, xla
 
+# How programs of the persistent cache fail that have each other's names.
+_SWAPPED = re.compile(r'safe_(zip|map)\(\)|.*RuntimeProgramInputMismatch')
 # What a user can mend: the message is written for them, a trace is not.
 _MENDABLE = (ValueError, OSError, ImportError, FloatingPointError, MemoryError)
 
@@ -48,11 +50,12 @@ def _sentence(error: Exception) -> str | None:
       'take smaller or fewer examples (config.data), a smaller model, '
       'config.learner.batch_size or config.chunk_size.'
     )
+  if _SWAPPED.match(text):
+    return (
+      f'{type(error).__name__}: {errors.in_one_line(error)} - a compiled '
+      'program that was kept is perhaps that of another; delete them: '
+      f'rm -r {xla.program_cache()}'
+    )
   if not isinstance(error, _MENDABLE):
     return None
-  if re.match(r'safe_(zip|map)\(\)', text):
-    text += (
-      '. A compiled program that was kept is perhaps that of another; delete '
-      f'them: rm -r {xla.program_cache()}'
-    )
   return f'{type(error).__name__}: {text}'

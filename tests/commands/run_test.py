@@ -525,6 +525,10 @@ def test_no_workdir_has_a_nul_character(capsys):
     (MemoryError(), 'MemoryError: there is too little: take smaller'),
     (jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: a\nb'), 'fewer examples'),
     (ValueError('safe_zip() argument 2 is longer'), 'delete them: rm -r '),
+    (
+      jax.errors.JaxRuntimeError('E0102: RuntimeProgramInputMismatch:\nx'),
+      'delete them: rm -r ',
+    ),
   ],
 )
 def test_an_error_from_deep_inside_names_a_cure(
