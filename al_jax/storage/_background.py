@@ -80,7 +80,9 @@ class Background:
         self._changed.notify_all()
       try:
         self._work(self._under_way[0])
-      except Exception as error:
+      except BaseException as error:
+        # asyncio's cancellation is no Exception. Were the thread to die of it,
+        # who waits would wait for ever.
         self._error = error
       with self._changed:
         self._under_way = []

@@ -10,6 +10,7 @@ not concern the caller. One array, since of several that the disk has no space
 for the first ends the save, and the others complain to standard error.
 """
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -247,7 +248,7 @@ class Checkpointer:
       items = _to_items(job)
       if not self._manager.save(job.step, args=ocp.args.Composite(**items)):
         raise OSError('Orbax found a later step there')
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
       self._remove_temporary()
       raise CheckpointError(
         f'Step {job.step} could not be saved in {self.folder}: {_cause(error)}.'

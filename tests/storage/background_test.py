@@ -1,3 +1,4 @@
+import asyncio
 import threading
 
 import pytest
@@ -35,6 +36,35 @@ def test_jobs_are_done_in_order_while_the_caller_goes_on():
   recorder.release_all()
   thread.close()
   assert recorder.done == ['a', 'b']
+
+
+@pytest.mark.parametrize('kind', [asyncio.CancelledError, SystemExit])
+def test_what_is_no_exception_ends_no_thread_either(kind):
+  done = []
+
+  def work(job):
+    if job == 'fails':
+      raise kind
+    done.append(job)
+
+  thread = _background.Background(work)
+  thread.put('fails')
+  # Waiting for a thread that is gone would take for ever.
+  waiting = threading.Thread(target=lambda: _outcome(thread.wait, done))
+  waiting.daemon = True
+  waiting.start()
+  waiting.join(10)
+  assert done == [kind]
+  thread.put('a')
+  thread.close()
+  assert done == [kind, 'a']
+
+
+def _outcome(function, found):
+  try:
+    function()
+  except BaseException as error:
+    found.append(type(error))
 
 
 def test_a_newer_job_takes_the_place_of_a_replaceable_one_only():
