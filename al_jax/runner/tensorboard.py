@@ -4,7 +4,7 @@ import pathlib
 import types
 import urllib.parse
 
-from al_jax.storage import records
+from al_jax.storage import records, workdir
 
 
 def require() -> types.ModuleType:
@@ -57,6 +57,7 @@ class TensorBoard:
       writer.close()
 
   def _begun(self, folder):
+    workdir.refuse_link(folder)
     for event_file in folder.glob('events.out.tfevents.*'):
       event_file.unlink()
     # On disk a second after the round, for those who look on.

@@ -102,3 +102,13 @@ def test_a_missing_tensorboard_names_the_extra(tmp_path, monkeypatch):
   with pytest.raises(ImportError, match=r'al-jax\[tensorboard\]'):
     tensorboard.TensorBoard(tmp_path / 'tensorboard')
   assert list(tmp_path.iterdir()) == []
+
+
+def test_no_event_is_written_or_cleared_through_a_link(tmp_path):
+  events = tmp_path / 'other' / 'events.out.tfevents.1'
+  events.parent.mkdir()
+  events.touch()
+  (tmp_path / 'margin_seed0').symlink_to(events.parent)
+  with pytest.raises(OSError, match='margin_seed0 is a link'):
+    written(tmp_path, a_job())
+  assert list(events.parent.iterdir()) == [events]
