@@ -57,6 +57,7 @@ class RawData(NamedTuple):
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
     validation: a third split, where the source or a transform has one.
+    remarks: sentences on what the source left out, which every load logs.
   """
 
   name: str
@@ -65,6 +66,7 @@ class RawData(NamedTuple):
   class_names: tuple[str, ...]
   is_image: bool
   validation: Split | None = None
+  remarks: tuple[str, ...] = ()
 
   def parts(self) -> dict[str, Split]:
     """The splits there are, by name."""

@@ -7,6 +7,8 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from al_jax import errors
 from al_jax.data import cache, checks, identity, transforms
 from al_jax.data.dataset import Dataset
@@ -133,6 +135,8 @@ def load(
   """
   parsed = _parse(spec)
   examined = _read(parsed, cache_dir)
+  for remark in examined.raw.remarks:
+    logging.warning('%s: %s', parsed.source, remark)
   if parsed.transforms:
     examined = checks.examine(
       transforms.apply_transforms(examined.raw, parsed.transforms)

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from al_jax import data
@@ -156,6 +157,25 @@ def test_a_misspelt_transform_is_found_before_the_source_is_read(tmp_path):
   }
   with pytest.raises(ValueError, match="'x' is not known"):
     data.load(spec)
+
+
+def test_what_was_left_out_is_logged_at_every_load(tmp_path, caplog):
+  folder = tmp_path / 'flat'
+  folder.mkdir()
+  for number in range(12):
+    pixels = np.full((3, 2), number, np.uint8)
+    PIL.Image.fromarray(pixels).save(folder / f'{number}.png')
+  rows = [f'{number}.png,{number % 2}\n' for number in range(8)]
+  (folder / 'labels.csv').write_text('filename,label\n' + ''.join(rows))
+  spec = {
+    'source': f'images:{folder}',
+    'labels': 'labels.csv',
+    'unlabeled': 'drop',
+  }
+  for _ in range(2):
+    caplog.clear()
+    data.load(spec, cache_dir=tmp_path / 'cache')
+    assert '4 of the 12 pictures' in caplog.text
 
 
 def test_bad_data_are_refused_and_not_kept(tmp_path):
