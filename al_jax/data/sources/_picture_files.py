@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import PIL.Image
 
-from al_jax.data.sources import tables
+from al_jax.data.sources import delimited
 
 _SPLIT_FOLDERS = {
   'train': 'train',
@@ -144,9 +144,9 @@ def labelled(folder: Path, labels: str) -> Listing:
       f'There is no labels file {labels}, neither in the working directory '
       f'nor in {folder}.'
     )
-  table = tables.open_csv(found, header=True)
+  table = delimited.open_csv(found, header=True)
   if (folder / table.names[0]).is_file():
-    table = tables.open_csv(found, header=False)
+    table = delimited.open_csv(found, header=False)
   columns = [0, 1]
   if {'filename', 'label'} <= set(table.names):
     columns = [table.names.index('filename'), table.names.index('label')]

@@ -6,9 +6,9 @@ from pathlib import Path
 from al_jax import errors
 from al_jax.data import splits
 from al_jax.data.dataset import RawData
-from al_jax.data.sources import arrays, parquet, tables
+from al_jax.data.sources import arrays, delimited, parquet, tables
 
-_TABLE_OPTIONS = ('target', 'features', 'test', 'ids')
+_TABLE_OPTIONS = ('target', 'features', 'test', 'ids', 'index_col')
 _ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')
 # Which options mean something for which file.
 _OPTIONS = {
@@ -29,6 +29,7 @@ def read(
   test_targets: str | None = None,
   target: tables.Column | None = None,
   features: Sequence[tables.Column] | None = None,
+  index_col: tables.Column | None = None,
   test: str | None = None,
   header: bool | None = None,
   delimiter: str | None = None,
@@ -56,9 +57,11 @@ def read(
     target: CSV, Parquet: the column of labels, by name or position; None: the
       last.
     features: CSV, Parquet: the columns of inputs; None: all others.
+    index_col: CSV, Parquet: a column that numbers the rows and is no input, as
+      pandas writes one; without it an unnamed column is refused.
     test: CSV, Parquet: a second file, with the same columns.
-    header: CSV: see `tables.open_csv`.
-    delimiter: CSV: see `tables.open_csv`.
+    header: CSV: see `delimited.open_csv`.
+    delimiter: CSV: see `delimited.open_csv`.
     ids: the column, key or .npy file with the ids of the examples; of the
       training examples, where .npz and .npy have a test split. None: row
       numbers; those of the test split go on where the training rows end.
@@ -82,6 +85,7 @@ def read(
     'test_targets': test_targets,
     'target': target,
     'features': features,
+    'index_col': index_col,
     'test': test,
     'header': header,
     'delimiter': delimiter,
@@ -136,7 +140,7 @@ def _read_csv(
     delimiter = '\t'
 
   def open_table(path):
-    return tables.open_csv(path, header=header, delimiter=delimiter)
+    return delimited.open_csv(path, header=header, delimiter=delimiter)
 
   return _read_tables(open_table, path, **columns)
 
@@ -149,10 +153,13 @@ def _read_tables(
   features: Sequence[tables.Column] | None,
   test: str | None,
   ids: tables.Column | None,
+  index_col: tables.Column | None,
 ) -> dict[str, splits.Part]:
   """The table, and the test table by the names that the first one settled."""
   table = open_table(path)
-  found = tables.read_examples(table, target=target, features=features, ids=ids)
+  found = tables.read_examples(
+    table, target=target, features=features, ids=ids, index_col=index_col
+  )
   parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
   if test is not None:
     found = tables.read_examples(

@@ -102,3 +102,11 @@ def test_options_of_the_split_are_passed_on(csv_path):
 def test_bad_input_is_named(csv_path, tmp_path, name, options, error, message):
   with pytest.raises(error, match=message):
     files.read(str(tmp_path / name), **options)
+
+
+def test_the_test_table_has_the_index_of_the_first(tmp_path):
+  rows = ''.join(f'{i},{i * i},{"xyz"[i % 3]}\n' for i in range(12))
+  for name in ('toy.csv', 'test.csv'):
+    (tmp_path / name).write_text(',area,class\n' + rows)
+  raw = files.read(str(tmp_path / 'toy.csv'), test='test.csv', index_col=0)
+  assert raw.train.inputs.shape == raw.test.inputs.shape == (12, 1)
