@@ -192,7 +192,7 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   source = spec['source']
   scheme, _, location = source.partition(':')
   if scheme not in _FORMATS:
-    raise errors.unknown_name('data source', scheme, _FORMATS)
+    raise _unknown_source(source, scheme)
   form = _FORMATS[scheme].form
   if not location and form != scheme:
     raise ValueError(f'{source!r} must be of the form {form}.')
@@ -212,3 +212,17 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   steps = () if steps is None else steps
   transforms.check_transforms(steps)
   return _Spec(source, scheme, location, options, steps, normalize)
+
+
+def _unknown_source(source: str, scheme: str) -> ValueError:
+  """An error that names the closest source; a bare path lacks its scheme."""
+  from al_jax.data.sources import files
+
+  path = pathlib.Path(source).expanduser()
+  meant = 'images' if path.is_dir() else 'file' if files.kind_of(path) else ''
+  if not meant:
+    return errors.unknown_name('data source', scheme, _FORMATS)
+  return ValueError(
+    f'data source {source!r} is a path without what it holds. Did you mean '
+    f"'{meant}:{source}'?"
+  )

@@ -124,6 +124,9 @@ def test_a_validation_split_is_a_split_of_the_data_set(cache_dir):
   ('spec', 'message'),
   [
     ('digit', "data source 'digit' is not known. Did you mean 'digits'"),
+    ('a/x.npz', "Did you mean 'file:a/x.npz'"),
+    ('x-idx3-ubyte.gz', "Did you mean 'file:x-idx3-ubyte.gz'"),
+    ('tests', "Did you mean 'images:tests'"),
     ('tfds', "'tfds' must be of the form tfds:NAME"),
     ('images:', "'images:' must be of the form images:FOLDER"),
     ('digits:big', "takes no name after it, got 'big'"),

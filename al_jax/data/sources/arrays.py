@@ -1,4 +1,4 @@
-"""Data sets in NumPy's files: one .npz, or several .npy."""
+"""Data sets in files of arrays: one .npz, or several .npy or IDX."""
 
 import zipfile
 import zlib
@@ -9,7 +9,7 @@ import numpy as np
 
 from al_jax import errors
 from al_jax.data import splits
-from al_jax.data.sources import tables
+from al_jax.data.sources import idx, tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
 PAIRS = (
@@ -146,7 +146,7 @@ def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
     raise ValueError(f'{path}: the array {key!r}: {error}') from error
 
 
-def read_npy(
+def read_separate(
   path: Path,
   *,
   targets: str | None,
@@ -154,7 +154,9 @@ def read_npy(
   test_targets: str | None,
   ids: str | None,
 ) -> dict[str, splits.Part]:
-  """Opens files of one array each; uint8 stays on disk until rows are taken.
+  """Opens files of one array each, .npy or IDX.
+
+  uint8 in .npy stays on disk until rows are taken.
 
   Args:
     path: the file of the inputs.
@@ -168,7 +170,9 @@ def read_npy(
     The splits by name.
   """
   if targets is None:
-    raise ValueError(f"{path} needs targets='...npy', the file of the targets.")
+    raise ValueError(
+      f"{path} needs targets='..{path.suffix or '.'}', the file of the targets."
+    )
   if (test_inputs is None) != (test_targets is None):
     raise ValueError(
       f'{path}: test_inputs and test_targets go together; given are '
@@ -179,20 +183,22 @@ def read_npy(
     files['test'] = (test_inputs, test_targets)
   parts = {
     split: splits.Part(
-      as_inputs(pair[0], _open_npy(path, pair[0])),
-      _open_npy(path, pair[1]),
+      as_inputs(pair[0], _open_array(path, pair[0])),
+      _open_array(path, pair[1]),
     )
     for split, pair in files.items()
   }
   if ids is not None:
-    named = tables.as_ids(_open_npy(path, ids))
+    named = tables.as_ids(_open_array(path, ids))
     parts['train'] = parts['train']._replace(ids=named)
   return parts
 
 
-def _open_npy(beside: Path, location: str | Path) -> np.ndarray:
-  """A memory-mapped array."""
+def _open_array(beside: Path, location: str | Path) -> np.ndarray:
+  """The array of a file; of .npy memory-mapped."""
   path = find_file(beside, location)
+  if idx.is_idx(path):
+    return idx.read_idx(path)
   try:
     return np.lib.format.open_memmap(path, mode='r')
   except (ValueError, EOFError) as error:
