@@ -94,6 +94,8 @@ class Dataset:
     fingerprint: hexadecimal digest of the content of all splits.
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
+    normalize: what mean and std are of, see `moments.constants`: `'channel'`,
+      `'feature'` or `'none'`.
   """
 
   name: str
@@ -105,6 +107,7 @@ class Dataset:
   std: np.ndarray | dict[str, np.ndarray]
   fingerprint: str
   is_image: bool
+  normalize: str
 
   @property
   def num_classes(self) -> int:

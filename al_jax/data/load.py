@@ -120,8 +120,7 @@ def load(
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
       `moments.constants`), by default `'channel'` for pictures and for each of
-      several modalities and `'none'` for all else, as the published experiments
-      on tables have it.
+      several modalities and `'feature'` for all else: tables.
     cache_dir: the folder of decoded data; None: the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
@@ -143,7 +142,7 @@ def load(
     )
   raw = examined.raw
   scaled = raw.is_image or isinstance(raw.train.inputs, dict)
-  normalize = parsed.normalize or ('channel' if scaled else 'none')
+  normalize = parsed.normalize or ('channel' if scaled else 'feature')
   mean, std = constants_of(examined.train_moments, normalize)
   return Dataset(
     name=raw.name,
@@ -155,6 +154,7 @@ def load(
     std=std,
     fingerprint=examined.fingerprint,
     is_image=raw.is_image,
+    normalize=normalize,
   )
 
 

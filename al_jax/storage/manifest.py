@@ -169,6 +169,7 @@ def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
     'validation': 0 if validation is None else len(validation),
     'test': len(dataset.test),
     'num_classes': dataset.num_classes,
+    'normalize': dataset.normalize,
   }
 
 

@@ -7,7 +7,7 @@ that the same machine gives the same network again.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import config as config_lib
-from al_jax.runner import options, pretraining
+from al_jax.runner import options, pretraining, resuming
 from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
 from al_jax.storage import records
@@ -110,9 +110,14 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
   path = results.folder / 'manifest.json'
   if 'config' not in results.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
-  experiment = config_lib.prepare(
-    config_lib.upgraded(results.about['config'], results.systems)
-  )
+  config = config_lib.upgraded(results.about['config'], results.systems)
+  experiment = config_lib.prepare(config)
+  then = resuming.normalize_of(results.about, experiment.dataset.normalize)
+  if then != experiment.dataset.normalize:
+    spec = config['data']
+    spec = spec if isinstance(spec, Mapping) else {'source': spec}
+    config = {**config, 'data': {**spec, 'normalize': then}}
+    experiment = config_lib.prepare(config)
   experiment, _ = pretraining.with_weights(experiment)
   before = results.about.get('data', {}).get('fingerprint')
   now = experiment.dataset.fingerprint

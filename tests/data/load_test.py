@@ -32,18 +32,24 @@ def test_digits_need_nothing_but_their_name():
   assert (len(digits.train), len(digits.test)) == (1_438, 359)
   assert digits.num_classes == 10
   assert digits.validation is None
+  assert digits.normalize == 'channel'
   normalised = (digits.train.inputs - digits.mean) / digits.std
   assert abs(normalised.mean()) < 1e-5
   assert abs(normalised.std() - 1) < 1e-5
 
 
-def test_tables_are_left_unscaled_unless_asked(tmp_path, cache_dir):
+def test_tables_are_normalised_by_feature_unless_asked(tmp_path, cache_dir):
   source = f'file:{_table(tmp_path / "table.npz")}'
-  plain = data.load(source, cache_dir=cache_dir)
+  plain = data.load(
+    {'source': source, 'normalize': 'none'}, cache_dir=cache_dir
+  )
   np.testing.assert_array_equal(plain.mean, np.zeros(3))
   np.testing.assert_array_equal(plain.std, np.ones(3))
-  scaled = data.load(
-    {'source': source, 'normalize': 'feature'}, cache_dir=cache_dir
+  assert plain.normalize == 'none'
+  scaled = data.load(source, cache_dir=cache_dir)
+  assert scaled.normalize == 'feature'
+  np.testing.assert_allclose(
+    scaled.std, plain.train.inputs.std(0), rtol=1e-4, atol=1e-6
   )
   np.testing.assert_allclose(
     scaled.mean, plain.train.inputs.mean(0), rtol=1e-4, atol=1e-6

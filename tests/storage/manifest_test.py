@@ -33,6 +33,7 @@ def digits():
     std=np.float32(16),
     fingerprint='abc',
     is_image=False,
+    normalize='none',
   )
 
 
@@ -64,6 +65,7 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
     'validation': 0,
     'test': 797,
     'num_classes': 10,
+    'normalize': 'none',
   }
   assert built['versions']['jax'] == jax.__version__
   assert all(built['versions'].values())
