@@ -75,7 +75,9 @@ def refuse_other_data(
       f'now means {now["normalize"]!r}, the default of tables; choose another '
       '--workdir, or --overwrite. --config.data.normalize=none is what it was.'
     )
-  then = {**then, 'normalize': normalize}
+  # `majority` follows from the content, of which there is a fingerprint.
+  then = {**then, 'normalize': normalize, 'majority': now.get('majority')}
+  now = {'majority': None, **now}
   _refuse(folder, manifest.config_difference(then, now))
 
 

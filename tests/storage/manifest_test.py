@@ -66,7 +66,10 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
     'test': 797,
     'num_classes': 10,
     'normalize': 'none',
+    'majority': built['data']['majority'],
   }
+  shares = built['data']['majority']
+  assert 0.1 <= shares['train'] <= shares['test'] < 0.12
   assert built['versions']['jax'] == jax.__version__
   assert all(built['versions'].values())
   assert built['device']['count'] == jax.device_count()
