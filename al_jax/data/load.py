@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from absl import logging
 
 from al_jax import errors
-from al_jax.data import cache, checks, identity, transforms
+from al_jax.data import cache, checks, identity, named, transforms
 from al_jax.data.dataset import Dataset
 from al_jax.data.moments import NORMALIZATIONS, constants_of
 
@@ -140,6 +140,7 @@ def load(
     examined = checks.examine(
       transforms.apply_transforms(examined.raw, parsed.transforms)
     )
+  _warn_if_constant(parsed.source, examined.train_moments)
   raw = examined.raw
   scaled = raw.is_image or isinstance(raw.train.inputs, dict)
   normalize = parsed.normalize or ('channel' if scaled else 'feature')
@@ -156,6 +157,18 @@ def load(
     is_image=raw.is_image,
     normalize=normalize,
   )
+
+
+def _warn_if_constant(source: str, train_moments: Any) -> None:
+  """Warns of inputs that are the same for all training examples."""
+  for name, found in named.arrays(train_moments).items():
+    if not named.says_who_has(name) and not found.variance.any():
+      logging.warning(
+        '%s: the %s of all training examples are the same: there is nothing '
+        'to learn from them.',
+        source,
+        named.what(name),
+      )
 
 
 def _read(

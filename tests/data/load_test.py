@@ -187,6 +187,18 @@ def test_what_was_left_out_is_logged_at_every_load(tmp_path, caplog):
     assert '4 of the 12 pictures' in caplog.text
 
 
+def test_inputs_that_are_all_the_same_are_warned_of(tmp_path, caplog):
+  x = np.ones((40, 3), np.float32)
+  path = _table(tmp_path / 'table.npz', x=x)
+  data.load(f'file:{path}', cache_dir=tmp_path / 'cache')
+  assert 'the inputs of all training examples are the same' in caplog.text
+  caplog.clear()
+  x[:, 0] = np.arange(40)
+  path = _table(tmp_path / 'table.npz', x=x)
+  data.load(f'file:{path}', cache_dir=tmp_path / 'cache')
+  assert 'the same' not in caplog.text
+
+
 def test_bad_data_are_refused_and_not_kept(tmp_path):
   inputs = np.ones((40, 3), np.float32)
   inputs[17, 1] = np.nan

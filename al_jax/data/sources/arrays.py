@@ -29,6 +29,7 @@ _SPLIT_WORDS = (
   ('validation', 'val'),
 )
 _CHANNELS = (1, 3, 4)
+_NPY_START = b'\x93NUMPY'
 
 
 def read_npz(
@@ -74,13 +75,20 @@ def read_npz(
 
 def open_npz(path: Path) -> np.lib.npyio.NpzFile:
   """The archive, not yet unpacked."""
+  with path.open('rb') as file:
+    is_array = file.read(len(_NPY_START)) == _NPY_START
+  if is_array:
+    raise ValueError(f'{path} holds a single array: it is a .npy file.')
+  # Of what is no archive NumPy says that it may be unpickled.
+  if not zipfile.is_zipfile(path):
+    raise ValueError(
+      f'{path} is not a readable .npz file: it is no zip archive, or only a '
+      'part of one.'
+    )
   try:
-    archive = np.load(path, allow_pickle=False)
+    return np.load(path, allow_pickle=False)
   except (zipfile.BadZipFile, ValueError, EOFError) as error:
     raise ValueError(f'{path} is not a readable .npz file: {error}') from error
-  if not isinstance(archive, np.lib.npyio.NpzFile):
-    raise ValueError(f'{path} holds a single array: it is a .npy file.')
-  return archive
 
 
 def _choose_keys(
@@ -141,9 +149,23 @@ def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
   if key not in archive.files:
     raise errors.unknown_name(f'{path}: the key', key, archive.files)
   try:
-    return archive[key]
+    values = archive[key]
   except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-    raise ValueError(f'{path}: the array {key!r}: {error}') from error
+    raise _unreadable(f'{path}: the array {key!r}', 'array', error) from error
+  if not isinstance(values, np.ndarray):
+    raise ValueError(f'{path}: {key!r} is not a NumPy array.')
+  return values
+
+
+def _unreadable(what: Path | str, kind: str, error: Exception) -> ValueError:
+  """An error that says what to do where NumPy would unpickle."""
+  if 'pickle' in str(error) or 'Python objects' in str(error):
+    return ValueError(
+      f'{what} is of dtype object, which is not read. Save text as '
+      'values.astype(str), and rows of numbers of one length as an array of '
+      'numbers.'
+    )
+  return ValueError(f'{what} is not a readable {kind}: {error}')
 
 
 def read_separate(
@@ -202,7 +224,7 @@ def _open_array(beside: Path, location: str | Path) -> np.ndarray:
   try:
     return np.lib.format.open_memmap(path, mode='r')
   except (ValueError, EOFError) as error:
-    raise ValueError(f'{path} is not a readable .npy file: {error}') from error
+    raise _unreadable(path, '.npy file', error) from error
 
 
 def find_file(beside: Path, location: str | Path) -> Path:

@@ -1,7 +1,9 @@
 """Folders of picture files -> uint8 arrays, decoded by Pillow."""
 
 import concurrent.futures
+import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +28,10 @@ DECODE_ERRORS = (
   SyntaxError,  # Pillow's word for a broken PNG chunk
   ValueError,
   PIL.Image.DecompressionBombError,
+)
+_TOO_LARGE = (
+  PIL.Image.DecompressionBombError,
+  PIL.Image.DecompressionBombWarning,
 )
 
 
@@ -139,7 +145,11 @@ def _decode_all(
   wrong size is found before much is decoded. Pillow decodes without the GIL.
   """
   workers = min(32, 2 * (os.cpu_count() or 1))
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+  with (
+    warnings.catch_warnings(),
+    concurrent.futures.ThreadPoolExecutor(workers) as pool,
+  ):
+    warnings.simplefilter('error', PIL.Image.DecompressionBombWarning)
     headers = list(pool.map(_read_header, paths))
     if height_width is None:
       height_width = headers[0][0]
@@ -152,7 +162,7 @@ def _decode_all(
           )
     if channels is None:
       channels = 1 if all(mode in _GREY_MODES for _, mode in headers) else 3
-    pixels = np.empty((len(paths), *height_width, channels), np.uint8)
+    pixels = _room_for((len(paths), *height_width, channels))
     mode = MODE_OF_CHANNELS[channels]
     decode = [
       pool.submit(_decode_into, pixels[row], path, mode)
@@ -166,12 +176,34 @@ def _decode_all(
   return pixels
 
 
+def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
+  """uint8 of a shape; raises if this machine has no room for it."""
+  needed = math.prod(shape)
+  try:
+    # Systems promise more than they have, and end who takes it.
+    if needed > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'):
+      raise MemoryError
+    return np.empty(shape, np.uint8)
+  except MemoryError as error:
+    number, height, width, channels = shape
+    raise ValueError(
+      f'{number:,} pictures of size=({height}, {width}) and {channels} '
+      f'channels take {needed / 2**30:,.1f} GiB, more than there is memory; '
+      'choose a smaller size.'
+    ) from error
+
+
 def _read_header(path: Path) -> tuple[tuple[int, int], str]:
   """(height, width) and Pillow's mode."""
   try:
     with PIL.Image.open(path) as image:
       width, height = image.size
       mode = image.mode
+  except _TOO_LARGE as error:
+    raise ValueError(
+      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the most '
+      'that are decoded; scale it down first.'
+    ) from error
   except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error
   if mode not in _GREY_MODES + _COLOUR_MODES:

@@ -250,3 +250,17 @@ def test_the_folder_itself_may_be_a_link(tmp_path):
   _write_classes(tmp_path / 'toy', per_class=4)
   (tmp_path / 'link').symlink_to(tmp_path / 'toy')
   assert len(_read(tmp_path / 'link').train) == 10
+
+
+@pytest.mark.parametrize('limit', [30, 50])  # Pillow refuses, Pillow warns
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch, limit):
+  _write_classes(tmp_path, per_class=2, shape=(8, 8, 3))
+  monkeypatch.setattr(PIL.Image, 'MAX_IMAGE_PIXELS', limit)
+  with pytest.raises(ValueError, match=rf'0\.png has more than {limit} pixels'):
+    _read(tmp_path, size=4)
+
+
+def test_a_size_that_no_memory_holds_is_one_sentence(tmp_path):
+  _write_classes(tmp_path, per_class=2)
+  with pytest.raises(ValueError, match=r'6 pictures of size=\(10{6}, 10{6}\)'):
+    _read(tmp_path, size=10**6)
