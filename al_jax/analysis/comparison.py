@@ -124,7 +124,10 @@ def beats(
     {seed: a[seed][labels] for seed in seeds},
     {seed: b[seed][labels] for seed in seeds},
   )
-  return difference.mean > 0 and difference.p_value < _SIGNIFICANT
+  is_certain = difference.standard_error == 0 or (
+    difference.p_value < _SIGNIFICANT
+  )
+  return difference.mean > 0 and is_certain
 
 
 def penalty_matrix(

@@ -130,15 +130,16 @@ def paired_difference(
   """The mean of a - b over the seeds that both have, and its t-test.
 
   t = mean / (s / sqrt(n)), two-sided with n - 1 degrees of freedom. Where all
-  differences are the same (up to rounding) s is 0 and the p-value is the limit:
-  1 for no difference, 0 otherwise.
+  differences are the same (up to rounding) s is 0 and there is no test: two
+  networks that learn nothing differ by as much for every seed.
 
   Args:
     a: value by seed.
     b: value by seed.
 
   Returns:
-    A PairedDifference; of a single pair, standard error and p-value are NaN.
+    A PairedDifference. The p-value is NaN for a single pair, as the standard
+    error is, and for differences without variance, whose error is 0.
   """
   seeds = [seed for seed in a if seed in b]
   if not seeds:
@@ -152,7 +153,8 @@ def paired_difference(
   size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
   rounding = ROUNDING * size
   if error <= rounding:
-    return PairedDifference(mean, 0.0, float(abs(mean) <= rounding), n)
+    mean = mean if abs(mean) > rounding else 0.0
+    return PairedDifference(mean, 0.0, float('nan'), n)
   p_value = 2 * scipy.special.stdtr(n - 1, -abs(mean) / error)
   return PairedDifference(mean, error, float(p_value), n)
 

@@ -57,7 +57,43 @@ def summary_table(
     )
   if compare:
     legend.append('p: two-sided paired t-test by seed.')
+  if any(test.is_constant for test in found.values()):
+    legend.append('p -: no test, the difference is the same for every seed.')
   return '\n'.join([aligned(rows), *legend])
+
+
+def majority_notes(
+  records: Iterable[records_lib.RoundRecord], shares: Mapping[str, float]
+) -> list[str]:
+  """Says which runs were never better than the most frequent class.
+
+  Args:
+    records: rounds of any number of runs.
+    shares: the share of the most frequent class in the splits `test` and
+      `train`, the pool. A split that is not there is not looked at.
+
+  Returns:
+    A sentence for each split in which there are such runs.
+  """
+  rows = list(records)
+  notes = []
+  for split, name in (('test', 'test'), ('train', 'training')):
+    metric = f'{split}.accuracy'
+    having = [row for row in rows if metric in row.flat()]
+    limit = shares.get(split, -1.0) + curves.ROUNDING
+    stuck = []
+    for system, by_seed in curves.runs(having, metric=metric).items():
+      number = sum(max(run.values()) <= limit for run in by_seed.values())
+      if number:
+        stuck.append(f'{system} ({number} of {len(by_seed)} seeds)')
+    if stuck:
+      notes.append(
+        f'The {name} accuracy never exceeds {100 * shares[split]:.2f}%, the '
+        f'share of the most frequent class: {", ".join(stuck)}. Such networks '
+        'learn nothing of use; see data.normalize, the learning rate and the '
+        'epochs.'
+      )
+  return notes
 
 
 def round_table(

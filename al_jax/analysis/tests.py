@@ -28,6 +28,11 @@ class PairedTest(NamedTuple):
   wilcoxon: float
   wilcoxon_holm: float
 
+  @property
+  def is_constant(self) -> bool:
+    """Whether the difference has no variance, so that there is no test."""
+    return self.difference.n > 1 and bool(np.isnan(self.difference.p_value))
+
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
   """Holm's step-down correction over a family of tests.
@@ -65,7 +70,7 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
     b: value by seed.
 
   Returns:
-    The p-value: 1 where all differences are nothing, NaN of a single pair.
+    The p-value; NaN of a single pair, and where all differences are the same.
   """
   seeds = sorted(set(a) & set(b))
   if not seeds:
@@ -76,9 +81,10 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
     return float('nan')
   size = max(max(abs(a[seed]), abs(b[seed])) for seed in seeds)
   differences = np.array([a[seed] - b[seed] for seed in seeds])
-  differences = differences[np.abs(differences) > curves.ROUNDING * size]
-  if differences.size == 0:
-    return 1.0
+  rounding = curves.ROUNDING * size
+  if curves.mean_and_standard_error(differences).standard_error <= rounding:
+    return float('nan')
+  differences = differences[np.abs(differences) > rounding]
   # Scaled by the values, whose rounding it is; 0 stands for what was left out.
   tied = curves.tied([*np.abs(differences), 0.0, size])[:-2]
   steps = np.sign(differences) * tied

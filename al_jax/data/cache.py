@@ -32,7 +32,7 @@ from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
 
 # Counted up when the content of an entry, or how sources are decoded, changes.
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = 'manifest.json'
 _BLOCK = 1 << 20
 _MAX_BLOCKS = 256
@@ -168,6 +168,7 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
       'fingerprint': content.fingerprint,
       'is_image': content.raw.is_image,
       'name': content.raw.name,
+      'remarks': list(content.raw.remarks),
     }
     manifest = {'digest': files.digest(facts), 'facts': facts}
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2))
@@ -239,6 +240,7 @@ def _open(entry: pathlib.Path) -> Examined:
     name=facts['name'],
     class_names=tuple(facts['class_names']),
     is_image=facts['is_image'],
+    remarks=tuple(facts['remarks']),
     **splits,
   )
   variance = _by_modality(arrays, 'train_variance')

@@ -57,6 +57,7 @@ class RawData(NamedTuple):
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
     validation: a third split, where the source or a transform has one.
+    remarks: sentences on what the source left out, which every load logs.
   """
 
   name: str
@@ -65,6 +66,7 @@ class RawData(NamedTuple):
   class_names: tuple[str, ...]
   is_image: bool
   validation: Split | None = None
+  remarks: tuple[str, ...] = ()
 
   def parts(self) -> dict[str, Split]:
     """The splits there are, by name."""
@@ -92,6 +94,8 @@ class Dataset:
     fingerprint: hexadecimal digest of the content of all splits.
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
+    normalize: what mean and std are of, see `moments.constants`: `'channel'`,
+      `'feature'` or `'none'`.
   """
 
   name: str
@@ -103,6 +107,7 @@ class Dataset:
   std: np.ndarray | dict[str, np.ndarray]
   fingerprint: str
   is_image: bool
+  normalize: str
 
   @property
   def num_classes(self) -> int:

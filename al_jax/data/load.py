@@ -7,8 +7,10 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from absl import logging
+
 from al_jax import errors
-from al_jax.data import cache, checks, identity, transforms
+from al_jax.data import cache, checks, identity, named, transforms
 from al_jax.data.dataset import Dataset
 from al_jax.data.moments import NORMALIZATIONS, constants_of
 
@@ -118,8 +120,7 @@ def load(
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
       `moments.constants`), by default `'channel'` for pictures and for each of
-      several modalities and `'none'` for all else, as the published experiments
-      on tables have it.
+      several modalities and `'feature'` for all else: tables.
     cache_dir: the folder of decoded data; None: the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
@@ -133,13 +134,16 @@ def load(
   """
   parsed = _parse(spec)
   examined = _read(parsed, cache_dir)
+  for remark in examined.raw.remarks:
+    logging.warning('%s: %s', parsed.source, remark)
   if parsed.transforms:
     examined = checks.examine(
       transforms.apply_transforms(examined.raw, parsed.transforms)
     )
+  _warn_if_constant(parsed.source, examined.train_moments)
   raw = examined.raw
   scaled = raw.is_image or isinstance(raw.train.inputs, dict)
-  normalize = parsed.normalize or ('channel' if scaled else 'none')
+  normalize = parsed.normalize or ('channel' if scaled else 'feature')
   mean, std = constants_of(examined.train_moments, normalize)
   return Dataset(
     name=raw.name,
@@ -151,7 +155,20 @@ def load(
     std=std,
     fingerprint=examined.fingerprint,
     is_image=raw.is_image,
+    normalize=normalize,
   )
+
+
+def _warn_if_constant(source: str, train_moments: Any) -> None:
+  """Warns of inputs that are the same for all training examples."""
+  for name, found in named.arrays(train_moments).items():
+    if not named.says_who_has(name) and not found.variance.any():
+      logging.warning(
+        '%s: the %s of all training examples are the same: there is nothing '
+        'to learn from them.',
+        source,
+        named.what(name),
+      )
 
 
 def _read(
@@ -188,7 +205,7 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   source = spec['source']
   scheme, _, location = source.partition(':')
   if scheme not in _FORMATS:
-    raise errors.unknown_name('data source', scheme, _FORMATS)
+    raise _unknown_source(source, scheme)
   form = _FORMATS[scheme].form
   if not location and form != scheme:
     raise ValueError(f'{source!r} must be of the form {form}.')
@@ -208,3 +225,17 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   steps = () if steps is None else steps
   transforms.check_transforms(steps)
   return _Spec(source, scheme, location, options, steps, normalize)
+
+
+def _unknown_source(source: str, scheme: str) -> ValueError:
+  """An error that names the closest source; a bare path lacks its scheme."""
+  from al_jax.data.sources import files
+
+  path = pathlib.Path(source).expanduser()
+  meant = 'images' if path.is_dir() else 'file' if files.kind_of(path) else ''
+  if not meant:
+    return errors.unknown_name('data source', scheme, _FORMATS)
+  return ValueError(
+    f'data source {source!r} is a path without what it holds. Did you mean '
+    f"'{meant}:{source}'?"
+  )

@@ -197,10 +197,23 @@ def _look_up(
 def _as_text(values: np.ndarray, where: str) -> np.ndarray:
   """Labels as stripped text; a missing one is an error."""
   if values.dtype.kind == 'S':
-    text = np.char.decode(values, 'utf-8')
+    try:
+      text = np.char.decode(values, 'utf-8')
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f'{where} is text in an encoding other than UTF-8; decode it first: '
+        "np.char.decode(values, 'latin-1')."
+      ) from error
   else:
     is_missing = np.equal(values, None) if values.dtype.kind == 'O' else False
-    text = np.where(is_missing, '', values).astype(str)
+    text = np.where(is_missing, '', values)
+    # As NumPy's text 'c\0' would become 'c', which may be another class.
+    for row in np.flatnonzero(['\0' in str(value) for value in text]):
+      raise ValueError(
+        f'{where} has the label {str(text[row])!r} in row {row} (counted from '
+        '0); a label has no NUL character.'
+      )
+    text = text.astype(str)
   text = np.char.strip(text)
   missing = np.flatnonzero(text == '')
   if missing.size:

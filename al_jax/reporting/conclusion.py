@@ -43,6 +43,12 @@ def parts(
     who = f': {missing} of {len(experiments)} experiments'
     text = f'Not complete{who if len(experiments) > 1 else ""}.'
     found.append(Text(f'{text} The page shows what there is.', 'warning'))
+  stuck = sum(bool(experiment.majority_notes()) for experiment in experiments)
+  if stuck:
+    who = f' in {stuck} of {len(experiments)} experiments'
+    text = 'Some networks are no better than the most frequent class'
+    text += f'{who if len(experiments) > 1 else ""}: see Learning curves.'
+    found.append(Text(text, 'warning'))
   if not_begun:
     found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
   return found
@@ -63,9 +69,14 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   )
   if max(pairs) == 1:
     return f'{when}no system can be told apart from {baseline}.'
+  if all(test.is_constant for test in found.values()):
+    return (
+      f'{when}no system can be told apart from {baseline}: every difference is '
+      'the same for all seeds.'
+    )
   above, below = _told_apart(found)
   if not above and not below:
-    # A single pair has no p value: NaN.
+    # A single pair has no p value, nor have differences that are all the same.
     least = np.nanmin([test.difference.p_value for test in found.values()])
     return (
       f'{when}no system is told apart from {baseline} (smallest p: '

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from al_jax.analysis import comparison, curves
+from al_jax.analysis import comparison, curves, tables
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic
 from al_jax.storage import manifest, records, workdir
@@ -62,6 +62,11 @@ class ExperimentResults:
   def having(self, metric: str) -> list[records.RoundRecord]:
     """Returns the records that have a metric."""
     return [row for row in self.rows if metric in row.flat()]
+
+  def majority_notes(self) -> list[str]:
+    """Says which runs were never better than the most frequent class."""
+    shares = self.about.get('data', {}).get('majority', {})
+    return tables.majority_notes(self.rows, shares)
 
   def compared(self) -> comparison.CellScores:
     """Returns its accuracies, for comparisons over experiments."""

@@ -27,6 +27,7 @@ def parts(
     warnings.append(Text(text, 'warning'))
   if not experiment.rows:
     return {'Learning curves': warnings}
+  warnings += [Text(note, 'warning') for note in experiment.majority_notes()]
   runs = curves.runs(experiment.rows)
   full = full_label_accuracies(experiment)
   found = {

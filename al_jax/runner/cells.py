@@ -217,10 +217,14 @@ def _run_all_labels(folder, experiment, should_stop):
 def _finish(folder, rows, experiment, about):
   """Writes what is made of all records, and marks the cell as finished."""
   # Matplotlib and SciPy take seconds: not before the first step.
+  from al_jax.analysis import tables
   from al_jax.runner import outputs
 
   records.write_csv(folder / 'records.csv', rows)
-  text = outputs.summary(rows)
+  notes = tables.majority_notes(rows, about['data']['majority'])
+  for note in notes:
+    logging.warning('%s: %s', folder, note)
+  text = outputs.summary(rows, notes)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
   outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])

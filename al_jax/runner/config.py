@@ -1,6 +1,6 @@
 """From a config to the objects of the library; configs go no further."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax import data, errors, keys, oracle, sources, systems
@@ -233,7 +233,14 @@ def identity_of(experiment: Experiment) -> dict[str, Any]:
     for name, value in config['protocol'].items()
     if name != 'save_every_steps'
   }
-  return {'config': config, 'data': experiment.dataset.fingerprint}
+  identity = {'config': config, 'data': experiment.dataset.fingerprint}
+  spec, resolved = config['data'], experiment.dataset.normalize
+  is_given = isinstance(spec, Mapping) and spec.get('normalize')
+  # 'channel' has always been the default of pictures: runs that were begun
+  # before defaults were a part of this can go on.
+  if not is_given and resolved != 'channel':
+    identity['normalize'] = resolved
+  return identity
 
 
 def check_options(config: Config) -> None:

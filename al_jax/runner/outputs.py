@@ -107,6 +107,9 @@ class GridTable:
     )
 
 
-def summary(rows: Sequence[records.RoundRecord]) -> str:
-  """What came out, as text: a curve per system, and a line per system."""
-  return f'{tables.round_table(rows)}\n\n{tables.summary_table(rows)}'
+def summary(
+  rows: Sequence[records.RoundRecord], notes: Sequence[str] = ()
+) -> str:
+  """Describes the results: a table of curves, a line per system, and notes."""
+  parts = (tables.round_table(rows), tables.summary_table(rows), *notes)
+  return '\n\n'.join(parts)

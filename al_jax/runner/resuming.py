@@ -1,6 +1,7 @@
 """Whether a folder holds the run that is to go on there, or a part of it."""
 
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from al_jax.runner import config as config_lib
@@ -70,9 +71,35 @@ def refuse_other_data(
   Raises:
     ValueError: they differ; the message says in what.
   """
-  _refuse(
-    folder, manifest.config_difference(before.get('data', {}), about['data'])
-  )
+  then, now = before.get('data', {}), about['data']
+  normalize = normalize_of(before, now['normalize'])
+  if normalize != now['normalize']:
+    raise ValueError(
+      f'{folder} was begun with normalize={normalize!r}, and the same config '
+      f'now means {now["normalize"]!r}, the default of tables; choose another '
+      '--workdir, or --overwrite. --config.data.normalize=none is what it was.'
+    )
+  # `majority` follows from the content, of which there is a fingerprint.
+  then = {**then, 'normalize': normalize, 'majority': now.get('majority')}
+  now = {'majority': None, **now}
+  _refuse(folder, manifest.config_difference(then, now))
+
+
+def normalize_of(about: Config, now: str) -> str:
+  """What normalised the inputs of a run that was begun.
+
+  Args:
+    about: its manifest, maybe of the time when tables were not normalised by
+      default, and manifests did not say what was.
+    now: what its config means now.
+
+  Returns:
+    A name in `moments.NORMALIZATIONS`.
+  """
+  spec = about['config'].get('data')
+  given = spec.get('normalize') if isinstance(spec, Mapping) else None
+  unsaid = given or ('none' if now == 'feature' else now)
+  return about.get('data', {}).get('normalize', unsaid)
 
 
 def _refuse(folder, lines):

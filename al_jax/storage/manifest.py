@@ -253,7 +253,17 @@ def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
     'validation': 0 if validation is None else len(validation),
     'test': len(dataset.test),
     'num_classes': dataset.num_classes,
+    'normalize': dataset.normalize,
+    # What a network reaches that always answers the most frequent class.
+    'majority': {
+      'train': _largest_share(dataset.train),
+      'test': _largest_share(dataset.test),
+    },
   }
+
+
+def _largest_share(split: dataset_lib.Split) -> float:
+  return float(np.max(np.bincount(split.targets)) / len(split))
 
 
 def git_state(source: files.Path) -> dict[str, Any] | None:

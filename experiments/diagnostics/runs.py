@@ -7,7 +7,7 @@ that the same machine gives the same network again.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import config as config_lib
-from al_jax.runner import options, pretraining
+from al_jax.runner import options, pretraining, resuming
 from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
 from al_jax.storage import records
@@ -112,9 +112,7 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
   if 'config' not in results.about:
     raise ValueError(f'{path} has no config: what was run is not known.')
   try:
-    experiment = config_lib.prepare(
-      config_lib.upgraded(results.about['config'], results.systems)
-    )
+    experiment = _experiment_of(results)
   except (AttributeError, KeyError, TypeError) as error:
     raise ValueError(
       f'{path} is damaged: its config cannot be read ({error!r}); put a copy '
@@ -129,6 +127,18 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
       f'had {before}.'
     )
   return Case(results, experiment, say)
+
+
+def _experiment_of(results):
+  """Prepares the experiment of a manifest, with its inputs as then."""
+  config = config_lib.upgraded(results.about['config'], results.systems)
+  experiment = config_lib.prepare(config)
+  then = resuming.normalize_of(results.about, experiment.dataset.normalize)
+  if then == experiment.dataset.normalize:
+    return experiment
+  spec = config['data']
+  spec = spec if isinstance(spec, Mapping) else {'source': spec}
+  return config_lib.prepare({**config, 'data': {**spec, 'normalize': then}})
 
 
 def models(

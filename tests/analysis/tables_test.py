@@ -58,18 +58,52 @@ def test_the_summary_compares_with_any_baseline_and_metric():
 
 def test_systems_are_compared_where_all_runs_have_been():
   # badge ends at 20 labels, so that margin is compared at 20 as well.
-  badge = [a_record('badge', seed, 20, 0.75 + seed / 10) for seed in range(2)]
+  badge = [a_record('badge', seed, 20, 0.75 + seed / 5) for seed in range(2)]
   margin, other = tables.summary_table([*two_systems(), *badge]).splitlines()[
     2:4
   ]
   assert margin.split()[-5:] == ['+15.00', '±', '5.00', '20', '2', '0.205'][-5:]
-  assert other.split()[-3:] == ['20', '2', '<0.001']
+  # 0.15 and 0.25: t = 4 with one degree of freedom.
+  assert other.split()[-3:] == ['20', '2', '0.156']
 
 
 def test_a_single_pair_has_no_p():
   rows = [a_record(system, 0, 10, 0.5) for system in ('random', 'margin')]
   line = tables.summary_table(rows).splitlines()[2]
   assert line.split()[-4:] == ['+0.00', '10', '1', '-']
+
+
+def test_a_difference_without_variance_has_no_p_and_says_why():
+  # Wine of raw columns: both networks answered one class in every seed.
+  rows = [
+    a_record(system, seed, 10, accuracy)
+    for system, accuracy in (('random', 0.2222), ('margin', 0.6667))
+    for seed in range(3)
+  ]
+  lines = tables.summary_table(rows).splitlines()
+  assert lines[2].split()[-6:] == ['+44.45', '±', '0.00', '10', '3', '-']
+  assert lines[-1] == 'p -: no test, the difference is the same for every seed.'
+
+
+def test_runs_that_stay_at_the_most_frequent_class_are_named():
+  rows = [
+    a_record(system, seed, labels, accuracy, train={'accuracy': accuracy + 0.1})
+    for system, seed, labels, accuracy in (
+      ('random', 0, 10, 0.4),
+      ('random', 0, 20, 0.2),
+      ('random', 1, 10, 0.4),
+      ('random', 1, 20, 0.9),
+      ('margin', 0, 10, 0.5),
+    )
+  ]
+  shares = {'test': 0.4, 'train': 0.5}
+  test, train = tables.majority_notes(rows, shares)
+  assert '40.00%' in test
+  assert test.startswith('The test accuracy never exceeds')
+  assert ': random (1 of 2 seeds). ' in test
+  assert train.startswith('The training accuracy never exceeds 50.00%')
+  assert tables.majority_notes(rows, {'test': 0.3}) == []
+  assert tables.majority_notes(rows, {}) == []
 
 
 def test_seeds_that_ended_apart_show_a_span():
@@ -79,7 +113,7 @@ def test_seeds_that_ended_apart_show_a_span():
 
 def test_a_small_p_is_not_shown_as_zero():
   rows = [
-    a_record(system, seed, 10, 0.5 + shift + 0.001 * (seed % 3))
+    a_record(system, seed, 10, 0.5 + shift + shift * seed / 1000)
     for system, shift in (('random', 0.0), ('margin', 0.3))
     for seed in range(5)
   ]

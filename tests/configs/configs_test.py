@@ -100,3 +100,12 @@ def test_every_subset_of_the_modalities_is_a_cell():
 def test_a_config_refuses_an_argument_it_does_not_know(name):
   with pytest.raises(ValueError, match="config argument is 'huge'"):
     resolved(name, ('huge',))
+
+
+@pytest.mark.parametrize(
+  ('name', 'argument'),
+  [('badge', 'letter_mlp_100'), ('joint', 'letter')],
+)
+def test_tables_of_recorded_figures_are_as_they_were(name, argument):
+  (cell,) = grid.cells(resolved(name, (argument,)))
+  assert cell.config['data']['normalize'] == 'none'

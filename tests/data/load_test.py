@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from al_jax import data
@@ -31,18 +32,24 @@ def test_digits_need_nothing_but_their_name():
   assert (len(digits.train), len(digits.test)) == (1_438, 359)
   assert digits.num_classes == 10
   assert digits.validation is None
+  assert digits.normalize == 'channel'
   normalised = (digits.train.inputs - digits.mean) / digits.std
   assert abs(normalised.mean()) < 1e-5
   assert abs(normalised.std() - 1) < 1e-5
 
 
-def test_tables_are_left_unscaled_unless_asked(tmp_path, cache_dir):
+def test_tables_are_normalised_by_feature_unless_asked(tmp_path, cache_dir):
   source = f'file:{_table(tmp_path / "table.npz")}'
-  plain = data.load(source, cache_dir=cache_dir)
+  plain = data.load(
+    {'source': source, 'normalize': 'none'}, cache_dir=cache_dir
+  )
   np.testing.assert_array_equal(plain.mean, np.zeros(3))
   np.testing.assert_array_equal(plain.std, np.ones(3))
-  scaled = data.load(
-    {'source': source, 'normalize': 'feature'}, cache_dir=cache_dir
+  assert plain.normalize == 'none'
+  scaled = data.load(source, cache_dir=cache_dir)
+  assert scaled.normalize == 'feature'
+  np.testing.assert_allclose(
+    scaled.std, plain.train.inputs.std(0), rtol=1e-4, atol=1e-6
   )
   np.testing.assert_allclose(
     scaled.mean, plain.train.inputs.mean(0), rtol=1e-4, atol=1e-6
@@ -123,6 +130,9 @@ def test_a_validation_split_is_a_split_of_the_data_set(cache_dir):
   ('spec', 'message'),
   [
     ('digit', "data source 'digit' is not known. Did you mean 'digits'"),
+    ('a/x.npz', "Did you mean 'file:a/x.npz'"),
+    ('x-idx3-ubyte.gz', "Did you mean 'file:x-idx3-ubyte.gz'"),
+    ('tests', "Did you mean 'images:tests'"),
     ('tfds', "'tfds' must be of the form tfds:NAME"),
     ('images:', "'images:' must be of the form images:FOLDER"),
     ('digits:big', "takes no name after it, got 'big'"),
@@ -156,6 +166,37 @@ def test_a_misspelt_transform_is_found_before_the_source_is_read(tmp_path):
   }
   with pytest.raises(ValueError, match="'x' is not known"):
     data.load(spec)
+
+
+def test_what_was_left_out_is_logged_at_every_load(tmp_path, caplog):
+  folder = tmp_path / 'flat'
+  folder.mkdir()
+  for number in range(12):
+    pixels = np.full((3, 2), number, np.uint8)
+    PIL.Image.fromarray(pixels).save(folder / f'{number}.png')
+  rows = [f'{number}.png,{number % 2}\n' for number in range(8)]
+  (folder / 'labels.csv').write_text('filename,label\n' + ''.join(rows))
+  spec = {
+    'source': f'images:{folder}',
+    'labels': 'labels.csv',
+    'unlabeled': 'drop',
+  }
+  for _ in range(2):
+    caplog.clear()
+    data.load(spec, cache_dir=tmp_path / 'cache')
+    assert '4 of the 12 pictures' in caplog.text
+
+
+def test_inputs_that_are_all_the_same_are_warned_of(tmp_path, caplog):
+  x = np.ones((40, 3), np.float32)
+  path = _table(tmp_path / 'table.npz', x=x)
+  data.load(f'file:{path}', cache_dir=tmp_path / 'cache')
+  assert 'the inputs of all training examples are the same' in caplog.text
+  caplog.clear()
+  x[:, 0] = np.arange(40)
+  path = _table(tmp_path / 'table.npz', x=x)
+  data.load(f'file:{path}', cache_dir=tmp_path / 'cache')
+  assert 'the same' not in caplog.text
 
 
 def test_bad_data_are_refused_and_not_kept(tmp_path):

@@ -161,3 +161,15 @@ def test_unequal_lengths_are_named():
   broken = splits.Part(np.zeros((3, 1)), np.zeros(3), np.zeros(4))
   with pytest.raises(ValueError, match=r'ids of shape \[4\]'):
     _assemble({'train': broken})
+
+
+@pytest.mark.parametrize(
+  ('values', 'message'),
+  [
+    (np.array(['c', 'd', 'c\0'], object), r"label 'c\\x00' in row 2 .* NUL"),
+    (np.array([b'c', b'\xe9']), 'encoding other than UTF-8'),
+  ],
+)
+def test_text_that_would_change_is_refused(values, message):
+  with pytest.raises(ValueError, match=message):
+    splits.encode_labels(values, 'the target')

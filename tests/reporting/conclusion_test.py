@@ -2,7 +2,7 @@
 
 import pytest
 
-from al_jax.reporting import conclusion
+from al_jax.reporting import conclusion, results
 from al_jax.reporting.page import Text
 from tests.factories import a_record
 from tests.reporting.report_runs import an_experiment
@@ -64,6 +64,31 @@ def test_one_seed_tells_nothing_apart(tmp_path):
 def test_what_cannot_be_compared_is_said(tmp_path, rows):
   text = said(tmp_path, rows, config={})
   assert text == 'Nothing here can be compared with random.'
+
+
+def test_networks_that_learn_nothing_are_no_finding(tmp_path):
+  rows = [
+    a_record(system, seed, 100, accuracy)
+    for system, accuracy in (('random', 0.2), ('margin', 0.6))
+    for seed in range(5)
+  ]
+  found = an_experiment(
+    tmp_path / 'run',
+    rows,
+    systems=[],
+    config={},
+    data={'name': 'wine', 'majority': {'test': 0.6}},
+  )
+  parts = conclusion.parts([found], baseline='random', not_begun=[])
+  assert parts[0].text == (
+    'After 100 labels, over 5 seeds, no system can be told apart from random: '
+    'every difference is the same for all seeds.'
+  )
+  (warning,) = [part.text for part in parts if part.kind == 'warning']
+  assert 'no better than the most frequent class' in warning
+  curves = results.parts(found, 'random')['Learning curves']
+  assert curves[0].kind == 'warning'
+  assert 'random (5 of 5 seeds), margin (5 of 5 seeds)' in curves[0].text
 
 
 def test_a_long_list_is_cut(tmp_path):

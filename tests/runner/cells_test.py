@@ -2,7 +2,9 @@
 
 import collections
 
+import numpy as np
 import pytest
+from sklearn import datasets
 
 from al_jax import data, systems
 from al_jax.runner import cells, defaults, estimate, grid, runs
@@ -131,3 +133,18 @@ def test_an_estimate_builds_nothing(counted):
   counted.clear()
   assert estimate.checkpoint_bytes(experiment, 'margin') > 0
   assert not counted
+
+
+def test_wine_of_raw_columns_learns_nothing_and_says_so(tmp_path, caplog):
+  inputs, targets = datasets.load_wine(return_X_y=True)
+  table = tmp_path / 'wine.csv'
+  np.savetxt(table, np.c_[inputs, targets], delimiter=',', fmt='%g')
+  spec = {'source': f'file:{table}', 'normalize': 'none'}
+  config = a_config(data=spec, systems=['random'], seeds=1)
+  config['protocol']['rounds'] = 1
+  finish(tmp_path / 'run', config)
+  said = 'accuracy never exceeds 66.67%, the share of the most frequent class'
+  assert said in caplog.text
+  assert said in (tmp_path / 'run' / 'summary.txt').read_text()
+  about = manifest.read(tmp_path / 'run' / 'manifest.json')
+  assert about['data']['normalize'] == 'none'

@@ -1,5 +1,7 @@
 """Which systems a config names, and whose options it may have."""
 
+import types
+
 import pytest
 
 from al_jax.runner import config as config_lib
@@ -60,3 +62,23 @@ def test_random_may_be_run_alone_with_the_options_of_others():
   given['strategy'] = {'num_itres': 3}
   with pytest.raises(ValueError, match="Did you mean 'num_iters'"):
     options.check_system_options(a_config(**given))
+
+
+@pytest.mark.parametrize(
+  ('spec', 'resolved', 'said'),
+  [
+    ({'source': 'file:x.csv'}, 'feature', {'normalize': 'feature'}),
+    ('file:x.csv', 'feature', {'normalize': 'feature'}),
+    # What runs of before have.
+    ({'source': 'file:x.csv', 'normalize': 'none'}, 'none', {}),
+    ({'source': 'digits'}, 'channel', {}),
+  ],
+)
+def test_the_identity_of_a_run_has_what_normalises(spec, resolved, said):
+  experiment = types.SimpleNamespace(
+    config=a_config(data=spec),
+    dataset=types.SimpleNamespace(fingerprint='abc', normalize=resolved),
+  )
+  found = config_lib.identity_of(experiment)
+  assert found == {'config': found['config'], 'data': 'abc', **said}
+  assert found['config']['data'] == spec

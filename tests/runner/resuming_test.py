@@ -115,3 +115,35 @@ def test_a_run_of_the_time_of_two_binaries_goes_on_with_its_systems(
   assert 'finished' not in grown
   with pytest.raises(ValueError, match='holds another run'):
     resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ['c']})
+
+
+TABLE = {'source': 'file:x.csv'}
+
+
+@pytest.mark.parametrize(
+  ('spec', 'before', 'now'),
+  [
+    ({'source': 'digits'}, {}, 'channel'),
+    ({**TABLE, 'normalize': 'none'}, {}, 'none'),
+    ({**TABLE, 'normalize': 'feature'}, {}, 'feature'),
+    (TABLE, {'normalize': 'feature'}, 'feature'),
+  ],
+)
+def test_data_that_mean_the_same_go_on(spec, before, now, tmp_path):
+  about = {'config': {'data': spec}}
+  then = {**about, 'data': {'fingerprint': 'abc', **before}}
+  after = {**about, 'data': {'fingerprint': 'abc', 'normalize': now}}
+  resuming.refuse_other_data(tmp_path, then, after)
+  after['data']['fingerprint'] = 'xyz'
+  with pytest.raises(ValueError, match="fingerprint: 'abc' -> 'xyz'"):
+    resuming.refuse_other_data(tmp_path, then, after)
+
+
+@pytest.mark.parametrize('spec', [TABLE, 'file:x.csv'])
+def test_a_table_of_before_is_not_gone_on_with_normalised(spec, tmp_path):
+  about = {'config': {'data': spec}}
+  then = {**about, 'data': {'fingerprint': 'abc'}}
+  after = {**about, 'data': {'fingerprint': 'abc', 'normalize': 'feature'}}
+  message = "begun with normalize='none', .* now means 'feature'"
+  with pytest.raises(ValueError, match=message):
+    resuming.refuse_other_data(tmp_path, then, after)

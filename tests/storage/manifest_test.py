@@ -33,6 +33,7 @@ def digits():
     std=np.float32(16),
     fingerprint='abc',
     is_image=False,
+    normalize='none',
   )
 
 
@@ -64,7 +65,11 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
     'validation': 0,
     'test': 797,
     'num_classes': 10,
+    'normalize': 'none',
+    'majority': built['data']['majority'],
   }
+  shares = built['data']['majority']
+  assert 0.1 <= shares['train'] <= shares['test'] < 0.12
   assert built['versions']['jax'] == jax.__version__
   assert all(built['versions'].values())
   assert built['device']['count'] == jax.device_count()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from al_jax import errors
-from al_jax.data.sources import arrays, tables
+from al_jax.data.sources import arrays, delimited, tables
 
 # What arrays are called, in the order of trying.
 _USUAL = {
@@ -101,7 +101,7 @@ def read_labels(path: Path, keys: Keys) -> File:
   """
   if path.suffix.lower() == '.npz':
     return _read_npz(path, keys, needed='targets', skipped=True)
-  table = tables.open_csv(path)
+  table = delimited.open_csv(path)
   names = table.names
   label = _column(path, 'targets', keys.targets, names)
   if label is None:

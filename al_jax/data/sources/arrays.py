@@ -1,4 +1,4 @@
-"""Data sets in NumPy's files: one .npz, or several .npy."""
+"""Data sets in files of arrays: one .npz, or several .npy or IDX."""
 
 import zipfile
 import zlib
@@ -9,7 +9,7 @@ import numpy as np
 
 from al_jax import errors
 from al_jax.data import splits
-from al_jax.data.sources import tables
+from al_jax.data.sources import idx, tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
 PAIRS = (
@@ -29,6 +29,7 @@ _SPLIT_WORDS = (
   ('validation', 'val'),
 )
 _CHANNELS = (1, 3, 4)
+_NPY_START = b'\x93NUMPY'
 
 
 def read_npz(
@@ -74,13 +75,20 @@ def read_npz(
 
 def open_npz(path: Path) -> np.lib.npyio.NpzFile:
   """The archive, not yet unpacked."""
+  with path.open('rb') as file:
+    is_array = file.read(len(_NPY_START)) == _NPY_START
+  if is_array:
+    raise ValueError(f'{path} holds a single array: it is a .npy file.')
+  # Of what is no archive NumPy says that it may be unpickled.
+  if not zipfile.is_zipfile(path):
+    raise ValueError(
+      f'{path} is not a readable .npz file: it is no zip archive, or only a '
+      'part of one.'
+    )
   try:
-    archive = np.load(path, allow_pickle=False)
+    return np.load(path, allow_pickle=False)
   except (zipfile.BadZipFile, ValueError, EOFError) as error:
     raise ValueError(f'{path} is not a readable .npz file: {error}') from error
-  if not isinstance(archive, np.lib.npyio.NpzFile):
-    raise ValueError(f'{path} holds a single array: it is a .npy file.')
-  return archive
 
 
 def _choose_keys(
@@ -141,12 +149,26 @@ def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
   if key not in archive.files:
     raise errors.unknown_name(f'{path}: the key', key, archive.files)
   try:
-    return archive[key]
+    values = archive[key]
   except (ValueError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-    raise ValueError(f'{path}: the array {key!r}: {error}') from error
+    raise _unreadable(f'{path}: the array {key!r}', 'array', error) from error
+  if not isinstance(values, np.ndarray):
+    raise ValueError(f'{path}: {key!r} is not a NumPy array.')
+  return values
 
 
-def read_npy(
+def _unreadable(what: Path | str, kind: str, error: Exception) -> ValueError:
+  """An error that says what to do where NumPy would unpickle."""
+  if 'pickle' in str(error) or 'Python objects' in str(error):
+    return ValueError(
+      f'{what} is of dtype object, which is not read. Save text as '
+      'values.astype(str), and rows of numbers of one length as an array of '
+      'numbers.'
+    )
+  return ValueError(f'{what} is not a readable {kind}: {error}')
+
+
+def read_separate(
   path: Path,
   *,
   targets: str | None,
@@ -154,7 +176,9 @@ def read_npy(
   test_targets: str | None,
   ids: str | None,
 ) -> dict[str, splits.Part]:
-  """Opens files of one array each; uint8 stays on disk until rows are taken.
+  """Opens files of one array each, .npy or IDX.
+
+  uint8 in .npy stays on disk until rows are taken.
 
   Args:
     path: the file of the inputs.
@@ -168,7 +192,9 @@ def read_npy(
     The splits by name.
   """
   if targets is None:
-    raise ValueError(f"{path} needs targets='...npy', the file of the targets.")
+    raise ValueError(
+      f"{path} needs targets='..{path.suffix or '.'}', the file of the targets."
+    )
   if (test_inputs is None) != (test_targets is None):
     raise ValueError(
       f'{path}: test_inputs and test_targets go together; given are '
@@ -179,24 +205,26 @@ def read_npy(
     files['test'] = (test_inputs, test_targets)
   parts = {
     split: splits.Part(
-      as_inputs(pair[0], _open_npy(path, pair[0])),
-      _open_npy(path, pair[1]),
+      as_inputs(pair[0], _open_array(path, pair[0])),
+      _open_array(path, pair[1]),
     )
     for split, pair in files.items()
   }
   if ids is not None:
-    named = tables.as_ids(_open_npy(path, ids))
+    named = tables.as_ids(_open_array(path, ids))
     parts['train'] = parts['train']._replace(ids=named)
   return parts
 
 
-def _open_npy(beside: Path, location: str | Path) -> np.ndarray:
-  """A memory-mapped array."""
+def _open_array(beside: Path, location: str | Path) -> np.ndarray:
+  """The array of a file; of .npy memory-mapped."""
   path = find_file(beside, location)
+  if idx.is_idx(path):
+    return idx.read_idx(path)
   try:
     return np.lib.format.open_memmap(path, mode='r')
   except (ValueError, EOFError) as error:
-    raise ValueError(f'{path} is not a readable .npy file: {error}') from error
+    raise _unreadable(path, '.npy file', error) from error
 
 
 def find_file(beside: Path, location: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Data sets in files: .npz, .npy, .csv, .tsv and .parquet."""
+"""Data sets in files: .npz, .npy, IDX, .csv, .tsv and .parquet."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,14 +6,15 @@ from pathlib import Path
 from al_jax import errors
 from al_jax.data import splits
 from al_jax.data.dataset import RawData
-from al_jax.data.sources import arrays, parquet, tables
+from al_jax.data.sources import arrays, delimited, idx, parquet, tables
 
-_TABLE_OPTIONS = ('target', 'features', 'test', 'ids')
+_TABLE_OPTIONS = ('target', 'features', 'test', 'ids', 'index_col')
 _ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')
 # Which options mean something for which file.
 _OPTIONS = {
   '.npz': ('inputs', *_ARRAY_OPTIONS),
   '.npy': _ARRAY_OPTIONS,
+  '.idx': _ARRAY_OPTIONS,
   '.csv': ('header', 'delimiter', *_TABLE_OPTIONS),
   '.tsv': ('header', 'delimiter', *_TABLE_OPTIONS),
   '.parquet': _TABLE_OPTIONS,
@@ -29,6 +30,7 @@ def read(
   test_targets: str | None = None,
   target: tables.Column | None = None,
   features: Sequence[tables.Column] | None = None,
+  index_col: tables.Column | None = None,
   test: str | None = None,
   header: bool | None = None,
   delimiter: str | None = None,
@@ -45,22 +47,25 @@ def read(
   an .npz file has `class_names`.
 
   Args:
-    location: path of the file. Its extension says what it is.
+    location: path of the file. Its extension says what it is; IDX is
+      `x.idx`, or `train-images-idx3-ubyte` as MNIST has it, maybe with `.gz`.
     inputs: .npz: the key of the inputs. None: `x` and `y`, `images` and
       `labels` and other usual pairs are tried, alone (no test split) or with
       `_train` and `_test` (`x_train`) or `train_` and `test_` (`train_images`);
       with those also `val` or `validation`.
-    targets: .npz: the key of the targets; .npy: the file of the targets.
-    test_inputs: .npz: the key of the test inputs; .npy: their file.
-    test_targets: .npz: the key of the test targets; .npy: their file.
+    targets: .npz: the key of the targets; .npy, IDX: the file of the targets.
+    test_inputs: .npz: the key of the test inputs; .npy, IDX: their file.
+    test_targets: .npz: the key of the test targets; .npy, IDX: their file.
     target: CSV, Parquet: the column of labels, by name or position; None: the
       last.
     features: CSV, Parquet: the columns of inputs; None: all others.
+    index_col: CSV, Parquet: a column that numbers the rows and is no input, as
+      pandas writes one; without it an unnamed column is refused.
     test: CSV, Parquet: a second file, with the same columns.
-    header: CSV: see `tables.open_csv`.
-    delimiter: CSV: see `tables.open_csv`.
-    ids: the column, key or .npy file with the ids of the examples; of the
-      training examples, where .npz and .npy have a test split. None: row
+    header: CSV: see `delimited.open_csv`.
+    delimiter: CSV: see `delimited.open_csv`.
+    ids: the column, key, .npy or IDX file with the ids of the examples; of the
+      training examples, where files of arrays have a test split. None: row
       numbers; those of the test split go on where the training rows end.
     test_fraction: of a source without a test split: the part held out.
     split_seed: likewise: the seed of the shuffle.
@@ -82,6 +87,7 @@ def read(
     'test_targets': test_targets,
     'target': target,
     'features': features,
+    'index_col': index_col,
     'test': test,
     'header': header,
     'delimiter': delimiter,
@@ -94,14 +100,14 @@ def read(
   class_names = None
   if kind == '.npz':
     parts, class_names = arrays.read_npz(path, **given)
-  elif kind == '.npy':
-    parts = arrays.read_npy(path, **given)
+  elif kind in ('.npy', '.idx'):
+    parts = arrays.read_separate(path, **given)
   elif kind == '.parquet':
     parts = _read_tables(parquet.open_parquet, path, **given)
   else:
     parts = _read_csv(path, **given)
   return splits.assemble(
-    path.stem,
+    path.stem.removesuffix('.idx'),
     parts,
     protocol,
     is_image=parts['train'].inputs.ndim == 4,
@@ -109,16 +115,27 @@ def read(
   )
 
 
+def kind_of(path: Path) -> str | None:
+  """The kind of a file by its name; None if files so called are not read."""
+  kind = '.idx' if idx.is_idx(path) else path.suffix.lower()
+  return kind if kind in _OPTIONS else None
+
+
 def _check_kind(path: Path, given: dict) -> str:
-  """The extension, once file and options are known to fit it."""
-  kind = path.suffix.lower()
-  if kind not in _OPTIONS:
-    raise errors.unknown_name(f'{path}: the file extension', kind, _OPTIONS)
-  if not path.is_file():
-    raise FileNotFoundError(
-      f'There is no file {path}. Configs look for files under '
-      'AL_JAX_FILES_DIR; docs/data.md says what they must hold.'
+  """The kind of the file, once file and options are known to fit it."""
+  kind = kind_of(path)
+  if path.suffix.lower() == '.gz' and kind is None:
+    raise ValueError(
+      f'{path} is compressed; of compressed files only IDX (x.idx.gz) is read. '
+      'Unpack it first: gunzip --keep'
     )
+  if kind is None:
+    raise errors.unknown_name(
+      f'{path}: the file extension', path.suffix.lower(), _OPTIONS
+    )
+  if not path.is_file():
+    where = '' if path.is_absolute() else f' in {Path.cwd()}'
+    raise FileNotFoundError(f'There is no file {path}{where}.')
   for option, value in given.items():
     if value is not None and option not in _OPTIONS[kind]:
       raise ValueError(
@@ -136,7 +153,7 @@ def _read_csv(
     delimiter = '\t'
 
   def open_table(path):
-    return tables.open_csv(path, header=header, delimiter=delimiter)
+    return delimited.open_csv(path, header=header, delimiter=delimiter)
 
   return _read_tables(open_table, path, **columns)
 
@@ -149,10 +166,13 @@ def _read_tables(
   features: Sequence[tables.Column] | None,
   test: str | None,
   ids: tables.Column | None,
+  index_col: tables.Column | None,
 ) -> dict[str, splits.Part]:
   """The table, and the test table by the names that the first one settled."""
   table = open_table(path)
-  found = tables.read_examples(table, target=target, features=features, ids=ids)
+  found = tables.read_examples(
+    table, target=target, features=features, ids=ids, index_col=index_col
+  )
   parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
   if test is not None:
     found = tables.read_examples(

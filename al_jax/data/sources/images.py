@@ -1,24 +1,24 @@
 """Folders of picture files -> uint8 arrays, decoded by Pillow."""
 
 import concurrent.futures
+import math
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import PIL.Image
 
+from al_jax import errors
 from al_jax.data import splits
 from al_jax.data.dataset import RawData
-from al_jax.data.sources import tables
+from al_jax.data.sources import _picture_files
 
-_SPLIT_FOLDERS = {
-  'train': 'train',
-  'test': 'test',
-  'validation': 'validation',
-  'val': 'validation',
-}
+# What becomes of pictures that a labels file does not name.
+_UNLABELED = ('refuse', 'drop')
+
 # Pillow's modes with one byte per channel, which convert without loss of range.
 _GREY_MODES = ('1', 'L', 'LA')
 _COLOUR_MODES = ('P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
@@ -29,20 +29,17 @@ DECODE_ERRORS = (
   ValueError,
   PIL.Image.DecompressionBombError,
 )
-
-
-class _Listing(NamedTuple):
-  """The picture files of one split, with their labels and their names."""
-
-  paths: list[Path]
-  labels: list[str]
-  ids: list[str]
+_TOO_LARGE = (
+  PIL.Image.DecompressionBombError,
+  PIL.Image.DecompressionBombWarning,
+)
 
 
 def read(
   location: str,
   *,
   labels: str | None = None,
+  unlabeled: str = 'refuse',
   test: str | None = None,
   size: int | Sequence[int] | None = None,
   channels: int | None = None,
@@ -55,7 +52,8 @@ def read(
   Without `labels`, the folder has one folder per class; or it has `train` and
   maybe `test` and `validation` (or `val`), and nothing else, with one folder
   per class in each. Files whose names start with a dot or do not end like a
-  picture's are left out. With `labels`, a file says what is what.
+  picture's are left out. With `labels`, a file says what is what. Links inside
+  the folder are refused.
 
   Pictures are greyscale if all are, and otherwise RGB; transparency is dropped
   unless `channels=4` asks for it. A rotation noted in EXIF is not applied.
@@ -65,6 +63,9 @@ def read(
     labels: a CSV file: the columns `filename` and `label`, or the first two;
       names are relative to the folder. The file itself is looked for in the
       working directory and in the folder.
+    unlabeled: what becomes of pictures in the folder that `labels` (and `test`)
+      do not name: `'refuse'` raises, `'drop'` leaves them out and logs how many
+      they are.
     test: where the test pictures are: a second folder laid out by class, or,
       with `labels`, a second such file for the same folder.
     size: (height, width), or one number for both, to resize to (bilinear,
@@ -79,7 +80,8 @@ def read(
 
   Raises:
     FileNotFoundError: no such folder or file.
-    ValueError: a file cannot be decoded, or differs in size from the others.
+    ValueError: a file cannot be decoded, differs in size from the others, is a
+      link, lies outside the folder, or has no label.
   """
   folder = Path(location).expanduser()
   if not folder.is_dir():
@@ -89,12 +91,20 @@ def read(
   height_width = check_size(size)
   if channels not in (None, *MODE_OF_CHANNELS):
     raise ValueError(f'channels={channels!r} must be 1, 3, 4 or None.')
+  errors.check_name('unlabeled', unlabeled, _UNLABELED)
+  remarks = ()
   if labels is None:
-    listings = _list_class_folders(folder, test)
+    if unlabeled != 'refuse':
+      raise ValueError(
+        f'unlabeled={unlabeled!r} needs the option labels; without it the '
+        'folders name the classes of all pictures.'
+      )
+    listings = _picture_files.by_class(folder, test)
   else:
-    listings = {'train': _list_labelled(folder, labels)}
+    listings = {'train': _picture_files.labelled(folder, labels)}
     if test is not None:
-      listings['test'] = _list_labelled(folder, test)
+      listings['test'] = _picture_files.labelled(folder, test)
+    remarks = _picture_files.unlabelled(folder, listings, unlabeled)
   pixels = _decode_all(
     [path for listing in listings.values() for path in listing.paths],
     height_width,
@@ -108,7 +118,8 @@ def read(
     )
     start = end
   name = folder.resolve().name
-  return splits.assemble(name, parts, protocol, is_image=True)
+  raw = splits.assemble(name, parts, protocol, is_image=True)
+  return raw._replace(remarks=remarks)
 
 
 def check_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
@@ -123,99 +134,6 @@ def check_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
   return pair
 
 
-def _list_class_folders(folder: Path, test: str | None) -> dict[str, _Listing]:
-  """The splits of a folder that is laid out by class."""
-  inside = {path.name for path in folder.iterdir() if path.is_dir()}
-  inside = {name for name in inside if not name.startswith('.')}
-  # Folders train and car are two classes; train and test are two splits, if
-  # what is in them are folders.
-  is_split = (
-    'train' in inside
-    and inside <= set(_SPLIT_FOLDERS)
-    and any(path.is_dir() for path in (folder / 'train').iterdir())
-  )
-  if not is_split:
-    listings = {'train': _list_by_class(folder, folder)}
-  else:
-    listings = {
-      _SPLIT_FOLDERS[name]: _list_by_class(folder / name, folder)
-      for name in sorted(inside)
-    }
-  if test is not None:
-    if 'test' in listings:
-      raise ValueError(f'test={test!r}: {folder} has a folder test already.')
-    test_folder = Path(test).expanduser()
-    if not test_folder.is_dir():
-      raise FileNotFoundError(f'test: there is no folder {test_folder}.')
-    listings['test'] = _list_by_class(test_folder, test_folder.parent)
-  return listings
-
-
-def _list_by_class(folder: Path, root: Path) -> _Listing:
-  """Pictures below the class folders in `folder`, in the order of names."""
-  classes = sorted(
-    path
-    for path in folder.iterdir()
-    if path.is_dir() and not path.name.startswith('.')
-  )
-  if not classes:
-    raise ValueError(
-      f'{folder} has no folders, one for each class. If a file says what is '
-      'in each picture, name it with the option labels.'
-    )
-  extensions = _readable_extensions()
-  listing = _Listing([], [], [])
-  for class_folder in classes:
-    pictures = sorted(
-      path
-      for path in class_folder.rglob('*')
-      if path.suffix.lower() in extensions and not path.name.startswith('.')
-    )
-    if not pictures:
-      raise ValueError(f'The class folder {class_folder} has no picture in it.')
-    listing.paths.extend(pictures)
-    listing.labels.extend([class_folder.name] * len(pictures))
-    listing.ids.extend(path.relative_to(root).as_posix() for path in pictures)
-  return listing
-
-
-def _readable_extensions() -> set[str]:
-  """Of all formats that Pillow reads; it writes others, such as PDF."""
-  return {
-    extension
-    for extension, kind in PIL.Image.registered_extensions().items()
-    if kind in PIL.Image.OPEN
-  }
-
-
-def _list_labelled(folder: Path, labels: str) -> _Listing:
-  """The pictures that a labels file names."""
-  candidates = [Path(labels).expanduser(), folder / labels]
-  found = next((path for path in candidates if path.is_file()), None)
-  if found is None:
-    raise FileNotFoundError(
-      f'There is no labels file {labels}, neither in the working directory '
-      f'nor in {folder}.'
-    )
-  table = tables.open_csv(found, header=True)
-  if (folder / table.names[0]).is_file():
-    table = tables.open_csv(found, header=False)
-  columns = [0, 1]
-  if {'filename', 'label'} <= set(table.names):
-    columns = [table.names.index('filename'), table.names.index('label')]
-  elif len(table.names) < 2:
-    raise ValueError(f'{found} has one column; needed are filename and label.')
-  _, (ids, names) = table.read([], columns)
-  listing = _Listing([folder / name for name in ids], list(names), list(ids))
-  for row, path in enumerate(listing.paths):
-    if not path.is_file():
-      raise FileNotFoundError(
-        f'{found}, row {row} (counted from 0), names {ids[row]!r}; there is '
-        f'no file {path}.'
-      )
-  return listing
-
-
 def _decode_all(
   paths: Sequence[Path],
   height_width: tuple[int, int] | None,
@@ -227,7 +145,11 @@ def _decode_all(
   wrong size is found before much is decoded. Pillow decodes without the GIL.
   """
   workers = min(32, 2 * (os.cpu_count() or 1))
-  with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+  with (
+    warnings.catch_warnings(),
+    concurrent.futures.ThreadPoolExecutor(workers) as pool,
+  ):
+    warnings.simplefilter('error', PIL.Image.DecompressionBombWarning)
     headers = list(pool.map(_read_header, paths))
     if height_width is None:
       height_width = headers[0][0]
@@ -240,7 +162,7 @@ def _decode_all(
           )
     if channels is None:
       channels = 1 if all(mode in _GREY_MODES for _, mode in headers) else 3
-    pixels = np.empty((len(paths), *height_width, channels), np.uint8)
+    pixels = _room_for((len(paths), *height_width, channels))
     mode = MODE_OF_CHANNELS[channels]
     decode = [
       pool.submit(_decode_into, pixels[row], path, mode)
@@ -254,12 +176,34 @@ def _decode_all(
   return pixels
 
 
+def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
+  """uint8 of a shape; raises if this machine has no room for it."""
+  needed = math.prod(shape)
+  try:
+    # Systems promise more than they have, and end who takes it.
+    if needed > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'):
+      raise MemoryError
+    return np.empty(shape, np.uint8)
+  except MemoryError as error:
+    number, height, width, channels = shape
+    raise ValueError(
+      f'{number:,} pictures of size=({height}, {width}) and {channels} '
+      f'channels take {needed / 2**30:,.1f} GiB, more than there is memory; '
+      'choose a smaller size.'
+    ) from error
+
+
 def _read_header(path: Path) -> tuple[tuple[int, int], str]:
   """(height, width) and Pillow's mode."""
   try:
     with PIL.Image.open(path) as image:
       width, height = image.size
       mode = image.mode
+  except _TOO_LARGE as error:
+    raise ValueError(
+      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the most '
+      'that are decoded; scale it down first.'
+    ) from error
   except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error
   if mode not in _GREY_MODES + _COLOUR_MODES:

@@ -1,10 +1,9 @@
-"""Named columns of a file -> inputs, labels and ids; and the CSV reader.
+"""Named columns of a file -> inputs, labels and ids.
 
-The Parquet reader is in `parquet.py`.
+The readers are in `delimited.py` and `parquet.py`.
 """
 
-import csv
-import itertools
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +15,8 @@ from al_jax import errors
 # A column by its name, or by its position, from 0 or, negative, from the end.
 Column = str | int
 
-_DELIMITERS = ',;\t|'
+# What pandas calls an index that has no name, in CSV and in Parquet.
+_UNNAMED = re.compile(r'(Unnamed: \d+|__index_level_\d+__)?')
 
 
 class Examples(NamedTuple):
@@ -58,30 +58,38 @@ def read_examples(
   target: Column | None = None,
   features: Sequence[Column] | None = None,
   ids: Column | None = None,
+  index_col: Column | None = None,
 ) -> Examples:
   """Reads the columns that are asked for, and no others.
 
   Args:
-    table: from `open_csv` or `parquet.open_parquet`.
+    table: from `delimited.open_csv` or `parquet.open_parquet`.
     target: the column of labels; None: the last.
-    features: the columns of inputs; None: all but the target and the ids.
+    features: the columns of inputs; None: all but the target, the ids and the
+      index.
     ids: the column of ids; None: there is none.
+    index_col: a column that numbers the rows and is not read; None: there is
+      none.
 
   Returns:
     The examples, in the order of the file.
 
   Raises:
-    ValueError: a column is unknown, named twice, or not numeric.
+    ValueError: a column is unknown, named twice, or not numeric; or one of the
+      inputs by default has no name, as the index has that pandas writes.
   """
   target_at = _position(table, 'target', -1 if target is None else target)
   ids_at = None if ids is None else _position(table, 'ids', ids)
+  index_at = None
+  if index_col is not None:
+    index_at = _position(table, 'index_col', index_col)
   if features is None:
-    features_at = [
-      at for at in range(len(table.names)) if at not in (target_at, ids_at)
-    ]
+    others = (target_at, ids_at, index_at)
+    features_at = [at for at in range(len(table.names)) if at not in others]
+    _refuse_index(table, features_at)
   else:
     features_at = [_position(table, 'features', name) for name in features]
-  _check_roles(table, target_at, ids_at, features_at)
+  _check_roles(table, target_at, (ids_at, index_at), features_at)
   others = [target_at] if ids_at is None else [target_at, ids_at]
   inputs, (labels, *rest) = table.read(features_at, others)
   return Examples(
@@ -150,8 +158,23 @@ def _position(table: TableFile, option: str, column: Column) -> int:
   return table.names.index(column)
 
 
+def _refuse_index(table: TableFile, features: list[int]) -> None:
+  """Raises if a column of inputs has no name: it numbers the rows."""
+  for at in features:
+    name = table.names[at]
+    if _UNNAMED.fullmatch(name):
+      raise ValueError(
+        f'{table.path}: column {at} is named {name!r}, as pandas names the '
+        f'index of a table: index_col={at} leaves it out; if it is an input, '
+        'list it in features.'
+      )
+
+
 def _check_roles(
-  table: TableFile, target: int, ids: int | None, features: list[int]
+  table: TableFile,
+  target: int,
+  others: tuple[int | None, int | None],
+  features: list[int],
 ) -> None:
   """Raises if a column has two roles, or none is left for the inputs."""
   if not features:
@@ -159,135 +182,10 @@ def _check_roles(
       f'features: {table.path} has no column left for the inputs beside the '
       f'target {table.names[target]!r}.'
     )
-  roles = [target, *features] + ([] if ids is None else [ids])
+  roles = [target, *features, *(at for at in others if at is not None)]
   for at in roles:
     if roles.count(at) > 1:
       raise ValueError(
         f'The column {table.names[at]!r} of {table.path} is asked for twice '
-        'among target, ids and features.'
+        'among target, ids, index_col and features.'
       )
-
-
-def open_csv(
-  path: Path, *, header: bool | None = None, delimiter: str | None = None
-) -> TableFile:
-  """Looks at the first two lines of a CSV file.
-
-  Args:
-    path: the file, UTF-8.
-    header: whether the first line holds the names of the columns. None: it does
-      if some column has a number in the second line and none in the first, or
-      if neither line has any. Columns without a header are '0', '1', ...
-    delimiter: between cells; None: the one of comma, semicolon, tab and bar
-      that makes most cells of the first line.
-
-  Returns:
-    A TableFile. Quotes are double quotes; blank lines are skipped.
-
-  Raises:
-    ValueError: the file is empty, or a name is there twice.
-  """
-  with path.open(newline='', encoding='utf-8-sig') as lines:
-    top = list(itertools.islice((line for line in lines if line.strip()), 2))
-  if not top:
-    raise ValueError(f'{path} is empty.')
-  if delimiter is None:
-    delimiter = max(
-      _DELIMITERS, key=lambda mark: len(next(csv.reader(top, delimiter=mark)))
-    )
-  rows = list(csv.reader(top, delimiter=delimiter))
-  if header is None:
-    header = _looks_like_header(*rows) if len(rows) > 1 else False
-  names = rows[0] if header else [str(at) for at in range(len(rows[0]))]
-  names = tuple(name.strip() for name in names)
-  for name in names:
-    if names.count(name) > 1:
-      raise ValueError(f'{path} has two columns named {name!r}.')
-
-  def read(features, others):
-    return _read_csv(path, delimiter, header, names, features, others)
-
-  return TableFile(path, names, read)
-
-
-def _looks_like_header(first: list[str], second: list[str]) -> bool:
-  """Whether a line of names stands above a line of values."""
-  above, below = ([_is_number(cell) for cell in row] for row in (first, second))
-  if not any(above) and not any(below):
-    return True
-  return any(
-    value and not name for name, value in zip(above, below, strict=False)
-  )
-
-
-def _is_number(text: str) -> bool:
-  try:
-    float(text)
-  except ValueError:
-    return False
-  return True
-
-
-def _read_csv(
-  path: Path,
-  delimiter: str,
-  header: bool,
-  names: tuple[str, ...],
-  features: Sequence[int],
-  others: Sequence[int],
-) -> tuple[np.ndarray, list[np.ndarray]]:
-  """One pass of NumPy's C reader over all columns."""
-  numeric = set(features)
-  # Field names of our own: a file's may be empty. Object fields keep text of
-  # any length.
-  row_type = np.dtype(
-    [
-      (f'column {at}', np.float32 if at in numeric else object)
-      for at in range(len(names))
-    ]
-  )
-  with path.open(encoding='utf-8-sig') as lines:
-    kept = (line for line in lines if line.strip())
-    try:
-      rows = np.loadtxt(
-        itertools.islice(kept, int(header), None),
-        dtype=row_type,
-        delimiter=delimiter,
-        quotechar='"',
-        comments=None,
-        ndmin=1,
-      )
-    except ValueError as error:
-      _explain_bad_cell(path, delimiter, header, names, numeric)
-      raise ValueError(f'{path} cannot be read as CSV: {error}') from error
-  if not rows.size:
-    raise ValueError(f'{path} has a header and no rows.')
-  inputs = np.empty((len(rows), len(features)), np.float32)
-  for column, at in enumerate(features):
-    inputs[:, column] = rows[f'column {at}']
-  return inputs, [rows[f'column {at}'] for at in others]
-
-
-def _explain_bad_cell(
-  path: Path,
-  delimiter: str,
-  header: bool,
-  names: tuple[str, ...],
-  numeric: set[int],
-) -> None:
-  """Raises for the first row that is too short, too long or not numeric."""
-  with path.open(newline='', encoding='utf-8-sig') as lines:
-    rows = (row for row in csv.reader(lines, delimiter=delimiter) if row)
-    for number, row in enumerate(itertools.islice(rows, int(header), None)):
-      where = f'{path}, row {number} (counted from 0)'
-      if len(row) != len(names):
-        raise ValueError(
-          f'{where} has {len(row)} cells; there are {len(names)} columns.'
-        )
-      for at in sorted(numeric):
-        if not _is_number(row[at]):
-          said = repr(row[at]) if row[at].strip() else 'nothing'
-          raise ValueError(
-            f'{where}: the column {names[at]!r} has {said} where a number is '
-            "needed. The option 'features' names the columns to use."
-          )

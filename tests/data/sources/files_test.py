@@ -92,6 +92,8 @@ def test_options_of_the_split_are_passed_on(csv_path):
     ('no.csv', {}, FileNotFoundError, r'no file .*no\.csv'),
     ('toy.cvs', {}, ValueError, r"'\.cvs' is not known\. Did you mean '\.csv'"),
     ('toy', {}, ValueError, 'file extension'),
+    ('toy.csv.gz', {}, ValueError, 'compressed.* IDX .* gunzip'),
+    ('no.idx', {}, FileNotFoundError, r'no file .*no\.idx\.$'),
     ('toy.csv', {'inputs': 'x'}, ValueError, 'no option of .csv files.*target'),
     ('toy.csv', {'test_fraction': 2}, ValueError, 'test_fraction is 2'),
     ('toy.csv', {'target': 'clas'}, ValueError, "Did you mean 'class'"),
@@ -102,3 +104,19 @@ def test_options_of_the_split_are_passed_on(csv_path):
 def test_bad_input_is_named(csv_path, tmp_path, name, options, error, message):
   with pytest.raises(error, match=message):
     files.read(str(tmp_path / name), **options)
+
+
+def test_the_test_table_has_the_index_of_the_first(tmp_path):
+  rows = ''.join(f'{i},{i * i},{"xyz"[i % 3]}\n' for i in range(12))
+  for name in ('toy.csv', 'test.csv'):
+    (tmp_path / name).write_text(',area,class\n' + rows)
+  raw = files.read(str(tmp_path / 'toy.csv'), test='test.csv', index_col=0)
+  assert raw.train.inputs.shape == raw.test.inputs.shape == (12, 1)
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(FileNotFoundError) as raised:
+    files.read('no.npz')
+  assert str(tmp_path) in str(raised.value)
+  assert 'AL_JAX_FILES_DIR' not in str(raised.value)

@@ -186,3 +186,81 @@ def test_a_labels_file_that_does_not_fit_says_why(tmp_path):
   labels.write_text('filename\nno.png\n')
   with pytest.raises(ValueError, match='has one column'):
     _read(tmp_path, labels='labels.csv')
+
+
+def _write_flat(folder, num_pictures, num_named):
+  """A flat folder with a labels file for the first pictures."""
+  rows = ['filename,label']
+  for number in range(num_pictures):
+    _write(folder / f'{number:02}.png', _pixels(number, (5, 4)))
+    rows.append(f'{number:02}.png,{"ab"[number % 2]}')
+  (folder / 'labels.csv').write_text('\n'.join(rows[: num_named + 1]))
+
+
+def test_pictures_without_a_label_are_refused_or_dropped(tmp_path):
+  _write_flat(tmp_path / 'flat', 10, 6)
+  with pytest.raises(ValueError, match=r"4 of the 10 .*'06\.png'.*='drop'"):
+    _read(tmp_path / 'flat', labels='labels.csv')
+  raw = _read(tmp_path / 'flat', labels='labels.csv', unlabeled='drop')
+  assert len(raw.train) + len(raw.test) == 6
+  (remark,) = raw.remarks
+  assert '4 of the 10 pictures' in remark
+  with pytest.raises(ValueError, match=r"'drip'.*Did you mean 'drop'"):
+    _read(tmp_path / 'flat', labels='labels.csv', unlabeled='drip')
+  with pytest.raises(ValueError, match=r"unlabeled='drop' needs .* labels"):
+    _read(tmp_path / 'flat', unlabeled='drop')
+
+
+@pytest.mark.parametrize('name', ['../secret.png', 'a/../../secret.png', '{}'])
+def test_a_labels_file_cannot_name_pictures_outside_its_folder(tmp_path, name):
+  secret = tmp_path / 'secret.png'
+  _write(secret, _pixels(0, (5, 4)))
+  _write_flat(tmp_path / 'flat', 4, 4)
+  (tmp_path / 'flat' / 'a').mkdir()
+  labels = tmp_path / 'flat' / 'labels.csv'
+  labels.write_text(f'{labels.read_text()}\n{name.format(secret)},b\n')
+  with pytest.raises(ValueError, match=r'row 4 .*names .*outside'):
+    _read(tmp_path / 'flat', labels='labels.csv')
+
+
+@pytest.mark.parametrize('link', ['bird', 'cat/0.png', 'cat/more', 'train'])
+def test_links_inside_the_folder_are_refused(tmp_path, link):
+  _write_classes(tmp_path / 'toy', per_class=4)
+  elsewhere = tmp_path / 'elsewhere'
+  _write_classes(elsewhere, per_class=1)
+  place = tmp_path / 'toy' / link
+  if place.is_dir():
+    place.rename(tmp_path / 'old')
+  place.unlink(missing_ok=True)
+  place.symlink_to(elsewhere / 'cat' / ('0.png' if '.' in link else ''))
+  with pytest.raises(ValueError, match=f'{link} is a link to .*not followed'):
+    _read(tmp_path / 'toy')
+
+
+def test_a_labels_file_cannot_name_a_link(tmp_path):
+  _write_flat(tmp_path / 'flat', 4, 4)
+  picture = tmp_path / 'flat' / '02.png'
+  picture.rename(tmp_path / 'there.png')
+  picture.symlink_to(tmp_path / 'there.png')
+  with pytest.raises(ValueError, match=r'02\.png is a link'):
+    _read(tmp_path / 'flat', labels='labels.csv')
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path):
+  _write_classes(tmp_path / 'toy', per_class=4)
+  (tmp_path / 'link').symlink_to(tmp_path / 'toy')
+  assert len(_read(tmp_path / 'link').train) == 10
+
+
+@pytest.mark.parametrize('limit', [30, 50])  # Pillow refuses, Pillow warns
+def test_a_picture_of_too_many_pixels_is_refused(tmp_path, monkeypatch, limit):
+  _write_classes(tmp_path, per_class=2, shape=(8, 8, 3))
+  monkeypatch.setattr(PIL.Image, 'MAX_IMAGE_PIXELS', limit)
+  with pytest.raises(ValueError, match=rf'0\.png has more than {limit} pixels'):
+    _read(tmp_path, size=4)
+
+
+def test_a_size_that_no_memory_holds_is_one_sentence(tmp_path):
+  _write_classes(tmp_path, per_class=2)
+  with pytest.raises(ValueError, match=r'6 pictures of size=\(10{6}, 10{6}\)'):
+    _read(tmp_path, size=10**6)

@@ -1,13 +1,9 @@
-"""CSV files with named columns."""
-
-import csv
+"""Named columns as inputs, labels and ids."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from al_jax.data.sources import tables
+from al_jax.data.sources import delimited, tables
 
 _TEXT = 'name,width,height,class\na,1,2.5,cat\nb,-3,4e2,dog\n'
 
@@ -19,7 +15,7 @@ def _write(folder, text, name='table.csv'):
 
 
 def test_named_columns_become_inputs_labels_and_ids(tmp_path):
-  table = tables.open_csv(_write(tmp_path, _TEXT))
+  table = delimited.open_csv(_write(tmp_path, _TEXT))
   found = tables.read_examples(
     table, target='class', features=['height', 'width'], ids='name'
   )
@@ -31,86 +27,10 @@ def test_named_columns_become_inputs_labels_and_ids(tmp_path):
 
 
 def test_the_last_column_is_the_target_and_all_others_are_features(tmp_path):
-  table = tables.open_csv(_write(tmp_path, _TEXT))
+  table = delimited.open_csv(_write(tmp_path, _TEXT))
   found = tables.read_examples(table, ids=0)
   assert found.features == ('width', 'height')
   assert list(found.labels) == ['cat', 'dog']
-
-
-@pytest.mark.parametrize(
-  ('text', 'names'),
-  [
-    ('a,b,class\n1,2,x\n', ('a', 'b', 'class')),
-    ('1,2,x\n3,4,y\n', ('0', '1', '2')),
-    ('1,2,0\n3,4,1\n', ('0', '1', '2')),
-    ('0,1,class\n3,4,1\n', ('0', '1', 'class')),
-    ('a,b\nu,v\n', ('a', 'b')),
-    ('1;2;x\n3;4;y\n', ('0', '1', '2')),
-    ('"a,1"\tb\n3\t4\n', ('a,1', 'b')),
-    ('\ufeffa,b\n1,2\n', ('a', 'b')),
-    ('\n\na,b\n1,2\n', ('a', 'b')),
-  ],
-)
-def test_header_and_delimiter_are_detected(tmp_path, text, names):
-  assert tables.open_csv(_write(tmp_path, text)).names == names
-
-
-def test_header_and_delimiter_can_be_said(tmp_path):
-  path = _write(tmp_path, '0,1;class\n2,3;x\n')
-  table = tables.open_csv(path, header=True, delimiter=';')
-  assert table.names == ('0,1', 'class')
-
-
-def test_blank_lines_quotes_and_hashes_are_read(tmp_path):
-  text = 'a,class\n\n1,"x, ""y"""\n   \n2,#z\n'
-  found = tables.read_examples(tables.open_csv(_write(tmp_path, text)))
-  np.testing.assert_array_equal(found.inputs, [[1], [2]])
-  assert list(found.labels) == ['x, "y"', '#z']
-
-
-@given(
-  cells=st.lists(
-    st.tuples(
-      st.floats(width=32, allow_nan=False, allow_infinity=False),
-      st.text(
-        st.characters(codec='utf-8', exclude_categories=('C', 'Z')), min_size=1
-      ),
-    ),
-    min_size=1,
-  )
-)
-def test_what_was_written_is_read(tmp_path_factory, cells):
-  path = tmp_path_factory.mktemp('csv') / 'table.csv'
-  with path.open('w', newline='', encoding='utf-8') as file:
-    csv.writer(file).writerows([('number', 'text'), *cells])
-  table = tables.open_csv(path, header=True, delimiter=',')
-  found = tables.read_examples(table)
-  numbers, texts = zip(*cells, strict=True)
-  np.testing.assert_array_equal(found.inputs[:, 0], np.float32(numbers))
-  assert tuple(found.labels) == texts
-
-
-@pytest.mark.parametrize(
-  ('text', 'message'),
-  [
-    ('a,class\n1,x\nmany,y\n', "row 1 .*the column 'a' has 'many'"),
-    ('a,class\n1,x\n,y\n', "row 1 .*the column 'a' has nothing"),
-    ('a,class\n1,x\n2\n', 'row 1 .*has 1 cells; there are 2 columns'),
-    ('a,class\n1,x\n2,y,z\n', 'row 1 .*has 3 cells; there are 2 columns'),
-    ('a,a,class\n1,2,x\n', "two columns named 'a'"),
-    ('\n', 'is empty'),
-    ('class\nx\ny\n', 'no column left for the inputs'),
-  ],
-)
-def test_a_broken_table_says_where(tmp_path, text, message):
-  with pytest.raises(ValueError, match=message):
-    tables.read_examples(tables.open_csv(_write(tmp_path, text)))
-
-
-def test_a_header_alone_has_no_rows(tmp_path):
-  table = tables.open_csv(_write(tmp_path, 'a,class\n'), header=True)
-  with pytest.warns(UserWarning), pytest.raises(ValueError, match='no rows'):
-    tables.read_examples(table)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +47,7 @@ def test_a_header_alone_has_no_rows(tmp_path):
   ],
 )
 def test_a_column_that_does_not_fit_is_named(tmp_path, options, message):
-  table = tables.open_csv(_write(tmp_path, _TEXT))
+  table = delimited.open_csv(_write(tmp_path, _TEXT))
   with pytest.raises(ValueError, match=message):
     tables.read_examples(table, **options)
 
@@ -145,3 +65,20 @@ def test_ids_are_numbers_only_if_nothing_is_lost(values, ids):
   found = tables.as_ids(values)
   assert found.dtype.kind == ids.dtype.kind
   np.testing.assert_array_equal(found, ids)
+
+
+_PANDAS = ',width,class\n0,1,cat\n1,-3,dog\n'
+
+
+@pytest.mark.parametrize('name', ['', 'Unnamed: 0', '__index_level_0__'])
+def test_an_index_without_a_name_is_no_input(tmp_path, name):
+  table = delimited.open_csv(_write(tmp_path, name + _PANDAS))
+  with pytest.raises(ValueError, match=r'column 0 .*index_col=0 leaves it out'):
+    tables.read_examples(table)
+  for options in ({'index_col': 0}, {'index_col': name}, {'ids': 0}):
+    found = tables.read_examples(table, **options)
+    assert found.features == ('width',)
+  # Who names the inputs means them.
+  assert tables.read_examples(table, features=[0, 1]).inputs.shape == (2, 2)
+  with pytest.raises(ValueError, match='twice'):
+    tables.read_examples(table, index_col=0, features=[0, 1])
