@@ -271,6 +271,19 @@ def test_sums_of_huge_or_tiny_distances_stay_finite(rng, scale):
   np.testing.assert_array_equal(picks.indices, plain.indices)
 
 
+@pytest.mark.parametrize('scale', [1e3, 1e5, 1e12])
+def test_rows_of_factors_may_be_unbalanced(rng, scale):
+  """(s q, h / s) is the same point as (q, h)."""
+  left, right = rng.normal(size=(100, 3)), rng.normal(size=(100, 4))
+  scales = np.where(rng.random(100) < 0.5, scale, 1 / scale)[:, None]
+  points = kernels.Factors(
+    np.float32(left * scales), np.float32(right / scales)
+  )
+  picks = jitted(jax.random.key(0), points, 40)
+  expected = reference_values(multiplied_out(points), np.array(picks.indices))
+  np.testing.assert_allclose(picks.values, expected, rtol=2e-5)
+
+
 @pytest.mark.parametrize('num_points', [0, 1, 3])
 def test_nothing_eligible_gives_padding_only(num_points):
   picks = jitted(
