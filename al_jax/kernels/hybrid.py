@@ -67,7 +67,8 @@ def hybrid_informativeness(
     key: draws `num_references` eligible points as R; None: R is all of them,
       at the price of all similarities.
     num_references: |R| where there is a key, at least 1; static.
-    alpha: exponent of the uncertainty, 0 or above.
+    alpha: exponent of the uncertainty, 0 or above. A power that overflows
+      counts as the largest number.
     beta: exponent of the density, 0 or above.
     gamma: exponent of the novelty, 0 or above.
     block: the most picks between two passes over the pool, at least 1; static.
@@ -94,6 +95,8 @@ def hybrid_informativeness(
   labeled = finite & _checks.mask(labeled, scores.shape, default=False)
   pickable = eligible & ~labeled & jnp.isfinite(scores) & (scores >= 0)
   worth = jnp.power(jnp.where(pickable, scores, 0.0), alpha)
+  # inf times a density or novelty of 0 would be NaN.
+  worth = jnp.minimum(worth, jnp.finfo(worth.dtype).max)
   if isinstance(beta, jax.Array) or beta > 0:
     worth *= jnp.power(_density(unit, eligible, key, num_references), beta)
   # -inf: never the largest.

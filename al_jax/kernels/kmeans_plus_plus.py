@@ -115,7 +115,9 @@ def kmeans_plus_plus(
   start = _first_pick(first_key, first, pool, pickable)
 
   def unfinished(state):
-    return (state.count < k) & jnp.any(_blocks.mass(state, pool) > 0)
+    mass = _blocks.mass(state, pool)
+    # Smaller ones may add up to 0, and then nothing that is drawn is accepted.
+    return (state.count < k) & jnp.any(mass >= jnp.finfo(mass.dtype).tiny)
 
   def one_block(state):
     block_key = jax.random.fold_in(blocks_key, state.round)
