@@ -61,7 +61,9 @@ dtype=float32))
       labelled ones. They are not picked. With none, the first pick is the
       eligible point of the largest length.
     block: the most picks between two passes over the pool, at least 1; static.
-      It changes the speed and the memory, not the picks.
+      It changes the speed and the memory. The picks are the same but for
+      near ties: a product with one center and one with many may round two
+      equal distances differently, so that another of the two comes first.
 
   Returns:
     A Selection whose values are the squared distances to the nearest center,
