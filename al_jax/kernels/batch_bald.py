@@ -168,7 +168,7 @@ def _pick_all(key, pool, pickable, plan):
   def pick(position, table, pickable, picks):
     index, gain = _best(pool, table, pickable, plan.chunk)
     indices = picks.indices.at[position].set(index)
-    values = picks.values.at[position].set(gain.astype(jnp.float32))
+    values = picks.values.at[position].set(gain)
     # Once nothing is left, -1 is the last row, which is not pickable either.
     return pickable.at[index].set(False), Selection(indices, values)
 
@@ -191,7 +191,7 @@ def _pick_all(key, pool, pickable, plan):
   table = _joint_labels.nothing_chosen(
     num_classes ** (plan.num_listed - 1), num_networks, pool.probs.dtype
   )
-  picks = selection.nothing(plan.k)
+  picks = selection.nothing(plan.k, pool.probs.dtype)
   state = (table, pickable, picks)
   state = lax.fori_loop(0, plan.num_listed, pick_and_list, state)
   if plan.num_listed < plan.k:

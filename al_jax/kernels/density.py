@@ -117,7 +117,7 @@ def graph_density(
   pickable = ~jnp.any(jnp.isnan(graph.similarities), axis=1)
   pickable = _checks.among(pickable, eligible)
   neighbors = graph.neighbors
-  nothing = selection.nothing(k)
+  nothing = selection.nothing(k, graph.similarities.dtype)
   if not pickable.size:
     return nothing
 

@@ -76,7 +76,7 @@ def diffusion_selection(
   labeled = _checks.mask(labeled, graph.neighbors.shape[:1], default=False)
   pickable = ~labeled & ~jnp.any(jnp.isnan(graph.similarities), axis=1)
   pickable = _checks.among(pickable, eligible)
-  nothing = selection.nothing(k)
+  nothing = selection.nothing(k, graph.similarities.dtype)
   if not labeled.size:
     return nothing
   matrix = _affinity.affinity(graph, gamma, graph_kind)

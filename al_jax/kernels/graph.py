@@ -24,8 +24,9 @@ class Graph(NamedTuple):
   Attributes:
     neighbors: int32[N, k], nearest first, never the point itself; -1 past the
       number of other points that are finite.
-    similarities: float32[N, k], larger is nearer; -inf where the neighbor is
-      -1, and NaN for a point that is not finite itself.
+    similarities: float [N, k], larger is nearer; -inf where the neighbor is
+      -1, and NaN for a point that is not finite itself. As wide as the points,
+      float32 at least.
   """
 
   neighbors: jax.Array
@@ -100,7 +101,7 @@ def knn_graph(
   parts, finite, bias = _prepared(points, metric)
   num_points = finite.size
   if not num_points:
-    return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k)))
+    return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k), bias.dtype))
   # Columns past the points are as far as can be: -inf.
   missing = max(0, k - num_points)
   missing += -(num_points + missing) % _CHUNK
@@ -127,7 +128,7 @@ def knn_graph(
   nearness = jnp.where(neighbors < 0, -jnp.inf, nearness)
   return Graph(
     jnp.where(finite[:, None], neighbors, -1),
-    jnp.where(finite[:, None], nearness, jnp.nan).astype(jnp.float32),
+    jnp.where(finite[:, None], nearness, jnp.nan),
   )
 
 

@@ -86,11 +86,11 @@ def hybrid_informativeness(
   for name, power in {'alpha': alpha, 'beta': beta, 'gamma': gamma}.items():
     if not isinstance(power, jax.Array) and not power >= 0:
       raise ValueError(f'{name} is {power}; it must be 0 or above.')
-  scores = _checks.scores(scores)
+  scores = _checks.at_least_float32(_checks.scores(scores))
   unit, finite = _similarities.normalised(points)
   chex.assert_equal_shape([scores, finite])
   if not scores.size:
-    return selection.nothing(k)
+    return selection.nothing(k, scores.dtype)
   eligible = finite & _checks.mask(eligible, scores.shape, default=True)
   labeled = finite & _checks.mask(labeled, scores.shape, default=False)
   pickable = eligible & ~labeled & jnp.isfinite(scores) & (scores >= 0)

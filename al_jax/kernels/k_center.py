@@ -85,7 +85,7 @@ dtype=float32))
   centers = finite & _checks.mask(centers, sq_norms.shape, default=False)
   pickable &= ~centers
   if not sq_norms.size:
-    return selection.nothing(k)
+    return selection.nothing(k, sq_norms.dtype)
   pool = _Points(points, sq_norms)
   state, centers = _start(pool, pickable, centers, k, block)
   state = state._replace(scores=_cover(pool, state.scores, centers, per_pass))

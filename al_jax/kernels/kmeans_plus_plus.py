@@ -101,7 +101,7 @@ def kmeans_plus_plus(
   norms = distances.squared_norms(points)
   num_points = norms.shape[0]
   if not num_points:
-    return selection.uniform(key, jnp.zeros(0, jnp.bool_), k)
+    return selection.nothing(k, norms.dtype)
   pickable = _checks.among(distances.finite(norms), eligible)
   if weights is not None:
     weights = jnp.asarray(weights)
@@ -146,7 +146,7 @@ def _first_pick(key, first, pool, pickable):
 def _fill_up(key, state, pickable):
   """The picks as a Selection; what is missing is drawn uniformly."""
   k = state.indices.shape[0]
-  picks = selection.Selection(state.indices, state.values.astype(jnp.float32))
+  picks = selection.Selection(state.indices, state.values)
 
   def filled():
     place = _padding.past_end(picks.indices, pickable.size)

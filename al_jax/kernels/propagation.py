@@ -14,11 +14,11 @@ class Propagation(NamedTuple):
   """What the labels of a few points say of all N.
 
   Attributes:
-    scores: float32[N, C], share of each class in what reaches a point; rows
+    scores: float [N, C], share of each class in what reaches a point; rows
       sum to 1, or are 0 where nothing does.
     pseudo_labels: int32[N], the class of the largest score, or the label that
       is known; -1 where nothing reaches an unlabelled point.
-    certainty: float32[N], from 0 to 1; 1 where the label is known, 0 where
+    certainty: float [N], from 0 to 1; 1 where the label is known, 0 where
       nothing reaches a point: such a point is left out by its weight.
   """
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from al_jax.kernels import _checks, _xla
 
@@ -19,19 +20,18 @@ class Selection(NamedTuple):
   Attributes:
     indices: int32[K], distinct pool indices in order of choice; -1 past the
       number of points that could be picked.
-    values: float32[K], what the kernel maximised when it took each; -inf, the
-      maximum over nothing, where the index is -1.
+    values: float [K], what the kernel maximised when it took each; -inf, the
+      maximum over nothing, where the index is -1. As wide as what they are
+      made of, float32 at least.
   """
 
   indices: jax.Array
   values: jax.Array
 
 
-def nothing(k: int) -> Selection:
-  """A Selection of k without a pick."""
-  return Selection(
-    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
-  )
+def nothing(k: int, dtype: DTypeLike) -> Selection:
+  """A Selection of k without a pick, whose values are of that type."""
+  return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, dtype))
 
 
 def top_k(
@@ -86,7 +86,7 @@ def top_k(
     indices = _largest_with_random_ties(key, scores, k)
   values = scores[indices]
   indices = jnp.where(values > -jnp.inf, indices, -1)
-  return Selection(indices, values.astype(jnp.float32))
+  return Selection(indices, values)
 
 
 def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:

@@ -305,7 +305,7 @@ def test_float64_agrees_with_float32():
   with jax.enable_x64(True):
     double = batch_bald(KEY, jnp.asarray(mc_logits, jnp.float64), 5)
     assert double.indices.dtype == jnp.int32
-    assert double.values.dtype == jnp.float32
+    assert double.values.dtype == jnp.float64
   np.testing.assert_array_equal(single.indices, double.indices)
   np.testing.assert_allclose(single.values, double.values, atol=3e-6)
 

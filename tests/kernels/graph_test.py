@@ -162,7 +162,7 @@ def test_float64_gives_the_same_neighbors(metric, points):
   with jax.enable_x64(True):
     long = search(np.float64(points), metric)
   chex.assert_type(
-    [long.neighbors, long.similarities], [jnp.int32, jnp.float32]
+    [long.neighbors, long.similarities], [jnp.int32, jnp.float64]
   )
   np.testing.assert_array_equal(long.neighbors, short.neighbors)
   chex.assert_trees_all_close(long, short, rtol=1e-5, atol=1e-6)

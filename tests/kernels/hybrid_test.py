@@ -285,7 +285,7 @@ def test_float64_agrees_with_float32():
   single = hybrid(scores, points, 9, **options)
   with jax.enable_x64(True):
     double = hybrid(np.float64(scores), np.float64(points), 9, **options)
-    chex.assert_type([*double], [jnp.int32, jnp.float32])
+    chex.assert_type([*double], [jnp.int32, jnp.float64])
   np.testing.assert_array_equal(single.indices, double.indices)
   np.testing.assert_allclose(single.values, double.values, rtol=1e-5)
 

@@ -300,7 +300,7 @@ def test_a_pool_in_double_precision_is_measured_in_double_precision():
   with jax.enable_x64(True):
     points = jnp.array([[1.0], [1.0 + 1e-12], [1.0]])
     picks = jitted(jax.random.key(0), points, 2)
-    chex.assert_type([*picks], [jnp.int32, jnp.float32])
+    chex.assert_type([*picks], [jnp.int32, jnp.float64])
   assert picks.values[1] > 0
 
 

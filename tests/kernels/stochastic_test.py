@@ -209,7 +209,7 @@ def test_float64_scores_draw_as_float64(kind):
     picks = kernels.stochastic_top_k(
       jax.random.key(0), scores, 3, kind=kind, coldness=1e15
     )
-    chex.assert_type([*picks], [jnp.int32, jnp.float32])
+    chex.assert_type([*picks], [jnp.int32, jnp.float64])
   np.testing.assert_array_equal(picks.indices, [1, 0, 2])
 
 
