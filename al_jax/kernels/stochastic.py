@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _checks, selection
+from al_jax.kernels import _checks, _xla, selection
 from al_jax.kernels.selection import Selection
 
 _KINDS = ('power', 'softmax', 'softrank')
@@ -70,7 +70,22 @@ def stochastic_top_k(
     )
   if not isinstance(coldness, jax.Array) and not 0 < coldness < float('inf'):
     raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
-  scores = _checks.at_least_float32(_checks.scores(scores))
+  k, key = _checks.count('k', k), _checks.key(key)
+  scores = _checks.floats('scores', scores, 'N')
+  eligible = _checks.mask('eligible', eligible, len(scores))
+  return _stochastic_top_k(
+    key=key,
+    scores=scores,
+    k=k,
+    kind=kind,
+    coldness=coldness,
+    eligible=eligible,
+  )
+
+
+@_xla.compiled
+def _stochastic_top_k(*, key, scores, k, kind, coldness, eligible):
+  scores = _checks.at_least_float32(scores)
   pickable = _checks.among(jnp.isfinite(scores), eligible)
   noise_key, other_key = jax.random.split(key)
   # Not the default mode: it has 23 bits, with which large pools run into ties.

@@ -347,11 +347,11 @@ def test_no_sample_is_an_error_that_names_the_shape():
 
 
 def test_arguments_of_the_wrong_kind_are_refused():
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='mc_logits must be float'):
     kernels.batch_bald(KEY, jnp.zeros((6, 3)), 2)
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='eligible must be a bool mask'):
     kernels.batch_bald(KEY, jnp.zeros((2, 6, 3)), 2, eligible=jnp.ones(5, bool))
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='eligible must be a bool mask'):
     kernels.batch_bald(KEY, jnp.zeros((2, 6, 3)), 2, eligible=jnp.ones(6))
 
 

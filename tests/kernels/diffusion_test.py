@@ -247,5 +247,5 @@ def test_wrong_options_are_errors_that_name_them(wrong, message):
 @pytest.mark.parametrize('labeled', [jnp.zeros(N), jnp.zeros(3, jnp.bool_)])
 def test_a_mask_of_the_wrong_kind_is_refused(labeled):
   graph, _ = problem()
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='labeled must be a bool mask'):
     kernels.diffusion_selection(KEY, graph, labeled, 1)

@@ -286,5 +286,5 @@ def test_manhattan_of_factors_is_refused():
 
 @pytest.mark.parametrize('wrong', [jnp.zeros(3), jnp.zeros((3, 2), jnp.int32)])
 def test_points_of_the_wrong_kind_are_refused(wrong):
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='points must be float'):
     kernels.knn_graph(wrong, 1)

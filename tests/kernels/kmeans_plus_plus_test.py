@@ -301,7 +301,7 @@ def test_a_pool_in_double_precision_is_measured_in_double_precision():
     points = jnp.array([[1.0], [1.0 + 1e-12], [1.0]])
     picks = jitted(jax.random.key(0), points, 2)
     chex.assert_type([*picks], [jnp.int32, jnp.float64])
-  assert picks.values[1] > 0
+    assert picks.values[1] > 0
 
 
 def test_picks_of_a_large_pool_take_little_memory_besides_it():
@@ -340,7 +340,7 @@ def test_numbers_and_names_that_are_not_allowed_are_named(changed, message):
   ],
 )
 def test_masks_and_weights_of_the_wrong_kind_are_refused(wrong):
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match=r'(eligible|weights) must be'):
     kernels.kmeans_plus_plus(jax.random.key(0), jnp.ones((3, 2)), 2, **wrong)
 
 
