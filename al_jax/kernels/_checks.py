@@ -146,7 +146,13 @@ def mask(
   return values
 
 
-def logits(name: str, values: jax.Array, axes: str = '..., C') -> jax.Array:
+def logits(
+  name: str,
+  values: jax.Array,
+  axes: str = '..., C',
+  *,
+  refuse_probabilities: bool = True,
+) -> jax.Array:
   """Returns logits, after checking their shape and that they are logits.
 
   Probabilities are told by their rows, in [0, 1] with a sum of 1; rows that are
@@ -156,7 +162,8 @@ def logits(name: str, values: jax.Array, axes: str = '..., C') -> jax.Array:
   Args:
     name: the argument's, for the message.
     values: an array.
-    axes: letters, of which the first may be '...'.
+    axes: letters, and '...' for any number of axes.
+    refuse_probabilities: False for kernels that only rank the classes.
 
   Returns:
     The values, not cast.
@@ -179,7 +186,7 @@ def logits(name: str, values: jax.Array, axes: str = '..., C') -> jax.Array:
     raise ValueError(
       f'{name} must be float [{axes}] with {needs}; got {described(values)}.'
     )
-  if _are_probabilities(values):
+  if refuse_probabilities and _are_probabilities(values):
     raise ValueError(
       f'{name} look like probabilities: every row is in [0, 1] and sums to 1. '
       f'Pass log-probabilities: jnp.log({name}).'

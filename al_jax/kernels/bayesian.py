@@ -113,8 +113,8 @@ def variation_ratio(mc_logits: jax.Array) -> jax.Array:
   Array([0. , 0.5], dtype=float32)
 
   Args:
-    mc_logits: float [S, ..., C], S >= 1. A sample whose top classes tie votes
-      for the first of them.
+    mc_logits: float [S, ..., C], S >= 1; probabilities or votes do as well. A
+      sample whose top classes tie votes for the first of them.
 
   Returns:
     [...], a multiple of 1/S from 0 to 1 - 1/min(C, S).
@@ -122,7 +122,9 @@ def variation_ratio(mc_logits: jax.Array) -> jax.Array:
   Raises:
     ValueError: without an axis of samples, or with no sample along it.
   """
-  mc_logits = _checked(mc_logits)
+  mc_logits = _checks.logits(
+    'mc_logits', mc_logits, 'S, ..., C', refuse_probabilities=False
+  )
   log_probs = uncertainty.log_softmax(mc_logits)
   num_samples, num_classes = log_probs.shape[0], log_probs.shape[-1]
   voted = jax.nn.one_hot(

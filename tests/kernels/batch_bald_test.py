@@ -342,7 +342,7 @@ def test_a_number_out_of_range_is_an_error_that_names_it(options, message):
 
 
 def test_no_sample_is_an_error_that_names_the_shape():
-  with pytest.raises(ValueError, match=r'\(0, 6, 3\)'):
+  with pytest.raises(ValueError, match=r'\[0, 6, 3\]'):
     kernels.batch_bald(KEY, jnp.zeros((0, 6, 3)), 2)
 
 

@@ -144,6 +144,12 @@ def test_what_could_be_logits_is_accepted(logits):
   kernels.least_confidence(logits)
 
 
+def test_probabilities_do_where_only_their_order_counts():
+  np.testing.assert_array_equal(
+    kernels.variation_ratio(PROBS), kernels.variation_ratio(LOGITS)
+  )
+
+
 def test_traced_logits_are_not_looked_at():
   traced = jax.jit(kernels.entropy)(PROBS)
   np.testing.assert_allclose(traced, kernels.entropy(PROBS + 1), rtol=1e-5)

@@ -275,7 +275,7 @@ def test_k_below_one_is_an_error_that_names_it(k):
 
 
 def test_k_must_be_a_whole_number():
-  with pytest.raises(TypeError, match='float'):
+  with pytest.raises(TypeError, match='k must be an integer'):
     kernels.top_k(jnp.zeros(3), 2.0)
 
 
