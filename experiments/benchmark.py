@@ -2,11 +2,13 @@
 
     python -m experiments.benchmark training    # 5 minutes on 2 cores
     python -m experiments.benchmark kernels     # 10 minutes
+    python -m experiments.benchmark calls       # 1 minute
     python -m experiments.benchmark imagenet    # under a minute, 4 GB
 
 `training` needs the extra `benchmark` (PyTorch), and uses MNIST where TFDS has
 it, otherwise scikit-learn's digits. `kernels` needs neither that extra nor
-MNIST: a row says what is missing. `imagenet` is one selection of 1,000 from
+MNIST: a row says what is missing. `calls` has the first and a later call of
+kernels, plainly and under a jit. `imagenet` is one selection of 1,000 from
 200,000 points.
 
 Measurements to be compared are taken in turns, and a ratio is the median of the

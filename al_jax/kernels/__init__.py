@@ -1,8 +1,14 @@
 """Kernels of active learning: pure functions, arrays in, arrays out.
 
 They know no model, config, flag, file or logger, and import jax, numpy and
-chex only. `jit` and `vmap` are left to the caller; whatever is named `k` is
-static. Axis letters: N pool, C classes, S samples, K picks.
+chex only. Kernels that loop are jitted where they are defined: a second call
+with arrays of the same shapes compiles nothing. `k`, sizes, and options that
+are plain numbers are static, so that every other value of them compiles anew;
+an option of type float may be an array instead. A kernel may be called inside
+`jit` and `vmap`; `per_example_gradients` and `streamed_bald`, which take a
+function, should be.
+
+Axis letters: N pool, C classes, S samples, K picks.
 """
 
 from al_jax.kernels.batch_bald import batch_bald

@@ -1,11 +1,18 @@
-"""Checks and casts of the arguments that kernels share."""
+"""Checks of the arguments of public kernels, and casts that they share.
+
+They run before anything is compiled, read shapes and types only (`logits` also
+looks at a few rows), and raise a sentence that names the argument.
+"""
 
 import operator
 from typing import SupportsIndex
 
-import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+# Rows that are looked at to tell probabilities from logits.
+_ROWS_LOOKED_AT = 64
 
 
 def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
@@ -20,20 +27,176 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
     The number.
 
   Raises:
+    TypeError: a traced number, or none that is whole.
     ValueError: a number below `at_least`.
   """
-  number = operator.index(number)
+  if isinstance(number, jax.core.Tracer):
+    raise TypeError(
+      f'{name} must be a plain number, since shapes depend on it; it is '
+      f'traced. Make it static: jax.jit(..., static_argnames={name!r}).'
+    )
+  try:
+    number = operator.index(number)
+  except TypeError as error:
+    raise TypeError(f'{name} must be an integer; got {number!r}.') from error
   if number < at_least:
     raise ValueError(f'{name} is {number}; it must be at least {at_least}.')
   return number
 
 
-def scores(values: jax.Array) -> jax.Array:
-  """Returns scores as an array, after checking that they are float [N]."""
+def key(value: jax.Array) -> jax.Array:
+  """Returns a random key, after checking that it is a single one.
+
+  Args:
+    value: a typed key, or one of `jax.random.PRNGKey`.
+
+  Returns:
+    The key.
+
+  Raises:
+    TypeError: anything else, such as a seed.
+  """
+  wanted = 'key must be a single random key, such as jax.random.key(0); got'
+  if not isinstance(value, jax.Array | np.ndarray):
+    raise TypeError(f'{wanted} {value!r}.')
+  if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    is_single = value.ndim == 0
+  else:
+    is_single = value.ndim == 1 and value.dtype == jnp.uint32
+  if not is_single:
+    raise TypeError(f'{wanted} {described(value)}.')
+  return value
+
+
+def floats(name: str, values: jax.Array, axes: str) -> jax.Array:
+  """Returns an array, after checking its type and its number of axes.
+
+  Args:
+    name: the argument's, for the message.
+    values: an array.
+    axes: letters, such as 'N, D'.
+
+  Returns:
+    The values, not cast.
+
+  Raises:
+    ValueError: other than floats, or another number of axes.
+  """
   values = jnp.asarray(values)
-  chex.assert_rank(values, 1)
-  chex.assert_type(values, float)
+  is_float = jnp.issubdtype(values.dtype, jnp.floating)
+  if not is_float or values.ndim != len(axes.split(',')):
+    raise ValueError(f'{name} must be float [{axes}]; got {described(values)}.')
   return values
+
+
+def per_point(
+  name: str, values: jax.Array, num_points: int, of: str
+) -> jax.Array:
+  """Returns float [N], after checking that N is that of another argument.
+
+  Args:
+    name: the argument's, for the message.
+    values: an array.
+    num_points: N.
+    of: the name of the argument that has N points.
+
+  Returns:
+    The values, not cast.
+
+  Raises:
+    ValueError: other than floats, or another shape.
+  """
+  values = floats(name, values, 'N')
+  if len(values) != num_points:
+    raise ValueError(
+      f'{name} must be float [N]; got {described(values)}, while {of} has '
+      f'N = {num_points}.'
+    )
+  return values
+
+
+def mask(
+  name: str, values: jax.Array | None, num_points: int, *, hint: str = ''
+) -> jax.Array | None:
+  """Returns a mask, after checking that it is bool[N]; None as it is.
+
+  Args:
+    name: the argument's, for the message.
+    values: bool[N], or None.
+    num_points: N.
+    hint: a sentence that follows where only the length is wrong.
+
+  Returns:
+    The mask as an array, or None.
+
+  Raises:
+    ValueError: other than booleans, or another shape.
+  """
+  if values is None:
+    return None
+  values = jnp.asarray(values)
+  wrong = f'{name} must be a bool mask of shape [N]; got {described(values)}'
+  if values.dtype != jnp.bool_ or values.ndim != 1:
+    raise ValueError(
+      f'{wrong}. From indices: jnp.zeros(N, bool).at[ids].set(True), with '
+      f'N = {num_points}.'
+    )
+  if len(values) != num_points:
+    raise ValueError(f'{wrong}, while N is {num_points}.{hint and " " + hint}')
+  return values
+
+
+def logits(
+  name: str,
+  values: jax.Array,
+  axes: str = '..., C',
+  *,
+  refuse_probabilities: bool = True,
+) -> jax.Array:
+  """Returns logits, after checking their shape and that they are logits.
+
+  Probabilities are told by their rows, in [0, 1] with a sum of 1; rows that are
+  uniform are not, since they mean the same as logits. Nothing is looked at in
+  traced arrays.
+
+  Args:
+    name: the argument's, for the message.
+    values: an array.
+    axes: letters, and '...' for any number of axes.
+    refuse_probabilities: False for kernels that only rank the classes.
+
+  Returns:
+    The values, not cast.
+
+  Raises:
+    ValueError: other than floats, another number of axes, no class or sample,
+      or probabilities.
+  """
+  values = jnp.asarray(values)
+  letters = axes.split(', ')
+  is_open = '...' in letters
+  least = len(letters) - is_open
+  fits = values.ndim >= least if is_open else values.ndim == least
+  fits = fits and jnp.issubdtype(values.dtype, jnp.floating)
+  needed = [letter for letter in ('S', 'C') if letter in letters]
+  for letter in needed:
+    fits = fits and values.shape[0 if letter == 'S' else -1] >= 1
+  if not fits:
+    needs = ' and '.join(f'{letter} >= 1' for letter in needed)
+    raise ValueError(
+      f'{name} must be float [{axes}] with {needs}; got {described(values)}.'
+    )
+  if refuse_probabilities and _are_probabilities(values):
+    raise ValueError(
+      f'{name} look like probabilities: every row is in [0, 1] and sums to 1. '
+      f'Pass log-probabilities: jnp.log({name}).'
+    )
+  return values
+
+
+def described(values: jax.Array) -> str:
+  """Type and shape, such as 'int32[60]'."""
+  return f'{values.dtype}[{", ".join(map(str, values.shape))}]'
 
 
 def at_least_float32(values: jax.Array) -> jax.Array:
@@ -41,29 +204,24 @@ def at_least_float32(values: jax.Array) -> jax.Array:
   return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-def mask(
-  values: jax.Array | None, shape: tuple[int, ...], *, default: bool
-) -> jax.Array:
-  """Returns a mask as an array, after checking that it is bool[N].
-
-  Args:
-    values: bool[N], or None.
-    shape: (N,).
-    default: what None stands for, everywhere.
-
-  Returns:
-    bool[N].
-  """
-  if values is None:
-    return jnp.full(shape, default)
-  values = jnp.asarray(values)
-  chex.assert_type(values, bool)
-  chex.assert_shape(values, shape)
-  return values
-
-
 def among(pickable: jax.Array, eligible: jax.Array | None) -> jax.Array:
   """Restricts `pickable`, bool[N], to a checked `eligible`; None: to all."""
-  if eligible is None:
-    return pickable
-  return pickable & mask(eligible, pickable.shape, default=True)
+  return pickable if eligible is None else pickable & eligible
+
+
+def _are_probabilities(values):
+  """Whether the first rows of a concrete array are, and not all uniform."""
+  if isinstance(values, jax.core.Tracer) or not values.is_fully_addressable:
+    return False
+  num_classes = values.shape[-1]
+  some = (0,) * (values.ndim - 2) + (slice(_ROWS_LOOKED_AT),)
+  if any(device.platform != 'cpu' for device in values.devices()):
+    # Only these rows leave the accelerator.
+    rows = np.asarray(values[some[: values.ndim - 1]])
+  else:
+    rows = np.asarray(values)[some[: values.ndim - 1]]
+  rows = rows.reshape(-1, num_classes).astype(np.float64)
+  if not len(rows) or not (rows >= 0).all() or not (rows <= 1.001).all():
+    return False
+  are_normalised = (np.abs(rows.sum(axis=1) - 1) < 1e-3).all()
+  return bool(are_normalised and (np.abs(rows - 1 / num_classes) > 1e-3).any())

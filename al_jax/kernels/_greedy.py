@@ -67,7 +67,7 @@ def pick(
     lambda state: _pick_a_block(state, k, block, caps_of, shrink),
     state,
   )
-  return Selection(state.indices[:k], state.values[:k].astype(jnp.float32))
+  return Selection(state.indices[:k], state.values[:k])
 
 
 def _pick_a_block(state, k, block, caps_of, shrink):

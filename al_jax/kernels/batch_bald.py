@@ -9,7 +9,6 @@ of evaluating everything.
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -117,8 +116,13 @@ def batch_bald(
   k = _checks.count('k', k)
   num_samples = _checks.count('num_samples', num_samples)
   chunk = _checks.count('chunk', chunk)
-  pool, pickable = _prepare(mc_logits, eligible, chunk)
-  _, num_classes, num_networks = pool.probs.shape
+  key = _checks.key(key)
+  mc_logits = _checks.logits('mc_logits', mc_logits, 'S, N, C')
+  num_networks, num_points, num_classes = mc_logits.shape
+  hint = ''
+  if eligible is not None and jnp.shape(eligible) == (num_networks,):
+    hint = 'mc_logits seem to be [N, S, C]: pass jnp.swapaxes(mc_logits, 0, 1).'
+  eligible = _checks.mask('eligible', eligible, num_points, hint=hint)
   num_listed = _num_listed_picks(k, num_classes, num_samples)
   num_drawn = num_samples // num_networks * num_networks
   if num_listed < k and not num_drawn:
@@ -127,6 +131,20 @@ def batch_bald(
       f'{num_classes} classes configurations are drawn for each of the '
       f'{num_networks} samples, so that it must be at least {num_networks}.'
     )
+  return _batch_bald(
+    key=key,
+    mc_logits=mc_logits,
+    k=k,
+    eligible=eligible,
+    num_listed=num_listed,
+    num_drawn=num_drawn,
+    chunk=chunk,
+  )
+
+
+@_xla.compiled
+def _batch_bald(*, key, mc_logits, k, eligible, num_listed, num_drawn, chunk):
+  pool, pickable = _prepare(mc_logits, eligible, chunk)
   plan = _Plan(k, num_listed, num_drawn, min(chunk, len(pickable)))
   return _pick_all(key, pool, pickable, plan)
 
@@ -134,14 +152,8 @@ def batch_bald(
 def _prepare(mc_logits, eligible, chunk):
   """The pool in whole chunks, and bool[N]: what may be picked of it."""
   log_probs = uncertainty.log_softmax(mc_logits)
-  chex.assert_rank(log_probs, 3)
-  num_networks, num_points, num_classes = log_probs.shape
-  if num_networks < 1:
-    raise ValueError(
-      f'mc_logits have shape {log_probs.shape}; it must be [S, N, C] with '
-      'S >= 1.'
-    )
-  entropies = uncertainty.entropy(mc_logits).T
+  _, num_points, num_classes = log_probs.shape
+  entropies = uncertainty.entropy_of(mc_logits).T
   pickable = jnp.all(jnp.isfinite(entropies), axis=1)
   pickable = _checks.among(pickable, eligible)
   probs = jnp.exp(log_probs).transpose(1, 2, 0)
@@ -168,7 +180,7 @@ def _pick_all(key, pool, pickable, plan):
   def pick(position, table, pickable, picks):
     index, gain = _best(pool, table, pickable, plan.chunk)
     indices = picks.indices.at[position].set(index)
-    values = picks.values.at[position].set(gain.astype(jnp.float32))
+    values = picks.values.at[position].set(gain)
     # Once nothing is left, -1 is the last row, which is not pickable either.
     return pickable.at[index].set(False), Selection(indices, values)
 
@@ -191,7 +203,7 @@ def _pick_all(key, pool, pickable, plan):
   table = _joint_labels.nothing_chosen(
     num_classes ** (plan.num_listed - 1), num_networks, pool.probs.dtype
   )
-  picks = selection.nothing(plan.k)
+  picks = selection.nothing(plan.k, pool.probs.dtype)
   state = (table, pickable, picks)
   state = lax.fori_loop(0, plan.num_listed, pick_and_list, state)
   if plan.num_listed < plan.k:

@@ -1,6 +1,5 @@
 """Representativeness: how dense the pool is around a point."""
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -10,10 +9,11 @@ from al_jax.kernels import (
   _checks,
   _padding,
   _similarities,
+  _xla,
   distances,
   selection,
 )
-from al_jax.kernels.graph import Graph, checked
+from al_jax.kernels.graph import Graph, cast, checked
 from al_jax.kernels.selection import Selection
 
 
@@ -53,9 +53,11 @@ def information_density(
     [N], float32 or wider; NaN for a point with a coordinate that is not finite,
     which is in nobody's mean.
   """
-  scores = _checks.scores(scores)
+  points = distances.checked('points', points)
+  num_points = distances.number(points)
+  scores = _checks.per_point('scores', scores, num_points, 'points')
+  eligible = _checks.mask('eligible', eligible, num_points)
   unit, finite = _similarities.normalised(points)
-  chex.assert_equal_shape([scores, finite])
   cosines = _mean_cosines(unit.parts, _checks.among(finite, eligible))
   # Rounding may take a mean of cosines past 1.
   density = jnp.clip((1 + cosines) / 2, 0, 1)
@@ -113,11 +115,20 @@ def graph_density(
   k = _checks.count('k', k)
   if gamma is not None and not isinstance(gamma, jax.Array) and not gamma > 0:
     raise ValueError(f'gamma is {gamma}; it must be above 0.')
-  graph = checked(graph)
+  key, graph = _checks.key(key), checked(graph)
+  eligible = _checks.mask('eligible', eligible, len(graph.neighbors))
+  return _graph_density(
+    key=key, graph=graph, k=k, eligible=eligible, gamma=gamma
+  )
+
+
+@_xla.compiled
+def _graph_density(*, key, graph, k, eligible, gamma):
+  graph = cast(graph)
   pickable = ~jnp.any(jnp.isnan(graph.similarities), axis=1)
   pickable = _checks.among(pickable, eligible)
   neighbors = graph.neighbors
-  nothing = selection.nothing(k)
+  nothing = selection.nothing(k, graph.similarities.dtype)
   if not pickable.size:
     return nothing
 

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _affinity, _checks, selection
-from al_jax.kernels.graph import Graph, checked
+from al_jax.kernels import _affinity, _checks, _xla, selection
+from al_jax.kernels.graph import Graph, cast, checked
 from al_jax.kernels.selection import Selection
 
 
@@ -70,13 +70,46 @@ def diffusion_selection(
   Raises:
     ValueError: k below 1 or an option that is not allowed.
   """
-  k = _checks.count('k', k)
+  k, key = _checks.count('k', k), _checks.key(key)
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   graph = checked(graph)
-  labeled = _checks.mask(labeled, graph.neighbors.shape[:1], default=False)
+  num_points = len(graph.neighbors)
+  labeled = _checks.mask('labeled', labeled, num_points)
+  eligible = _checks.mask('eligible', eligible, num_points)
+  return _diffusion_selection(
+    key=key,
+    graph=graph,
+    labeled=labeled,
+    k=k,
+    eligible=eligible,
+    alpha=alpha,
+    gamma=gamma,
+    graph_kind=graph_kind,
+    num_iters=num_iters,
+    tol=tol,
+  )
+
+
+@_xla.compiled
+def _diffusion_selection(
+  *,
+  key,
+  graph,
+  labeled,
+  k,
+  eligible,
+  alpha,
+  gamma,
+  graph_kind,
+  num_iters,
+  tol,
+):
+  graph = cast(graph)
+  if labeled is None:
+    labeled = jnp.zeros(len(graph.neighbors), jnp.bool_)
   pickable = ~labeled & ~jnp.any(jnp.isnan(graph.similarities), axis=1)
   pickable = _checks.among(pickable, eligible)
-  nothing = selection.nothing(k)
+  nothing = selection.nothing(k, graph.similarities.dtype)
   if not labeled.size:
     return nothing
   matrix = _affinity.affinity(graph, gamma, graph_kind)

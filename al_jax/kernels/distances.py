@@ -6,14 +6,18 @@ which stand for points of dimension C*D and are never multiplied out.
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from al_jax.kernels import _checks, _xla
+
 # Where a squared distance is below this share of the two squared norms, the
 # expanded form has lost digits: errors of 5e-7 of the norms were measured.
 _NEAR = 1 / 16
+# Two Factors (q, h) and (p, g) are balanced where |q| |g| or |p| |h| is above
+# |q| |h| and |p| |g| by more than this: their differences lose its digits.
+_UNBALANCED = 16
 # Pairs recomputed from differences at a time: two gathered blocks of rows.
 _PAIRS_AT_ONCE = 1024
 
@@ -52,6 +56,7 @@ def squared_norms(points: Points) -> jax.Array:
   Returns:
     [N], float32 or wider.
   """
+  points = checked('points', points)
   norms = [jnp.sum(jnp.square(part), axis=1) for part in parts(points)]
   return norms[0] if len(norms) == 1 else norms[0] * norms[1]
 
@@ -96,20 +101,26 @@ def squared_distances(a: Points, b: Points) -> jax.Array:
   Raises:
     ValueError: of different kinds or widths, or 2^31 pairs or more.
   """
-  if [part.shape[1:] for part in parts(a)] != [
-    part.shape[1:] for part in parts(b)
+  a, b = checked('a', a), checked('b', b)
+  if [part.shape[1:] for part in _arrays(a)] != [
+    part.shape[1:] for part in _arrays(b)
   ]:
-    shapes = [[part.shape for part in parts(points)] for points in (a, b)]
+    shapes = [[part.shape for part in _arrays(points)] for points in (a, b)]
     raise ValueError(
       f'a has shape {shapes[0]} and b {shapes[1]}; they must be of one kind '
       'and agree in all but the first axis.'
     )
-  a, b = checked(a), checked(b)
-  num_pairs = parts(a)[0].shape[0] * parts(b)[0].shape[0]
+  num_pairs = number(a) * number(b)
   if num_pairs >= 2**31:
     raise ValueError(
       f'a and b have {num_pairs} pairs; it must be below 2^31. Pass tiles.'
     )
+  return _squared_distances(a=a, b=b)
+
+
+@_xla.compiled
+def _squared_distances(*, a, b):
+  a, b = cast(a), cast(b)
   a_norms, b_norms = squared_norms(a), squared_norms(b)
   sq_dists = expanded_squared_distances(a, b, a_norms, b_norms)
   if not sq_dists.size:
@@ -148,11 +159,14 @@ def paired_squared_distances(a: Points, b: Points) -> jax.Array:
 
     |.|^2 = (s + t)^2 |m|^2 |n|^2 + |d - s m|^2 |n|^2 + |m|^2 |e - t n|^2,
 
-  with s = d.m / |m|^2 and t = e.n / |n|^2.
+  with s = d.m / |m|^2 and t = e.n / |n|^2. A point (x q, h / x) is that of
+  (q, h); where the two rows are scaled too differently for |m| |n| not to dwarf
+  the distance, one of them is scaled first.
   """
   if not isinstance(a, Factors):
     (a,), (b,) = parts(a), parts(b)
     return jnp.sum(jnp.square(a - b), axis=1)
+  a, b = _balanced(cast(a), cast(b))
   along, across, lengths = [], [], []
   for a_part, b_part in zip(parts(a), parts(b), strict=True):
     difference, middle = a_part - b_part, (a_part + b_part) / 2
@@ -171,21 +185,81 @@ def paired_squared_distances(a: Points, b: Points) -> jax.Array:
   )
 
 
+def _balanced(a, b):
+  """The same points, rows of `a` scaled as those of `b` where they are not.
+
+  By powers of 2, and not at all where no digits are at stake: no product
+  changes, and no bit of the distance between rows that are scaled alike.
+  """
+  (left, right), (other_left, other_right) = (
+    [jnp.max(jnp.abs(part), axis=1, initial=0.0) for part in points]
+    for points in (a, b)
+  )
+  size, other_size = left * right, other_left * other_right
+  own = jnp.maximum(size, other_size)
+  crossed = jnp.maximum(left * other_right, other_left * right)
+  unbalanced = crossed > _UNBALANCED * own
+  factor = jnp.sqrt(other_left / left) * jnp.sqrt(right / other_right)
+  factor = jnp.where(unbalanced & (size > 0) & (other_size > 0), factor, 1.0)
+  # Without digits: the nearest power of 2.
+  factor = lax.reduce_precision(factor, jnp.finfo(factor.dtype).nexp, 0)
+  # What one factor makes 0 is the point 0, however large the other.
+  kept, other_kept = (
+    jnp.where(unbalanced & (size == 0), 0.0, 1.0)[:, None]
+    for size in (size, other_size)
+  )
+  factor = factor[:, None]
+  return (
+    Factors(a.left * (factor * kept), a.right * (kept / factor)),
+    Factors(b.left * other_kept, b.right * other_kept),
+  )
+
+
+def checked(name: str, points: Points) -> Points:
+  """Returns points as arrays, after checking their shapes and types.
+
+  Args:
+    name: the argument's, for the message.
+    points: what it is given.
+
+  Returns:
+    The points, not cast.
+
+  Raises:
+    ValueError: other than float [N, D] or Factors of float [N, C] and [N, D].
+  """
+  if not isinstance(points, Factors):
+    return _checks.floats(name, points, 'N, D')
+  left = _checks.floats(f'{name}.left', points.left, 'N, C')
+  right = _checks.floats(f'{name}.right', points.right, 'N, D')
+  if len(left) != len(right):
+    raise ValueError(
+      f'{name}.left is {_checks.described(left)} and {name}.right '
+      f'{_checks.described(right)}; they must have as many rows.'
+    )
+  return Factors(left, right)
+
+
+def number(points: Points) -> int:
+  """N."""
+  return len(_arrays(points)[0])
+
+
 def parts(points: Points) -> tuple[jax.Array, ...]:
-  """The arrays that make up the points, checked, at least float32."""
-  arrays = tuple(points) if isinstance(points, Factors) else (points,)
-  arrays = tuple(jnp.asarray(array) for array in arrays)
-  chex.assert_rank(arrays, 2)
-  chex.assert_type(arrays, float)
-  chex.assert_equal_shape_prefix(arrays, 1)
+  """The arrays that make up the points, at least float32."""
+  arrays = _arrays(points)
   dtype = jnp.result_type(jnp.float32, *arrays)
   return tuple(array.astype(dtype) for array in arrays)
 
 
-def checked(points: Points) -> Points:
-  """The same points as checked jax arrays, at least float32."""
+def cast(points: Points) -> Points:
+  """The same points, at least float32."""
   arrays = parts(points)
   return arrays[0] if len(arrays) == 1 else Factors(*arrays)
+
+
+def _arrays(points):
+  return tuple(points) if isinstance(points, Factors) else (points,)
 
 
 def take(points: Points, indices: jax.Array) -> Points:

@@ -42,6 +42,13 @@ def gradient_factors(logits: jax.Array, embedding: jax.Array) -> Factors:
     Factors of [N, C] residuals and the [N, D] embedding, float32 or wider; NaN
     residuals where the logits are not a prediction.
   """
+  logits = _checks.logits('logits', logits, 'N, C')
+  embedding = _checks.floats('embedding', embedding, 'N, D')
+  if len(logits) != len(embedding):
+    raise ValueError(
+      f'logits must be float [N, C] and embedding float [N, D]; got '
+      f'{_checks.described(logits)} and {_checks.described(embedding)}.'
+    )
   log_probs = uncertainty.log_softmax(logits)
   log_probs, embedding = distances.parts(Factors(log_probs, embedding))
   predicted = jax.nn.one_hot(
@@ -136,7 +143,14 @@ def per_example_gradients(
     raise ValueError(
       f'{given} is given and {missing} is None; a sketch needs both.'
     )
-  chex.assert_equal_shape_prefix(jax.tree.leaves(batch), 1)
+  shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(batch)]
+  if len({shape[:1] for shape in shapes}) != 1 or () in shapes:
+    raise ValueError(
+      'batch must be arrays with one leading axis N; got the shapes '
+      f'{", ".join(map(str, shapes))}.'
+    )
+  if key is not None:
+    key = _checks.key(key)
   sketch = None
   if sketch_dim is not None:
     num_params = sum(leaf.size for leaf in jax.tree.leaves(params))

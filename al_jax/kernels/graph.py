@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -24,8 +23,9 @@ class Graph(NamedTuple):
   Attributes:
     neighbors: int32[N, k], nearest first, never the point itself; -1 past the
       number of other points that are finite.
-    similarities: float32[N, k], larger is nearer; -inf where the neighbor is
-      -1, and NaN for a point that is not finite itself.
+    similarities: float [N, k], larger is nearer; -inf where the neighbor is
+      -1, and NaN for a point that is not finite itself. As wide as the points,
+      float32 at least.
   """
 
   neighbors: jax.Array
@@ -33,12 +33,27 @@ class Graph(NamedTuple):
 
 
 def checked(graph: Graph) -> Graph:
-  """The graph as arrays of one shape, similarities at least float32."""
+  """Returns the graph as arrays, after checking their shapes and types."""
   neighbors, nearness = map(jnp.asarray, graph)
-  chex.assert_rank([neighbors, nearness], 2)
-  chex.assert_equal_shape([neighbors, nearness])
-  chex.assert_type([neighbors, nearness], [int, float])
-  return Graph(neighbors, _checks.at_least_float32(nearness))
+  is_graph = (
+    neighbors.ndim == 2
+    and neighbors.shape == nearness.shape
+    and jnp.issubdtype(neighbors.dtype, jnp.integer)
+    and jnp.issubdtype(nearness.dtype, jnp.floating)
+  )
+  if not is_graph:
+    raise ValueError(
+      'graph must have neighbors int [N, k] and similarities float [N, k]; got '
+      f'{_checks.described(neighbors)} and {_checks.described(nearness)}.'
+    )
+  return Graph(neighbors, nearness)
+
+
+def cast(graph: Graph) -> Graph:
+  """The same graph, its similarities at least float32."""
+  return graph._replace(
+    similarities=_checks.at_least_float32(graph.similarities)
+  )
 
 
 def knn_graph(
@@ -97,10 +112,16 @@ def knn_graph(
       "metric is 'manhattan'; of Factors it must be one of "
       f'{_METRICS[:-1]}, which need only the products of the two parts.'
     )
+  points = distances.checked('points', points)
+  return _knn_graph(points=points, k=k, metric=metric, block=block)
+
+
+@_xla.compiled
+def _knn_graph(*, points, k, metric, block):
   parts, finite, bias = _prepared(points, metric)
   num_points = finite.size
   if not num_points:
-    return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k)))
+    return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k), bias.dtype))
   # Columns past the points are as far as can be: -inf.
   missing = max(0, k - num_points)
   missing += -(num_points + missing) % _CHUNK
@@ -127,7 +148,7 @@ def knn_graph(
   nearness = jnp.where(neighbors < 0, -jnp.inf, nearness)
   return Graph(
     jnp.where(finite[:, None], neighbors, -1),
-    jnp.where(finite[:, None], nearness, jnp.nan).astype(jnp.float32),
+    jnp.where(finite[:, None], nearness, jnp.nan),
   )
 
 

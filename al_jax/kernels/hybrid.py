@@ -1,6 +1,5 @@
 """Uncertain, typical, and not yet covered: three measures in one."""
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +8,7 @@ from al_jax.kernels import (
   _greedy,
   _padding,
   _similarities,
+  _xla,
   distances,
   selection,
 )
@@ -67,7 +67,8 @@ def hybrid_informativeness(
     key: draws `num_references` eligible points as R; None: R is all of them,
       at the price of all similarities.
     num_references: |R| where there is a key, at least 1; static.
-    alpha: exponent of the uncertainty, 0 or above.
+    alpha: exponent of the uncertainty, 0 or above. A power that overflows
+      counts as the largest number.
     beta: exponent of the density, 0 or above.
     gamma: exponent of the novelty, 0 or above.
     block: the most picks between two passes over the pool, at least 1; static.
@@ -85,15 +86,53 @@ def hybrid_informativeness(
   for name, power in {'alpha': alpha, 'beta': beta, 'gamma': gamma}.items():
     if not isinstance(power, jax.Array) and not power >= 0:
       raise ValueError(f'{name} is {power}; it must be 0 or above.')
-  scores = _checks.scores(scores)
+  points = distances.checked('points', points)
+  num_points = distances.number(points)
+  scores = _checks.per_point('scores', scores, num_points, 'points')
+  eligible = _checks.mask('eligible', eligible, num_points)
+  labeled = _checks.mask('labeled', labeled, num_points)
+  if key is not None:
+    key = _checks.key(key)
+  return _hybrid_informativeness(
+    scores=scores,
+    points=points,
+    k=k,
+    eligible=eligible,
+    labeled=labeled,
+    key=key,
+    num_references=num_references,
+    alpha=alpha,
+    beta=beta,
+    gamma=gamma,
+    block=block,
+  )
+
+
+@_xla.compiled
+def _hybrid_informativeness(
+  *,
+  scores,
+  points,
+  k,
+  eligible,
+  labeled,
+  key,
+  num_references,
+  alpha,
+  beta,
+  gamma,
+  block,
+):
+  scores = _checks.at_least_float32(scores)
   unit, finite = _similarities.normalised(points)
-  chex.assert_equal_shape([scores, finite])
   if not scores.size:
-    return selection.nothing(k)
-  eligible = finite & _checks.mask(eligible, scores.shape, default=True)
-  labeled = finite & _checks.mask(labeled, scores.shape, default=False)
+    return selection.nothing(k, scores.dtype)
+  eligible = _checks.among(finite, eligible)
+  labeled = jnp.zeros_like(finite) if labeled is None else finite & labeled
   pickable = eligible & ~labeled & jnp.isfinite(scores) & (scores >= 0)
   worth = jnp.power(jnp.where(pickable, scores, 0.0), alpha)
+  # inf times a density or novelty of 0 would be NaN.
+  worth = jnp.minimum(worth, jnp.finfo(worth.dtype).max)
   if isinstance(beta, jax.Array) or beta > 0:
     worth *= jnp.power(_density(unit, eligible, key, num_references), beta)
   # -inf: never the largest.

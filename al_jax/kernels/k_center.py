@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _checks, _greedy, distances, selection
+from al_jax.kernels import _checks, _greedy, _xla, distances, selection
 from al_jax.kernels.selection import Selection
 
 # Rows of the pool that are compared with a block of centers at a time: few
@@ -61,7 +61,9 @@ dtype=float32))
       labelled ones. They are not picked. With none, the first pick is the
       eligible point of the largest length.
     block: the most picks between two passes over the pool, at least 1; static.
-      It changes the speed and the memory, not the picks.
+      It changes the speed and the memory. The picks are the same but for
+      near ties: a product with one center and one with many may round two
+      equal distances differently, so that another of the two comes first.
 
   Returns:
     A Selection whose values are the squared distances to the nearest center,
@@ -73,17 +75,27 @@ dtype=float32))
     ValueError: k or block below 1.
   """
   k, block = _checks.count('k', k), _checks.count('block', block)
+  points = distances.checked('points', points)
+  num_points = distances.number(points)
+  eligible = _checks.mask('eligible', eligible, num_points)
+  centers = _checks.mask('centers', centers, num_points)
+  return _k_center(
+    points=points, k=k, eligible=eligible, centers=centers, block=block
+  )
+
+
+@_xla.compiled
+def _k_center(*, points, k, eligible, centers, block):
   block = min(block, k)
   # Without centers the first pass has one point, the longest, to compare with.
   per_pass = 1 if centers is None else _CENTERS_PER_PASS
-  points = distances.checked(points)
+  points = distances.cast(points)
   sq_norms = distances.squared_norms(points)
   finite = distances.finite(sq_norms)
-  pickable = finite & _checks.mask(eligible, sq_norms.shape, default=True)
-  centers = finite & _checks.mask(centers, sq_norms.shape, default=False)
-  pickable &= ~centers
+  centers = jnp.zeros_like(finite) if centers is None else finite & centers
+  pickable = _checks.among(finite & ~centers, eligible)
   if not sq_norms.size:
-    return selection.nothing(k)
+    return selection.nothing(k, sq_norms.dtype)
   pool = _Points(points, sq_norms)
   state, centers = _start(pool, pickable, centers, k, block)
   state = state._replace(scores=_cover(pool, state.scores, centers, per_pass))

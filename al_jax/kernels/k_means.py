@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _checks, distances
+from al_jax.kernels import _checks, _xla, distances
 from al_jax.kernels.distances import Factors, Points
 from al_jax.kernels.kmeans_plus_plus import kmeans_plus_plus
 
@@ -102,9 +102,27 @@ def k_means(
   """
   k = _checks.count('k', k)
   num_iters = _checks.count('num_iters', num_iters, at_least=0)
-  points = distances.checked(points)
-  if not jax.tree.leaves(points)[0].shape[0]:
+  key = _checks.key(key)
+  points = distances.checked('points', points)
+  num_points = distances.number(points)
+  if not num_points:
     raise ValueError('points has no rows; k_means needs at least one.')
+  eligible = _checks.mask('eligible', eligible, num_points)
+  if weights is not None:
+    weights = _checks.per_point('weights', weights, num_points, 'points')
+  return _k_means(
+    key=key,
+    points=points,
+    k=k,
+    eligible=eligible,
+    weights=weights,
+    num_iters=num_iters,
+  )
+
+
+@_xla.compiled
+def _k_means(*, key, points, k, eligible, weights, num_iters):
+  points = distances.cast(points)
   seeds = kmeans_plus_plus(
     key, points, k, eligible=eligible, weights=weights
   ).indices
@@ -143,7 +161,7 @@ def _weights_of_members(points, eligible, weights):
   members = _checks.among(distances.finite(norms), eligible)
   if weights is None:
     return members.astype(norms.dtype)
-  weights = jnp.asarray(weights).astype(norms.dtype)
+  weights = weights.astype(norms.dtype)
   return jnp.where(members & (weights > 0) & (weights < jnp.inf), weights, 0.0)
 
 

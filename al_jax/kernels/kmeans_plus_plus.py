@@ -18,7 +18,6 @@ On 2 CPU cores 1,000 of 50,000 points with 10 x 512 factors take 0.1 s, which is
 the pool takes 17 s, and renewing all bounds after every block 0.8 s.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -28,6 +27,7 @@ from al_jax.kernels import (
   _checks,
   _draws,
   _padding,
+  _xla,
   distances,
   selection,
 )
@@ -97,16 +97,34 @@ def kmeans_plus_plus(
     raise ValueError(f'patience is {patience}; it must be at least 0.')
   if first not in ('uniform', 'max_norm'):
     raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
-  points = distances.checked(points)
+  key = _checks.key(key)
+  points = distances.checked('points', points)
+  num_points = distances.number(points)
+  eligible = _checks.mask('eligible', eligible, num_points)
+  if weights is not None:
+    weights = _checks.per_point('weights', weights, num_points, 'points')
+  return _kmeans_plus_plus(
+    key=key,
+    points=points,
+    k=k,
+    eligible=eligible,
+    weights=weights,
+    first=first,
+    block=block,
+    patience=patience,
+  )
+
+
+@_xla.compiled
+def _kmeans_plus_plus(
+  *, key, points, k, eligible, weights, first, block, patience
+):
+  points = distances.cast(points)
   norms = distances.squared_norms(points)
-  num_points = norms.shape[0]
-  if not num_points:
-    return selection.uniform(key, jnp.zeros(0, jnp.bool_), k)
+  if not norms.size:
+    return selection.nothing(k, norms.dtype)
   pickable = _checks.among(distances.finite(norms), eligible)
   if weights is not None:
-    weights = jnp.asarray(weights)
-    chex.assert_type(weights, float)
-    chex.assert_shape(weights, (num_points,))
     pickable &= (weights > 0) & (weights < jnp.inf)
     weights = jnp.where(pickable, weights, 0.0).astype(norms.dtype)
     weights = _draws.scaled(weights)
@@ -115,7 +133,9 @@ def kmeans_plus_plus(
   start = _first_pick(first_key, first, pool, pickable)
 
   def unfinished(state):
-    return (state.count < k) & jnp.any(_blocks.mass(state, pool) > 0)
+    mass = _blocks.mass(state, pool)
+    # Smaller ones may add up to 0, and then nothing that is drawn is accepted.
+    return (state.count < k) & jnp.any(mass >= jnp.finfo(mass.dtype).tiny)
 
   def one_block(state):
     block_key = jax.random.fold_in(blocks_key, state.round)
@@ -144,7 +164,7 @@ def _first_pick(key, first, pool, pickable):
 def _fill_up(key, state, pickable):
   """The picks as a Selection; what is missing is drawn uniformly."""
   k = state.indices.shape[0]
-  picks = selection.Selection(state.indices, state.values.astype(jnp.float32))
+  picks = selection.Selection(state.indices, state.values)
 
   def filled():
     place = _padding.past_end(picks.indices, pickable.size)

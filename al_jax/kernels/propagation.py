@@ -2,23 +2,22 @@
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from al_jax.kernels import _affinity, _checks
-from al_jax.kernels.graph import Graph, checked
+from al_jax.kernels import _affinity, _checks, _xla
+from al_jax.kernels.graph import Graph, cast, checked
 
 
 class Propagation(NamedTuple):
   """What the labels of a few points say of all N.
 
   Attributes:
-    scores: float32[N, C], share of each class in what reaches a point; rows
+    scores: float [N, C], share of each class in what reaches a point; rows
       sum to 1, or are 0 where nothing does.
     pseudo_labels: int32[N], the class of the largest score, or the label that
       is known; -1 where nothing reaches an unlabelled point.
-    certainty: float32[N], from 0 to 1; 1 where the label is known, 0 where
+    certainty: float [N], from 0 to 1; 1 where the label is known, 0 where
       nothing reaches a point: such a point is left out by its weight.
   """
 
@@ -89,8 +88,30 @@ def label_propagation(
   num_classes = _checks.count('num_classes', num_classes)
   graph = checked(graph)
   targets = jnp.asarray(targets)
-  chex.assert_type(targets, int)
-  chex.assert_shape(targets, graph.neighbors.shape[:1])
+  num_points = len(graph.neighbors)
+  is_int = jnp.issubdtype(targets.dtype, jnp.integer)
+  if not is_int or targets.shape != (num_points,):
+    raise ValueError(
+      f'targets must be int [N], with N = {num_points} as in graph; got '
+      f'{_checks.described(targets)}.'
+    )
+  return _label_propagation(
+    graph=graph,
+    targets=targets,
+    num_classes=num_classes,
+    alpha=alpha,
+    gamma=gamma,
+    graph_kind=graph_kind,
+    num_iters=num_iters,
+    tol=tol,
+  )
+
+
+@_xla.compiled
+def _label_propagation(
+  *, graph, targets, num_classes, alpha, gamma, graph_kind, num_iters, tol
+):
+  graph = cast(graph)
   labeled = (targets >= 0) & (targets < num_classes)
   # A row of zeros where the target is no class.
   is_class = jax.nn.one_hot(

@@ -5,12 +5,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.typing import DTypeLike
 
 from al_jax.kernels import _checks, _xla
 
 # 23 random bits each: of a million tied points, the chance that any two share
 # all 69 is below 1e-9.
 _NUM_TIE_BREAKERS = 3
+# Said where scores are fewer or more than what is eligible.
+_IF_OF_SAMPLES = 'Scores of samples are made from mc_logits of [S, N, C].'
 
 
 class Selection(NamedTuple):
@@ -19,19 +22,18 @@ class Selection(NamedTuple):
   Attributes:
     indices: int32[K], distinct pool indices in order of choice; -1 past the
       number of points that could be picked.
-    values: float32[K], what the kernel maximised when it took each; -inf, the
-      maximum over nothing, where the index is -1.
+    values: float [K], what the kernel maximised when it took each; -inf, the
+      maximum over nothing, where the index is -1. As wide as what they are
+      made of, float32 at least.
   """
 
   indices: jax.Array
   values: jax.Array
 
 
-def nothing(k: int) -> Selection:
-  """A Selection of k without a pick."""
-  return Selection(
-    jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, jnp.float32)
-  )
+def nothing(k: int, dtype: DTypeLike) -> Selection:
+  """A Selection of k without a pick, whose values are of that type."""
+  return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, dtype))
 
 
 def top_k(
@@ -69,8 +71,18 @@ def top_k(
   Raises:
     ValueError: k below 1.
   """
-  scores = _checks.scores(scores)
   k = _checks.count('k', k)
+  scores = _checks.floats('scores', scores, 'N')
+  eligible = _checks.mask(
+    'eligible', eligible, len(scores), hint=_IF_OF_SAMPLES
+  )
+  if key is not None:
+    key = _checks.key(key)
+  return _top_k(scores=scores, k=k, eligible=eligible, key=key)
+
+
+@_xla.compiled
+def _top_k(*, scores, k, eligible, key):
   pickable = _checks.among(jnp.isfinite(scores), eligible)
   scores = _checks.at_least_float32(scores)
   # lax.top_k would rank -0.0 below 0.0.
@@ -86,7 +98,7 @@ def top_k(
     indices = _largest_with_random_ties(key, scores, k)
   values = scores[indices]
   indices = jnp.where(values > -jnp.inf, indices, -1)
-  return Selection(indices, values.astype(jnp.float32))
+  return Selection(indices, values)
 
 
 def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
@@ -115,7 +127,14 @@ def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
   Raises:
     ValueError: k below 1.
   """
+  k, key = _checks.count('k', k), _checks.key(key)
   eligible = jnp.asarray(eligible)
+  eligible = _checks.mask('eligible', eligible, eligible.size)
+  return _uniform(key=key, eligible=eligible, k=k)
+
+
+@_xla.compiled
+def _uniform(*, key, eligible, k):
   scores = jnp.zeros(eligible.shape, jnp.float32)
   return top_k(scores, k, eligible=eligible, key=key)
 

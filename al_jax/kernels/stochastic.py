@@ -4,10 +4,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _checks, selection
+from al_jax.kernels import _checks, _xla, selection
 from al_jax.kernels.selection import Selection
 
 _KINDS = ('power', 'softmax', 'softrank')
+# Noise over a smaller coldness might be infinite, and all draws are uniform
+# from far above it.
+_LEAST_COLDNESS = 1e-30
 
 
 def stochastic_top_k(
@@ -47,13 +50,14 @@ def stochastic_top_k(
     scores: float [N]. One that is not finite is never picked.
     k: how many, at least 1; static.
     kind: what is ranked; static.
-    coldness: beta, above 0. Near 0 all draws are uniform; as it grows, they
-      become `top_k`.
+    coldness: beta, above 0; below 1e-30 it counts as 1e-30. Near 0 all draws
+      are uniform; as it grows, they become `top_k`.
     eligible: bool[N], what may be picked; None: all.
 
   Returns:
     A Selection whose values are what was ranked. Under power a score of 0 or
-    below is never drawn before one above 0: if those above 0 are fewer than k,
+    below (or above it by less than float32's least normal number, 1.2e-38) is
+    never drawn before one above 0: if those above 0 are fewer than k,
     the others fill up the batch uniformly, at a value of -inf. Past the points
     that can be picked indices are -1 and values -inf.
 
@@ -66,17 +70,33 @@ def stochastic_top_k(
     )
   if not isinstance(coldness, jax.Array) and not 0 < coldness < float('inf'):
     raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
-  scores = _checks.at_least_float32(_checks.scores(scores))
+  k, key = _checks.count('k', k), _checks.key(key)
+  scores = _checks.floats('scores', scores, 'N')
+  eligible = _checks.mask('eligible', eligible, len(scores))
+  return _stochastic_top_k(
+    key=key,
+    scores=scores,
+    k=k,
+    kind=kind,
+    coldness=coldness,
+    eligible=eligible,
+  )
+
+
+@_xla.compiled
+def _stochastic_top_k(*, key, scores, k, kind, coldness, eligible):
+  scores = _checks.at_least_float32(scores)
   pickable = _checks.among(jnp.isfinite(scores), eligible)
   noise_key, other_key = jax.random.split(key)
   # Not the default mode: it has 23 bits, with which large pools run into ties.
   noise = jax.random.gumbel(noise_key, scores.shape, scores.dtype, mode='high')
-  noise = noise / coldness
+  noise = noise / jnp.maximum(coldness, _LEAST_COLDNESS)
   if kind == 'softmax':
     return selection.top_k(scores + noise, k, eligible=pickable)
   if kind == 'softrank':
     return _by_rank(other_key, scores, pickable, noise, k)
-  positive = pickable & (scores > 0)
+  # The logarithm of a number below the normal ones may be -inf.
+  positive = pickable & (scores >= jnp.finfo(scores.dtype).tiny)
   log_scores = jnp.log(jnp.where(positive, scores, 1.0))
   drawn = selection.top_k(log_scores + noise, k, eligible=positive)
   others = pickable & ~positive

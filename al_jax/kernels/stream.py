@@ -19,7 +19,6 @@ which 1 - utility is the model's confidence.
 
 from typing import NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -202,6 +201,7 @@ def spend_random_variable(
   """
   if not scale >= 0:
     raise ValueError(f'scale is {scale}; it must be at least 0.')
+  key = _checks.key(key)
   factor = 1 + scale * jax.random.normal(key)
   return _follow_budget(state, utility, factor, budget, step)
 
@@ -250,6 +250,7 @@ def spend_quantile(
   Raises:
     ValueError: a budget out of range.
   """
+  key = _checks.key(key)
   utility = _checked(utility, budget)
   utility = jnp.where(jnp.isfinite(utility), utility, _MISSING)
   recent = jnp.append(state.recent[1:], utility)
@@ -279,8 +280,11 @@ def _checked(utility, budget):
   if not 0 <= budget <= 1:
     raise ValueError(f'budget is {budget}; it must be from 0 to 1.')
   utility = jnp.asarray(utility)
-  chex.assert_rank(utility, 0)
-  chex.assert_type(utility, float)
+  if utility.ndim or not jnp.issubdtype(utility.dtype, jnp.floating):
+    raise ValueError(
+      'utility must be a float of one example, of shape []; got '
+      f'{_checks.described(utility)}.'
+    )
   return utility.astype(jnp.float32)
 
 

@@ -9,7 +9,6 @@ A prediction that is not one (a NaN or +inf among its logits, or nothing but
 -inf) scores NaN, which no kernel ever picks.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -25,12 +24,6 @@ def log_softmax(logits: jax.Array) -> jax.Array:
   Returns:
     [..., C]; float64 for float64 logits, else float32.
   """
-  logits = jnp.asarray(logits)
-  chex.assert_type(logits, float)
-  if logits.ndim < 1 or logits.shape[-1] < 1:
-    raise ValueError(
-      f'logits have shape {logits.shape}; it must be [..., C] with C >= 1.'
-    )
   return jax.nn.log_softmax(_checks.at_least_float32(logits))
 
 
@@ -56,6 +49,11 @@ def entropy(logits: jax.Array) -> jax.Array:
   Returns:
     [...], from 0 to log C; 0 where C = 1.
   """
+  return entropy_of(_checks.logits('logits', logits))
+
+
+def entropy_of(logits: jax.Array) -> jax.Array:
+  """`entropy` of logits that have been checked."""
   log_probs = log_softmax(logits)
   impossible = log_probs == -jnp.inf
   # Twice `where`: the outer one alone would leave 0 * inf in the gradient.
@@ -88,7 +86,7 @@ def least_confidence(logits: jax.Array) -> jax.Array:
   Returns:
     [...], from 0 to 1 - 1/C; 0 where C = 1.
   """
-  log_probs = log_softmax(logits)
+  log_probs = log_softmax(_checks.logits('logits', logits))
   # A NaN stays one, also where C = 1 and there is no other class to tell.
   left_out = _is_top(log_probs) & ~jnp.isnan(log_probs)
   return jnp.sum(jnp.where(left_out, 0.0, jnp.exp(log_probs)), axis=-1)
@@ -118,11 +116,12 @@ def margin(logits: jax.Array) -> jax.Array:
   Raises:
     ValueError: C < 2, which leaves nothing to lead.
   """
-  log_probs = log_softmax(logits)
-  if log_probs.shape[-1] < 2:
+  logits = _checks.logits('logits', logits)
+  if logits.shape[-1] < 2:
     raise ValueError(
-      f'logits have shape {log_probs.shape}; margin needs [..., C] with C >= 2.'
+      f'logits have shape {logits.shape}; margin needs [..., C] with C >= 2.'
     )
+  log_probs = log_softmax(logits)
   # Two maxima: on CPU `lax.top_k` of many short rows is far slower.
   first = jnp.max(log_probs, axis=-1)
   others = jnp.where(_is_top(log_probs), -jnp.inf, log_probs)

@@ -42,10 +42,6 @@ NOTHING = Acquired(
 )
 
 
-# Operation by operation the draw is forty small programs.
-_uniform = jax.jit(kernels.uniform, static_argnames='k')
-
-
 def begin(
   program: Program, oracle: Oracle, protocol: Protocol, seed: int
 ) -> RunState:
@@ -65,7 +61,7 @@ def begin(
     first = oracle.balanced_first_set(key, size)
   else:
     eligible = pool_lib.eligible(state.pool)
-    first = np.asarray(_uniform(key, eligible, size).indices)
+    first = np.asarray(kernels.uniform(key, eligible, size).indices)
   return _ask(program, oracle, state, first, size, seed=seed, round=0)[0]
 
 

@@ -305,7 +305,7 @@ def test_float64_agrees_with_float32():
   with jax.enable_x64(True):
     double = batch_bald(KEY, jnp.asarray(mc_logits, jnp.float64), 5)
     assert double.indices.dtype == jnp.int32
-    assert double.values.dtype == jnp.float32
+    assert double.values.dtype == jnp.float64
   np.testing.assert_array_equal(single.indices, double.indices)
   np.testing.assert_allclose(single.values, double.values, atol=3e-6)
 
@@ -342,16 +342,16 @@ def test_a_number_out_of_range_is_an_error_that_names_it(options, message):
 
 
 def test_no_sample_is_an_error_that_names_the_shape():
-  with pytest.raises(ValueError, match=r'\(0, 6, 3\)'):
+  with pytest.raises(ValueError, match=r'\[0, 6, 3\]'):
     kernels.batch_bald(KEY, jnp.zeros((0, 6, 3)), 2)
 
 
 def test_arguments_of_the_wrong_kind_are_refused():
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='mc_logits must be float'):
     kernels.batch_bald(KEY, jnp.zeros((6, 3)), 2)
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='eligible must be a bool mask'):
     kernels.batch_bald(KEY, jnp.zeros((2, 6, 3)), 2, eligible=jnp.ones(5, bool))
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='eligible must be a bool mask'):
     kernels.batch_bald(KEY, jnp.zeros((2, 6, 3)), 2, eligible=jnp.ones(6))
 
 

@@ -189,7 +189,7 @@ def test_short_floats_are_averaged_in_float32(dtype, mc_logits):
 
 @pytest.mark.parametrize('shape', [(4,), (0, 2, 4)])
 def test_no_axis_of_samples_is_an_error_that_names_the_shape(shape):
-  message = f'mc_logits have shape {re.escape(str(shape))}'
+  message = f'mc_logits must be .*{re.escape(str(list(shape)))}'
   with pytest.raises(ValueError, match=message):
     kernels.predictive_log_probs(jnp.zeros(shape))
 
@@ -386,7 +386,7 @@ def test_short_floats_score_in_float32(score, reference, dtype, mc_logits):
   'score', [kernels.mean_std, kernels.variation_ratio, kernels.bald]
 )
 def test_scores_need_an_axis_of_samples(score, shape):
-  with pytest.raises(ValueError, match=re.escape(str(shape))):
+  with pytest.raises(ValueError, match=re.escape(str(list(shape)))):
     score(jnp.zeros(shape))
 
 

@@ -285,7 +285,7 @@ def test_float64_agrees_with_float32():
   single = hybrid(scores, points, 9, **options)
   with jax.enable_x64(True):
     double = hybrid(np.float64(scores), np.float64(points), 9, **options)
-    chex.assert_type([*double], [jnp.int32, jnp.float32])
+    chex.assert_type([*double], [jnp.int32, jnp.float64])
   np.testing.assert_array_equal(single.indices, double.indices)
   np.testing.assert_allclose(single.values, double.values, rtol=1e-5)
 
@@ -323,6 +323,19 @@ def test_a_number_out_of_range_is_an_error_that_names_it(options, message):
     )
 
 
+@pytest.mark.parametrize('beta', [0.0, 1.0])
+def test_a_power_that_overflows_leaves_nobody_out(beta):
+  """Worth inf times a novelty of 0 was NaN, which ended the picking early."""
+  labeled = jnp.array([False, False, True, False])
+  points = jnp.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  scores = jnp.array([1e20, 1e20, 1.0, 1e30])
+  picks = hybrid(
+    scores, points, 4, labeled=labeled, alpha=2.0, beta=beta, block=2
+  )
+  assert sorted(picks.indices.tolist()) == [-1, 0, 1, 3]
+  assert jnp.isfinite(picks.values[:3]).all()
+
+
 def test_arguments_of_other_shapes_are_refused():
   for scores, masks in (
     (jnp.ones(4), {}),
@@ -330,7 +343,7 @@ def test_arguments_of_other_shapes_are_refused():
     (jnp.ones(3), {'eligible': jnp.ones(4, jnp.bool_)}),
     (jnp.ones(3), {'labeled': jnp.ones(3)}),
   ):
-    with pytest.raises(AssertionError):
+    with pytest.raises(ValueError, match=r'(scores|eligible|labeled) must be'):
       kernels.hybrid_informativeness(scores, jnp.ones((3, 2)), 1, **masks)
 
 

@@ -271,6 +271,19 @@ def test_sums_of_huge_or_tiny_distances_stay_finite(rng, scale):
   np.testing.assert_array_equal(picks.indices, plain.indices)
 
 
+@pytest.mark.parametrize('scale', [1e3, 1e5, 1e12])
+def test_rows_of_factors_may_be_unbalanced(rng, scale):
+  """(s q, h / s) is the same point as (q, h)."""
+  left, right = rng.normal(size=(100, 3)), rng.normal(size=(100, 4))
+  scales = np.where(rng.random(100) < 0.5, scale, 1 / scale)[:, None]
+  points = kernels.Factors(
+    np.float32(left * scales), np.float32(right / scales)
+  )
+  picks = jitted(jax.random.key(0), points, 40)
+  expected = reference_values(multiplied_out(points), np.array(picks.indices))
+  np.testing.assert_allclose(picks.values, expected, rtol=2e-5)
+
+
 @pytest.mark.parametrize('num_points', [0, 1, 3])
 def test_nothing_eligible_gives_padding_only(num_points):
   picks = jitted(
@@ -287,8 +300,8 @@ def test_a_pool_in_double_precision_is_measured_in_double_precision():
   with jax.enable_x64(True):
     points = jnp.array([[1.0], [1.0 + 1e-12], [1.0]])
     picks = jitted(jax.random.key(0), points, 2)
-    chex.assert_type([*picks], [jnp.int32, jnp.float32])
-  assert picks.values[1] > 0
+    chex.assert_type([*picks], [jnp.int32, jnp.float64])
+    assert picks.values[1] > 0
 
 
 def test_picks_of_a_large_pool_take_little_memory_besides_it():
@@ -327,7 +340,7 @@ def test_numbers_and_names_that_are_not_allowed_are_named(changed, message):
   ],
 )
 def test_masks_and_weights_of_the_wrong_kind_are_refused(wrong):
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match=r'(eligible|weights) must be'):
     kernels.kmeans_plus_plus(jax.random.key(0), jnp.ones((3, 2)), 2, **wrong)
 
 

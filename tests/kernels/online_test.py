@@ -187,7 +187,7 @@ def test_short_floats_are_scored_in_float32(dtype, logits):
 
 
 def test_no_axis_of_classes_is_an_error_that_names_the_shape():
-  with pytest.raises(ValueError, match=r'\(4, 0\)'):
+  with pytest.raises(ValueError, match=r'\[4, 0\]'):
     kernels.online_uncertainty(jnp.zeros((4, 0)))
 
 

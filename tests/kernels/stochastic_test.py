@@ -109,6 +109,27 @@ def test_fewer_positive_scores_than_k_are_filled_up_uniformly():
   assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
 
+def test_scores_too_small_to_be_normal_numbers_count_as_zero():
+  """Under jit they were above 0 with a logarithm of -inf: nobody was drawn."""
+  scores = jnp.array([1e-40, 2e-40, 0.5, 1e-44])
+  for run in (jitted, kernels.stochastic_top_k):
+    indices = run(jax.random.key(0), scores, 4).indices
+    assert indices[0] == 2
+    assert sorted(indices.tolist()) == [0, 1, 2, 3]
+
+
+@every_kind
+@pytest.mark.parametrize('coldness', [1e-38, 1e-45, 1e-300])
+def test_a_tiny_coldness_leaves_nobody_out(kind, coldness):
+  """The noise over it was infinite."""
+  scores = jnp.array([0.1, 0.5, 0.3])
+  for given in (coldness, jnp.float32(coldness)):
+    indices = jitted(
+      jax.random.key(0), scores, 3, kind=kind, coldness=given
+    ).indices
+    assert sorted(indices.tolist()) == [0, 1, 2]
+
+
 def test_all_scores_zero_is_a_uniform_draw():
   first = draws(jnp.zeros(5), 2)[:, 0]
   assert scipy.stats.chisquare(np.bincount(first, minlength=5)).pvalue > 1e-3
@@ -188,7 +209,7 @@ def test_float64_scores_draw_as_float64(kind):
     picks = kernels.stochastic_top_k(
       jax.random.key(0), scores, 3, kind=kind, coldness=1e15
     )
-    chex.assert_type([*picks], [jnp.int32, jnp.float32])
+    chex.assert_type([*picks], [jnp.int32, jnp.float64])
   np.testing.assert_array_equal(picks.indices, [1, 0, 2])
 
 

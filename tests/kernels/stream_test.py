@@ -244,7 +244,7 @@ def test_a_window_below_one_is_an_error_that_names_it():
 @pytest.mark.parametrize('utility', [jnp.zeros(3), jnp.int32(1)])
 @every_manager
 def test_a_utility_of_the_wrong_kind_is_refused(name, utility):
-  with pytest.raises(AssertionError):
+  with pytest.raises(ValueError, match='utility must be'):
     MANAGERS[name](jax.random.key(0), kernels.start_spending(), utility)
 
 

@@ -175,7 +175,7 @@ def test_no_axis_of_classes_is_an_error_that_names_the_shape(
   score, reference, shape
 ):
   del reference
-  with pytest.raises(ValueError, match=re.escape(str(shape))):
+  with pytest.raises(ValueError, match=re.escape(str(list(shape)))):
     score(jnp.zeros(shape))
 
 
@@ -247,7 +247,7 @@ def test_float64_stays_float64(logits):
 @every_score
 def test_integers_are_refused(score, reference):
   del reference
-  with pytest.raises(AssertionError, match='type'):
+  with pytest.raises(ValueError, match='logits must be float'):
     score(jnp.zeros((2, 3), jnp.int32))
 
 
