@@ -15,9 +15,10 @@ def get_config(arg: str = 'gal') -> ConfigDict:
   """The protocols of Gal et al. 2017 and of Kirsch et al. 2019.
 
   Args:
-    arg: `'gal'`: MNIST, 20 balanced labels, 10 a round to 1,000, ended by 95%
-      test accuracy. `'repeated'`: three noisy copies of every digit, 10 a round
-      to 300. `',local'` after either: few rounds on a small pool.
+    arg: `'gal'`: MNIST, 20 balanced labels, 10 a round to 1,000, ended where
+      the test accuracy first reaches 95%. `'repeated'`: three noisy copies of
+      every digit, 10 a round to 300. `',local'` after either: few rounds on a
+      small pool.
 
   Returns:
     The CNN of both papers, trained from scratch each round; the strategies
@@ -46,7 +47,7 @@ def get_config(arg: str = 'gal') -> ConfigDict:
   if name == 'gal':
     config.systems = ('random', 'bald', 'variation_ratio', 'mc_entropy')
     config.protocol.rounds = 99
-    config.protocol.target_accuracy = 0.95
+    config.protocol.test_accuracy = 0.95
   else:
     config.data.transforms = (
       {'name': 'redundancy', 'copies': 3, 'noise': 0.1},

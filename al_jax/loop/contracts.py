@@ -50,7 +50,9 @@ def check_run(
       raise ValueError(
         f'the oracle has {here} {name}; the system was built for {wanted}.'
       )
-  protocol.check(facts.num_examples)
+  protocol.check(
+    facts.num_examples, has_validation=program.validate is not None
+  )
   stages.check_candidates(
     program.system.strategy,
     min(protocol.labels_per_round, facts.num_examples),

@@ -19,7 +19,10 @@ class Protocol:
       strategy asks from an untrained model.
     first_size: how many.
     label_budget: never pay for more; None for what the rounds need.
-    target_accuracy: end when the test accuracy reaches this.
+    target_accuracy: end when the accuracy on the validation split reaches this.
+    test_accuracy: end when the test accuracy reaches this. It measures first
+      passage ("labels to 95%"), which favours lucky rounds: the accuracy at the
+      end is no estimate of how good the model is.
     max_seconds: end after the round in which this much time was used up.
     save_every_steps: how often a long round's training is saved.
   """
@@ -30,6 +33,7 @@ class Protocol:
   first_size: int = 100
   label_budget: int | None = None
   target_accuracy: float | None = None
+  test_accuracy: float | None = None
   max_seconds: float | None = None
   save_every_steps: int = 2000
 
@@ -53,9 +57,10 @@ class Protocol:
         f'label_budget is {self.label_budget}; it must cover the first set of '
         f'{self.first_size}.'
       )
-    errors.check_number(
-      'target_accuracy', self.target_accuracy, above=0, most=1, optional=True
-    )
+    for name in ('target_accuracy', 'test_accuracy'):
+      errors.check_number(
+        name, getattr(self, name), above=0, most=1, optional=True
+      )
     errors.check_number('max_seconds', self.max_seconds, above=0, optional=True)
 
   @property
@@ -66,10 +71,22 @@ class Protocol:
       needed if self.label_budget is None else min(needed, self.label_budget)
     )
 
-  def check(self, num_examples: int) -> None:
-    """Refuses a first set that is larger than the pool of N examples."""
+  def check(self, num_examples: int, *, has_validation: bool) -> None:
+    """Raises ValueError unless the data set fits.
+
+    Args:
+      num_examples: N, the size of the pool; the first set is no larger.
+      has_validation: whether there is a validation split, which a
+        `target_accuracy` needs.
+    """
     if self.first_size > num_examples:
       raise ValueError(
         f'first_size is {self.first_size}; the pool has {num_examples} '
         'examples.'
+      )
+    if self.target_accuracy is not None and not has_validation:
+      raise ValueError(
+        f'target_accuracy is {self.target_accuracy}; it is of a validation '
+        'split, and the data set has none: add a validation_split transform, '
+        'or set test_accuracy to measure first passage on the test split.'
       )

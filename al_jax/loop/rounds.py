@@ -40,6 +40,7 @@ def run_rounds(
   *,
   checkpointer: Checkpointer | None = None,
   identity: Mapping[str, Any] | None = None,
+  upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: old,
   should_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[RoundRecord, None, dict[int, str]]:
   """Runs a system, for one seed or for several in lock step.
@@ -54,6 +55,8 @@ def run_rounds(
     identity: what makes this run another than others of the same system and
       seeds, in terms of JSON: its configuration, a fingerprint of the data. It
       is saved, and a checkpoint that has another is not gone on from.
+    upgraded: brings the identity in a checkpoint of an earlier version up to
+      date before they are compared.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
 
@@ -72,7 +75,7 @@ def run_rounds(
   contracts.check_run(program, oracle, protocol, seeds)
   identity = run_state.identity_of(program, identity)
   runs, fitting, serial = run_state.restore(
-    program, checkpointer, seeds, identity
+    program, checkpointer, seeds, identity, upgraded
   )
   if runs is None:
     runs = [
@@ -246,9 +249,12 @@ def _by_machine(program, oracle, state):
 
 def _reason_to_end(protocol, facts, run, evaluated):
   """The first stop rule that holds, or None."""
-  target = protocol.target_accuracy
-  if target is not None and evaluated.test['accuracy'] >= target:
-    return f'test accuracy reached {target}'
+  for split, target, metrics in (
+    ('validation', protocol.target_accuracy, evaluated.validation),
+    ('test', protocol.test_accuracy, evaluated.test),
+  ):
+    if target is not None and metrics['accuracy'] >= target:
+      return f'{split} accuracy reached {target}'
   if run.round + 1 >= protocol.rounds:
     return 'all rounds are over'
   if run.state.paid >= protocol.budget:

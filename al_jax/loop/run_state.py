@@ -1,7 +1,7 @@
 """Everything that a run is, and how it is saved and restored."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -132,6 +132,7 @@ def restore(
   checkpointer: Checkpointer | None,
   seeds: Sequence[int],
   identity: Mapping[str, Any],
+  upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> tuple[list[Run] | None, bool, int]:
   """The runs of an earlier process.
 
@@ -140,6 +141,7 @@ def restore(
     checkpointer: where from; None for nothing.
     seeds: one per lane; the saved ones must be the same.
     identity: of the run; the saved one must be the same.
+    upgraded: brings a saved identity of an earlier version up to date.
 
   Returns:
     The runs, or None if nothing was saved; whether a fit is under way; and the
@@ -155,7 +157,7 @@ def restore(
     return None, False, 0
   serial, states, metadata = restored
   difference = manifest.config_difference(
-    metadata.get('identity', {}), identity
+    upgraded(metadata.get('identity', {})), identity
   )
   if difference:
     raise ValueError(

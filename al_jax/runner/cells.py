@@ -136,6 +136,7 @@ def run(
   about = manifest.build(config, experiment.dataset)
   about['systems'] = systems
   about['axes'] = dict(cell.axes)
+  about['labels_seen'] = _labels_seen(experiment)
   if before is not None:
     resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
@@ -162,6 +163,19 @@ def run(
       _run_all_labels(folder, experiment, should_stop)
   watching.records.drop_earlier()
   return _finish(folder, watching.records.rows(), experiment, about)
+
+
+def _labels_seen(experiment):
+  """Counts the labels that a run reads beyond those it pays for.
+
+  To draw a balanced first set the oracle reads the classes of the whole pool.
+  """
+  dataset, proceeding = experiment.dataset, experiment.protocol
+  others = len(dataset.train) - proceeding.first_size
+  return {
+    'validation': 0 if dataset.validation is None else len(dataset.validation),
+    'balanced_first_set': others if proceeding.first_set == 'balanced' else 0,
+  }
 
 
 def _pretrained(folder, experiment, should_stop, watching):

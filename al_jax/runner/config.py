@@ -85,7 +85,10 @@ class Experiment(NamedTuple):
 
 
 def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
-  """Reads a config of the time when a field `system` named a single one.
+  """Reads a config of an earlier version.
+
+  A field `system` named a single system. `protocol.target_accuracy` was of the
+  test split, where there was no `test_accuracy`.
 
   Args:
     config: as plain values, of any time.
@@ -93,13 +96,42 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
       such a config had both fields, whichever of them was run.
 
   Returns:
-    The config without `system`. If it had one, `systems` names what it meant.
+    The config as it is written today. If it had a `system`, `systems` names
+    what it meant.
   """
-  if 'system' not in config:
-    return config
-  names = config['system'] if systems is None else list(systems)
-  without = {name: config[name] for name in config if name != 'system'}
-  return {**without, 'systems': names}
+  found = dict(config)
+  if 'system' in config:
+    single = found.pop('system')
+    found['systems'] = single if systems is None else list(systems)
+  proceeding = config.get('protocol')
+  if isinstance(proceeding, Mapping) and 'test_accuracy' not in proceeding:
+    renamed = _with_test_accuracy({'protocol': proceeding})['protocol']
+    found['protocol'] = {
+      'test_accuracy': None,
+      **renamed,
+      'target_accuracy': None,
+    }
+    if 'grid' in config:
+      found['grid'] = _with_test_accuracy(config['grid'])
+  return found
+
+
+def _with_test_accuracy(changes):
+  """Renames `protocol.target_accuracy`, however deep in a grid it stands."""
+  if isinstance(changes, list | tuple):
+    return [_with_test_accuracy(part) for part in changes]
+  if not isinstance(changes, Mapping):
+    return changes
+  found = {name: _with_test_accuracy(part) for name, part in changes.items()}
+  proceeding = found.get('protocol')
+  if isinstance(proceeding, dict) and 'target_accuracy' in proceeding:
+    proceeding['test_accuracy'] = proceeding.pop('target_accuracy')
+  return found
+
+
+def upgraded_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
+  """Reads what `identity_of` returned in an earlier version."""
+  return {**identity, 'config': upgraded(identity.get('config', {}))}
 
 
 def prepare(
@@ -125,7 +157,9 @@ def prepare(
   proceeding = protocol_of(config)
   if dataset is None:
     dataset = data.load(config['data'])
-  proceeding.check(len(dataset.train))
+  proceeding.check(
+    len(dataset.train), has_validation=dataset.validation is not None
+  )
   facts = program.facts_of(dataset, proceeding.budget)
   answers = oracle.Oracle(
     dataset.train.targets, dataset.num_classes, **config['oracle']

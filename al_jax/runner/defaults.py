@@ -73,7 +73,10 @@ def get_config() -> ConfigDict:
   config.protocol.first_set = 'uniform'  # or balanced, none
   config.protocol.first_size = 100
   config.protocol.label_budget = config_dict.placeholder(int)
+  # End at this accuracy on the validation split; on the test split, which
+  # measures first passage and favours lucky rounds.
   config.protocol.target_accuracy = config_dict.placeholder(float)
+  config.protocol.test_accuracy = config_dict.placeholder(float)
   config.protocol.max_seconds = config_dict.placeholder(float)
   config.protocol.save_every_steps = 2000
 

@@ -85,6 +85,7 @@ def run_jobs(
         job.seeds,
         checkpointer=checkpointer,
         identity=config_lib.identity_of(experiment),
+        upgraded=config_lib.upgraded_identity,
         should_stop=should_stop,
       ):
         on_record(record)

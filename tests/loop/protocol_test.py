@@ -46,6 +46,7 @@ def test_first_sets_and_limits_are_kept(first_set):
     ({'target_accuracy': 0}, 'target_accuracy is 0; .* above 0 and at most 1'),
     ({'target_accuracy': 95}, 'target_accuracy is 95; .* at most 1'),
     ({'target_accuracy': float('nan')}, 'target_accuracy is nan'),
+    ({'test_accuracy': 95}, 'test_accuracy is 95; .* above 0 and at most 1'),
     ({'max_seconds': 0}, 'max_seconds is 0; it must be a number above 0'),
     ({'rounds': 2.5}, r'rounds is 2\.5; it must be a whole number'),
     ({'rounds': True}, 'rounds is True; it must be a whole number'),
@@ -60,3 +61,11 @@ def test_first_sets_and_limits_are_kept(first_set):
 def test_bad_fields_are_refused(fields, message):
   with pytest.raises(ValueError, match=message):
     Protocol(**fields)
+
+
+def test_a_target_needs_a_validation_split():
+  protocol = Protocol(target_accuracy=0.9, test_accuracy=0.8)
+  protocol.check(1000, has_validation=True)
+  with pytest.raises(ValueError, match=r'is 0\.9; .*validation split'):
+    protocol.check(1000, has_validation=False)
+  Protocol(test_accuracy=0.9).check(1000, has_validation=False)

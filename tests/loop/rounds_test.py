@@ -240,13 +240,32 @@ def test_more_than_there_is_may_be_asked_for(task):
   assert ended == {0: 'pool exhausted'}
 
 
-def test_the_target_accuracy_ends_a_run(task, margin):
-  rows, ended = run(
-    task, margin, dataclasses.replace(PROTOCOL, target_accuracy=0.05)
-  )
+@pytest.mark.parametrize(
+  ('field', 'split'),
+  [('target_accuracy', 'validation'), ('test_accuracy', 'test')],
+)
+def test_an_accuracy_ends_a_run(field, split, task, margin):
+  protocol = dataclasses.replace(PROTOCOL, **{field: 0.05})
+  rows, ended = run(task, margin, protocol)
   assert len(rows) == 1
   assert rows[0].picks == []
-  assert ended == {0: 'test accuracy reached 0.05'}
+  assert ended == {0: f'{split} accuracy reached 0.05'}
+
+
+def test_the_test_split_does_not_end_a_run_at_its_target(task, margin):
+  poor = margin._replace(
+    validate=lambda key, learner: ({'accuracy': np.float32(0.04)}, None)
+  )
+  protocol = dataclasses.replace(PROTOCOL, rounds=2, target_accuracy=0.05)
+  rows, ended = run(task, poor, protocol)
+  assert [row.test['accuracy'] > 0.05 for row in rows] == [True, True]
+  assert ended == {0: 'all rounds are over'}
+
+
+def test_a_target_is_refused_without_a_validation_split(task, margin):
+  protocol = dataclasses.replace(PROTOCOL, target_accuracy=0.05)
+  with pytest.raises(ValueError, match='the data set has none'):
+    run(task, margin._replace(validate=None), protocol)
 
 
 def test_the_time_ends_a_run(task, margin):

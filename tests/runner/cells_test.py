@@ -8,6 +8,7 @@ from sklearn import datasets
 
 from al_jax import data, systems
 from al_jax.runner import cells, defaults, estimate, grid, runs
+from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
 
 FEW = {'name': 'cap', 'train': 90, 'test': 50}
@@ -52,6 +53,55 @@ def counted(monkeypatch):
 
 def finish(workdir, config):
   assert runs.run(config, runs.cells_of(config), workdir, QUIET) == 0
+
+
+def to_before(config):
+  """Renames `test_accuracy`, which was once called `target_accuracy`."""
+  proceeding = config['protocol']
+  proceeding['target_accuracy'] = proceeding.pop('test_accuracy')
+
+
+@pytest.fixture(scope='module')
+def ended_early(tmp_path_factory):
+  """The workdir of a run with an identity of before, and its config."""
+  folder = tmp_path_factory.mktemp('ended_early')
+  config = a_config(systems=['random'], seeds=1)
+  config['data']['transforms'].append({'name': 'validation_split', 'size': 20})
+  config['protocol'] |= {'first_set': 'balanced', 'test_accuracy': 0.02}
+  identity_of = config_lib.identity_of
+
+  def identity_of_before(experiment):
+    found = identity_of(experiment)
+    to_before(found['config'])
+    return found
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(config_lib, 'identity_of', identity_of_before)
+    finish(folder, config)
+  return folder, config
+
+
+def test_the_manifest_counts_labels_that_were_read_and_not_paid_for(
+  ended_early,
+):
+  folder, _ = ended_early
+  about = manifest.read(folder / 'manifest.json')
+  assert about['labels_seen'] == {
+    'validation': 20,
+    'balanced_first_set': 90 - 20 - 10,
+  }
+
+
+def test_a_run_of_before_keeps_its_end_on_the_test_split(ended_early):
+  folder, config = ended_early
+  about = manifest.read(folder / 'manifest.json')
+  del about['finished']
+  to_before(about['config'])
+  manifest.write(folder / 'manifest.json', about)
+  before = records.read_jsonl(folder / 'records.jsonl')
+  assert len(before) == 1
+  finish(folder, config)
+  assert records.read_jsonl(folder / 'records.jsonl') == before
 
 
 def test_an_experiment_builds_and_loads_once(counted, tmp_path):

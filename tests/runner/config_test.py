@@ -32,6 +32,21 @@ def test_beside_a_config_of_before_the_list_of_a_manifest_decides():
     assert config_lib.upgraded(old, ran) == a_config(systems=ran)
 
 
+def test_the_target_of_before_was_of_the_test_split():
+  now, old = a_config(), a_config()
+  now['protocol']['test_accuracy'] = 0.95
+  now['grid'] = {'goal': {'high': {'protocol': {'test_accuracy': 0.99}}}}
+  old['protocol']['target_accuracy'] = 0.95
+  del old['protocol']['test_accuracy']
+  old['grid'] = {'goal': {'high': {'protocol': {'target_accuracy': 0.99}}}}
+  assert config_lib.upgraded(old) == now
+  assert config_lib.upgraded({**old, 'grid': [old['grid']]}) == {
+    **now,
+    'grid': [now['grid']],
+  }
+  assert config_lib.upgraded(now) == now
+
+
 def test_a_config_of_today_stays_as_it_is():
   assert config_lib.upgraded(a_config()) == a_config()
   assert config_lib.upgraded(a_config(), ['badge']) == a_config()
