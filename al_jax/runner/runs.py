@@ -76,8 +76,8 @@ def run(
           _run_alone(place, cells[0], should_stop, how)
       except loop.Interrupted:
         print(
-          f'Saved in {place.path} and stopped. To go on, run the same command '
-          f'again:\n  {manifest.command()}'
+          f'Saved in {place.path} and stopped. To go on, run:\n'
+          f'  {manifest.command(without="overwrite")}'
         )
         return signals.exit_status(should_stop.number)
   return 0

@@ -239,9 +239,15 @@ def _shown(leaves: Mapping[str, Any], name: str) -> str:
   return repr(leaves[name]) if name in leaves else '(absent)'
 
 
-def command() -> str:
-  """The command line of this process, as a shell takes it."""
-  return shlex.join(sys.orig_argv)
+def command(*, without: str | None = None) -> str:
+  """Returns the command line of this process, as a shell takes it.
+
+  Args:
+    without: name of a Boolean flag to leave out.
+  """
+  flags = {f'-{without}', f'--{without}'}
+  words = [word for word in sys.orig_argv if word.split('=')[0] not in flags]
+  return shlex.join(words)
 
 
 def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:

@@ -251,3 +251,14 @@ def test_no_git_and_no_checkout_are_no_failure(tmp_path, monkeypatch):
   assert manifest.git_state(source) is None
   monkeypatch.setenv('PATH', '')
   assert manifest.git_state(al_jax.__file__) is None
+
+
+def test_the_command_that_goes_on_does_not_overwrite(monkeypatch):
+  words = ['python', '-m', 'x', '--overwrite', '--workdir=runs/a b']
+  monkeypatch.setattr(sys, 'orig_argv', words)
+  assert manifest.command() == "python -m x --overwrite '--workdir=runs/a b'"
+  assert manifest.command(without='overwrite') == (
+    "python -m x '--workdir=runs/a b'"
+  )
+  monkeypatch.setattr(sys, 'orig_argv', ['x', '--overwrite=true'])
+  assert manifest.command(without='overwrite') == 'x'
