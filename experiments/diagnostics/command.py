@@ -14,8 +14,9 @@ diagnostics.json,
   entropy         how often a model is wrong, by the rank of its entropy
 
 and replaces what it wrote there before. Networks are trained again for it, on
-what the records say was asked. Seconds are those of an idle machine only if it
-is idle.
+what the records say was asked, and the data are read from where the manifest
+says: look at its `config` if somebody else wrote it. Seconds are those of an
+idle machine only if it is idle.
 """
 
 import logging
