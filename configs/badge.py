@@ -6,7 +6,8 @@ python -m experiments.run --config=configs/badge.py:study \
         --workdir=runs/badge_study
 
 The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
-for per round; `,local` after it makes a setting that two cores can run. The
+for per round; `,local` after it makes a setting that two cores can run, `,authors`
+gives an MLP the initial weights and the head of the authors' network. The
 grids that docs/badge.md reports: `study`, `models`, `hard` and `small_pool`.
 """
 
@@ -70,6 +71,8 @@ MODELS = {
   'vgg': {'name': 'vgg16'},
   'deep_mlp': {'name': 'mlp', 'widths': (256, 256, 256)},
 }
+# The authors' MLP differs in these.
+AUTHORS = {'init': 'torch', 'head_bias': False}
 # Labels per round -> rounds: up to about 2,000, 10,000 and 40,000 labels.
 ROUNDS = {100: 20, 1000: 11, 10000: 5}
 
@@ -88,7 +91,8 @@ def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
   """The protocol of the paper, with a cap on the epochs.
 
   Args:
-    arg: DATA_MODEL_B, maybe with `,local`; or the name of a grid.
+    arg: DATA_MODEL_B, maybe with `,local`, or with `,authors` for an MLP; or the
+      name of a grid.
 
   Returns:
     100 uniform labels to begin with, Adam until a training accuracy of 99%, the
@@ -97,15 +101,18 @@ def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
   if arg in _GRIDS:
     return _GRIDS[arg]()
   name, _, variant = arg.partition(',')
-  if name not in arguments() or variant not in ('', 'local'):
+  variants = ('', 'local', *(['authors'] if '_mlp_' in name else []))
+  if name not in arguments() or variant not in variants:
     raise ValueError(
       f'config argument is {arg!r}; it must be one of '
-      f"{', '.join(arguments())}, alone or with ',local'; or one of "
-      f'{", ".join(_GRIDS)}.'
+      f"{', '.join(arguments())}, alone or with ',local' (an MLP: or with "
+      f"',authors'); or one of {', '.join(_GRIDS)}."
     )
   data, model, batch = name.split('_')
   config = _common()
   _set(config, data, model, int(batch))
+  if variant == 'authors':
+    config.model.update(AUTHORS)
   if variant == 'local':
     cap = {'name': 'cap', 'train': 2000, 'test': 500}
     config.data.transforms = (*config.data.transforms, cap)

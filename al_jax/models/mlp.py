@@ -10,6 +10,7 @@ from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import common
 
 ACTIVATIONS = {'relu': nn.relu, 'sigmoid': nn.sigmoid}
+INITS = ('lecun_normal', 'torch')
 
 
 class Mlp(nn.Module):
@@ -22,6 +23,8 @@ class Mlp(nn.Module):
     activation: of the hidden units, one of ACTIVATIONS.
     norm: before it: `'none'` or `'batch'`.
     unit_embedding: what goes into the head is brought to length 1.
+    initializer: of the weights, one of INITS.
+    head_bias: whether the head has a bias.
   """
 
   num_classes: int
@@ -30,6 +33,8 @@ class Mlp(nn.Module):
   activation: str
   norm: str
   unit_embedding: bool
+  initializer: str
+  head_bias: bool
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
@@ -37,14 +42,31 @@ class Mlp(nn.Module):
     hidden = inputs.reshape(inputs.shape[0], -1)
     extras, activate = {}, ACTIVATIONS[self.activation]
     for layer, width in enumerate(self.widths, start=1):
-      hidden = nn.Dense(width, name=f'hidden_{layer}')(hidden)
+      begun = self._begun(hidden)
+      hidden = nn.Dense(width, name=f'hidden_{layer}', **begun)(hidden)
       hidden = activate(common.normalise(hidden, self.norm, how))
       extras[f'hidden_{layer}'] = hidden
       hidden = common.dropout(hidden, self.dropout, how)
     if self.unit_embedding:
       hidden = common.unit(hidden, axes=(1,))
-    logits = nn.Dense(self.num_classes, name='head')(hidden)
+    logits = nn.Dense(
+      self.num_classes,
+      name='head',
+      use_bias=self.head_bias,
+      **self._begun(hidden),
+    )(hidden)
     return ModelOutput(logits, hidden, extras)
+
+  def _begun(self, inputs):
+    """Initializers of a layer, as options of nn.Dense."""
+    if self.initializer == 'lecun_normal':
+      return {}  # as nn.Dense has them
+    bound = inputs.shape[-1] ** -0.5
+
+    def uniform(key, shape, dtype):
+      return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return {'kernel_init': uniform, 'bias_init': uniform}
 
 
 def mlp(
@@ -55,6 +77,8 @@ def mlp(
   activation: str = 'relu',
   norm: str = 'none',
   unit_embedding: bool = False,
+  init: str = 'lecun_normal',
+  head_bias: bool = True,
 ) -> nn.Module:
   """An MLP.
 
@@ -68,6 +92,9 @@ def mlp(
     unit_embedding: bring what goes into the head to length 1, so that its rows
       alone bound the logits; for label propagation and DeepCluster, which
       compare directions.
+    init: of the weights: `'lecun_normal'`, with biases of 0, or `'torch'`: of D
+      inputs all are uniform within 1 / sqrt(D), as in `torch.nn.Linear`.
+    head_bias: whether the head has a bias.
 
   Returns:
     The module. Extras: `hidden_1`, `hidden_2`, ... [B, width], before dropout.
@@ -77,6 +104,8 @@ def mlp(
   errors.check_name('activation', activation, ACTIVATIONS)
   common.check_norm(norm, ('none', 'batch'))
   errors.check_flag('unit_embedding', unit_embedding)
+  errors.check_name('init', init, INITS)
+  errors.check_flag('head_bias', head_bias)
   return Mlp(
     facts.num_classes,
     tuple(widths),
@@ -84,4 +113,6 @@ def mlp(
     activation,
     norm,
     unit_embedding,
+    init,
+    head_bias,
   )

@@ -14,6 +14,7 @@ WITH_ARGUMENTS = {
   'badge': [
     (),
     ('mnist_mlp_100,local',),
+    ('letter_mlp_100,authors',),
     ('cifar10_resnet_1000',),
     ('study',),
     ('models',),
@@ -66,6 +67,21 @@ def test_a_config_has_the_fields_of_the_base(name, arguments):
   for cell in grid.cells(config):
     config_lib.check_options(cell.config)
     assert config_lib.seed_list(cell.config)
+
+
+def test_the_network_of_the_authors_of_badge_is_a_choice():
+  ours, theirs = (
+    resolved('badge', (f'letter_mlp_100{variant}',))
+    for variant in ('', ',authors')
+  )
+  assert theirs.pop('model') == {
+    **ours.pop('model'),
+    'init': 'torch',
+    'head_bias': False,
+  }
+  assert theirs == ours
+  with pytest.raises(ValueError, match='resnet_100,authors'):
+    resolved('badge', ('cifar10_resnet_100,authors',))
 
 
 def test_the_study_of_badge_is_no_full_grid():

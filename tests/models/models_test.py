@@ -321,6 +321,19 @@ def test_deep_networks_start_as_he_et_al_say():
   np.testing.assert_allclose(jnp.std(kernel), (2 / (9 * 512)) ** 0.5, rtol=0.01)
 
 
+def test_an_mlp_may_start_as_in_torch_and_without_a_bias_of_the_head():
+  options = {'widths': (50, 400), 'init': 'torch', 'head_bias': False}
+  network = models.build('mlp', facts_of((2, 50)), **options)
+  params = network.init(jax.random.key(0))['params']
+  assert set(params['head']) == {'kernel'}
+  for name, inputs in (('hidden_1', 100), ('hidden_2', 50), ('head', 400)):
+    for leaf in params[name].values():
+      bound = inputs**-0.5
+      assert 0.9 * bound < jnp.max(jnp.abs(leaf)) <= bound
+      # Of a uniform draw.
+      np.testing.assert_allclose(jnp.std(leaf), bound / 3**0.5, rtol=0.2)
+
+
 def test_mean_and_std_may_be_of_one_example():
   shape = (4, 3)
   facts = facts_of(shape)._replace(
@@ -343,6 +356,8 @@ def test_mean_and_std_may_be_of_one_example():
     ('mlp', {'dropout': 1.0}, r'dropout is 1\.0; .* at least 0 and below 1'),
     ('mlp', {'norm': 'group'}, 'Known: batch, none'),
     ('mlp', {'unit_embedding': 1}, 'unit_embedding is 1; it must be True'),
+    ('mlp', {'init': 'torhc'}, "Did you mean 'torch'.*: lecun_normal, torch"),
+    ('mlp', {'head_bias': 0}, 'head_bias is 0; it must be True or False'),
     ('mnist_cnn', {'dense_dropout': -0.1}, 'dense_dropout.*-0.1'),
     ('resnet18', {'norm': 'batchh'}, "Did you mean 'batch'"),
     ('resnet18', {'norm': 'none'}, 'Known: batch, group'),
