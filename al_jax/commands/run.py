@@ -150,7 +150,14 @@ def main(argv: list[str]) -> int:
 
 
 def _run():
-  config = config_lib.upgraded(manifest.plain_config(CONFIG.value.to_dict()))
+  given = manifest.plain_config(CONFIG.value.to_dict())
+  config = config_lib.upgraded(given)
+  if 'system' in given:
+    print(
+      f'config.system is {given["system"]!r}: it is an old spelling, and takes '
+      'the place of config.systems; write config.systems.',
+      file=sys.stderr,
+    )
   planned = runs.cells_of(config)
   if TENSORBOARD.value:
     tensorboard.require()

@@ -218,11 +218,13 @@ def test_checkpoints_of_another_config_are_not_adopted(
 def test_the_field_of_before_still_names_a_system(alone, capsys):
   arguments = (*ALONE, f'--workdir={alone}', '--config.system=margin')
   assert call(*arguments) == 0
-  assert 'finished run' in capsys.readouterr().out
+  told = capsys.readouterr()
+  assert 'finished run' in told.out
+  assert "config.system is 'margin': it is an old spelling" in told.err
 
 
 def test_other_systems_are_refused_with_one_line(alone, capsys):
-  arguments = (*ALONE, f'--workdir={alone}', '--config.system=random')
+  arguments = (*ALONE, f'--workdir={alone}', '--config.systems=random')
   told = told_by(capsys, *arguments)
   assert told.count("systems: ['margin'] -> ['random']") == 1
   assert told.count('\n') == 2
