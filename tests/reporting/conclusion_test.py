@@ -77,7 +77,14 @@ def test_networks_that_learn_nothing_are_no_finding(tmp_path):
     rows,
     systems=[],
     config={},
-    data={'name': 'wine', 'majority': {'test': 0.6}},
+    data={
+      'name': 'wine',
+      'fingerprint': '',
+      'train': 1,
+      'test': 1,
+      'num_classes': 3,
+      'majority': {'test': 0.6},
+    },
   )
   parts = conclusion.parts([found], baseline='random', not_begun=[])
   assert parts[0].text == (
