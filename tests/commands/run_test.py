@@ -224,10 +224,10 @@ def test_the_field_of_before_still_names_a_system(alone, capsys):
 
 
 def test_other_systems_are_refused_with_one_line(alone, capsys):
-  arguments = (*ALONE, f'--workdir={alone}', '--config.systems=random')
+  arguments = (*ALONE, f'--workdir={alone}', '--config.system=random')
   told = told_by(capsys, *arguments)
   assert told.count("systems: ['margin'] -> ['random']") == 1
-  assert told.count('\n') == 2
+  assert told.count('\n') == 3
 
 
 @pytest.mark.parametrize('content', ['{}', '{"config"', '[]', ''])
@@ -410,7 +410,7 @@ def nan_at(row):
   [
     ('--config.data.source=tfds:mnits', "Did you mean 'mnist'"),
     ('--config.data.source=digitz', "Did you mean 'digits'"),
-    ('--config.system=margn', "Did you mean 'margin'"),
+    ('--config.systems=margn', "Did you mean 'margin'"),
     ('--config.model.name=mpl', "Did you mean 'mlp'"),
     ('--config.learner.weights=warmm', "Did you mean 'warm'"),
     ('--config.learner.optimizer.name=adm', "Did you mean 'adam'"),
@@ -437,7 +437,7 @@ def nan_at(row):
     ('--config=configs/mnist.py:locl', "config argument is 'locl'"),
     ('--no_such_flag', 'no_such_flag'),
     ('--config.first_seed=-1', '-1'),
-    ('--config.system=mc_margin', 'has no dropout as configured'),
+    ('--config.systems=mc_margin', 'has no dropout as configured'),
     ('--config.learner.stop.patience=2', 'validation_split'),
     ('--config.placement=disk', "placement 'disk' is not known"),
     ('--config.chunk_size=0', 'chunk_size is 0'),
