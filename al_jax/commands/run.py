@@ -28,6 +28,7 @@ values, and what each changes. All combinations are run, a folder each:
       return config
 """
 
+import itertools
 import logging as stdlib_logging
 import pathlib
 import sys
@@ -125,8 +126,10 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 def _check_config_is_there(argv):
   """An absent file is otherwise told in four lines, and late."""
-  for argument in argv:
-    name, _, value = argument.partition('=')
+  for argument, following in itertools.zip_longest(argv, argv[1:]):
+    name, sign, value = argument.partition('=')
+    if not sign:
+      value = following or ''
     path = value.partition(':')[0]
     if name in ('--config', '-config') and not pathlib.Path(path).is_file():
       raise ValueError(f'--config is {value!r}; there is no file {path!r}.')

@@ -190,6 +190,11 @@ class Workdir:
         f'{self.path} cannot be locked: {error.strerror}. Choose a folder on a '
         'file system that has locks.'
       ) from error
+    if os.fstat(self._lock).st_nlink > 1:
+      raise WorkdirError(
+        f'{self.path / _LOCK} is another name of some other file (a hard '
+        'link), which would be written over; delete it.'
+      )
     holder = {
       'pid': os.getpid(),
       'host': socket.gethostname(),

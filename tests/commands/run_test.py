@@ -350,6 +350,15 @@ def test_a_config_that_is_absent_is_one_line(capsys, more):
   )
 
 
+def test_a_config_may_follow_its_flag(capsys):
+  told = told_by(
+    capsys, '--config', 'configs/quickstart.py', '--config.seeds=0', '--dry_run'
+  )
+  assert 'config.seeds' in told and 'there is no file' not in told
+  told = told_by(capsys, '--config', 'configs/none.py', '--dry_run')
+  assert "there is no file 'configs/none.py'" in told
+
+
 def test_a_field_that_a_config_has_set_can_be_unset(
   config_file, capsys, monkeypatch
 ):

@@ -156,6 +156,18 @@ def test_an_output_that_is_a_link_is_refused(tmp_path, name):
     workdir.Workdir(folder)
 
 
+def test_a_lock_that_is_a_hard_link_is_not_written_through(tmp_path):
+  thesis = tmp_path / 'thesis.tex'
+  thesis.write_text('years')
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  (folder / '.lock').hardlink_to(thesis)
+  (folder / '.al_jax.json').write_text('{}')
+  with pytest.raises(workdir.WorkdirError, match='hard link'):
+    workdir.Workdir(folder)
+  assert thesis.read_text() == 'years'
+
+
 def test_a_lock_that_is_a_link_is_not_written_through(tmp_path):
   (tmp_path / 'thesis.tex').write_text('years of work')
   folder = tmp_path / 'run'
