@@ -195,6 +195,9 @@ def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
 
 def _read_header(path: Path) -> tuple[tuple[int, int], str]:
   """(height, width) and Pillow's mode."""
+  if not path.is_file():
+    # To open a pipe would wait for ever.
+    raise ValueError(f'{path} is not a readable picture: it is no file.')
   try:
     with PIL.Image.open(path) as image:
       width, height = image.size

@@ -1,5 +1,7 @@
 """Folders of pictures, written by Pillow for each test."""
 
+import os
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -140,6 +142,13 @@ def test_an_unreadable_picture_is_named(tmp_path, keep):
   broken = tmp_path / 'dog' / '7.png'
   broken.write_bytes(broken.read_bytes()[:keep])
   with pytest.raises(ValueError, match=r'dog/7\.png is not a readable picture'):
+    _read(tmp_path)
+
+
+def test_a_pipe_is_no_picture(tmp_path):
+  _write_classes(tmp_path)
+  os.mkfifo(tmp_path / 'cat' / 'pipe.png')
+  with pytest.raises(ValueError, match='pipe.png is not a readable picture'):
     _read(tmp_path)
 
 
