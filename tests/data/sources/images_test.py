@@ -148,7 +148,7 @@ def test_an_unreadable_picture_is_named(tmp_path, keep):
 def test_a_pipe_is_no_picture(tmp_path):
   _write_classes(tmp_path)
   os.mkfifo(tmp_path / 'cat' / 'pipe.png')
-  with pytest.raises(ValueError, match='pipe.png is not a readable picture'):
+  with pytest.raises(ValueError, match=r'pipe\.png is not a readable picture'):
     _read(tmp_path)
 
 
