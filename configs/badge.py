@@ -6,9 +6,9 @@ python -m experiments.run --config=configs/badge.py:study \
         --workdir=runs/badge_study
 
 The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
-for per round; `,local` after it makes a setting that two cores can run, `,authors`
-gives an MLP the initial weights and the head of the authors' network. The
-grids that docs/badge.md reports: `study`, `models`, `hard` and `small_pool`.
+for per round; `,local` after it makes a setting that two cores can run, and
+`,authors` gives an MLP the initial weights and the head of the authors' code.
+The grids that docs/badge.md reports: `study`, `models`, `hard`, `small_pool`.
 """
 
 import os
@@ -91,8 +91,8 @@ def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
   """The protocol of the paper, with a cap on the epochs.
 
   Args:
-    arg: DATA_MODEL_B, maybe with `,local`, or with `,authors` for an MLP; or the
-      name of a grid.
+    arg: DATA_MODEL_B, maybe with `,local`, or with `,authors` for an MLP; or
+      the name of a grid.
 
   Returns:
     100 uniform labels to begin with, Adam until a training accuracy of 99%, the

@@ -149,8 +149,15 @@ def _product(left, right):
 
 
 def _centred(values, probs):
-  """Values [N, C] less their means under probs."""
-  return values - jnp.sum(probs * values, axis=1, keepdims=True)
+  """Values [N, C] less their means under probs.
+
+  By a dot product: for blocks of examples jaxlib 0.10.2 on CPU fuses the
+  difference and a sum over classes to wrong numbers.
+  """
+  means = jnp.einsum(
+    'nc,nc->n', probs, values, precision=jax.lax.Precision.HIGHEST
+  )
+  return values - means[:, None]
 
 
 def _entropy_slopes(log_probs):

@@ -154,6 +154,15 @@ def test_blocks_of_the_classes_take_the_place_of_too_large_a_matrix(
   np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
+def test_values_of_a_block_of_examples_are_centred_by_their_own_means(rng):
+  """XLA on CPU once gave wrong differences for blocks of so many numbers."""
+  probs = softmax(rng.normal(size=(1200, 10))).astype(np.float32)
+  values = rng.normal(size=(8, 1200, 10)).astype(np.float32)
+  block = jax.jit(jax.vmap(lambda one: expected_error._centred(one, probs)))
+  means = np.sum(probs * values.astype(np.float64), axis=2, keepdims=True)
+  np.testing.assert_allclose(block(values), values - means, atol=1e-5)
+
+
 def refitted(points, labels, weights):
   """Weights of a logistic regression with a ridge, to the end.
 
