@@ -141,7 +141,7 @@ def test_it_ranks_as_training_anew_does_and_no_worse_than_entropy(
       remaining = entropies(rows @ after).mean(axis=-1)
       truth = np.sum(softmax(logits) * remaining, axis=1)
       ranked = {'entropy': -entropies(logits)}
-      for kind, most in (('fisher', 8192), ('blocks', 0)):
+      for kind, most in (('fisher', 4096), ('blocks', 0)):
         monkeypatch.setattr(expected_error, '_MOST_WEIGHTS', most)
         ranked[kind] = scores(points, weights, num_labels, pool, ridge)
       for kind, values in ranked.items():
@@ -155,4 +155,4 @@ def test_it_ranks_as_training_anew_does_and_no_worse_than_entropy(
     )
   for pool in POOLS:
     assert means[pool, 'fisher'][0] >= means[pool, 'entropy'][0] - 0.05
-    assert 0.8 < means[pool, 'fisher'][2] < 1.25
+    assert 0.7 < means[pool, 'fisher'][2] < 1.4
