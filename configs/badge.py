@@ -6,9 +6,9 @@ python -m experiments.run --config=configs/badge.py:study \
         --workdir=runs/badge_study
 
 The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
-for per round. `,local` after it makes it small enough for two cores; `,authors`
-gives an MLP the initial weights and the head of the authors' network. The
-grids that docs/badge.md reports: `study`, `models`, `hard` and `small_pool`.
+for per round; `,local` after it makes a setting that two cores can run, and
+`,authors` gives an MLP the initial weights and the head of the authors' code.
+The grids that docs/badge.md reports: `study`, `models`, `hard`, `small_pool`.
 """
 
 import os

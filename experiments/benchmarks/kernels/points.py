@@ -39,16 +39,17 @@ def covering(
     points,
     labeled,
   )
-  plainly = [
-    CompiledCall(
-      functools.partial(plain.one_center_per_pass, k=few),
+  plainly = {
+    picks: CompiledCall(
+      functools.partial(plain.one_center_per_pass, k=picks),
       points,
       np.arange(num_labeled),
     )
-    for few in (_FEW, picks_per_pass)
-  ]
+    for picks in (_FEW, picks_per_pass)
+  }
   same = np.mean(
-    np.asarray(plainly[-1]()) == np.asarray(ours().indices)[:picks_per_pass]
+    np.asarray(plainly[picks_per_pass]())
+    == np.asarray(ours().indices)[:picks_per_pass]
   )
 
   cost = costs.k_center(
@@ -63,7 +64,13 @@ def covering(
     [
       Peer(
         f'a pass per pick, {picks_per_pass} picks',
-        lambda: _seconds_of_all(plainly, picks_per_pass, k),
+        lambda: functools.partial(
+          timing.extrapolated,
+          lambda picks: plainly[picks](),
+          _FEW,
+          picks_per_pass,
+          k,
+        ),
         at_most=0.125,
         note=f'{same:.0%} of {picks_per_pass} picks identical',
       ),
@@ -82,17 +89,6 @@ def covering(
 def _seconds_in_activeml(points, labeled, k):
   select = peers.activeml_core_set(points, labeled)
   return lambda: timing.extrapolated(select, _FEW, _MANY, k)
-
-
-def _seconds_of_all(plainly, picks_per_pass, k):
-  """Extrapolates from few and many picks to k, each of which costs a pass."""
-
-  def estimate():
-    of_few, of_many = (compiled.seconds() for compiled in plainly)
-    each = (of_many - of_few) / (picks_per_pass - _FEW)
-    return of_few + (k - _FEW) * each
-
-  return estimate
 
 
 def clustering(
