@@ -201,10 +201,10 @@ def check_options(
   alpha: float | jax.Array, gamma: float, graph_kind: str, num_iters: int
 ) -> None:
   """Raises an error that names the first option that is not allowed."""
-  if not isinstance(alpha, jax.Array) and not 0 <= alpha < 1:
-    raise ValueError(f'alpha is {alpha}; it must be at least 0 and below 1.')
-  if not isinstance(gamma, jax.Array) and not gamma > 0:
-    raise ValueError(f'gamma is {gamma}; it must be above 0.')
+  _checks.number(
+    'alpha', alpha, 'at least 0 and below 1', lambda value: 0 <= value < 1
+  )
+  _checks.number('gamma', gamma, 'above 0', lambda value: value > 0)
   if graph_kind not in GRAPH_KINDS:
     raise ValueError(
       f'graph_kind is {graph_kind!r}; it must be one of {GRAPH_KINDS}.'

@@ -5,7 +5,8 @@ looks at a few rows), and raise a sentence that names the argument.
 """
 
 import operator
-from typing import SupportsIndex
+from collections.abc import Callable
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ import numpy as np
 
 # Rows that are looked at to tell probabilities from logits.
 _ROWS_LOOKED_AT = 64
+# Shapes of `jax.random.PRNGKey`: threefry's and rbg's.
+_RAW_KEYS = ((2,), (4,))
 
 
 def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
@@ -44,6 +47,50 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
   return number
 
 
+def number(
+  name: str,
+  value: float | jax.Array,
+  allowed: str,
+  holds: Callable[[float], bool],
+) -> None:
+  """Raises unless a plain number is allowed; an array of JAX always is.
+
+  Args:
+    name: the argument's, for the message.
+    value: a number, maybe traced.
+    allowed: which numbers are, to follow 'must be'.
+    holds: whether a number is one of these.
+
+  Raises:
+    ValueError: it is not, or no number at all.
+  """
+  if isinstance(value, jax.Array):
+    return
+  is_number = isinstance(value, float | int | np.number | np.ndarray)
+  if not is_number or np.ndim(value) or not holds(value):
+    raise ValueError(f'{name} is {value!r}; it must be {allowed}.')
+
+
+def array(name: str, values: Any, wanted: str) -> jax.Array:
+  """Returns an array of JAX.
+
+  Args:
+    name: the argument's, for the message.
+    values: an array of any kind, or nested lists.
+    wanted: type and shape, to follow 'must be'.
+
+  Returns:
+    The array.
+
+  Raises:
+    ValueError: it is none, such as text or None.
+  """
+  try:
+    return jnp.asarray(values)
+  except (TypeError, ValueError) as error:
+    raise ValueError(f'{name} must be {wanted}; got {kind(values)}.') from error
+
+
 def key(value: jax.Array) -> jax.Array:
   """Returns a random key, after checking that it is a single one.
 
@@ -62,7 +109,7 @@ def key(value: jax.Array) -> jax.Array:
   if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
     is_single = value.ndim == 0
   else:
-    is_single = value.ndim == 1 and value.dtype == jnp.uint32
+    is_single = value.shape in _RAW_KEYS and value.dtype == jnp.uint32
   if not is_single:
     raise TypeError(f'{wanted} {described(value)}.')
   return value
@@ -82,7 +129,7 @@ def floats(name: str, values: jax.Array, axes: str) -> jax.Array:
   Raises:
     ValueError: other than floats, or another number of axes.
   """
-  values = jnp.asarray(values)
+  values = array(name, values, f'float [{axes}]')
   is_float = jnp.issubdtype(values.dtype, jnp.floating)
   if not is_float or values.ndim != len(axes.split(',')):
     raise ValueError(f'{name} must be float [{axes}]; got {described(values)}.')
@@ -134,7 +181,7 @@ def mask(
   """
   if values is None:
     return None
-  values = jnp.asarray(values)
+  values = array(name, values, 'a bool mask of shape [N]')
   wrong = f'{name} must be a bool mask of shape [N]; got {described(values)}'
   if values.dtype != jnp.bool_ or values.ndim != 1:
     raise ValueError(
@@ -172,7 +219,7 @@ def logits(
     ValueError: other than floats, another number of axes, no class or sample,
       or probabilities.
   """
-  values = jnp.asarray(values)
+  values = array(name, values, f'float [{axes}]')
   letters = axes.split(', ')
   is_open = '...' in letters
   least = len(letters) - is_open
@@ -192,6 +239,12 @@ def logits(
       f'Pass log-probabilities: jnp.log({name}).'
     )
   return values
+
+
+def kind(value: Any) -> str:
+  """Type and shape of an array; of anything else the name of its type."""
+  is_array = isinstance(value, jax.Array | np.ndarray)
+  return described(value) if is_array else type(value).__name__
 
 
 def described(values: jax.Array) -> str:

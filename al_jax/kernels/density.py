@@ -113,8 +113,8 @@ def graph_density(
     ValueError: k below 1, or gamma not above 0.
   """
   k = _checks.count('k', k)
-  if gamma is not None and not isinstance(gamma, jax.Array) and not gamma > 0:
-    raise ValueError(f'gamma is {gamma}; it must be above 0.')
+  if gamma is not None:
+    _checks.number('gamma', gamma, 'above 0', lambda value: value > 0)
   key, graph = _checks.key(key), checked(graph)
   eligible = _checks.mask('eligible', eligible, len(graph.neighbors))
   return _graph_density(

@@ -34,6 +34,11 @@ class Graph(NamedTuple):
 
 def checked(graph: Graph) -> Graph:
   """Returns the graph as arrays, after checking their shapes and types."""
+  if not isinstance(graph, tuple) or len(graph) != 2:
+    raise ValueError(
+      'graph must be a Graph, such as knn_graph(points, 10) returns; got '
+      f'{_checks.kind(graph)}.'
+    )
   neighbors, nearness = map(jnp.asarray, graph)
   is_graph = (
     neighbors.ndim == 2

@@ -41,9 +41,8 @@ def online_uncertainty(logits: jax.Array) -> jax.Array:
   Raises:
     ValueError: no axis of classes.
   """
-  logits = jnp.asarray(logits)
   others = uncertainty.least_confidence(logits)
-  logits = logits.astype(others.dtype)
+  logits = jnp.asarray(logits, others.dtype)
   num_classes = logits.shape[-1]
   is_other = ~jax.nn.one_hot(
     jnp.argmax(logits, axis=-1), num_classes, dtype=jnp.bool_

@@ -87,7 +87,7 @@ def label_propagation(
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   num_classes = _checks.count('num_classes', num_classes)
   graph = checked(graph)
-  targets = jnp.asarray(targets)
+  targets = _checks.array('targets', targets, 'int [N]')
   num_points = len(graph.neighbors)
   is_int = jnp.issubdtype(targets.dtype, jnp.integer)
   if not is_int or targets.shape != (num_points,):

@@ -128,7 +128,7 @@ def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
     ValueError: k below 1.
   """
   k, key = _checks.count('k', k), _checks.key(key)
-  eligible = jnp.asarray(eligible)
+  eligible = _checks.array('eligible', eligible, 'a bool mask of shape [N]')
   eligible = _checks.mask('eligible', eligible, eligible.size)
   return _uniform(key=key, eligible=eligible, k=k)
 

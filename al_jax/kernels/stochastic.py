@@ -68,8 +68,12 @@ def stochastic_top_k(
     raise ValueError(
       f'kind is {kind!r}; it must be one of {", ".join(_KINDS)}.'
     )
-  if not isinstance(coldness, jax.Array) and not 0 < coldness < float('inf'):
-    raise ValueError(f'coldness is {coldness}; it must be above 0 and finite.')
+  _checks.number(
+    'coldness',
+    coldness,
+    'above 0 and finite',
+    lambda value: 0 < value < float('inf'),
+  )
   k, key = _checks.count('k', k), _checks.key(key)
   scores = _checks.floats('scores', scores, 'N')
   eligible = _checks.mask('eligible', eligible, len(scores))

@@ -277,9 +277,8 @@ def _follow_budget(state, utility, factor, budget, step):
 
 def _checked(utility, budget):
   """The utility as float32, after what is wrong has been refused."""
-  if not 0 <= budget <= 1:
-    raise ValueError(f'budget is {budget}; it must be from 0 to 1.')
-  utility = jnp.asarray(utility)
+  _checks.number('budget', budget, 'from 0 to 1', lambda value: 0 <= value <= 1)
+  utility = _checks.array('utility', utility, 'a float of one example')
   if utility.ndim or not jnp.issubdtype(utility.dtype, jnp.floating):
     raise ValueError(
       'utility must be a float of one example, of shape []; got '

@@ -59,6 +59,43 @@ MESSAGES = {
     TypeError,
     'got key<fry>[3].',
   ),
+  'a key of another length': (
+    lambda: kernels.uniform(jnp.zeros(5, jnp.uint32), jnp.ones(3, bool), 2),
+    TypeError,
+    'key must be a single random key, such as jax.random.key(0); got '
+    'uint32[5].',
+  ),
+  'text in place of scores': (
+    lambda: kernels.top_k('abc', 2),
+    ValueError,
+    'scores must be float [N]; got str.',
+  ),
+  'nothing in place of scores': (
+    lambda: kernels.top_k(None, 2),
+    ValueError,
+    'scores must be float [N]; got ',
+  ),
+  'text in place of a mask': (
+    lambda: kernels.uniform(KEY, 'abc', 2),
+    ValueError,
+    'eligible must be a bool mask of shape [N]; got str.',
+  ),
+  'text in place of a coldness': (
+    lambda: kernels.stochastic_top_k(KEY, SCORES, 2, coldness='a'),
+    ValueError,
+    "coldness is 'a'; it must be above 0 and finite.",
+  ),
+  'several coldnesses': (
+    lambda: kernels.stochastic_top_k(KEY, SCORES, 2, coldness=np.ones(2)),
+    ValueError,
+    'it must be above 0 and finite.',
+  ),
+  'points in place of a graph': (
+    lambda: kernels.graph_density(KEY, POINTS, 2),
+    ValueError,
+    'graph must be a Graph, such as knn_graph(points, 10) returns; got '
+    'float32[60, 3].',
+  ),
   'a traced number of picks': (
     lambda: jax.jit(kernels.top_k)(SCORES, 3),
     TypeError,

@@ -154,11 +154,21 @@ def labelled(folder: Path, labels: str) -> Listing:
     raise ValueError(f'{found} has one column; needed are filename and label.')
   _, (ids, names) = table.read([], columns)
   listing = Listing([folder / name for name in ids], list(names), list(ids))
+  first_rows: dict[Path, int] = {}
   for row, path in enumerate(listing.paths):
-    where = f'{found}, row {row} (counted from 0), names {ids[row]!r}'
-    _refuse_outside(folder, ids[row], where)
-    if not path.is_file():
+    where = f'{found}, row {row} (counted from 0), names {ids[row][:99]!r}'
+    try:
+      _refuse_outside(folder, ids[row], where)
+      is_file = path.is_file()
+    except OSError as error:  # Such as a name that is too long.
+      raise ValueError(f'{where}: {error.strerror}.') from error
+    if not is_file:
       raise FileNotFoundError(f'{where}; there is no file {path}.')
+    if path in first_rows:
+      raise ValueError(
+        f'{where}, as row {first_rows[path]} does; a picture has one label.'
+      )
+    first_rows[path] = row
   return listing
 
 

@@ -37,6 +37,11 @@ def open_csv(
   top = list(itertools.islice(_lines(path, newline=''), 2))
   if not top:
     raise ValueError(f'{path} is empty.')
+  if delimiter is not None and not _is_delimiter(delimiter):
+    raise ValueError(
+      f'delimiter is {delimiter!r}; it must be one character other than a '
+      'quote, a letter, a digit or the end of a line.'
+    )
   if delimiter is None:
     delimiter = max(
       _DELIMITERS, key=lambda mark: len(next(_cells(path, top, mark)))
@@ -47,6 +52,11 @@ def open_csv(
   names = rows[0] if header else [str(at) for at in range(len(rows[0]))]
   names = tuple(name.strip() for name in names)
   for name in names:
+    if '\n' in name or '\r' in name:
+      raise ValueError(
+        f'{path} has the end of a line in the name of a column or a quote '
+        f'that is not closed: {name!r}.'
+      )
     if names.count(name) > 1:
       raise ValueError(f'{path} has two columns named {name!r}.')
 
@@ -60,6 +70,11 @@ def open_csv(
     return _read_csv(path, delimiter, header, names, features, others, booleans)
 
   return TableFile(path, names, read)
+
+
+def _is_delimiter(mark: str) -> bool:
+  is_one = isinstance(mark, str) and len(mark) == 1
+  return is_one and not mark.isalnum() and mark not in '"\r\n'
 
 
 def _lines(path: Path, *, newline: str | None) -> Iterator[str]:

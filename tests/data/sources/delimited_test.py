@@ -80,6 +80,7 @@ def test_what_was_written_is_read(tmp_path_factory, cells):
     ('a,class\n1,x\n2\n', 'row 1 .*has 1 cells; there are 2 columns'),
     ('a,class\n1,x\n2,y,z\n', 'row 1 .*has 3 cells; there are 2 columns'),
     ('a,a,class\n1,2,x\n', "two columns named 'a'"),
+    ('"a\nb",class\n1,x\n', 'the end of a line in the name of a column'),
     ('\n', 'is empty'),
     ('class\nx\ny\n', 'no column left for the inputs'),
   ],
@@ -87,6 +88,12 @@ def test_what_was_written_is_read(tmp_path_factory, cells):
 def test_a_broken_table_says_where(tmp_path, text, message):
   with pytest.raises(ValueError, match=message):
     tables.read_examples(delimited.open_csv(_write(tmp_path, text)))
+
+
+@pytest.mark.parametrize('delimiter', ['ab', '', 'a', '"', 3])
+def test_a_delimiter_is_one_mark(tmp_path, delimiter):
+  with pytest.raises(ValueError, match=r'delimiter is .* one character'):
+    delimited.open_csv(_write(tmp_path, 'a,b\n1,2\n'), delimiter=delimiter)
 
 
 def test_a_header_alone_has_no_rows(tmp_path):

@@ -195,6 +195,17 @@ def test_a_labels_file_that_does_not_fit_says_why(tmp_path):
   labels.write_text('filename\nno.png\n')
   with pytest.raises(ValueError, match='has one column'):
     _read(tmp_path, labels='labels.csv')
+  labels.write_text(f'filename,label\n{5000 * "n"}.png,a\n')
+  with pytest.raises(ValueError, match=r'row 0 .*nnn.*: File name too long'):
+    _read(tmp_path, labels='labels.csv')
+
+
+def test_a_labels_file_names_a_picture_once(tmp_path):
+  _write_flat(tmp_path / 'flat', 4, 4)
+  labels = tmp_path / 'flat' / 'labels.csv'
+  labels.write_text(f'{labels.read_text()}\n./01.png,a\n')
+  with pytest.raises(ValueError, match=r'row 4 .*as row 1 does'):
+    _read(tmp_path / 'flat', labels='labels.csv')
 
 
 def _write_flat(folder, num_pictures, num_named):
