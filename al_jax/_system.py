@@ -29,7 +29,7 @@ class System:
   compiles a system that was built does not trace it again.
 
   Attributes:
-    name: in `systems.SYSTEMS`.
+    name: as records have it, see `systems.canonical`.
     learner: how to train.
     strategy: what to ask.
     facts: of the task that both were built for.
@@ -92,7 +92,7 @@ class System:
       ValueError: an output or dropout is missing, or the strategy does not
         measure a row per example.
     """
-    asking, sampled = _chain(self.strategy), []
+    asking, sampled = _looking(self.strategy), []
 
     def measure(key, state, inputs):
       def apply(inputs, *, keys=None):
@@ -124,11 +124,10 @@ class System:
       )
 
 
-def _chain(strategy):
-  """A strategy and those that propose its candidates."""
-  if strategy.prefilter is None:
-    return [strategy]
-  return [strategy, *_chain(strategy.prefilter[0])]
+def _looking(strategy):
+  """A strategy and those before it, without those that look at nothing."""
+  before = [] if strategy.prefilter is None else _looking(strategy.prefilter[0])
+  return before if strategy.measure is None else [strategy, *before]
 
 
 def _few_rows(facts):

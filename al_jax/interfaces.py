@@ -9,6 +9,7 @@ Axis letters, here and in every docstring of the library: N pool, B batch,
 C classes, D features, S samples, K picks.
 """
 
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -150,6 +151,12 @@ class Learner(NamedTuple):
     machine_labels: `(state, pool) -> int32[N]`, the labels that nobody paid for
       and that it trains on now, -1 elsewhere; None if there are none ever. Only
       the oracle can say how right they are, for the record.
+    most_steps: `(num_labels) -> int`, the most steps that a round with so many
+      labels takes, for `--dry_run`; None if that is not known.
+    continues: a round begins with the model of the round before (warm weights,
+      self-training), so that repeating a round means repeating all before it.
+    warnings: sentences to log after a round's training, by the name of the
+      metric that is above 0 when they are true.
   """
 
   init: Callable[..., LearnerState]
@@ -159,6 +166,9 @@ class Learner(NamedTuple):
   apply: Callable[..., ModelOutput]
   survey: Survey | None = None
   machine_labels: Callable[..., jax.Array] | None = None
+  most_steps: Callable[[int], int] | None = None
+  continues: bool = False
+  warnings: Mapping[str, str] = types.MappingProxyType({})
 
 
 class Strategy(NamedTuple):
@@ -172,7 +182,8 @@ class Strategy(NamedTuple):
     measure: `(key, apply, Batch) -> pytree of [B, ...]`, per example: a score,
       an embedding, samples. Every chunk of the pool gets the same key: draws
       shared by the pool (dropout masks) come from it, draws per example from
-      `fold_in(key, index)`.
+      `fold_in(key, index)`. None: it looks at nothing, and `select` is given
+      `()`.
     select: `(key, state, measured, pool, k) -> (state, Selection)`, which k of
       the whole pool; k is a static int.
     where: `(key, state, pool) -> bool[N]`: measure only these; elsewhere the
@@ -183,7 +194,7 @@ class Strategy(NamedTuple):
   """
 
   init: Callable[[Facts], StrategyState]
-  measure: Callable[..., PyTree]
+  measure: Callable[..., PyTree] | None
   select: Callable[..., tuple[StrategyState, Any]]
   where: Callable[..., jax.Array] | None = None
   prefilter: 'tuple[Strategy, int] | None' = None

@@ -1,10 +1,14 @@
-"""The published systems: a name -> a learner and a strategy."""
+"""Systems by name: published ones, or a learner and a strategy of your choice.
+
+A name is one of `SYSTEMS`, or `learner+strategy`, each half of which is a name
+or a dotted path (see `al_jax.parts`).
+"""
 
 import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from al_jax import errors, models, strategies
+from al_jax import errors, models, parts, strategies
 from al_jax._system import System
 from al_jax.interfaces import Facts, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
@@ -14,8 +18,8 @@ class Published(NamedTuple):
   """A system of a paper, before anything is built.
 
   Attributes:
-    learner: a name in `learners.LEARNERS`.
-    strategy: a name in `strategies.STRATEGIES`.
+    learner: a name in `learners.LEARNERS`, or a dotted path.
+    strategy: a name in `strategies.STRATEGIES`, or a dotted path.
     strategy_options: what this system sets, unless a config says otherwise.
     paper: where it comes from.
     learner_options: likewise.
@@ -107,8 +111,76 @@ SYSTEMS = {
 }
 
 
-# The learner that a config may put another in the place of.
-PLAIN = 'supervised'
+# The system that asks without looking, and those that are run by default.
+BASELINE = 'random'
+DEFAULT = (BASELINE, 'margin')
+
+
+def published(name: str) -> Published:
+  """Returns what a system is made of.
+
+  Args:
+    name: in `SYSTEMS`, or `learner+strategy`.
+
+  Returns:
+    Its parts; a system that you put together has no options of its own.
+
+  Raises:
+    ValueError: nothing has that name, or a dotted path leads nowhere.
+  """
+  if isinstance(name, str) and name in SYSTEMS:
+    return SYSTEMS[name]
+  if not isinstance(name, str) or '+' not in name:
+    error = errors.unknown_name('system', name, SYSTEMS)
+    raise ValueError(f'{error} Or put one together: learner+strategy.')
+  learner, _, strategy = name.partition('+')
+  parts.find('learner', learner, LEARNERS)
+  parts.find('strategy', strategy, strategies.STRATEGIES)
+  return Published(learner, strategy, {}, '')
+
+
+def canonical(name: str) -> str:
+  """Returns the published name of a system if it has one, else its own.
+
+  Args:
+    name: of a system, as a user writes it: `'supervised+margin'`.
+
+  Returns:
+    What folders, records and identities say: `'margin'`.
+
+  Raises:
+    ValueError: see `published`.
+  """
+  found = published(name)
+  for known, system in SYSTEMS.items():
+    if system._replace(paper='') == found._replace(paper='') and not (
+      system.strategy_options or system.learner_options
+    ):
+      return known
+  return name
+
+
+def strategy_of(
+  name: str, options: Mapping[str, Any] | None = None
+) -> Strategy:
+  """Makes the strategy of a system.
+
+  Args:
+    name: of the system.
+    options: of the strategy, over the published ones.
+
+  Returns:
+    A Strategy.
+
+  Raises:
+    ValueError: an unknown name or option.
+  """
+  options = {} if options is None else options
+  errors.check_mapping('strategy', options)
+  of_system = published(name)
+  return _strategy(
+    of_system.strategy, {**of_system.strategy_options, **options}
+  )
 
 
 def build(
@@ -125,11 +197,10 @@ def build(
   """Makes a system by name.
 
   Args:
-    name: in `SYSTEMS`.
+    name: in `SYSTEMS`, or `learner+strategy`.
     facts: of the task.
     model: `name` and options, for `models.build`.
-    learner: options of the learner, which override the published ones; `name`
-      puts another one in the place of `supervised`.
+    learner: options of the learner, which override the published ones.
     strategy: options of the strategy, which override the published ones; or a
       Strategy of your own, to take its place.
     subset_size: let the strategy look at so many examples per round, drawn
@@ -147,19 +218,14 @@ def build(
     ValueError: an unknown name or option, or a strategy that needs what the
       model cannot give.
   """
-  errors.check_name('system', name, SYSTEMS)
-  published = SYSTEMS[name]
-  built_learner = _learner(published, facts, model, learner, pretrained)
+  name = canonical(name)
+  built_learner = _learner(name, facts, model, learner, pretrained)
   asking = strategy
   if not isinstance(strategy, Strategy):
-    options = {} if strategy is None else strategy
-    errors.check_mapping('strategy', options)
-    asking = _strategy(
-      published.strategy, {**published.strategy_options, **options}
-    )
-  if published.strategy == 'random' and (prefilter or subset_size is not None):
+    asking = strategy_of(name, strategy)
+  if asking.measure is None and (prefilter or subset_size is not None):
     raise ValueError(
-      'prefilter or subset_size is set for random, which measures nothing; '
+      f'prefilter or subset_size is set for {name}, which measures nothing; '
       'leave them None.'
     )
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
@@ -169,26 +235,8 @@ def build(
   return system
 
 
-def learner_name(system: str, options: Mapping[str, Any] | None) -> str:
-  """The learner of a system: its own, or what the options name for plain ones.
-
-  Args:
-    system: in `SYSTEMS`.
-    options: of the learner, maybe with a `name`, which takes the place of
-      `supervised`.
-
-  Returns:
-    A name in `learners.LEARNERS`.
-  """
-  name, own = (options or {}).get('name'), SYSTEMS[system].learner
-  if name is None:
-    return own
-  errors.check_name('learner', name, LEARNERS)
-  return name if own == PLAIN else own
-
-
-def _learner(published, facts, model, options, pretrained):
-  """The learner of a published system, or another, with its network."""
+def _learner(name, facts, model, options, pretrained):
+  """The learner of a system, with its network."""
   errors.check_mapping('model', model)
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
@@ -197,23 +245,21 @@ def _learner(published, facts, model, options, pretrained):
     network = pretraining.beginning_with(network, pretrained)
   options = {} if options is None else options
   errors.check_mapping('learner', options)
-  options = dict(options)
-  name = options.pop('name', None) or published.learner
-  errors.check_name('learner', name, LEARNERS)
-  if published.learner not in (PLAIN, name):
+  of_system = published(name)
+  if 'name' in options:
+    strategy = of_system.strategy
     raise ValueError(
-      f'the learner is {name!r}, but the system is one of '
-      f'{published.learner!r}; a name takes the place of {PLAIN!r} alone.'
+      f'the learner is a part of the system: write '
+      f'{options["name"]}+{strategy} in the place of {name}.'
     )
-  if name == published.learner:
-    options = {**published.learner_options, **options}
-  errors.check_options(f'learner {name!r}', LEARNERS[name], options)
-  return LEARNERS[name](network, facts, **options)
+  make = parts.find('learner', of_system.learner, LEARNERS)
+  options = {**of_system.learner_options, **options}
+  errors.check_options(f'learner {of_system.learner!r}', make, options)
+  return make(network, facts, **options)
 
 
 def _strategy(name, options):
   """A strategy by name; an option of the wrong type is said in a line."""
-  errors.check_name('strategy', name, strategies.STRATEGIES)
   try:
     return strategies.build(name, options)
   except TypeError as error:

@@ -5,6 +5,10 @@ import pathlib
 
 import pytest
 
+from al_jax.analysis.curves import BASELINE
+from al_jax.learners import LEARNERS
+from al_jax.strategies import STRATEGIES
+
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / 'al_jax'
 # From left to right; a room imports from rooms to its left alone, and those of
@@ -16,6 +20,7 @@ ROOMS = (
     'files',
     'interfaces',
     'keys',
+    'parts',
     'pool',
     'tasks',
     'xla',
@@ -35,6 +40,7 @@ ROOMS = (
   ('reporting',),
   ('commands', 'testing'),
 )
+NAMES = {*LEARNERS, *STRATEGIES}
 PLACE = {room: place for place, line in enumerate(ROOMS) for room in line}
 
 
@@ -115,6 +121,27 @@ def test_no_file_of_the_package_imports_what_stands_outside():
       elif isinstance(node, ast.ImportFrom):
         names = [node.module]
       assert not {name.split('.')[0] for name in names} & outside, path
+
+
+def named_strings(path):
+  """String literals of a file that are names of learners or strategies."""
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Constant) and node.value in NAMES:
+      yield node.value
+
+
+def test_no_file_knows_a_learner_or_strategy_that_is_not_its_own():
+  knows = PACKAGE / 'learners', PACKAGE / 'strategies', PACKAGE / 'systems.py'
+  # The functions that kernels export have the names of what they score.
+  exports = PACKAGE / 'kernels' / '__init__.py'
+  found = [
+    (path.relative_to(ROOT).as_posix(), name)
+    for path in python_files(PACKAGE, ROOT / 'experiments' / 'diagnostics')
+    if path != exports and not any(path.is_relative_to(at) for at in knows)
+    for name in named_strings(path)
+  ]
+  # The system that a report compares with, unless it is told another.
+  assert found == [('al_jax/analysis/curves.py', BASELINE)]
 
 
 def test_few_files_stand_at_the_top():

@@ -133,7 +133,7 @@ def beats(
 def penalty_matrix(
   cells: Sequence[CellScores],
   *,
-  baseline: str = 'random',
+  baseline: str = curves.BASELINE,
   systems: Sequence[str] | None = None,
 ) -> PenaltyMatrix:
   """How often each system beats each other one, over cells.
@@ -269,7 +269,7 @@ class WeightedCdf(NamedTuple):
 def normalised_errors(
   cells: Sequence[CellScores],
   *,
-  baseline: str = 'random',
+  baseline: str = curves.BASELINE,
   systems: Sequence[str] | None = None,
 ) -> dict[str, WeightedCdf]:
   """The distribution of error / error of random, for each system.

@@ -11,6 +11,8 @@ from al_jax import errors
 from al_jax.storage import records as records_lib
 
 ACCURACY = 'test.accuracy'
+# The system that others are compared with, unless a report names another.
+BASELINE = 'random'
 
 # Values by system, then seed, then number of labels.
 Runs = dict[str, dict[int, dict[int, float]]]

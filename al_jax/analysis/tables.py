@@ -14,7 +14,7 @@ MISSING = '-'
 def summary_table(
   records: Iterable[records_lib.RoundRecord],
   *,
-  baseline: str = 'random',
+  baseline: str = curves.BASELINE,
   metric: str = curves.ACCURACY,
 ) -> str:
   """What came out, one row per system, as aligned text.

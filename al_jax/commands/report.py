@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
+from al_jax.analysis import curves
 from al_jax.commands import ending
 from al_jax.reporting import (
   across,
@@ -34,12 +35,14 @@ WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The results to report.', allow_override=True
 )
 BASELINE = flags.DEFINE_string(
-  'baseline', 'random', 'The system that the others are compared with.'
+  'baseline',
+  curves.BASELINE,
+  'The system that the others are compared with.',
 )
 
 
 def write_report(
-  workdir: pathlib.Path, *, baseline: str = 'random'
+  workdir: pathlib.Path, *, baseline: str = curves.BASELINE
 ) -> pathlib.Path:
   """Writes the page and the CSV behind it.
 

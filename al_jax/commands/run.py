@@ -37,7 +37,7 @@ import traceback
 from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from al_jax import errors, xla
+from al_jax import errors, parts, xla
 from al_jax.commands import ending
 from al_jax.runner import cells, runs, tensorboard
 from al_jax.runner import config as config_lib
@@ -152,7 +152,15 @@ def main(argv: list[str]) -> int:
   return ending.in_a_sentence(argv, _run)
 
 
+def _folders():
+  """Returns where dotted paths are looked for: beside the config, then here."""
+  path = flags.FLAGS['config'].config_filename
+  beside = [] if path is None else [pathlib.Path(path.partition(':')[0]).parent]
+  return [*beside, pathlib.Path.cwd()]
+
+
 def _run():
+  parts.search_in(_folders())
   given = manifest.plain_config(CONFIG.value.to_dict())
   config = config_lib.upgraded(given)
   if 'system' in given:

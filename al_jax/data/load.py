@@ -1,5 +1,6 @@
 """One string or dict names a data set: `load(spec) -> Dataset`."""
 
+import functools
 import importlib
 import inspect
 import os
@@ -9,9 +10,9 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
-from al_jax import errors
+from al_jax import errors, parts
 from al_jax.data import cache, checks, identity, named, transforms
-from al_jax.data.dataset import Dataset
+from al_jax.data.dataset import Dataset, RawData
 from al_jax.data.moments import NORMALIZATIONS, constants_of
 
 
@@ -86,16 +87,16 @@ class _Spec(NamedTuple):
 
   Attributes:
     source: the string that names the source.
-    scheme: what is before its first colon.
-    location: what is after.
-    options: of the source's `read`.
+    read: `(**options) -> RawData`.
+    files: `(options) -> paths`, the key of the cache; None: nothing is cached.
+    options: of `read`.
     transforms: names with their options.
     normalize: see `moments.constants`; None: by the kind of data.
   """
 
   source: str
-  scheme: str
-  location: str
+  read: Callable[..., RawData]
+  files: Callable[[Mapping[str, Any]], Sequence[pathlib.Path]] | None
   options: dict[str, Any]
   transforms: Sequence[Mapping[str, Any]]
   normalize: str | None
@@ -115,8 +116,9 @@ def load(
 
   Args:
     spec: names a source: `'digits'`, `'tfds:NAME'`, `'openml:ID'`,
-      `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`. Or a dict that
-      has it as `'source'`, and maybe options of the source's `read`;
+      `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`; or a function
+      of yours that returns RawData, by a dotted path. Or a dict that has it as
+      `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
       `moments.constants`), by default `'channel'` for pictures and for each of
@@ -175,20 +177,16 @@ def _read(
   parsed: _Spec, cache_dir: str | os.PathLike[str] | None
 ) -> checks.Examined:
   """What the source gives, from the cache where it can be."""
-  data_format = _FORMATS[parsed.scheme]
-  module = importlib.import_module(data_format.module)
 
   def build() -> checks.Examined:
-    return checks.examine(module.read(parsed.location, **parsed.options))
+    return checks.examine(parsed.read(**parsed.options))
 
-  if data_format.files is None:
+  if parsed.files is None:
     return build()
   key = {
     'source': parsed.source,
     'options': {name: repr(v) for name, v in parsed.options.items()},
-    'files': identity.of_files(
-      data_format.files(parsed.location, parsed.options)
-    ),
+    'files': identity.of_files(parsed.files(parsed.options)),
   }
   return cache.open_or_build(parsed.source, key, build, cache_dir=cache_dir)
 
@@ -203,20 +201,13 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
       f'{spec!r}. Sources: {", ".join(s.form for s in _FORMATS.values())}.'
     )
   source = spec['source']
-  scheme, _, location = source.partition(':')
-  if scheme not in _FORMATS:
-    raise _unknown_source(source, scheme)
-  form = _FORMATS[scheme].form
-  if not location and form != scheme:
-    raise ValueError(f'{source!r} must be of the form {form}.')
   own = ('source', 'transforms', 'normalize')
   options = {name: value for name, value in spec.items() if name not in own}
-  read = importlib.import_module(_FORMATS[scheme].module).read
-  _, *known = inspect.signature(read).parameters  # without the location
+  read, files, known = _reader_of(source)
   for name in options:
     if name not in known:
       raise errors.unknown_option(
-        f'data source {scheme!r}', name, [*known, *own]
+        f'data source {source.partition(":")[0]!r}', name, [*known, *own]
       )
   normalize = spec.get('normalize')
   if normalize is not None:
@@ -224,18 +215,49 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   steps = spec.get('transforms')
   steps = () if steps is None else steps
   transforms.check_transforms(steps)
-  return _Spec(source, scheme, location, options, steps, normalize)
+  return _Spec(source, read, files, options, steps, normalize)
 
 
-def _unknown_source(source: str, scheme: str) -> ValueError:
-  """An error that names the closest source; a bare path lacks its scheme."""
+def _reader_of(
+  source: str,
+) -> tuple[Callable[..., RawData], Callable | None, list[str]]:
+  """Returns how a source is read, its files, and the options it has."""
+  scheme, _, location = source.partition(':')
+  if scheme not in _FORMATS:
+    return _own_reader(source, scheme)
+  data_format = _FORMATS[scheme]
+  if not location and data_format.form != scheme:
+    raise ValueError(f'{source!r} must be of the form {data_format.form}.')
+  read = importlib.import_module(data_format.module).read
+  _, *known = inspect.signature(read).parameters  # without the location
+  files = data_format.files
+  if files is not None:
+    files = functools.partial(files, location)
+  return functools.partial(read, location), files, known
+
+
+def _own_reader(source, scheme):
+  """Likewise, of a function that a dotted path names; never of a file."""
   from al_jax.data.sources import files
 
   path = pathlib.Path(source).expanduser()
   meant = 'images' if path.is_dir() else 'file' if files.kind_of(path) else ''
-  if not meant:
-    return errors.unknown_name('data source', scheme, _FORMATS)
-  return ValueError(
-    f'data source {source!r} is a path without what it holds. Did you mean '
-    f"'{meant}:{source}'?"
-  )
+  if meant:
+    raise ValueError(
+      f'data source {source!r} is a path without what it holds. Did you mean '
+      f"'{meant}:{source}'?"
+    )
+  if path.exists() or not parts.is_dotted(source):
+    raise errors.unknown_name('data source', scheme, _FORMATS)
+  function = parts.find('data source', source, {})
+
+  def read(**options):
+    raw = function(**options)
+    if not isinstance(raw, RawData):
+      raise ValueError(
+        f'data source {source!r} returns {type(raw).__name__}; it must return '
+        'an al_jax.data.RawData.'
+      )
+    return raw
+
+  return read, None, errors.options_of(function)

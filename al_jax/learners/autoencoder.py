@@ -101,7 +101,7 @@ def denoising_autoencoder(
     return pretraining.without_head({**training.variables, 'params': params})
 
   learner = pretraining.passes(recipe, facts, losses)
-  return Pretraining(learner, keep, pretraining.most_steps(recipe))
+  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
 
 
 def _with_decoder(model, facts, widths, masked, noise):

@@ -69,7 +69,7 @@ def boltzmann_stack(
     batch_size=batch_size,
     stop=stop,
   )
-  rule, steps = recipe.rule, pretraining.most_steps(recipe)
+  rule, steps = recipe.rule, recipe.most_steps(recipe.capacity)
   errors.check_number(
     'steps of all layers',
     steps * len(widths),
@@ -137,7 +137,7 @@ def boltzmann_stack(
     return {**training.variables, 'params': params}
 
   learner = pretraining.passes(recipe, facts, losses, prepare, settle)
-  return Pretraining(learner, keep, pretraining.most_steps(recipe))
+  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
 
 
 def _visible_widths(model):

@@ -245,7 +245,17 @@ def self_training(
     apply,
     survey=Survey(measure=measure, absorb=absorb),
     machine_labels=machine_labels,
+    most_steps=_most_steps(inner, facts),
+    continues=True,
+    warnings=inner.warnings,
   )
+
+
+def _most_steps(inner, facts):
+  """The steps of a round in which the machine labels all that is left."""
+  if inner.most_steps is None:
+    return None
+  return lambda labels: inner.most_steps(facts.num_examples)
 
 
 def _either(condition, yes, no):

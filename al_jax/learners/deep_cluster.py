@@ -182,7 +182,7 @@ def deep_cluster(
 
   survey = Survey(measure=measure, absorb=absorb)
   learner = Learner(init, start, plan, step, apply, survey=survey)
-  return Pretraining(learner, keep, pretraining.most_steps(recipe))
+  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
 
 
 def _unit(rows):

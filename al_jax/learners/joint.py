@@ -15,6 +15,10 @@ from al_jax.training import course, forward, objectives, plans, validation
 
 # Fewer classes than this among the predictions are one class and some doubt.
 _COLLAPSED = 1.5
+_COLLAPSE = (
+  'predicts one class for practically all that is not labelled; a lower '
+  'entropy_weight or some balance may help.'
+)
 
 
 @flax.struct.dataclass
@@ -167,7 +171,17 @@ def joint(
     return forward.apply(model, state.training.variables, inputs, keys=keys)
 
   survey = validation.survey(recipe.rule, lambda state: state.training)
-  return Learner(init, start, plan, step, apply, survey=survey)
+  return Learner(
+    init,
+    start,
+    plan,
+    step,
+    apply,
+    survey=survey,
+    most_steps=recipe.most_steps,
+    continues=recipe.continues,
+    warnings={'collapsed': _COLLAPSE},
+  )
 
 
 def _one_after_another(labelled, unlabelled):

@@ -254,6 +254,8 @@ def label_propagation(
     apply,
     survey=Survey(measure=measure, absorb=absorb),
     machine_labels=machine_labels,
+    most_steps=lambda labels: recipe.most_steps(facts.num_examples - labels),
+    continues=recipe.continues,
   )
 
 

@@ -134,12 +134,6 @@ def recipe_of_passes(
   )
 
 
-def most_steps(recipe: course.Recipe) -> int:
-  """Steps of all epochs over the whole pool, or those of the rule, if fewer."""
-  of_epochs = recipe.rule.epochs * -(-recipe.capacity // recipe.batch_size)
-  return min(of_epochs, recipe.rule.steps or of_epochs)
-
-
 def passes(
   recipe: course.Recipe,
   facts: Facts,

@@ -83,4 +83,13 @@ def supervised(
     return forward.apply(model, state.variables, inputs, keys=keys)
 
   survey = validation.survey(recipe.rule)
-  return Learner(init, start, plan, step, apply, survey=survey)
+  return Learner(
+    init,
+    start,
+    plan,
+    step,
+    apply,
+    survey=survey,
+    most_steps=recipe.most_steps,
+    continues=recipe.continues,
+  )

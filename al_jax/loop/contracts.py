@@ -69,7 +69,7 @@ def check_trained(
 ) -> None:
   """Checks the lanes whose training of this round is over.
 
-  Warns of a model that predicts practically one class.
+  Logs what the learner warns of.
 
   Args:
     program: the compiled system.
@@ -80,22 +80,22 @@ def check_trained(
     FloatingPointError: a training loss that is not finite.
   """
   loss = progress.metrics.get('loss')
-  collapsed = progress.metrics.get('collapsed')
+  warnings = program.system.learner.warnings
   for lane, run in enumerate(runs):
     if run.ended is not None or not progress.done[lane]:
       continue
     # Without a step nothing has been seen, and the loss is NaN.
     if loss is not None and progress.step[lane] != 0:
       _check_loss(program, run, loss[lane], progress.step[lane])
-    if collapsed is not None and collapsed[lane]:
-      logging.warning(
-        'round %d, seed %d: system %r predicts one class for practically all '
-        'that is not labelled; a lower entropy_weight or some balance may '
-        'help.',
-        run.round,
-        run.seed,
-        program.system.name,
-      )
+    for metric, sentence in warnings.items():
+      if progress.metrics[metric][lane] > 0:
+        logging.warning(
+          'round %d, seed %d: system %r %s',
+          run.round,
+          run.seed,
+          program.system.name,
+          sentence,
+        )
 
 
 def _check_loss(program, run, loss, step):

@@ -57,6 +57,11 @@ def compile_strategy(
     apply = functools.partial(learner.apply, state)
     return strategy.measure(key, apply, batch)
 
+  def look(key, state, where):
+    if strategy.measure is None:
+      return ()
+    return map_pool((key, state), inputs, where)
+
   map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
   before, num_candidates = None, 0
   if strategy.prefilter is not None:
@@ -64,7 +69,7 @@ def compile_strategy(
     before = compile_strategy(first, learner, inputs, chunk_size=chunk_size)
   return CompiledStrategy(
     strategy,
-    lambda key, state, where: map_pool((key, state), inputs, where),
+    look,
     before,
     num_candidates,
   )

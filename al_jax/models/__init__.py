@@ -1,6 +1,6 @@
 """Networks by name, as pure functions behind `ModelFns`."""
 
-from al_jax import errors
+from al_jax import errors, parts
 from al_jax.interfaces import Facts, ModelFns
 from al_jax.models import common
 from al_jax.models.cnn13 import cnn13
@@ -40,7 +40,7 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   """A network by name.
 
   Args:
-    name: one of MODELS.
+    name: one of MODELS, or a dotted path to a function like those.
     facts: of the task: the shape of an example, classes, normalisation.
     **options: keyword arguments of the function of that name.
 
@@ -52,7 +52,9 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
       known; for a value that is not allowed; for inputs that the network
       cannot take.
   """
-  errors.check_name('model', name, MODELS)
-  errors.check_options(f'model {name!r}', MODELS[name], options)
-  common.check_task(name, facts, takes_modalities=name in _OF_MODALITIES)
-  return common.model_fns(MODELS[name](facts, **options), facts)
+  make = parts.find('model', name, MODELS)
+  errors.check_options(f'model {name!r}', make, options)
+  # Your own model says itself what inputs it takes.
+  takes_modalities = name in _OF_MODALITIES or name not in MODELS
+  common.check_task(name, facts, takes_modalities=takes_modalities)
+  return common.model_fns(make(facts, **options), facts)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from absl import logging
 
-from al_jax import data, files
+from al_jax import data, files, parts, systems
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
   estimate,
@@ -129,26 +129,28 @@ def run(
   if before is not None and 'finished' in before:
     return ''
   experiment = experiments.checked(cell)
-  systems = options.system_names(config)
+  names = options.system_names(config)
   if how.overwrite:
     # Not before it is known that there is something to put in its place.
     place.overwrite()
   about = manifest.build(config, experiment.dataset)
-  about['systems'] = systems
+  about['systems'] = names
   about['axes'] = dict(cell.axes)
   about['labels_seen'] = _labels_seen(experiment)
+  about['modules'] = _modules(names, config)
   if before is not None:
+    resuming.refuse_other_modules(folder, before, about)
     resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
   seeds = len(config_lib.seed_list(config))
   place.require_space(
-    sum(estimate.checkpoint_bytes(experiment, name) * seeds for name in systems)
+    sum(estimate.checkpoint_bytes(experiment, name) * seeds for name in names)
   )
   manifest.write(folder / 'manifest.json', about)
   with observers.Observers(
     folder,
-    systems,
-    num_rounds=experiment.protocol.rounds * seeds * len(systems),
+    names,
+    num_rounds=experiment.protocol.rounds * seeds * len(names),
     quiet=how.quiet,
     tensorboard=how.tensorboard,
   ) as watching:
@@ -163,6 +165,13 @@ def run(
       _run_all_labels(folder, experiment, should_stop)
   watching.records.drop_earlier()
   return _finish(folder, watching.records.rows(), experiment, about)
+
+
+def _modules(names, config):
+  """The files of parts that are not the library's, by module: digests."""
+  return parts.digests(
+    part for name in names for part in options.parts_of(name, config)
+  )
 
 
 def _labels_seen(experiment):
@@ -217,7 +226,7 @@ def _run_all_labels(folder, experiment, should_stop):
   experiment = config_lib.prepare(
     {**config, 'protocol': proceeding}, dataset=experiment.dataset
   ).beginning_with(experiment.pretrained)
-  jobs = jobs_lib.jobs_of(experiment.config, ['random'], workers=1)
+  jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)
   found = []
 
   def on_record(record):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from al_jax import data, errors, keys, oracle, sources, systems
+from al_jax import data, errors, keys, oracle, parts, sources, systems
 from al_jax.interfaces import Facts, PyTree
 from al_jax.loop import program, protocol, stages
 from al_jax.runner import options
@@ -88,7 +88,8 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
   """Reads a config of an earlier version.
 
   A field `system` named a single system. `protocol.target_accuracy` was of the
-  test split, where there was no `test_accuracy`.
+  test split, where there was no `test_accuracy`. `learner.name` was there and
+  None.
 
   Args:
     config: as plain values, of any time.
@@ -103,6 +104,10 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
   if 'system' in config:
     single = found.pop('system')
     found['systems'] = single if systems is None else list(systems)
+  learner = config.get('learner')
+  if isinstance(learner, Mapping) and learner.get('name', '') is None:
+    others = {name: learner[name] for name in learner if name != 'name'}
+    found['learner'] = others
   proceeding = config.get('protocol')
   if isinstance(proceeding, Mapping) and 'test_accuracy' not in proceeding:
     renamed = _with_test_accuracy({'protocol': proceeding})['protocol']
@@ -172,8 +177,8 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
   """The system of a name as the config describes it, built at the first call.
 
   Options are for the strategies and the learners that have them: in a
-  comparison the others go without. Random measures nothing: there is nothing to
-  look at less of, and nothing to choose among.
+  comparison the others go without. Where a strategy looks at nothing there is
+  nothing to look at less of, and nothing to choose among.
   """
   if name not in experiment.built:
     experiment.built[name] = _build(experiment, name)
@@ -182,7 +187,7 @@ def system_of(experiment: Experiment, name: str) -> systems.System:
 
 def _build(experiment, name):
   config = experiment.config
-  looks = options.asks(name)
+  looks = options.looks(name, config)
   system = systems.build(
     name,
     experiment.facts,
@@ -248,11 +253,12 @@ def seed_list(config: Config) -> tuple[int, ...]:
   return seeds
 
 
-def identity_of(experiment: Experiment) -> dict[str, Any]:
+def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
   """What tells the runs of a system and seed apart: config and data.
 
   Args:
     experiment: of the runs.
+    name: of the system.
 
   Returns:
     What `loop.run_rounds` takes: all that may change a result.
@@ -274,6 +280,9 @@ def identity_of(experiment: Experiment) -> dict[str, Any]:
   # before defaults were a part of this can go on.
   if not is_given and resolved != 'channel':
     identity['normalize'] = resolved
+  modules = parts.digests(options.parts_of(name, experiment.config))
+  if modules:
+    identity['modules'] = modules
   return identity
 
 
@@ -305,8 +314,8 @@ def check_options(config: Config) -> None:
     'subset_size', config['subset_size'], int, least=1, optional=True
   )
   errors.check_flag('full_labels', config['full_labels'])
-  for name in options.system_names(config):
-    errors.check_name('system', name, systems.SYSTEMS)
+  _refuse_learner_name(config)
+  options.system_names(config)
   for name in config['describe']:
     if name not in _DESCRIBE:
       raise errors.unknown_option('describe', name, _DESCRIBE)
@@ -316,6 +325,21 @@ def check_options(config: Config) -> None:
         f'describe has no {name!r}; see al_jax/runner/defaults.py.'
       )
   errors.check_flag('describe.batches', config['describe']['batches'])
+
+
+def _refuse_learner_name(config):
+  """The learner is a part of the system; once it could be set apart."""
+  name = config['learner'].get('name')
+  if name is None:
+    return
+  together = [
+    f'{name}+{systems.published(system).strategy}'
+    for system in options.system_names(config)
+  ]
+  raise ValueError(
+    f'config.learner.name is {name!r}, and the learner is a part of the '
+    f'system: write config.systems={",".join(together)} in its place.'
+  )
 
 
 def protocol_of(config: Config) -> protocol.Protocol:

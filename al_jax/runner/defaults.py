@@ -10,13 +10,13 @@ the name they begin with (`--config.model.dropout=0.1`); see `docs/data.md`,
 
 from ml_collections import ConfigDict, config_dict
 
+from al_jax import systems
+from al_jax.learners import LEARNERS
+
 
 def _learner():
-  """Defaults of training a network."""
+  """Defaults of training a network; options of one learner go beside them."""
   learner = ConfigDict()
-  # A learner in the place of `supervised`, see al_jax/learners; its further
-  # options are accepted beside these.
-  learner.name = config_dict.placeholder(str)
   learner.batch_size = 64
   learner.weights = 'same'  # or new, warm
   learner.augment = ()  # flip, shift, crop
@@ -38,7 +38,7 @@ def _learner():
   learner.stop.patience = config_dict.placeholder(int)
 
   # Options for one learner alone, which go before those of all.
-  for name in ('supervised', 'joint', 'label_propagation', 'ceal'):
+  for name in LEARNERS:
     learner[name] = ConfigDict()
   return learner
 
@@ -48,8 +48,8 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   # A string, or a mapping with `source`, its options, and `transforms`.
   config.data = ConfigDict({'source': 'digits', 'transforms': ()})
-  # One or many, all on the same seeds.
-  config.systems = ('random', 'margin')
+  # One or many, all on the same seeds: published, or learner+strategy.
+  config.systems = systems.DEFAULT
   # So many seeds, from the first one on.
   config.seeds = 1
   config.first_seed = 0

@@ -12,7 +12,6 @@ from al_jax.interfaces import Batch
 from al_jax.runner import config as config_lib
 from al_jax.runner import options, pretraining
 from al_jax.runner.config import Experiment
-from al_jax.training.stopping import StopRule
 
 
 def describe(experiment: Experiment) -> str:
@@ -73,16 +72,22 @@ def _cost(experiment, name, rate):
   step, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)
-  total = steps * step + (rounds - 1) * measure + rounds * evaluate
   memory = memory_bytes(experiment, name)
-  return [
+  lines = [
     f'{name}:',
-    f'  at most {steps:,} steps per seed of {step / 1e6:,.1f} MFLOP; '
-    f'{measure / 1e9:,.1f} GFLOP to measure the pool',
-    f'  about {seeds * total / rate:,.0f} s of matrix products for all seeds, '
-    'if no round stops early',
-    f'  about {memory / 2**20:,.0f} MiB for data and state',
+    f'  steps of {step / 1e6:,.1f} MFLOP, as many as its learner takes: it '
+    'does not say how many',
+    f'  {measure / 1e9:,.1f} GFLOP to measure the pool',
   ]
+  if steps is not None:
+    total = steps * step + (rounds - 1) * measure + rounds * evaluate
+    lines[1:] = [
+      f'  at most {steps:,} steps per seed of {step / 1e6:,.1f} MFLOP; '
+      f'{measure / 1e9:,.1f} GFLOP to measure the pool',
+      f'  about {seeds * total / rate:,.0f} s of matrix products for all '
+      'seeds, if no round stops early',
+    ]
+  return [*lines, f'  about {memory / 2**20:,.0f} MiB for data and state']
 
 
 def _pretraining_cost(experiment, rate):
@@ -143,13 +148,15 @@ def _operations(experiment, name):
       experiment.config['chunk_size'], facts.num_examples
     ),
   )
-  of_chunk = xla.matrix_operations(
-    lambda state, batch: system.strategy.measure(
-      key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
-    ),
-    state,
-    chunk,
-  )
+  of_chunk = 0
+  if system.strategy.measure is not None:
+    of_chunk = xla.matrix_operations(
+      lambda state, batch: system.strategy.measure(
+        key, lambda inputs, **keys: learner.apply(state, inputs, **keys), batch
+      ),
+      state,
+      chunk,
+    )
   forward = xla.matrix_operations(learner.apply, state, chunk.inputs)
   per_row = 1 / chunk.index.shape[0]
   looked_at = min(
@@ -172,23 +179,15 @@ def _most_rounds(experiment):
 
 
 def _most_steps(experiment, name):
-  """Steps of a seed if every round goes to its cap."""
-  of_learner = options.learner_options(name, experiment.config)
+  """Steps of a seed if every round goes to its cap; None if unknown."""
   facts, protocol = experiment.facts, experiment.protocol
-  stop = StopRule(**of_learner.get('stop', {}))
   learner = config_lib.system_of(experiment, name).learner
-  sizes = _batch_sizes(experiment, learner)
+  if learner.most_steps is None:
+    return None
   steps = 0
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
-    labels = min(labels, facts.label_budget)
-    # An epoch of label propagation is one of what is labelled by machine.
-    if 'pseudo_labelled' in sizes:
-      epoch = -(-(facts.num_examples - labels) // sizes['pseudo_labelled'])
-    else:
-      epoch = -(-labels // sizes['labelled'])
-    of_round = stop.epochs * epoch
-    steps += min(of_round, stop.steps or of_round)
+    steps += learner.most_steps(min(labels, facts.label_budget))
   return steps
 
 

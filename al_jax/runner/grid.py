@@ -7,7 +7,8 @@
 
 A sequence of such mappings is all their cells, for what is no full product.
 A mapping with `source` or `name` replaces what is there, since its other fields
-belong to that name; any other is merged, and so is that of a learner.
+belong to that name; any other is merged. Options of one learner stand below its
+name: `{'learner': {'ceal': {'threshold': 0.1}}}`.
 """
 
 import copy
@@ -18,11 +19,19 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from al_jax import errors
+from al_jax.learners import LEARNERS
 from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
 # Their fields depend on a name: a cell may add some.
-_OPEN = ('data', 'model', 'strategy', 'prefilter', 'pretraining')
+_OPEN = (
+  'data',
+  'model',
+  'strategy',
+  'prefilter',
+  'pretraining',
+  *LEARNERS,
+)
 # Of a folder; most file systems end at 255.
 _LONGEST_NAME = 200
 # The same in all cells: the columns of the table.
@@ -137,13 +146,10 @@ def _merge(
         f'the config that {where} changes', name, config
       )
     is_named = isinstance(change, Mapping) and {'source', 'name'} & set(change)
-    # Most options of a learner are those of any other.
-    is_learner = name == 'learner'
-    if isinstance(change, Mapping) and (is_learner or not is_named):
+    if isinstance(change, Mapping) and not is_named:
       before = config.get(name, {})
       errors.check_mapping(f'{name}, of which {where} changes fields,', before)
       config[name] = dict(before)
-      opens = name in _OPEN or (is_learner and bool(is_named))
-      _merge(config[name], change, where, is_open=is_open or opens)
+      _merge(config[name], change, where, is_open=is_open or name in _OPEN)
     else:
       config[name] = copy.deepcopy(change)

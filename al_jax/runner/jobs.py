@@ -84,7 +84,7 @@ def run_jobs(
         experiment.protocol,
         job.seeds,
         checkpointer=checkpointer,
-        identity=config_lib.identity_of(experiment),
+        identity=config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
         should_stop=should_stop,
       ):

@@ -6,7 +6,7 @@ A config may have options for several systems; each takes those that it knows.
 from collections.abc import Mapping
 from typing import Any
 
-from al_jax import errors, strategies, systems
+from al_jax import errors, parts, strategies, systems
 from al_jax.learners import LEARNERS
 
 # A config as plain dicts, lists and values.
@@ -20,7 +20,10 @@ def system_names(config: Config) -> list[str]:
     config: as plain values.
 
   Returns:
-    Different names, one or more; whether they exist is checked elsewhere.
+    Different names, one or more, as `systems.canonical` spells them.
+
+  Raises:
+    ValueError: an unknown name, or none.
   """
   given = config['systems']
   listed = [given] if isinstance(given, str) else given
@@ -29,6 +32,7 @@ def system_names(config: Config) -> list[str]:
   if is_list and all(isinstance(text, str) for text in listed):
     # On a command line `--config.systems=random,margin` is easier to write.
     names = [name.strip() for text in listed for name in text.split(',')]
+  names = [systems.canonical(name) for name in names]
   if not names or len(set(names)) < len(names):
     raise ValueError(
       f'config.systems is {given!r}; it must name different systems, one or '
@@ -40,8 +44,8 @@ def system_names(config: Config) -> list[str]:
 def check_system_options(config: Config) -> None:
   """Refuses an option that no strategy or no learner of the systems has.
 
-  Random alone is the baseline of a comparison: it may be run with the options
-  of any strategy.
+  Systems that look at nothing are the baseline of a comparison: alone they may
+  be run with the options of any strategy.
 
   Args:
     config: as plain values.
@@ -50,20 +54,12 @@ def check_system_options(config: Config) -> None:
     ValueError: for the first such option.
   """
   names = system_names(config)
-  learner = config['learner'].get('name')
-  if learner and all(
-    systems.learner_name(name, config['learner']) != learner for name in names
-  ):
-    raise ValueError(
-      f'config.learner.name is {learner!r}; it takes the place of '
-      f'{systems.PLAIN!r}, which none of {", ".join(sorted(names))} has.'
-    )
   _check_prefilter(config['prefilter'])
-  is_baseline = all(not asks(name) for name in names)
+  is_baseline = all(not looks(name, config) for name in names)
   strategic = systems.SYSTEMS if is_baseline else names
   for field, known in (
     ('strategy', _united(_known_strategy_options, strategic)),
-    ('learner', _united(lambda n: _known_learner_options(n, config), names)),
+    ('learner', _united(_known_learner_options, names)),
   ):
     for option in config[field]:
       if field == 'learner' and option in LEARNERS:
@@ -83,14 +79,42 @@ def _check_prefilter(prefilter):
   options = {name: prefilter[name] for name in prefilter if name != 'size'}
   name = options.pop('name', None)
   if name is not None:
-    errors.check_name('prefilter', name, strategies.STRATEGIES)
-    what = f'prefilter {name!r}'
-    errors.check_options(what, strategies.STRATEGIES[name], options)
+    make = parts.find('prefilter', name, strategies.STRATEGIES)
+    errors.check_options(f'prefilter {name!r}', make, options)
 
 
-def asks(name: str) -> bool:
-  """Whether the strategy of a system looks at anything: random does not."""
-  return systems.SYSTEMS[name].strategy != 'random'
+def looks(name: str, config: Config) -> bool:
+  """Tells whether the strategy of a system looks at any example."""
+  options = strategy_options(name, config)
+  return systems.strategy_of(name, options).measure is not None
+
+
+def parts_of(name: str, config: Config) -> list[object]:
+  """Returns the names of all parts of a system: yours have a dotted path.
+
+  Args:
+    name: of the system.
+    config: as plain values.
+
+  Returns:
+    Names of the data source, the model, the learner, strategies, and what the
+    networks are pretrained by.
+  """
+  of_system = systems.published(name)
+  data = config['data']
+  arms = [
+    *of_system.strategy_options.get('arms', ()),
+    *(config['strategy'].get('arms') or ()),
+  ]
+  return [
+    data.get('source') if isinstance(data, Mapping) else data,
+    config['model'].get('name'),
+    of_system.learner,
+    of_system.strategy,
+    (config['prefilter'] or {}).get('name'),
+    config['pretraining'].get('name'),
+    *(arm if isinstance(arm, str) else arm.get('name') for arm in arms),
+  ]
 
 
 def _united(options_of, names):
@@ -144,9 +168,9 @@ def learner_options(name: str, config: Config) -> dict[str, Any]:
     the learner's own name go before the others.
   """
   given = config['learner']
-  learner = systems.learner_name(name, given)
-  options = {**given, **given.get(learner, {}), 'name': learner}
-  return _among(options, _known_learner_options(name, config))
+  learner = systems.published(name).learner
+  options = {**given, **given.get(learner, {})}
+  return _among(options, _known_learner_options(name))
 
 
 def _among(options, known):
@@ -154,10 +178,11 @@ def _among(options, known):
 
 
 def _known_strategy_options(name):
-  strategy = systems.SYSTEMS[name].strategy
-  return errors.options_of(strategies.STRATEGIES[strategy])
+  strategy = systems.published(name).strategy
+  make = parts.find('strategy', strategy, strategies.STRATEGIES)
+  return errors.options_of(make)
 
 
-def _known_learner_options(name, config):
-  learner = systems.learner_name(name, config['learner'])
-  return {'name', *errors.options_of(LEARNERS[learner])}
+def _known_learner_options(name):
+  learner = systems.published(name).learner
+  return errors.options_of(parts.find('learner', learner, LEARNERS))

@@ -85,6 +85,29 @@ def refuse_other_data(
   _refuse(folder, manifest.config_difference(then, now))
 
 
+def refuse_other_modules(
+  folder: pathlib.Path, before: Config, about: Config
+) -> None:
+  """Refuses to go on with a part of yours whose file has changed.
+
+  Args:
+    folder: of the cell.
+    before: its manifest.
+    about: the manifest of what is to go on there.
+
+  Raises:
+    ValueError: the file of a module is another than the run began with.
+  """
+  then = before.get('modules', {})
+  for module, digest in about['modules'].items():
+    if then.get(module, digest) != digest:
+      raise ValueError(
+        f'the file of {module} has changed since {folder} was begun, and all '
+        'of a run is made by one version: undo the edit, choose another '
+        '--workdir, or begin anew with --overwrite.'
+      )
+
+
 def normalize_of(about: Config, now: str) -> str:
   """What normalised the inputs of a run that was begun.
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from al_jax import loop, xla
+from al_jax import loop, parts, xla
 from al_jax.runner import config as config_lib
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner import signals
@@ -34,7 +34,9 @@ class _Worker:
     self.connection, theirs = context.Pipe()
     cache = jax.config.jax_compilation_cache_dir
     self._process = context.Process(
-      target=_work, args=(theirs, config, folder, cache), daemon=True
+      target=_work,
+      args=(theirs, config, folder, cache, parts.searched()),
+      daemon=True,
     )
     # It lets signals through when it starts, and would do so among ours.
     multiprocessing.resource_tracker.ensure_running()
@@ -142,9 +144,10 @@ def _relay(busy, waiting, should_stop, on_record):
         busy.remove(worker)
 
 
-def _work(connection, config, folder, cache):
+def _work(connection, config, folder, cache, searched):
   """What a process does."""
   try:
+    parts.search_in(searched)
     if cache is not None:
       xla.keep_programs(cache)
     jobs_lib.run_jobs(

@@ -79,19 +79,22 @@ def below(folder: pathlib.Path, *names: str) -> pathlib.Path:
 
 
 def refuse_links(folder: pathlib.Path) -> None:
-  """Raises WorkdirError if one of the `OUTPUTS` in a folder is a link."""
+  """Raises WorkdirError if one of the `OUTPUTS` is a link or a pipe."""
   for output in OUTPUTS:
     for path in folder.glob(output):
       refuse_link(path)
 
 
 def refuse_link(path: pathlib.Path) -> None:
-  """Raises WorkdirError if a file or folder of a run is a link."""
+  """Raises WorkdirError unless a part of a run is a file or a folder."""
   if path.is_symlink():
     raise WorkdirError(
       f'{path} is a link, and al_jax reads and writes nothing outside of the '
       'workdir; put what it leads to in its place, or delete it.'
     )
+  if path.exists() and not (path.is_file() or path.is_dir()):
+    # To open a pipe would wait for ever.
+    raise WorkdirError(f'{path} is neither a file nor a folder; delete it.')
 
 
 class Workdir:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from al_jax import errors
+from al_jax import errors, parts
 from al_jax.interfaces import Strategy
 from al_jax.strategies.albl import albl
 from al_jax.strategies.badge import badge
@@ -24,8 +24,8 @@ from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
 
-# A name -> a function of keywords that returns a Strategy. A config names
-# systems: to run a strategy, add a line to `al_jax/systems.py` too.
+# A name -> a function of keywords that returns a Strategy. `supervised+NAME` is
+# a system of it.
 STRATEGIES = {
   'random': random,
   'least_confidence': least_confidence,
@@ -76,16 +76,14 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
   """Makes a strategy by name.
 
   Args:
-    name: in `STRATEGIES`.
+    name: in `STRATEGIES`, or a dotted path.
     options: its keywords. `arms`, of a strategy over strategies, is a sequence
       of names, or of mappings with `name` and options.
 
   Returns:
     A Strategy.
   """
-  if name not in STRATEGIES:
-    raise errors.unknown_name('strategy', name, STRATEGIES)
-  make, options = STRATEGIES[name], dict(options or {})
+  make, options = parts.find('strategy', name, STRATEGIES), dict(options or {})
   errors.check_options(f'strategy {name!r}', make, options)
   if 'arms' in options:
     options['arms'] = [_arm(arm) for arm in options['arms']]

@@ -107,7 +107,7 @@ def albl(
   def measure(key, apply, batch):
     keys = jax.random.split(key, num_arms)
     of_arms = tuple(
-      arm.measure(arm_key, apply, batch)
+      () if arm.measure is None else arm.measure(arm_key, apply, batch)
       for arm, arm_key in zip(arms, keys, strict=True)
     )
     predicted = jnp.argmax(apply(batch.inputs).predictions, axis=-1)

@@ -1,7 +1,6 @@
 """Lets one strategy choose among the candidates of another."""
 
 from al_jax.interfaces import Strategy
-from al_jax.strategies.random import random
 
 
 def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
@@ -24,10 +23,10 @@ def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
     raise ValueError(
       f'num_candidates is {num_candidates}; it must be at least 1.'
     )
-  if then == random():
+  if then.measure is None:
     raise ValueError(
-      'then is random, which measures nothing and would choose from the whole '
-      'pool; put it first.'
+      'then measures nothing and would choose from the whole pool; put it '
+      'first.'
     )
   if then.prefilter is None and then.where is not None:
     raise ValueError(

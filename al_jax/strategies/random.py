@@ -12,12 +12,7 @@ from al_jax.strategies.scored import stateless
 
 def random() -> Strategy:
   """Uniform choice without replacement; it measures nothing."""
-  return Strategy(init=stateless, measure=_measure, select=_select)
-
-
-def _measure(key, apply, batch):
-  del key, apply, batch
-  return ()
+  return Strategy(init=stateless, measure=None, select=_select)
 
 
 @functools.partial(jax.jit, static_argnames='k')

@@ -6,7 +6,6 @@ from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.kernels import _padding
-from al_jax.strategies.random import random
 
 
 def subset(strategy: Strategy, size: int) -> Strategy:
@@ -25,8 +24,8 @@ def subset(strategy: Strategy, size: int) -> Strategy:
   """
   if size < 1:
     raise ValueError(f'subset is {size}; it must be at least 1.')
-  if strategy == random():
-    raise ValueError('subset is set for random, which measures nothing.')
+  if strategy.measure is None:
+    raise ValueError('subset is set for a strategy that measures nothing.')
   if strategy.prefilter is not None:
     first, num_candidates = strategy.prefilter
     return strategy._replace(prefilter=(subset(first, size), num_candidates))

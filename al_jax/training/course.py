@@ -98,6 +98,16 @@ class Recipe(NamedTuple):
   watched: Mapping[str, tuple[int, ...]]
   report: Callable[..., Mapping[str, jax.Array]]
 
+  @property
+  def continues(self) -> bool:
+    """Whether a round begins with the weights of the round before."""
+    return self.weights == 'warm'
+
+  def most_steps(self, num_examples: int) -> int:
+    """Returns the most steps of a round, given the size of its epochs."""
+    of_epochs = self.rule.epochs * -(-num_examples // self.batch_size)
+    return min(of_epochs, self.rule.steps or of_epochs)
+
 
 def recipe(
   model: ModelFns,

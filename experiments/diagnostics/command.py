@@ -32,7 +32,10 @@ from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
 from experiments.diagnostics import bald, entropy, expected_error, runs
 
-PARTS = ('bald', 'expected_error', 'entropy')
+PARTS = {
+  module.__name__.rpartition('.')[2]: module
+  for module in (bald, expected_error, entropy)
+}
 
 # The binaries that run something have a flag of this name too; tests import
 # them side by side.
@@ -59,7 +62,7 @@ MOST_SECONDS = flags.DEFINE_float(
 def diagnose(
   workdir: pathlib.Path,
   *,
-  only: Sequence[str] = PARTS,
+  only: Sequence[str] = tuple(PARTS),
   seeds: int = 3,
   labels: int | None = None,
   most_points: int = 5000,
@@ -105,13 +108,14 @@ def diagnose(
 
 def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
   """What goes into diagnostics.json, by name."""
-  with_bald = 'bald' in only and bald.has_dropout(case)
-  if 'bald' in only and not with_bald:
+  wanted = [PARTS[name] for name in only]
+  with_bald = bald in wanted and bald.has_dropout(case)
+  if bald in wanted and not with_bald:
     _say(f'left out: {bald.NAME}; the model has no dropout')
   found = {}
-  if 'entropy' in only and entropy.systems_of(case):
+  if entropy in wanted and entropy.systems_of(case):
     found[entropy.NAME] = entropy.measure(case, num_seeds=seeds, labels=labels)
-  if not with_bald and 'expected_error' not in only:
+  if not with_bald and expected_error not in wanted:
     return found
   models = runs.models(case, num_seeds=seeds if with_bald else 1, labels=labels)
   if with_bald:
@@ -121,7 +125,7 @@ def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
       num_samples=bald.NUM_SAMPLES,
       most_points=most_points,
     )
-  if 'expected_error' in only:
+  if expected_error in wanted:
     found[expected_error.NAME] = expected_error.measure(
       case,
       models[0],

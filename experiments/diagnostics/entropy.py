@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import kernels, keys, systems
+from al_jax import kernels, keys, strategies, systems
 from al_jax import pool as pool_lib
 from al_jax.analysis import curves
 from al_jax.interfaces import Strategy
@@ -22,7 +22,7 @@ NAME = 'error rate by entropy rank'
 # Equal parts of the unlabelled examples, the most uncertain first.
 _NUM_PARTS = 20
 # Systems that ask so are compared: theirs is the claim, and its baseline.
-_ASKING = ('entropy', 'random')
+_ASKING = (strategies.entropy, strategies.random)
 
 
 def systems_of(case: Case) -> list[str]:
@@ -30,7 +30,7 @@ def systems_of(case: Case) -> list[str]:
   return [
     name
     for name in case.results.systems
-    if systems.SYSTEMS[name].strategy in _ASKING
+    if strategies.STRATEGIES.get(systems.published(name).strategy) in _ASKING
   ]
 
 

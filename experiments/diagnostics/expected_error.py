@@ -62,7 +62,7 @@ def measure(
     'y_label': 'seconds to select',
     'x': sizes,
     'logarithmic_x': True,
-    'series': {'expected_error_reduction': {'mean': seconds}},
+    'series': {strategies.expected_error_reduction.__name__: {'mean': seconds}},
     'note': _note(case, model, measured, sizes, seconds),
   }
 

@@ -20,7 +20,7 @@ from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import config as config_lib
-from al_jax.runner import options, pretraining, resuming
+from al_jax.runner import pretraining, resuming
 from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
 from al_jax.storage import records
@@ -28,7 +28,6 @@ from al_jax.training import fit
 
 # Takes a line of progress.
 Say = Callable[[str], None]
-_BASELINE = 'random'
 
 
 class Model(NamedTuple):
@@ -78,8 +77,8 @@ class Case:
   @functools.cached_property
   def baseline(self) -> str:
     """Whose labels the models are trained on: random, or the first system."""
-    systems = self.results.systems
-    return _BASELINE if _BASELINE in systems else systems[0]
+    names = self.results.systems
+    return systems.BASELINE if systems.BASELINE in names else names[0]
 
   def program(self, system: str) -> program.Program:
     """The compiled functions of a system, for one seed at a time."""
@@ -226,18 +225,13 @@ def train(
   """
   experiment, system = case.experiment, compiled.system.name
   rows = case.rounds(system)[seed]
-  # CEAL labels the pool by the model of the round before.
-  is_warm = (
-    options.learner_options(system, experiment.config).get('weights') == 'warm'
-    or systems.learner_name(system, experiment.config['learner']) == 'ceal'
-  )
   state = acquisition.begin(
     compiled, experiment.oracle, experiment.protocol, seed
   )
   for number in range(round + 1):
     if number:
       state = _asked(compiled, experiment, state, rows[number - 1], seed)
-    if is_warm or number == round:
+    if compiled.system.learner.continues or number == round:
       learner = _fitted(compiled, state, seed, number)
       state = state.replace(learner=learner)
   _compare(case, compiled, state.learner, rows[round])

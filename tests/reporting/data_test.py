@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -217,6 +218,15 @@ def test_nothing_is_read_or_written_through_a_link(tmp_path, name):
   (folder / name).unlink(missing_ok=True)
   (folder / name).symlink_to(a_folder(tmp_path / 'other', complete()))
   with pytest.raises(OSError, match=f'{name} is a link'):
+    report_data.read_workdir(folder)
+
+
+@pytest.mark.parametrize('name', ['records.jsonl', 'manifest.json'])
+def test_nothing_is_read_from_a_pipe(tmp_path, name):
+  folder = a_folder(tmp_path / 'run', complete())
+  (folder / name).unlink()
+  os.mkfifo(folder / name)
+  with pytest.raises(OSError, match='neither a file nor a folder'):
     report_data.read_workdir(folder)
 
 

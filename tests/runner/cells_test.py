@@ -71,7 +71,7 @@ def ended_early(tmp_path_factory):
   identity_of = config_lib.identity_of
 
   def identity_of_before(experiment):
-    found = identity_of(experiment)
+    found = identity_of(experiment, 'random')
     to_before(found['config'])
     return found
 

@@ -94,6 +94,6 @@ def test_the_identity_of_a_run_has_what_normalises(spec, resolved, said):
     config=a_config(data=spec),
     dataset=types.SimpleNamespace(fingerprint='abc', normalize=resolved),
   )
-  found = config_lib.identity_of(experiment)
+  found = config_lib.identity_of(experiment, 'random')
   assert found == {'config': found['config'], 'data': 'abc', **said}
   assert found['config']['data'] == spec

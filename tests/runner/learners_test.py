@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from al_jax import loop, oracle, systems
+from al_jax import loop, oracle
 from al_jax.loop import program, protocol
-from al_jax.runner import grid, options
-from al_jax.storage import checkpoint, records
+from al_jax.runner import grid
+from al_jax.storage import checkpoint, manifest, records
 from tests.commands import run_test
 from tests.factories import a_system, a_task
 
@@ -18,19 +18,17 @@ from ml_collections import ConfigDict
 from al_jax.runner import defaults
 def get_config():
   config = defaults.get_config()
-  config.systems = ('random', 'margin')
+  config.systems = (
+    'random', 'joint+random', 'label_propagation+random', 'supervised+margin',
+  )
   config.model.widths = (16,)
   config.data.transforms = ({'name': 'cap', 'train': 120, 'test': 50},)
   config.learner.stop.epochs = 3
   config.protocol.rounds = 2
   config.protocol.first_size = 20
   config.protocol.labels_per_round = 10
-  config.grid = ConfigDict({'learner': {
-    'plain': {},
-    'joint': {'learner': {'name': 'joint', 'entropy_weight': 0.3}},
-    'propagation': {'learner': {'name': 'label_propagation', 'neighbors': 5}},
-    'ceal': {'learner': {'name': 'ceal', 'threshold': 2.0}},
-  }})
+  config.learner.joint.entropy_weight = 0.3
+  config.learner.label_propagation.neighbors = 5
   return config
 """
 
@@ -123,23 +121,26 @@ def test_a_collapse_is_a_warning_that_names_the_round(compiled, caplog):
   assert "round 0, seed 0: system 'joint_random' predicts" in caplog.text
 
 
-def test_a_grid_of_learners_runs_from_a_config(tmp_path):
+def test_learners_run_under_one_strategy(tmp_path):
   path = tmp_path / 'learners.py'
   path.write_text(CONFIG)
-  workdir = tmp_path / 'runs'
+  workdir = tmp_path / 'run'
   flags = (f'--config={path}', '--quiet', f'--workdir={workdir}')
   assert run_test.call(*flags) == 0
   first = {}
-  for name in ('plain', 'joint', 'propagation', 'ceal'):
-    rows = records.read_jsonl(workdir / name / 'records.jsonl')
-    assert [row.labels for row in rows] == [20, 30] * 2
-    first[name] = rows[0]
-    told = {'propagation': 'machine_labels', 'ceal': 'machine_labels'}
-    told |= {'joint': 'unlabelled_entropy', 'plain': 'loss'}
-    assert told[name] in rows[0].train
+  for row in records.read_jsonl(workdir / 'records.jsonl'):
+    first.setdefault(row.system, row)
+  # A system has its published name, however it was written.
+  names = ['random', 'joint_random', 'propagation_random', 'margin']
+  assert list(first) == names
+  assert manifest.read(workdir / 'manifest.json')['systems'] == names
+  assert {path.name for path in (workdir / 'checkpoints').iterdir()} == {*names}
+  told = ('loss', 'unlabelled_entropy', 'machine_labels', 'loss')
+  for name, metric in zip(names, told, strict=True):
+    assert metric in first[name].train
   # All begin from the same labels: what is left is drawn from alike.
-  assert len({tuple(first[name].picks) for name in first}) == 1
-  assert first['plain'].test != first['propagation'].test
+  assert len({tuple(first[name].picks) for name in names[:3]}) == 1
+  assert first['random'].test != first['propagation_random'].test
 
 
 def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
@@ -147,25 +148,20 @@ def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
   told = run_test.told_by(capsys, *flags, '--config.learner.entropy_weight=0.1')
   assert "config.learner has no option 'entropy_weight' for the systems" in told
   assert 'As config.learner.joint.entropy_weight it is for' in told
-  told = run_test.told_by(capsys, *flags, '--config.learner.name=joined')
+
+
+def test_a_learner_is_a_part_of_the_system(tmp_path, capsys):
+  flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path / "run"}')
+  told = run_test.told_by(capsys, *flags, '--config.learner.name=joint')
+  assert 'write config.systems=joint+random,joint+margin in its place' in told
+  told = run_test.told_by(capsys, *flags, '--config.systems=joined+random')
   assert "learner 'joined' is not known. Did you mean 'joint'" in told
-
-
-def test_a_name_takes_the_place_of_supervised_alone(tmp_path, capsys):
-  flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path}')
+  told = run_test.told_by(capsys, *flags, '--config.systems=joint+badges')
+  assert "strategy 'badges' is not known. Did you mean 'badge'" in told
   told = run_test.told_by(
-    capsys,
-    *flags,
-    '--config.systems=joint',
-    '--config.learner.name=ceal',
+    capsys, *flags, '--config.systems=margin,supervised+margin'
   )
-  assert "takes the place of 'supervised', which none of joint has" in told
-  config = {'learner': {'name': 'ceal'}}
-  named = {
-    system: options.learner_options(system, config)['name']
-    for system in ('margin', 'joint')
-  }
-  assert named == {'margin': 'ceal', 'joint': 'joint'}
+  assert 'it must name different systems' in told
 
 
 def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
@@ -182,12 +178,9 @@ def test_a_learner_in_a_grid_keeps_the_options_of_all():
     'learner': {'batch_size': 16, 'stop': {'epochs': 2}},
     'systems': ['random'],
   }
-  changes = {'learner': {'name': 'joint', 'entropy_weight': 1.0}}
+  changes = {'learner': {'joint': {'entropy_weight': 1.0}}}
   (found,) = grid.cells({**base, 'grid': {'a': {'x': changes}}})
   assert found.config['learner'] == {
-    'batch_size': 16,
-    'stop': {'epochs': 2},
-    'name': 'joint',
-    'entropy_weight': 1.0,
+    **base['learner'],
+    'joint': {'entropy_weight': 1.0},
   }
-  assert systems.learner_name('random', found.config['learner']) == ('joint')

@@ -156,6 +156,14 @@ def test_an_output_that_is_a_link_is_refused(tmp_path, name):
     workdir.Workdir(folder)
 
 
+@pytest.mark.parametrize('name', ['manifest.json', 'records.jsonl'])
+def test_a_pipe_among_the_outputs_is_refused(tmp_path, name):
+  workdir.Workdir(tmp_path).close()
+  os.mkfifo(tmp_path / name)
+  with pytest.raises(workdir.WorkdirError, match='neither a file nor a fol'):
+    workdir.Workdir(tmp_path)
+
+
 def test_a_lock_that_is_a_hard_link_is_not_written_through(tmp_path):
   thesis = tmp_path / 'thesis.tex'
   thesis.write_text('years')

@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference
 from al_jax import pool as pool_lib
 from al_jax.strategies import STRATEGIES, random
 
@@ -29,12 +28,8 @@ def test_it_has_a_name_and_no_options():
   assert STRATEGIES['random'] is random
 
 
-def test_it_measures_nothing_and_so_makes_no_pass_over_the_pool():
-  def measure(args, batch):
-    return random().measure(args, None, batch)
-
-  map_pool = inference.make_pool_map(measure, chunk_size=4)
-  assert map_pool(jax.random.key(0), np.zeros((N, 2), np.float32)) == ()
+def test_it_measures_nothing():
+  assert random().measure is None
 
 
 def test_picks_are_distinct_and_never_one_that_was_asked_about():

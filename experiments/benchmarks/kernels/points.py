@@ -39,14 +39,7 @@ def covering(
     points,
     labeled,
   )
-  plainly = {
-    picks: CompiledCall(
-      functools.partial(plain.one_center_per_pass, k=picks),
-      points,
-      np.arange(num_labeled),
-    )
-    for picks in (_FEW, picks_per_pass)
-  }
+  plainly = _plain_calls(points, num_labeled, (_FEW, picks_per_pass))
   same = np.mean(
     np.asarray(plainly[picks_per_pass]())
     == np.asarray(ours().indices)[:picks_per_pass]
@@ -84,6 +77,18 @@ def covering(
     bound=machine.least(cost),
     repeats=repeats,
   )
+
+
+def _plain_calls(points, num_labeled, numbers):
+  """Compiles a pass per pick, for so many picks."""
+  return {
+    picks: CompiledCall(
+      functools.partial(plain.one_center_per_pass, k=picks),
+      points,
+      np.arange(num_labeled),
+    )
+    for picks in numbers
+  }
 
 
 def _seconds_in_activeml(points, labeled, k):

@@ -1,0 +1,175 @@
+"""Parts by name: from a table of the library, or your own by a dotted path.
+
+A dotted path is `my_module.my_thing`. The module is looked for in the folders
+that `search_in` was given, by default the current one, then on `sys.path`.
+"""
+
+import hashlib
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import pathlib
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from al_jax import errors
+
+_DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)+')
+# Folders that are searched before `sys.path`. A process has one list, as it has
+# one `sys.modules`.
+_folders: list[str] = []
+# Digests of the files that modules were imported from, by the module's name.
+_digests: dict[str, str] = {}
+
+
+def search_in(folders: Sequence[str | os.PathLike[str]]) -> None:
+  """Sets the folders in which dotted paths are looked for first.
+
+  Args:
+    folders: in order. Those given before are forgotten.
+  """
+  _folders[:] = [str(pathlib.Path(folder).absolute()) for folder in folders]
+
+
+def searched() -> tuple[str, ...]:
+  """Returns the folders in which dotted paths are looked for first."""
+  return tuple(_folders or [os.getcwd()])
+
+
+def is_dotted(name: object) -> bool:
+  """Tells whether a name is written as a dotted path."""
+  return isinstance(name, str) and _DOTTED.fullmatch(name) is not None
+
+
+def find(
+  kind: str, name: object, table: Mapping[str, Callable[..., Any]]
+) -> Callable[..., Any]:
+  """Returns a part: the entry of a table, or your own.
+
+  Args:
+    kind: kind of part, for messages: `'strategy'`.
+    name: a key of the table, or a dotted path.
+    table: the parts of the library by name.
+
+  Returns:
+    The function that makes the part.
+
+  Raises:
+    ValueError: nothing has that name, or its module cannot be imported.
+  """
+  if isinstance(name, str) and name in table:
+    return table[name]
+  if not is_dotted(name):
+    raise errors.unknown_name(kind, name, table)
+  module_name, _, attribute = name.rpartition('.')
+  module = _imported(kind, name, module_name)
+  part = getattr(module, attribute, None)
+  if not callable(part):
+    names = [each for each, value in vars(module).items() if callable(value)]
+    raise errors.unknown_name(
+      f'the function of {module_name} for a {kind}', attribute, names
+    )
+  return part
+
+
+def digests(names: Iterable[object]) -> dict[str, str]:
+  """Returns what your own parts were read from.
+
+  Args:
+    names: names of parts; those without a dot are left out.
+
+  Returns:
+    The SHA-256 of each module's own file, as it was when it was imported, by
+    the module's name. What the module imports is no part of it.
+  """
+  modules = {name.rpartition('.')[0] for name in names if is_dotted(name)}
+  return {name: _digests[name] for name in sorted(modules & set(_digests))}
+
+
+def _imported(kind: str, name: str, module_name: str) -> ModuleType:
+  """Imports a module from the folders searched, or from `sys.path`."""
+  top = module_name.partition('.')[0]
+  try:
+    if _is_ours(top):
+      _import_top(top)
+    module = importlib.import_module(module_name)
+  except ModuleNotFoundError as error:
+    if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
+      raise _failed(kind, name, module_name, error) from error
+    places = ', '.join([*searched(), 'sys.path'])
+    raise ValueError(
+      f'{kind} {name!r}: there is no module {error.name!r} in {places}.'
+    ) from error
+  except Exception as error:  # A module is a program, and may raise anything.
+    raise _failed(kind, name, module_name, error) from error
+  if module_name not in _digests:
+    _digests[module_name] = _digest_of(module)
+  return module
+
+
+def _is_ours(top: str) -> bool:
+  """Tells whether a module stands in a folder searched, and is not loaded."""
+  spec = importlib.machinery.PathFinder.find_spec(top, searched())
+  if spec is None or spec.origin is None:
+    return False
+  loaded = sys.modules.get(top)
+  if loaded is None:
+    return True
+  origin = getattr(loaded, '__file__', None)
+  if origin is None or not os.path.samefile(origin, spec.origin):
+    raise ImportError(
+      f'the name of {spec.origin} is taken by another module, '
+      f'{origin or "a built-in one"}; rename your file'
+    )
+  return False
+
+
+def _import_top(top: str) -> None:
+  """Imports a module or package from the first folder that has it."""
+  spec = importlib.machinery.PathFinder.find_spec(top, searched())
+  folder = next(
+    folder for folder in searched() if _is_below(spec.origin, folder)
+  )
+  if folder not in sys.path:
+    # At the end: its files may import each other, and hide no other module.
+    sys.path.append(folder)
+  module = importlib.util.module_from_spec(spec)
+  sys.modules[top] = module
+  try:
+    spec.loader.exec_module(module)
+  except BaseException:
+    del sys.modules[top]
+    raise
+
+
+def _is_below(path: str, folder: str) -> bool:
+  return pathlib.Path(path).is_relative_to(folder)
+
+
+def _failed(
+  kind: str, name: str, module_name: str, error: Exception
+) -> ValueError:
+  """An error that says where in whose module another was raised."""
+  where = ''
+  if isinstance(error, SyntaxError):
+    where = f' ({error.filename}, line {error.lineno})'
+  for frame, line in traceback.walk_tb(error.__traceback__):
+    if frame.f_globals.get('__name__') == module_name:
+      where = f' ({frame.f_code.co_filename}, line {line})'
+  return ValueError(
+    f'{kind} {name!r}: importing {module_name} fails with '
+    f'{type(error).__name__}: {errors.in_one_line(error)}{where}.'
+  )
+
+
+def _digest_of(module: ModuleType) -> str:
+  """Returns the SHA-256 of a module's file; empty if it has none."""
+  path = getattr(module, '__file__', None)
+  if path is None:
+    return ''
+  return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()

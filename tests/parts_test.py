@@ -1,0 +1,113 @@
+"""Parts by a dotted path: what is found and what is refused."""
+
+import hashlib
+import sys
+
+import pytest
+
+from al_jax import parts, systems
+from al_jax.learners import LEARNERS
+from al_jax.strategies import STRATEGIES
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+  """A folder that is searched; what is imported from it is forgotten after."""
+  before, path = set(sys.modules), list(sys.path)
+  parts.search_in([tmp_path])
+  yield tmp_path
+  parts.search_in([])
+  sys.path[:] = path
+  for name in set(sys.modules) - before:
+    del sys.modules[name]
+
+
+def test_a_name_of_the_table_comes_first():
+  assert parts.find('strategy', 'margin', STRATEGIES) is STRATEGIES['margin']
+
+
+def test_a_dotted_path_is_imported_with_what_stands_beside_it(folder):
+  (folder / 'mine_a.py').write_text('import beside_a\nthing = beside_a.thing\n')
+  (folder / 'beside_a.py').write_text('def thing(): return 3\n')
+  assert parts.find('strategy', 'mine_a.thing', {})() == 3
+
+
+def test_a_package_is_imported_by_its_whole_path(folder):
+  (folder / 'package_a').mkdir()
+  (folder / 'package_a' / '__init__.py').write_text('')
+  (folder / 'package_a' / 'inner.py').write_text('def thing(): return 4\n')
+  name = 'package_a.inner.thing'
+  assert parts.find('model', name, {})() == 4
+  content = (folder / 'package_a' / 'inner.py').read_bytes()
+  digest = hashlib.sha256(content).hexdigest()
+  assert parts.digests([name, 'mlp', None]) == {'package_a.inner': digest}
+
+
+def test_the_first_folder_that_has_a_module_is_taken(folder, tmp_path_factory):
+  other = tmp_path_factory.mktemp('other')
+  for place, value in ((folder, 1), (other, 2)):
+    (place / 'twice_a.py').write_text(f'def thing(): return {value}\n')
+  parts.search_in([other, folder])
+  assert parts.find('strategy', 'twice_a.thing', {})() == 2
+
+
+def test_an_installed_module_is_found_behind_the_folders(folder):
+  assert parts.find('strategy', 'hashlib.sha256', {}) is hashlib.sha256
+
+
+@pytest.mark.parametrize(
+  ('source', 'name', 'message'),
+  [
+    (None, 'nowhere_b.thing', "there is no module 'nowhere_b' in .*sys.path"),
+    ('x = 1', 'mine_b.thing', "function of mine_b .* 'thing' is not known"),
+    ('def think(): 1', 'mine_b.thing', "Did you mean 'think'"),
+    ('def (', 'mine_b.thing', r'SyntaxError.*mine_b\.py, line 1'),
+    ('1 / 0', 'mine_b.thing', r'ZeroDivisionError.*mine_b\.py, line 1'),
+    (
+      'import absent_b',
+      'mine_b.thing',
+      'ModuleNotFoundError.*absent_b.*line 1',
+    ),
+    ('x = 1', 'random.thing_b', "function of random .* 'thing_b' is not"),
+  ],
+)
+def test_what_cannot_be_had_is_said_in_a_sentence(
+  folder, source, name, message
+):
+  if source is not None:
+    (folder / 'mine_b.py').write_text(source)
+  with pytest.raises(ValueError, match=message):
+    parts.find('strategy', name, STRATEGIES)
+
+
+def test_a_file_with_the_name_of_another_module_is_refused(folder):
+  (folder / 'json.py').write_text('def thing(): return 1\n')
+  with pytest.raises(ValueError, match=r'is taken by another module.*rename'):
+    parts.find('strategy', 'json.thing', {})
+
+
+@pytest.mark.parametrize('name', ['margins', 'a b.c', '.a', 'a.', 3, None, ''])
+def test_what_is_no_dotted_path_is_an_unknown_name(name):
+  with pytest.raises(ValueError, match='is not known'):
+    parts.find('strategy', name, STRATEGIES)
+
+
+def test_systems_are_put_together():
+  assert systems.canonical('margin') == 'margin'
+  assert systems.canonical('supervised+margin') == 'margin'
+  assert systems.canonical('joint+entropy') == 'joint'
+  assert systems.canonical('label_propagation+random') == 'propagation_random'
+  # `mc_entropy` has options of its own, so that this is another system.
+  assert systems.canonical('supervised+entropy') == 'entropy'
+  assert systems.canonical('ceal+badge') == 'ceal+badge'
+  assert systems.canonical('supervised+albl') == 'supervised+albl'
+  for name in ('joint+', '+margin', 'joint+margin+bald', 'ceal +badge'):
+    with pytest.raises(ValueError, match='is not known'):
+      systems.canonical(name)
+
+
+def test_every_published_system_is_its_own():
+  for name, system in systems.SYSTEMS.items():
+    assert systems.canonical(name) == name
+    assert system.learner in LEARNERS
+    assert system.strategy in STRATEGIES
