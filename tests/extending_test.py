@@ -1,4 +1,4 @@
-"""Runs the files of docs/extending.md in an empty folder, as strangers would."""
+"""Runs the files of docs/extending.md in an empty folder, like a stranger."""
 
 import os
 import pathlib

@@ -153,7 +153,8 @@ def test_an_option_of_another_learner_is_refused(tmp_path, capsys):
 def test_a_learner_is_a_part_of_the_system(tmp_path, capsys):
   flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path / "run"}')
   told = run_test.told_by(capsys, *flags, '--config.learner.name=joint')
-  assert 'write config.systems=joint+random,joint+margin in its place' in told
+  named = 'joint+random,joint+margin,joint+badge'
+  assert f'write config.systems={named} in its place' in told
   told = run_test.told_by(capsys, *flags, '--config.systems=joined+random')
   assert "learner 'joined' is not known. Did you mean 'joint'" in told
   told = run_test.told_by(capsys, *flags, '--config.systems=joint+badges')
@@ -175,7 +176,7 @@ def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
 
 def test_a_learner_in_a_grid_keeps_the_options_of_all():
   base = {
-    'learner': {'batch_size': 16, 'stop': {'epochs': 2}},
+    'learner': {'batch_size': 16, 'stop': {'epochs': 2}, 'joint': {}},
     'systems': ['random'],
   }
   changes = {'learner': {'joint': {'entropy_weight': 1.0}}}
