@@ -371,16 +371,14 @@ def test_a_field_that_a_config_has_set_can_be_unset(
     '  config = defaults.get_config()\n'
     '  config.learner.stop.train_accuracy = 0.99\n'
     '  config.learner.stop.steps = 7\n'
-    "  config.learner.name = 'joint'\n"
     '  return config\n'
   )
   unset = [
     f'--config.learner.{field}=None'
-    for field in ('stop.train_accuracy', 'stop.steps', 'name')
+    for field in ('stop.train_accuracy', 'stop.steps')
   ]
   assert call(path, *unset, '--config.learner.stop.epochs=3', '--dry_run') == 0
   learner = ast.literal_eval(capsys.readouterr().out)
-  assert learner['name'] is None
   assert learner['stop']['epochs'] == 3
   assert learner['stop']['steps'] is learner['stop']['train_accuracy'] is None
   told = told_by(capsys, path, '--config.learner.batch_size=1.5', '--dry_run')

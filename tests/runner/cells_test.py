@@ -70,8 +70,8 @@ def ended_early(tmp_path_factory):
   config['protocol'] |= {'first_set': 'balanced', 'test_accuracy': 0.02}
   identity_of = config_lib.identity_of
 
-  def identity_of_before(experiment):
-    found = identity_of(experiment, 'random')
+  def identity_of_before(experiment, name):
+    found = identity_of(experiment, name)
     to_before(found['config'])
     return found
 

@@ -6,11 +6,11 @@ from al_jax.runner import resuming
 from al_jax.storage import manifest
 
 GRID = {'batch': {'few': {'rounds': 1}, 'more': {'rounds': 2}}}
-CONFIG = {'rounds': 3, 'seeds': 2, 'systems': ['a', 'b'], 'grid': None}
+CONFIG = {'rounds': 3, 'seeds': 2, 'systems': ['badge', 'margin'], 'grid': None}
 OF_GRID = {**CONFIG, 'grid': GRID}
 
 
-def begun(folder, config, *, systems=('a', 'b')):
+def begun(folder, config, *, systems=('badge', 'margin')):
   manifest.write(
     folder / 'manifest.json',
     {
@@ -36,18 +36,18 @@ def test_the_same_run_is_finished(tmp_path):
 @pytest.mark.parametrize(
   ('before', 'now', 'systems'),
   [
-    (CONFIG, {**CONFIG, 'seeds': 3}, ['a', 'b']),
-    (CONFIG, CONFIG, ['a', 'c', 'b']),
-    (CONFIG, CONFIG, ['b', 'a']),
+    (CONFIG, {**CONFIG, 'seeds': 3}, ['badge', 'margin']),
+    (CONFIG, CONFIG, ['badge', 'random', 'margin']),
+    (CONFIG, CONFIG, ['margin', 'badge']),
     (
       OF_GRID,
       {**CONFIG, 'grid': [GRID, {'batch': {'most': {'rounds': 9}}}]},
-      ['a', 'b'],
+      ['badge', 'margin'],
     ),
     (
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {**GRID['batch'], 'most': {}}}},
-      ['a', 'b'],
+      ['badge', 'margin'],
     ),
   ],
 )
@@ -61,22 +61,47 @@ def test_a_run_that_has_grown_goes_on(before, now, systems, tmp_path):
 @pytest.mark.parametrize(
   ('before', 'now', 'systems', 'message'),
   [
-    (CONFIG, {**CONFIG, 'rounds': 4}, ['a', 'b'], r'\n  rounds: 3 -> 4$'),
-    (CONFIG, {**CONFIG, 'seeds': 1}, ['a', 'b'], r'\n  seeds: 2 -> 1$'),
-    (CONFIG, CONFIG, ['b', 'c'], r"systems: \['a', 'b'\] -> \['b', 'c'\]$"),
-    (CONFIG, OF_GRID, ['a', 'b'], 'grid: None -> |grid.batch.few.rounds'),
-    (OF_GRID, CONFIG, ['a', 'b'], 'grid: '),
-    (OF_GRID, {**OF_GRID, 'rounds': 4}, ['a', 'b'], r'\n  rounds: 3 -> 4$'),
+    (
+      CONFIG,
+      {**CONFIG, 'rounds': 4},
+      ['badge', 'margin'],
+      r'\n  rounds: 3 -> 4$',
+    ),
+    (
+      CONFIG,
+      {**CONFIG, 'seeds': 1},
+      ['badge', 'margin'],
+      r'\n  seeds: 2 -> 1$',
+    ),
+    (
+      CONFIG,
+      CONFIG,
+      ['margin', 'random'],
+      r"systems: \['badge', 'margin'\] -> \['margin', 'random'\]$",
+    ),
+    (
+      CONFIG,
+      OF_GRID,
+      ['badge', 'margin'],
+      'grid: None -> |grid.batch.few.rounds',
+    ),
+    (OF_GRID, CONFIG, ['badge', 'margin'], 'grid: '),
+    (
+      OF_GRID,
+      {**OF_GRID, 'rounds': 4},
+      ['badge', 'margin'],
+      r'\n  rounds: 3 -> 4$',
+    ),
     (
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 7}, 'more': {}}}},
-      ['a', 'b'],
+      ['badge', 'margin'],
       r'cell few: rounds: 1 -> 7\n  cell more: rounds: 2 -> 3$',
     ),
     (
       OF_GRID,
       {**CONFIG, 'grid': {'batch': {'few': {'rounds': 1}}}},
-      ['a', 'b'],
+      ['badge', 'margin'],
       r'\n  cell more: is no longer there$',
     ),
   ],
@@ -101,20 +126,20 @@ def test_a_damaged_manifest_is_one_line(config, tmp_path):
   assert '\n' not in str(raised.value)
 
 
-@pytest.mark.parametrize('ran', [['a'], ['a', 'b']])
+@pytest.mark.parametrize('ran', [['badge'], ['badge', 'margin']])
 def test_a_run_of_the_time_of_two_binaries_goes_on_with_its_systems(
   ran, tmp_path
 ):
   # Both binaries wrote both fields; the list beside the config tells them
   # apart.
-  begun(tmp_path, {**CONFIG, 'system': 'a'}, systems=ran)
+  begun(tmp_path, {**CONFIG, 'system': 'badge'}, systems=ran)
   found = resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ran})
   assert found['finished'] == 'later'
   assert found['config'] == {**CONFIG, 'systems': ran}
-  grown = resuming.what_is_in(tmp_path, {**CONFIG, 'systems': [*ran, 'c']})
+  grown = resuming.what_is_in(tmp_path, {**CONFIG, 'systems': [*ran, 'random']})
   assert 'finished' not in grown
   with pytest.raises(ValueError, match='holds another run'):
-    resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ['c']})
+    resuming.what_is_in(tmp_path, {**CONFIG, 'systems': ['random']})
 
 
 TABLE = {'source': 'file:x.csv'}
