@@ -51,9 +51,9 @@ def k_center(
 dtype=float32))
 
   Args:
-    points: float [N, D], or Factors. A point with a coordinate that is not
-      finite is neither picked nor a center, and so is one whose squared length
-      overflows. A squared distance below the rounding error of the expanded
+    points: float [N, D], or Factors. A point whose squared length is not
+      finite, or within a factor 8 of overflow, is neither picked nor a center.
+      A squared distance below the rounding error of the expanded
       form, about 1e-6 of the squared lengths, counts as 0.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.

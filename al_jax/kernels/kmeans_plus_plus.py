@@ -77,7 +77,8 @@ def kmeans_plus_plus(
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
     weights: float [N]; a point whose weight is not positive and finite is
-      never picked. None: all 1.
+      never picked, nor is one whose weight is below float32's least normal
+      number, 1.2e-38. None: all 1.
     first: 'uniform', the first pick is drawn in proportion to the weights, or
       'max_norm', it is the longest point; static.
     block: candidates drawn at a time; static.
@@ -125,9 +126,11 @@ def _kmeans_plus_plus(
     return selection.nothing(k, norms.dtype)
   pickable = _checks.among(distances.finite(norms), eligible)
   if weights is not None:
-    pickable &= (weights > 0) & (weights < jnp.inf)
-    weights = jnp.where(pickable, weights, 0.0).astype(norms.dtype)
-    weights = _draws.scaled(weights)
+    weights = weights.astype(norms.dtype)
+    # A CPU may count smaller numbers as 0, and would draw from nothing.
+    pickable &= weights >= jnp.finfo(norms.dtype).tiny
+    pickable &= weights < jnp.inf
+    weights = _draws.scaled(jnp.where(pickable, weights, 0.0))
   pool = _blocks.Candidates(points, norms, weights)
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
   start = _first_pick(first_key, first, pool, pickable)

@@ -255,6 +255,15 @@ def test_the_first_pick_is_the_longest_eligible_point_if_asked_for():
     np.testing.assert_array_equal(picks.values, [np.inf, 4])
 
 
+def test_weights_below_the_normal_numbers_rule_points_out():
+  weights = jnp.array([1e-44, 1e-40, 0.0, 1e-44, 1e-44])
+  points = jnp.array([[0.0], [1.0], [2.0], [3.0], [jnp.inf]])
+  picks = jitted(jax.random.key(0), points, 3, weights=weights)
+  np.testing.assert_array_equal(picks.indices, -1)
+  picks = jitted(jax.random.key(0), points, 3, weights=weights.at[1].set(1.0))
+  np.testing.assert_array_equal(picks.indices, [1, -1, -1])
+
+
 def test_weights_that_are_not_positive_and_finite_rule_points_out():
   weights = jnp.array([1e-30, 0.0, -1.0, jnp.nan, jnp.inf, 1e-30])
   points = jnp.arange(6.0)[:, None]
