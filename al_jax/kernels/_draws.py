@@ -29,7 +29,10 @@ def draw(key: jax.Array, mass: jax.Array, num_draws: int) -> jax.Array:
 
 def scaled(mass: jax.Array) -> jax.Array:
   """`mass` over its maximum, so that no sum of it overflows; 0 if all are."""
-  return mass / jnp.maximum(jnp.max(mass), jnp.finfo(mass.dtype).tiny)
+  largest = jnp.maximum(jnp.max(mass), jnp.finfo(mass.dtype).tiny)
+  # XLA multiplies by 1 / largest, which must not be below the normal numbers.
+  shrunk = jnp.where(largest > 2.0**96, 2.0**-32, 1.0).astype(mass.dtype)
+  return (mass * shrunk) / (largest * shrunk)
 
 
 def _grouped(level):

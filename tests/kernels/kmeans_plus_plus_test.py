@@ -264,6 +264,14 @@ def test_weights_below_the_normal_numbers_rule_points_out():
   np.testing.assert_array_equal(picks.indices, [1, -1, -1])
 
 
+def test_weights_near_overflow_are_drawn_by():
+  weights = jnp.array([-1e38, 3.4e38, 3e38, 2e37, -3.4e38])
+  points = jnp.arange(5.0)[:, None]
+  for seed in range(5):
+    picks = jitted(jax.random.key(seed), points, 3, weights=weights)
+    assert set(picks.indices.tolist()) == {1, 2, 3}
+
+
 def test_weights_that_are_not_positive_and_finite_rule_points_out():
   weights = jnp.array([1e-30, 0.0, -1.0, jnp.nan, jnp.inf, 1e-30])
   points = jnp.arange(6.0)[:, None]
