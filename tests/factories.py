@@ -84,7 +84,7 @@ def batches_of(learner, dataset, pool, state):
   """What the next step takes, by name."""
   return {
     name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
-    for name, at in learner.plan(state, pool).items()
+    for name, at in learner.phases[0].plan(state, pool).items()
   }
 
 
