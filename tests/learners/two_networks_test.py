@@ -17,7 +17,7 @@ from al_jax.learners import supervised
 from al_jax.loop import program, protocol, run_state
 from al_jax.storage import checkpoint, records
 from al_jax.training import forward, networks, objectives, plans
-from tests.factories import a_task
+from tests.factories import a_task, stopped_at_every_save
 
 CRITIC_STEPS, BATCH = 12, 16
 PROTOCOL = protocol.Protocol(
@@ -227,28 +227,9 @@ def test_a_stop_in_either_phase_goes_on_bit_for_bit(
   compiled, answers, tmp_path
 ):
   whole = run(compiled, answers)
-  found, stops = [], 0
-  with checkpoint.Checkpointer(tmp_path / 'stopped') as saves:
-    while len(found) < len(whole):
-      asked = []
-
-      def should_stop(asked=asked):
-        asked.append(None)
-        return len(asked) > 1
-
-      found = []
-      try:
-        for row in loop.run_rounds(
-          compiled,
-          answers,
-          PROTOCOL,
-          [0],
-          checkpointer=saves,
-          should_stop=should_stop,
-        ):
-          found.append(row)
-      except loop.Interrupted:
-        stops += 1
+  found, stops = stopped_at_every_save(
+    compiled, answers, PROTOCOL, tmp_path / 'stopped'
+  )
   # Saved at every third step: in both phases of both rounds.
   assert stops > 6
   assert results(found) == results(whole)
