@@ -44,7 +44,7 @@ class System:
   def state(self) -> LearnerState:
     """The shapes of the learner's state."""
     key = jax.random.key(0)
-    return jax.eval_shape(lambda: self.learner.init(key, self.facts))
+    return jax.eval_shape(lambda: self.learner.init(key))
 
   @functools.cached_property
   def has_dropout(self) -> bool:

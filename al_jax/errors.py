@@ -4,9 +4,11 @@ import difflib
 import inspect
 import numbers
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+_T = TypeVar('_T')
 
 # The most that a device counts to, in int32: for what is counted there.
 MOST_COUNTED = 2**31 - 1
@@ -142,6 +144,31 @@ def check_options(
   for option in options:
     if option not in known:
       raise unknown_option(what, option, known)
+
+
+def made_of(
+  name: str, options: Mapping[str, Any] | None, make: Callable[..., _T]
+) -> _T:
+  """Calls a function with options as keywords, once they are known to fit.
+
+  Args:
+    name: of the options, for messages.
+    options: keywords. If None, there are none.
+    make: takes them.
+
+  Returns:
+    What the function returns.
+
+  Raises:
+    ValueError: an option that the function does not have.
+  """
+  options = {} if options is None else options
+  check_mapping(name, options)
+  known = inspect.signature(make).parameters
+  for option in options:
+    if option not in known:
+      raise unknown_option(name, option, known)
+  return make(**options)
 
 
 def options_of(function: Callable) -> list[str]:

@@ -97,58 +97,77 @@ class Progress(NamedTuple):
 
   Attributes:
     done: bool, the round's training is over: further steps change nothing.
-    stale: bool, the survey must be taken before the next step; until then
+    due: surveys to be taken before the next step, by name: bool; until then
       steps change nothing.
     step: int32, steps taken in this round.
     metrics: named scalars: loss, accuracy, ...
+    phase: int32, the position in `Learner.phases` of the phase under way.
   """
 
   done: jax.Array
-  stale: jax.Array
+  due: Mapping[str, jax.Array]
   step: jax.Array
   metrics: Mapping[str, jax.Array]
+  phase: jax.Array | int = 0
+
+
+class Phase(NamedTuple):
+  """A part of a round with steps of its own.
+
+  Attributes:
+    plan: `(state, pool) -> {name: int32[b]}`: which examples the next step
+      needs, by position; -1 pads. A name is the learner's own (`'labelled'`);
+      one that is also the name of a source draws from that source instead of
+      the pool.
+    step: `(state, {name: Batch}, pool) -> (state, Progress)`. A state that is
+      done, waits for a survey, or is in another phase is a fixed point.
+  """
+
+  plan: Callable[..., Mapping[str, jax.Array]]
+  step: Callable[..., tuple[LearnerState, Progress]]
 
 
 class Survey(NamedTuple):
-  """A look over a whole source of examples whenever `Progress.stale` says so.
+  """A look over a whole source of examples, taken when `Progress.due` says so.
 
   Attributes:
     measure: `(key, apply, Batch) -> pytree of [B, ...]`, as in a Strategy.
     absorb: `(key, state, measured, pool) -> state`: what was seen goes into the
-      learner's state (pseudo-labels, cluster ids, a validation loss). It
-      clears staleness.
+      learner's state (pseudo-labels, cluster ids, a validation loss). After it
+      the survey is no longer due.
     source: which source to look over: `'pool'`, or `'validation'`, a held-out
       split whose PoolState has every target revealed.
+    where: `(state, pool) -> bool[N]`, the examples to look at. If None, all.
   """
 
   measure: Callable[..., PyTree]
   absorb: Callable[..., LearnerState]
   source: str = 'pool'
+  where: Callable[..., jax.Array] | None = None
 
 
 class Learner(NamedTuple):
   """How to train: pure functions over a state that holds everything.
 
-  Parameters of every network, optimisers, buffers, counters and stop rules are
+  Parameters of every network, optimizers, buffers, counters and stop rules are
   in the state; nothing is remembered elsewhere, so saving it is all that
   resuming needs. Every leaf keeps its shape, dtype and weak type.
 
   Attributes:
-    init: `(key, facts) -> state`, full-size; `jax.eval_shape` of it is the
-      template for restoring.
+    init: `(key) -> state`, full-size; `jax.eval_shape` of it is the template
+      for restoring.
     start: `(key, state, pool) -> state`, begins a round: weights (cold or
-      warm), optimiser, counters.
-    plan: `(state, pool) -> {name: int32[B]}`: which examples the next step
-      needs, by position; -1 pads. A name is the learner's own (`'labelled'`);
-      one that is also the name of a source draws from that source instead of
-      the pool.
-    step: `(state, {name: Batch}, pool) -> (state, Progress)`. A done or stale
-      state is a fixed point.
+      warm), optimizer, counters.
+    phases: the parts of a round, one as a rule; `Progress.phase` tells which is
+      under way, from the first on.
     apply: `(state, inputs, *, keys=None) -> ModelOutput`, evaluation; with
       keys[S], S dropout samples on a new leading axis, masks shared by the
       batch.
-    survey: a look over a whole source, or None.
-    machine_labels: `(state, pool) -> int32[N]`, the labels that nobody paid for
+    surveys: looks over a whole source, by name. Those that are due together are
+      taken in this order.
+    finite: `(state) -> {network: bool}`, whether all variables of each network
+      are finite.
+    pseudo_labels: `(state, pool) -> int32[N]`, the labels that nobody paid for
       and that it trains on now, -1 elsewhere; None if there are none ever. Only
       the oracle can say how right they are, for the record.
     most_steps: `(num_labels) -> int`, the most steps that a round with so many
@@ -161,11 +180,11 @@ class Learner(NamedTuple):
 
   init: Callable[..., LearnerState]
   start: Callable[..., LearnerState]
-  plan: Callable[..., Mapping[str, jax.Array]]
-  step: Callable[..., tuple[LearnerState, Progress]]
+  phases: tuple[Phase, ...]
   apply: Callable[..., ModelOutput]
-  survey: Survey | None = None
-  machine_labels: Callable[..., jax.Array] | None = None
+  finite: Callable[..., Mapping[str, jax.Array]]
+  surveys: Mapping[str, Survey] = types.MappingProxyType({})
+  pseudo_labels: Callable[..., jax.Array] | None = None
   most_steps: Callable[[int], int] | None = None
   continues: bool = False
   warnings: Mapping[str, str] = types.MappingProxyType({})

@@ -125,9 +125,9 @@ print('answers by class:', np.bincount(said.targets, minlength=10))
 
 # %%
 inputs = {'pool': jnp.asarray(dataset.train.inputs)}
-step = jax.jit(fit.step_from(learner))
+step = jax.jit(fit.step_from(learner.phases[0]))
 
-learner_state = learner.init(keys.for_run(SEED, keys.INITIALISE), facts)
+learner_state = learner.init(keys.for_run(SEED, keys.INITIALISE))
 learner_state = learner.start(
   keys.for_round(SEED, 0, keys.START), learner_state, state
 )

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import data, systems
+from al_jax import data, loop, systems
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch
 from al_jax.loop import program
-from al_jax.storage import records
+from al_jax.storage import checkpoint, records
 
 
 def a_record(
@@ -84,7 +84,7 @@ def batches_of(learner, dataset, pool, state):
   """What the next step takes, by name."""
   return {
     name: Batch(at, jnp.asarray(dataset.train.inputs[np.maximum(at, 0)]))
-    for name, at in learner.plan(state, pool).items()
+    for name, at in learner.phases[0].plan(state, pool).items()
   }
 
 
@@ -107,3 +107,33 @@ def a_pool(dataset, labelled):
   return pool_lib.reveal(
     pool, jnp.asarray(labelled), targets, pool_lib.ORACLE, round=0
   )
+
+
+def stopped_at_every_save(compiled, answers, how, folder):
+  """A run of seed 0 that is stopped and goes on until it is over.
+
+  Returns its records, and how often it was stopped.
+  """
+  found, stops = [], 0
+  with checkpoint.Checkpointer(folder) as saves:
+    while len(found) < how.rounds:
+      asked = []
+
+      def should_stop(asked=asked):
+        asked.append(None)
+        return len(asked) > 1
+
+      found = []
+      try:
+        for row in loop.run_rounds(
+          compiled,
+          answers,
+          how,
+          [0],
+          checkpointer=saves,
+          should_stop=should_stop,
+        ):
+          found.append(row)
+      except loop.Interrupted:
+        stops += 1
+  return found, stops

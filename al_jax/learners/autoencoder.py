@@ -1,6 +1,8 @@
 """Training to give back what was put in, and was spoilt on the way."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -9,12 +11,10 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax.data import named
-from al_jax.interfaces import Facts, ModelFns
-from al_jax.learners import pretraining
-from al_jax.learners.pretraining import Pretraining
+from al_jax.interfaces import ModelFns
+from al_jax.learners import one_network, pretraining
+from al_jax.learners.pretraining import WholePool
 from al_jax.models import common
-from al_jax.training import augment as augment_lib
-from al_jax.training import forward
 
 _DECODER = 'decoder'
 
@@ -38,18 +38,8 @@ class Decoder(nn.Module):
     return nn.Dense(self.num_outputs)(hidden)
 
 
-def denoising_autoencoder(
-  build: Callable[[Facts], ModelFns],
-  facts: Facts,
-  *,
-  masked: float = 0.3,
-  noise: float = 0.0,
-  widths: Sequence[int] = (256,),
-  optimizer: Mapping[str, Any] | None = None,
-  batch_size: int = 128,
-  stop: Mapping[str, Any] | None = None,
-  augment: Sequence[str | Mapping[str, Any]] = (),
-) -> Pretraining:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class DenoisingAutoencoder(WholePool):
   """Trains a network so that its embedding tells what a spoilt input was.
 
   A decoder of dense layers is trained with it and thrown away. The loss is the
@@ -59,35 +49,40 @@ def denoising_autoencoder(
   Vincent et al. 2008, "Extracting and Composing Robust Features with Denoising
   Autoencoders", of the whole network at once instead of layer by layer.
 
-  Args:
-    build: makes the network for facts.
-    facts: of the task.
+  Attributes:
     masked: the share of the numbers of an input that are set to their mean.
     noise: the standard deviation of what is added to each, in those of the
       data.
     widths: units of each hidden layer of the decoder; `()`: none.
-    optimizer: keywords of `training.optimizers.build`.
-    batch_size: examples per step.
-    stop: keywords of `StopRule`: epochs or steps.
     augment: see `training.augment.build`.
-
-  Returns:
-    A Pretraining. `Progress.metrics` has the `loss`.
   """
-  errors.check_number('masked', masked, least=0, below=1)
-  errors.check_number('noise', noise, least=0)
-  common.check_widths('widths', widths)
-  recipe = pretraining.recipe_of_passes(
-    _with_decoder(build(facts), facts, tuple(widths), masked, noise),
-    facts,
-    optimizer=optimizer,
-    batch_size=batch_size,
-    stop=stop,
-  )
-  augment_batch = augment_lib.build(augment, facts.example)
 
-  def losses(training, batch):
-    of_params = forward.train(recipe, training, augment_batch, batch)
+  masked: float = 0.3
+  noise: float = 0.0
+  widths: Sequence[int] = (256,)
+  augment: Sequence[str | Mapping[str, Any]] = ()
+
+  def check(self):
+    """See `Trains`."""
+    errors.check_number('masked', self.masked, least=0, below=1)
+    errors.check_number('noise', self.noise, least=0)
+    common.check_widths('widths', self.widths)
+    super().check()
+
+  @functools.cached_property
+  def model(self):
+    """The network and its decoder."""
+    return _with_decoder(
+      self.build(self.facts),
+      self.facts,
+      tuple(self.widths),
+      self.masked,
+      self.noise,
+    )
+
+  def losses(self, state, batch):
+    """See `WholePool`."""
+    of_params = self.in_training(state, batch)
 
     def of_batch(params):
       output, statistics = of_params(params)
@@ -95,13 +90,17 @@ def denoising_autoencoder(
 
     return of_batch
 
-  def keep(training):
-    params = dict(training.variables['params'])
+  def keep(self, state):
+    """See `WholePool`."""
+    variables = state.network.variables
+    params = dict(variables['params'])
     del params[_DECODER]
-    return pretraining.without_head({**training.variables, 'params': params})
+    return pretraining.without_head({**variables, 'params': params})
 
-  learner = pretraining.passes(recipe, facts, losses)
-  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
+
+denoising_autoencoder = one_network.factory(
+  DenoisingAutoencoder, pretraining.bound
+)
 
 
 def _with_decoder(model, facts, widths, masked, noise):

@@ -1,17 +1,15 @@
 """A stack of restricted Boltzmann machines, to begin a deep network with."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
-from al_jax.interfaces import Facts, ModelFns
-from al_jax.learners import pretraining
-from al_jax.learners.pretraining import Pretraining
+from al_jax.learners import one_network, pretraining
+from al_jax.learners.pretraining import WholePool
 from al_jax.models import common
 from al_jax.training import course
 
@@ -20,15 +18,8 @@ _VISIBLE = 'visible_'
 UNITS = ('rectified', 'binary')
 
 
-def boltzmann_stack(
-  build: Callable[[Facts], ModelFns],
-  facts: Facts,
-  *,
-  units: str = 'rectified',
-  optimizer: Mapping[str, Any] | None = None,
-  batch_size: int = 128,
-  stop: Mapping[str, Any] | None = None,
-) -> Pretraining:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class BoltzmannStack(WholePool):
   """Trains the hidden layers of an MLP one after another, from the inputs up.
 
   Each layer is one half of a restricted Boltzmann machine over what the layers
@@ -43,101 +34,143 @@ def boltzmann_stack(
   Hinton et al. 2006, "A Fast Learning Algorithm for Deep Belief Nets"; Nair and
   Hinton 2010, "Rectified Linear Units Improve Restricted Boltzmann Machines".
 
-  Args:
-    build: makes the network for facts: an `mlp` with hidden layers.
-    facts: of the task.
+  The options `stop` and `optimizer` are of each layer: all have as many steps,
+  and the schedule from the beginning. Take small steps, 1e-4 for Adam, for
+  inputs of many numbers. `Progress.metrics` has the `loss`: the mean squared
+  error of what the layer under way gives back.
+
+  Attributes:
     units: `'rectified'` for an MLP with ReLU, `'binary'` for one with
       `activation='sigmoid'`.
-    optimizer: keywords of `training.optimizers.build`; small steps, 1e-4 for
-      Adam, for inputs of many numbers. Every layer has it, and its schedule,
-      from the beginning.
-    batch_size: examples per step.
-    stop: keywords of `StopRule`, of each layer: all have as many steps.
-
-  Returns:
-    A Pretraining. `Progress.metrics` has the `loss`: the mean squared error of
-    what the layer under way gives back.
   """
-  errors.check_name('units', units, UNITS)
-  model = build(facts)
-  widths = _visible_widths(model)
-  _check_units(model, facts, units)
-  recipe = pretraining.recipe_of_passes(
-    _with_visible(model, widths),
-    facts,
-    optimizer=optimizer,
-    batch_size=batch_size,
-    stop=stop,
-  )
-  rule, steps = recipe.rule, recipe.most_steps(recipe.capacity)
-  errors.check_number(
-    'steps of all layers',
-    steps * len(widths),
-    int,
-    most=errors.MOST_COUNTED,
-  )
-  recipe = recipe._replace(
-    rule=dataclasses.replace(
-      rule,
-      epochs=rule.epochs * len(widths),
-      steps=rule.steps and steps * len(widths),
-    ),
-    optimizer=_layer_by_layer(recipe.optimizer, len(widths)),
-  )
 
-  def layer_of(training):
-    return jnp.minimum(training.step // steps, len(widths) - 1)
+  units: str = 'rectified'
 
-  def losses(training, batch):
-    key = _sample_key(training)
-    inputs = _visible(facts, batch.inputs)
+  def check(self):
+    """See `Trains`."""
+    errors.check_name('units', self.units, UNITS)
+    num_layers = len(self.widths)  # raises if the network is no such MLP
+    _check_units(self.network, self.facts, self.units)
+    errors.check_number(
+      'steps of all layers',
+      self.steps_per_layer * num_layers,
+      int,
+      most=errors.MOST_COUNTED,
+    )
+    super().check()
+
+  @functools.cached_property
+  def network(self):
+    """The network alone: an `mlp` with hidden layers."""
+    return self.build(self.facts)
+
+  @functools.cached_property
+  def widths(self) -> list[int]:
+    """How many numbers each hidden layer sees."""
+    return _visible_widths(self.network)
+
+  @functools.cached_property
+  def model(self):
+    """The network, with the biases of what each layer sees."""
+    return _with_visible(self.network, self.widths)
+
+  @functools.cached_property
+  def trainer(self):
+    """With an optimizer whose schedule is gone through for each layer."""
+    alone = super().trainer
+    layer_by_layer = _layer_by_layer(alone.optimizer, len(self.widths))
+    return dataclasses.replace(alone, optimizer=layer_by_layer)
+
+  @functools.cached_property
+  def of_layer(self) -> course.Rules:
+    """How the training of one layer goes on."""
+    # Not by `super()`, which would keep them as the rules of all layers.
+    return WholePool.rules.func(self)
+
+  @property
+  def steps_per_layer(self) -> int:
+    """Steps of each layer."""
+    return self.of_layer.most_steps(self.facts.num_examples)
+
+  @functools.cached_property
+  def rules(self):
+    """Those of all layers, one after another."""
+    stop, num_layers = self.of_layer.stop, len(self.widths)
+    return dataclasses.replace(
+      self.of_layer,
+      stop=dataclasses.replace(
+        stop,
+        epochs=stop.epochs * num_layers,
+        steps=stop.steps and stop.steps * num_layers,
+      ),
+    )
+
+  def losses(self, state, batch):
+    """See `WholePool`."""
+    key = _sample_key(state.course)
+    inputs = _visible(self.facts, batch.inputs)
+    layers = range(1, len(self.widths) + 1)
 
     def of_batch(params):
       branches = [
-        lambda params, layer=layer: _of_layer(key, params, inputs, layer, units)
-        for layer in range(1, len(widths) + 1)
+        lambda params, layer=layer: _of_layer(
+          key, params, inputs, layer, self.units
+        )
+        for layer in layers
       ]
-      shown = jax.lax.switch(layer_of(training), branches, params)
+      shown = jax.lax.switch(self._layer_at(state.course), branches, params)
       return *shown, {}
 
     return of_batch
 
-  def prepare(training):
-    begins = training.step % steps == 0
-    fresh = recipe.optimizer.init(training.variables['params'])
-    return training.replace(
-      optimizer=jax.tree.map(
-        lambda new, old: jnp.where(begins, new, old), fresh, training.optimizer
-      )
+  def updated(self, state, objective):
+    """Moves the layer under way, with an optimizer that begins with it."""
+    begins = state.course.step % self.steps_per_layer == 0
+    before = state.network
+    fresh = self.trainer.optimizer.init(before.variables['params'])
+    memory = jax.tree.map(
+      lambda new, old: jnp.where(begins, new, old), fresh, before.optimizer
     )
+    state = state.replace(network=before.replace(optimizer=memory))
+    network, after = super().updated(state, objective)
+    params = _only_of_layer(
+      self._layer_at(state.course),
+      before.variables['params'],
+      network.variables['params'],
+    )
+    variables = {**network.variables, 'params': params}
+    return network.replace(variables=variables), after
 
-  def settle(before, after):
-    """Nothing moves but the layer under way, whatever the optimiser says."""
-    layer = layer_of(before)
-    old, new = before.variables['params'], after.variables['params']
-
-    def settled(name):
-      is_under_way = jnp.bool_(False)
-      for prefix in (_LAYER, _VISIBLE):
-        if name.startswith(prefix):
-          is_under_way = layer == int(name.removeprefix(prefix)) - 1
-      return jax.tree.map(
-        lambda a, b: jnp.where(is_under_way, b, a), old[name], new[name]
-      )
-
-    params = {name: settled(name) for name in new}
-    return after.replace(variables={**after.variables, 'params': params})
-
-  def keep(training):
+  def keep(self, state):
+    """See `WholePool`."""
+    variables = state.network.variables
     params = {
       name: of
-      for name, of in training.variables['params'].items()
+      for name, of in variables['params'].items()
       if name.startswith(_LAYER)
     }
-    return {**training.variables, 'params': params}
+    return {**variables, 'params': params}
 
-  learner = pretraining.passes(recipe, facts, losses, prepare, settle)
-  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
+  def _layer_at(self, at):
+    return jnp.minimum(at.step // self.steps_per_layer, len(self.widths) - 1)
+
+
+boltzmann_stack = one_network.factory(BoltzmannStack, pretraining.bound)
+
+
+def _only_of_layer(layer, old, new):
+  """Nothing moves but the layer under way, whatever the optimizer says."""
+
+  def settled(name):
+    is_under_way = jnp.bool_(False)
+    for prefix in (_LAYER, _VISIBLE):
+      if name.startswith(prefix):
+        is_under_way = layer == int(name.removeprefix(prefix)) - 1
+    return jax.tree.map(
+      lambda a, b: jnp.where(is_under_way, b, a), old[name], new[name]
+    )
+
+  return {name: settled(name) for name in new}
 
 
 def _visible_widths(model):
@@ -186,9 +219,9 @@ def _layer_by_layer(optimizer, num_layers):
   return optimizer._replace(update=update)
 
 
-def _sample_key(training):
+def _sample_key(at):
   # What comes of the dropout key itself is the order of an epoch's examples.
-  return jax.random.fold_in(course.step_keys(training)[1], 2)
+  return jax.random.fold_in(course.step_keys(at)[1], 2)
 
 
 def _with_visible(model, widths):

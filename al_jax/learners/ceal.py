@@ -1,6 +1,7 @@
 """Training on what the last round's model is sure of, beside the labels."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
 from typing import Any
 
 import flax.struct
@@ -13,12 +14,14 @@ from al_jax.interfaces import (
   Facts,
   Learner,
   LearnerState,
-  ModelFns,
+  Phase,
   Survey,
 )
+from al_jax.learners.one_network import OneNetwork, factory
 from al_jax.learners.supervised import supervised
 
 SCHEDULES = ('cumulative', 'linear')
+_SURVEY = 'self_training'
 
 
 @flax.struct.dataclass
@@ -40,66 +43,50 @@ class SelfTrainingState:
   labels: jax.Array
 
 
-def ceal(
-  model: ModelFns,
-  facts: Facts,
-  *,
-  threshold: float = 0.05,
-  decay: float = 0.0033,
-  schedule: str = 'cumulative',
-  normalized: bool = False,
-  optimizer: Mapping[str, Any] | None = None,
-  batch_size: int = 64,
-  stop: Mapping[str, Any] | None = None,
-  weights: str = 'same',
-  augment: Sequence[str | Mapping[str, Any]] = (),
-) -> Learner:
-  """Cost-effective active learning: `supervised` within `self_training`.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Threshold:
+  """When a model is sure of a label.
 
-  Wang et al. 2017, "Cost-Effective Active Learning for Deep Image
-  Classification", which goes on from the weights of the round before
-  (`weights='warm'`).
-
-  Args:
-    model: the network.
-    facts: of the task.
-    threshold: see `self_training`, like the next three.
-    decay: of the threshold.
-    schedule: of the threshold.
-    normalized: of the entropy.
-    optimizer: see `supervised`, like all that follow.
-    batch_size: labelled examples per step, by whoever.
-    stop: of a round.
-    weights: what a round starts from.
-    augment: of the training images.
-
-  Returns:
-    A Learner.
+  Attributes:
+    threshold: delta, above 0; in nats, or a share of log C if normalized.
+    decay: d, at least 0. Below 0 the threshold is 0, and nothing is sure.
+    schedule: `'cumulative'` or `'linear'`.
+    normalized: entropies are divided by log C.
   """
-  inner = supervised(
-    model,
-    room_for_all(facts),
-    optimizer=optimizer,
-    batch_size=batch_size,
-    stop=stop,
-    weights=weights,
-    augment=augment,
-  )
-  return self_training(
-    inner,
-    facts,
-    threshold=threshold,
-    decay=decay,
-    schedule=schedule,
-    normalized=normalized,
-  )
+
+  threshold: float = 0.05
+  decay: float = 0.0033
+  schedule: str = 'cumulative'
+  normalized: bool = False
+
+  def check(self) -> None:
+    """Raises ValueError for options that are not allowed."""
+    errors.check_number('threshold', self.threshold, above=0)
+    errors.check_number('decay', self.decay, least=0)
+    errors.check_name('schedule', self.schedule, SCHEDULES)
+    errors.check_flag('normalized', self.normalized)
+
+  def of_round(self, round: jax.Array) -> jax.Array:
+    """Returns the threshold before round T = 1, 2, ...: float32."""
+    lowered = (round - 1).astype(jnp.float32)
+    if self.schedule == 'cumulative':
+      lowered *= (lowered - 1) / 2
+    return jnp.maximum(self.threshold - self.decay * lowered, 0.0)
+
+  def uncertainty(self, logits: jax.Array) -> jax.Array:
+    """Returns what is compared with the threshold: float32[N]."""
+    entropies = kernels.entropy(logits)
+    num_classes = logits.shape[-1]
+    if self.normalized and num_classes > 1:
+      entropies /= jnp.log(float(num_classes))
+    return entropies
 
 
 def room_for_all(facts: Facts) -> Facts:
-  """The facts that a learner within `self_training` is built with.
+  """Returns the facts that a learner within `self_training` is built with.
 
   Args:
-    facts: of the task.
+    facts: facts of the task.
 
   Returns:
     With a label for every example of the pool, since machines may label all.
@@ -107,15 +94,8 @@ def room_for_all(facts: Facts) -> Facts:
   return facts._replace(label_budget=facts.num_examples)
 
 
-def self_training(
-  inner: Learner,
-  facts: Facts,
-  *,
-  threshold: float = 0.05,
-  decay: float = 0.0033,
-  schedule: str = 'cumulative',
-  normalized: bool = False,
-) -> Learner:
+@dataclasses.dataclass(frozen=True, eq=False)
+class SelfTraining(Threshold):
   """Gives a learner the labels that the last round's model is sure of.
 
   Before round T = 1, 2, ... the model of the round before looks at the pool.
@@ -127,42 +107,44 @@ def self_training(
   These labels are never paid for, and never keep an example from being asked
   about.
 
-  Args:
-    inner: a learner built with `room_for_all(facts)`. If it takes surveys, they
-      are of the pool.
-    facts: of the task.
-    threshold: delta, above 0; in nats, or a share of log C if normalized.
-    decay: d, at least 0. Below 0 the threshold is 0, and nothing is sure.
-    schedule: `'cumulative'` or `'linear'`.
-    normalized: entropies are divided by log C.
-
-  Returns:
-    A Learner.
+  Attributes:
+    inner: a learner of one phase, built with `room_for_all(facts)`.
+    facts: facts of the task.
   """
-  errors.check_number('threshold', threshold, above=0)
-  errors.check_number('decay', decay, least=0)
-  errors.check_name('schedule', schedule, SCHEDULES)
-  errors.check_flag('normalized', normalized)
-  survey = inner.survey
-  if survey is not None and survey.source != 'pool':
-    raise ValueError(
-      f'the learner within looks over the {survey.source} split; self-training '
-      'looks over the pool, and can have no other: set stop.patience to None.'
-    )
 
-  def init(key, facts):
+  inner: Learner
+  facts: Facts
+
+  @property
+  def surveys(self) -> dict[str, Survey]:
+    """Its own, and those of the learner within."""
+    own = Survey(measure=_predictions, absorb=self._absorb)
+    inner = {
+      name: survey._replace(
+        absorb=functools.partial(self._absorb_inner, survey),
+        where=None
+        if survey.where is None
+        else functools.partial(self._where_inner, survey),
+      )
+      for name, survey in self.inner.surveys.items()
+    }
+    return {_SURVEY: own, **inner}
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
     return SelfTrainingState(
       # With the same weights as the learner without machine labels.
-      inner=inner.init(key, room_for_all(facts)),
+      inner=self.inner.init(key),
       key=key,
       round=jnp.zeros((), jnp.int32),
       pending=jnp.zeros((), jnp.bool_),
-      labels=jnp.full(facts.num_examples, -1, jnp.int32),
+      labels=jnp.full(self.facts.num_examples, -1, jnp.int32),
     )
 
-  def start(key, state, pool):
+  def start(self, key, state, pool):
+    """See `interfaces.Learner`."""
     first = state.round == 0
-    begun = inner.start(key, state.inner, pool)
+    begun = self.inner.start(key, state.inner, pool)
     return SelfTrainingState(
       # Until the survey the weights of the round before are needed.
       inner=_either(first, begun, state.inner),
@@ -172,90 +154,130 @@ def self_training(
       labels=jnp.full_like(state.labels, -1),
     )
 
-  def plan(state, pool):
-    return inner.plan(state.inner, _with_labels(pool, state.labels))
+  def plan(self, phase, state, pool):
+    """See `interfaces.Phase`; of a phase of the learner within."""
+    return phase.plan(state.inner, _with_labels(pool, state.labels))
 
-  def step(state, batches, pool):
+  def step(self, phase, state, batches, pool):
+    """See `interfaces.Phase`; of a phase of the learner within."""
     pool = _with_labels(pool, state.labels)
     # While the survey is pending the round before is done: a fixed point.
-    after, progress = inner.step(state.inner, batches, pool)
+    after, progress = phase.step(state.inner, batches, pool)
     return state.replace(inner=after), progress._replace(
       done=progress.done & ~state.pending,
-      stale=progress.stale | state.pending,
+      due={_SURVEY: state.pending, **progress.due},
     )
 
-  def apply(state, inputs, *, keys=None):
-    return inner.apply(state.inner, inputs, keys=keys)
+  def apply(self, state, inputs, *, keys=None):
+    """See `interfaces.Learner`."""
+    return self.inner.apply(state.inner, inputs, keys=keys)
 
-  def measure(key, apply, batch):
-    own = apply(batch.inputs).predictions
-    if survey is None:
-      return own, ()
-    return own, survey.measure(key, apply, batch)
+  def finite(self, state):
+    """See `interfaces.Learner`."""
+    return self.inner.finite(state.inner)
 
-  def absorb(key, state, measured, pool):
-    logits, of_inner = measured
+  def _absorb(self, key, state, logits, pool):
+    """Labels what is sure, and begins the round of the learner within."""
+    del key
+    is_sure = self.uncertainty(logits) < self.of_round(state.round - 1)
     labels = jnp.where(
-      (_uncertainty(logits) < _threshold(state.round - 1))
-      & (pool.annotator == pool_lib.NOBODY),
+      is_sure & (pool.annotator == pool_lib.NOBODY),
       jnp.argmax(logits, axis=-1).astype(jnp.int32),
       -1,
     )
-    begun = state.replace(
-      inner=inner.start(state.key, state.inner, _with_labels(pool, labels)),
+    return state.replace(
+      inner=self.inner.start(
+        state.key, state.inner, _with_labels(pool, labels)
+      ),
       pending=jnp.zeros((), jnp.bool_),
       labels=labels,
     )
-    if survey is None:
-      return begun
-    shown = _with_labels(pool, state.labels)
-    going_on = state.replace(
-      inner=survey.absorb(key, state.inner, of_inner, shown)
-    )
-    return _either(state.pending, begun, going_on)
 
-  def _uncertainty(logits):
-    entropies = kernels.entropy(logits)
-    if normalized and facts.num_classes > 1:
-      entropies /= jnp.log(float(facts.num_classes))
-    return entropies
+  def _absorb_inner(self, survey, key, state, measured, pool):
+    if survey.source == 'pool':
+      pool = _with_labels(pool, state.labels)
+    return state.replace(inner=survey.absorb(key, state.inner, measured, pool))
 
-  def _threshold(round):
-    labelled_before = round - 1
-    lowered = labelled_before.astype(jnp.float32)
-    if schedule == 'cumulative':
-      lowered *= (lowered - 1) / 2
-    return jnp.maximum(threshold - decay * lowered, 0.0)
+  def _where_inner(self, survey, state, pool):
+    return survey.where(state.inner, _with_labels(pool, state.labels))
 
-  def machine_labels(state, pool):
+  def pseudo_labels(self, state, pool):
+    """See `interfaces.Learner`."""
     own = jnp.where(pool_lib.trainable(pool), -1, state.labels)
-    if inner.machine_labels is None:
+    if self.inner.pseudo_labels is None:
       return own
-    return jnp.where(
-      own >= 0,
-      own,
-      inner.machine_labels(state.inner, _with_labels(pool, state.labels)),
+    inner = self.inner.pseudo_labels(
+      state.inner, _with_labels(pool, state.labels)
     )
+    return jnp.where(own >= 0, own, inner)
 
+  def most_steps(self, num_labels):
+    """Those of a round in which the machine labels all that is left."""
+    del num_labels
+    return self.inner.most_steps(self.facts.num_examples)
+
+
+def _bound(options: SelfTraining) -> Learner:
+  """Binds the methods into a Learner with the phases of the one within."""
+  options.check()
+  inner = options.inner
+  phases = tuple(
+    Phase(
+      functools.partial(options.plan, phase),
+      functools.partial(options.step, phase),
+    )
+    for phase in inner.phases
+  )
   return Learner(
-    init,
-    start,
-    plan,
-    step,
-    apply,
-    survey=Survey(measure=measure, absorb=absorb),
-    machine_labels=machine_labels,
-    most_steps=_most_steps(inner, facts),
+    init=options.init,
+    start=options.start,
+    phases=phases,
+    apply=options.apply,
+    finite=options.finite,
+    surveys=options.surveys,
+    pseudo_labels=options.pseudo_labels,
+    most_steps=options.most_steps if inner.most_steps else None,
     continues=True,
     warnings=inner.warnings,
   )
 
 
-def _most_steps(inner, facts):
-  """The steps of a round in which the machine labels all that is left."""
-  if inner.most_steps is None:
-    return None
-  return lambda labels: inner.most_steps(facts.num_examples)
+self_training = factory(SelfTraining, _bound)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Ceal(Threshold, OneNetwork):
+  """Cost-effective active learning: `supervised` within `self_training`.
+
+  Wang et al. 2017, "Cost-Effective Active Learning for Deep Image
+  Classification", which goes on from the weights of the round before
+  (`weights='warm'`). Its options are those of both.
+  """
+
+
+def _ceal(options: Ceal) -> Learner:
+  facts = options.facts
+  inner = supervised(
+    options.model, room_for_all(facts), **_keywords(options, OneNetwork)
+  )
+  return self_training(inner, facts, **_keywords(options, Threshold))
+
+
+ceal = factory(Ceal, _ceal)
+
+
+def _keywords(options: Any, kind: type) -> dict[str, Any]:
+  """The options that a base class has."""
+  return {
+    field.name: getattr(options, field.name)
+    for field in dataclasses.fields(kind)
+    if field.kw_only
+  }
+
+
+def _predictions(key, apply, batch):
+  del key
+  return apply(batch.inputs).predictions
 
 
 def _either(condition, yes, no):

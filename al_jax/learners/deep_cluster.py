@@ -1,27 +1,31 @@
 """Training to tell apart the clusters of what the network itself sees."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from al_jax import errors, kernels
-from al_jax.interfaces import Facts, Learner, ModelFns, Survey
+from al_jax.interfaces import Survey
 from al_jax.kernels import _padding
-from al_jax.learners import pretraining
-from al_jax.learners.pretraining import HEAD, Pretraining
-from al_jax.training import augment as augment_lib
+from al_jax.learners import one_network, pretraining
+from al_jax.learners.pretraining import EPOCH, HEAD, WholePool
 from al_jax.training import course, forward, objectives, plans
+from al_jax.training.course import Course
+from al_jax.training.networks import Network
 
 
 @flax.struct.dataclass
 class ClusterState:
-  """What the training knows, and what it takes for labels.
+  """A network, its course, and what it takes for labels.
 
   Attributes:
-    training: its epochs are over what was drawn of the clusters.
+    network: the network.
+    course: its epochs are over what was drawn of the clusters.
     clusters: int32[N], which each example is in; -1 before the first look.
     agreement: float32, the normalised mutual information of the clusters with
       those of the epoch before; NaN before there are two.
@@ -29,25 +33,15 @@ class ClusterState:
       value: 0 when all is one cluster.
   """
 
-  training: course.Training
+  network: Network
+  course: Course
   clusters: jax.Array
   agreement: jax.Array
   evenness: jax.Array
 
 
-def deep_cluster(
-  build: Callable[[Facts], ModelFns],
-  facts: Facts,
-  *,
-  clusters_per_class: int = 5,
-  num_iters: int = 10,
-  balanced: bool = True,
-  new_head: bool = True,
-  optimizer: Mapping[str, Any] | None = None,
-  batch_size: int = 128,
-  stop: Mapping[str, Any] | None = None,
-  augment: Sequence[str | Mapping[str, Any]] = (),
-) -> Pretraining:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class DeepCluster(WholePool):
   """Trains a network to tell apart the clusters of its own embeddings.
 
   Before every epoch the normalised embeddings of the whole pool are clustered
@@ -59,76 +53,93 @@ def deep_cluster(
   Features"; with five clusters per class, as Simeoni et al. 2020, "Rethinking
   Deep Active Learning", use it.
 
-  Args:
-    build: makes the network for facts, of which this changes the classes.
-    facts: of the task.
+  `Progress.metrics` has the `loss` and `accuracy` in telling the clusters
+  apart, and `agreement` and `evenness` as in ClusterState.
+
+  Attributes:
     clusters_per_class: the number of clusters over C.
     num_iters: of k-means.
     balanced: draw clusters uniformly; False: take every example once.
     new_head: begin every epoch with a head of its own.
-    optimizer: keywords of `training.optimizers.build`.
-    batch_size: examples per step.
-    stop: keywords of `StopRule`; it can have no patience.
     augment: see `training.augment.build`.
-
-  Returns:
-    A Pretraining. `Progress.metrics` has the `loss` and `accuracy` in telling
-    the clusters apart, and `agreement` and `evenness` as in ClusterState.
   """
-  errors.check_number('clusters_per_class', clusters_per_class, int, least=1)
-  errors.check_number(
-    'num_iters', num_iters, int, least=0, most=errors.MOST_COUNTED
-  )
-  errors.check_flag('balanced', balanced)
-  errors.check_flag('new_head', new_head)
-  num_clusters = clusters_per_class * facts.num_classes
-  if num_clusters > facts.num_examples:
-    raise ValueError(
-      f'clusters_per_class is {clusters_per_class}: {num_clusters} clusters of '
-      f'{facts.num_examples} examples; there must be no more than that.'
-    )
-  model = build(facts._replace(num_classes=num_clusters))
-  recipe = pretraining.recipe_of_passes(
-    model,
-    facts,
-    optimizer=optimizer,
-    batch_size=batch_size,
-    stop=stop,
-    accuracy=True,
-  )
-  augment_batch = augment_lib.build(augment, facts.example)
 
-  def init(key, facts):
+  clusters_per_class: int = 5
+  num_iters: int = 10
+  balanced: bool = True
+  new_head: bool = True
+  augment: Sequence[str | Mapping[str, Any]] = ()
+
+  # There is something to be right about.
+  refused: ClassVar = ('patience',)
+  watched: ClassVar = None
+
+  def check(self):
+    """See `Trains`."""
+    errors.check_number(
+      'clusters_per_class', self.clusters_per_class, int, least=1
+    )
+    errors.check_number(
+      'num_iters', self.num_iters, int, least=0, most=errors.MOST_COUNTED
+    )
+    errors.check_flag('balanced', self.balanced)
+    errors.check_flag('new_head', self.new_head)
+    if self.num_clusters > self.facts.num_examples:
+      raise ValueError(
+        f'clusters_per_class is {self.clusters_per_class}: '
+        f'{self.num_clusters} clusters of {self.facts.num_examples} examples; '
+        'there must be no more than that.'
+      )
+    super().check()
+
+  @property
+  def num_clusters(self) -> int:
+    """Number of clusters, which are classes for an epoch."""
+    return self.clusters_per_class * self.facts.num_classes
+
+  @functools.cached_property
+  def model(self):
+    """The network, with the clusters as its classes."""
+    return self.build(self.facts._replace(num_classes=self.num_clusters))
+
+  @property
+  def surveys(self):
+    """See `interfaces.Learner`."""
+    return {EPOCH: Survey(measure=_embedding, absorb=self._absorb)}
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
     unknown = jnp.full((), jnp.nan, jnp.float32)
     return ClusterState(
-      training=course.init(recipe, key),
-      clusters=jnp.full(facts.num_examples, -1, jnp.int32),
+      *self.init_training(key),
+      clusters=jnp.full(self.facts.num_examples, -1, jnp.int32),
       agreement=unknown,
       evenness=unknown,
     )
 
-  def start(key, state, pool):
+  def start(self, key, state, pool):
+    """See `interfaces.Learner`."""
     del pool
-    training = course.begin(recipe, key, key, state.training)
+    network, begun = self.begin_training(key, key, state)
     return state.replace(
-      training=training.replace(stale=jnp.ones((), jnp.bool_)),
+      network=network,
+      course=begun.replace(due={EPOCH: jnp.ones((), jnp.bool_)}),
       clusters=jnp.full_like(state.clusters, -1),
     )
 
-  def plan(state, pool):
+  def plan(self, state, pool):
+    """See `interfaces.Phase`."""
     del pool
-    epochs = state.training.epochs
-    return {'clustered': plans.next_batch(epochs, recipe.batch_size)}
+    return {'clustered': self.rules.next_batch(state.course)}
 
-  def step(state, batches, pool):
+  def step(self, state, batches, pool):
+    """See `interfaces.Phase`."""
     del pool
-    training, batch = state.training, batches['clustered']
+    batch = batches['clustered']
     real = batch.index >= 0
     targets = forward.targets_of(state.clusters, batch.index)
     # An example may be drawn several times, and is another one each time.
-    of_params = forward.train(
-      recipe, training, augment_batch, batch, jnp.arange(len(batch.index))
-    )
+    of_params = self.in_training(state, batch, jnp.arange(len(batch.index)))
 
     def objective(params):
       output, statistics = of_params(params)
@@ -136,74 +147,68 @@ def deep_cluster(
       seen = forward.watch(output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
-    moved = course.count(recipe, course.update(recipe, training, objective))
-    moved = course.pause(moved)
-    state = state.replace(training=course.hold(training, training, moved))
-    progress = pretraining.with_epoch(state.training)
-    return state, progress._replace(
-      metrics={
-        **progress.metrics,
-        'agreement': state.agreement,
-        'evenness': state.evenness,
-      }
-    )
+    network, after = self.updated(state, objective)
+    after = course.pause(after, EPOCH)
+    before = state.network, state.course
+    network, after = course.hold(state.course, before, (network, after))
+    state = state.replace(network=network, course=after)
+    progress = pretraining.with_epoch(after)
+    own = {'agreement': state.agreement, 'evenness': state.evenness}
+    return state, progress._replace(metrics={**progress.metrics, **own})
 
-  def apply(state, inputs, *, keys=None):
-    return forward.apply(model, state.training.variables, inputs, keys=keys)
-
-  def measure(key, apply, batch):
-    del key
-    return apply(batch.inputs).embedding
-
-  def absorb(key, state, embedding, pool):
+  def _absorb(self, key, state, embedding, pool):
+    """Clusters the pool, and begins an epoch of telling them apart."""
     del pool
     cluster_key, head_key, draw_key, order_key = jax.random.split(key, 4)
     clusters = kernels.k_means(
-      cluster_key, _unit(embedding), num_clusters, num_iters=num_iters
+      cluster_key,
+      _unit(embedding),
+      self.num_clusters,
+      num_iters=self.num_iters,
     ).assignments
-    training = state.training
-    if new_head:
-      training = _with_new_head(recipe, head_key, training)
-    members = jnp.arange(facts.num_examples, dtype=jnp.int32)
-    if balanced:
-      members = _balanced(draw_key, clusters, num_clusters)
+    network = state.network
+    if self.new_head:
+      network = self._with_new_head(head_key, network)
+    members = jnp.arange(self.facts.num_examples, dtype=jnp.int32)
+    if self.balanced:
+      members = _balanced(draw_key, clusters, self.num_clusters)
     epochs = plans.begin(
-      order_key, members, jnp.int32(len(members)), recipe.batch_size
-    ).replace(epoch=training.epochs.epoch)
+      order_key, members, jnp.int32(len(members)), self.rules.batch_size
+    ).replace(epoch=state.course.epochs.epoch)
     return state.replace(
-      training=training.replace(epochs=epochs, stale=jnp.zeros((), jnp.bool_)),
+      network=network,
+      course=course.taken(state.course.replace(epochs=epochs), EPOCH),
       clusters=clusters,
-      agreement=_agreement(state.clusters, clusters, num_clusters),
-      evenness=_evenness(clusters, num_clusters),
+      agreement=_agreement(state.clusters, clusters, self.num_clusters),
+      evenness=_evenness(clusters, self.num_clusters),
     )
 
-  def keep(state):
-    return pretraining.without_head(state.training.variables)
+  def _with_new_head(self, key, network):
+    """Another head, and nothing that the optimizer remembers of the old one."""
+    params = network.variables['params']
+    params = {**params, HEAD: self.model.init(key)['params'][HEAD]}
+    return network.replace(
+      variables={**network.variables, 'params': params},
+      optimizer=jax.tree_util.tree_map_with_path(
+        lambda path, old, new: new if _is_of_head(path) else old,
+        network.optimizer,
+        self.trainer.optimizer.init(params),
+      ),
+    )
 
-  survey = Survey(measure=measure, absorb=absorb)
-  learner = Learner(init, start, plan, step, apply, survey=survey)
-  return Pretraining(learner, keep, recipe.most_steps(recipe.capacity))
+
+deep_cluster = one_network.factory(DeepCluster, pretraining.bound)
+
+
+def _embedding(key, apply, batch):
+  del key
+  return apply(batch.inputs).embedding
 
 
 def _unit(rows):
   """Rows of length 1; a row of zeros stays one."""
   lengths = jnp.linalg.norm(rows, axis=1, keepdims=True)
   return rows / jnp.where(lengths > 0, lengths, 1.0)
-
-
-def _with_new_head(recipe, key, training):
-  """Another head, and nothing that the optimiser remembers of the old one."""
-  params = training.variables['params']
-  fresh = recipe.model.init(key)['params'][HEAD]
-  params = {**params, HEAD: fresh}
-  return training.replace(
-    variables={**training.variables, 'params': params},
-    optimizer=jax.tree_util.tree_map_with_path(
-      lambda path, old, new: new if _is_of_head(path) else old,
-      training.optimizer,
-      recipe.optimizer.init(params),
-    ),
-  )
 
 
 def _is_of_head(path):

@@ -1,7 +1,8 @@
 """Cross-entropy on labels, and confidence on everything else."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+import functools
+from typing import ClassVar
 
 import flax.struct
 import jax
@@ -9,9 +10,11 @@ import jax.numpy as jnp
 
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Facts, Learner, ModelFns
-from al_jax.training import augment as augment_lib
-from al_jax.training import course, forward, objectives, plans, validation
+from al_jax.learners import one_network
+from al_jax.learners.one_network import OneNetwork
+from al_jax.training import course, forward, objectives, plans
+from al_jax.training.course import Course
+from al_jax.training.networks import Network
 
 # Fewer classes than this among the predictions are one class and some doubt.
 _COLLAPSED = 1.5
@@ -23,25 +26,15 @@ _COLLAPSE = (
 
 @flax.struct.dataclass
 class JointState:
-  """What the training knows, and its place among the unlabelled examples."""
+  """A network, its course, and the place among the unlabelled examples."""
 
-  training: course.Training
+  network: Network
+  course: Course
   unlabelled: plans.Epochs
 
 
-def joint(
-  model: ModelFns,
-  facts: Facts,
-  *,
-  entropy_weight: float = 0.1,
-  unlabelled_batch_size: int = 128,
-  balance: float = 0.0,
-  optimizer: Mapping[str, Any] | None = None,
-  batch_size: int = 64,
-  stop: Mapping[str, Any] | None = None,
-  weights: str = 'same',
-  augment: Sequence[str | Mapping[str, Any]] = (),
-) -> Learner:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Joint(OneNetwork):
   """Minimises the loss on labels and the entropy of all other predictions.
 
   With f the softmax output, L the labelled and U the other examples,
@@ -60,82 +53,98 @@ def joint(
   The last term is not in the paper: it keeps all predictions from becoming one
   class, which entropy alone rewards.
 
-  Args:
-    model: the network.
-    facts: of the task.
+  Beside `loss` (of the labelled) and `accuracy`, `Progress.metrics` has
+  `unlabelled_entropy`; `marginal_entropy`, that of the mean prediction; and
+  `collapsed`, 1 where the unlabelled predictions are practically one class.
+
+  Attributes:
     entropy_weight: lambda, at least 0.
     unlabelled_batch_size: unlabelled examples per step.
     balance: eta, at least 0.
-    optimizer: keywords of `training.optimizers.build`.
-    batch_size: labelled examples per step.
-    stop: keywords of `StopRule`.
-    weights: what a round starts from, see `training.course.recipe`.
-    augment: see `training.augment.build`; of both kinds of examples.
-
-  Returns:
-    A Learner. Beside `loss` (of the labelled) and `accuracy`,
-    `Progress.metrics` has `unlabelled_entropy`; `marginal_entropy`, that of the
-    mean prediction; and `collapsed`, 1 where the unlabelled predictions are
-    practically one class.
   """
-  errors.check_number('entropy_weight', entropy_weight, least=0)
-  errors.check_number('balance', balance, least=0)
-  errors.check_number(
-    'unlabelled_batch_size', unlabelled_batch_size, int, least=1
-  )
-  recipe = course.recipe(
-    model,
-    optimizer=optimizer,
-    stop=stop,
-    weights=weights,
-    capacity=facts.label_budget,
-    batch_size=batch_size,
-    watched={
-      'loss': (),
-      'accuracy': (),
-      'unlabelled_entropy': (),
-      'marginal': (facts.num_classes,),
-    },
-    report=_reported,
-  )
-  # Without a weight nobody looks at the unlabelled.
-  size = min(unlabelled_batch_size, facts.num_examples)
-  size = size if entropy_weight or balance else 0
-  augment_batch = augment_lib.build(augment, facts.example)
 
-  def init(key, facts):
-    return JointState(
-      course.init(recipe, key), plans.empty(facts.num_examples, size)
+  entropy_weight: float = 0.1
+  unlabelled_batch_size: int = 128
+  balance: float = 0.0
+
+  warnings: ClassVar = {'collapsed': _COLLAPSE}
+
+  def check(self):
+    """See `OneNetwork`."""
+    errors.check_number('entropy_weight', self.entropy_weight, least=0)
+    errors.check_number('balance', self.balance, least=0)
+    errors.check_number(
+      'unlabelled_batch_size', self.unlabelled_batch_size, int, least=1
+    )
+    super().check()
+
+  @functools.cached_property
+  def rules(self):
+    """See `OneNetwork`."""
+    return course.rules(
+      stop=self.stop,
+      capacity=self.facts.label_budget,
+      batch_size=self.batch_size,
+      watched={
+        'loss': (),
+        'accuracy': (),
+        'unlabelled_entropy': (),
+        'marginal': (self.facts.num_classes,),
+      },
+      report=_reported,
     )
 
-  def start(key, state, pool):
+  @property
+  def size(self) -> int:
+    """Unlabelled examples of a step: none where nothing is made of them."""
+    if not (self.entropy_weight or self.balance):
+      return 0
+    return min(self.unlabelled_batch_size, self.facts.num_examples)
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
+    unlabelled = plans.empty(self.facts.num_examples, self.size)
+    return JointState(*self.init_training(key), unlabelled)
+
+  def start(self, key, state, pool):
+    """See `interfaces.Learner`."""
     init_key, round_key, order_key = jax.random.split(key, 3)
-    training = course.begin(recipe, init_key, round_key, state.training)
-    training = course.over_labelled(recipe, order_key, training, pool)
+    network, begun = self.begin_training(init_key, round_key, state)
+    begun = self.rules.over_labelled(order_key, begun, pool)
     members, count = pool_lib.unlabelled_indices(pool)
     unlabelled_key = jax.random.fold_in(order_key, 1)
-    return JointState(
-      training, plans.begin(unlabelled_key, members, count, size)
-    )
+    unlabelled = plans.begin(unlabelled_key, members, count, self.size)
+    return JointState(network, begun, unlabelled)
 
-  def plan(state, pool):
+  def plan(self, state, pool):
+    """See `interfaces.Phase`."""
     del pool
-    found = {
-      'labelled': plans.next_batch(state.training.epochs, recipe.batch_size)
-    }
-    if size:
-      found['unlabelled'] = plans.next_batch(state.unlabelled, size)
+    found = {'labelled': self.rules.next_batch(state.course)}
+    if self.size:
+      found['unlabelled'] = plans.next_batch(state.unlabelled, self.size)
     return found
 
-  def step(state, batches, pool):
-    training, batch = state.training, batches['labelled']
-    both = batch
-    if size:
+  def step(self, state, batches, pool):
+    """See `interfaces.Phase`."""
+    objective = self._objective(state, batches, pool)
+    network, after = self.updated(state, objective)
+    unlabelled = state.unlabelled
+    if self.size:
+      order_key = jax.random.fold_in(course.step_keys(state.course)[1], 1)
+      unlabelled = plans.advance(order_key, unlabelled, self.size)
+    moved = JointState(network, after, unlabelled)
+    state = course.hold(state.course, state, moved)
+    return state, course.progress(state.course)
+
+  def _objective(self, state, batches, pool):
+    """The loss of both kinds of examples, in one pass through the network."""
+    batch = both = batches['labelled']
+    if self.size:
       both = jax.tree.map(_one_after_another, batch, batches['unlabelled'])
     num_labelled = len(batch.index)
     real = both.index >= 0
     targets = forward.targets_of(pool.targets, batch.index)
-    of_params = forward.train(recipe, training, augment_batch, both)
+    of_params = self.in_training(state, both)
 
     def objective(params):
       output, statistics = of_params(params)
@@ -146,8 +155,8 @@ def joint(
       marginal = _mean_prediction(others, unlabelled)
       loss = (
         objectives.masked_mean(losses, labelled)
-        + entropy_weight * objectives.masked_mean(entropies, unlabelled)
-        - balance * _entropy_of(marginal)
+        + self.entropy_weight * objectives.masked_mean(entropies, unlabelled)
+        - self.balance * _entropy_of(marginal)
       )
       count = jnp.sum(unlabelled, dtype=jnp.int32)
       seen = {
@@ -159,29 +168,10 @@ def joint(
       }
       return loss, (statistics, seen)
 
-    moved = course.count(recipe, course.update(recipe, training, objective))
-    unlabelled = state.unlabelled
-    if size:
-      order_key = jax.random.fold_in(course.step_keys(training)[1], 1)
-      unlabelled = plans.advance(order_key, unlabelled, size)
-    state = course.hold(training, state, JointState(moved, unlabelled))
-    return state, course.progress(state.training)
+    return objective
 
-  def apply(state, inputs, *, keys=None):
-    return forward.apply(model, state.training.variables, inputs, keys=keys)
 
-  survey = validation.survey(recipe.rule, lambda state: state.training)
-  return Learner(
-    init,
-    start,
-    plan,
-    step,
-    apply,
-    survey=survey,
-    most_steps=recipe.most_steps,
-    continues=recipe.continues,
-    warnings={'collapsed': _COLLAPSE},
-  )
+joint = one_network.factory(Joint)
 
 
 def _one_after_another(labelled, unlabelled):

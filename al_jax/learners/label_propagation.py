@@ -1,7 +1,7 @@
 """Training on labels that flow along a graph of what the network sees."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+import functools
 
 import flax.struct
 import jax
@@ -9,54 +9,43 @@ import jax.numpy as jnp
 
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Facts, Learner, ModelFns, Survey
+from al_jax.interfaces import Survey
 from al_jax.kernels._affinity import GRAPH_KINDS
-from al_jax.training import augment as augment_lib
+from al_jax.learners import one_network
+from al_jax.learners.one_network import OneNetwork
 from al_jax.training import course, forward, objectives, plans
+from al_jax.training.course import Course
+from al_jax.training.networks import Network
 
-# Of a batch, as published.
+# Share of each batch that is labelled (Iscen et al. 2019).
 _LABELLED_SHARE = 50 / 128
+_SURVEY = 'pseudo_labels'
 
 
 @flax.struct.dataclass
 class PropagationState:
-  """What the training knows, and what was propagated last.
+  """A network, its course, and what was propagated last.
 
   Attributes:
-    training: its epochs are passes over the pseudo-labelled examples, or over
-      the labelled ones if nothing reaches any other.
+    network: the network.
+    course: its epochs are passes over the pseudo-labelled examples, or over the
+      labelled ones if nothing reaches any other.
     labelled: the passes over the labelled examples.
     labels: int32[N], known or propagated; -1 where a step has none to use.
     weights: float32[N], of the losses; 1 where the label is known.
     class_weights: float32[C], of the losses by label.
   """
 
-  training: course.Training
+  network: Network
+  course: Course
   labelled: plans.Epochs
   labels: jax.Array
   weights: jax.Array
   class_weights: jax.Array
 
 
-def label_propagation(
-  model: ModelFns,
-  facts: Facts,
-  *,
-  neighbors: int = 50,
-  graph_kind: str = 'reciprocal',
-  gamma: float = 3.0,
-  alpha: float = 0.99,
-  num_iters: int = 20,
-  share: float = 0.5,
-  every: int = 1,
-  class_weights: bool = True,
-  labelled_batch_size: int | None = None,
-  batch_size: int = 128,
-  optimizer: Mapping[str, Any] | None = None,
-  stop: Mapping[str, Any] | None = None,
-  weights: str = 'same',
-  augment: Sequence[str | Mapping[str, Any]] = (),
-) -> Learner:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class LabelPropagation(OneNetwork):
   """Mini-batches of labelled and of pseudo-labelled examples.
 
   Before the first epoch of a round, and after the epochs of it, the labels are
@@ -75,106 +64,138 @@ def label_propagation(
   Simeoni et al. 2020, "Rethinking Deep Active Learning", propagate in every
   round of labels and draw a part.
 
-  Args:
-    model: the network.
-    facts: of the task.
-    neighbors: of each example in the graph, fewer in a smaller pool.
+  `Progress.metrics` has the weighted `loss`, the `accuracy` on the labelled,
+  and `certainty`, the mean weight of the pseudo-labelled.
+
+  Attributes:
+    batch_size: labelled and pseudo-labelled examples of a step together.
+    neighbors: number of neighbours per node of the graph, fewer in a smaller
+      pool.
     graph_kind: see `kernels.label_propagation`, like the next three.
     gamma: exponent of the similarities.
     alpha: how far labels flow.
-    num_iters: of the solver.
+    num_iters: iterations of the solver.
     share: of the unlabelled examples that is drawn; above 0, at most 1.
     every: epochs between two propagations.
     class_weights: whether there is zeta.
-    labelled_batch_size: how many of a batch are labelled; None: 50 in 128.
-    batch_size: of labelled and pseudo-labelled together; larger than that.
-    optimizer: keywords of `training.optimizers.build`.
-    stop: keywords of `StopRule`; it can have no patience.
-    weights: what a round starts from, see `training.course.recipe`.
-    augment: see `training.augment.build`.
-
-  Returns:
-    A Learner. `Progress.metrics` has the weighted `loss`, the `accuracy` on
-    the labelled, and `certainty`, the mean weight of the pseudo-labelled.
+    labelled_batch_size: labelled examples of a step. If None, 50 in 128.
   """
-  errors.check_number('neighbors', neighbors, int, least=1)
-  errors.check_number('share', share, above=0, most=1)
-  errors.check_number('every', every, int, least=1, most=errors.MOST_COUNTED)
-  errors.check_number('alpha', alpha, least=0, below=1)
-  errors.check_number('gamma', gamma, above=0)
-  errors.check_name('graph_kind', graph_kind, GRAPH_KINDS)
-  errors.check_number(
-    'num_iters', num_iters, int, least=1, most=errors.MOST_COUNTED
-  )
-  errors.check_flag('class_weights', class_weights)
-  errors.check_number(
-    'labelled_batch_size', labelled_batch_size, int, least=1, optional=True
-  )
-  errors.check_number(
-    'batch_size', batch_size, int, least=(labelled_batch_size or 1) + 1
-  )
-  if labelled_batch_size is None:
-    labelled_batch_size = max(round(batch_size * _LABELLED_SHARE), 1)
-  recipe = course.recipe(
-    model,
-    optimizer=optimizer,
-    stop=stop,
-    weights=weights,
-    capacity=facts.num_examples,
-    batch_size=batch_size - labelled_batch_size,
-    watched={'loss': (), 'accuracy': (), 'certainty': ()},
-  )
-  if recipe.rule.patience is not None:
-    raise ValueError(
-      f'stop.patience is {recipe.rule.patience}; label_propagation looks over '
-      'the pool after its epochs, not over a validation split: it must be None.'
-    )
-  augment_batch = augment_lib.build(augment, facts.example)
-  num_classes = facts.num_classes
 
-  def init(key, facts):
+  batch_size: int = 128
+  neighbors: int = 50
+  graph_kind: str = 'reciprocal'
+  gamma: float = 3.0
+  alpha: float = 0.99
+  num_iters: int = 20
+  share: float = 0.5
+  every: int = 1
+  class_weights: bool = True
+  labelled_batch_size: int | None = None
+
+  def check(self):
+    """See `OneNetwork`."""
+    most = errors.MOST_COUNTED
+    errors.check_number('neighbors', self.neighbors, int, least=1)
+    errors.check_number('share', self.share, above=0, most=1)
+    errors.check_number('every', self.every, int, least=1, most=most)
+    errors.check_number('alpha', self.alpha, least=0, below=1)
+    errors.check_number('gamma', self.gamma, above=0)
+    errors.check_name('graph_kind', self.graph_kind, GRAPH_KINDS)
+    errors.check_number('num_iters', self.num_iters, int, least=1, most=most)
+    errors.check_flag('class_weights', self.class_weights)
+    labelled = self.labelled_batch_size
+    errors.check_number(
+      'labelled_batch_size', labelled, int, least=1, optional=True
+    )
+    errors.check_number(
+      'batch_size', self.batch_size, int, least=(labelled or 1) + 1
+    )
+    super().check()
+
+  @property
+  def num_labelled(self) -> int:
+    """Labelled examples of a step."""
+    if self.labelled_batch_size is not None:
+      return self.labelled_batch_size
+    return max(round(self.batch_size * _LABELLED_SHARE), 1)
+
+  @functools.cached_property
+  def rules(self):
+    """Epochs over the pseudo-labelled."""
+    return course.rules(
+      stop=self.stop,
+      capacity=self.facts.num_examples,
+      batch_size=self.batch_size - self.num_labelled,
+      watched={'loss': (), 'accuracy': (), 'certainty': ()},
+      surveys=(_SURVEY,),
+    )
+
+  @property
+  def surveys(self):
+    """The validation split first: it looks at the weights of the epoch."""
+    own = Survey(measure=_embedding, absorb=self._absorb)
+    return {**super().surveys, _SURVEY: own}
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
+    facts = self.facts
     return PropagationState(
-      training=course.init(recipe, key),
-      labelled=plans.empty(facts.label_budget, labelled_batch_size),
+      *self.init_training(key),
+      labelled=plans.empty(facts.label_budget, self.num_labelled),
       labels=jnp.full(facts.num_examples, -1, jnp.int32),
       weights=jnp.zeros(facts.num_examples, jnp.float32),
-      class_weights=jnp.ones(num_classes, jnp.float32),
+      class_weights=jnp.ones(facts.num_classes, jnp.float32),
     )
 
-  def start(key, state, pool):
+  def start(self, key, state, pool):
+    """See `interfaces.Learner`."""
     init_key, round_key, order_key = jax.random.split(key, 3)
-    training = course.begin(recipe, init_key, round_key, state.training)
-    members, count = pool_lib.labelled_indices(pool, facts.label_budget)
+    network, begun = self.begin_training(init_key, round_key, state)
+    members, count = pool_lib.labelled_indices(pool, self.facts.label_budget)
+    due = {**begun.due, _SURVEY: count > 0}
     return state.replace(
-      training=training.replace(finished=count == 0, stale=count > 0),
-      labelled=plans.begin(order_key, members, count, labelled_batch_size),
+      network=network,
+      course=begun.replace(finished=count == 0, due=due),
+      labelled=plans.begin(order_key, members, count, self.num_labelled),
     )
 
-  def plan(state, pool):
+  def plan(self, state, pool):
+    """See `interfaces.Phase`."""
     del pool
     return {
-      'labelled': plans.full_batch(state.labelled, labelled_batch_size),
-      'pseudo_labelled': plans.next_batch(
-        state.training.epochs, recipe.batch_size
-      ),
+      'labelled': plans.full_batch(state.labelled, self.num_labelled),
+      'pseudo_labelled': self.rules.next_batch(state.course),
     }
 
-  def step(state, batches, pool):
-    training = state.training
+  def step(self, state, batches, pool):
+    """See `interfaces.Phase`."""
     both = jax.tree.map(
       lambda *parts: jnp.concatenate(parts),
       batches['labelled'],
       batches['pseudo_labelled'],
     )
+    network, after = self.updated(state, self._objective(state, both, pool))
+    after = course.pause(after, _SURVEY, self.every)
+    order_key = jax.random.fold_in(course.step_keys(state.course)[1], 1)
+    labelled = plans.advance(order_key, state.labelled, self.num_labelled)
+    before = state.network, state.course, state.labelled
+    network, after, labelled = course.hold(
+      state.course, before, (network, after, labelled)
+    )
+    state = state.replace(network=network, course=after, labelled=labelled)
+    return state, course.progress(after)
+
+  def _objective(self, state, both, pool):
+    """The weighted loss of labelled and pseudo-labelled examples."""
     row = jnp.arange(len(both.index))
-    is_labelled = row < labelled_batch_size
+    is_labelled = row < self.num_labelled
     real = both.index >= 0
     known = pool_lib.trainable(pool)[both.index]
     targets = forward.targets_of(state.labels, both.index)
     certainty = jnp.where(real, state.weights[both.index], 0.0)
     # A labelled example may be there several times, another way each time.
-    draws = jnp.where(is_labelled, facts.num_examples + row, both.index)
-    of_params = forward.train(recipe, training, augment_batch, both, draws)
+    draws = jnp.where(is_labelled, self.facts.num_examples + row, both.index)
+    of_params = self.in_training(state, both, draws)
 
     def objective(params):
       output, statistics = of_params(params)
@@ -192,71 +213,59 @@ def label_propagation(
       )
       return objectives.masked_mean(losses, real), (statistics, seen)
 
-    moved = course.count(recipe, course.update(recipe, training, objective))
-    moved = course.pause(moved, every)
-    order_key = jax.random.fold_in(course.step_keys(training)[1], 1)
-    labelled = plans.advance(order_key, state.labelled, labelled_batch_size)
-    training, labelled = course.hold(
-      training, (training, state.labelled), (moved, labelled)
-    )
-    state = state.replace(training=training, labelled=labelled)
-    return state, course.progress(training)
+    return objective
 
-  def apply(state, inputs, *, keys=None):
-    return forward.apply(model, state.training.variables, inputs, keys=keys)
-
-  def measure(key, apply, batch):
-    del key
-    return apply(batch.inputs).embedding
-
-  def absorb(key, state, embedding, pool):
+  def _absorb(self, key, state, embedding, pool):
+    """Propagates labels, and draws what is trained on until the next time."""
     draw_key, order_key = jax.random.split(key)
     known = pool_lib.trainable(pool)
-    graph = kernels.knn_graph(
-      embedding, min(neighbors, facts.num_examples - 1), metric='cosine'
-    )
-    found = kernels.label_propagation(
-      graph,
-      jnp.where(known, pool.targets, -1),
-      num_classes,
-      alpha=alpha,
-      gamma=gamma,
-      graph_kind=graph_kind,
-      num_iters=num_iters,
-    )
-    drawn = _drawn(draw_key, found.certainty, ~known, share)
+    found = self._propagated(embedding, known, pool.targets)
+    drawn = _drawn(draw_key, found.certainty, ~known, self.share)
     used = drawn | known
-    # What nothing reaches is not trained on; the labelled are, come what may.
+    # Examples that propagation does not reach are left out; the labelled are
+    # trained on, come what may.
     members = jnp.where(jnp.any(drawn), drawn, known)
     labels = jnp.where(used, found.pseudo_labels, -1)
-    training = state.training
-    members, count = pool_lib.positions(members, facts.num_examples)
-    epochs = plans.begin(order_key, members, count, recipe.batch_size).replace(
-      epoch=training.epochs.epoch
-    )
+    members, count = pool_lib.positions(members, self.facts.num_examples)
+    epochs = plans.begin(order_key, members, count, self.rules.batch_size)
+    epochs = epochs.replace(epoch=state.course.epochs.epoch)
+    class_weights = state.class_weights
+    if self.class_weights:
+      class_weights = _balancing(labels, self.facts.num_classes)
     return state.replace(
-      training=training.replace(epochs=epochs, stale=jnp.zeros((), jnp.bool_)),
+      course=course.taken(state.course.replace(epochs=epochs), _SURVEY),
       labels=labels,
       weights=jnp.where(used, found.certainty, 0.0),
-      class_weights=_balancing(labels, num_classes)
-      if class_weights
-      else state.class_weights,
+      class_weights=class_weights,
     )
 
-  def machine_labels(state, pool):
+  def _propagated(self, embedding, known, targets):
+    neighbors = min(self.neighbors, self.facts.num_examples - 1)
+    return kernels.label_propagation(
+      kernels.knn_graph(embedding, neighbors, metric='cosine'),
+      jnp.where(known, targets, -1),
+      self.facts.num_classes,
+      alpha=self.alpha,
+      gamma=self.gamma,
+      graph_kind=self.graph_kind,
+      num_iters=self.num_iters,
+    )
+
+  def pseudo_labels(self, state, pool):
+    """See `interfaces.Learner`."""
     return jnp.where(pool_lib.trainable(pool), -1, state.labels)
 
-  return Learner(
-    init,
-    start,
-    plan,
-    step,
-    apply,
-    survey=Survey(measure=measure, absorb=absorb),
-    machine_labels=machine_labels,
-    most_steps=lambda labels: recipe.most_steps(facts.num_examples - labels),
-    continues=recipe.continues,
-  )
+  def most_steps(self, num_labels):
+    """See `interfaces.Learner`."""
+    return self.rules.most_steps(self.facts.num_examples - num_labels)
+
+
+label_propagation = one_network.factory(LabelPropagation)
+
+
+def _embedding(key, apply, batch):
+  del key
+  return apply(batch.inputs).embedding
 
 
 def _drawn(key, weights, mask, share):

@@ -1,7 +1,9 @@
 """Learning what the pool looks like, before any label is paid for."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +18,15 @@ from al_jax.interfaces import (
   PyTree,
   Survey,
 )
-from al_jax.training import course, forward, objectives, plans
+from al_jax.learners import one_network
+from al_jax.learners.one_network import Training, Trains
+from al_jax.training import augment as augment_lib
+from al_jax.training import course, networks, objectives, plans
 
 # The last dense layer of every model, which each task has its own of.
 HEAD = 'head'
+# The pause at the end of each epoch.
+EPOCH = 'epoch'
 
 
 class Pretraining(NamedTuple):
@@ -94,92 +101,117 @@ def _first_difference(expected, found):
   return 'their order'
 
 
-def recipe_of_passes(
-  model: ModelFns,
-  facts: Facts,
-  *,
-  optimizer: Mapping[str, Any] | None,
-  batch_size: int,
-  stop: Mapping[str, Any] | None,
-  accuracy: bool = False,
-) -> course.Recipe:
-  """A Recipe of passes over the whole pool; refuses rules that need labels.
+@dataclasses.dataclass(frozen=True, eq=False)
+class WholePool(Trains):
+  """Options of a training that goes over the whole pool, epoch after epoch.
 
-  Args:
-    model: the network.
-    facts: of the task.
+  Every epoch ends in a survey that measures nothing, so that the host can
+  report it.
+
+  Attributes:
+    build: makes the network for facts.
+    facts: facts of the task.
     optimizer: keywords of `training.optimizers.build`.
     batch_size: examples per step.
-    stop: keywords of `StopRule`, or None.
-    accuracy: there is something to be right about: accuracy is watched too, and
-      may end the training.
-
-  Returns:
-    A Recipe.
-
-  Raises:
-    ValueError: a rule that makes no sense before the first label.
-  """
-  _check_stop(
-    stop, ('patience',) if accuracy else ('patience', 'train_accuracy')
-  )
-  return course.recipe(
-    model,
-    optimizer=optimizer,
-    stop=stop,
-    weights='same',
-    capacity=facts.num_examples,
-    batch_size=batch_size,
-    watched=None if accuracy else {'loss': ()},
-  )
-
-
-def passes(
-  recipe: course.Recipe,
-  facts: Facts,
-  losses: Callable[[course.Training, Batch], Callable[..., Any]],
-  prepare: Callable[[course.Training], course.Training] = lambda before: before,
-  settle: Callable[..., course.Training] = lambda before, after: after,
-) -> Learner:
-  """A learner that goes over the whole pool, epoch after epoch.
-
-  Args:
-    recipe: see `recipe_of_passes`.
-    facts: of the task.
-    losses: `(training, batch) -> (params) -> (to minimise, to show,
-      statistics)`, the first two float32[B].
-    prepare: what a step begins with.
-    settle: `(before, after) -> after`, has the last word of a step.
-
-  Returns:
-    A Learner; `Progress.metrics` has the mean of what is shown as `loss`.
+    stop: keywords of `StopRule`; none that needs labels.
   """
 
-  def init(key, facts):
-    del facts
-    return course.init(recipe, key)
+  build: Callable[[Facts], ModelFns]
+  facts: Facts
+  _: dataclasses.KW_ONLY
+  optimizer: Mapping[str, Any] | None = None
+  batch_size: int = 128
+  stop: Mapping[str, Any] | None = None
 
-  def start(key, state, pool):
-    del pool
-    init_key, round_key, order_key = jax.random.split(key, 3)
-    training = course.begin(recipe, init_key, round_key, state)
-    members = jnp.arange(facts.num_examples, dtype=jnp.int32)
-    return training.replace(
-      epochs=plans.begin(
-        order_key, members, jnp.int32(len(members)), recipe.batch_size
-      )
+  # Stop rules that make no sense before the first label.
+  refused: ClassVar[tuple[str, ...]] = ('patience', 'train_accuracy')
+  watched: ClassVar[Mapping[str, tuple[int, ...]] | None] = {'loss': ()}
+  augment: ClassVar[Sequence[Any]] = ()
+  continues: ClassVar[bool] = False
+
+  @functools.cached_property
+  def model(self) -> ModelFns:
+    """The network, with what is trained beside it."""
+    return self.build(self.facts)
+
+  @functools.cached_property
+  def trainer(self) -> networks.Trainer:
+    """How the network begins and moves."""
+    return networks.trainer(self.model.init, optimizer=self.optimizer)
+
+  @functools.cached_property
+  def rules(self) -> course.Rules:
+    """Epochs over the whole pool; refuses rules that need labels."""
+    errors.check_mapping('stop', self.stop or {})
+    for name in self.refused:
+      value = (self.stop or {}).get(name)
+      if value is not None:
+        raise ValueError(
+          f'stop.{name} is {value}; before the first label it must be None.'
+        )
+    return course.rules(
+      stop=self.stop,
+      capacity=self.facts.num_examples,
+      batch_size=self.batch_size,
+      watched=self.watched,
+      surveys=(EPOCH,),
     )
 
-  def plan(state, pool):
-    del pool
-    return {'all': plans.next_batch(state.epochs, recipe.batch_size)}
+  @functools.cached_property
+  def augmented(self) -> Callable[..., PyTree]:
+    """Augments a batch: `(key, draws, inputs) -> inputs`."""
+    return augment_lib.build(self.augment, self.facts.example)
 
-  def step(state, batches, pool):
+  @property
+  def surveys(self) -> dict[str, Survey]:
+    """A pause at the end of each epoch: measuring `()` costs no pass."""
+
+    def absorb(key, state, measured, pool):
+      del key, measured, pool
+      return state.replace(course=course.taken(state.course, EPOCH))
+
+    return {EPOCH: Survey(lambda key, apply, batch: (), absorb)}
+
+  def losses(self, state: Any, batch: Batch) -> Callable[..., Any]:
+    """Returns `(params) -> (to minimise, to show, statistics)` of a batch.
+
+    Args:
+      state: before the step.
+      batch: its examples.
+
+    Returns:
+      A function whose first two results are float32[B].
+    """
+    raise NotImplementedError
+
+  def init(self, key: jax.Array) -> Training:
+    """See `interfaces.Learner`."""
+    return Training(*self.init_training(key))
+
+  def start(self, key: jax.Array, state: Training, pool: Any) -> Training:
+    """See `interfaces.Learner`."""
+    del pool
+    init_key, round_key, order_key = jax.random.split(key, 3)
+    network, begun = self.begin_training(init_key, round_key, state)
+    members = jnp.arange(self.facts.num_examples, dtype=jnp.int32)
+    epochs = plans.begin(
+      order_key, members, jnp.int32(len(members)), self.rules.batch_size
+    )
+    return Training(network, begun.replace(epochs=epochs))
+
+  def plan(self, state: Training, pool: Any) -> dict[str, jax.Array]:
+    """See `interfaces.Phase`."""
+    del pool
+    return {'all': self.rules.next_batch(state.course)}
+
+  def step(
+    self, state: Training, batches: Mapping[str, Batch], pool: Any
+  ) -> tuple[Training, Progress]:
+    """See `interfaces.Phase`."""
     del pool
     batch = batches['all']
-    before, state = state, prepare(state)
     real = batch.index >= 0
-    of_params = losses(state, batch)
+    of_params = self.losses(state, batch)
 
     def objective(params):
       to_minimise, to_show, statistics = of_params(params)
@@ -188,36 +220,29 @@ def passes(
       loss = objectives.masked_mean(to_minimise, real)
       return loss, (statistics, {'loss': seen})
 
-    moved = settle(state, course.update(recipe, state, objective))
-    moved = course.pause(course.count(recipe, moved))
-    state = course.hold(before, before, moved)
-    return state, with_epoch(state)
+    network, after = self.updated(state, objective)
+    moved = Training(network, course.pause(after, EPOCH))
+    state = course.hold(state.course, state, moved)
+    return state, with_epoch(state.course)
 
-  def apply(state, inputs, *, keys=None):
-    return forward.apply(recipe.model, state.variables, inputs, keys=keys)
+  def most_steps(self, num_labels: int = 0) -> int:
+    """Returns the most steps of the training."""
+    del num_labels
+    return self.rules.most_steps(self.facts.num_examples)
 
-  # Every epoch ends in a pause so that the host can report it. Measuring `()`
-  # costs no pass over the pool.
-  survey = Survey(
-    measure=lambda key, apply, batch: (),
-    absorb=lambda key, state, measured, pool: state.replace(
-      stale=jnp.zeros((), jnp.bool_)
-    ),
-  )
-  return Learner(init, start, plan, step, apply, survey=survey)
+  def keep(self, state: Any) -> PyTree:
+    """Returns what other learners begin with: the network without its head."""
+    return without_head(state.network.variables)
 
 
-def with_epoch(training: course.Training) -> Progress:
-  """What the host may read, with the number of whole epochs."""
-  progress = course.progress(training)
-  epoch = training.epochs.epoch.astype(jnp.float32)
+def bound(options: WholePool) -> Pretraining:
+  """Binds the methods of a WholePool into a Pretraining."""
+  learner = one_network.bound(options)
+  return Pretraining(learner, options.keep, options.most_steps())
+
+
+def with_epoch(at: course.Course) -> Progress:
+  """Returns what the host may read, with the number of whole epochs."""
+  progress = course.progress(at)
+  epoch = at.epochs.epoch.astype(jnp.float32)
   return progress._replace(metrics={**progress.metrics, 'epoch': epoch})
-
-
-def _check_stop(stop, refused):
-  errors.check_mapping('stop', stop or {})
-  for name in refused:
-    if (stop or {}).get(name) is not None:
-      raise ValueError(
-        f'stop.{name} is {stop[name]}; before the first label it must be None.'
-      )

@@ -1,6 +1,6 @@
 """The contracts of a round's parts; whoever breaks one stops the run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -62,6 +62,35 @@ def check_run(
       f'the protocol may pay for {protocol.budget} labels; the system was '
       f'built for {facts.label_budget}.'
     )
+
+
+def check_finite(
+  program: Program,
+  runs: Sequence[Run],
+  progress: Progress,
+  finite: Mapping[str, np.ndarray],
+) -> None:
+  """Checks the networks of all lanes, before anything of them is saved.
+
+  Args:
+    program: the compiled system.
+    runs: one per lane.
+    progress: on the host, with a leading lane axis.
+    finite: of each network, whether it is in each lane.
+
+  Raises:
+    FloatingPointError: a network with a weight that is not.
+  """
+  for network, is_finite in finite.items():
+    for run, is_good, step in zip(
+      runs, np.atleast_1d(is_finite), progress.step, strict=True
+    ):
+      if run.ended is None and not is_good:
+        raise FloatingPointError(
+          f'round {run.round}, seed {run.seed}: a weight of the {network} of '
+          f'system {program.system.name!r} is not finite after {step} steps; a '
+          'lower learning rate or clip_norm may help.'
+        )
 
 
 def check_trained(

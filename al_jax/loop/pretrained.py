@@ -88,10 +88,10 @@ def obtain(
   with files.locked(folder, waiting), Checkpointer(folder) as saves:
     learner = pretraining.learner
     key = keys.for_run(seed, keys.PRETRAIN)
-    template = jax.eval_shape(lambda: learner.init(key, facts))
+    template = jax.eval_shape(learner.init, key)
     restored = _restored(saves, template)
     if restored is None:
-      state = jax.jit(lambda key: learner.init(key, facts))(key)
+      state = jax.jit(learner.init)(key)
       serial, about = -1, {'epochs': [], 'done': False}
     else:
       serial, state, about = restored
@@ -113,9 +113,8 @@ def obtain(
         done, step = bool(progress.done[0]), int(progress.step[0])
         is_due = bool(step) and step % save_every_steps == 0
         row = _row(progress)
-        if done:
-          _check_finite(pretraining.keep(state))
-        looked = done or bool(progress.stale[0])
+        _check_finite(fns.finite(state))
+        looked = done or any(due[0] for due in progress.due.values())
         is_new = row['epoch'] > _last_epoch(about)
         if (looked and is_new) or (done and not about['epochs']):
           about['epochs'].append(row)
@@ -167,11 +166,11 @@ def _row(progress):
   return {'epoch': epoch, 'step': int(progress.step[0]), **known}
 
 
-def _check_finite(weights):
+def _check_finite(finite):
   """The loss may be of the epoch before, or not be known yet."""
-  for leaf in jax.tree.leaves(jax.device_get(weights)):
-    if not np.all(np.isfinite(leaf)):
-      raise _not_finite(': weights are not finite')
+  for network, is_finite in jax.device_get(finite).items():
+    if not is_finite:
+      raise _not_finite(f': a weight of the {network} is not finite')
 
 
 def _not_finite(what):

@@ -37,7 +37,7 @@ class Program(NamedTuple):
     validate: the same on the validation split; None if there is none.
     describe: `(learner state, picks, k) -> description` of a batch of
       questions; None if nobody asked for it.
-    machine_labels: `(learner state, pool) -> int32[N]`; None if the learner
+    pseudo_labels: `(learner state, pool) -> int32[N]`; None if the learner
       never labels anything itself.
     strategy: the compiled strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
@@ -52,7 +52,7 @@ class Program(NamedTuple):
   evaluate: Callable[..., Any]
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
-  machine_labels: Callable[..., jax.Array] | None
+  pseudo_labels: Callable[..., jax.Array] | None
   strategy: stages.CompiledStrategy
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -118,12 +118,12 @@ def check_sources(system: systems.System, names: Collection[str]) -> None:
   Raises:
     ValueError: a survey of a validation split without one.
   """
-  survey = system.learner.survey
-  if survey is not None and survey.source not in names:
-    raise ValueError(
-      f'system {system.name!r} looks over a {survey.source} split, and the '
-      'data set has none: add a validation_split transform.'
-    )
+  for survey in system.learner.surveys.values():
+    if survey.source not in names:
+      raise ValueError(
+        f'system {system.name!r} looks over a {survey.source} split, and the '
+        'data set has none: add a validation_split transform.'
+      )
 
 
 def check_samples(system: systems.System, num_samples: int) -> None:
@@ -205,7 +205,7 @@ def compile_program(
       num_lanes=num_lanes,
       chunk_size=chunk_size,
     ),
-    init=jax.jit(lambda key: learner.init(key, facts)),
+    init=jax.jit(learner.init),
     evaluate=evaluate_on('test'),
     validate=evaluate_on('validation') if 'validation' in all_sources else None,
     describe=(
@@ -221,8 +221,8 @@ def compile_program(
       all_sources['pool'].inputs,
       chunk_size=chunk_size,
     ),
-    machine_labels=(
-      jax.jit(learner.machine_labels) if learner.machine_labels else None
+    pseudo_labels=(
+      jax.jit(learner.pseudo_labels) if learner.pseudo_labels else None
     ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),

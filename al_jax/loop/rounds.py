@@ -138,6 +138,8 @@ def _train(program, protocol, runs, should_stop, *, resume):
     stop_every=protocol.save_every_steps,
   )
   for packed, progress in steps:
+    finite = jax.device_get(program.fit.finite(packed))
+    contracts.check_finite(program, runs, progress, finite)
     contracts.check_trained(program, runs, progress)
     at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
     if not (np.all(progress.done) or at_interval or should_stop()):
@@ -238,9 +240,9 @@ def _ask(program, oracle, protocol, run):
 
 def _by_machine(program, oracle, state):
   """How many labels the learner gave itself, and how many of them are right."""
-  if program.machine_labels is None:
+  if program.pseudo_labels is None:
     return {}
-  labels = np.asarray(program.machine_labels(state.learner, state.pool))
+  labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
   return {
     'machine_labels': float(np.count_nonzero(labels >= 0)),
     'machine_accuracy': oracle.share_right(labels),

@@ -111,14 +111,17 @@ def _operations_of_step(experiment, learner):
     for batch, size in _batch_sizes(experiment, learner).items()
   }
   return xla.matrix_operations(
-    learner.step, _state_of(experiment, learner), batches, _no_labels(facts)
+    learner.phases[0].step,
+    _state_of(experiment, learner),
+    batches,
+    _no_labels(facts),
   )
 
 
 def _batch_sizes(experiment, learner):
   """How many examples of each kind a step trains on."""
   state, labelled = _state_of(experiment, learner), _no_labels(experiment.facts)
-  plan = jax.eval_shape(learner.plan, state, labelled)
+  plan = jax.eval_shape(learner.phases[0].plan, state, labelled)
   return {batch: index.shape[0] for batch, index in plan.items()}
 
 
@@ -196,9 +199,7 @@ def _state(experiment, name):
 
 
 def _state_of(experiment, learner):
-  return jax.eval_shape(
-    lambda: learner.init(jax.random.key(0), experiment.facts)
-  )
+  return jax.eval_shape(lambda: learner.init(jax.random.key(0)))
 
 
 def _raw(state):

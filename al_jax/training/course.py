@@ -1,13 +1,13 @@
-"""What learners that train one network by mini-batches have in common.
+"""The course of a round: its steps and epochs, what they saw, and its end.
 
-The weights of a round, its optimiser, its place in an epoch, what its passes
-saw on the way, and when it is over. A learner says which examples a step takes
-and what it minimises on them.
+A learner's state has its networks (see `networks`), one `Course`, and what is
+its own. A learner says which examples a step takes and what it minimises on
+them; `Rules` say how the round goes on.
 """
 
-import inspect
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.struct
 import jax
@@ -15,11 +15,12 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax import pool as pool_lib
-from al_jax.interfaces import ModelFns, Progress, PyTree
-from al_jax.training import optimizers, plans
+from al_jax.interfaces import Progress, PyTree
+from al_jax.training import plans
 from al_jax.training.stopping import StopRule
 
-WEIGHTS = ('same', 'new', 'warm')
+# The survey of a validation split, which a rule with patience takes.
+VALIDATION = 'validation'
 
 
 @flax.struct.dataclass
@@ -45,178 +46,212 @@ class Best:
 
 
 @flax.struct.dataclass
-class Training:
-  """Everything that the training of a network knows.
+class Course:
+  """Where a round's training is.
 
   Attributes:
     key: of this round; steps derive theirs from it.
-    initial: the variables that a cold start goes back to.
-    variables: the model's `'params'` and `'statistics'`.
-    optimizer: its state.
     epochs: the order of this epoch and the place in it.
     step: int32, steps taken in this round.
     tally: what the passes of the epoch under way saw so far, by name.
     metrics: what the last whole epoch comes to.
     finished: bool, a stop rule has fired.
-    stale: bool, a survey is to be taken before the next step.
+    due: surveys to be taken before the next step, by name: bool.
     best: None unless the stop rule has patience.
   """
 
   key: jax.Array
-  initial: PyTree
-  variables: PyTree
-  optimizer: PyTree
   epochs: plans.Epochs
   step: jax.Array
   tally: Mapping[str, Mean]
   metrics: Mapping[str, jax.Array]
   finished: jax.Array
-  stale: jax.Array
+  due: Mapping[str, jax.Array]
   best: Best | None
 
+  @property
+  def waits(self) -> jax.Array:
+    """Whether a survey is to be taken before the next step: bool."""
+    waits = jnp.zeros((), jnp.bool_)
+    for is_due in self.due.values():
+      waits |= is_due
+    return waits
 
-class Recipe(NamedTuple):
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Rules:
   """What does not change from round to round.
 
   Attributes:
-    model: the network.
-    optimizer: how its weights move.
-    rule: when a round is over.
-    weights: what a round begins from, one of WEIGHTS.
+    stop: when a round is over.
     capacity: the most examples of an epoch.
     batch_size: examples of an epoch per step.
-    watched: what a step tells of what it saw, by name: the shape of one.
-    report: `(means, by name) -> metrics`.
+    watched: shape of each quantity accumulated over an epoch, by name.
+    report: `(means by name) -> metrics`.
+    surveys: names of the learner's own surveys.
   """
 
-  model: ModelFns
-  optimizer: optimizers.Optimizer
-  rule: StopRule
-  weights: str
+  stop: StopRule
   capacity: int
   batch_size: int
   watched: Mapping[str, tuple[int, ...]]
   report: Callable[..., Mapping[str, jax.Array]]
+  surveys: tuple[str, ...]
 
-  @property
-  def continues(self) -> bool:
-    """Whether a round begins with the weights of the round before."""
-    return self.weights == 'warm'
+  def begin(self, key: jax.Array, variables: PyTree) -> Course:
+    """Begins a round, with nothing to learn from yet.
+
+    Args:
+      key: of the steps.
+      variables: of the network that patience keeps the best of.
+
+    Returns:
+      The course before its first step.
+    """
+    zero = jnp.zeros((), jnp.int32)
+    best, names = None, self.surveys
+    if self.stop.patience is not None:
+      best = Best(jnp.array(jnp.inf, jnp.float32), variables, zero)
+      names = (*names, VALIDATION)
+    tally = {
+      name: Mean(jnp.zeros(shape, jnp.float32), zero)
+      for name, shape in self.watched.items()
+    }
+    return Course(
+      key=key,
+      epochs=plans.empty(self.capacity, self.batch_size),
+      step=zero,
+      tally=tally,
+      metrics=jax.tree.map(
+        lambda mean: jnp.full(mean.shape, jnp.nan, jnp.float32),
+        jax.eval_shape(self.report, _means(tally)),
+      ),
+      finished=jnp.zeros((), jnp.bool_),
+      due={name: jnp.zeros((), jnp.bool_) for name in names},
+      best=best,
+    )
+
+  def over_labelled(
+    self, key: jax.Array, course: Course, pool: pool_lib.PoolState
+  ) -> Course:
+    """Gives a course epochs over the labelled set; over at once without labels.
+
+    Args:
+      key: shuffles the first epoch.
+      course: at the beginning of a round.
+      pool: the labelled set.
+
+    Returns:
+      The course.
+    """
+    members, count = pool_lib.labelled_indices(pool, self.capacity)
+    return course.replace(
+      epochs=plans.begin(key, members, count, self.batch_size),
+      finished=count == 0,
+    )
+
+  def next_batch(self, course: Course) -> jax.Array:
+    """Returns the members that come next: int32[batch_size], -1 pads."""
+    return plans.next_batch(course.epochs, self.batch_size)
+
+  def share_of_round(self, course: Course) -> jax.Array:
+    """Returns the share that is over: in [0, 1), and never less than before."""
+    # In float32: with epochs nobody means to wait for, int32 would overflow.
+    per_epoch = plans.steps_per_epoch(course.epochs, self.batch_size)
+    taken = course.epochs.epoch * per_epoch
+    taken += course.epochs.position // self.batch_size
+    total = jnp.float32(self.stop.epochs) * per_epoch
+    share = taken / jnp.maximum(total, 1)
+    if self.stop.steps is not None:
+      share = jnp.maximum(share, course.step / self.stop.steps)
+    return share
+
+  def count(self, course: Course, seen: Mapping[str, Mean]) -> Course:
+    """Counts a step and moves on in the epoch; the stop rules look at its end.
+
+    Args:
+      course: before the step.
+      seen: what the step saw of what is watched.
+
+    Returns:
+      The course after. A survey of the validation split is due at the end of an
+      epoch, if the rule has patience.
+    """
+    stop = self.stop
+    course = course.replace(
+      step=course.step + 1, tally=jax.tree.map(jnp.add, course.tally, seen)
+    )
+    ends = plans.ends_epoch(course.epochs, self.batch_size)
+    order_key = jax.random.fold_in(
+      jax.random.fold_in(course.key, course.step), 1
+    )
+    epochs = plans.advance(order_key, course.epochs, self.batch_size)
+    means = _means(course.tally)
+    finished = ends & (epochs.epoch >= stop.epochs)
+    if stop.train_accuracy is not None:
+      finished |= ends & (means['accuracy'] >= stop.train_accuracy)
+    if stop.steps is not None:
+      finished |= course.step >= stop.steps
+    # A round cut short in its first epoch reports what it has seen of it.
+    report = ends | (finished & (epochs.epoch == 0))
+    due = dict(course.due)
+    if stop.patience is not None:
+      due[VALIDATION] = ends | finished
+    return course.replace(
+      epochs=epochs,
+      finished=finished,
+      due=due,
+      tally=jax.tree.map(
+        lambda x: jnp.where(ends, jnp.zeros_like(x), x), course.tally
+      ),
+      metrics=jax.tree.map(
+        lambda new, old: jnp.where(report, new, old),
+        self.report(means),
+        course.metrics,
+      ),
+    )
 
   def most_steps(self, num_examples: int) -> int:
     """Returns the most steps of a round, given the size of its epochs."""
-    of_epochs = self.rule.epochs * -(-num_examples // self.batch_size)
-    return min(of_epochs, self.rule.steps or of_epochs)
+    of_epochs = self.stop.epochs * -(-num_examples // self.batch_size)
+    return min(of_epochs, self.stop.steps or of_epochs)
 
 
-def recipe(
-  model: ModelFns,
+def rules(
   *,
-  optimizer: Mapping[str, Any] | None,
   stop: Mapping[str, Any] | None,
-  weights: str,
   capacity: int,
   batch_size: int,
   watched: Mapping[str, tuple[int, ...]] | None = None,
   report: Callable[..., Mapping[str, jax.Array]] = dict,
-) -> Recipe:
-  """Makes a Recipe of options, which are checked.
+  surveys: tuple[str, ...] = (),
+) -> Rules:
+  """Makes Rules from options, which are checked.
 
   Args:
-    model: the network.
-    optimizer: keywords of `training.optimizers.build`.
     stop: keywords of `StopRule`.
-    weights: `'same'`, the same fresh initialisation every round; `'new'`,
-      another one each round; `'warm'`, the weights of the round before. The
-      optimiser is always new.
     capacity: the most examples of an epoch.
     batch_size: examples of an epoch per step.
-    watched: None: loss and accuracy.
+    watched: shapes by name. If None, loss and accuracy.
     report: what is reported of the means.
+    surveys: names of the learner's own surveys, beside that of a validation
+      split.
 
   Returns:
-    A Recipe.
+    Rules.
 
   Raises:
     ValueError: an unknown option, or a value that is not allowed.
   """
-  errors.check_name('weights', weights, WEIGHTS)
   errors.check_number('batch_size', batch_size, int, least=1)
-  return Recipe(
-    model=model,
-    optimizer=_made_of('optimizer', optimizer, optimizers.build),
-    rule=_made_of('stop', stop, StopRule),
-    weights=weights,
+  return Rules(
+    stop=errors.made_of('stop', stop, StopRule),
     capacity=capacity,
     # Beyond the examples there can be, a batch is padding.
     batch_size=min(batch_size, max(capacity, 1)),
     watched={'loss': (), 'accuracy': ()} if watched is None else watched,
     report=report,
-  )
-
-
-def _made_of(name, options, make):
-  """What `make` makes of options, which may be absent."""
-  options = {} if options is None else options
-  errors.check_mapping(name, options)
-  known = inspect.signature(make).parameters
-  for option in options:
-    if option not in known:
-      raise errors.unknown_option(name, option, known)
-  return make(**options)
-
-
-def init(recipe: Recipe, key: jax.Array) -> Training:
-  """The state before any round, full-size."""
-  variables = recipe.model.init(key)
-  return _fresh(recipe, key, variables, variables)
-
-
-def begin(
-  recipe: Recipe, init_key: jax.Array, round_key: jax.Array, state: Training
-) -> Training:
-  """Begins a round, with nothing to learn from yet.
-
-  Args:
-    recipe: of the learner.
-    init_key: of new weights, if the recipe says so.
-    round_key: of the steps.
-    state: at the end of the round before.
-
-  Returns:
-    The state with the weights that the round begins with.
-  """
-  initial = state.initial
-  if recipe.weights == 'new':
-    initial = recipe.model.init(init_key)
-  variables = state.variables if recipe.weights == 'warm' else initial
-  return _fresh(recipe, round_key, initial, variables)
-
-
-def _fresh(recipe, key, initial, variables):
-  zero = jnp.zeros((), jnp.int32)
-  best = None
-  if recipe.rule.patience is not None:
-    best = Best(jnp.array(jnp.inf, jnp.float32), variables, zero)
-  tally = {
-    name: Mean(jnp.zeros(shape, jnp.float32), zero)
-    for name, shape in recipe.watched.items()
-  }
-  return Training(
-    key=key,
-    initial=initial,
-    variables=variables,
-    optimizer=recipe.optimizer.init(variables['params']),
-    epochs=plans.empty(recipe.capacity, recipe.batch_size),
-    step=zero,
-    tally=tally,
-    metrics=jax.tree.map(
-      lambda mean: jnp.full(mean.shape, jnp.nan, jnp.float32),
-      jax.eval_shape(recipe.report, _means(tally)),
-    ),
-    finished=jnp.zeros((), jnp.bool_),
-    stale=jnp.zeros((), jnp.bool_),
-    best=best,
+    surveys=surveys,
   )
 
 
@@ -227,152 +262,72 @@ def _means(tally):
   }
 
 
-def step_keys(state: Training) -> tuple[jax.Array, jax.Array]:
-  """The keys of this step: of augmentations, and of dropout.
+def step_keys(course: Course) -> tuple[jax.Array, jax.Array]:
+  """Returns the keys of this step: of augmentations, and of dropout.
 
   They are to be folded into: the order of an epoch is drawn from one of them.
+
+  Args:
+    course: before the step.
+
+  Returns:
+    Two keys.
   """
   augment_key, dropout_key = jax.random.split(
-    jax.random.fold_in(state.key, state.step)
+    jax.random.fold_in(course.key, course.step)
   )
   return augment_key, dropout_key
 
 
-def update(
-  recipe: Recipe, state: Training, objective: Callable[..., Any]
-) -> Training:
-  """Moves the weights by a step.
+def pause(course: Course, survey: str, every: int = 1) -> Course:
+  """Has a survey taken when an epoch is over, unless the round is too.
 
   Args:
-    recipe: of the learner.
-    state: before.
-    objective: `(params) -> (loss, (statistics, seen))`, with what was seen of
-      what the recipe watches, as Means by name.
-
-  Returns:
-    The state after; its place in the epoch is as it was.
-  """
-  params = state.variables['params']
-  gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(params)
-  updates, optimizer = recipe.optimizer.update(
-    gradients,
-    state.optimizer,
-    params,
-    _share_of_round(recipe, state),
-    state.epochs.count,
-  )
-  variables = {
-    **state.variables,
-    'params': jax.tree.map(jnp.add, params, updates),
-  }
-  if 'statistics' in variables:
-    variables['statistics'] = statistics
-  return state.replace(
-    variables=variables,
-    optimizer=optimizer,
-    step=state.step + 1,
-    tally=jax.tree.map(jnp.add, state.tally, seen),
-  )
-
-
-def _share_of_round(recipe, state):
-  """In [0, 1), and never less than before, however long each epoch is."""
-  # In float32: with epochs nobody means to wait for, int32 would overflow.
-  per_epoch = plans.steps_per_epoch(state.epochs, recipe.batch_size)
-  taken = state.epochs.epoch * per_epoch
-  taken += state.epochs.position // recipe.batch_size
-  total = jnp.float32(recipe.rule.epochs) * per_epoch
-  share = taken / jnp.maximum(total, 1)
-  if recipe.rule.steps is not None:
-    share = jnp.maximum(share, state.step / recipe.rule.steps)
-  return share
-
-
-def count(recipe: Recipe, state: Training) -> Training:
-  """Moves on in the epoch; the stop rules look at its end."""
-  rule = recipe.rule
-  ends = plans.ends_epoch(state.epochs, recipe.batch_size)
-  order_key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), 1)
-  epochs = plans.advance(order_key, state.epochs, recipe.batch_size)
-  means = _means(state.tally)
-  finished = ends & (epochs.epoch >= rule.epochs)
-  if rule.train_accuracy is not None:
-    finished |= ends & (means['accuracy'] >= rule.train_accuracy)
-  if rule.steps is not None:
-    finished |= state.step >= rule.steps
-  # A round cut short in its first epoch reports what it has seen of it.
-  report = ends | (finished & (epochs.epoch == 0))
-  return state.replace(
-    epochs=epochs,
-    finished=finished,
-    stale=(ends | finished) & (rule.patience is not None),
-    tally=jax.tree.map(
-      lambda x: jnp.where(ends, jnp.zeros_like(x), x), state.tally
-    ),
-    metrics=jax.tree.map(
-      lambda new, old: jnp.where(report, new, old),
-      recipe.report(means),
-      state.metrics,
-    ),
-  )
-
-
-def pause(state: Training, every: int = 1) -> Training:
-  """Has the survey taken when an epoch is over, unless the round is too.
-
-  Args:
-    state: after `count`.
+    course: after `Rules.count`.
+    survey: name of the survey.
     every: epochs between two surveys.
 
   Returns:
-    The state.
+    The course.
   """
   # At the beginning of an epoch the last one is over.
-  over = (state.epochs.position == 0) & (state.epochs.epoch % every == 0)
-  return state.replace(stale=over & ~state.finished)
+  over = (course.epochs.position == 0) & (course.epochs.epoch % every == 0)
+  return course.replace(due={**course.due, survey: over & ~course.finished})
 
 
-def hold(training: Training, before: PyTree, after: PyTree) -> PyTree:
-  """A step of a done or stale state changes nothing.
+def taken(course: Course, survey: str) -> Course:
+  """Marks a survey as taken.
 
   Args:
-    training: before the step.
+    course: while the survey is due.
+    survey: name of the survey.
+
+  Returns:
+    The course.
+  """
+  return course.replace(due={**course.due, survey: jnp.zeros((), jnp.bool_)})
+
+
+def hold(course: Course, before: PyTree, after: PyTree) -> PyTree:
+  """Keeps a step from changing a round that is over or waits for a survey.
+
+  Args:
+    course: before the step.
     before: what the step may change.
     after: what it changed that to.
 
   Returns:
-    `before` if the training is done or stale, otherwise `after`.
+    `before` if the course is finished or waits, otherwise `after`.
   """
-  frozen = training.finished | training.stale
+  frozen = course.finished | course.waits
   return jax.tree.map(lambda a, b: jnp.where(frozen, a, b), before, after)
 
 
-def progress(state: Training) -> Progress:
-  """What the host may read of a state."""
+def progress(course: Course) -> Progress:
+  """Returns what the host may read of a course."""
   return Progress(
-    done=state.finished & ~state.stale,
-    stale=state.stale,
-    step=state.step,
-    metrics=state.metrics,
-  )
-
-
-def over_labelled(
-  recipe: Recipe, key: jax.Array, state: Training, pool: pool_lib.PoolState
-) -> Training:
-  """With epochs over what the pool has labels for; over at once without any.
-
-  Args:
-    recipe: of the learner.
-    key: shuffles the first epoch.
-    state: at the beginning of a round.
-    pool: the labelled set.
-
-  Returns:
-    The state.
-  """
-  members, count = pool_lib.labelled_indices(pool, recipe.capacity)
-  return state.replace(
-    epochs=plans.begin(key, members, count, recipe.batch_size),
-    finished=count == 0,
+    done=course.finished & ~course.waits,
+    due=course.due,
+    step=course.step,
+    metrics=course.metrics,
   )

@@ -1,7 +1,7 @@
 """fit: the explicit loop of a round's training over compiled chunks of steps.
 
-The state carries everything, and a step of a done or stale state changes
-nothing: how many steps go into one call changes speed and nothing else.
+The state carries everything, and a step of a state that is done, or waits for a
+survey, changes nothing: how many steps go into one call changes speed alone.
 
 On a CPU the gradients that JAX derives of a convolution are ten to fifty times
 slower inside a loop than alone, so a learner whose step holds one is run one
@@ -10,7 +10,7 @@ step a call there. Everything else loops on the device, the convolutions of
 """
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from al_jax.interfaces import (
   Facts,
   Learner,
   LearnerState,
+  Phase,
   Progress,
   PyTree,
 )
@@ -52,10 +53,10 @@ class FitFns(NamedTuple):
     steps_in_loop: many steps are one call, a loop on the device; otherwise each
       step is a call.
     start: `(key, state, pool) -> state`.
-    advance: `(state, pool, num_steps) -> (state, Progress)`: so many steps, or
-      fewer if they would change nothing.
-    survey: `(key, state, pool) -> state`, of one lane; None if the learner has
-      none.
+    advance: for each phase, `(state, pool, num_steps) -> (state, Progress)`: so
+      many steps, or fewer if they would change nothing.
+    surveys: by name, `(key, state, pool) -> state`, of one lane.
+    finite: `(state) -> {network: bool}`.
     pack: a list of one pytree per lane -> what `advance` takes.
     unpack: and back.
   """
@@ -63,8 +64,9 @@ class FitFns(NamedTuple):
   num_lanes: int
   steps_in_loop: bool
   start: Callable[..., LearnerState]
-  advance: Callable[..., tuple[LearnerState, Progress]]
-  survey: Callable[..., LearnerState] | None
+  advance: Sequence[Callable[..., tuple[LearnerState, Progress]]]
+  surveys: Mapping[str, Callable[..., LearnerState]]
+  finite: Callable[..., Mapping[str, jax.Array]]
   pack: Callable[[Sequence[PyTree]], PyTree]
   unpack: Callable[[PyTree], list[PyTree]]
 
@@ -104,19 +106,27 @@ def compile_fit(
         f'num_lanes is {num_lanes} with inputs on the host; several seeds in '
         "one call need placement='device'."
       )
-    advance = _advance_through_host(learner, inputs)
+    advance = _advance_through_host
   elif steps_in_loop:
-    advance = _advance_in_loop(learner, inputs, num_lanes)
+    advance = functools.partial(_advance_in_loop, num_lanes=num_lanes)
   else:
-    advance = _advance_by_call(learner, inputs)
-  start = jax.vmap(learner.start) if num_lanes > 1 else learner.start
+    advance = _advance_by_call
+  start, finite = learner.start, learner.finite
+  if num_lanes > 1:
+    start, finite = jax.vmap(start), jax.vmap(finite)
   pack, unpack = _packing(num_lanes)
   return FitFns(
     num_lanes=num_lanes,
     steps_in_loop=steps_in_loop,
     start=jax.jit(start),
-    advance=advance,
-    survey=_compile_survey(learner, all_sources, chunk_size),
+    advance=[
+      advance(learner, number, inputs) for number in range(len(learner.phases))
+    ],
+    surveys={
+      name: _compile_survey(learner, survey, all_sources, chunk_size)
+      for name, survey in learner.surveys.items()
+    },
+    finite=jax.jit(finite),
     pack=pack,
     unpack=unpack,
   )
@@ -152,30 +162,53 @@ def fit(
   pool = fns.pack(pools)
   if not resume:
     state = fns.start(fns.pack(start_keys), state, pool)
-  step = 0
+  step = phase = 0
   while True:
     num_steps = _STEPS_PER_CALL
     if stop_every is not None:
       num_steps = min(num_steps, stop_every - step % stop_every)
-    state, progress = fns.advance(state, pool, num_steps)
-    progress = jax.tree.map(np.atleast_1d, jax.device_get(progress))
+    state, progress = fns.advance[phase](state, pool, num_steps)
+    progress = _by_lane(jax.device_get(progress), fns.num_lanes)
     yield state, progress
     if np.all(progress.done):
       return
     step = int(np.max(progress.step))
-    if np.any(progress.stale):
+    # Lanes may be in different phases: those of the first that is not over.
+    phase = int(progress.phase[np.argmin(progress.done)])
+    if any(np.any(is_due) for is_due in progress.due.values()):
       lanes = fns.unpack(state)
-      for lane in np.flatnonzero(progress.stale):
-        key = jax.random.fold_in(survey_keys[lane], int(progress.step[lane]))
-        lanes[lane] = fns.survey(key, lanes[lane], pools[lane])
+      for lane, key in enumerate(survey_keys):
+        lanes[lane] = _surveyed(
+          fns, key, lanes[lane], pools[lane], _lane(progress, lane)
+        )
       state = fns.pack(lanes)
 
 
-def step_from(learner: Learner) -> Callable[..., tuple]:
+def _by_lane(progress, num_lanes):
+  """Progress with a leading lane axis; a learner may leave out the phase."""
+  progress = jax.tree.map(np.atleast_1d, progress)
+  return progress._replace(phase=np.broadcast_to(progress.phase, (num_lanes,)))
+
+
+def _lane(progress, lane):
+  return jax.tree.map(lambda leaf: leaf[lane], progress)
+
+
+def _surveyed(fns, key, state, pool, progress):
+  """The state of a lane after the surveys that are due, each with its key."""
+  key = jax.random.fold_in(key, int(progress.step))
+  for number, (name, survey) in enumerate(fns.surveys.items()):
+    if progress.due.get(name, False):
+      own_key = jax.random.fold_in(key, number) if number else key
+      state = survey(own_key, state, pool)
+  return state
+
+
+def step_from(phase: Phase) -> Callable[..., tuple]:
   """One step that draws its own batches, gathering them on the device.
 
   Args:
-    learner: how to train.
+    phase: of a learner.
 
   Returns:
     `(state, pool, inputs) -> (state, Progress)`, not compiled; `inputs` are
@@ -185,9 +218,11 @@ def step_from(learner: Learner) -> Callable[..., tuple]:
   def step(state, pool, inputs):
     batches = {
       name: Batch(index, sources.gather(_drawn_from(inputs, name), index))
-      for name, index in learner.plan(state, pool).items()
+      for name, index in phase.plan(state, pool).items()
     }
-    return learner.step(state, batches, pool)
+    state, progress = phase.step(state, batches, pool)
+    number = jnp.asarray(progress.phase, jnp.int32)
+    return state, progress._replace(phase=number)
 
   return step
 
@@ -200,24 +235,40 @@ def _drawn_from(inputs, name):
 def _loops_are_slow(learner, facts, inputs):
   if jax.default_backend() != 'cpu':
     return False
-  state = jax.eval_shape(lambda: learner.init(jax.random.key(0), facts))
+  state = jax.eval_shape(lambda: learner.init(jax.random.key(0)))
   pool = jax.eval_shape(lambda: pool_lib.create(facts.num_examples))
-  step = step_from(learner)
-  layouts = xla.convolutions(step, state, pool, inputs)
-  return any(layout != _FAST_LAYOUT for layout in layouts)
+  return any(
+    layout != _FAST_LAYOUT
+    for phase in learner.phases
+    for layout in xla.convolutions(step_from(phase), state, pool, inputs)
+  )
 
 
-def _advance_in_loop(learner, inputs, num_lanes):
+def _waits(progress):
+  """bool: a survey is to be taken."""
+  waits = jnp.zeros((), jnp.bool_)
+  for is_due in progress.due.values():
+    waits |= is_due
+  return waits
+
+
+def _advance_in_loop(learner, number, inputs, *, num_lanes):
   """Many steps a call; the loop ends when a step would change nothing."""
-  step = step_from(learner)
+  step = step_from(learner.phases[number])
+  has_phases = len(learner.phases) > 1
 
   def advance(state, pool, inputs, num_steps):
     shape = jax.eval_shape(step, state, pool, inputs)[1]
     unknown = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shape)
+    if has_phases:
+      unknown = unknown._replace(phase=unknown.phase + number)
 
     def goes_on(carry):
       taken, _, progress = carry
-      return (taken < num_steps) & ~progress.done & ~progress.stale
+      goes_on = (taken < num_steps) & ~progress.done & ~_waits(progress)
+      if has_phases:
+        goes_on &= progress.phase == number
+      return goes_on
 
     def body(carry):
       taken, state, _ = carry
@@ -237,24 +288,28 @@ def _advance_in_loop(learner, inputs, num_lanes):
   )
 
 
-def _advance_by_call(learner, inputs):
+def _ends_call(progress, number):
+  """On the host: another step of this phase would change nothing."""
+  return bool(progress.done or _waits(progress) or progress.phase != number)
+
+
+def _advance_by_call(learner, number, inputs):
   """One step a call, for steps that are slow inside a loop."""
-  compiled = jax.jit(step_from(learner))
+  compiled = jax.jit(step_from(learner.phases[number]))
 
   def advance(state, pool, num_steps):
     for _ in range(num_steps):
       state, progress = compiled(state, pool, inputs)
-      if progress.done or progress.stale:
+      if _ends_call(progress, number):
         break
     return state, progress
 
   return advance
 
 
-def _advance_through_host(learner, inputs):
+def _advance_through_host(learner, number, inputs):
   """One step a call, with the rows of its batches gathered on the host."""
-  plan = jax.jit(learner.plan)
-  step = jax.jit(learner.step)
+  plan, step = map(jax.jit, learner.phases[number])
 
   def advance(state, pool, num_steps):
     for _ in range(num_steps):
@@ -266,17 +321,14 @@ def _advance_through_host(learner, inputs):
         for name, index in plan(state, pool).items()
       }
       state, progress = step(state, batches, pool)
-      if progress.done or progress.stale:
+      if _ends_call(progress, number):
         break
     return state, progress
 
   return advance
 
 
-def _compile_survey(learner, all_sources, chunk_size):
-  if learner.survey is None:
-    return None
-  survey = learner.survey
+def _compile_survey(learner, survey, all_sources, chunk_size):
   source = all_sources[survey.source]
 
   def measure(args, batch):
@@ -285,10 +337,12 @@ def _compile_survey(learner, all_sources, chunk_size):
 
   map_source = inference.make_pool_map(measure, chunk_size=chunk_size)
   absorb = jax.jit(survey.absorb)
+  where = None if survey.where is None else jax.jit(survey.where)
 
   def take(key, state, pool):
-    measured = map_source((key, state), source.inputs)
     held = pool if source.pool is None else source.pool
+    some = None if where is None else where(state, held)
+    measured = map_source((key, state), source.inputs, some)
     return absorb(key, state, measured, held)
 
   return take

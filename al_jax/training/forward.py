@@ -11,32 +11,34 @@ from al_jax.training import course
 
 
 def train(
-  recipe: course.Recipe,
-  state: course.Training,
+  model: ModelFns,
+  variables: PyTree,
+  at: course.Course,
   augment: Callable[..., PyTree],
   batch: Batch,
   draws: jax.Array | None = None,
 ) -> Callable[[PyTree], tuple[ModelOutput, PyTree]]:
-  """The network in training on a batch.
+  """Returns a network in training on a batch, as a function of its weights.
 
   Args:
-    recipe: of the learner.
-    state: before the step.
+    model: the network.
+    variables: of the network, before the step.
+    at: the course, before the step.
     augment: see `training.augment.build`.
     batch: padded with an index of -1.
-    draws: int32[B], rows of one number are augmented alike; None: the index,
+    draws: int32[B], rows of one number are augmented alike. If None, the index,
       for batches without repetitions.
 
   Returns:
     `(params) -> (output, statistics)`.
   """
-  augment_key, dropout_key = course.step_keys(state)
+  augment_key, dropout_key = course.step_keys(at)
   draws = batch.index if draws is None else draws
   inputs = augment(augment_key, draws, batch.inputs)
 
   def of_params(params):
-    return recipe.model.train(
-      {**state.variables, 'params': params},
+    return model.train(
+      {**variables, 'params': params},
       inputs,
       dropout_key,
       real=batch.index >= 0,

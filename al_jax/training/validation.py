@@ -1,6 +1,5 @@
 """When a validation split says that a round is over."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,24 +7,19 @@ import jax.numpy as jnp
 
 from al_jax.interfaces import Survey
 from al_jax.training import course, objectives
-from al_jax.training.stopping import StopRule
 
 
-def survey(
-  rule: StopRule, of: Callable[..., Any] = lambda state: state
-) -> Survey | None:
+def surveys(rules: course.Rules) -> dict[str, Survey]:
   """Looks at the validation loss, and keeps the weights that had the lowest.
 
   Args:
-    rule: of the learner.
-    of: the Training in the state of the learner, which is that itself or has
-      it as `training`.
+    rules: of a learner whose state has `network` and `course`.
 
   Returns:
-    A Survey; None if the rule has no patience.
+    The Survey by its name; nothing if the rules have no patience.
   """
-  if rule.patience is None:
-    return None
+  if rules.stop.patience is None:
+    return {}
 
   def measure(key, apply, batch):
     del key
@@ -34,30 +28,25 @@ def survey(
   def absorb(key, state, logits, held_out):
     del key
     losses = objectives.cross_entropy(logits, held_out.targets)
-    training = _validated(rule, of(state), jnp.mean(losses))
-    if of(state) is state:
-      return training
-    return state.replace(training=training)
+    return _validated(rules.stop.patience, state, jnp.mean(losses))
 
-  return Survey(measure=measure, absorb=absorb, source='validation')
+  survey = Survey(measure=measure, absorb=absorb, source='validation')
+  return {course.VALIDATION: survey}
 
 
-def _validated(rule, state, loss):
-  improves = loss < state.best.loss
+def _validated(patience: int, state: Any, loss: jax.Array) -> Any:
+  network, at = state.network, state.course
+  improves = loss < at.best.loss
   best = jax.tree.map(
     lambda new, old: jnp.where(improves, new, old),
-    course.Best(loss, state.variables, jnp.zeros((), jnp.int32)),
-    state.best.replace(epochs_since=state.best.epochs_since + 1),
+    course.Best(loss, network.variables, jnp.zeros((), jnp.int32)),
+    at.best.replace(epochs_since=at.best.epochs_since + 1),
   )
-  finished = state.finished | (best.epochs_since >= rule.patience)
+  finished = at.finished | (best.epochs_since >= patience)
   variables = jax.tree.map(
     lambda old, new: jnp.where(finished, new, old),
-    state.variables,
+    network.variables,
     best.variables,
   )
-  return state.replace(
-    best=best,
-    finished=finished,
-    variables=variables,
-    stale=jnp.zeros((), jnp.bool_),
-  )
+  at = course.taken(at.replace(best=best, finished=finished), course.VALIDATION)
+  return state.replace(network=network.replace(variables=variables), course=at)

@@ -147,7 +147,7 @@ class Trainer:
     built = systems.build(system, facts, model=model, learner=learner)
     self.learner = built.learner
     self.fns = fit_lib.compile_fit(built.learner, facts, all_sources)
-    self.init = jax.jit(lambda key: built.learner.init(key, facts))
+    self.init = jax.jit(built.learner.init)
     self.num_steps = 0  # of the last round
 
   def rounds(self, pools: Sequence[pool_lib.PoolState]) -> float:
@@ -266,7 +266,7 @@ def call_beside_loop(
     batch_size=batch_size,
     epochs=100,
   )
-  step = fit_lib.step_from(training.learner)
+  step = fit_lib.step_from(training.learner.phases[0])
   call = jax.jit(step)
 
   @jax.jit

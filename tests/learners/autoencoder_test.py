@@ -31,10 +31,10 @@ def of_mlp(facts, **options):
 def loss_of_a_step(learner, facts, inputs):
   """The loss that the first step shows, of a pool that is one batch."""
   pool = pool_lib.create(facts.num_examples)
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
-  index = learner.plan(state, pool)['all']
+  state = learner.start(KEY, learner.init(KEY), pool)
+  index = learner.phases[0].plan(state, pool)['all']
   batch = Batch(index, jax.tree.map(lambda array: array[index], inputs))
-  after, progress = learner.step(state, {'all': batch}, pool)
+  after, progress = learner.phases[0].step(state, {'all': batch}, pool)
   return state, after, float(progress.metrics['loss'])
 
 
@@ -53,7 +53,7 @@ def test_without_spoiling_the_loss_is_that_of_the_formula(task):
   learner = of_mlp(facts, masked=0.0, batch_size=160).learner
   inputs = dataset.train.inputs
   state, _, loss = loss_of_a_step(learner, facts, inputs)
-  given_back, normal = decoded(state.variables['params'], facts, inputs)
+  given_back, normal = decoded(state.network.variables['params'], facts, inputs)
   np.testing.assert_allclose(
     loss, np.mean((given_back - normal) ** 2), rtol=1e-5
   )
@@ -65,7 +65,7 @@ def test_what_is_masked_is_at_its_mean(task):
   learner = of_mlp(facts, masked=1 - 1e-7, batch_size=160).learner
   inputs = dataset.train.inputs
   state, _, loss = loss_of_a_step(learner, facts, inputs)
-  _, normal = decoded(state.variables['params'], facts, inputs)
+  _, normal = decoded(state.network.variables['params'], facts, inputs)
   np.testing.assert_allclose(loss, np.mean(normal**2), rtol=1e-5)
 
 
@@ -88,9 +88,10 @@ def test_the_pause_after_an_epoch_costs_no_pass_over_the_pool(task):
   nowhere = {'pool': Source(np.broadcast_to(np.float32(0), (160, 0)))}
   fns = fit_lib.compile_fit(learner, facts, nowhere)
   pool = pool_lib.create(facts.num_examples)
-  begun = learner.start(KEY, learner.init(KEY, facts), pool)
-  paused = begun.replace(stale=jnp.ones((), jnp.bool_))
-  assert not fns.survey(KEY, paused, pool).stale
+  begun = learner.start(KEY, learner.init(KEY), pool)
+  due = {'epoch': jnp.ones((), jnp.bool_)}
+  paused = begun.replace(course=begun.course.replace(due=due))
+  assert not fns.surveys['epoch'](KEY, paused, pool).course.waits
 
 
 def test_it_learns_and_keeps_the_network_alone(task):
@@ -102,7 +103,7 @@ def test_it_learns_and_keeps_the_network_alone(task):
     optimizer={'learning_rate': 3e-3},
   )
   fns = fit_lib.compile_fit(made.learner, facts, program.sources_of(dataset))
-  state = made.learner.init(KEY, facts)
+  state = made.learner.init(KEY)
   pool = pool_lib.create(facts.num_examples)
   rows = [
     (state, progress)
@@ -153,7 +154,7 @@ def test_a_modality_that_an_example_lacks_does_not_count(rng):
     build, facts, masked=0.0, widths=(), batch_size=num_examples
   ).learner
   state, after, loss = loss_of_a_step(learner, facts, inputs)
-  params = state.variables['params']
+  params = state.network.variables['params']
   last = jax.tree.map(np.asarray, params['decoder']['Dense_0'])
   output = models.build('fusion', facts, widths=(8,), joint_widths=(8,)).apply(
     {'params': params}, inputs
@@ -167,7 +168,7 @@ def test_a_modality_that_an_example_lacks_does_not_count(rng):
     moved = jax.tree.map(
       lambda a, b: bool(np.any(a != b)),
       params[name],
-      after.variables['params'][name],
+      after.network.variables['params'][name],
     )
     assert any(jax.tree.leaves(moved)), name
 

@@ -40,14 +40,14 @@ def of_mlp(facts, *, units='rectified', widths=(12, 9), **options):
 def steps(learner, facts, inputs, count):
   """The states before and after each of the first steps."""
   pool = pool_lib.create(facts.num_examples)
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
-  states, step = [state], jax.jit(learner.step)
+  state = learner.start(KEY, learner.init(KEY), pool)
+  states, step = [state], jax.jit(learner.phases[0].step)
   for _ in range(count):
-    index = learner.plan(state, pool)['all']
+    index = learner.phases[0].plan(state, pool)['all']
     batch = Batch(index, inputs[np.asarray(index)])
     state, progress = step(state, {'all': batch}, pool)
-    if progress.stale:
-      state = learner.survey.absorb(KEY, state, None, pool)
+    if progress.due['epoch']:
+      state = learner.surveys['epoch'].absorb(KEY, state, None, pool)
     states.append(state)
   return states, progress
 
@@ -64,13 +64,13 @@ def test_a_step_is_contrastive_divergence(task, units):
   (before, after), _ = steps(
     of_mlp(facts, units=units).learner, facts, inputs, 1
   )
-  index = np.asarray(before.epochs.order[:160])
+  index = np.asarray(before.course.epochs.order[:160])
   v = (inputs[index] - facts.mean) / facts.std
   v = np.asarray(v, np.float64).reshape(160, -1)
-  old, new = before.variables['params'], after.variables['params']
+  old, new = (of.network.variables['params'] for of in (before, after))
   w = np.asarray(old['hidden_1']['kernel'], np.float64)
   fields = v @ w  # biases begin at 0
-  key = jax.random.fold_in(course.step_keys(before)[1], 2)
+  key = jax.random.fold_in(course.step_keys(before.course)[1], 2)
   if units == 'binary':
     on = act(fields, units).astype(np.float32)
     sample = np.asarray(jax.random.bernoulli(key, on), float)
@@ -97,7 +97,7 @@ def test_layers_are_trained_from_the_inputs_up_and_alone(task):
   states, progress = steps(learner, facts, dataset.train.inputs, 10)
 
   def moved(name, one, other):
-    a, b = (states[i].variables['params'][name] for i in (one, other))
+    a, b = (states[i].network.variables['params'][name] for i in (one, other))
     return any(np.any(np.asarray(a[part]) != b[part]) for part in a)
 
   # Two epochs of two steps for each layer; then it is over.
@@ -117,7 +117,7 @@ def test_steps_are_those_of_each_layer(task):
   assert made.most_steps == 6
   kernels = [
     [
-      np.asarray(state.variables['params'][name]['kernel'])
+      np.asarray(state.network.variables['params'][name]['kernel'])
       for name in ('hidden_1', 'hidden_2')
     ]
     for state in states
@@ -142,7 +142,7 @@ def test_it_learns_what_inputs_look_like(task, units):
     optimizer={'learning_rate': 3e-3},
   )
   fns = fit_lib.compile_fit(made.learner, facts, program.sources_of(dataset))
-  state = made.learner.init(KEY, facts)
+  state = made.learner.init(KEY)
   pool = pool_lib.create(facts.num_examples)
   found = list(fit_lib.fit(fns, [KEY], [KEY], [state], [pool], stop_every=10))
   losses = [float(progress.metrics['loss'][0]) for _, progress in found]
@@ -169,7 +169,9 @@ def test_every_layer_has_the_optimiser_from_its_beginning(task):
   states, _ = steps(learner, facts, dataset.train.inputs, 20)
   for number, first in ((1, 0), (2, 10)):
     kernels = [
-      np.asarray(state.variables['params'][f'hidden_{number}']['kernel'])
+      np.asarray(
+        state.network.variables['params'][f'hidden_{number}']['kernel']
+      )
       for state in states[first : first + 11]
     ]
     moves = [

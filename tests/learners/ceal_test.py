@@ -40,7 +40,7 @@ def a_model(facts):
 def run(learner, facts, dataset, pools):
   """The state after each round, one per pool."""
   fns = fit_lib.compile_fit(learner, facts, program.sources_of(dataset))
-  state, states = learner.init(jax.random.key(0), facts), []
+  state, states = learner.init(jax.random.key(0)), []
   for key, pool in zip(KEYS, pools, strict=False):
     *_, (state, progress) = fit_lib.fit(fns, [key], [key], [state], [pool])
     assert progress.done.tolist() == [True]
@@ -54,7 +54,10 @@ def growing(dataset, *sizes):
 
 def weights(state):
   return np.concatenate(
-    [np.ravel(leaf) for leaf in jax.tree.leaves(state.variables['params'])]
+    [
+      np.ravel(leaf)
+      for leaf in jax.tree.leaves(state.network.variables['params'])
+    ]
   )
 
 
@@ -134,7 +137,7 @@ def test_it_begins_with_the_weights_of_the_learner_within(task):
   trained = ceal(a_model(facts), facts, **OPTIONS)
   key = KEYS[3]
   np.testing.assert_array_equal(
-    weights(trained.init(key, facts).inner), weights(plain.init(key, facts))
+    weights(trained.init(key).inner), weights(plain.init(key))
   )
 
 
@@ -167,7 +170,7 @@ def test_it_wraps_a_learner_that_looks_over_the_pool_itself(task):
   _, state = run(learner, facts, dataset, pools)
   sure = np.asarray(state.labels) >= 0
   assert np.any(sure)
-  found = np.asarray(learner.machine_labels(state, pools[1]))
+  found = np.asarray(learner.pseudo_labels(state, pools[1]))
   np.testing.assert_array_equal(found[sure], np.asarray(state.labels)[sure])
   # Beside these, what was propagated.
   assert np.count_nonzero(found >= 0) > np.count_nonzero(sure)
@@ -184,7 +187,7 @@ def test_what_is_asked_about_gets_its_true_label(task):
   assert wrong.any()
   asked = np.concatenate([np.arange(30), np.flatnonzero(wrong)[:5]])
   state = learner.start(KEYS[3], sure, a_pool(dataset, asked))
-  found = np.asarray(learner.machine_labels(state, a_pool(dataset, asked)))
+  found = np.asarray(learner.pseudo_labels(state, a_pool(dataset, asked)))
   assert np.all(found[asked] == -1)
   # In the round that follows they are trained on as what they are.
   pools = [*pools, a_pool(dataset, asked)]
@@ -225,15 +228,28 @@ def test_what_is_not_revealed_changes_nothing_in_what_is_wrapped(task, make):
   clean = run(learner, facts, dataset, pools)[-1]
   poisoned = run(learner, facts, dataset, garbage)[-1]
   assert np.any(np.asarray(clean.labels) >= 0)
-  np.testing.assert_array_equal(
-    weights(clean.inner.training), weights(poisoned.inner.training)
+  np.testing.assert_array_equal(weights(clean.inner), weights(poisoned.inner))
+
+
+def test_patience_on_a_validation_split_goes_with_its_own_survey(task):
+  dataset, facts = task
+  learner = ceal(
+    a_model(facts),
+    facts,
+    threshold=1.5,
+    stop={'epochs': 200, 'patience': 2},
+    optimizer={'learning_rate': 0.01},
   )
-
-
-def test_it_refuses_what_looks_elsewhere(task):
-  _, facts = task
-  with pytest.raises(ValueError, match=r'stop\.patience'):
-    ceal(a_model(facts), facts, stop={'epochs': 9, 'patience': 2})
+  first, second = run(learner, facts, dataset, growing(dataset, 20, 30))
+  assert np.all(np.asarray(first.labels) == -1)
+  assert np.any(np.asarray(second.labels) >= 0)
+  for state in (first.inner, second.inner):
+    assert 2 < int(state.course.epochs.epoch) < 200
+    jax.tree.map(
+      np.testing.assert_array_equal,
+      state.network.variables,
+      state.course.best.variables,
+    )
 
 
 @pytest.mark.parametrize(

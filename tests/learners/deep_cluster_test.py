@@ -35,8 +35,8 @@ def of_clusters(facts, **options):
 
 def surveyed(learner, facts, embedding, key=KEY):
   pool = pool_lib.create(facts.num_examples)
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
-  return learner.survey.absorb(key, state, embedding, pool)
+  state = learner.start(KEY, learner.init(KEY), pool)
+  return learner.surveys['epoch'].absorb(key, state, embedding, pool)
 
 
 @pytest.fixture(scope='module')
@@ -81,14 +81,12 @@ def test_drawing_clusters_uniformly_balances_them(task, groups):
   learner = of_clusters(facts).learner
   absorb = jax.jit(lambda key: surveyed(learner, facts, embedding, key=key))
   for seed in range(20):
-    members = np.asarray(absorb(jax.random.key(seed)).training.epochs.order)[
-      :160
-    ]
+    members = np.asarray(absorb(jax.random.key(seed)).course.epochs.order)[:160]
     assert members.min() >= 0
     taken += np.bincount(group[members], minlength=4)
   np.testing.assert_allclose(taken / taken.sum(), 0.25, atol=0.03)
   plain = surveyed(of_clusters(facts, balanced=False).learner, facts, embedding)
-  assert sorted(plain.training.epochs.order[:160].tolist()) == list(range(160))
+  assert sorted(plain.course.epochs.order[:160].tolist()) == list(range(160))
 
 
 def test_every_epoch_has_a_head_of_its_own(task, groups):
@@ -97,7 +95,7 @@ def test_every_epoch_has_a_head_of_its_own(task, groups):
   _, embedding = groups
 
   def params(learner, key):
-    return surveyed(learner, facts, embedding, key=key).training.variables[
+    return surveyed(learner, facts, embedding, key=key).network.variables[
       'params'
     ]
 
@@ -108,11 +106,11 @@ def test_every_epoch_has_a_head_of_its_own(task, groups):
     jax.tree.map(np.testing.assert_array_equal, one[name], other[name])
   # The optimiser forgets the old head, and nothing else.
   pool = pool_lib.create(facts.num_examples)
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
-  remembering = jax.tree.map(jnp.ones_like, state.training.optimizer)
-  state = state.replace(training=state.training.replace(optimizer=remembering))
-  state = learner.survey.absorb(KEY, state, embedding, pool)
-  adam = state.training.optimizer[1]
+  state = learner.start(KEY, learner.init(KEY), pool)
+  remembering = jax.tree.map(jnp.ones_like, state.network.optimizer)
+  state = state.replace(network=state.network.replace(optimizer=remembering))
+  state = learner.surveys['epoch'].absorb(KEY, state, embedding, pool)
+  adam = state.network.optimizer[1]
   for moments in (adam.mu, adam.nu):
     for name, of in moments.items():
       for leaf in jax.tree.leaves(of):
@@ -126,7 +124,7 @@ def test_embeddings_of_zeros_break_nothing(task):
   _, facts = task
   learner = of_clusters(facts).learner
   state = surveyed(learner, facts, jnp.zeros((160, 16)))
-  order = np.asarray(state.training.epochs.order)[:160]
+  order = np.asarray(state.course.epochs.order)[:160]
   assert order.min() >= 0
   # All are in one cluster.
   assert float(state.evenness) == 0
@@ -136,7 +134,7 @@ def test_it_learns_to_tell_clusters_apart_and_keeps_all_but_the_head(task):
   dataset, facts = task
   made = of_clusters(facts, stop={'epochs': 12})
   fns = fit_lib.compile_fit(made.learner, facts, program.sources_of(dataset))
-  state = made.learner.init(KEY, facts)
+  state = made.learner.init(KEY)
   pool = pool_lib.create(facts.num_examples)
   rows = [
     progress.metrics
@@ -147,7 +145,7 @@ def test_it_learns_to_tell_clusters_apart_and_keeps_all_but_the_head(task):
   assert np.isnan(rows[0]['agreement'][0])
   assert 0 < rows[-1]['agreement'][0] <= 1
   kept = made.keep(state)
-  trained = set(state.training.variables['params'])
+  trained = set(state.network.variables['params'])
   assert set(kept['params']) == trained - {'head'}
   model = models.build('mlp', facts, widths=(16,))
   begun = pretraining.beginning_with(model, kept).init(jax.random.key(9))
@@ -159,7 +157,7 @@ def test_it_learns_to_tell_clusters_apart_and_keeps_all_but_the_head(task):
     jax.tree.map(
       np.testing.assert_array_equal,
       begun['params'][name],
-      state.training.variables['params'][name],
+      state.network.variables['params'][name],
     )
   with pytest.raises(ValueError, match='of another network'):
     pretraining.beginning_with(models.build('mlp', facts, widths=(17,)), kept)

@@ -29,14 +29,17 @@ def a_learner(facts, make=joint, *, dropout=0.0, **options):
 
 def run(learner, facts, dataset, pool):
   fns = fit_lib.compile_fit(learner, facts, program.sources_of(dataset))
-  state = learner.init(jax.random.key(0), facts)
+  state = learner.init(jax.random.key(0))
   *_, (state, progress) = fit_lib.fit(fns, [KEY], [KEY], [state], [pool])
   return state, progress
 
 
 def weights(training):
   return np.concatenate(
-    [np.ravel(leaf) for leaf in jax.tree.leaves(training.variables['params'])]
+    [
+      np.ravel(leaf)
+      for leaf in jax.tree.leaves(training.network.variables['params'])
+    ]
   )
 
 
@@ -49,7 +52,7 @@ def test_without_a_weight_it_is_supervised_bit_for_bit(task):
   both, progress = run(
     a_learner(facts, entropy_weight=0.0, dropout=0.2), facts, dataset, pool
   )
-  np.testing.assert_array_equal(weights(both.training), weights(alone))
+  np.testing.assert_array_equal(weights(both), weights(alone))
   assert progress.metrics['collapsed'] == 0
 
 
@@ -63,19 +66,19 @@ def test_a_step_descends_on_both_means(task):
     optimizer={'name': 'sgd', 'momentum': 0.0, 'learning_rate': 0.5},
   )
   pool = a_pool(dataset, np.arange(10))
-  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
-  index = learner.plan(state, pool)
+  state = learner.start(KEY, learner.init(jax.random.key(0)), pool)
+  index = learner.phases[0].plan(state, pool)
   known, others = np.asarray(index['labelled']), np.asarray(index['unlabelled'])
   assert sorted(known) == [-1] * 6 + list(range(10))
   assert len(set(others)) == 24
   assert others.min() >= 10
   rows = batches_of(learner, dataset, pool, state)
-  after, _ = learner.step(state, rows, pool)
+  after, _ = learner.phases[0].step(state, rows, pool)
 
   def loss(params):
     def log_probs(inputs):
       of = state.replace(
-        training=state.training.replace(variables={'params': params})
+        network=state.network.replace(variables={'params': params})
       )
       return jax.nn.log_softmax(learner.apply(of, inputs).predictions)
 
@@ -89,8 +92,8 @@ def test_a_step_descends_on_both_means(task):
       + 0.3 * (mean * jnp.log(mean)).sum()
     )
 
-  before = state.training.variables['params']
-  assert_descended(before, after.training.variables['params'], loss, 0.5)
+  before = state.network.variables['params']
+  assert_descended(before, after.network.variables['params'], loss, 0.5)
 
 
 def test_labelled_and_unlabelled_share_the_statistics_of_a_step(task):
@@ -98,13 +101,13 @@ def test_labelled_and_unlabelled_share_the_statistics_of_a_step(task):
   model = build('mlp', facts, widths=(32,), norm='batch')
   learner = joint(model, facts, **OPTIONS, unlabelled_batch_size=24)
   pool = a_pool(dataset, np.arange(16))
-  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
+  state = learner.start(KEY, learner.init(jax.random.key(0)), pool)
   rows = batches_of(learner, dataset, pool, state)
-  after, _ = learner.step(state, rows, pool)
+  after, _ = learner.phases[0].step(state, rows, pool)
   both = np.concatenate([of.inputs for of in rows.values()])
-  variables = state.training.variables
+  variables = state.network.variables
   _, expected = model.train(variables, both, KEY)
-  found = after.training.variables['statistics']
+  found = after.network.variables['statistics']
   moved = jax.tree.leaves(
     jax.tree.map(
       lambda a, b: float(jnp.abs(a - b).max()), found, variables['statistics']
@@ -122,11 +125,13 @@ def test_it_trains_with_dropout_and_predicts_without(task):
   dataset, facts = task
   learner = a_learner(facts, dropout=0.5, entropy_weight=0.5)
   pool = a_pool(dataset, np.arange(16))
-  state = learner.start(KEY, learner.init(jax.random.key(0), facts), pool)
+  state = learner.start(KEY, learner.init(jax.random.key(0)), pool)
   rows = batches_of(learner, dataset, pool, state)
-  other = state.replace(training=state.training.replace(key=jax.random.key(99)))
-  one, two = (learner.step(of, rows, pool)[0] for of in (state, other))
-  assert not np.array_equal(weights(one.training), weights(two.training))
+  other = state.replace(course=state.course.replace(key=jax.random.key(99)))
+  one, two = (
+    learner.phases[0].step(of, rows, pool)[0] for of in (state, other)
+  )
+  assert not np.array_equal(weights(one), weights(two))
   inputs = jnp.asarray(dataset.train.inputs[:9])
   np.testing.assert_array_equal(
     learner.apply(state, inputs).predictions,
@@ -141,8 +146,8 @@ def test_what_was_asked_about_leaves_the_unlabelled(task):
   assert progress.done.tolist() == [True]
   pool = a_pool(dataset, np.arange(40))
   state = learner.start(jax.random.key(9), first, pool)
-  step, taken = jax.jit(learner.step), set()
-  while not bool(state.training.finished):
+  step, taken = jax.jit(learner.phases[0].step), set()
+  while not bool(state.course.finished):
     rows = batches_of(learner, dataset, pool, state)
     taken |= set(np.asarray(rows['unlabelled'].index).tolist())
     state, _ = step(state, rows, pool)
@@ -191,14 +196,12 @@ def test_few_labels_and_none_left_unlabelled_are_no_special_case(
   facts = facts._replace(label_budget=160)
   pool = a_pool(dataset, np.arange(num_labelled))
   state, progress = run(a_learner(facts), facts, dataset, pool)
-  assert np.all(np.isfinite(weights(state.training)))
+  assert np.all(np.isfinite(weights(state)))
   assert all(np.isfinite(value) for value in progress.metrics.values())
   if num_labelled == 160:
     assert progress.metrics['unlabelled_entropy'] == 0
     alone, _ = run(a_learner(facts, supervised), facts, dataset, pool)
-    np.testing.assert_allclose(
-      weights(state.training), weights(alone), atol=1e-4
-    )
+    np.testing.assert_allclose(weights(state), weights(alone), atol=1e-4)
 
 
 def test_what_is_not_revealed_changes_nothing(task):
@@ -209,9 +212,7 @@ def test_what_is_not_revealed_changes_nothing(task):
   poisoned, _ = run(
     a_learner(facts), facts, dataset, pool.replace(targets=garbage)
   )
-  np.testing.assert_array_equal(
-    weights(clean.training), weights(poisoned.training)
-  )
+  np.testing.assert_array_equal(weights(clean), weights(poisoned))
 
 
 def test_patience_goes_back_to_the_best_epoch(task):
@@ -220,11 +221,11 @@ def test_patience_goes_back_to_the_best_epoch(task):
   state, progress = run(learner, facts, dataset, a_pool(dataset, np.arange(9)))
   assert progress.done.tolist() == [True]
   np.testing.assert_array_equal(
-    weights(state.training),
+    weights(state),
     np.concatenate(
       [
         np.ravel(leaf)
-        for leaf in jax.tree.leaves(state.training.best.variables['params'])
+        for leaf in jax.tree.leaves(state.course.best.variables['params'])
       ]
     ),
   )

@@ -37,26 +37,26 @@ def a_learner(facts, **options):
 
 def run(learner, facts, dataset, pool):
   fns = fit_lib.compile_fit(learner, facts, program.sources_of(dataset))
-  state = learner.init(jax.random.key(0), facts)
+  state = learner.init(jax.random.key(0))
   *_, (state, progress) = fit_lib.fit(fns, [KEY], [KEY], [state], [pool])
   return state, progress
 
 
 def surveyed(learner, facts, dataset, pool):
   """A state that is to take its first step, and the embedding it looked at."""
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
+  state = learner.start(KEY, learner.init(KEY), pool)
   inputs = jnp.asarray(dataset.train.inputs)
   batch = Batch(jnp.arange(len(inputs)), inputs)
   apply = functools.partial(learner.apply, state)
-  seen = learner.survey.measure(KEY, apply, batch)
-  return learner.survey.absorb(KEY, state, seen, pool), seen
+  seen = learner.surveys['pseudo_labels'].measure(KEY, apply, batch)
+  return learner.surveys['pseudo_labels'].absorb(KEY, state, seen, pool), seen
 
 
 def weights(state):
   return np.concatenate(
     [
       np.ravel(leaf)
-      for leaf in jax.tree.leaves(state.training.variables['params'])
+      for leaf in jax.tree.leaves(state.network.variables['params'])
     ]
   )
 
@@ -98,7 +98,7 @@ def test_labels_and_weights_are_those_of_the_kernel(task, options):
     counts.sum() / 10 / counts[present],
     rtol=1e-5,
   )
-  machine = np.asarray(learner.machine_labels(state, pool))
+  machine = np.asarray(learner.pseudo_labels(state, pool))
   assert np.all(machine[:20] == -1)
   np.testing.assert_array_equal(machine[20:], labels[20:])
 
@@ -129,15 +129,15 @@ def test_a_step_descends_on_the_weighted_loss(task, class_weights):
 
   def loss(params):
     of = state.replace(
-      training=state.training.replace(variables={'params': params})
+      network=state.network.replace(variables={'params': params})
     )
     log_probs = jax.nn.log_softmax(learner.apply(of, inputs).predictions)
     # Over the size of the batch, not over the sum of the factors.
     return -jnp.sum(factors * log_probs[np.arange(24), labels]) / 24
 
-  before = state.training.variables['params']
-  after, _ = learner.step(state, batches, pool)
-  assert_descended(before, after.training.variables['params'], loss, 0.5)
+  before = state.network.variables['params']
+  after, _ = learner.phases[0].step(state, batches, pool)
+  assert_descended(before, after.network.variables['params'], loss, 0.5)
 
 
 def test_it_looks_again_every_so_many_epochs(task):
@@ -145,13 +145,13 @@ def test_it_looks_again_every_so_many_epochs(task):
   pool = a_pool(dataset, np.arange(20))
   learner = a_learner(facts, every=2)
   state, _ = surveyed(learner, facts, dataset, pool)
-  step = jax.jit(learner.step)
+  step = jax.jit(learner.phases[0].step)
   for epoch in (1, 2):
-    while int(state.training.epochs.epoch) < epoch:
-      assert not bool(state.training.stale)
+    while int(state.course.epochs.epoch) < epoch:
+      assert not bool(state.course.waits)
       batches = batches_of(learner, dataset, pool, state)
       state, progress = step(state, batches, pool)
-    assert bool(progress.stale) == (epoch == 2)
+    assert bool(progress.due['pseudo_labels']) == (epoch == 2)
 
 
 def test_the_share_of_the_round_grows_however_many_are_reached(
@@ -170,13 +170,13 @@ def test_the_share_of_the_round_grows_however_many_are_reached(
   options = {'name': 'sgd', 'learning_rate': 0.1, 'schedule': 'told'}
   learner = a_learner(facts, optimizer=options)
   state, _ = surveyed(learner, facts, dataset, pool)
-  while not bool(state.training.finished):
+  while not bool(state.course.finished):
     batches = batches_of(learner, dataset, pool, state)
-    state, progress = learner.step(state, batches, pool)
-    if progress.stale:
+    state, progress = learner.phases[0].step(state, batches, pool)
+    if progress.due['pseudo_labels']:
       # From the second epoch on nothing is reached: 2 steps instead of 5.
       blind = jnp.zeros((160, 32))
-      state = learner.survey.absorb(KEY, state, blind, pool)
+      state = learner.surveys['pseudo_labels'].absorb(KEY, state, blind, pool)
   expected = [0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875]
   np.testing.assert_allclose(shares, expected, rtol=1e-6)
 
@@ -205,7 +205,7 @@ def test_a_labelled_example_is_augmented_another_way_each_time(task):
     model._replace(train=spy), facts, **{**OPTIONS, **options}
   )
   with jax.disable_jit():
-    learner.step(state, one, pool)
+    learner.phases[0].step(state, one, pool)
   known = np.asarray(seen[0])[:8].reshape(8, -1)
   assert len(np.unique(known, axis=0)) > 4
 
@@ -218,19 +218,19 @@ def test_half_is_drawn_and_an_epoch_passes_over_it(task):
   drawn = np.flatnonzero((np.asarray(state.labels) >= 0)[20:]) + 20
   assert len(drawn) == (160 - 20) // 2
   taken, labelled = [], []
-  while not taken or int(state.training.epochs.position):
-    index = learner.plan(state, pool)
+  while not taken or int(state.course.epochs.position):
+    index = learner.phases[0].plan(state, pool)
     taken += [int(i) for i in index['pseudo_labelled'] if i >= 0]
     labelled += index['labelled'].tolist()
     batches = batches_of(learner, dataset, pool, state)
-    state, progress = learner.step(state, batches, pool)
+    state, progress = learner.phases[0].step(state, batches, pool)
   assert sorted(taken) == drawn.tolist()
   # The labelled fill their part of every batch, the first round and round.
   assert sorted(set(labelled)) == list(range(20))
   assert len(labelled) == 8 * int(progress.step)
   # After the epoch it is to look again, and until then a step changes nothing.
-  assert bool(progress.stale)
-  again, _ = learner.step(state, batches, pool)
+  assert bool(progress.due['pseudo_labels'])
+  again, _ = learner.phases[0].step(state, batches, pool)
   np.testing.assert_array_equal(weights(again), weights(state))
 
 
@@ -284,16 +284,37 @@ def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
   dataset, facts = task
   pool = a_pool(dataset, np.arange(20))
   learner = a_learner(facts)
-  state = learner.start(KEY, learner.init(KEY, facts), pool)
-  state = learner.survey.absorb(KEY, state, jnp.zeros((160, 32)), pool)
+  state = learner.start(KEY, learner.init(KEY), pool)
+  state = learner.surveys['pseudo_labels'].absorb(
+    KEY, state, jnp.zeros((160, 32)), pool
+  )
   assert np.all(np.asarray(state.labels)[20:] == -1)
-  assert int(state.training.epochs.count) == 20
+  assert int(state.course.epochs.count) == 20
   assert np.all(np.isfinite(state.class_weights))
   # Nothing was propagated, and nothing of the labelled is told in its place.
-  while not bool(state.training.stale):
+  while not bool(state.course.waits):
     batches = batches_of(learner, dataset, pool, state)
-    state, progress = learner.step(state, batches, pool)
+    state, progress = learner.phases[0].step(state, batches, pool)
   assert float(progress.metrics['certainty']) == 0
+
+
+def test_patience_on_a_validation_split_goes_with_propagation(task):
+  dataset, facts = task
+  learner = a_learner(
+    facts,
+    stop={'epochs': 60, 'patience': 2},
+    optimizer={'learning_rate': 0.02},
+  )
+  pool = a_pool(dataset, np.arange(20))
+  state, progress = run(learner, facts, dataset, pool)
+  assert progress.done.tolist() == [True]
+  assert 2 < int(state.course.epochs.epoch) < 60
+  assert np.any(np.asarray(learner.pseudo_labels(state, pool)) >= 0)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    state.network.variables,
+    state.course.best.variables,
+  )
 
 
 @pytest.mark.parametrize(
@@ -308,7 +329,6 @@ def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
     ({'graph_kind': 'x'}, "'x'"),
     ({'num_iters': 1.5}, 'num_iters is 1.5'),
     ({'class_weights': 'no'}, "class_weights is 'no'"),
-    ({'stop': {'patience': 3}}, r'stop\.patience is 3'),
   ],
 )
 def test_bad_options_are_named(options, message, task):

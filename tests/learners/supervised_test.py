@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from al_jax.interfaces import Batch
-from al_jax.learners import supervised
 from al_jax.loop import program
 from al_jax.training import fit as fit_lib
 from tests.factories import a_pool, a_system, a_task
@@ -20,7 +19,7 @@ def task():
 def started(system, pool, *, key=KEY, state=None):
   learner = system.learner
   if state is None:
-    state = learner.init(jax.random.key(0), system.facts)
+    state = learner.init(jax.random.key(0))
   return learner.start(key, state, pool)
 
 
@@ -28,14 +27,17 @@ def run(system, dataset, pool, key=KEY):
   fns = fit_lib.compile_fit(
     system.learner, system.facts, program.sources_of(dataset)
   )
-  state = system.learner.init(jax.random.key(0), system.facts)
+  state = system.learner.init(jax.random.key(0))
   *_, (state, progress) = fit_lib.fit(fns, [key], [key], [state], [pool])
   return state, progress
 
 
 def params(state):
   return np.concatenate(
-    [np.ravel(leaf) for leaf in jax.tree.leaves(state.variables['params'])]
+    [
+      np.ravel(leaf)
+      for leaf in jax.tree.leaves(state.network.variables['params'])
+    ]
   )
 
 
@@ -48,11 +50,11 @@ def test_same_new_and_warm_begin_a_round_as_they_say(task):
     ('warm', (True, False)),
   ):
     system = a_system(facts=facts, learner={'weights': weights})
-    fresh = system.learner.init(jax.random.key(0), facts)
+    fresh = system.learner.init(jax.random.key(0))
     first = started(system, pool, state=fresh)
-    moved = first.replace(
-      variables=jax.tree.map(lambda leaf: leaf + 1.0, first.variables)
-    )
+    network = first.network
+    variables = jax.tree.map(lambda leaf: leaf + 1.0, network.variables)
+    moved = first.replace(network=network.replace(variables=variables))
     second = started(system, pool, state=moved, key=jax.random.key(6))
     found = tuple(
       bool(np.array_equal(params(state), params(fresh)))
@@ -72,7 +74,7 @@ def test_without_labels_a_round_is_over_at_once(task):
   state, progress = run(system, dataset, pool)
   assert progress.done.tolist() == [True]
   assert progress.step.tolist() == [0]
-  fresh = system.learner.init(jax.random.key(0), facts)
+  fresh = system.learner.init(jax.random.key(0))
   np.testing.assert_array_equal(params(state), params(fresh))
 
 
@@ -138,25 +140,28 @@ def test_a_step_is_gradient_descent_on_the_mean_loss(task):
   )
   pool = a_pool(dataset, np.arange(10))
   state = started(system, pool)
-  index = system.learner.plan(state, pool)['labelled']
+  index = system.learner.phases[0].plan(state, pool)['labelled']
   assert sorted(np.asarray(index)) == [-1] * 6 + list(range(10))
   rows = jnp.asarray(dataset.train.inputs[np.maximum(index, 0)])
-  after, _ = system.learner.step(state, {'labelled': Batch(index, rows)}, pool)
+  after, _ = system.learner.phases[0].step(
+    state, {'labelled': Batch(index, rows)}, pool
+  )
 
   def loss(params):
-    of = state.replace(variables={'params': params})
+    network = state.network.replace(variables={'params': params})
+    of = state.replace(network=network)
     logits = system.learner.apply(of, rows[:10]).predictions
     targets = jnp.asarray(dataset.train.targets[np.asarray(index[:10])])
     picked = jax.nn.log_softmax(logits)[jnp.arange(10), targets]
     return -picked.mean()
 
-  gradients = jax.grad(loss)(state.variables['params'])
+  gradients = jax.grad(loss)(state.network.variables['params'])
   jax.tree.map(
     lambda new, old, g: np.testing.assert_allclose(
       new, old - 0.5 * g, atol=1e-6
     ),
-    after.variables['params'],
-    state.variables['params'],
+    after.network.variables['params'],
+    state.network.variables['params'],
     gradients,
   )
 
@@ -164,7 +169,7 @@ def test_a_step_is_gradient_descent_on_the_mean_loss(task):
 def test_dropout_samples_come_on_a_leading_axis_and_share_their_masks(task):
   dataset, facts = task
   system = a_system(facts=facts, dropout=0.5)
-  state = system.learner.init(jax.random.key(0), facts)
+  state = system.learner.init(jax.random.key(0))
   rows = jnp.repeat(jnp.asarray(dataset.train.inputs[:1]), 4, axis=0)
   out = system.learner.apply(state, rows, keys=jax.random.split(KEY, 3))
   logits = np.asarray(out.predictions)
@@ -182,4 +187,4 @@ def test_dropout_samples_come_on_a_leading_axis_and_share_their_masks(task):
 )
 def test_bad_options_are_refused(task, options, message):
   with pytest.raises(ValueError, match=message):
-    supervised(None, task[1], **options)
+    a_system(facts=task[1], learner=options)

@@ -90,7 +90,7 @@ def test_a_gradient_of_length_0_is_no_nan(batch):
 def trained():
   dataset, facts = a_task()
   learner = a_system(facts=facts).learner
-  return dataset, facts, learner, learner.init(jax.random.key(0), facts)
+  return dataset, facts, learner, learner.init(jax.random.key(0))
 
 
 @pytest.mark.parametrize('on_device', [True, False])

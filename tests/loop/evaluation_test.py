@@ -101,7 +101,7 @@ def test_calibrated_uniform_predictions_have_no_error():
 
 
 def linear_learner(apply):
-  return Learner(None, None, None, None, apply)
+  return Learner(None, None, (), apply, None)
 
 
 @pytest.mark.parametrize('chunk_size', [64, 1000])

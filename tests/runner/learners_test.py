@@ -6,9 +6,9 @@ import pytest
 from al_jax import loop, oracle
 from al_jax.loop import program, protocol
 from al_jax.runner import grid
-from al_jax.storage import checkpoint, manifest, records
+from al_jax.storage import manifest, records
 from tests.commands import run_test
-from tests.factories import a_system, a_task
+from tests.factories import a_system, a_task, stopped_at_every_save
 
 PROTOCOL = protocol.Protocol(
   rounds=3, labels_per_round=10, first_size=20, save_every_steps=3
@@ -62,28 +62,9 @@ def test_a_round_that_was_stopped_goes_on_bit_for_bit(name, compiled, tmp_path):
   programs, answers = compiled
   whole = list(loop.run_rounds(programs[name], answers, PROTOCOL, [0]))
   assert [row.labels for row in whole] == [20, 30, 40]
-  found, stops = [], 0
-  with checkpoint.Checkpointer(tmp_path / 'stopped') as saves:
-    while len(found) < 3:
-      asked = []
-
-      def should_stop(asked=asked):
-        asked.append(None)
-        return len(asked) > 1
-
-      found = []
-      try:
-        for row in loop.run_rounds(
-          programs[name],
-          answers,
-          PROTOCOL,
-          [0],
-          checkpointer=saves,
-          should_stop=should_stop,
-        ):
-          found.append(row)
-      except loop.Interrupted:
-        stops += 1
+  found, stops = stopped_at_every_save(
+    programs[name], answers, PROTOCOL, tmp_path / 'stopped'
+  )
   assert stops > 1
   assert results(found) == results(whole)
 

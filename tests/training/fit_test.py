@@ -34,9 +34,7 @@ def fns(system, all_sources):
 
 
 def init(system, seed=0):
-  return jax.jit(lambda key: system.learner.init(key, system.facts))(
-    jax.random.key(seed)
-  )
+  return jax.jit(system.learner.init)(jax.random.key(seed))
 
 
 def last(steps):
@@ -96,7 +94,7 @@ def test_a_round_goes_on_from_any_step_bit_for_bit(task, system, fns):
 def test_a_state_that_is_done_stays_as_it_is(task, system, fns):
   pool = a_pool(task[0], np.arange(40))
   done, _ = fitted(fns, system, pool)
-  after, progress = fns.advance(done, pool, 10)
+  after, progress = fns.advance[0](done, pool, 10)
   assert bool(progress.done)
   assert_same(done, after)
 
@@ -171,7 +169,7 @@ def test_patience_ends_a_round_at_the_best_validation_loss(task, placement):
   for state, progress in fit_lib.fit(
     fns, [START], [SURVEY], [init(patient)], [pool]
   ):
-    if progress.stale[0]:
+    if any(is_due[0] for is_due in progress.due.values()):
       epochs += 1
       logits = patient.learner.apply(state, held_out.inputs).predictions
       log_probs = jax.nn.log_softmax(logits)
@@ -181,7 +179,7 @@ def test_patience_ends_a_round_at_the_best_validation_loss(task, placement):
       losses.append(-of_target.mean())
   best = int(np.argmin(losses))
   assert epochs == best + 1 + 3 < 60
-  np.testing.assert_allclose(state.best.loss, losses[best], rtol=1e-5)
+  np.testing.assert_allclose(state.course.best.loss, losses[best], rtol=1e-5)
   logits = patient.learner.apply(state, held_out.inputs).predictions
   final = -np.take_along_axis(
     np.asarray(jax.nn.log_softmax(logits)),
@@ -194,9 +192,11 @@ def test_patience_ends_a_round_at_the_best_validation_loss(task, placement):
 def test_growing_labelled_sets_share_one_program(task, system, all_sources):
   fns = fit_lib.compile_fit(system.learner, system.facts, all_sources)
   traces = []
-  learner = system.learner._replace(
-    step=lambda *args: traces.append(1) or system.learner.step(*args)
+  (phase,) = system.learner.phases
+  counted = phase._replace(
+    step=lambda *args: traces.append(1) or phase.step(*args)
   )
+  learner = system.learner._replace(phases=(counted,))
   fns = fit_lib.compile_fit(learner, system.facts, all_sources)
   traces_before_rounds = len(traces)
   state = init(system)

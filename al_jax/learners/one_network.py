@@ -1,0 +1,223 @@
+"""Learners as frozen dataclasses of options, bound into tuples of functions."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import flax.struct
+import jax
+
+from al_jax.interfaces import (
+  Facts,
+  Learner,
+  ModelFns,
+  ModelOutput,
+  Phase,
+  PyTree,
+  Survey,
+)
+from al_jax.training import augment as augment_lib
+from al_jax.training import course, forward, networks, validation
+from al_jax.training.course import Course
+from al_jax.training.networks import Network
+
+
+@flax.struct.dataclass
+class Training:
+  """The state of a learner that trains one network and needs nothing else."""
+
+  network: Network
+  course: Course
+
+
+class Trains:
+  """Functions of learners that train one network by mini-batches.
+
+  They are of frozen dataclasses of options. A state has `network`, `course`,
+  and what is the learner's own.
+
+  Attributes:
+    model: the network.
+    facts: facts of the task.
+    trainer: how the network begins a round and moves.
+    rules: how a round goes on.
+    augmented: augments a batch, `(key, draws, inputs) -> inputs`.
+    warnings: sentences by the metric that tells when they are true.
+    pseudo_labels: see `interfaces.Learner`.
+  """
+
+  model: ModelFns
+  facts: Facts
+  trainer: networks.Trainer
+  rules: course.Rules
+  augmented: Callable[..., PyTree]
+  warnings: ClassVar[Mapping[str, str]] = {}
+  pseudo_labels: ClassVar[Callable[..., jax.Array] | None] = None
+
+  @property
+  def surveys(self) -> dict[str, Survey]:
+    """Looks over a whole source, by name: that of patience, if there is any."""
+    return validation.surveys(self.rules)
+
+  def check(self) -> None:
+    """Raises ValueError for options that are not allowed."""
+    # Each is made when it is first asked for.
+    _ = self.trainer, self.rules, self.augmented
+
+  def init_training(self, key: jax.Array) -> tuple[Network, Course]:
+    """Makes the network and the course before any round."""
+    network = self.trainer.first(key)
+    return network, self.rules.begin(key, network.variables)
+
+  def begin_training(
+    self, init_key: jax.Array, round_key: jax.Array, state: Any
+  ) -> tuple[Network, Course]:
+    """Begins the network and the course of a round."""
+    network = self.trainer.begin(init_key, state.network)
+    return network, self.rules.begin(round_key, network.variables)
+
+  def in_training(self, state: Any, batch: Any, draws: Any = None) -> Callable:
+    """Returns the network in training on a batch, see `forward.train`."""
+    return forward.train(
+      self.model,
+      state.network.variables,
+      state.course,
+      self.augmented,
+      batch,
+      draws,
+    )
+
+  def updated(
+    self, state: Any, objective: Callable[..., Any]
+  ) -> tuple[Network, Course]:
+    """Moves the network down an objective, and counts the step.
+
+    Args:
+      state: before the step.
+      objective: `(params) -> (loss, (statistics, seen))`, with what was seen of
+        what the rules watch, as Means by name.
+
+    Returns:
+      The network and the course after.
+    """
+    params = state.network.variables['params']
+    gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(params)
+    network = self.trainer.moved(
+      state.network,
+      gradients,
+      statistics,
+      self.rules.share_of_round(state.course),
+      state.course.epochs.count,
+    )
+    return network, self.rules.count(state.course, seen)
+
+  def apply(
+    self, state: Any, inputs: PyTree, *, keys: jax.Array | None = None
+  ) -> ModelOutput:
+    """Evaluates the network, see `interfaces.Learner`."""
+    return forward.apply(self.model, state.network.variables, inputs, keys=keys)
+
+  def finite(self, state: Any) -> dict[str, jax.Array]:
+    """Tells whether the variables of the network are finite."""
+    return {'network': networks.is_finite(state.network)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OneNetwork(Trains):
+  """Options of learners that train one network on labelled examples.
+
+  Attributes:
+    model: the network.
+    facts: facts of the task.
+    optimizer: keywords of `training.optimizers.build`.
+    batch_size: labelled examples per step; no more than the label budget.
+    stop: keywords of `StopRule`.
+    weights: what a round starts from, see `training.networks.trainer`.
+    augment: see `training.augment.build`.
+  """
+
+  model: ModelFns
+  facts: Facts
+  _: dataclasses.KW_ONLY
+  optimizer: Mapping[str, Any] | None = None
+  batch_size: int = 64
+  stop: Mapping[str, Any] | None = None
+  weights: str = 'same'
+  augment: Sequence[str | Mapping[str, Any]] = ()
+
+  @functools.cached_property
+  def trainer(self) -> networks.Trainer:
+    """How the network begins a round and moves."""
+    return networks.trainer(
+      self.model.init, optimizer=self.optimizer, weights=self.weights
+    )
+
+  @functools.cached_property
+  def rules(self) -> course.Rules:
+    """How a round goes on: epochs over the labelled set."""
+    return course.rules(
+      stop=self.stop,
+      capacity=self.facts.label_budget,
+      batch_size=self.batch_size,
+    )
+
+  @functools.cached_property
+  def augmented(self) -> Callable[..., PyTree]:
+    """Augments a batch: `(key, draws, inputs) -> inputs`."""
+    return augment_lib.build(self.augment, self.facts.example)
+
+  @property
+  def continues(self) -> bool:
+    """Whether a round begins with the weights of the round before."""
+    return self.weights == 'warm'
+
+  def most_steps(self, num_labels: int) -> int:
+    """Returns the most steps of a round with so many labels."""
+    return self.rules.most_steps(num_labels)
+
+
+def bound(options: Any) -> Learner:
+  """Binds the methods of a dataclass of options into a Learner.
+
+  Args:
+    options: with the methods `init`, `start`, `plan`, `step` and those of
+      `OneNetwork`.
+
+  Returns:
+    A Learner of one phase.
+  """
+  options.check()
+  return Learner(
+    init=options.init,
+    start=options.start,
+    phases=(Phase(options.plan, options.step),),
+    apply=options.apply,
+    finite=options.finite,
+    surveys=options.surveys,
+    pseudo_labels=options.pseudo_labels,
+    most_steps=options.most_steps,
+    continues=options.continues,
+    warnings=options.warnings,
+  )
+
+
+def factory(kind: type, bind: Callable[[Any], Any] = bound) -> Callable:
+  """Makes a function that takes what a dataclass does, and binds it.
+
+  Args:
+    kind: frozen dataclass of options.
+    bind: makes a Learner (or what has one) of an instance.
+
+  Returns:
+    A function with the signature and the docstring of the dataclass.
+  """
+
+  def make(*arguments, **options):
+    return bind(kind(*arguments, **options))
+
+  make.__signature__ = inspect.signature(kind)
+  make.__doc__ = kind.__doc__
+  make.__module__ = kind.__module__
+  return make
