@@ -34,6 +34,7 @@ ROOMS = (
   ('runner',),
   ('reporting',),
   ('commands', 'testing'),
+  ('__main__',),
 )
 PLACE = {room: place for place, line in enumerate(ROOMS) for room in line}
 
