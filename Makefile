@@ -4,9 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= tests
 
-.PHONY: quickstart test lint format study benchmark clean
+.PHONY: quickstart test package lint format study benchmark clean
 
-quickstart: $(VENV)/.core
+quickstart: $(VENV)/.experiments
 	$(BIN)/python -m experiments.run --config=configs/quickstart.py \
 	  --workdir=runs/quickstart --overwrite
 
@@ -14,6 +14,10 @@ quickstart: $(VENV)/.core
 test: $(VENV)/.test
 	$(BIN)/python -m pytest tests al_jax --doctest-modules -n 2 \
 	  --dist loadfile --no-loadscope-reorder
+
+# What somebody gets who installs the wheel, in an environment of its own.
+package: | $(BIN)/python
+	$(BIN)/python tests/package.py
 
 # Slow studies on real data: their figures are in docs/.
 study: $(VENV)/.test
@@ -42,15 +46,16 @@ $(BIN)/python:
 	    exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.core: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(VENV)/.experiments: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -e '.[experiments]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	@touch $@ $(VENV)/.core
+	@touch $@ $(VENV)/.experiments
 
 $(VENV)/.benchmark: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  -e '.[benchmark]'
-	@touch $@ $(VENV)/.core
+	@touch $@ $(VENV)/.experiments

@@ -1,3 +1,55 @@
-"""Deep active learning in JAX."""
+"""Deep active learning in JAX.
+
+The names below are imported when they are first used, so that
+`import al_jax.kernels` takes no longer than its kernels do.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  from al_jax import kernels
+  from al_jax.data import Dataset, load
+  from al_jax.loop.protocol import Protocol
+  from al_jax.oracle import Oracle
+  from al_jax.systems import build
 
 __version__ = '0.1.0'
+
+__all__ = [
+  'Dataset',
+  'Oracle',
+  'Protocol',
+  '__version__',
+  'build',
+  'kernels',
+  'load',
+]
+
+# A name -> the module that has it, or is it.
+_MODULES = {
+  'Dataset': 'al_jax.data',
+  'Oracle': 'al_jax.oracle',
+  'Protocol': 'al_jax.loop.protocol',
+  'build': 'al_jax.systems',
+  'kernels': 'al_jax.kernels',
+  'load': 'al_jax.data',
+}
+
+
+def __getattr__(name: str) -> Any:
+  if name not in _MODULES:
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  from al_jax import errors
+
+  with errors.needs(f'al_jax.{name}'):
+    module = importlib.import_module(_MODULES[name])
+  found = (
+    module if module.__name__ == f'al_jax.{name}' else getattr(module, name)
+  )
+  globals()[name] = found
+  return found
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

@@ -1,9 +1,10 @@
 """Checks of what a user gives, and their messages: what is, and what may be."""
 
+import contextlib
 import difflib
 import inspect
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,61 @@ _T = TypeVar('_T')
 MOST_COUNTED = 2**31 - 1
 # What it computes with: float32.
 _LARGEST = float(np.finfo(np.float32).max)
+# Extra of the package -> module -> what pip calls the package of the module.
+EXTRAS = {
+  'experiments': {
+    'PIL': 'pillow',
+    'array_record': 'array-record',
+    'flax': 'flax',
+    'google_crc32c': 'google-crc32c',
+    'importlib_resources': 'importlib_resources',
+    'jinja2': 'jinja2',
+    'matplotlib': 'matplotlib',
+    'ml_collections': 'ml-collections',
+    'optax': 'optax',
+    'orbax': 'orbax-checkpoint',
+    'sklearn': 'scikit-learn',
+    'tensorflow_datasets': 'tensorflow-datasets',
+    'tqdm': 'tqdm',
+  },
+  'parquet': {'pandas': 'pandas', 'pyarrow': 'pyarrow'},
+  'prepare': {'tensorflow': 'tensorflow'},
+  'tensorboard': {'tensorboardX': 'tensorboardX'},
+}
+
+
+class MissingPackageError(ModuleNotFoundError):
+  """A package that an extra brings is not installed; the message names both."""
+
+
+@contextlib.contextmanager
+def needs(what: str) -> Iterator[None]:
+  """Names the extra where an import inside fails for want of a package.
+
+  A context, or a decorator of a function that imports. Of several around one
+  import the outermost is named.
+
+  Args:
+    what: what the user asked for, as the subject of a sentence.
+
+  Yields:
+    Nothing.
+
+  Raises:
+    MissingPackageError: a package in `EXTRAS` is not installed.
+  """
+  try:
+    yield
+  except ModuleNotFoundError as error:
+    module = (error.name or '').partition('.')[0]
+    for extra, packages in EXTRAS.items():
+      if module in packages:
+        raise MissingPackageError(
+          f'{what} needs {packages[module]}, which is not installed: '
+          f"pip install 'al-jax[{extra}]'",
+          name=error.name,
+        ) from error
+    raise
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:

@@ -5,7 +5,9 @@ come from `acquired_round` and `annotator`, never from `targets`: where nothing
 has been revealed a target is a filler that nobody reads.
 """
 
-import flax.struct
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -21,7 +23,8 @@ ABSTAINED = 3  # an oracle that could not say: paid for, but not a label
 NEVER = -1  # of acquired_round and acquired_order
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class PoolState:
   """Who has been asked what, and what they said.
 
@@ -42,6 +45,10 @@ class PoolState:
   def num_examples(self) -> int:
     """N."""
     return self.acquired_round.shape[-1]
+
+  def replace(self, **changes: Any) -> 'PoolState':
+    """Returns the same state with other values in some fields."""
+    return dataclasses.replace(self, **changes)
 
 
 def create(num_examples: int) -> PoolState:

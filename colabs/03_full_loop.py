@@ -30,7 +30,7 @@ import subprocess
 import sys
 
 if importlib.util.find_spec('al_jax') is None:
-  source = 'git+https://github.com/OWNER/al_jax'
+  source = 'al-jax[experiments] @ git+https://github.com/OWNER/al_jax'
   subprocess.run([sys.executable, '-m', 'pip', 'install', source], check=True)
 
 # %%

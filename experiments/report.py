@@ -1,9 +1,8 @@
-"""Writes a comparison as one page: see `al_jax/commands/report.py`."""
+"""Writes a comparison as one page: `al-jax report`, from a clone."""
 
-from absl import app, flags
+import sys
 
-from al_jax.commands import report
+from al_jax import __main__ as command
 
 if __name__ == '__main__':
-  flags.mark_flag_as_required('workdir')
-  app.run(report.main)
+  sys.exit(command.main(['report', *sys.argv[1:]]))

@@ -1,7 +1,6 @@
 """What holds of every public kernel: arguments, docstring, example, imports."""
 
 import doctest
-import functools
 import inspect
 import re
 import subprocess
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from al_jax import kernels, xla
+from tests import plain_calls
 
 FUNCTIONS = {
   name: getattr(kernels, name)
@@ -147,66 +147,9 @@ print(*sorted(set(sys.modules) - before))
   ]
 
 
-def calls_of(seed):
-  """A call of every kernel that takes no function, with values by seed.
-
-  The shapes are those of the examples above, whose programs it finds compiled.
-  """
-  rng = np.random.default_rng(seed)
-
-  def floats(*shape):
-    return jnp.asarray(rng.normal(size=shape), jnp.float32)
-
-  def mask(size):
-    return jnp.asarray(np.arange(size) == rng.integers(size))
-
-  def graph(size):
-    neighbors = jnp.asarray(rng.permutation(size)[:, None], jnp.int32)
-    return kernels.Graph(neighbors, jnp.asarray(np.float32(neighbors / size)))
-
-  key = jax.random.key(seed)
-  state = kernels.start_spending(window=5)
-  arguments = {
-    'bald': ((floats(2, 2, 2),), {}),
-    'batch_bald': ((key, floats(4, 3, 2), 2), {}),
-    'diffusion_selection': ((key, graph(5), mask(5), 1), {}),
-    'entropy': ((floats(3, 2),), {}),
-    'gradient_embedding': ((floats(1, 2), floats(1, 2)), {}),
-    'gradient_factors': ((floats(1, 2), floats(1, 2)), {}),
-    'graph_density': ((key, graph(5), 2), {'gamma': 1.0}),
-    'hybrid_informativeness': ((floats(3), floats(3, 2), 2), {'beta': 0.0}),
-    'information_density': ((floats(4, 2), floats(4)), {}),
-    'k_center': ((floats(4, 1), 2), {'centers': mask(4)}),
-    'k_means': ((key, floats(4, 1), 2), {}),
-    'kmeans_plus_plus': ((key, floats(4, 1), 2), {}),
-    'knn_graph': ((floats(3, 1), 2), {'metric': 'euclidean'}),
-    'label_propagation': ((graph(4), jnp.asarray([0, -1, -1, 1]), 2), {}),
-    'least_confidence': ((floats(3, 2),), {}),
-    'margin': ((floats(3, 2),), {}),
-    'mean_std': ((floats(2, 2, 2),), {}),
-    'online_uncertainty': ((floats(3, 3),), {}),
-    'predictive_log_probs': ((floats(2, 2, 2),), {}),
-    'spend_fixed': ((key, state, floats()), {'num_classes': 2}),
-    'spend_quantile': ((key, state, floats()), {}),
-    'spend_random_variable': ((key, state, floats()), {}),
-    'spend_variable': ((key, state, floats()), {}),
-    'squared_distances': ((floats(2, 2), floats(2, 2)), {}),
-    'squared_norms': ((kernels.Factors(floats(1, 2), floats(1, 3)),), {}),
-    'start_spending': ((), {'window': 5}),
-    'stochastic_top_k': ((key, floats(4), 4), {}),
-    'top_k': ((floats(4), 3), {'eligible': mask(4)}),
-    'uniform': ((key, mask(4), 3), {}),
-    'variation_ratio': ((floats(4, 2, 3),), {}),
-  }
-  return {
-    name: functools.partial(FUNCTIONS[name], *positional, **options)
-    for name, (positional, options) in arguments.items()
-  }
-
-
 def test_the_second_plain_call_of_every_kernel_compiles_nothing():
   # Kernels that take a function are jitted by who has it.
-  first, second = calls_of(1), calls_of(2)
+  first, second = plain_calls.of(1), plain_calls.of(2)
   assert set(FUNCTIONS) - set(first) == {
     'per_example_gradients',
     'streamed_bald',

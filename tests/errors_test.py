@@ -1,6 +1,7 @@
 import functools
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -147,3 +148,31 @@ def test_an_error_fits_a_line():
   text = errors.in_one_line(ValueError('first\n  second ' + 'x' * 1000))
   assert text.startswith('first second xxx')
   assert len(text) < 310
+
+
+def test_a_missing_package_names_the_extra(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'sklearn', None)
+  with pytest.raises(ImportError) as caught, errors.needs('al_jax.load'):
+    import sklearn.datasets  # noqa: F401
+  assert str(caught.value) == (
+    'al_jax.load needs scikit-learn, which is not installed: '
+    "pip install 'al-jax[experiments]'"
+  )
+
+
+def test_of_a_missing_package_the_outermost_asker_is_named(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'pyarrow', None)
+
+  @errors.needs('al_jax.load')
+  def load():
+    with errors.needs('Reading a file'):
+      import pyarrow  # noqa: F401
+
+  with pytest.raises(errors.MissingPackageError, match=r'^al_jax\.load needs'):
+    load()
+
+
+def test_a_module_that_no_extra_brings_is_a_mistake_of_ours():
+  with pytest.raises(ModuleNotFoundError) as caught, errors.needs('this'):
+    import al_jax.nothing_of_the_name  # noqa: F401
+  assert type(caught.value) is ModuleNotFoundError

@@ -39,6 +39,7 @@ ROOMS = (
   ('runner',),
   ('reporting',),
   ('commands', 'testing'),
+  ('__main__',),
 )
 NAMES = {*LEARNERS, *STRATEGIES}
 PLACE = {room: place for place, line in enumerate(ROOMS) for room in line}

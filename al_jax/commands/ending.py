@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 import jax
-from absl import logging
+from absl import flags, logging
 
 from al_jax import errors, xla
 
@@ -13,6 +13,22 @@ from al_jax import errors, xla
 _SWAPPED = re.compile(r'safe_(zip|map)\(\)|.*RuntimeProgramInputMismatch')
 # What a user can mend: the message is written for them, a trace is not.
 _MENDABLE = (ValueError, OSError, ImportError, FloatingPointError, MemoryError)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; a bad flag ends the process with one line.
+
+  Args:
+    argv: the command line, with the name of the program.
+
+  Returns:
+    What is left when the flags are taken out.
+  """
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f'{errors.in_one_line(error)}; see --help.', file=sys.stderr)
+    sys.exit(1)
 
 
 def in_a_sentence(argv: Sequence[str], work: Callable[[], int]) -> int:
@@ -56,6 +72,8 @@ def _sentence(error: Exception) -> str | None:
       'program that was kept is perhaps that of another; delete them: '
       f'rm -r {xla.program_cache()}'
     )
+  if isinstance(error, errors.MissingPackageError):
+    return text
   if not isinstance(error, _MENDABLE):
     return None
   return f'{type(error).__name__}: {text}'

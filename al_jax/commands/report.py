@@ -1,6 +1,6 @@
 """Writes a comparison as one page that opens from disk: report.html.
 
-    python -m experiments.report --workdir=runs/compare
+    al-jax report --workdir=runs/compare
 
 The workdir is that of one comparison, or a folder of several: a grid. The page
 needs no network; the numbers behind each table and picture are in `report/`
@@ -39,6 +39,8 @@ BASELINE = flags.DEFINE_string(
   curves.BASELINE,
   'The system that the others are compared with.',
 )
+
+parse_flags = ending.parse_flags
 
 
 def write_report(
@@ -115,5 +117,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run():
+  if WORKDIR.value is None:
+    raise ValueError('--workdir is not set; name the folder of a run.')
   print(write_report(pathlib.Path(WORKDIR.value), baseline=BASELINE.value))
   return 0

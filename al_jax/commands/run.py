@@ -1,20 +1,22 @@
 r"""Runs the systems of a config, one or many, on the same seeds.
 
-    python -m experiments.run --config=configs/quickstart.py \
-        --workdir=runs/quickstart
-    python -m experiments.run --config=configs/quickstart.py \
-        --config.systems=entropy --workdir=runs/entropy
+    al-jax run --workdir=runs/first
+    al-jax run --workdir=runs/shorter --config.protocol.rounds=2
+    al-jax run --workdir=runs/quickstart --config=configs/quickstart.py \
+        --config.systems=random,margin
 
-The same command goes on where it was interrupted. All seeds begin from the same
-first set and the same weights, whatever the system.
+Without --config it runs the defaults, al_jax/runner/defaults.py, whose fields
+are those of every config. The configs of papers are in the repository, not in
+the package. The same command goes on where it was interrupted. All seeds begin
+from the same first set and the same weights, whatever the system.
 
 To vary more than the system, write a grid in a config of your own: axes, their
 values, and what each changes. All combinations are run, a folder each:
 
-    from configs import quickstart
+    from al_jax.runner import defaults
 
     def get_config():
-      config = quickstart.get_config()
+      config = defaults.get_config()
       config.grid = {
         'batch': {
           '10': {'protocol': {'labels_per_round': 10}},
@@ -39,14 +41,15 @@ from ml_collections import ConfigDict, config_flags
 
 from al_jax import errors, parts, xla
 from al_jax.commands import ending
-from al_jax.runner import cells, runs, tensorboard
+from al_jax.runner import cells, defaults, runs, tensorboard
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest
 
 CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
-  'What to run: configs/NAME.py or configs/NAME.py:ARGUMENT.',
+  'What to run: FILE.py or FILE.py:ARGUMENT, whose get_config returns a '
+  'ConfigDict; the defaults if not set. --config.FIELD=VALUE changes a field.',
   lock_config=False,
   # Options of a model or a strategy depend on its name. What nobody has an
   # option of that name for is refused when it is built.
@@ -102,9 +105,10 @@ def parse_flags(argv: list[str]) -> list[str]:
   for kind, parser in _PARSERS.items():
     config_flags.register_flag_parser_for_type(kind, parser)
   try:
-    _check_config_is_there(argv)
-    arguments = flags.FLAGS(argv)
-    if CONFIG.value is not None and not isinstance(CONFIG.value, ConfigDict):
+    # Overrides of a config are read from `sys.argv`.
+    sys.argv = _with_config(argv)
+    arguments = flags.FLAGS(sys.argv)
+    if not isinstance(CONFIG.value, ConfigDict):
       raise TypeError(
         f'get_config of --config={flags.FLAGS["config"].config_filename} '
         f'returns {CONFIG.value!r}; it must return an '
@@ -124,15 +128,27 @@ def parse_flags(argv: list[str]) -> list[str]:
   return arguments
 
 
-def _check_config_is_there(argv):
-  """An absent file is otherwise told in four lines, and late."""
-  for argument, following in itertools.zip_longest(argv, argv[1:]):
+def _with_config(argv):
+  """The command line with the default config, unless it names another.
+
+  An absent file is otherwise told in four lines, and late.
+  """
+  named = False
+  arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+  for argument, following in itertools.zip_longest(arguments, arguments[1:]):
     name, sign, value = argument.partition('=')
+    if name not in ('--config', '-config'):
+      continue
+    named = True
     if not sign:
       value = following or ''
     path = value.partition(':')[0]
-    if name in ('--config', '-config') and not pathlib.Path(path).is_file():
+    if not pathlib.Path(path).is_file():
       raise ValueError(f'--config is {value!r}; there is no file {path!r}.')
+  if named:
+    return argv
+  # ml_collections wants the file before what is changed in it.
+  return [argv[0], f'--config={defaults.__file__}', *argv[1:]]
 
 
 def _place(error):

@@ -30,7 +30,7 @@ def what_was_run(
   abouts = [*abouts, about_grid] if about_grid else abouts
   with_command = [about_grid] if 'command' in about_grid else abouts
   commands = _different(about.get('command') for about in with_command)
-  report = f'python -m experiments.report --workdir={workdir}'
+  report = f'al-jax report --workdir={workdir}'
   shown = (
     Column('experiment', 'setting'),
     Column('systems', 'systems'),

@@ -4,19 +4,14 @@ import pathlib
 import types
 import urllib.parse
 
+from al_jax import errors
 from al_jax.storage import records, workdir
 
 
 def require() -> types.ModuleType:
   """The module that writes event files; ImportError says how to get it."""
-  try:
+  with errors.needs('Writing for TensorBoard'):
     import tensorboardX
-  except ImportError as error:
-    raise ImportError(
-      'Writing for TensorBoard needs tensorboardX: '
-      "pip install 'al-jax[tensorboard]' (in a clone: pip install -e "
-      "'.[tensorboard]')."
-    ) from error
   return tensorboardX
 
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -246,8 +247,19 @@ def command(*, without: str | None = None) -> str:
     without: name of a Boolean flag to leave out.
   """
   flags = {f'-{without}', f'--{without}'}
-  words = [word for word in sys.orig_argv if word.split('=')[0] not in flags]
+  words = [word for word in _typed() if word.split('=')[0] not in flags]
   return shlex.join(words)
+
+
+def _typed() -> list[str]:
+  """The command line; the interpreter of an installed `al-jax` is left out."""
+  interpreter, *words = sys.orig_argv
+  if not words or pathlib.Path(words[0]).stem != 'al-jax':
+    return [interpreter, *words]
+  found = shutil.which('al-jax')
+  if found and os.path.realpath(found) == os.path.realpath(words[0]):
+    words[0] = 'al-jax'
+  return words
 
 
 def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:

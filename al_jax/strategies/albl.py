@@ -6,10 +6,11 @@ weighing as much as it was unlikely to be asked. A reward is known one round
 late, when the network has been trained: it is taken at the next `select`.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
+from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +24,8 @@ from al_jax.strategies.random import random
 VERSIONS = ('batch', 'query')
 
 
-@flax.struct.dataclass
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
 class Bandit:
   """What is remembered between rounds.
 
@@ -44,6 +46,10 @@ class Bandit:
   bonus: jax.Array
   num_queries: jax.Array
   arms: tuple[StrategyState, ...]
+
+  def replace(self, **changes: Any) -> 'Bandit':
+    """Returns the same state with other values in some fields."""
+    return dataclasses.replace(self, **changes)
 
 
 def albl(

@@ -14,7 +14,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from al_jax.commands import run
-from al_jax.runner import runs
+from al_jax.runner import defaults, runs
 from al_jax.storage import records
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -348,6 +348,22 @@ def test_a_config_that_is_absent_is_one_line(capsys, more):
     "ValueError: --config is 'configs/none.py:x'; there is no file "
     "'configs/none.py'.\n"
   )
+
+
+def test_without_a_config_the_defaults_are_run_and_can_be_changed(
+  capsys, monkeypatch
+):
+  monkeypatch.setattr(runs, 'describe', lambda cells: print(cells[0].config))
+  assert call('--dry_run') == 0
+  plain = defaults.get_config().to_dict()
+  found = ast.literal_eval(capsys.readouterr().out)
+  assert found['systems'] == list(plain['systems'])
+  assert found['protocol'] == plain['protocol']
+  assert call('--config.protocol.rounds=2', '--dry_run') == 0
+  found = ast.literal_eval(capsys.readouterr().out)
+  assert found['protocol'] == {**plain['protocol'], 'rounds': 2}
+  told = told_by(capsys, '--config.protocol.runds=2', '--dry_run')
+  assert "Did you mean 'rounds'" in told
 
 
 def test_a_config_may_follow_its_flag(capsys):

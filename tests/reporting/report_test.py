@@ -96,7 +96,7 @@ def test_the_page_has_all_its_parts(grid):
     'abc123, with changes',
     'jax 0.0.1',
     COMMAND,
-    'python -m experiments.report --workdir=',
+    'al-jax report --workdir=',
     'Pairwise penalty matrix',
     'Normalised errors',
     'Ranks',

@@ -262,3 +262,16 @@ def test_the_command_that_goes_on_does_not_overwrite(monkeypatch):
   )
   monkeypatch.setattr(sys, 'orig_argv', ['x', '--overwrite=true'])
   assert manifest.command(without='overwrite') == 'x'
+
+
+def test_the_installed_command_is_printed_as_it_is_typed(monkeypatch, tmp_path):
+  script = tmp_path / 'al-jax'
+  script.write_text('#!/usr/bin/env python\n')
+  script.chmod(0o755)
+  words = ['/x/python', str(script), 'run', '--workdir=a']
+  monkeypatch.setattr(sys, 'orig_argv', words)
+  monkeypatch.setenv('PATH', str(tmp_path))
+  assert manifest.command() == 'al-jax run --workdir=a'
+  # Not on the path: what is printed must work.
+  monkeypatch.setenv('PATH', '')
+  assert manifest.command() == f'{script} run --workdir=a'

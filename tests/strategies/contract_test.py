@@ -10,6 +10,7 @@ from al_jax.kernels import Selection
 from tests.strategies.linear_network import (
   FACTS,
   KEY,
+  OPTIONS,
   D,
   K,
   N,
@@ -18,13 +19,6 @@ from tests.strategies.linear_network import (
   pool_with,
 )
 
-OPTIONS = {
-  'albl': {'arms': ('entropy', 'core_set')},
-  'bald': {'num_samples': 4},
-  'batch_bald': {'num_samples': 4, 'num_configurations': 64},
-  'mean_std': {'num_samples': 4},
-  'variation_ratio': {'num_samples': 4},
-}
 VARIANTS = {
   **{name: (name, OPTIONS.get(name, {})) for name in strategies.STRATEGIES},
   'albl_by_query': (

@@ -1,4 +1,7 @@
-"""A network small enough to compute by hand, for the tests of strategies."""
+"""A network small enough to compute by hand, for the tests of strategies.
+
+Imports only what `pip install al-jax` brings, for tests/package.py.
+"""
 
 import functools
 
@@ -23,6 +26,14 @@ FACTS = Facts(
   mean=np.zeros(D, np.float32),
   std=np.ones(D, np.float32),
 )
+# Of the strategies that need some, or are slow without.
+OPTIONS = {
+  'albl': {'arms': ('entropy', 'core_set')},
+  'bald': {'num_samples': 4},
+  'batch_bald': {'num_samples': 4, 'num_configurations': 64},
+  'mean_std': {'num_samples': 4},
+  'variation_ratio': {'num_samples': 4},
+}
 
 
 def apply(inputs, *, keys=None):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al_jax import errors
 from al_jax.data.sources.tables import TableFile, as_float32
 
 
@@ -20,13 +21,9 @@ def open_parquet(path: Path) -> TableFile:
     ModuleNotFoundError: pyarrow is not installed.
     ValueError: it is not a Parquet file.
   """
-  try:
+  with errors.needs(f'Reading {path}'):
     import pyarrow
     from pyarrow import parquet
-  except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-      f"Reading {path} needs pyarrow: pip install 'al-jax[parquet]'."
-    ) from error
   try:
     schema = parquet.read_schema(path)
   except pyarrow.ArrowException as error:
