@@ -102,6 +102,7 @@ class _Spec(NamedTuple):
   normalize: str | None
 
 
+@errors.needs('al_jax.load')
 def load(
   spec: str | Mapping[str, Any],
   *,

@@ -2,13 +2,15 @@
 
 from al_jax import errors, parts
 from al_jax.interfaces import Facts, ModelFns
-from al_jax.models import common
-from al_jax.models.cnn13 import cnn13
-from al_jax.models.fusion import fusion
-from al_jax.models.mlp import mlp
-from al_jax.models.mnist_cnn import mnist_cnn
-from al_jax.models.resnet import resnet18
-from al_jax.models.vgg import vgg11, vgg16
+
+with errors.needs('al_jax.models'):
+  from al_jax.models import common
+  from al_jax.models.cnn13 import cnn13
+  from al_jax.models.fusion import fusion
+  from al_jax.models.mlp import mlp
+  from al_jax.models.mnist_cnn import mnist_cnn
+  from al_jax.models.resnet import resnet18
+  from al_jax.models.vgg import vgg11, vgg16
 
 __all__ = [
   'MODELS',

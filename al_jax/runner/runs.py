@@ -139,8 +139,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
     print(f'\n{table}\n')
   manifest.write(about_path, manifest.finished(place.path, about))
   print(
-    'For curves, tests and diagnostics: python -m experiments.report '
-    f'--workdir={place.path}'
+    f'For curves, tests and diagnostics: al-jax report --workdir={place.path}'
   )
 
 
