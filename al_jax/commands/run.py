@@ -171,8 +171,9 @@ def main(argv: list[str]) -> int:
 def _folders():
   """Returns where dotted paths are looked for: beside the config, then here."""
   path = flags.FLAGS['config'].config_filename
-  beside = [] if path is None else [pathlib.Path(path.partition(':')[0]).parent]
-  return [*beside, pathlib.Path.cwd()]
+  if path == defaults.__file__:
+    return [pathlib.Path.cwd()]
+  return [pathlib.Path(path.partition(':')[0]).parent, pathlib.Path.cwd()]
 
 
 def _run():
