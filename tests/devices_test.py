@@ -72,10 +72,10 @@ for chunk_size, placement in json.loads(sys.argv[2]):
       asked['run'] = [(row.picks, row.test['accuracy']) for row in runs]
       state = acquisition.begin(compiled, answers, proceeding, 0)
     own = stages.initial_state(system.strategy, facts)
-    _, acquired = acquisition.acquire(
-      compiled, answers, state.replace(strategy=own), 8, seed=0, round=0
+    _, proposal = acquisition.propose(
+      compiled, state.replace(strategy=own), 8, seed=0, round=0
     )
-    asked[system.name] = acquired.picks.tolist()
+    asked[system.name] = proposal.picks.tolist()
   for system in looking:
     compiled = program.compile_program(
       system, all_sources, dataset.train.ids, chunk_size=chunk_size

@@ -1,5 +1,5 @@
-"""One round after another: train, evaluate, ask, reveal, record."""
+"""One round after another: train, evaluate, propose, tell, record."""
 
-from al_jax.loop.rounds import Interrupted, run_rounds
+from al_jax.loop.rounds import PENDING, Interrupted, run_rounds
 
-__all__ = ['Interrupted', 'run_rounds']
+__all__ = ['PENDING', 'Interrupted', 'run_rounds']

@@ -1,4 +1,8 @@
-"""Asking: the strategy's choice, checked, paid for, and revealed."""
+"""Asking, in two halves: propose queries, and tell what was answered.
+
+Between the two a run may be saved, and the process may end: who answers at once
+is `ask`, who answers over days calls `tell` later, in parts if need be.
+"""
 
 from typing import NamedTuple
 
@@ -16,42 +20,46 @@ from al_jax.loop.stopwatch import Stopwatch
 from al_jax.oracle import Answers, Oracle
 
 
-class Acquired(NamedTuple):
-  """What a round asked, and what it learnt and cost.
+class Proposal(NamedTuple):
+  """What a strategy chose, and what the choice cost.
 
   Attributes:
-    picks: int32[k], positions in the pool in the order of asking; fewer than
-      asked for when the pool runs out.
-    answers: of the picks.
-    seconds_measure: the pass over the pool.
-    seconds_select: the decision.
+    picks: int32[k], pool indices in order of choice; fewer than asked for when
+      the pool runs out.
+    seconds_measure: seconds of the pass over the pool.
+    seconds_select: seconds of the decision.
   """
 
   picks: np.ndarray
-  answers: Answers
   seconds_measure: float
   seconds_select: float
 
 
 # Of a round after which nothing is asked.
-NOTHING = Acquired(
-  picks=np.zeros(0, np.int32),
-  answers=Answers(np.zeros(0, np.int32), np.zeros(0, np.int8)),
-  seconds_measure=0.0,
-  seconds_select=0.0,
-)
+NOTHING = Proposal(np.zeros(0, np.int32), 0.0, 0.0)
 
 
-def begin(
-  program: Program, oracle: Oracle, protocol: Protocol, seed: int
+def propose_first(
+  program: Program, oracle: Oracle | None, protocol: Protocol, seed: int
 ) -> RunState:
-  """A run before its first round: the first set has been asked and paid for."""
+  """Makes a run before its first round, with the first set pending.
+
+  Args:
+    program: the compiled system.
+    oracle: draws a balanced first set. If None, there can be none.
+    protocol: says which first set.
+    seed: of the run.
+
+  Returns:
+    The state.
+  """
   facts = program.system.facts
   state = RunState(
     learner=program.init(keys.for_run(seed, keys.INITIALISE)),
     strategy=stages.initial_state(program.system.strategy, facts),
     pool=pool_lib.create(facts.num_examples),
     paid=0,
+    pending=np.full(facts.label_budget, -1, np.int32),
   ).on_device()
   if protocol.first_set == 'none':
     return state
@@ -62,30 +70,41 @@ def begin(
   else:
     eligible = pool_lib.eligible(state.pool)
     first = np.asarray(kernels.uniform(key, eligible, size).indices)
-  return _ask(program, oracle, state, first, size, seed=seed, round=0)[0]
+  return _pending(state, first)
 
 
-def acquire(
-  program: Program,
-  oracle: Oracle,
-  state: RunState,
-  k: int,
-  *,
-  seed: int,
-  round: int,
-) -> tuple[RunState, Acquired]:
-  """Asks what the strategy chooses at the end of a round.
+def begin(
+  program: Program, oracle: Oracle, protocol: Protocol, seed: int
+) -> RunState:
+  """Makes a run before its first round, with the first set answered.
 
   Args:
     program: the compiled system.
     oracle: answers.
+    protocol: says which first set.
+    seed: of the run.
+
+  Returns:
+    The state.
+  """
+  state = propose_first(program, oracle, protocol, seed)
+  return ask(program, oracle, state, protocol.first_size, seed=seed, round=-1)
+
+
+def propose(
+  program: Program, state: RunState, k: int, *, seed: int, round: int
+) -> tuple[RunState, Proposal]:
+  """Chooses queries at the end of a round; they are pending until told.
+
+  Args:
+    program: the compiled system.
     state: after the round's training.
-    k: how many questions may be asked.
+    k: the most queries.
     seed: of the run.
     round: the round that is over.
 
   Returns:
-    The state after, and what was Acquired.
+    The state with the queries pending, and the Proposal.
 
   Raises:
     FloatingPointError: a score that is not finite.
@@ -94,11 +113,87 @@ def acquire(
   strategy_state, picks, seconds_measure, seconds_select = _choose(
     program, program.strategy, state, k, seed=seed, round=round
   )
-  state = state.replace(strategy=strategy_state)
-  state, answers = _ask(
-    program, oracle, state, picks, k, seed=seed, round=round + 1
-  )
-  return state, Acquired(picks, answers, seconds_measure, seconds_select)
+  state = _pending(state.replace(strategy=strategy_state), picks)
+  return state, Proposal(picks, seconds_measure, seconds_select)
+
+
+def tell(
+  program: Program,
+  state: RunState,
+  indices: np.ndarray,
+  answers: Answers,
+  *,
+  round: int,
+  size: int | None = None,
+  close: bool = False,
+) -> RunState:
+  """Takes answers to pending queries: all of them, or a part.
+
+  Args:
+    program: the compiled system.
+    state: with queries pending.
+    indices: int[K], pool indices among the pending ones.
+    answers: to these, in the same order.
+    round: the round at whose end they were proposed; -1: the first set.
+    size: answers are padded to it, so that nothing is compiled anew for
+      another number of them. If None, to the label budget.
+    close: give up what is still pending after this; it is eligible again.
+
+  Returns:
+    The state, in which answered queries are paid for and no longer pending.
+
+  Raises:
+    ValueError: an index that is not pending, or twice.
+  """
+  indices = np.asarray(indices, np.int32)
+  contracts.check_told(state.pending, indices, answers)
+  pending = np.where(np.isin(state.pending, indices), -1, state.pending)
+  if close:
+    pending = np.full_like(pending, -1)
+  state = state.replace(pending=pending)
+  if not len(indices):
+    return state
+  size = len(pending) if size is None else size
+  padding = max(size - len(indices), 0)
+  filled = np.pad(indices, (0, padding), constant_values=-1)
+  targets, annotator = (np.pad(part, (0, padding)) for part in answers)
+  pool = program.reveal(state.pool, filled, targets, annotator, round=round + 1)
+  return state.replace(pool=pool, paid=state.paid + len(indices))
+
+
+def ask(
+  program: Program,
+  oracle: Oracle,
+  state: RunState,
+  size: int,
+  *,
+  seed: int,
+  round: int,
+) -> RunState:
+  """Has an oracle answer all that is pending.
+
+  Args:
+    program: the compiled system.
+    oracle: answers.
+    state: with queries pending.
+    size: see `tell`.
+    seed: of the run.
+    round: see `tell`.
+
+  Returns:
+    The state with nothing pending.
+  """
+  indices = state.pending[state.pending >= 0]
+  key = keys.for_run(seed, keys.ORACLE)
+  _, answers = oracle.ask(key, state.paid, indices)
+  return tell(program, state, indices, answers, round=round, size=size)
+
+
+def _pending(state, picks):
+  """The state with these queries pending, and no others."""
+  pending = np.full_like(state.pending, -1)
+  pending[: len(picks)] = picks
+  return state.replace(pending=pending)
 
 
 def _choose(program, compiled, state, k, *, seed, round, depth=0):
@@ -153,16 +248,3 @@ def _candidates_and_asked(candidates, pool):
   asked = ~pool_lib.eligible(pool)
   candidates = _padding.past_end(candidates, pool.num_examples)
   return asked.at[candidates].set(True, mode='drop')
-
-
-def _ask(program, oracle, state, picks, size, *, seed, round):
-  """Pays for answers and reveals them to the training of `round`."""
-  padded = np.full(size, -1, np.int32)
-  padded[: len(picks)] = picks
-  key = keys.for_run(seed, keys.ORACLE)
-  paid, answers = oracle.ask(key, state.paid, padded)
-  pool = program.reveal(
-    state.pool, padded, answers.targets, answers.annotator, round=round
-  )
-  answers = jax.tree.map(lambda leaf: leaf[: len(picks)], answers)
-  return state.replace(pool=pool, paid=paid), answers

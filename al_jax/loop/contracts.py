@@ -15,18 +15,21 @@ from al_jax.loop import stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run
-from al_jax.oracle import Oracle
+from al_jax.oracle import Answers, Oracle
 from al_jax.pool import PoolState
 
 
 def check_run(
-  program: Program, oracle: Oracle, protocol: Protocol, seeds: Sequence[int]
+  program: Program,
+  oracle: Oracle | None,
+  protocol: Protocol,
+  seeds: Sequence[int],
 ) -> None:
   """Refuses parts that do not fit together, before any work.
 
   Args:
     program: the compiled system.
-    oracle: answers.
+    oracle: answers. If None, somebody else does.
     protocol: how to proceed.
     seeds: one per lane.
 
@@ -42,14 +45,13 @@ def check_run(
       f'different seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
       'compile_program with num_lanes.'
     )
-  for name, here, wanted in (
-    ('examples', oracle.num_examples, facts.num_examples),
-    ('classes', oracle.num_classes, facts.num_classes),
-  ):
-    if here != wanted:
-      raise ValueError(
-        f'the oracle has {here} {name}; the system was built for {wanted}.'
-      )
+  if oracle is not None:
+    _check_oracle(oracle, facts)
+  elif protocol.first_set == 'balanced':
+    raise ValueError(
+      "first_set is 'balanced', which takes an oracle that knows the classes "
+      "of the pool; without one it must be 'uniform' or 'none'."
+    )
   protocol.check(
     facts.num_examples, has_validation=program.validate is not None
   )
@@ -62,6 +64,45 @@ def check_run(
       f'the protocol may pay for {protocol.budget} labels; the system was '
       f'built for {facts.label_budget}.'
     )
+
+
+def _check_oracle(oracle, facts):
+  for name, here, wanted in (
+    ('examples', oracle.num_examples, facts.num_examples),
+    ('classes', oracle.num_classes, facts.num_classes),
+  ):
+    if here != wanted:
+      raise ValueError(
+        f'the oracle has {here} {name}; the system was built for {wanted}.'
+      )
+
+
+def check_told(
+  pending: np.ndarray, indices: np.ndarray, answers: Answers
+) -> None:
+  """Refuses answers to what nobody asked.
+
+  Args:
+    pending: int32[label budget], -1 pads.
+    indices: int32[K], what is answered.
+    answers: to these.
+
+  Raises:
+    ValueError: an index that is not pending, or twice; or another number of
+      answers.
+  """
+  for index in indices:
+    if index < 0 or index not in pending:
+      raise ValueError(
+        f'example {index} is answered, and no query for it is pending.'
+      )
+  if len(np.unique(indices)) < len(indices):
+    raise ValueError(f'an example is answered twice: {indices.tolist()}.')
+  for part in answers:
+    if len(part) != len(indices):
+      raise ValueError(
+        f'{len(part)} answers for {len(indices)} examples; each needs one.'
+      )
 
 
 def check_finite(

@@ -1,8 +1,10 @@
-"""The loop: train, evaluate, ask, reveal, record; once per round.
+"""The loop: train, evaluate, propose, tell, record; once per round.
 
 `run_rounds` is a generator of one `RoundRecord` per round: R rounds are R fits,
 R records and R - 1 acquisitions. It keeps nothing that is not in the checkpoint
-it saves, so a run that was killed goes on as if nothing had happened.
+it saves, so a run that was killed goes on as if nothing had happened. Without
+an oracle it ends where queries are pending, and goes on when it is called with
+the answers.
 """
 
 import dataclasses
@@ -17,15 +19,19 @@ from al_jax import pool as pool_lib
 from al_jax.loop import acquisition, contracts, run_state
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
+from al_jax.loop.run_state import Run
 from al_jax.loop.stopwatch import Stopwatch
-from al_jax.oracle import Oracle
+from al_jax.oracle import Answers, Oracle
 from al_jax.storage.checkpoint import Checkpointer
 from al_jax.storage.records import RoundRecord
 from al_jax.training import fit as fit_lib
 
-# A save takes about 20 ms. Shorter rounds go on while it is being written: of
-# those a killed run may have to repeat the last two that were reported.
-_LONG_ROUND_SECONDS = 1.0
+# What takes less is not worth a save of its own, which takes about 20 ms.
+# Shorter rounds go on while they are saved: of those a killed run may have to
+# repeat the last two that were reported.
+_LONG_SECONDS = 1.0
+# Why a run without an oracle is not over.
+PENDING = 'answers are pending'
 
 
 class Interrupted(Exception):  # noqa: N818, a request and not an error
@@ -34,10 +40,12 @@ class Interrupted(Exception):  # noqa: N818, a request and not an error
 
 def run_rounds(
   program: Program,
-  oracle: Oracle,
+  oracle: Oracle | None,
   protocol: Protocol,
   seeds: Sequence[int],
   *,
+  answers: Mapping[int, tuple[np.ndarray, Answers]] | None = None,
+  close: bool = False,
   checkpointer: Checkpointer | None = None,
   identity: Mapping[str, Any] | None = None,
   upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: old,
@@ -47,14 +55,18 @@ def run_rounds(
 
   Args:
     program: the compiled system; it has a lane for each seed.
-    oracle: answers.
+    oracle: answers at once. If None, the run ends where queries are pending;
+      the last checkpoint has them, and the next call gives the answers.
     protocol: how to proceed.
     seeds: one per lane.
+    answers: without an oracle: pool indices and their answers by seed, all that
+      is pending or a part of it. They are saved before anything else is done.
+    close: without an oracle: give up what is still pending after `answers`.
     checkpointer: where to save after every round and within long ones, and
       what to go on from; None to keep nothing.
     identity: what makes this run another than others of the same system and
       seeds, in terms of JSON: its configuration, a fingerprint of the data. It
-      is saved, and a checkpoint that has another is not gone on from.
+      is saved, and a checkpoint with a different identity is rejected.
     upgraded: brings the identity in a checkpoint of an earlier version up to
       date before they are compared.
     should_stop: looked at after every call of the device; when true the run is
@@ -65,49 +77,57 @@ def run_rounds(
     run is a resumed one.
 
   Returns:
-    Why the run of each seed ended.
+    Why the run of each seed ended; `PENDING` where it waits for answers.
 
   Raises:
     Interrupted: on request.
-    FloatingPointError: a loss or a score that is not finite.
-    ValueError: what does not fit together, or a checkpoint of another run.
+    FloatingPointError: a weight, a loss or a score that is not finite.
+    ValueError: what does not fit together, a checkpoint of another run, or
+      answers to what nobody asked.
   """
   contracts.check_run(program, oracle, protocol, seeds)
+  if oracle is not None and (answers is not None or close):
+    raise ValueError('answers and close are for runs without an oracle.')
   identity = run_state.identity_of(program, identity)
   runs, fitting, serial = run_state.restore(
     program, checkpointer, seeds, identity, upgraded
   )
-  if runs is None:
-    runs = [
-      run_state.Run(seed, acquisition.begin(program, oracle, protocol, seed))
-      for seed in seeds
-    ]
+  is_new = runs is None
+  if is_new:
+    runs = [_new_run(program, oracle, protocol, seed) for seed in seeds]
   for run in runs:
     yield from run.records
 
+  save = _Saves(checkpointer, identity, runs, serial)
+  if oracle is None:
+    _take(program, runs, answers or {}, close)
+    if is_new or answers or close:
+      save()
+  for run in runs:
+    if run.round < 0 and (oracle is not None or not _is_pending(run)):
+      _end_round(program, oracle, protocol, run)
   compiled_before = xla.programs_compiled()
-  while any(run.ended is None for run in runs):
-    active = [run for run in runs if run.ended is None]
-    for progress in _train(
-      program, protocol, runs, should_stop, resume=fitting
-    ):
-      if np.all(progress.done):
-        break
-      serial = run_state.save(
-        checkpointer, serial, runs, identity, fitting=True
-      )
-      if should_stop():
-        raise Interrupted
+  while active := [run for run in runs if run.ended is None]:
+    if all(run.stage == 'training' for run in active):
+      _train_active(program, protocol, save, should_stop, resume=fitting)
+    fitting = False
+    proposing = [run for run in active if run.stage == 'trained']
+    for run in proposing:
+      _propose(program, oracle, protocol, run)
+    is_long = _is_long(_seconds_proposing(run) for run in proposing)
+    if proposing and (oracle is None or is_long):
+      save(replaceable=oracle is not None)
+    if oracle is None and any(_is_pending(run) for run in active):
+      save.wait()
+      return {run.seed: run.ended or PENDING for run in runs}
     for run in active:
-      of_lane = _lane(progress, runs.index(run))
-      record = _finish_round(program, oracle, protocol, run, of_lane)
+      record = _end_round(program, oracle, protocol, run)
       compiled = xla.programs_compiled() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
-    fitting = False
-    serial = run_state.save(checkpointer, serial, runs, identity, fitting=False)
-    if checkpointer is not None and _is_long(active):
+    save()
+    if _is_long(run.records[-1].seconds for run in active):
       # Whoever is killed from now on loses nothing of what was reported.
-      checkpointer.wait()
+      save.wait()
     for run in active:
       yield run.records[-1]
     if should_stop() and any(run.ended is None for run in runs):
@@ -115,9 +135,64 @@ def run_rounds(
   return {run.seed: run.ended for run in runs}
 
 
-def _is_long(active):
-  """Whether a round took so long that waiting for its save is nothing."""
-  return max(run.records[-1].seconds for run in active) > _LONG_ROUND_SECONDS
+@dataclasses.dataclass
+class _Saves:
+  """Saves all runs where they are; `serial` is that of the last save."""
+
+  checkpointer: Checkpointer | None
+  identity: Mapping[str, Any]
+  runs: Sequence[Run]
+  serial: int
+
+  def __call__(self, *, fitting=False, replaceable=False):
+    self.serial = run_state.save(
+      self.checkpointer,
+      self.serial,
+      self.runs,
+      self.identity,
+      fitting=fitting,
+      replaceable=replaceable,
+    )
+
+  def wait(self):
+    if self.checkpointer is not None:
+      self.checkpointer.wait()
+
+
+def _new_run(program, oracle, protocol, seed):
+  """A run whose first set is pending, and answered where an oracle is."""
+  state = acquisition.propose_first(program, oracle, protocol, seed)
+  return Run(seed, state)
+
+
+def _is_long(seconds):
+  """Whether any of them is long enough for a save to be nothing."""
+  return max(seconds, default=0.0) > _LONG_SECONDS
+
+
+def _is_pending(run):
+  return bool(np.any(run.state.pending >= 0))
+
+
+def _seconds_proposing(run):
+  """Seconds that would be lost with the queries of a round."""
+  return 0.0 if run.draft is None else run.draft.seconds - run.seconds_fit
+
+
+def _take(program, runs, answers, close):
+  """Tells each run what was answered to it."""
+  for seed in answers:
+    if seed not in [run.seed for run in runs]:
+      raise ValueError(f'answers are for seed {seed}, which is not run.')
+  nothing = np.zeros(0, np.int32), Answers(np.zeros(0), np.zeros(0))
+  for run in runs:
+    if run.stage == 'proposed' and (close or run.seed in answers):
+      indices, given = answers.get(run.seed, nothing)
+      run.state = acquisition.tell(
+        program, run.state, indices, given, round=run.round, close=close
+      )
+    elif run.seed in answers:
+      raise ValueError(f'seed {run.seed} has answers, and no query is pending.')
 
 
 def _train(program, protocol, runs, should_stop, *, resume):
@@ -152,40 +227,101 @@ def _train(program, protocol, runs, should_stop, *, resume):
     yield progress
 
 
+def _train_active(program, protocol, save, should_stop, *, resume):
+  """Trains a round of all runs that are active, and saves on the way."""
+  runs = save.runs
+  for progress in _train(program, protocol, runs, should_stop, resume=resume):
+    if np.all(progress.done):
+      break
+    save(fitting=True, replaceable=True)
+    if should_stop():
+      raise Interrupted
+  active = [run for run in runs if run.ended is None]
+  for run in active:
+    _end_training(run, _lane(progress, runs.index(run)))
+  if _is_long(run.seconds_fit for run in active):
+    save(replaceable=True)
+
+
 def _lane(progress, lane):
   return jax.tree.map(lambda leaf: leaf[lane], progress)
 
 
-def _finish_round(program, oracle, protocol, run, progress):
-  """Evaluates, asks, records, and moves the run to its next round."""
+def _end_training(run, progress):
+  """Notes what the training came to, in terms of JSON."""
+  metrics = {name: float(value) for name, value in progress.metrics.items()}
+  run.trained = {'steps': int(progress.step), 'metrics': metrics}
+  run.stage = 'trained'
+
+
+def _propose(program, oracle, protocol, run):
+  """Evaluates, decides whether the run ends, and proposes queries if not."""
   stopwatch, trained = Stopwatch(), run.state
   evaluated = _evaluate(program, run)
-  machine = _by_machine(program, oracle, trained)
-  run.ended = _reason_to_end(protocol, program.system.facts, run, evaluated)
-  acquired, described = acquisition.NOTHING, {}
-  if run.ended is None:
-    acquired, described = _ask(program, oracle, protocol, run)
-  record = RoundRecord(
+  pseudo = _pseudo_labels(program, oracle, trained)
+  run.ending = _reason_to_end(protocol, program.system.facts, run, evaluated)
+  proposal, described = acquisition.NOTHING, {}
+  if run.ending is None:
+    k = _num_queries(program, protocol, run)
+    run.state, proposal = acquisition.propose(
+      program, run.state, k, seed=run.seed, round=run.round
+    )
+    if program.describe is not None:
+      described = program.describe(run.state.learner, proposal.picks, k)
+  run.draft = RoundRecord(
     system=program.system.name,
     seed=run.seed,
     round=run.round,
     labels=trained.paid,
     trainable=evaluated.trainable,
-    steps=progress.step,
+    steps=run.trained['steps'],
     test=evaluated.test,
     test_class_accuracy=evaluated.class_accuracy,
-    train={**progress.metrics, **machine},
-    picks=acquired.picks,
-    pick_ids=program.ids[acquired.picks].tolist(),
-    pick_classes=_class_histogram(acquired, program.system.facts.num_classes),
+    train={**run.trained['metrics'], **pseudo},
+    picks=proposal.picks,
+    pick_ids=program.ids[proposal.picks].tolist(),
+    pick_classes=[],
     batch=described,
     compilations=0,
     validation=evaluated.validation,
-    **_seconds(run, evaluated, acquired, stopwatch.lap()),
+    **_seconds(run, evaluated, proposal, stopwatch.lap()),
   )
+  run.stage = 'proposed'
+
+
+def _num_queries(program, protocol, run):
+  """The most queries at the end of a round."""
+  return min(
+    protocol.labels_per_round,
+    protocol.budget - run.state.paid,
+    program.system.facts.num_examples,
+  )
+
+
+def _end_round(program, oracle, protocol, run):
+  """Has an oracle answer what is pending, and moves on to the next round.
+
+  Returns the record of the round; None where the first set was answered.
+  """
+  stopwatch, draft = Stopwatch(), run.draft
+  if oracle is not None and _is_pending(run):
+    size = protocol.first_size
+    if draft is not None:
+      size = _num_queries(program, protocol, run)
+    run.state = acquisition.ask(
+      program, oracle, run.state, size, seed=run.seed, round=run.round
+    )
+  run.stage, run.trained, run.draft = 'training', None, None
+  run.ended = run.ending
   run.round += 1
   run.seconds_fit = 0.0
-  return record
+  if draft is None:
+    return None
+  return dataclasses.replace(
+    draft,
+    pick_classes=_class_histogram(program, run.state.pool, draft.picks),
+    seconds_other=draft.seconds_other + stopwatch.lap(),
+  )
 
 
 class _Evaluated(NamedTuple):
@@ -222,31 +358,15 @@ def _evaluate(program, run):
   return _Evaluated(trainable, test, by_class, validation, seconds)
 
 
-def _ask(program, oracle, protocol, run):
-  """Asks what the strategy selects, and describes it if that is wanted."""
-  k = min(
-    protocol.labels_per_round,
-    protocol.budget - run.state.paid,
-    program.system.facts.num_examples,
-  )
-  run.state, acquired = acquisition.acquire(
-    program, oracle, run.state, k, seed=run.seed, round=run.round
-  )
-  described = {}
-  if program.describe is not None:
-    described = program.describe(run.state.learner, acquired.picks, k)
-  return acquired, described
-
-
-def _by_machine(program, oracle, state):
+def _pseudo_labels(program, oracle, state):
   """How many labels the learner gave itself, and how many of them are right."""
   if program.pseudo_labels is None:
     return {}
   labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
-  return {
-    'machine_labels': float(np.count_nonzero(labels >= 0)),
-    'machine_accuracy': oracle.share_right(labels),
-  }
+  found = {'machine_labels': float(np.count_nonzero(labels >= 0))}
+  if oracle is not None:
+    found['machine_accuracy'] = oracle.share_right(labels)
+  return found
 
 
 def _reason_to_end(protocol, facts, run, evaluated):
@@ -270,17 +390,22 @@ def _reason_to_end(protocol, facts, run, evaluated):
   return None
 
 
-def _seconds(run, evaluated, acquired, since_trained):
+def _seconds(run, evaluated, proposal, since_trained):
   """The seconds of a round's parts, as fields of its record."""
   parts = {
     'seconds_evaluate': evaluated.seconds,
-    'seconds_measure': acquired.seconds_measure,
-    'seconds_select': acquired.seconds_select,
+    'seconds_measure': proposal.seconds_measure,
+    'seconds_select': proposal.seconds_select,
   }
   other = max(since_trained - sum(parts.values()), 0.0)
   return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
 
 
-def _class_histogram(acquired, num_classes):
-  answered = acquired.answers.annotator == pool_lib.ORACLE
-  return np.bincount(acquired.answers.targets[answered], minlength=num_classes)
+def _class_histogram(program, pool, picks):
+  """How many of the picks were answered by each class."""
+  picks = np.asarray(picks, np.int32)
+  targets, annotator = np.asarray(pool.targets), np.asarray(pool.annotator)
+  answered = picks[annotator[picks] == pool_lib.ORACLE]
+  return np.bincount(
+    targets[answered], minlength=program.system.facts.num_classes
+  )

@@ -6,6 +6,7 @@ from typing import Any
 
 import flax.struct
 import jax
+import numpy as np
 
 from al_jax import files
 from al_jax import pool as pool_lib
@@ -26,13 +27,16 @@ class RunState:
     learner: opaque.
     strategy: opaque.
     pool: the labelled set.
-    paid: questions paid for so far.
+    paid: queries paid for so far.
+    pending: int32[label budget] on the host, pool indices of queries that were
+      proposed and not answered, in order; -1 elsewhere.
   """
 
   learner: LearnerState
   strategy: StrategyState
   pool: PoolState
   paid: int
+  pending: np.ndarray
 
   def on_device(self) -> 'RunState':
     """With its arrays bound to the device that trains.
@@ -49,6 +53,10 @@ class RunState:
     )
 
 
+# A round trains, is trained, and has proposed queries.
+STAGES = ('training', 'trained', 'proposed')
+
+
 @dataclasses.dataclass
 class Run:
   """One seed's run, as the loop carries it.
@@ -56,17 +64,26 @@ class Run:
   Attributes:
     seed: of every random choice.
     state: the arrays.
-    round: the round under way.
+    round: the round under way; -1: the first set is pending.
+    stage: where the round is, one of `STAGES`.
     seconds_fit: spent on this round's training so far.
+    trained: what the training came to: `steps` and `metrics`; None before.
+    draft: the record of the round, but for the answers; None before there are
+      queries.
     records: of the rounds that are over.
+    ending: why this round is the last; None if it is not, or not yet known.
     ended: why the run is over; None while it is not.
   """
 
   seed: int
   state: RunState
-  round: int = 0
+  round: int = -1
+  stage: str = 'proposed'
   seconds_fit: float = 0.0
+  trained: Mapping[str, Any] | None = None
+  draft: RoundRecord | None = None
   records: list[RoundRecord] = dataclasses.field(default_factory=list)
+  ending: str | None = None
   ended: str | None = None
 
 
@@ -92,6 +109,7 @@ def save(
   identity: Mapping[str, Any],
   *,
   fitting: bool,
+  replaceable: bool,
 ) -> int:
   """Saves everything that a run needs to go on.
 
@@ -101,6 +119,7 @@ def save(
     runs: of every lane.
     identity: of the run.
     fitting: the round under way is in the middle of its training.
+    replaceable: a newer save may take its place before it is written.
 
   Returns:
     The serial number of this save.
@@ -114,16 +133,19 @@ def save(
       {
         'seed': run.seed,
         'round': run.round,
+        'stage': run.stage,
         'seconds_fit': run.seconds_fit,
+        'trained': run.trained,
+        'draft': None if run.draft is None else run.draft.to_json(),
         'records': [record.to_json() for record in run.records],
+        'ending': run.ending,
         'ended': run.ended,
       }
       for run in runs
     ],
   }
   states = [run.state for run in runs]
-  # A save within a round may give way to a newer one, that of a round never.
-  checkpointer.save(serial + 1, states, metadata, replaceable=fitting)
+  checkpointer.save(serial + 1, states, metadata, replaceable=replaceable)
   return serial + 1
 
 
@@ -172,7 +194,11 @@ def restore(
   runs = []
   for state, saved in zip(states, metadata['runs'], strict=True):
     records = [RoundRecord.from_json(line) for line in saved.pop('records')]
-    runs.append(Run(state=state.on_device(), records=records, **saved))
+    draft = saved.pop('draft')
+    if draft is not None:
+      draft = RoundRecord.from_json(draft)
+    state = state.on_device()
+    runs.append(Run(state=state, draft=draft, records=records, **saved))
   return runs, metadata['fitting'], serial
 
 
@@ -191,4 +217,5 @@ def template(program: Program) -> RunState:
     strategy=stages.initial_state(program.system.strategy, facts),
     pool=jax.eval_shape(lambda: pool_lib.create(facts.num_examples)),
     paid=0,
+    pending=np.full(facts.label_budget, -1, np.int32),
   )

@@ -36,9 +36,13 @@ def an_oracle(task, **options):
 def run(task, compiled_program, protocol=PROTOCOL, seeds=(0,), **options):
   """The records, and why the runs ended."""
   answers = options.pop('answers', None) or an_oracle(task)
-  generator = loop.run_rounds(
-    compiled_program, answers, protocol, seeds, **options
+  return drained(
+    loop.run_rounds(compiled_program, answers, protocol, seeds, **options)
   )
+
+
+def drained(generator):
+  """What a generator yields, and what it returns."""
   found = []
   while True:
     try:
