@@ -39,6 +39,13 @@ class Proposal(NamedTuple):
 NOTHING = Proposal(np.zeros(0, np.int32), 0.0, 0.0)
 
 
+def with_pending(state: RunState, picks: np.ndarray) -> RunState:
+  """Returns the state with these queries pending, and no others."""
+  pending = np.full_like(state.pending, -1)
+  pending[: len(picks)] = picks
+  return state.replace(pending=pending)
+
+
 def propose_first(
   program: Program, oracle: Oracle | None, protocol: Protocol, seed: int
 ) -> RunState:
@@ -70,7 +77,7 @@ def propose_first(
   else:
     eligible = pool_lib.eligible(state.pool)
     first = np.asarray(kernels.uniform(key, eligible, size).indices)
-  return _pending(state, first)
+  return with_pending(state, first)
 
 
 def begin(
@@ -113,7 +120,7 @@ def propose(
   strategy_state, picks, seconds_measure, seconds_select = _choose(
     program, program.strategy, state, k, seed=seed, round=round
   )
-  state = _pending(state.replace(strategy=strategy_state), picks)
+  state = with_pending(state.replace(strategy=strategy_state), picks)
   return state, Proposal(picks, seconds_measure, seconds_select)
 
 
@@ -187,13 +194,6 @@ def ask(
   key = keys.for_run(seed, keys.ORACLE)
   _, answers = oracle.ask(key, state.paid, indices)
   return tell(program, state, indices, answers, round=round, size=size)
-
-
-def _pending(state, picks):
-  """The state with these queries pending, and no others."""
-  pending = np.full_like(state.pending, -1)
-  pending[: len(picks)] = picks
-  return state.replace(pending=pending)
 
 
 def _choose(program, compiled, state, k, *, seed, round, depth=0):

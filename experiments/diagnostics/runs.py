@@ -239,14 +239,16 @@ def train(
 
 
 def _asked(compiled, experiment, state, row, seed):
-  """After the questions at the end of a round; the run has paid for them."""
-  picks = np.array(row.picks, np.int32)
-  key = keys.for_run(seed, keys.ORACLE)
-  paid, answers = experiment.oracle.ask(key, state.paid, picks)
-  pool = compiled.reveal(
-    state.pool, picks, answers.targets, answers.annotator, round=row.round + 1
+  """After the queries at the end of a round; the run has paid for them."""
+  state = acquisition.with_pending(state, np.array(row.picks, np.int32))
+  return acquisition.ask(
+    compiled,
+    experiment.oracle,
+    state,
+    len(row.picks),
+    seed=seed,
+    round=row.round,
   )
-  return state.replace(pool=pool, paid=paid)
 
 
 def _fitted(compiled, state, seed, round):

@@ -1,5 +1,10 @@
 """Runs without an oracle: proposals wait, answers come later and in parts."""
 
+import pathlib
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -15,6 +20,31 @@ from tests.loop import runs
 from tests.loop.rounds_test import deterministic
 
 PROTOCOL = Protocol(rounds=3, labels_per_round=6, first_size=10)
+
+
+# A process that tells answers, and kills itself before or after their save.
+TELLING = """
+import os, signal, sys
+from al_jax.loop import run_state
+from tests.loop import pending_test, runs
+
+folder, when = sys.argv[1:]
+task = pending_test.a_task()
+margin = runs.compiled(task, 'margin')
+save = run_state.save
+
+def save_and_die(checkpointer, *arguments, **options):
+  if when == 'before':
+    os.kill(os.getpid(), signal.SIGKILL)
+  save(checkpointer, *arguments, **options)
+  checkpointer.wait()
+  os.kill(os.getpid(), signal.SIGKILL)
+
+_, _, pending, _ = pending_test.call(task, margin, folder)
+run_state.save = save_and_die
+answers = {0: pending_test.truth(task, pending)}
+pending_test.call(task, margin, folder, answers=answers)
+"""
 
 
 @pytest.fixture(scope='module')
@@ -180,3 +210,54 @@ def test_what_needs_an_oracle_is_refused_without(task, margin, tmp_path):
     call(task, margin, tmp_path / 'run', balanced)
   with pytest.raises(ValueError, match='are for runs without an oracle'):
     runs.run(task, margin, PROTOCOL, close=True)
+
+
+def kill(folder, when):
+  """Tells what is pending in another process, which dies of it."""
+  ended = subprocess.run(
+    [sys.executable, '-c', TELLING, folder, when],
+    cwd=pathlib.Path(__file__).parents[2],
+    capture_output=True,
+    check=False,
+  )
+  assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def assert_killed_runs_go_on(task, margin, folder, kills):
+  """Kills whoever tells answers; then somebody tells them and is not killed."""
+  whole, _ = runs.run(task, margin, PROTOCOL)
+  _, ended, pending, _ = call(task, margin, folder)
+  paid = 0
+  for when in kills:
+    kill(folder, when)
+    _, _, found, state = call(task, margin, folder)
+    if when == 'before':
+      # Nobody knows of the answers: the same is asked, and paid for once.
+      np.testing.assert_array_equal(found, pending)
+      assert state.paid == paid
+      _, ended, found, state = call(
+        task, margin, folder, answers={0: truth(task, found)}
+      )
+    assert not set(found) & set(pending)
+    paid, pending = state.paid, found
+  rows = []
+  while ended == {0: loop.PENDING} and len(pending):
+    rows, ended, pending, _ = call(
+      task, margin, folder, answers={0: truth(task, pending)}
+    )
+  rows, *_ = call(task, margin, folder)
+  assert deterministic(rows) == deterministic(whole)
+
+
+def test_whoever_is_killed_with_answers_asks_nothing_twice(
+  task, margin, tmp_path
+):
+  assert_killed_runs_go_on(task, margin, tmp_path / 'one', ['before', 'after'])
+  assert_killed_runs_go_on(task, margin, tmp_path / 'two', ['after', 'before'])
+
+
+@pytest.mark.study
+def test_twenty_kills_ask_nothing_twice(task, margin, tmp_path):
+  for number in range(10):
+    kills = ['before', 'after'] if number % 2 else ['after', 'before']
+    assert_killed_runs_go_on(task, margin, tmp_path / str(number), kills)
