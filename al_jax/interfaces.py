@@ -100,7 +100,9 @@ class Progress(NamedTuple):
     due: surveys to be taken before the next step, by name: bool; until then
       steps change nothing.
     step: int32, steps taken in this round.
-    metrics: named scalars: loss, accuracy, ...
+    metrics: named scalars: loss, accuracy, ..., of the last whole epoch.
+    running: the same of the epoch under way, for those who look on; NaN at its
+      beginning.
     phase: int32, the position in `Learner.phases` of the phase under way.
   """
 
@@ -108,6 +110,7 @@ class Progress(NamedTuple):
   due: Mapping[str, jax.Array]
   step: jax.Array
   metrics: Mapping[str, jax.Array]
+  running: Mapping[str, jax.Array] | None = None
   phase: jax.Array | int = 0
 
 

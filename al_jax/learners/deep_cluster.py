@@ -152,7 +152,7 @@ class DeepCluster(WholePool):
     before = state.network, state.course
     network, after = course.hold(state.course, before, (network, after))
     state = state.replace(network=network, course=after)
-    progress = pretraining.with_epoch(after)
+    progress = self.with_epoch(after)
     own = {'agreement': state.agreement, 'evenness': state.evenness}
     return state, progress._replace(metrics={**progress.metrics, **own})
 

@@ -134,7 +134,7 @@ class Joint(OneNetwork):
       unlabelled = plans.advance(order_key, unlabelled, self.size)
     moved = JointState(network, after, unlabelled)
     state = course.hold(state.course, state, moved)
-    return state, course.progress(state.course)
+    return state, self.rules.progress(state.course)
 
   def _objective(self, state, batches, pool):
     """The loss of both kinds of examples, in one pass through the network."""

@@ -183,7 +183,7 @@ class LabelPropagation(OneNetwork):
       state.course, before, (network, after, labelled)
     )
     state = state.replace(network=network, course=after, labelled=labelled)
-    return state, course.progress(after)
+    return state, self.rules.progress(after)
 
   def _objective(self, state, both, pool):
     """The weighted loss of labelled and pseudo-labelled examples."""

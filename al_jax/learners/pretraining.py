@@ -223,7 +223,13 @@ class WholePool(Trains):
     network, after = self.updated(state, objective)
     moved = Training(network, course.pause(after, EPOCH))
     state = course.hold(state.course, state, moved)
-    return state, with_epoch(state.course)
+    return state, self.with_epoch(state.course)
+
+  def with_epoch(self, at: course.Course) -> Progress:
+    """Returns what the host may read, with the number of whole epochs."""
+    progress = self.rules.progress(at)
+    epoch = at.epochs.epoch.astype(jnp.float32)
+    return progress._replace(metrics={**progress.metrics, 'epoch': epoch})
 
   def most_steps(self, num_labels: int = 0) -> int:
     """Returns the most steps of the training."""
@@ -239,10 +245,3 @@ def bound(options: WholePool) -> Pretraining:
   """Binds the methods of a WholePool into a Pretraining."""
   learner = one_network.bound(options)
   return Pretraining(learner, options.keep, options.most_steps())
-
-
-def with_epoch(at: course.Course) -> Progress:
-  """Returns what the host may read, with the number of whole epochs."""
-  progress = course.progress(at)
-  epoch = at.epochs.epoch.astype(jnp.float32)
-  return progress._replace(metrics={**progress.metrics, 'epoch': epoch})

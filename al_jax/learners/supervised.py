@@ -51,7 +51,7 @@ class Supervised(OneNetwork):
 
     moved = Training(*self.updated(state, objective))
     state = course.hold(state.course, state, moved)
-    return state, course.progress(state.course)
+    return state, self.rules.progress(state.course)
 
 
 supervised = one_network.factory(Supervised)

@@ -17,6 +17,7 @@ import numpy as np
 from al_jax import keys, xla
 from al_jax import pool as pool_lib
 from al_jax.loop import acquisition, contracts, run_state
+from al_jax.loop.events import Events, Observer
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run
@@ -50,6 +51,7 @@ def run_rounds(
   identity: Mapping[str, Any] | None = None,
   upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: old,
   should_stop: Callable[[], bool] = lambda: False,
+  observers: Sequence[Observer] = (),
 ) -> Generator[RoundRecord, None, dict[int, str]]:
   """Runs a system, for one seed or for several in lock step.
 
@@ -71,6 +73,8 @@ def run_rounds(
       date before they are compared.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
+    observers: told of each round under way, and of each record before it is
+      yielded.
 
   Yields:
     A RoundRecord per round and seed; first those of an earlier process, if the
@@ -95,8 +99,8 @@ def run_rounds(
   is_new = runs is None
   if is_new:
     runs = [_new_run(program, oracle, protocol, seed) for seed in seeds]
-  for run in runs:
-    yield from run.records
+  events = Events(observers)
+  yield from (events.record(each) for run in runs for each in run.records)
 
   save = _Saves(checkpointer, identity, runs, serial)
   if oracle is None:
@@ -109,14 +113,11 @@ def run_rounds(
   compiled_before = xla.programs_compiled()
   while active := [run for run in runs if run.ended is None]:
     if all(run.stage == 'training' for run in active):
-      _train_active(program, protocol, save, should_stop, resume=fitting)
+      _train_active(
+        program, protocol, save, should_stop, events, resume=fitting
+      )
     fitting = False
-    proposing = [run for run in active if run.stage == 'trained']
-    for run in proposing:
-      _propose(program, oracle, protocol, run)
-    is_long = _is_long(_seconds_proposing(run) for run in proposing)
-    if proposing and (oracle is None or is_long):
-      save(replaceable=oracle is not None)
+    _propose_active(program, oracle, protocol, save)
     if oracle is None and any(_is_pending(run) for run in active):
       save.wait()
       return {run.seed: run.ended or PENDING for run in runs}
@@ -128,8 +129,7 @@ def run_rounds(
     if _is_long(run.records[-1].seconds for run in active):
       # Whoever is killed from now on loses nothing of what was reported.
       save.wait()
-    for run in active:
-      yield run.records[-1]
+    yield from (events.record(run.records[-1]) for run in active)
     if should_stop() and any(run.ended is None for run in runs):
       raise Interrupted
   return {run.seed: run.ended for run in runs}
@@ -195,7 +195,7 @@ def _take(program, runs, answers, close):
       raise ValueError(f'seed {run.seed} has answers, and no query is pending.')
 
 
-def _train(program, protocol, runs, should_stop, *, resume):
+def _train(program, protocol, runs, should_stop, events, *, resume):
   """Trains a round; yields Progress where it may be saved, and when done.
 
   What it yields at has been taken over into the runs that are active. A run
@@ -216,6 +216,7 @@ def _train(program, protocol, runs, should_stop, *, resume):
     finite = jax.device_get(program.fit.finite(packed))
     contracts.check_finite(program, runs, progress, finite)
     contracts.check_trained(program, runs, progress)
+    events.progress(program.system.name, runs, progress)
     at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
     if not (np.all(progress.done) or at_interval or should_stop()):
       continue
@@ -227,10 +228,12 @@ def _train(program, protocol, runs, should_stop, *, resume):
     yield progress
 
 
-def _train_active(program, protocol, save, should_stop, *, resume):
+def _train_active(program, protocol, save, should_stop, events, *, resume):
   """Trains a round of all runs that are active, and saves on the way."""
   runs = save.runs
-  for progress in _train(program, protocol, runs, should_stop, resume=resume):
+  for progress in _train(
+    program, protocol, runs, should_stop, events, resume=resume
+  ):
     if np.all(progress.done):
       break
     save(fitting=True, replaceable=True)
@@ -241,6 +244,16 @@ def _train_active(program, protocol, save, should_stop, *, resume):
     _end_training(run, _lane(progress, runs.index(run)))
   if _is_long(run.seconds_fit for run in active):
     save(replaceable=True)
+
+
+def _propose_active(program, oracle, protocol, save):
+  """Has each run that is trained propose, and saves what would be lost."""
+  proposing = [run for run in save.runs if run.stage == 'trained']
+  for run in proposing:
+    _propose(program, oracle, protocol, run)
+  is_long = _is_long(_seconds_proposing(run) for run in proposing)
+  if proposing and (oracle is None or is_long):
+    save(replaceable=oracle is not None)
 
 
 def _lane(progress, lane):

@@ -156,7 +156,7 @@ def run(
   ) as watching:
     experiment = _pretrained(folder, experiment, should_stop, watching)
     try:
-      _run_jobs(folder, experiment, how, should_stop, watching.on_record)
+      _run_jobs(folder, experiment, how, should_stop, watching)
     finally:
       rows = watching.records.rows()
       if rows:
@@ -197,7 +197,7 @@ def _pretrained(folder, experiment, should_stop, watching):
   return experiment
 
 
-def _run_jobs(folder, experiment, how, should_stop, on_record):
+def _run_jobs(folder, experiment, how, should_stop, watching):
   """Runs every job, in as many processes as were asked for."""
   jobs = jobs_lib.jobs_of(
     experiment.config,
@@ -206,10 +206,10 @@ def _run_jobs(folder, experiment, how, should_stop, on_record):
   )
   checkpoints = folder / 'checkpoints'
   if how.num_workers == 1:
-    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, on_record)
+    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, watching)
   else:
     workers.run_jobs(
-      experiment, jobs, checkpoints, how.num_workers, should_stop, on_record
+      experiment, jobs, checkpoints, how.num_workers, should_stop, watching
     )
 
 
@@ -227,14 +227,20 @@ def _run_all_labels(folder, experiment, should_stop):
     {**config, 'protocol': proceeding}, dataset=experiment.dataset
   ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)
-  found = []
-
-  def on_record(record):
-    found.append(dataclasses.replace(record, system=ALL_LABELS))
-    records.write_jsonl(folder / 'full_labels.jsonl', found)
-
   checkpoints = workdir.below(folder, 'checkpoints', 'all_labels')
-  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, on_record)
+  writer = _FullLabels(folder / 'full_labels.jsonl')
+  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, writer)
+
+
+class _FullLabels:
+  """An observer that writes down the records of trainings on all labels."""
+
+  def __init__(self, path):
+    self._path, self._found = path, []
+
+  def on_record(self, record):
+    self._found.append(dataclasses.replace(record, system=ALL_LABELS))
+    records.write_jsonl(self._path, self._found)
 
 
 def _finish(folder, rows, experiment, about):

@@ -8,13 +8,12 @@ import jax
 
 from al_jax import loop
 from al_jax.loop import run_state
+from al_jax.loop.events import Observer
 from al_jax.runner import config as config_lib
 from al_jax.runner import pretraining
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
-from al_jax.storage import checkpoint, records, workdir
-
-OnRecord = Callable[[records.RoundRecord], None]
+from al_jax.storage import checkpoint, workdir
 
 
 class Job(NamedTuple):
@@ -53,7 +52,7 @@ def run_jobs(
   jobs: Iterable[Job],
   folder: pathlib.Path,
   should_stop: Callable[[], bool],
-  on_record: OnRecord,
+  observer: Observer,
 ) -> None:
   """Runs jobs one after another.
 
@@ -62,7 +61,8 @@ def run_jobs(
     jobs: those of one system in a row, so that they share what it compiles.
     folder: where the jobs save.
     should_stop: see `loop.run_rounds`.
-    on_record: called with each record as it comes, earlier ones included.
+    observer: told of each record, earlier ones included, and of rounds under
+      way.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
@@ -78,7 +78,7 @@ def run_jobs(
         experiment, job.system, all_sources, len(job.seeds)
       )
     with checkpoint.Checkpointer(job.folder(folder)) as checkpointer:
-      for record in loop.run_rounds(
+      for _ in loop.run_rounds(
         program,
         experiment.oracle,
         experiment.protocol,
@@ -87,8 +87,9 @@ def run_jobs(
         identity=config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
         should_stop=should_stop,
+        observers=(observer,),
       ):
-        on_record(record)
+        pass
 
 
 def is_finished(job: Job, folder: pathlib.Path) -> bool:

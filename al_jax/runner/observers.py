@@ -7,7 +7,8 @@ from typing import Self
 from absl import logging
 
 from al_jax import errors, files
-from al_jax.runner import progress
+from al_jax.loop.events import RoundProgress
+from al_jax.runner import progress as progress_lib
 from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
 
@@ -112,7 +113,7 @@ class Observers:
     """
     self.records = RecordsFile(folder / 'records.jsonl', systems)
     self._quiet = quiet
-    self._bar = progress.ProgressBar(
+    self._bar = progress_lib.ProgressBar(
       num_rounds, finished_rounds=len(self.records), quiet=quiet
     )
     self._events = None
@@ -133,6 +134,12 @@ class Observers:
     if not self._quiet:
       told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
       self._bar.write(f'pretraining, {told}')
+
+  def on_progress(self, progress: RoundProgress) -> None:
+    """Shows where the training of a round is."""
+    if self._events is not None:
+      self._events.on_progress(progress)
+    self._bar.on_progress(progress)
 
   def on_record(self, record: records.RoundRecord) -> None:
     """Writes a record down, and shows it if it is new."""

@@ -5,6 +5,7 @@ from typing import Self, TextIO
 
 import tqdm
 
+from al_jax.loop.events import RoundProgress
 from al_jax.storage import records
 
 
@@ -57,6 +58,18 @@ class ProgressBar:
 
   def __exit__(self, *exception: object) -> None:
     self._bar.close()
+
+  def on_progress(self, progress: RoundProgress) -> None:
+    """Shows where the training of a round is."""
+    told = ', '.join(
+      f'{name} {progress.metrics[name]:.3g}'
+      for name in ('loss', 'accuracy')
+      if name in progress.metrics
+    )
+    self._bar.set_description_str(
+      f'{progress.system}, seed {progress.seed}, round {progress.round}, '
+      f'step {progress.step:,}{": " if told else ""}{told} '
+    )
 
   def update(self, record: records.RoundRecord) -> None:
     """Counts one more round as done and shows what came of it."""

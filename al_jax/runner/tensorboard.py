@@ -1,10 +1,11 @@
-"""Event files for TensorBoard, written as rounds end."""
+"""Event files for TensorBoard, written as rounds go on and end."""
 
 import pathlib
 import types
 import urllib.parse
 
 from al_jax import errors
+from al_jax.loop.events import RoundProgress
 from al_jax.storage import records, workdir
 
 
@@ -35,21 +36,36 @@ class TensorBoard:
     self._module = require()
     self._folder = folder
     self._writers = {}
+    # Steps of the rounds that are over, by run.
+    self._steps = {}
+
+  def on_progress(self, progress: RoundProgress) -> None:
+    """Appends the means of an epoch under way, over the steps of the run."""
+    writer = self._writer(progress.system, progress.seed)
+    before = self._steps.get((progress.system, progress.seed), 0)
+    for name, value in progress.metrics.items():
+      writer.add_scalar(f'progress/{name}', value, before + progress.step)
 
   def on_record(self, record: records.RoundRecord) -> None:
     """Appends the scalars of a record."""
-    run = f'{urllib.parse.quote(record.system, safe="")}_seed{record.seed}'
-    if run not in self._writers:
-      self._writers[run] = self._begun(self._folder / run)
+    writer = self._writer(record.system, record.seed)
+    run = record.system, record.seed
+    self._steps[run] = self._steps.get(run, 0) + record.steps
     for column, value in record.flat().items():
       if column not in ('system', 'seed', 'labels'):
         tag = column.replace('.', '/')
-        self._writers[run].add_scalar(tag, value, record.labels)
+        writer.add_scalar(tag, value, record.labels)
 
   def close(self) -> None:
     """Writes what is still in memory."""
     for writer in self._writers.values():
       writer.close()
+
+  def _writer(self, system, seed):
+    run = f'{urllib.parse.quote(system, safe="")}_seed{seed}'
+    if run not in self._writers:
+      self._writers[run] = self._begun(self._folder / run)
+    return self._writers[run]
 
   def _begun(self, folder):
     workdir.refuse_link(folder)

@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from al_jax import loop, parts, xla
+from al_jax.loop.events import Observer, RoundProgress
 from al_jax.runner import config as config_lib
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner import signals
 from al_jax.runner.config import Experiment
-from al_jax.runner.jobs import Job, OnRecord
+from al_jax.runner.jobs import Job
 from al_jax.storage import records
 
 _STOP = 'stop'
@@ -88,7 +89,7 @@ def run_jobs(
   folder: pathlib.Path,
   workers: int,
   should_stop: Callable[[], bool],
-  on_record: OnRecord,
+  observer: Observer,
 ) -> None:
   """Runs jobs side by side.
 
@@ -98,14 +99,14 @@ def run_jobs(
     folder: where the jobs save.
     workers: how many processes; none is started for jobs that are finished.
     should_stop: see `loop.run_rounds`.
-    on_record: called in this process.
+    observer: told in this process.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
     ChildProcessError: a process was killed.
   """
   finished = [job for job in jobs if jobs_lib.is_finished(job, folder)]
-  jobs_lib.run_jobs(experiment, finished, folder, should_stop, on_record)
+  jobs_lib.run_jobs(experiment, finished, folder, should_stop, observer)
   waiting = collections.deque(job for job in jobs if job not in finished)
   with contextlib.ExitStack() as stack:
     busy = []
@@ -114,13 +115,13 @@ def run_jobs(
       stack.callback(worker.close)
       worker.begin(waiting.popleft())
       busy.append(worker)
-    _relay(busy, waiting, should_stop, on_record)
+    _relay(busy, waiting, should_stop, observer)
   if should_stop():
     raise loop.Interrupted
 
 
-def _relay(busy, waiting, should_stop, on_record):
-  """Hands records on as they come, and gives the next job to who is done."""
+def _relay(busy, waiting, should_stop, observer):
+  """Hands on what is seen, and gives the next job to who is done."""
   is_told = False
   while busy:
     if should_stop() and not is_told:
@@ -134,7 +135,9 @@ def _relay(busy, waiting, should_stop, on_record):
     for worker in [each for each in busy if each.connection in ready]:
       kind, content = worker.receive()
       if kind == 'record':
-        on_record(records.RoundRecord.from_json(content))
+        observer.on_record(records.RoundRecord.from_json(content))
+      elif kind == 'progress':
+        observer.on_progress(RoundProgress(*content))
       elif kind == 'error':
         raise content
       elif waiting:
@@ -155,7 +158,7 @@ def _work(connection, config, folder, cache, searched):
       _jobs_from(connection),
       folder,
       lambda: connection.poll(),  # nothing comes during a job but the end
-      lambda record: connection.send(('record', record.to_json())),
+      _Sender(connection),
     )
   except loop.Interrupted:
     connection.send(('stopped', None))
@@ -163,6 +166,19 @@ def _work(connection, config, folder, cache, searched):
     pass  # the first process is gone
   except Exception as error:
     connection.send(('error', _portable(error)))
+
+
+class _Sender:
+  """An observer that sends home what it sees."""
+
+  def __init__(self, connection):
+    self._connection = connection
+
+  def on_progress(self, progress):
+    self._connection.send(('progress', tuple(progress)))
+
+  def on_record(self, record):
+    self._connection.send(('record', record.to_json()))
 
 
 def _jobs_from(connection) -> Iterator[Job]:

@@ -211,6 +211,21 @@ class Rules:
       ),
     )
 
+  def progress(self, course: Course) -> Progress:
+    """Returns what the host may read of a course."""
+    has_begun = course.epochs.position > 0
+    running = jax.tree.map(
+      lambda mean: jnp.where(has_begun, mean, jnp.nan),
+      self.report(_means(course.tally)),
+    )
+    return Progress(
+      done=course.finished & ~course.waits,
+      due=course.due,
+      step=course.step,
+      metrics=course.metrics,
+      running=running,
+    )
+
   def most_steps(self, num_examples: int) -> int:
     """Returns the most steps of a round, given the size of its epochs."""
     of_epochs = self.stop.epochs * -(-num_examples // self.batch_size)
@@ -321,13 +336,3 @@ def hold(course: Course, before: PyTree, after: PyTree) -> PyTree:
   """
   frozen = course.finished | course.waits
   return jax.tree.map(lambda a, b: jnp.where(frozen, a, b), before, after)
-
-
-def progress(course: Course) -> Progress:
-  """Returns what the host may read of a course."""
-  return Progress(
-    done=course.finished & ~course.waits,
-    due=course.due,
-    step=course.step,
-    metrics=course.metrics,
-  )

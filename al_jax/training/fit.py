@@ -10,6 +10,7 @@ step a call there. Everything else loops on the device, the convolutions of
 """
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,9 +32,10 @@ from al_jax.interfaces import (
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 
-# Steps per call where steps loop on the device. A call ends early when the
-# training is over; only how often the host can look depends on it.
-_STEPS_PER_CALL = 256
+# A call of the device takes about so long: the host can look on, and stop.
+_SECONDS_PER_CALL = 0.5
+# Steps of the first calls, which may have to compile; and the most ever.
+_FIRST_STEPS, _MOST_STEPS = 64, 2**16
 
 # Images [B, height, width, channels], kernels [height, width, in, out]: what
 # XLA need not bring into another form, which it does outside of loops only.
@@ -163,16 +165,20 @@ def fit(
   if not resume:
     state = fns.start(fns.pack(start_keys), state, pool)
   step = phase = 0
+  pace = _FIRST_STEPS
   while True:
-    num_steps = _STEPS_PER_CALL
+    num_steps = pace
     if stop_every is not None:
       num_steps = min(num_steps, stop_every - step % stop_every)
+    begin = time.perf_counter()
     state, progress = fns.advance[phase](state, pool, num_steps)
     progress = _by_lane(jax.device_get(progress), fns.num_lanes)
+    seconds = time.perf_counter() - begin
+    before, step = step, int(np.max(progress.step))
+    pace = _next_pace(pace, step - before, seconds)
     yield state, progress
     if np.all(progress.done):
       return
-    step = int(np.max(progress.step))
     # Lanes may be in different phases: those of the first that is not over.
     phase = int(progress.phase[np.argmin(progress.done)])
     if any(np.any(is_due) for is_due in progress.due.values()):
@@ -182,6 +188,13 @@ def fit(
           fns, key, lanes[lane], pools[lane], _lane(progress, lane)
         )
       state = fns.pack(lanes)
+
+
+def _next_pace(pace, taken, seconds):
+  """Steps of the next call, by the steps and seconds of the last one."""
+  wanted = taken * _SECONDS_PER_CALL / max(seconds, 1e-6)
+  # A call that compiled, or ended early, says little: move by small factors.
+  return int(np.clip(wanted, max(pace // 4, 1), min(4 * pace, _MOST_STEPS)))
 
 
 def _by_lane(progress, num_lanes):

@@ -1,0 +1,104 @@
+"""What leaves the loop besides records: looks into a round under way."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from al_jax.interfaces import Progress
+from al_jax.loop.run_state import Run
+from al_jax.storage.records import RoundRecord
+
+# At most so often; between two calls of the device nothing is known.
+_SECONDS_BETWEEN = 1.0
+
+
+class RoundProgress(NamedTuple):
+  """Where the training of a round is.
+
+  Attributes:
+    system: name of the system.
+    seed: of the run.
+    round: the round under way.
+    labels: paid for by then.
+    step: steps taken in this round.
+    metrics: means over the epoch under way, or over the last one at its
+      beginning; those that are not known yet are left out.
+  """
+
+  system: str
+  seed: int
+  round: int
+  labels: int
+  step: int
+  metrics: Mapping[str, float]
+
+
+class Observer(Protocol):
+  """Sees a run from outside. It may lack a method for what it does not want."""
+
+  def on_progress(self, progress: RoundProgress) -> None:
+    """Takes a look into a round, about once a second."""
+
+  def on_record(self, record: RoundRecord) -> None:
+    """Takes the record of a round; of a resumed run also the earlier ones."""
+
+
+class Events:
+  """Tells observers what happens."""
+
+  def __init__(self, observers: Sequence[Observer]):
+    """Notes who wants what.
+
+    Args:
+      observers: told in this order.
+    """
+    self._of_progress = _methods(observers, 'on_progress')
+    self._of_record = _methods(observers, 'on_record')
+    self._last = time.monotonic()
+
+  def progress(self, system: str, runs: Sequence[Run], now: Progress) -> None:
+    """Tells of a round under way, unless it was told a moment ago.
+
+    Args:
+      system: name of the system.
+      runs: one per lane.
+      now: on the host, with a leading lane axis.
+    """
+    passed = time.monotonic() - self._last
+    if not self._of_progress or passed < _SECONDS_BETWEEN:
+      return
+    self._last += passed
+    for lane, run in enumerate(runs):
+      if run.ended is None and not now.done[lane]:
+        seen = RoundProgress(
+          system,
+          run.seed,
+          run.round,
+          run.state.paid,
+          int(now.step[lane]),
+          _metrics(now, lane),
+        )
+        for tell in self._of_progress:
+          tell(seen)
+
+  def record(self, record: RoundRecord) -> RoundRecord:
+    """Tells of a record, and returns it."""
+    for tell in self._of_record:
+      tell(record)
+    return record
+
+
+def _methods(observers, name):
+  found = [getattr(observer, name, None) for observer in observers]
+  return [method for method in found if method is not None]
+
+
+def _metrics(now, lane):
+  """Those of the epoch under way, and of the last one where it has begun."""
+  found = {name: float(of[lane]) for name, of in now.metrics.items()}
+  running = (now.running or {}).items()
+  fresh = {name: float(of[lane]) for name, of in running}
+  found |= {name: of for name, of in fresh.items() if np.isfinite(of)}
+  return {name: of for name, of in found.items() if np.isfinite(of)}
