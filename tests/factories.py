@@ -1,5 +1,7 @@
 """What several tests are made of: records, tasks, systems, pools."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -137,3 +139,10 @@ def stopped_at_every_save(compiled, answers, how, folder):
       except loop.Interrupted:
         stops += 1
   return found, stops
+
+
+def an_observer(on_record):
+  """An observer that wants records alone."""
+  return types.SimpleNamespace(
+    on_record=on_record, on_progress=lambda progress: None
+  )

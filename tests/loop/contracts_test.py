@@ -92,10 +92,21 @@ def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
     run(task, broken)
 
 
+def test_weights_that_are_not_finite_name_the_network_and_the_round(task):
+  options = {'optimizer': {'name': 'sgd', 'learning_rate': 1e30}}
+  message = 'round 0, seed 0: a weight of the network .* after 7 steps'
+  with pytest.raises(FloatingPointError, match=message):
+    run(task, compiled(task, 'margin', learner=options))
+
+
 def test_a_loss_that_is_not_finite_names_the_round(task):
   options = {'optimizer': {'name': 'sgd', 'learning_rate': 1e30}}
+  diverging = compiled(task, 'margin', learner=options)
+  # As if the weights had stayed finite.
+  fit = diverging.fit._replace(finite=lambda state: {'network': np.True_})
+  diverging = diverging._replace(fit=fit)
   with pytest.raises(FloatingPointError, match='round 0, seed 0: the training'):
-    run(task, compiled(task, 'margin', learner=options))
+    run(task, diverging)
 
 
 @pytest.mark.parametrize(

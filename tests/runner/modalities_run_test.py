@@ -10,6 +10,7 @@ from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest, records
 from configs import joint
 from tests.commands import run_test
+from tests.factories import an_observer
 
 VIEWS = {'name': 'views', 'views': ('left', 'right', 'spectrum')}
 CAP = {'name': 'cap', 'train': 90, 'test': 50}
@@ -75,7 +76,9 @@ def ran(
   rows = [] if rows is None else rows
   experiment = config_lib.prepare(config)
   jobs = jobs_lib.jobs_of(config, list(systems), workers=1)
-  jobs_lib.run_jobs(experiment, jobs, folder, should_stop, rows.append)
+  jobs_lib.run_jobs(
+    experiment, jobs, folder, should_stop, an_observer(rows.append)
+  )
   return [records.deterministic(row) for row in rows]
 
 

@@ -11,6 +11,7 @@ from al_jax.runner import config as config_lib
 from al_jax.runner import defaults, workers
 from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest, records
+from tests.factories import an_observer
 
 
 @pytest.fixture(scope='module')
@@ -38,7 +39,9 @@ def ran(experiment, jobs, tmp_path_factory):
   """Checkpoints of jobs that two processes ran, and the records."""
   folder = tmp_path_factory.mktemp('jobs')
   rows = []
-  workers.run_jobs(experiment, jobs, folder, 2, lambda: False, rows.append)
+  workers.run_jobs(
+    experiment, jobs, folder, 2, lambda: False, an_observer(rows.append)
+  )
   return folder, rows
 
 
@@ -61,7 +64,9 @@ def test_three_jobs_in_two_processes_are_those_of_one(
   experiment, jobs, ran, tmp_path
 ):
   alone = []
-  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, alone.append)
+  jobs_lib.run_jobs(
+    experiment, jobs, tmp_path, lambda: False, an_observer(alone.append)
+  )
   assert by_seed(ran[1]) == by_seed(alone)
   assert not multiprocessing.active_children()
 
@@ -72,7 +77,9 @@ def test_no_process_is_started_for_jobs_that_are_finished(
   monkeypatch.setattr(workers, '_Worker', None)
   folder, rows = ran
   again = []
-  workers.run_jobs(experiment, jobs, folder, 2, lambda: False, again.append)
+  workers.run_jobs(
+    experiment, jobs, folder, 2, lambda: False, an_observer(again.append)
+  )
   assert again == sorted(rows, key=lambda row: (row.seed, row.round))
 
 
@@ -82,12 +89,19 @@ def test_a_request_is_passed_on_and_the_rest_is_done_later(
   rows = []
   with pytest.raises(loop.Interrupted):
     workers.run_jobs(
-      experiment, jobs, tmp_path, 2, lambda: bool(rows), rows.append
+      experiment,
+      jobs,
+      tmp_path,
+      2,
+      lambda: bool(rows),
+      an_observer(rows.append),
     )
   assert not multiprocessing.active_children()
   assert not all(jobs_lib.is_finished(job, tmp_path) for job in jobs)
   again = []
-  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, again.append)
+  jobs_lib.run_jobs(
+    experiment, jobs, tmp_path, lambda: False, an_observer(again.append)
+  )
   assert by_seed(again) == by_seed(ran[1])
 
 
@@ -98,7 +112,9 @@ def test_a_process_that_dies_is_named(experiment, jobs, tmp_path):
     os.kill(child.pid, signal.SIGKILL)
 
   with pytest.raises(ChildProcessError, match=r'that ran margin, seeds \[0\]'):
-    workers.run_jobs(experiment, jobs[:1], tmp_path, 1, lambda: False, kill_one)
+    workers.run_jobs(
+      experiment, jobs[:1], tmp_path, 1, lambda: False, an_observer(kill_one)
+    )
   assert not multiprocessing.active_children()
 
 
@@ -106,5 +122,7 @@ def test_an_error_comes_home_as_it_is(experiment, jobs, tmp_path):
   config = {**experiment.config, 'systems': ['no_such']}
   broken = experiment._replace(config=config)
   with pytest.raises(ValueError, match="'no_such' is not known") as caught:
-    workers.run_jobs(broken, jobs[:1], tmp_path, 1, lambda: False, print)
+    workers.run_jobs(
+      broken, jobs[:1], tmp_path, 1, lambda: False, an_observer(print)
+    )
   assert 'Traceback' in caught.value.__notes__[0]
