@@ -54,7 +54,9 @@ def _pool_map(measure, chunk_size):
 
 
 def measure_pool(strategy, inputs, *, chunk_size=16, where=None):
-  """What a strategy measures of a pool."""
+  """What a strategy measures of a pool; `()` if it looks at nothing."""
+  if strategy.measure is None:
+    return ()
   return _pool_map(strategy.measure, chunk_size)(KEY, inputs, where)
 
 
