@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import common, conv, pooling
 
 _SMALLEST = 8
 # Pixels of a side below which images are padded: the network is made for them.
@@ -84,7 +84,7 @@ class Cnn13(nn.Module):
       for _ in range(2):
         hidden = _activate(normed(hidden, channels))
       # Before the activation: the same, on a quarter of the values.
-      hidden = _activate(conv.max_pool_2x2(normed(hidden, channels)))
+      hidden = _activate(pooling.max_pool_2x2(normed(hidden, channels)))
       hidden = common.dropout(hidden, self.dropout, how)
     hidden = _activate(normed(hidden, 4 * self.width, padding='VALID'))
     hidden = _activate(normed(hidden, 2 * self.width, window=1))

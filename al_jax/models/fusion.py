@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from al_jax import errors
 from al_jax.data import named
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import common, conv, pooling
 
 ENCODERS = ('dense', 'conv')
 # Channels of the convolutions, with a 2x2 pool after each.
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
       for layer, channels in enumerate(_CHANNELS, start=1):
         hidden = conv.Conv(channels, (3, 3), name=f'conv_{layer}')(hidden)
         # The largest value first, then ReLU: the same on fewer values.
-        hidden = nn.relu(conv.max_pool_2x2(hidden))
+        hidden = nn.relu(pooling.max_pool_2x2(hidden))
     hidden = hidden.reshape(hidden.shape[0], -1)
     for layer, width in enumerate(self.widths, start=1):
       hidden = nn.relu(nn.Dense(width, name=f'hidden_{layer}')(hidden))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import common, conv, pooling
 
 # Five halvings leave one pixel of these.
 _SMALLEST = 32
@@ -50,7 +50,7 @@ class Vgg(nn.Module):
         hidden = common.normalise(hidden, self.norm, how)
         if layer == depth - 1:
           # Before ReLU: the same, on a quarter of the values.
-          hidden = conv.max_pool_2x2(hidden)
+          hidden = pooling.max_pool_2x2(hidden)
         hidden = nn.relu(hidden)
       extras[f'block_{block + 1}'] = hidden
     embedding = jnp.mean(hidden, axis=(1, 2))
