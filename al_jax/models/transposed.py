@@ -186,7 +186,7 @@ def _pads(padding: str, size: int, stride: int) -> Pair:
     low = size - 1 if stride > size - 1 else -(-total // 2)
     return low, total - low
   if padding == 'VALID':
-    return size - 1, size + stride - 2 + max(size - stride, 0) - size + 1
+    return size - 1, stride - 1 + max(size - stride, 0)
   raise ValueError(
     f"padding is {padding!r}; it must be 'SAME', 'VALID' or pairs of numbers."
   )
