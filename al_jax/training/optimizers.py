@@ -169,19 +169,31 @@ def build(
   errors.check_options_of('optimizer', name, betas, OPTIMIZERS)
   schedules.check(schedule, of_schedule)
 
-  parts = []
-  if clip_value is not None:
-    parts.append(optax.clip(clip_value))
-  if clip_norm is not None:
-    parts.append(optax.clip_by_global_norm(clip_norm))
   decay = _decay(weight_decay, decay_per_example)
-  parts += OPTIMIZERS[name](decay, momentum, nesterov, **betas)
+  parts = [
+    *_clips(clip_value, clip_norm),
+    *OPTIMIZERS[name](decay, momentum, nesterov, **betas),
+  ]
   if schedule in schedules.BY_STEP:
     by_step = schedules.BY_STEP[schedule](**of_schedule)
     parts.append(optax.scale_by_schedule(by_step))
     schedule, of_schedule = 'constant', {}
   multiplier = functools.partial(schedules.SCHEDULES[schedule], **of_schedule)
-  transformation = optax.with_extra_args_support(optax.chain(*parts))
+  return _scheduled(optax.chain(*parts), learning_rate, warmup, multiplier)
+
+
+def _clips(clip_value, clip_norm):
+  parts = []
+  if clip_value is not None:
+    parts.append(optax.clip(clip_value))
+  if clip_norm is not None:
+    parts.append(optax.clip_by_global_norm(clip_norm))
+  return parts
+
+
+def _scheduled(transformation, learning_rate, warmup, multiplier):
+  """The optimiser of a transformation, with its rate outside optax."""
+  transformation = optax.with_extra_args_support(transformation)
 
   def rate(fraction):
     fraction = jnp.asarray(fraction, jnp.float32)
