@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv, pooling
+from al_jax.models import checks, common, conv, pooling
 
 _SMALLEST = 8
 # Pixels of a side below which images are padded: the network is made for them.
@@ -148,8 +148,8 @@ def cnn13(
     The module. Extras: `features`, the map [B, height, width, channels] whose
     mean over pixels is the embedding before it is brought to length 1.
   """
-  common.check_image('cnn13', facts, smallest=_SMALLEST)
-  common.check_rate('dropout', dropout)
-  common.check_norm(norm, ('batch', 'group'))
-  common.check_width(width)
+  checks.check_image('cnn13', facts, smallest=_SMALLEST)
+  checks.check_rate('dropout', dropout)
+  checks.check_norm(norm, ('batch', 'group'))
+  checks.check_width(width)
   return Cnn13(facts.num_classes, width, dropout, norm)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv, pooling
+from al_jax.models import checks, common, conv, pooling
 
 # Five halvings leave one pixel of these.
 _SMALLEST = 32
@@ -60,9 +60,9 @@ class Vgg(nn.Module):
 
 
 def _vgg(name, facts, depths, dropout, norm):
-  common.check_image(name, facts, smallest=_SMALLEST)
-  common.check_rate('dropout', dropout)
-  common.check_norm(norm)
+  checks.check_image(name, facts, smallest=_SMALLEST)
+  checks.check_rate('dropout', dropout)
+  checks.check_norm(norm)
   return Vgg(facts.num_classes, depths, dropout, norm)
 
 
