@@ -227,6 +227,37 @@ def made_of(
   return make(**options)
 
 
+def check_options_of(
+  kind: str,
+  name: str,
+  options: Mapping[str, object],
+  table: Mapping[str, Callable],
+) -> None:
+  """Raises ValueError for an option of another entry, or one that is missing.
+
+  Args:
+    kind: What the table holds, as in a sentence: `'schedule'`.
+    name: Entry that was chosen.
+    options: Given options.
+    table: Functions by name, whose keywords are their options.
+  """
+  for option in options:
+    if option not in options_of(table[name]):
+      owners = ', '.join(
+        owner
+        for owner, function in table.items()
+        if option in options_of(function)
+      )
+      raise ValueError(
+        f'{kind} {name!r} has no option {option!r}; it is one of: {owners}.'
+      )
+  parameters = inspect.signature(table[name]).parameters
+  for option in options_of(table[name]):
+    is_needed = parameters[option].default is inspect.Parameter.empty
+    if is_needed and option not in options:
+      raise ValueError(f'{kind} {name!r} needs the option {option!r}.')
+
+
 def options_of(function: Callable) -> list[str]:
   """The names of a function's keyword-only arguments."""
   return [

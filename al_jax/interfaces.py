@@ -92,6 +92,24 @@ class ModelFns(NamedTuple):
   train: Callable[..., tuple[ModelOutput, PyTree]]
 
 
+class NetFns(NamedTuple):
+  """A network that is no model: an encoder, a decoder, a critic.
+
+  Attributes:
+    init: `(key) -> variables`, a pytree as that of `ModelFns`: `'params'`, and
+      `'statistics'` if the network has BatchNorm.
+    apply: `(variables, *inputs, key=None, training=False, real=None) ->
+      (outputs, statistics)`. With a key dropout is active: in training with a
+      mask per example, otherwise with one that the batch shares. In training
+      BatchNorm normalises by the batch, of which `real` bool[B] is False in
+      padding rows, and the statistics are new; otherwise they are those of
+      `variables`, `{}` if it has none.
+  """
+
+  init: Callable[..., PyTree]
+  apply: Callable[..., tuple[PyTree, PyTree]]
+
+
 class Progress(NamedTuple):
   """What the host may read between steps.
 

@@ -14,7 +14,7 @@ from al_jax.data import named
 from al_jax.interfaces import ModelFns
 from al_jax.learners import one_network, pretraining
 from al_jax.learners.pretraining import WholePool
-from al_jax.models import common
+from al_jax.models import checks, common
 
 _DECODER = 'decoder'
 
@@ -66,7 +66,7 @@ class DenoisingAutoencoder(WholePool):
     """See `Trains`."""
     errors.check_number('masked', self.masked, least=0, below=1)
     errors.check_number('noise', self.noise, least=0)
-    common.check_widths('widths', self.widths)
+    checks.check_widths('widths', self.widths)
     super().check()
 
   @functools.cached_property
@@ -106,18 +106,12 @@ denoising_autoencoder = one_network.factory(
 def _with_decoder(model, facts, widths, masked, noise):
   """The network and a decoder; what it predicts in training is its error."""
   mean, std = common.moments(facts)
-  sizes = jax.tree.map(lambda one: one.size, facts.example)
-  decoder = Decoder(widths, sum(_of_modalities(sizes)))
+  decoder = _decoder(model, facts, widths)
 
   def init(key):
     net_key, decoder_key = jax.random.split(key)
     variables = model.init(net_key)
-    inputs = jax.tree.map(
-      lambda one: jax.ShapeDtypeStruct((1, *one.shape), one.dtype),
-      facts.example,
-    )
-    embedding = jax.eval_shape(model.apply, variables, inputs).embedding
-    made = decoder.lazy_init(decoder_key, embedding)['params']
+    made = decoder.init(decoder_key)['params']
     params = {**variables['params'], _DECODER: made}
     return {**variables, 'params': params}
 
@@ -129,13 +123,29 @@ def _with_decoder(model, facts, widths, masked, noise):
     )
     spoilt = jax.tree.map(lambda x, m, s: x * s + m, spoilt, mean, std)
     output, statistics = model.train(variables, spoilt, dropout_key, real=real)
-    given_back = decoder.apply(
+    given_back, _ = decoder.apply(
       {'params': variables['params'][_DECODER]}, output.embedding
     )
     errors = _squared_errors(given_back, clean, inputs)
     return output._replace(predictions=errors), statistics
 
   return ModelFns(init=init, apply=model.apply, train=train)
+
+
+def _decoder(model, facts, widths):
+  """From the embedding of a model to all the numbers of its inputs."""
+  sizes = jax.tree.map(lambda one: one.size, facts.example)
+  inputs = jax.tree.map(
+    lambda one: jax.ShapeDtypeStruct((1, *one.shape), one.dtype), facts.example
+  )
+  output = jax.eval_shape(
+    lambda key, inputs: model.apply(model.init(key), inputs),
+    jax.random.key(0),
+    inputs,
+  )
+  return common.net_fns(
+    Decoder(widths, sum(_of_modalities(sizes))), output.embedding
+  )
 
 
 def _of_modalities(inputs):

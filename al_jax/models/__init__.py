@@ -4,7 +4,7 @@ from al_jax import errors, parts
 from al_jax.interfaces import Facts, ModelFns
 
 with errors.needs('al_jax.models'):
-  from al_jax.models import common
+  from al_jax.models import checks, common
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
   from al_jax.models.mlp import mlp
@@ -58,5 +58,5 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   errors.check_options(f'model {name!r}', make, options)
   # Your own model says itself what inputs it takes.
   takes_modalities = name in _OF_MODALITIES or name not in MODELS
-  common.check_task(name, facts, takes_modalities=takes_modalities)
+  checks.check_task(name, facts, takes_modalities=takes_modalities)
   return common.model_fns(make(facts, **options), facts)

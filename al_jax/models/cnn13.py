@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import checks, common, conv, pooling
 
 _SMALLEST = 8
 # Pixels of a side below which images are padded: the network is made for them.
@@ -84,7 +84,7 @@ class Cnn13(nn.Module):
       for _ in range(2):
         hidden = _activate(normed(hidden, channels))
       # Before the activation: the same, on a quarter of the values.
-      hidden = _activate(conv.max_pool_2x2(normed(hidden, channels)))
+      hidden = _activate(pooling.max_pool_2x2(normed(hidden, channels)))
       hidden = common.dropout(hidden, self.dropout, how)
     hidden = _activate(normed(hidden, 4 * self.width, padding='VALID'))
     hidden = _activate(normed(hidden, 2 * self.width, window=1))
@@ -148,8 +148,8 @@ def cnn13(
     The module. Extras: `features`, the map [B, height, width, channels] whose
     mean over pixels is the embedding before it is brought to length 1.
   """
-  common.check_image('cnn13', facts, smallest=_SMALLEST)
-  common.check_rate('dropout', dropout)
-  common.check_norm(norm, ('batch', 'group'))
-  common.check_width(width)
+  checks.check_image('cnn13', facts, smallest=_SMALLEST)
+  checks.check_rate('dropout', dropout)
+  checks.check_norm(norm, ('batch', 'group'))
+  checks.check_width(width)
   return Cnn13(facts.num_classes, width, dropout, norm)

@@ -2,24 +2,23 @@
 
 A module here is called as `module(inputs, how)` with normalised float32 inputs,
 one array or a dict of modalities, and a `Pass`; it returns a `ModelOutput`, and
-its last dense layer is named `head`.
+its last dense layer is named `head`. Networks that are no models take and
+return what they like, see `net_fns`.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors
 from al_jax.data import named
-from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
+from al_jax.interfaces import Facts, ModelFns, ModelOutput, NetFns, PyTree
+from al_jax.models import checks
 
-NORMS = ('none', 'batch', 'group')
-# Channels that share a mean and a variance; widths must be multiples of it.
-GROUP_SIZE = 8
 # As PyTorch's default of 0.1 for the weight of the new value.
 _STATISTICS_MOMENTUM = 0.9
 # Squared lengths below it count as this: no division by 0, and no gradient that
@@ -62,7 +61,7 @@ def normalise(inputs: jax.Array, norm: str, how: Pass) -> jax.Array:
     )
     return layer(inputs, mask=mask)
   if norm == 'group':
-    return nn.GroupNorm(num_groups=None, group_size=GROUP_SIZE)(inputs)
+    return nn.GroupNorm(num_groups=None, group_size=checks.GROUP_SIZE)(inputs)
   return inputs
 
 
@@ -104,11 +103,7 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     inputs = jax.tree.map(
       lambda one: jax.ShapeDtypeStruct((1, *one.shape), jnp.float32), example
     )
-    made = module.lazy_init(key, inputs, EVALUATION)
-    variables = {'params': made['params']}
-    if 'batch_stats' in made:
-      variables['statistics'] = made['batch_stats']
-    return variables
+    return _variables(module.lazy_init(key, inputs, EVALUATION))
 
   def apply(
     variables: PyTree, inputs: PyTree, *, key: jax.Array | None = None
@@ -127,26 +122,110 @@ def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
     *,
     real: jax.Array | None = None,
   ) -> tuple[ModelOutput, PyTree]:
-    old = variables.get('statistics') or {}
-    some_real = True if real is None else jnp.any(real)
-    # Without a real row the mean would be 0 / 0: normalise by the padding, and
-    # forget it.
-    rows = None if real is None else real | ~some_real
-    output, changed = module.apply(
-      _collections(variables),
-      standardise(inputs),
-      Pass(training=True, dropout=True, real=rows),
-      rngs={'dropout': key},
-      mutable=['batch_stats'],
-    )
-    statistics = jax.tree.map(
-      lambda new, before: jnp.where(some_real, new, before),
-      changed.get('batch_stats', {}),
-      old,
-    )
-    return output, statistics
+    def arguments(rows):
+      how = Pass(training=True, dropout=True, real=rows)
+      return (standardise(inputs), how), {}
+
+    return _in_training(module, variables, key, real, arguments)
 
   return ModelFns(init=init, apply=apply, train=train)
+
+
+def net_fns(module: nn.Module, *example_args: PyTree) -> NetFns:
+  """Makes pure functions of an encoder, a decoder or a critic.
+
+  Args:
+    module: called as `module(*inputs)`, or as `module(*inputs, how=how)` with a
+      `Pass` if its `__call__` has an argument of that name, which is how it
+      learns of dropout and BatchNorm.
+    *example_args: inputs as pytrees of `jax.ShapeDtypeStruct`, with a batch
+      axis of any size.
+
+  Returns:
+    The NetFns. Inputs go to the module as they are.
+  """
+  takes_how = 'how' in inspect.signature(module.__call__).parameters
+
+  def how_of(training, key, rows=None):
+    how = Pass(training=training, dropout=key is not None, real=rows)
+    return {'how': how} if takes_how else {}
+
+  def init(key: jax.Array) -> PyTree:
+    made = module.lazy_init(key, *example_args, **how_of(False, None))
+    return _variables(made)
+
+  def apply(
+    variables: PyTree,
+    *inputs: PyTree,
+    key: jax.Array | None = None,
+    training: bool = False,
+    real: jax.Array | None = None,
+  ) -> tuple[PyTree, PyTree]:
+    if training:
+      return _in_training(
+        module,
+        variables,
+        key,
+        real,
+        lambda rows: (inputs, how_of(True, key, rows)),
+      )
+    outputs = module.apply(
+      _collections(variables),
+      *inputs,
+      **how_of(False, key),
+      rngs=None if key is None else {'dropout': key},
+    )
+    return outputs, variables.get('statistics') or {}
+
+  return NetFns(init=init, apply=apply)
+
+
+def _variables(made: PyTree) -> PyTree:
+  """Collections of Flax by the names that the library has for them."""
+  variables = {'params': made.get('params', {})}
+  if 'batch_stats' in made:
+    variables['statistics'] = made['batch_stats']
+  return variables
+
+
+def _in_training(
+  module: nn.Module,
+  variables: PyTree,
+  key: jax.Array | None,
+  real: jax.Array | None,
+  arguments: Callable[[jax.Array | None], tuple[tuple, dict[str, Any]]],
+) -> tuple[PyTree, PyTree]:
+  """Applies a module to a batch, and updates its statistics.
+
+  Args:
+    module: of Flax.
+    variables: its own.
+    key: of dropout; None: there is none.
+    real: bool[B], False in padding rows; None: every row is real.
+    arguments: of the module, given the rows that statistics are of.
+
+  Returns:
+    What the module returns, and the statistics, `{}` if it has none.
+  """
+  old = variables.get('statistics') or {}
+  some_real = True if real is None else jnp.any(real)
+  # Without a real row the mean would be 0 / 0: normalise by the padding, and
+  # forget it.
+  rows = None if real is None else real | ~some_real
+  positional, named_ones = arguments(rows)
+  outputs, changed = module.apply(
+    _collections(variables),
+    *positional,
+    **named_ones,
+    rngs=None if key is None else {'dropout': key},
+    mutable=['batch_stats'],
+  )
+  statistics = jax.tree.map(
+    lambda new, before: jnp.where(some_real, new, before),
+    changed.get('batch_stats', {}),
+    old,
+  )
+  return outputs, statistics
 
 
 def _collections(variables: PyTree) -> PyTree:
@@ -186,76 +265,3 @@ def _check_inputs(inputs: PyTree, example: PyTree) -> None:
         f'{named.what(name)} have shape {array.shape}; the model was built for'
         f' (B, {", ".join(map(str, shape))}).'
       )
-
-
-def check_task(
-  model: str, facts: Facts, *, takes_modalities: bool = False
-) -> None:
-  """Refuses a task or a form of inputs that a model is not for.
-
-  Args:
-    model: its name.
-    facts: of the task.
-    takes_modalities: inputs may be a dict of arrays; else one array.
-
-  Raises:
-    ValueError: with the task, or what the inputs are.
-  """
-  if facts.task != 'classification' or not facts.num_classes:
-    raise ValueError(
-      f'model {model!r} does classification with a known number of classes;'
-      f' the task is {facts.task!r} with num_classes={facts.num_classes}.'
-    )
-  is_dict = takes_modalities and isinstance(facts.example, dict)
-  parts = facts.example.values() if is_dict else [facts.example]
-  if not all(hasattr(part, 'shape') for part in parts):
-    allowed = 'one array or a dict of named arrays'
-    found = str(jax.tree.structure(facts.example))
-    if not takes_modalities:
-      allowed = 'one array'
-      if isinstance(facts.example, dict):
-        names = ', '.join(map(repr, facts.example))
-        found = f"a dict of {names}, which 'fusion' takes"
-    raise ValueError(
-      f'model {model!r} takes {allowed}; the inputs are {found}.'
-    )
-
-
-def check_image(model: str, facts: Facts, *, smallest: int) -> None:
-  """Raises for inputs that are no images or too small for the network."""
-  shape = tuple(facts.example.shape)
-  if len(shape) != 3 or min(shape[:2]) < smallest:
-    raise ValueError(
-      f'model {model!r} cannot take inputs of shape {shape}: it needs images'
-      f' (height, width, channels) of at least {smallest} x {smallest}'
-      ' pixels.'
-    )
-
-
-def check_rate(option: str, rate: float) -> None:
-  """Raises unless it is a share of units that dropout may drop."""
-  errors.check_number(option, rate, least=0, below=1)
-
-
-def check_widths(option: str, widths: Sequence[int]) -> None:
-  """Raises unless it is a list of so many units per layer."""
-  if not isinstance(widths, Sequence) or isinstance(widths, str):
-    raise ValueError(
-      f'{option} is {widths!r}; it must be a list of whole numbers.'
-    )
-  for width in widths:
-    errors.check_number(f'a width in {option}', width, int, least=1)
-
-
-def check_width(width: int) -> None:
-  """Raises unless it is a number of channels that group normalisation takes."""
-  errors.check_number('width', width, int, least=1)
-  if width % GROUP_SIZE:
-    raise ValueError(
-      f'width must be a positive multiple of {GROUP_SIZE}; got {width!r}.'
-    )
-
-
-def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:
-  """Raises unless it is one of the normalisation layers to choose from."""
-  errors.check_name('norm', norm, choices)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from al_jax import errors
 from al_jax.data import named
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import checks, common, conv, pooling
 
 ENCODERS = ('dense', 'conv')
 # Channels of the convolutions, with a 2x2 pool after each.
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
       for layer, channels in enumerate(_CHANNELS, start=1):
         hidden = conv.Conv(channels, (3, 3), name=f'conv_{layer}')(hidden)
         # The largest value first, then ReLU: the same on fewer values.
-        hidden = nn.relu(conv.max_pool_2x2(hidden))
+        hidden = nn.relu(pooling.max_pool_2x2(hidden))
     hidden = hidden.reshape(hidden.shape[0], -1)
     for layer, width in enumerate(self.widths, start=1):
       hidden = nn.relu(nn.Dense(width, name=f'hidden_{layer}')(hidden))
@@ -127,9 +127,9 @@ def fusion(
     not an example has it; and `joint_1`, ... [B, width], before dropout.
   """
   errors.check_name('encoder', encoder, ENCODERS)
-  common.check_widths('widths', widths)
-  common.check_widths('joint_widths', joint_widths)
-  common.check_rate('dropout', dropout)
+  checks.check_widths('widths', widths)
+  checks.check_widths('joint_widths', joint_widths)
+  checks.check_rate('dropout', dropout)
   if encoder == 'conv':
     _check_pictures(facts)
   return Fusion(

@@ -7,7 +7,7 @@ import jax
 
 from al_jax import errors
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common
+from al_jax.models import checks, common
 
 ACTIVATIONS = {'relu': nn.relu, 'sigmoid': nn.sigmoid}
 INITS = ('lecun_normal', 'torch')
@@ -99,10 +99,10 @@ def mlp(
   Returns:
     The module. Extras: `hidden_1`, `hidden_2`, ... [B, width], before dropout.
   """
-  common.check_widths('widths', widths)
-  common.check_rate('dropout', dropout)
+  checks.check_widths('widths', widths)
+  checks.check_rate('dropout', dropout)
   errors.check_name('activation', activation, ACTIVATIONS)
-  common.check_norm(norm, ('none', 'batch'))
+  checks.check_norm(norm, ('none', 'batch'))
   errors.check_flag('unit_embedding', unit_embedding)
   errors.check_name('init', init, INITS)
   errors.check_flag('head_bias', head_bias)

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import checks, common, conv, pooling
 
 # Two 4x4 convolutions without padding and a 2x2 pool leave one pixel of these.
 _SMALLEST = 8
@@ -31,7 +31,7 @@ class MnistCnn(nn.Module):
     )
     conv_2 = conv.Conv(32, (4, 4), padding='VALID', name='conv_2')(conv_1)
     # The largest value first, then ReLU: the same, on a quarter of the values.
-    pooled = nn.relu(conv.max_pool_2x2(conv_2))
+    pooled = nn.relu(pooling.max_pool_2x2(conv_2))
     hidden = common.dropout(pooled, self.conv_dropout, how)
     hidden = hidden.reshape(hidden.shape[0], -1)
     hidden = nn.relu(nn.Dense(128, name='dense')(hidden))
@@ -55,7 +55,7 @@ def mnist_cnn(
     The module. Extras, before dropout: `conv_1` and `pooled`, feature maps
     [B, height, width, 32], and `dense` [B, 128].
   """
-  common.check_image('mnist_cnn', facts, smallest=_SMALLEST)
-  common.check_rate('conv_dropout', conv_dropout)
-  common.check_rate('dense_dropout', dense_dropout)
+  checks.check_image('mnist_cnn', facts, smallest=_SMALLEST)
+  checks.check_rate('conv_dropout', conv_dropout)
+  checks.check_rate('dense_dropout', dense_dropout)
   return MnistCnn(facts.num_classes, conv_dropout, dense_dropout)

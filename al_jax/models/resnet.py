@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import checks, common, conv
 
 # Three halvings leave one pixel of these.
 _SMALLEST = 8
@@ -85,7 +85,7 @@ def resnet18(
     The module. Extras: `stage_1` to `stage_4`, feature maps
     [B, height, width, channels].
   """
-  common.check_image('resnet18', facts, smallest=_SMALLEST)
-  common.check_norm(norm, ('batch', 'group'))
-  common.check_width(width)
+  checks.check_image('resnet18', facts, smallest=_SMALLEST)
+  checks.check_norm(norm, ('batch', 'group'))
+  checks.check_width(width)
   return ResNet18(facts.num_classes, width, norm)

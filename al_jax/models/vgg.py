@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import common, conv
+from al_jax.models import checks, common, conv, pooling
 
 # Five halvings leave one pixel of these.
 _SMALLEST = 32
@@ -50,7 +50,7 @@ class Vgg(nn.Module):
         hidden = common.normalise(hidden, self.norm, how)
         if layer == depth - 1:
           # Before ReLU: the same, on a quarter of the values.
-          hidden = conv.max_pool_2x2(hidden)
+          hidden = pooling.max_pool_2x2(hidden)
         hidden = nn.relu(hidden)
       extras[f'block_{block + 1}'] = hidden
     embedding = jnp.mean(hidden, axis=(1, 2))
@@ -60,9 +60,9 @@ class Vgg(nn.Module):
 
 
 def _vgg(name, facts, depths, dropout, norm):
-  common.check_image(name, facts, smallest=_SMALLEST)
-  common.check_rate('dropout', dropout)
-  common.check_norm(norm)
+  checks.check_image(name, facts, smallest=_SMALLEST)
+  checks.check_rate('dropout', dropout)
+  checks.check_norm(norm)
   return Vgg(facts.num_classes, depths, dropout, norm)
 
 

@@ -21,9 +21,11 @@ def _learner():
   learner.weights = 'same'  # or new, warm
   learner.augment = ()  # flip, shift, crop
   learner.optimizer = ConfigDict()
-  learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop
+  # Further options depend on the name and on the schedule.
+  learner.optimizer.name = 'adam'  # or adamw, sgd, rmsprop, adadelta
   learner.optimizer.learning_rate = 1e-3
-  learner.optimizer.schedule = 'constant'  # or linear, cosine, steps
+  # Or linear, cosine, steps, milestones, exponential.
+  learner.optimizer.schedule = 'constant'
   learner.optimizer.warmup = 0.0
   learner.optimizer.weight_decay = 0.0
   learner.optimizer.decay_per_example = False

@@ -2,10 +2,12 @@
 
 The number of steps of a round grows with the labelled set and is a traced
 number, on which optax's own schedules fail: here a schedule is a function of
-step / total, applied to the update outside optax.
+step / total, applied to the update outside optax. Those that go by steps are
+optax's own, which count in the optimiser's state, anew in each round.
 """
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,6 +16,7 @@ import optax
 
 from al_jax import errors
 from al_jax.interfaces import PyTree
+from al_jax.training import schedules
 
 
 class Optimizer(NamedTuple):
@@ -30,40 +33,14 @@ class Optimizer(NamedTuple):
   update: Callable[..., tuple[PyTree, PyTree]]
 
 
-def _constant(fraction):
-  return jnp.ones_like(fraction)
-
-
-def _linear(fraction):
-  return 1.0 - fraction
-
-
-def _cosine(fraction):
-  return 0.5 * (1.0 + jnp.cos(jnp.pi * fraction))
-
-
-def _steps(fraction):
-  return jnp.where(fraction < 0.5, 1.0, jnp.where(fraction < 0.75, 0.1, 0.01))
-
-
-# Multiplies the learning rate when a fraction of the round is over. `steps`
-# divides it by 10 at one half and at three quarters.
-SCHEDULES = {
-  'constant': _constant,
-  'linear': _linear,
-  'cosine': _cosine,
-  'steps': _steps,
-}
-
-
-def _adam(decay, momentum, nesterov):
+def _adam(decay, momentum, nesterov, *, beta1=0.9, beta2=0.999):
   del momentum
-  return [decay, optax.scale_by_adam(nesterov=nesterov)]
+  return [decay, optax.scale_by_adam(beta1, beta2, nesterov=nesterov)]
 
 
-def _adamw(decay, momentum, nesterov):
+def _adamw(decay, momentum, nesterov, *, beta1=0.9, beta2=0.999):
   del momentum
-  return [optax.scale_by_adam(nesterov=nesterov), decay]
+  return [optax.scale_by_adam(beta1, beta2, nesterov=nesterov), decay]
 
 
 def _sgd(decay, momentum, nesterov):
@@ -78,6 +55,14 @@ def _rmsprop(decay, momentum, nesterov):
     optax.scale_by_rms(decay=0.99, eps_in_sqrt=False),
     optax.trace(decay=momentum, nesterov=nesterov),
   ]
+
+
+def _adadelta(decay, momentum, nesterov):
+  del momentum
+  if nesterov:
+    raise ValueError("nesterov is True, which optimizer 'adadelta' cannot be.")
+  # As published, and as in Keras; PyTorch and optax have a rho of 0.9.
+  return [decay, optax.scale_by_adadelta(rho=0.95, eps=1e-6)]
 
 
 def _decay(weight_decay, per_example):
@@ -97,12 +82,13 @@ def _decay(weight_decay, per_example):
 
 
 # Weight decay is part of the gradient (L2), as in PyTorch, except in adamw,
-# where it is decoupled.
+# where it is decoupled. Keywords are the options of the optimiser.
 OPTIMIZERS = {
   'adam': _adam,
   'adamw': _adamw,
   'sgd': _sgd,
   'rmsprop': _rmsprop,
+  'adadelta': _adadelta,
 }
 
 
@@ -118,13 +104,20 @@ def build(
   nesterov: bool = False,
   clip_value: float | None = None,
   clip_norm: float | None = None,
+  beta1: float | None = None,
+  beta2: float | None = None,
+  milestones: Sequence[float] | None = None,
+  factor: float | None = None,
+  decay_rate: float | None = None,
+  transition_steps: int | None = None,
+  staircase: bool | None = None,
 ) -> Optimizer:
   """An optimiser by name.
 
   Args:
-    name: adam, adamw, sgd or rmsprop.
-    learning_rate: the peak of the schedule.
-    schedule: constant, linear, cosine or steps.
+    name: adam, adamw, sgd, rmsprop or adadelta.
+    learning_rate: the peak of the schedule; of adadelta as published, 1.
+    schedule: constant, linear, cosine, steps, milestones or exponential.
     warmup: the share of the round over which the rate rises from 0; the
       schedule is spread over the rest.
     weight_decay: L2 in the gradient; decoupled in adamw.
@@ -135,15 +128,26 @@ def build(
     nesterov: Nesterov's variant of the momentum, or of Adam.
     clip_value: gradients are clipped to [-clip_value, clip_value], elementwise.
     clip_norm: and then to this global norm.
+    beta1: Decay of the mean of the gradients, of adam and adamw; if None, 0.9.
+    beta2: Decay of the mean of their squares; if None, 0.999.
+    milestones: Increasing shares of the round, without the warmup, at which the
+      schedule `milestones` multiplies the learning rate by `factor`.
+    factor: Multiplier at each milestone; if None, 0.1.
+    decay_rate: What the schedule `exponential` multiplies the learning rate by
+      in `transition_steps`, as in `optax.exponential_decay`.
+    transition_steps: Number of steps of that schedule, from the first step of
+      the round on, whatever the warmup.
+    staircase: Whether it multiplies at once at the end of those steps; if None,
+      False.
 
   Returns:
     An Optimizer.
 
   Raises:
-    ValueError: a name that is not known, or a number out of its range.
+    ValueError: a name that is not known, a number out of its range, or an
+      option that neither the optimiser nor the schedule has.
   """
   errors.check_name('optimizer', name, OPTIMIZERS)
-  errors.check_name('schedule', schedule, SCHEDULES)
   errors.check_number('learning_rate', learning_rate, above=0)
   errors.check_number('warmup', warmup, least=0, below=1)
   errors.check_number('weight_decay', weight_decay, least=0)
@@ -152,16 +156,44 @@ def build(
   errors.check_flag('nesterov', nesterov)
   errors.check_number('clip_value', clip_value, above=0, optional=True)
   errors.check_number('clip_norm', clip_norm, above=0, optional=True)
+  betas = _given(beta1=beta1, beta2=beta2)
+  for option, value in betas.items():
+    errors.check_number(option, value, least=0, below=1)
+  of_schedule = _given(
+    milestones=milestones,
+    factor=factor,
+    decay_rate=decay_rate,
+    transition_steps=transition_steps,
+    staircase=staircase,
+  )
+  errors.check_options_of('optimizer', name, betas, OPTIMIZERS)
+  schedules.check(schedule, of_schedule)
 
+  decay = _decay(weight_decay, decay_per_example)
+  parts = [
+    *_clips(clip_value, clip_norm),
+    *OPTIMIZERS[name](decay, momentum, nesterov, **betas),
+  ]
+  if schedule in schedules.BY_STEP:
+    by_step = schedules.BY_STEP[schedule](**of_schedule)
+    parts.append(optax.scale_by_schedule(by_step))
+    schedule, of_schedule = 'constant', {}
+  multiplier = functools.partial(schedules.SCHEDULES[schedule], **of_schedule)
+  return _scheduled(optax.chain(*parts), learning_rate, warmup, multiplier)
+
+
+def _clips(clip_value, clip_norm):
   parts = []
   if clip_value is not None:
     parts.append(optax.clip(clip_value))
   if clip_norm is not None:
     parts.append(optax.clip_by_global_norm(clip_norm))
-  decay = _decay(weight_decay, decay_per_example)
-  parts += OPTIMIZERS[name](decay, momentum, nesterov)
-  transformation = optax.with_extra_args_support(optax.chain(*parts))
-  multiplier = SCHEDULES[schedule]
+  return parts
+
+
+def _scheduled(transformation, learning_rate, warmup, multiplier):
+  """The optimiser of a transformation, with its rate outside optax."""
+  transformation = optax.with_extra_args_support(transformation)
 
   def rate(fraction):
     fraction = jnp.asarray(fraction, jnp.float32)
@@ -179,3 +211,8 @@ def build(
     return jax.tree.map(lambda u: scale * u, updates), state
 
   return Optimizer(init=transformation.init, update=update)
+
+
+def _given(**options):
+  """Returns the options that are not None."""
+  return {name: value for name, value in options.items() if value is not None}

@@ -12,7 +12,7 @@ from al_jax.learners.label_propagation import _drawn, label_propagation
 from al_jax.loop import program
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
-from al_jax.training import optimizers
+from al_jax.training import schedules
 from tests.factories import a_pool, a_task, assert_descended, batches_of
 
 KEY = jax.random.key(5)
@@ -165,7 +165,7 @@ def test_the_share_of_the_round_grows_however_many_are_reached(
     shares.append(float(share))
     return 1.0 - share
 
-  monkeypatch.setitem(optimizers.SCHEDULES, 'told', schedule)
+  monkeypatch.setitem(schedules.SCHEDULES, 'told', schedule)
   pool = a_pool(dataset, np.arange(20))
   options = {'name': 'sgd', 'learning_rate': 0.1, 'schedule': 'told'}
   learner = a_learner(facts, optimizer=options)

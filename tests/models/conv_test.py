@@ -1,17 +1,15 @@
-"""The convolution and pooling of CPUs against XLA's own."""
+"""The convolutions of CPUs against XLA's and Flax's own."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax import lax
-from jax.extend import core
 
 from al_jax import xla
 from al_jax.models import conv
+from tests.models import pairs
 
-LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 # Inputs, kernel, strides, padding: of every model, and around them.
 LAYERS = {
   'mnist_cnn 1': ((2, 12, 12, 1), (4, 4, 1, 8), (1, 1), 'VALID'),
@@ -31,54 +29,20 @@ LAYERS = {
 every_layer = pytest.mark.parametrize('layer', LAYERS.values(), ids=LAYERS)
 
 
-def with_gradients(convolution, inputs, kernel, *, loop=False):
-  """Outputs, and what both arguments get for a cotangent that varies."""
-
-  def value_and_pullback():
-    outputs, pullback = jax.vjp(convolution, inputs, kernel)
-    return outputs, *pullback(
-      jnp.cos(jnp.arange(outputs.size, dtype=float)).reshape(outputs.shape)
-    )
-
-  if not loop:
-    return value_and_pullback()
-  return lax.map(lambda _: value_and_pullback(), jnp.arange(2))
-
-
-def primitives_of(jaxpr):
-  """All equations, also those of nested programs."""
-  for equation in jaxpr.eqns:
-    yield equation
-    for inner in core.jaxprs_in_params(equation.params):
-      yield from primitives_of(inner)
-
-
-def draw(rng, *shapes):
-  return [jnp.asarray(rng.normal(size=s), jnp.float32) for s in shapes]
-
-
-def assert_close(result, wanted):
-  for got, want in zip(result, wanted, strict=True):
-    scale = np.abs(want).max()
-    np.testing.assert_allclose(got, want, atol=1e-5 * scale, rtol=0)
-
-
 @every_layer
 def test_outputs_and_gradients_are_those_of_xla(rng, layer):
   *shapes, strides, padding = layer
-  inputs, kernel = draw(rng, *shapes)
+  inputs, kernel = pairs.draw(rng, *shapes)
 
   def cpu(inputs, kernel):
     return conv.cpu_convolution(inputs, kernel, strides, padding)
 
   def native(inputs, kernel):
     return lax.conv_general_dilated(
-      inputs, kernel, strides, padding, dimension_numbers=LAYOUT
+      inputs, kernel, strides, padding, dimension_numbers=pairs.LAYOUT
     )
 
-  wanted = jax.jit(lambda *args: with_gradients(native, *args))(inputs, kernel)
-  result = jax.jit(lambda *args: with_gradients(cpu, *args))(inputs, kernel)
-  assert_close(result, wanted)
+  pairs.assert_same(cpu, native, inputs, kernel)
 
 
 @every_layer
@@ -89,31 +53,27 @@ def test_every_convolution_is_in_the_form_that_is_fast_in_loops(layer):
   def cpu(inputs, kernel):
     return conv.cpu_convolution(inputs, kernel, strides, padding)
 
-  jaxpr = jax.make_jaxpr(lambda *args: with_gradients(cpu, *args))(
-    inputs, kernel
-  )
   forms = [
-    equation.params['dimension_numbers']
-    for equation in primitives_of(jaxpr.jaxpr)
-    if equation.primitive.name == 'conv_general_dilated'
+    params['dimension_numbers']
+    for params in pairs.convolutions(cpu, inputs, kernel)
   ]
-  fast = lax.conv_dimension_numbers(inputs.shape, kernel.shape, LAYOUT)
+  fast = lax.conv_dimension_numbers(inputs.shape, kernel.shape, pairs.LAYOUT)
   assert forms == [fast] * 3
 
 
 def test_a_loop_gives_the_same(rng):
-  inputs, kernel = draw(rng, (2, 6, 6, 20), (3, 3, 20, 8))
+  inputs, kernel = pairs.draw(rng, (2, 6, 6, 20), (3, 3, 20, 8))
 
   def cpu(inputs, kernel):
     return conv.cpu_convolution(inputs, kernel, (1, 1), 'SAME')
 
-  wanted = with_gradients(cpu, inputs, kernel)
-  result = with_gradients(cpu, inputs, kernel, loop=True)
-  assert_close([leaf[1] for leaf in result], wanted)
+  wanted = pairs.with_gradients(cpu, inputs, kernel)
+  result = pairs.with_gradients(cpu, inputs, kernel, loop=True)
+  pairs.assert_close([leaf[1] for leaf in result], wanted)
 
 
 def test_a_batch_of_kernels_gives_each_its_own(rng):
-  inputs, kernels = draw(rng, (2, 5, 5, 6), (3, 2, 2, 6, 4))
+  inputs, kernels = pairs.draw(rng, (2, 5, 5, 6), (3, 2, 2, 6, 4))
 
   def total(inputs, kernel):
     outputs = conv.cpu_convolution(inputs, kernel, (1, 1), 'VALID')
@@ -122,11 +82,11 @@ def test_a_batch_of_kernels_gives_each_its_own(rng):
   gradient = jax.grad(total, argnums=1)
   together = jax.vmap(gradient, (None, 0))(inputs, kernels)
   one_by_one = jnp.stack([gradient(inputs, kernel) for kernel in kernels])
-  assert_close([together], [one_by_one])
+  pairs.assert_close([together], [one_by_one])
 
 
 def test_second_derivatives_exist(rng):
-  inputs, kernel = draw(rng, (1, 4, 4, 5), (2, 2, 5, 3))
+  inputs, kernel = pairs.draw(rng, (1, 4, 4, 5), (2, 2, 5, 3))
 
   def slope(convolution):
     def total(inputs):
@@ -136,11 +96,11 @@ def test_second_derivatives_exist(rng):
 
   native = slope(
     lambda *args: lax.conv_general_dilated(
-      *args, (1, 1), 'VALID', dimension_numbers=LAYOUT
+      *args, (1, 1), 'VALID', dimension_numbers=pairs.LAYOUT
     )
   )
   cpu = slope(lambda *args: conv.cpu_convolution(*args, (1, 1), 'VALID'))
-  assert_close([cpu(inputs)], [native(inputs)])
+  pairs.assert_close([cpu(inputs)], [native(inputs)])
 
 
 def test_the_backend_chooses_the_convolution(monkeypatch):
@@ -154,45 +114,109 @@ def test_flax_takes_the_chosen_convolution():
   inputs = jnp.ones((1, 6, 6, 5))
   variables = layer.init(jax.random.key(0), inputs)
   native = nn.Conv(4, (3, 3), strides=2, padding=1)
-  assert_close(
+  pairs.assert_close(
     [layer.apply(variables, inputs)], [native.apply(variables, inputs)]
   )
   used = xla.used_by(layer.apply, variables, inputs)
   assert 'custom_vjp_call' in used
 
 
+# Size, kernel, stride, padding, dilation and groups of 6 channels.
+OPTIONS = {
+  f'{size}, kernel {window}, stride {stride}, {padding}, {name}': (
+    size,
+    window,
+    stride,
+    padding,
+    options,
+  )
+  for name, options in {
+    'dilation 2': {'kernel_dilation': 2},
+    '2 groups': {'feature_group_count': 2},
+    'depthwise': {'feature_group_count': 6},
+  }.items()
+  for size, window, stride, padding in (
+    (8, 3, 1, 'SAME'),
+    (9, 3, 2, 'SAME'),
+    (8, 3, 2, 'VALID'),
+    (9, 4, 1, 'VALID'),
+    (8, 4, 2, 'SAME'),
+    (11, 5, 2, 'VALID'),
+    (10, 5, 1, 'SAME'),
+    (9, 1, 2, 'SAME'),
+    (8, 1, 1, 'VALID'),
+  )
+}
+
+
+@pytest.mark.parametrize('case', OPTIONS.values(), ids=OPTIONS)
+def test_dilation_and_groups_are_those_of_flax(rng, case):
+  size, window, stride, padding, options = case
+  given = (12, (window, window))
+  options = {'strides': stride, 'padding': padding, **options}
+  pairs.assert_same_layers(
+    rng,
+    (2, size, size + 1, 6),
+    ours=conv.Conv(*given, **options),
+    flax=nn.Conv(*given, **options),
+  )
+
+
 @pytest.mark.parametrize(
-  'option',
+  'options',
   [
-    {'lhs_dilation': (2, 2)},
-    {'rhs_dilation': (2, 1)},
-    {'feature_group_count': 2},
+    {'kernel_dilation': (1, 2), 'feature_group_count': 3},
+    {'kernel_dilation': (2, 3), 'strides': (2, 1), 'feature_group_count': 6},
+    {'kernel_dilation': 2, 'strides': 2, 'padding': ((3, 0), (1, 2))},
+    {'strides': 3, 'padding': 2, 'feature_group_count': 6},
   ],
   ids=str,
 )
-def test_what_it_does_not_do_is_refused(option):
-  inputs, kernel = jnp.ones((1, 6, 6, 4)), jnp.ones((3, 3, 4, 4))
-  with pytest.raises(ValueError, match=next(iter(option))):
-    conv.cpu_convolution(inputs, kernel, (1, 1), 'SAME', **option)
-
-
-@pytest.mark.parametrize('size', [(6, 6), (7, 5)], ids=str)
-def test_pooling_is_that_of_flax(rng, size):
-  (images,) = draw(rng, (2, *size, 3))
-
-  def theirs(images):
-    return nn.max_pool(images, (2, 2), (2, 2))
-
-  assert_close([conv.max_pool_2x2(images)], [theirs(images)])
-  gradients = [
-    jax.grad(lambda images, pool=pool: jnp.sum(jnp.sin(pool(images))))(images)
-    for pool in (conv.max_pool_2x2, theirs)
-  ]
-  assert_close(gradients[:1], gradients[1:])
-
-
-def test_pixels_that_tie_share_the_gradient():
-  gradient = jax.grad(lambda images: jnp.sum(conv.max_pool_2x2(images)))
-  np.testing.assert_array_equal(
-    gradient(jnp.zeros((1, 2, 2, 1))), jnp.full((1, 2, 2, 1), 0.25)
+def test_options_together_are_those_of_flax(rng, options):
+  pairs.assert_same_layers(
+    rng,
+    (2, 9, 8, 6),
+    ours=conv.Conv(6, (3, 2), **options),
+    flax=nn.Conv(6, (3, 2), **options),
   )
+
+
+@pytest.mark.parametrize('groups', [2, 6])
+def test_a_loop_gives_the_same_with_groups(rng, groups):
+  inputs, kernel = pairs.draw(rng, (2, 6, 6, 6), (3, 3, 6 // groups, 6))
+
+  def cpu(inputs, kernel):
+    return conv.cpu_convolution(
+      inputs, kernel, (1, 1), 'SAME', feature_group_count=groups
+    )
+
+  wanted = pairs.with_gradients(cpu, inputs, kernel)
+  result = pairs.with_gradients(cpu, inputs, kernel, loop=True)
+  pairs.assert_close([leaf[1] for leaf in result], wanted)
+
+
+def test_no_convolution_is_left_with_groups_of_channels():
+  inputs = jnp.ones((1, 6, 6, 6))
+  for groups, count in ((2, 3), (6, 0)):
+    forms = pairs.convolutions(
+      lambda inputs, kernel, groups=groups: conv.cpu_convolution(
+        inputs, kernel, (1, 1), 'SAME', feature_group_count=groups
+      ),
+      inputs,
+      jnp.ones((3, 3, 6 // groups, 6)),
+    )
+    assert len(forms) == count
+    assert all(form['feature_group_count'] == 1 for form in forms)
+    assert all(form['batch_group_count'] == 1 for form in forms)
+
+
+def test_zeros_between_pixels_are_refused():
+  inputs, kernel = jnp.ones((1, 6, 6, 4)), jnp.ones((3, 3, 4, 4))
+  with pytest.raises(ValueError, match='lhs_dilation'):
+    conv.cpu_convolution(inputs, kernel, (1, 1), 'SAME', lhs_dilation=(2, 2))
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused():
+  inputs, kernel = jnp.ones((1, 6, 6, 4)), jnp.ones((3, 3, 4, 4))
+  with pytest.raises(ValueError, match='cannot be split into 2 groups'):
+    conv.cpu_convolution(inputs, kernel, (1, 1), 'SAME', feature_group_count=2)

@@ -14,6 +14,14 @@ GRADIENTS = [
 ]
 
 
+MILESTONES = {'schedule': 'milestones', 'milestones': [0.5]}
+EXPONENTIAL = {
+  'schedule': 'exponential',
+  'decay_rate': 0.85,
+  'transition_steps': 666,
+}
+
+
 def as_jax(tree):
   return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree)
 
@@ -28,15 +36,28 @@ def parameters_after(optimizer, params=None, gradients=None, fraction=0.0):
   return params
 
 
-def reference_adam(p, gradients, *, nesterov=False, l2=0.0, decoupled=0.0):
+def reference_adam(
+  p, gradients, *, nesterov=False, l2=0.0, decoupled=0.0, b1=0.9, b2=0.999
+):
   m, v = np.zeros_like(p), np.zeros_like(p)
   for t, g in enumerate(gradients, 1):
     g = g + l2 * p
-    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
-    m_hat, v_hat = m / (1 - 0.9**t), v / (1 - 0.999**t)
+    m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+    m_hat, v_hat = m / (1 - b1**t), v / (1 - b2**t)
     if nesterov:  # Dozat 2016, algorithm 2
-      m_hat = 0.9 * m / (1 - 0.9 ** (t + 1)) + 0.1 * g / (1 - 0.9**t)
+      m_hat = b1 * m / (1 - b1 ** (t + 1)) + (1 - b1) * g / (1 - b1**t)
     p = p - 0.01 * (m_hat / (np.sqrt(v_hat) + 1e-8) + decoupled * p)
+  return p
+
+
+def reference_adadelta(p, gradients, *, l2=0.0):
+  squares, moves = np.zeros_like(p), np.zeros_like(p)
+  for g in gradients:  # Zeiler 2012, algorithm 1
+    g = g + l2 * p
+    squares = 0.95 * squares + 0.05 * g**2
+    move = np.sqrt(moves + 1e-6) / np.sqrt(squares + 1e-6) * g
+    moves = 0.95 * moves + 0.05 * move**2
+    p = p - 0.5 * move
   return p
 
 
@@ -75,6 +96,44 @@ def test_five_steps_equal_the_formulas(name, decay, nesterov):
         start, gradients, rms=rms, nesterov=nesterov, l2=decay
       )
     np.testing.assert_allclose(params[leaf], wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['adam', 'adamw'])
+def test_betas_are_those_of_the_formula(name):
+  optimizer = optimizers.build(name, learning_rate=0.01, beta1=0.5, beta2=0.99)
+  params = parameters_after(optimizer)
+  for leaf, start in PARAMS.items():
+    gradients = [gradient[leaf] for gradient in GRADIENTS]
+    wanted = reference_adam(start, gradients, b1=0.5, b2=0.99)
+    np.testing.assert_allclose(params[leaf], wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('decay', [0.0, 0.3])
+def test_adadelta_is_that_of_the_paper(decay):
+  optimizer = optimizers.build(
+    'adadelta', learning_rate=0.5, weight_decay=decay
+  )
+  params = parameters_after(optimizer)
+  for leaf, start in PARAMS.items():
+    gradients = [gradient[leaf] for gradient in GRADIENTS]
+    wanted = reference_adadelta(start, gradients, l2=decay)
+    np.testing.assert_allclose(params[leaf], wanted, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['adam', 'adamw'])
+def test_defaults_of_the_betas_are_those_of_no_betas(name):
+  without, given = (
+    optimizers.build(name, **betas)
+    for betas in ({}, {'beta1': 0.9, 'beta2': 0.999})
+  )
+  params = as_jax(PARAMS)
+  state = without.init(params)
+  assert jax.tree.structure(state) == jax.tree.structure(given.init(params))
+  texts = [
+    jax.jit(optimizer.update).lower(params, state, params, 0.5).as_text()
+    for optimizer in (without, given)
+  ]
+  assert texts[0] == texts[1]
 
 
 def test_decoupled_decay_shrinks_what_has_no_gradient_and_l2_steps():
@@ -173,6 +232,66 @@ def test_steps_divide_by_ten_at_the_half_and_not_before():
   np.testing.assert_allclose(got, [0.4, 0.04, 0.04, 0.004], rtol=1e-6)
 
 
+def test_milestones_multiply_from_their_share_on():
+  shares = [0, 0.7999, 0.8, 1]
+  options = {'schedule': 'milestones', 'milestones': [0.8]}
+  np.testing.assert_allclose(
+    rates(shares, **options), [0.4, 0.4, 0.04, 0.04], rtol=1e-6
+  )
+  options |= {'milestones': (0.5, 0.75), 'factor': 0.5}
+  np.testing.assert_allclose(
+    rates([0.4, 0.5, 0.75], **options), [0.4, 0.2, 0.1], rtol=1e-6
+  )
+
+
+def test_milestones_are_shares_of_what_follows_the_warmup():
+  options = {'schedule': 'milestones', 'milestones': [0.5]}
+  got = rates([0.1, 0.5, 0.6], warmup=0.2, **options)
+  np.testing.assert_allclose(got, [0.2, 0.4, 0.04], rtol=1e-6)
+
+
+@pytest.mark.parametrize('staircase', [None, False, True])
+def test_exponential_decay_counts_steps(staircase):
+  sgd = optimizers.build(
+    'sgd',
+    learning_rate=0.4,
+    momentum=0.0,
+    schedule='exponential',
+    decay_rate=0.85,
+    transition_steps=2,
+    staircase=staircase,
+  )
+  one = jnp.ones(())
+  state, got = sgd.init(one), []
+  for _ in range(5):
+    # Whatever share of the round that is.
+    updates, state = sgd.update(one, state, one, 0.9)
+    got.append(-updates)
+  exponents = np.arange(5) // 2 if staircase else np.arange(5) / 2
+  np.testing.assert_allclose(got, 0.4 * 0.85**exponents, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'name': 'sgd', 'beta1': 0.5}, 'is one of: adam, adamw'),
+    ({'name': 'adadelta', 'beta2': 0.5}, "'adadelta' has no option 'beta2'"),
+    ({'milestones': [0.5]}, "'constant' has no .* is one of: milestones"),
+    ({'schedule': 'steps', 'factor': 0.5}, "'steps' has no option 'factor'"),
+    ({'decay_rate': 0.5}, 'is one of: exponential'),
+    ({'schedule': 'milestones'}, "needs the option 'milestones'"),
+    (
+      {'schedule': 'exponential', 'decay_rate': 0.5},
+      "needs the option 'transition_steps'",
+    ),
+    ({'name': 'adadelta', 'nesterov': True}, 'nesterov is True'),
+  ],
+)
+def test_options_that_nothing_reads_are_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    optimizers.build(**options)
+
+
 def test_warmup_rises_from_zero_and_the_schedule_fills_the_rest():
   fractions = [0, 0.1, 0.2, 0.6, 1]
   constant = rates(fractions, warmup=0.2)
@@ -223,6 +342,14 @@ def test_a_fraction_may_be_traced_and_leaves_keep_their_types():
     ({'learning_rate': 'NaN'}, "learning_rate is 'NaN'"),
     ({'decay_per_example': 1}, 'decay_per_example is 1; it must be True or'),
     ({'nesterov': 'abc'}, "nesterov is 'abc'; it must be True or False"),
+    ({'beta1': 1.0}, r'beta1 is 1\.0; .* at least 0 and below 1'),
+    (MILESTONES | {'milestones': 0.8}, 'milestones is 0.8; it must be a list'),
+    (MILESTONES | {'milestones': [1.0]}, r'a milestone is 1\.0'),
+    (MILESTONES | {'milestones': [0.5, 0.5]}, 'they must increase'),
+    (MILESTONES | {'factor': 0}, 'factor is 0; .* above 0'),
+    (EXPONENTIAL | {'decay_rate': 2}, 'decay_rate is 2; .* at most 1'),
+    (EXPONENTIAL | {'transition_steps': 0.5}, 'transition_steps is 0.5'),
+    (EXPONENTIAL | {'staircase': 1}, 'staircase is 1; it must be True or'),
   ],
 )
 def test_bad_options_are_refused(options, message):
