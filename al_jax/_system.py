@@ -116,7 +116,10 @@ class System:
         f'system {self.name!r} cannot be traced as configured: '
         f'{errors.in_one_line(error)}'
       ) from error
-    inference.check_rows(measured, _FEW)
+    try:
+      inference.check_rows(measured, _FEW)
+    except ValueError as error:
+      raise ValueError(f'system {self.name!r}: {error}') from error
     if any(sampled) and not self.has_dropout:
       raise ValueError(
         f'system {self.name!r} needs dropout samples; model {model!r} has no '

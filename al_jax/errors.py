@@ -38,6 +38,10 @@ EXTRAS = {
 }
 
 
+class ContractError(RuntimeError):
+  """A part breaks its contract, so that a run cannot go on."""
+
+
 class MissingPackageError(ModuleNotFoundError):
   """A package that an extra brings is not installed; the message names both."""
 

@@ -4,6 +4,7 @@ A dotted path is `my_module.my_thing`. The module is looked for in the folders
 that `search_in` was given, by default the current one, then on `sys.path`.
 """
 
+import difflib
 import hashlib
 import importlib
 import importlib.machinery
@@ -70,11 +71,29 @@ def find(
   module = _imported(kind, name, module_name)
   part = getattr(module, attribute, None)
   if not callable(part):
-    names = [each for each, value in vars(module).items() if callable(value)]
-    raise errors.unknown_name(
-      f'the function of {module_name} for a {kind}', attribute, names
-    )
+    names = [
+      each
+      for each, value in vars(module).items()
+      if getattr(value, '__module__', None) == module_name and each[0] != '_'
+    ]
+    raise _no_function(kind, name, attribute, names)
   return part
+
+
+def check_made(kind: str, name: str, made: Any, wanted: type) -> None:
+  """Raises ValueError if a part's function returned another type.
+
+  Args:
+    kind: kind of part, for the message.
+    name: of the part.
+    made: what its function returned.
+    wanted: the type it must return.
+  """
+  if not isinstance(made, wanted):
+    raise ValueError(
+      f'{kind} {name!r} returns {type(made).__name__}; it must return a '
+      f'{wanted.__module__}.{wanted.__name__}.'
+    )
 
 
 def digests(names: Iterable[object]) -> dict[str, str]:
@@ -101,9 +120,9 @@ def _imported(kind: str, name: str, module_name: str) -> ModuleType:
   except ModuleNotFoundError as error:
     if error.name is None or not f'{module_name}.'.startswith(f'{error.name}.'):
       raise _failed(kind, name, module_name, error) from error
-    places = ', '.join([*searched(), 'sys.path'])
     raise ValueError(
-      f'{kind} {name!r}: there is no module {error.name!r} in {places}.'
+      f'{kind} {name!r}: there is no module {error.name!r} in '
+      f'{", ".join(searched())}, or on sys.path.'
     ) from error
   except Exception as error:  # A module is a program, and may raise anything.
     raise _failed(kind, name, module_name, error) from error
@@ -115,7 +134,11 @@ def _imported(kind: str, name: str, module_name: str) -> ModuleType:
 def _is_ours(top: str) -> bool:
   """Tells whether a module stands in a folder searched, and is not loaded."""
   spec = importlib.machinery.PathFinder.find_spec(top, searched())
-  if spec is None or spec.origin is None:
+  if spec is None:
+    return False
+  if spec.origin is None:
+    # A folder without `__init__.py`: found by Python itself, from there on.
+    _put_last(*(str(pathlib.Path(at).parent) for at in _locations(spec)))
     return False
   loaded = sys.modules.get(top)
   if loaded is None:
@@ -135,9 +158,7 @@ def _import_top(top: str) -> None:
   folder = next(
     folder for folder in searched() if _is_below(spec.origin, folder)
   )
-  if folder not in sys.path:
-    # At the end: its files may import each other, and hide no other module.
-    sys.path.append(folder)
+  _put_last(folder)
   module = importlib.util.module_from_spec(spec)
   sys.modules[top] = module
   try:
@@ -145,6 +166,27 @@ def _import_top(top: str) -> None:
   except BaseException:
     del sys.modules[top]
     raise
+
+
+def _locations(spec: importlib.machinery.ModuleSpec) -> list[str]:
+  return list(spec.submodule_search_locations or ())
+
+
+def _put_last(*folders: str) -> None:
+  """Lets files of folders import each other, and hide no other module."""
+  sys.path.extend(folder for folder in folders if folder not in sys.path)
+
+
+def _no_function(
+  kind: str, name: str, attribute: str, names: Sequence[str]
+) -> ValueError:
+  """An error that names the closest function of a module."""
+  close = difflib.get_close_matches(attribute, names, n=1, cutoff=0.5)
+  meant = f' Did you mean {close[0]!r}?' if close else ''
+  return ValueError(
+    f'{kind} {name!r}: the module has no function {attribute!r}.{meant} It '
+    f'has: {", ".join(sorted(names)) or "none"}.'
+  )
 
 
 def _is_below(path: str, folder: str) -> bool:

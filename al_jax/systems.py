@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from al_jax import errors, models, parts, strategies
 from al_jax._system import System
-from al_jax.interfaces import Facts, PyTree, Strategy
+from al_jax.interfaces import Facts, Learner, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
 
 
@@ -134,6 +134,12 @@ def published(name: str) -> Published:
     error = errors.unknown_name('system', name, SYSTEMS)
     raise ValueError(f'{error} Or put one together: learner+strategy.')
   learner, _, strategy = name.partition('+')
+  if strategy in SYSTEMS and strategy not in strategies.STRATEGIES:
+    system = SYSTEMS[strategy]
+    raise ValueError(
+      f'system {name!r}: {strategy!r} is a system and no strategy; it asks by '
+      f'{system.strategy!r} with the options {dict(system.strategy_options)}.'
+    )
   parts.find('learner', learner, LEARNERS)
   parts.find('strategy', strategy, strategies.STRATEGIES)
   return Published(learner, strategy, {}, '')
@@ -176,6 +182,11 @@ def strategy_of(
     ValueError: an unknown name or option.
   """
   options = {} if options is None else options
+  if callable(options):
+    raise ValueError(
+      f'strategy is the function {options.__name__!r}; call it, to pass the '
+      'Strategy that it returns, or pass a mapping of options.'
+    )
   errors.check_mapping('strategy', options)
   of_system = published(name)
   return _strategy(
@@ -255,7 +266,9 @@ def _learner(name, facts, model, options, pretrained):
   make = parts.find('learner', of_system.learner, LEARNERS)
   options = {**of_system.learner_options, **options}
   errors.check_options(f'learner {of_system.learner!r}', make, options)
-  return make(network, facts, **options)
+  built = make(network, facts, **options)
+  parts.check_made('learner', of_system.learner, built, Learner)
+  return built
 
 
 def _strategy(name, options):

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
-from al_jax import parts, systems
+from al_jax import parts, strategies, systems
 from al_jax.learners import LEARNERS
+from al_jax.runner import defaults, options
+from al_jax.storage import manifest
 from al_jax.strategies import STRATEGIES
 
 
@@ -59,7 +61,7 @@ def test_an_installed_module_is_found_behind_the_folders(folder):
   ('source', 'name', 'message'),
   [
     (None, 'nowhere_b.thing', "there is no module 'nowhere_b' in .*sys.path"),
-    ('x = 1', 'mine_b.thing', "function of mine_b .* 'thing' is not known"),
+    ('x = 1', 'mine_b.thing', "module has no function 'thing'.*It has: none"),
     ('def think(): 1', 'mine_b.thing', "Did you mean 'think'"),
     ('def (', 'mine_b.thing', r'SyntaxError.*mine_b\.py, line 1'),
     ('1 / 0', 'mine_b.thing', r'ZeroDivisionError.*mine_b\.py, line 1'),
@@ -68,7 +70,7 @@ def test_an_installed_module_is_found_behind_the_folders(folder):
       'mine_b.thing',
       'ModuleNotFoundError.*absent_b.*line 1',
     ),
-    ('x = 1', 'random.thing_b', "function of random .* 'thing_b' is not"),
+    ('x = 1', 'random.thing_b', "module has no function 'thing_b'"),
   ],
 )
 def test_what_cannot_be_had_is_said_in_a_sentence(
@@ -111,3 +113,33 @@ def test_every_published_system_is_its_own():
     assert systems.canonical(name) == name
     assert system.learner in LEARNERS
     assert system.strategy in STRATEGIES
+
+
+def test_a_folder_without_an_init_is_a_package(folder):
+  (folder / 'bare_c').mkdir()
+  (folder / 'bare_c' / 'inner.py').write_text('def thing(): return 5\n')
+  assert parts.find('strategy', 'bare_c.inner.thing', {})() == 5
+
+
+def test_a_function_that_returns_something_else_is_named(folder):
+  (folder / 'wrong_d.py').write_text('def thing(**options): pass\n')
+  with pytest.raises(
+    ValueError, match=r"'wrong_d\.thing' returns NoneType.*Str"
+  ):
+    strategies.build('wrong_d.thing')
+  with pytest.raises(ValueError, match=r"'power_bald' is a system and no str"):
+    systems.canonical('ceal+power_bald')
+
+
+def test_defaults_that_a_learner_does_not_have_are_no_errors(folder):
+  (folder / 'plain_e.py').write_text(
+    'from al_jax.learners import supervised\n'
+    'def plain(model, facts, *, batch_size=64):\n'
+    '  return supervised(model, facts, batch_size=batch_size)\n'
+  )
+  config = manifest.plain_config(defaults.get_config().to_dict())
+  config['systems'] = ['plain_e.plain+margin']
+  options.check_system_options(config)
+  config['learner']['weights'] = 'warm'
+  with pytest.raises(ValueError, match="has no option 'weights'"):
+    options.check_system_options(config)

@@ -12,7 +12,14 @@ from al_jax import errors, xla
 # How programs of the persistent cache fail that have each other's names.
 _SWAPPED = re.compile(r'safe_(zip|map)\(\)|.*RuntimeProgramInputMismatch')
 # What a user can mend: the message is written for them, a trace is not.
-_MENDABLE = (ValueError, OSError, ImportError, FloatingPointError, MemoryError)
+_MENDABLE = (
+  ValueError,
+  OSError,
+  ImportError,
+  FloatingPointError,
+  MemoryError,
+  errors.ContractError,
+)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

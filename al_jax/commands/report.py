@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from absl import flags
 
+from al_jax import errors
 from al_jax.analysis import curves
 from al_jax.commands import ending
 from al_jax.reporting import (
@@ -57,6 +58,9 @@ def write_report(
   """
   workdir = pathlib.Path(workdir)
   experiments = data.read_workdir(workdir)
+  known = {name for each in experiments for name in each.systems}
+  if baseline != curves.BASELINE:
+    errors.check_name('--baseline', baseline, known)
   about_grid = _about_grid(workdir, experiments)
   known = {experiment.folder.name for experiment in experiments}
   head = conclusion.parts(

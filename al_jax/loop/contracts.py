@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import keys
+from al_jax import errors, keys
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Progress, PyTree, StrategyState
 from al_jax.kernels import Selection
@@ -225,9 +225,9 @@ def checked_selection(
     what = type(found).__name__
     if isinstance(found, tuple):
       what = f'({", ".join(type(each).__name__ for each in found)})'
-    raise RuntimeError(
+    raise errors.ContractError(
       f'round {round}: the select of system {program.system.name!r} returned '
-      f'{what}; it must return (state, Selection).'
+      f'{what}; it must return (state, al_jax.kernels.Selection).'
     )
   return found
 
@@ -251,7 +251,7 @@ def checked_picks(
   eligible = np.asarray(pool_lib.eligible(pool))
   problem = _problem(indices, k, eligible)
   if problem:
-    raise RuntimeError(
+    raise errors.ContractError(
       f'round {round}: system {program.system.name!r} {problem}.'
     )
   return indices[indices >= 0].astype(np.int32)
@@ -266,14 +266,19 @@ def _problem(indices, k, eligible):
     )
   shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
   picks = indices[indices >= 0]
-  if np.any(indices < -1) or np.any(indices[len(picks) :] != -1):
-    return f'padded with something else than -1 at the end: {shown}'
+  if np.any(indices < -1):
+    return (
+      f'selected {indices.min()}; what is no pool index must be -1: {shown}'
+    )
+  if np.any(indices[len(picks) :] != -1):
+    return f'selected -1 before a pick; -1 pads at the end: {shown}'
   if np.any(picks >= len(eligible)):
     return f'picked beyond the pool of {len(eligible)}: {shown}'
-  if len(np.unique(picks)) < len(picks) or not np.all(eligible[picks]):
-    return (
-      f'picked an example twice or one that was asked about before: {shown}'
-    )
+  if len(np.unique(picks)) < len(picks):
+    return f'picked an example twice: {shown}'
+  if not np.all(eligible[picks]):
+    asked = picks[~eligible[picks]][0]
+    return f'picked {asked}, which was asked about before: {shown}'
   if not len(picks) and np.any(eligible):
     return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
   return ''

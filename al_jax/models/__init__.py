@@ -4,6 +4,8 @@ from al_jax import errors, parts
 from al_jax.interfaces import Facts, ModelFns
 
 with errors.needs('al_jax.models'):
+  import flax.linen as nn
+
   from al_jax.models import checks, common
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
@@ -59,4 +61,6 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   # Your own model says itself what inputs it takes.
   takes_modalities = name in _OF_MODALITIES or name not in MODELS
   checks.check_task(name, facts, takes_modalities=takes_modalities)
-  return common.model_fns(make(facts, **options), facts)
+  module = make(facts, **options)
+  parts.check_made('model', name, module, nn.Module)
+  return common.model_fns(module, facts)

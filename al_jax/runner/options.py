@@ -8,6 +8,8 @@ from typing import Any
 
 from al_jax import errors, parts, strategies, systems
 from al_jax.learners import LEARNERS
+from al_jax.runner import defaults
+from al_jax.storage import manifest
 
 # A config as plain dicts, lists and values.
 Config = Mapping[str, Any]
@@ -67,8 +69,14 @@ def check_system_options(config: Config) -> None:
         what = f'config.learner.{option}'
         errors.check_mapping(what, config['learner'][option])
         errors.check_options(what, LEARNERS[option], config['learner'][option])
-      elif option not in known:
+      elif option not in known and not _is_default(field, option, config):
         raise _nobodys_option(field, option, known, names)
+
+
+def _is_default(field, option, config):
+  """Whether an option has the value that every config begins with."""
+  default = manifest.plain_config(defaults.get_config().to_dict())
+  return config[field][option] == default[field].get(option)
 
 
 def _check_prefilter(prefilter):

@@ -87,7 +87,9 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
   errors.check_options(f'strategy {name!r}', make, options)
   if 'arms' in options:
     options['arms'] = [_arm(arm) for arm in options['arms']]
-  return make(**options)
+  strategy = make(**options)
+  parts.check_made('strategy', name, strategy, Strategy)
+  return strategy
 
 
 def _arm(given):
