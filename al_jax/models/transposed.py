@@ -126,7 +126,13 @@ def cpu_transposed_convolution(
     for axis, (stride, pads) in enumerate(zip(strides, padding, strict=True))
   )
   features = kernel.shape[3]
-  kernel = _pad(kernel, (rows.kernel_pads, columns.kernel_pads), (1, 1))
+  spare = tuple(
+    (0, axis.taps * stride - size)
+    for axis, stride, size in zip(
+      (rows, columns), strides, kernel.shape[:2], strict=True
+    )
+  )
+  kernel = _pad(kernel, spare, (1, 1))
   kernel = kernel.reshape(
     rows.taps, strides[0], columns.taps, strides[1], -1, features
   )
@@ -144,38 +150,34 @@ def cpu_transposed_convolution(
   outputs = outputs.transpose(0, 1, 3, 2, 4, 5).reshape(
     batch, height * strides[0], width * strides[1], features
   )
-  return outputs[:, : rows.outputs, : columns.outputs]
+  return outputs[:, rows.kept, columns.kept]
 
 
 class _Axis(NamedTuple):
   """How one axis is convolved without zeros between the inputs.
 
   Attributes:
-    outputs: of the transposed convolution.
-    kernel_pads: zeros that make the kernel a whole number of strides.
     taps: inputs that an output sees.
     pads: of the inputs.
+    kept: outputs that are wanted.
   """
 
-  outputs: int
-  kernel_pads: Pair
   taps: int
   pads: Pair
+  kept: slice
 
 
 def _axis(inputs: int, size: int, stride: int, pads: Pair) -> _Axis:
-  low, high = pads
-  outputs = (inputs - 1) * stride + 1 + low + high - size + 1
-  before = stride - 1 - low % stride
-  taps = -(-(before + size) // stride)
-  # Of every remainder as many outputs as of the first.
-  of_each = -(-outputs // stride)
-  shift = low // stride
+  """Begins early enough for all remainders to see the same inputs."""
+  outputs = (inputs - 1) * stride + 1 + sum(pads) - size + 1
+  early = stride - 1 - pads[0] % stride
+  taps = -(-size // stride)
+  of_each = -(-(early + outputs) // stride)
+  low = (pads[0] + early) // stride
   return _Axis(
-    outputs=outputs,
-    kernel_pads=(before, taps * stride - before - size),
     taps=taps,
-    pads=(shift, of_each + taps - 1 - inputs - shift),
+    pads=(low, of_each + taps - 1 - inputs - low),
+    kept=slice(early, early + outputs),
   )
 
 

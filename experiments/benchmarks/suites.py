@@ -13,6 +13,7 @@ from experiments.benchmarks import table
 # PyTorch is only for the training.
 SUITES = {
   'training': 'experiments.benchmarks.training',
+  'convolutions': 'experiments.benchmarks.convolutions',
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',

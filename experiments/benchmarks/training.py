@@ -21,7 +21,7 @@ from al_jax import data, loop, oracle, systems
 from al_jax.loop import program, protocol
 from al_jax.loop.stopwatch import Stopwatch
 from al_jax.storage import checkpoint, records
-from experiments.benchmarks import steps, unlabelled
+from experiments.benchmarks import convolutions, steps, unlabelled
 from experiments.benchmarks.steps import CNN, MLP, Trainer, labelled
 from experiments.benchmarks.table import Row
 
@@ -52,6 +52,7 @@ def measure() -> Iterator[Row]:
     {'name': 'cnn13', 'width': 16},
     num_examples=min(4_000, len(dataset.train)),
   )
+  yield from convolutions.measure()
   with tempfile.TemporaryDirectory() as folder:
     yield overhead(dataset, pathlib.Path(folder))
   if dataset.name.startswith('mnist'):

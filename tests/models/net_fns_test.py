@@ -92,18 +92,21 @@ def test_a_batch_of_padding_changes_no_statistics(rng, decoder):
   )
 
 
-def test_a_key_drops_units_and_in_training_others_for_each_example(decoder):
+def test_a_key_drops_units_and_in_training_others_for_each_example(
+  rng, decoder
+):
   fns, variables = decoder
-  same = [jnp.ones((2, 4)), jnp.ones((2, 2))]
-  without, _ = fns.apply(variables, *same)
-  shared, _ = fns.apply(variables, *same, key=KEY)
+  # Two examples, twice.
+  inputs = [jnp.concatenate([array, array]) for array in inputs_of(rng, 2)]
+  without, _ = fns.apply(variables, *inputs)
+  shared, _ = fns.apply(variables, *inputs, key=KEY)
   assert not np.allclose(shared, without)
-  np.testing.assert_allclose(shared[0], shared[1], rtol=1e-5, atol=1e-6)
+  np.testing.assert_allclose(shared[:2], shared[2:], rtol=1e-5, atol=1e-6)
   apart = [
-    fns.apply(variables, *same, key=jax.random.key(seed), training=True)[0]
+    fns.apply(variables, *inputs, key=jax.random.key(seed), training=True)[0]
     for seed in range(4)
   ]
-  assert any(not np.allclose(outputs[0], outputs[1]) for outputs in apart)
+  assert any(not np.allclose(outputs[:2], outputs[2:]) for outputs in apart)
 
 
 def test_a_module_of_flax_needs_to_know_of_no_pass():
