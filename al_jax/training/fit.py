@@ -192,6 +192,8 @@ def fit(
 
 def _next_pace(pace, taken, seconds):
   """Steps of the next call, by the steps and seconds of the last one."""
+  if not taken:
+    return pace  # It waited for a survey, or compiled.
   wanted = taken * _SECONDS_PER_CALL / max(seconds, 1e-6)
   # A call that compiled, or ended early, says little: move by small factors.
   return int(np.clip(wanted, max(pace // 4, 1), min(4 * pace, _MOST_STEPS)))
