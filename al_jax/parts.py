@@ -91,7 +91,7 @@ def check_made(kind: str, name: str, made: Any, wanted: type) -> None:
   """
   if not isinstance(made, wanted):
     raise ValueError(
-      f'{kind} {name!r} returns {type(made).__name__}; it must return a '
+      f'{kind} {name!r} returns {type(made).__name__}; it must return '
       f'{wanted.__module__}.{wanted.__name__}.'
     )
 

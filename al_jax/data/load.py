@@ -254,11 +254,7 @@ def _own_reader(source, scheme):
 
   def read(**options):
     raw = function(**options)
-    if not isinstance(raw, RawData):
-      raise ValueError(
-        f'data source {source!r} returns {type(raw).__name__}; it must return '
-        'an al_jax.data.RawData.'
-      )
+    parts.check_made('data source', source, raw, RawData)
     return raw
 
   return read, None, errors.options_of(function)
