@@ -160,9 +160,8 @@ class _Saves:
 
 
 def _new_run(program, oracle, protocol, seed):
-  """A run whose first set is pending, and answered where an oracle is."""
-  state = acquisition.propose_first(program, oracle, protocol, seed)
-  return Run(seed, state)
+  """A run whose first set is pending."""
+  return Run(seed, acquisition.propose_first(program, oracle, protocol, seed))
 
 
 def _is_long(seconds):
@@ -172,11 +171,6 @@ def _is_long(seconds):
 
 def _is_pending(run):
   return bool(np.any(run.state.pending >= 0))
-
-
-def _seconds_proposing(run):
-  """Seconds that would be lost with the queries of a round."""
-  return 0.0 if run.draft is None else run.draft.seconds - run.seconds_fit
 
 
 def _take(program, runs, answers, close):
@@ -251,7 +245,8 @@ def _propose_active(program, oracle, protocol, save):
   proposing = [run for run in save.runs if run.stage == 'trained']
   for run in proposing:
     _propose(program, oracle, protocol, run)
-  is_long = _is_long(_seconds_proposing(run) for run in proposing)
+  # What would be lost with the queries.
+  is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)
   if proposing and (oracle is None or is_long):
     save(replaceable=oracle is not None)
 
