@@ -16,6 +16,7 @@ from al_jax.storage import manifest, records
 from configs import badge, bayesian
 from tests.commands import run_test
 from tests.configs import configs_test
+from tests.factories import an_observer
 
 pytestmark = pytest.mark.usefixtures('hasty_compiler')
 
@@ -119,7 +120,8 @@ def ran(tmp_path, module, argument, system, changes):
   experiment = config_lib.prepare(cell.config)
   jobs = jobs_lib.jobs_of(cell.config, [system], workers=1)
   rows = []
-  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, rows.append)
+  observer = an_observer(rows.append)
+  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, observer)
   return rows
 
 
