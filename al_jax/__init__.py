@@ -11,15 +11,15 @@ if TYPE_CHECKING:
   from al_jax import kernels
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
-  from al_jax.oracle import Oracle
+  from al_jax.oracle import SimulatedOracle
   from al_jax.systems import build
 
 __version__ = '0.1.0'
 
 __all__ = [
   'Dataset',
-  'Oracle',
   'Protocol',
+  'SimulatedOracle',
   '__version__',
   'build',
   'kernels',
@@ -29,8 +29,8 @@ __all__ = [
 # A name -> the module that has it, or is it.
 _MODULES = {
   'Dataset': 'al_jax.data',
-  'Oracle': 'al_jax.oracle',
   'Protocol': 'al_jax.loop.protocol',
+  'SimulatedOracle': 'al_jax.oracle',
   'build': 'al_jax.systems',
   'kernels': 'al_jax.kernels',
   'load': 'al_jax.data',

@@ -66,20 +66,18 @@ class System:
     )
     return jax.tree.map(lambda leaf: leaf.shape, output.predictions)
 
-  def check_logits(self) -> None:
-    """Refuses a classifier whose predictions are not C logits an example.
+  def check_predictions(self) -> None:
+    """Refuses a learner whose predictions are not those of the task.
 
     Raises:
       ValueError: with the shape of the predictions.
     """
-    if self.facts.task != 'classification':
-      return
-    wanted = _FEW, self.facts.num_classes
+    task = self.facts.task
+    wanted = jax.tree.map(lambda size: (_FEW, size), task.outputs)
     if self._predictions != wanted:
       raise ValueError(
         f'for {_FEW} examples the predictions of the learner have shape '
-        f'{self._predictions}; with {self.facts.num_classes} classes it must '
-        f'be {wanted}.'
+        f'{self._predictions}; for {task.describe()} it must be {wanted}.'
       )
 
   def check_measurement(self, model: str) -> None:

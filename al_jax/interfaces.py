@@ -11,9 +11,12 @@ C classes, D features, S samples, K picks.
 
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
+
+from al_jax.tasks import Task
 
 # A pytree of arrays (or of their shapes), whatever its structure.
 PyTree = Any
@@ -27,8 +30,7 @@ class Facts(NamedTuple):
 
   Attributes:
     num_examples: N, the size of the pool.
-    task: `'classification'` or `'regression'`.
-    num_classes: C, a fact of the data set; None for regression.
+    task: what is predicted.
     label_budget: the most labels that a run can ever hold: the fixed capacity
       of every buffer of labelled examples.
     example: one input as a pytree of `jax.ShapeDtypeStruct`, without the batch
@@ -39,8 +41,7 @@ class Facts(NamedTuple):
   """
 
   num_examples: int
-  task: str
-  num_classes: int | None
+  task: Task
   label_budget: int
   example: PyTree
   mean: PyTree
@@ -110,6 +111,59 @@ class NetFns(NamedTuple):
   apply: Callable[..., tuple[PyTree, PyTree]]
 
 
+class Question(NamedTuple):
+  """What an oracle is asked.
+
+  Attributes:
+    indices: int32[K], positions in the pool; -1 pads.
+    inputs: pytree of [K, ...], raw, of examples that are not in the pool; None
+      if all are.
+  """
+
+  indices: np.ndarray
+  inputs: PyTree = None
+
+
+class Answers(NamedTuple):
+  """What an oracle says of K examples, padded as the question was.
+
+  Attributes:
+    targets: pytree of [K, ...] with the structure of the task; a filler where
+      there is no answer.
+    annotator: int8[K], `pool.ORACLE` or `pool.ABSTAINED`; `pool.NOBODY` in
+      padding.
+  """
+
+  targets: PyTree
+  annotator: np.ndarray
+
+
+class Oracle(Protocol):
+  """Answers questions at once, at a price of one each.
+
+  It may also have `balanced_first_set(key, k)` and `share_right(labels)`, see
+  `oracle.SimulatedOracle`: who lacks them cannot draw a balanced first set, and
+  does not know how right pseudo-labels are.
+  """
+
+  def check(self, facts: Facts) -> None:
+    """Raises ValueError unless it can answer for such a pool."""
+
+  def ask(
+    self, key: jax.Array, paid: int, question: Question
+  ) -> tuple[int, Answers]:
+    """Answers, and charges for every question.
+
+    Args:
+      key: of the run, the same in every round.
+      paid: how many questions were paid for before.
+      question: which examples.
+
+    Returns:
+      How many have been paid for now, and the Answers.
+    """
+
+
 class Progress(NamedTuple):
   """What the host may read between steps.
 
@@ -167,6 +221,20 @@ class Survey(NamedTuple):
   where: Callable[..., jax.Array] | None = None
 
 
+class Report(NamedTuple):
+  """Test metrics of a learner's own, such as how well it ranks losses.
+
+  Attributes:
+    measure: `(key, apply, Batch, targets) -> pytree of [B, ...]`, over the test
+      split; targets are those of the batch.
+    reduce: `(measured) -> {name: scalar}`, of the whole split; they are among
+      the test metrics.
+  """
+
+  measure: Callable[..., PyTree]
+  reduce: Callable[..., Mapping[str, jax.Array]]
+
+
 class Learner(NamedTuple):
   """How to train: pure functions over a state that holds everything.
 
@@ -197,6 +265,7 @@ class Learner(NamedTuple):
       self-training), so that repeating a round means repeating all before it.
     warnings: sentences to log after a round's training, by the name of the
       metric that is above 0 when they are true.
+    report: test metrics of its own; None if it has none.
   """
 
   init: Callable[..., LearnerState]
@@ -209,6 +278,7 @@ class Learner(NamedTuple):
   most_steps: Callable[[int], int] | None = None
   continues: bool = False
   warnings: Mapping[str, str] = types.MappingProxyType({})
+  report: Report | None = None
 
 
 class Strategy(NamedTuple):

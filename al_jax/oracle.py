@@ -6,31 +6,18 @@ or the loop gets an answer by asking for it, and asking is counted.
 
 import functools
 import math
-from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
 from al_jax import pool as pool_lib
+from al_jax.interfaces import Answers, Facts, PyTree, Question
+from al_jax.tasks import Task
 
 
-class Answers(NamedTuple):
-  """What the oracle says of K examples, padded as the question was.
-
-  Attributes:
-    targets: int32[K], class numbers; a filler where there is no answer.
-    annotator: int8[K], `pool.ORACLE` or `pool.ABSTAINED`; `pool.NOBODY` in
-      padding.
-  """
-
-  targets: np.ndarray
-  annotator: np.ndarray
-
-
-class Oracle:
-  """Answers from the labels of a data set, at a price of one each.
+class SimulatedOracle:
+  """Answers from the targets of a data set, at a price of one each.
 
   An example's answer depends on the key of the run and on nothing else: not on
   when it is asked, nor with what others.
@@ -38,8 +25,8 @@ class Oracle:
 
   def __init__(
     self,
-    targets: np.ndarray,
-    num_classes: int,
+    targets: PyTree,
+    task: Task,
     *,
     noise: float = 0.0,
     abstain: float = 0.0,
@@ -47,59 +34,71 @@ class Oracle:
     """Takes the answers in.
 
     Args:
-      targets: int[N], the truth: class numbers from 0.
-      num_classes: C.
-      noise: the share of answers that are another class, uniformly.
+      targets: pytree of [N, ...], the truth.
+      task: what is predicted.
+      noise: the share of answers that are another class, uniformly; of numbers
+        the standard deviation of Gaussian noise, in units of their scale.
       abstain: the share of questions answered with "I don't know": they cost
         and label nothing.
 
     Raises:
-      ValueError: a rate or a number of classes that is none, or targets that
-        are no class numbers.
+      ValueError: a rate that is none, or targets that are not of the task.
     """
-    errors.check_number('num_classes', num_classes, int, least=1)
     errors.check_number('oracle.noise', noise, least=0, below=1)
     errors.check_number('oracle.abstain', abstain, least=0, below=1)
-    targets = _checked_targets(targets, num_classes)
-    if noise and num_classes < 2:
+    if targets is None:
+      raise ValueError(
+        'the pool has no targets to answer from: run it without an oracle.'
+      )
+    targets = jax.tree.map(np.asarray, targets)
+    task.check(targets, 'the oracle', None)
+    if noise and len(task.class_names) == 1:
       raise ValueError('oracle.noise needs a second class to confuse with.')
     self._targets = targets
-    self._num_classes = num_classes
+    self._task = task
     self._noise = noise
     self._abstain = abstain
+    self._drawn = jax.jit(
+      jax.vmap(
+        functools.partial(_drawn, task, noise, abstain), in_axes=(None, 0, 0)
+      )
+    )
 
   @property
   def num_examples(self) -> int:
     """N, how many answers it holds."""
-    return len(self._targets)
+    return len(jax.tree.leaves(self._targets)[0])
 
-  @property
-  def num_classes(self) -> int:
-    """C, from how many classes it answers."""
-    return self._num_classes
+  def check(self, facts: Facts) -> None:
+    """See `interfaces.Oracle`."""
+    if self.num_examples != facts.num_examples:
+      raise ValueError(
+        f'the oracle has {self.num_examples} examples; the system was built '
+        f'for {facts.num_examples}.'
+      )
+    if self._task != facts.task:
+      raise ValueError(
+        f'the oracle answers {self._task.describe()}; the system was built for '
+        f'{facts.task.describe()}.'
+      )
 
-  def ask(self, key: jax.Array, paid: int, indices) -> tuple[int, Answers]:
-    """Answers questions, and charges for every one of them.
-
-    Args:
-      key: of the run, the same in every round.
-      paid: how many questions were paid for before.
-      indices: int32[K], positions in the pool; -1 pads.
-
-    Returns:
-      How many have been paid for now, and the Answers.
-    """
-    indices = np.asarray(indices)
+  def ask(
+    self, key: jax.Array, paid: int, question: Question
+  ) -> tuple[int, Answers]:
+    """See `interfaces.Oracle`."""
+    indices = np.asarray(question.indices, np.int32)
     real = indices >= 0
-    truth = np.where(real, self._targets[np.where(real, indices, 0)], 0)
-    lies, offset, silent = self._draws(key, indices)
-    wrong = (truth + offset) % self._num_classes
-    targets = np.where(lies, wrong, truth)
+    rows = np.where(real, indices, 0)
+    targets = jax.tree.map(lambda leaf: leaf[rows], self._targets)
+    silent = np.zeros(len(indices), bool)
+    if self._noise or self._abstain:
+      targets, silent = jax.device_get(self._drawn(key, indices, targets))
     annotator = np.where(silent, pool_lib.ABSTAINED, pool_lib.ORACLE)
-    annotator = np.where(real, annotator, pool_lib.NOBODY)
-    targets = np.where(annotator == pool_lib.ORACLE, targets, 0)
-    answers = Answers(targets.astype(np.int32), annotator.astype(np.int8))
-    return paid + int(real.sum()), answers
+    annotator = np.where(real, annotator, pool_lib.NOBODY).astype(np.int8)
+    targets = jax.tree.map(
+      functools.partial(_where_answered, annotator == pool_lib.ORACLE), targets
+    )
+    return paid + int(real.sum()), Answers(targets, annotator)
 
   def balanced_first_set(self, key: jax.Array, k: int) -> np.ndarray:
     """K examples, as many of each class as of any other (give or take one).
@@ -115,17 +114,24 @@ class Oracle:
       int32[k], class after class in turn.
 
     Raises:
-      ValueError: a class has too few examples.
+      ValueError: there are no classes, or a class has too few examples.
     """
+    classes = self._task.strata(self._targets)
+    if classes is None:
+      raise ValueError(
+        "first_set is 'balanced', which takes classes; the task is "
+        f'{self._task.describe()}.'
+      )
     seed = np.asarray(jax.random.key_data(key)).tolist()
     rng = np.random.default_rng(seed)
-    share, extra = divmod(k, self._num_classes)
-    sizes = np.full(self._num_classes, share)
-    sizes[rng.permutation(self._num_classes)[:extra]] += 1
-    order = rng.permutation(len(self._targets))
+    num_classes = len(self._task.class_names)
+    share, extra = divmod(k, num_classes)
+    sizes = np.full(num_classes, share)
+    sizes[rng.permutation(num_classes)[:extra]] += 1
+    order = rng.permutation(len(classes))
     rank_and_index = []
     for label, size in enumerate(sizes):
-      members = order[self._targets[order] == label]
+      members = order[classes[order] == label]
       if len(members) < size:
         raise ValueError(
           f'a balanced first set of {k} needs {size} examples of class '
@@ -136,7 +142,7 @@ class Oracle:
     return np.array([index for _, index in rank_and_index], np.int32)
 
   def share_right(self, labels: np.ndarray) -> float:
-    """How many of the labels that a machine gave are right.
+    """How many of the labels that a model gave itself are right.
 
     Args:
       labels: int[N], class numbers; -1 where there is none.
@@ -145,56 +151,24 @@ class Oracle:
       From 0 to 1; NaN if there is no label. For the record: nothing may be
       decided by it.
     """
-    given = np.asarray(labels) >= 0
+    labels = np.asarray(labels)
+    given = labels >= 0
     if not np.any(given):
       return math.nan
-    return float(np.mean(np.asarray(labels)[given] == self._targets[given]))
-
-  def _draws(self, key, indices):
-    """Per question: lie or not, by how many classes, and silent or not."""
-    if not (self._noise or self._abstain):
-      return False, 0, False
-    return jax.device_get(
-      _draw(
-        key,
-        indices.astype(np.int32),
-        self._num_classes,
-        self._noise,
-        self._abstain,
-      )
-    )
+    classes = self._task.strata(self._targets)
+    return float(np.mean(labels[given] == classes[given]))
 
 
-def _checked_targets(targets, num_classes):
-  """int32[N] of what must be class numbers."""
-  targets = np.asarray(targets)
-  if targets.ndim != 1 or targets.dtype.kind not in 'iu':
-    raise ValueError(
-      'targets must be whole numbers of shape [N]; got '
-      f'{targets.dtype}{list(targets.shape)}.'
-    )
-  wrong = (targets < 0) | (targets >= num_classes)
-  if wrong.any():
-    first = int(np.argmax(wrong))
-    raise ValueError(
-      f'targets[{first}] is {targets[first]}; with num_classes={num_classes} '
-      f'it must be from 0 to {num_classes - 1}.'
-    )
-  return targets.astype(np.int32)
+def _where_answered(answered, leaf):
+  """The rows of answers; zeros elsewhere."""
+  column = answered.reshape(-1, *[1] * (leaf.ndim - 1))
+  return np.where(column, leaf, np.zeros_like(leaf))
 
 
-@jax.jit
-@functools.partial(jax.vmap, in_axes=(None, 0, None, None, None))
-def _draw(key, index, num_classes, noise, abstain):
-  """Whether an answer is wrong, by how many classes, and whether it is one."""
+def _drawn(task, noise, abstain, key, index, target):
+  """The answer to a question, and whether the oracle keeps silent instead."""
   lie_key, offset_key, silence_key = jax.random.split(
     jax.random.fold_in(key, index), 3
   )
-  offset = jax.random.randint(
-    offset_key, (), 1, jnp.maximum(num_classes, 2), jnp.int32
-  )
-  return (
-    jax.random.bernoulli(lie_key, noise),
-    offset,
-    jax.random.bernoulli(silence_key, abstain),
-  )
+  answer = task.perturb((lie_key, offset_key), target, noise)
+  return answer, jax.random.bernoulli(silence_key, abstain)

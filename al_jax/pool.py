@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from al_jax.interfaces import PyTree
 from al_jax.kernels import _padding
+from al_jax.tasks import Task
 
 # Values of PoolState.annotator.
 NOBODY = 0
@@ -51,35 +52,41 @@ class PoolState:
     return dataclasses.replace(self, **changes)
 
 
-def create(num_examples: int) -> PoolState:
+def create(num_examples: int, task: Task | None = None) -> PoolState:
   """A pool of N examples of which none has been asked about.
 
   Args:
     num_examples: N.
+    task: what is predicted. If None, some class of any number.
 
   Returns:
-    A PoolState whose targets, int32[N] class numbers, are all filler.
+    A PoolState whose targets are all filler.
   """
+  if task is None:
+    targets = jnp.zeros(num_examples, jnp.int32)
+  else:
+    targets = task.empty(num_examples)
   return PoolState(
     acquired_round=jnp.full(num_examples, NEVER, jnp.int32),
     acquired_order=jnp.full(num_examples, NEVER, jnp.int32),
-    targets=jnp.zeros(num_examples, jnp.int32),
+    targets=targets,
     annotator=jnp.full(num_examples, NOBODY, jnp.int8),
   )
 
 
-def fully_labelled(targets: jax.Array) -> PoolState:
+def fully_labelled(targets: PyTree) -> PoolState:
   """A pool all of whose answers are known: a validation or a test split.
 
   Args:
-    targets: int32[N].
+    targets: pytree of [N, ...].
 
   Returns:
     A PoolState in which example i was question i.
   """
-  return reveal(
-    create(len(targets)), jnp.arange(len(targets)), targets, ORACLE, round=0
-  )
+  targets = jax.tree.map(jnp.asarray, targets)
+  num_examples = len(jax.tree.leaves(targets)[0])
+  pool = create(num_examples).replace(targets=jax.tree.map(_filler, targets))
+  return reveal(pool, jnp.arange(num_examples), targets, ORACLE, round=0)
 
 
 def eligible(pool: PoolState) -> jax.Array:
@@ -119,7 +126,12 @@ def reveal(
   Returns:
     The state after. An ABSTAINED example is no longer eligible, but keeps its
     filler for a target.
+
+  Raises:
+    ValueError: targets of another form than those of the pool, or numbers where
+      the pool has class numbers.
   """
+  _check_form(pool.targets, targets)
   num_examples = pool.num_examples
   serial = num_asked(pool) + jnp.arange(len(indices), dtype=jnp.int32)
   annotator = jnp.broadcast_to(jnp.asarray(annotator, jnp.int8), indices.shape)
@@ -194,14 +206,40 @@ def take(pool: PoolState, indices: jax.Array) -> PoolState:
   Returns:
     A PoolState of M examples.
   """
-  nothing = create(1)
-  fillers = nothing.replace(
-    targets=jax.tree.map(
-      lambda leaf: jnp.zeros((1, *leaf.shape[1:]), leaf.dtype), pool.targets
-    )
+  fillers = create(1).replace(
+    targets=jax.tree.map(lambda leaf: _filler(leaf[:1]), pool.targets)
   )
   return jax.tree.map(
     lambda leaf, filler: jnp.concatenate([leaf, filler])[indices],
     pool,
     fillers,
   )
+
+
+def _filler(targets):
+  """Zeros in the place of targets; class numbers are int32."""
+  is_number = jnp.issubdtype(targets.dtype, jnp.floating)
+  return jnp.zeros(targets.shape, jnp.float32 if is_number else jnp.int32)
+
+
+def _check_form(wanted, given):
+  """Raises if targets would be cut off, or are of another structure."""
+  if jax.tree.structure(wanted) != jax.tree.structure(given):
+    raise ValueError(
+      f'targets are {jax.tree.structure(given)}; those of the pool are '
+      f'{jax.tree.structure(wanted)}.'
+    )
+  for old, new in zip(
+    jax.tree.leaves(wanted), jax.tree.leaves(given), strict=True
+  ):
+    dtype = jnp.result_type(new)
+    if jnp.issubdtype(dtype, jnp.floating) and old.dtype.kind in 'iu':
+      raise ValueError(
+        f'targets are {dtype}; the pool has class numbers, {old.dtype}: they '
+        'would be cut to whole numbers.'
+      )
+    if jnp.shape(new)[1:] != old.shape[1:]:
+      raise ValueError(
+        f'targets have shape {list(jnp.shape(new))}; the pool has '
+        f'{list(old.shape[1:])} for each example.'
+      )

@@ -55,6 +55,7 @@ from al_jax import (
   pool,
   systems,
 )
+from al_jax.interfaces import Question
 from al_jax.loop import program, protocol
 from al_jax.plotting import style
 from al_jax.training import fit
@@ -73,9 +74,9 @@ dataset = data.load('digits')
 print(dataset.train, dataset.test)
 
 facts = program.facts_of(dataset, label_budget=30)
-print('pool:', facts.num_examples, ' classes:', facts.num_classes)
+print('pool:', facts.num_examples, ' task:', facts.task.describe())
 
-answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
 # %% [markdown]
 # ## A system: a learner and a strategy
@@ -110,7 +111,7 @@ state = pool.create(facts.num_examples)
 first = kernels.uniform(
   keys.for_run(SEED, keys.FIRST_SET), pool.eligible(state), 20
 ).indices
-paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), 0, first)
+paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), 0, Question(first))
 state = pool.reveal(state, first, said.targets, said.annotator, round=0)
 
 print('paid:', paid, ' eligible:', int(pool.eligible(state).sum()))
@@ -252,7 +253,7 @@ for (top, bottom), index, of_classes in zip(
 # training is the first to see them.
 
 # %%
-paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), paid, picks)
+paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), paid, Question(picks))
 state = pool.reveal(
   state, jnp.asarray(picks), said.targets, said.annotator, round=1
 )

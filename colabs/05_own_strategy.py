@@ -212,7 +212,7 @@ dataset = data.load(
 proceeding = protocol.Protocol(rounds=6, labels_per_round=20, first_size=20)
 facts = program.facts_of(dataset, proceeding.budget)
 sources = program.sources_of(dataset)
-answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
 
 def results_of(name, **options):

@@ -46,7 +46,7 @@ def noting(arrays, *args, **options):
 jax.device_put = noting
 
 dataset, facts = a_task(label_budget=30, size=1000)
-answers = oracle.Oracle(dataset.train.targets, 10)
+answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 proceeding = protocol.Protocol(rounds=2, labels_per_round=8, first_size=20)
 built = [
   a_system(name, facts=facts, dropout=0.2, strategy=few(recipe))

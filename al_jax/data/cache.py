@@ -30,6 +30,7 @@ from al_jax.data import named
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
+from al_jax.tasks import Classes
 
 # Counted up when the content of an entry, or how sources are decoded, changes.
 _FORMAT = 2
@@ -163,7 +164,7 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
         'shape': list(array.shape),
       }
     facts = {
-      'class_names': list(content.raw.class_names),
+      'class_names': list(content.raw.task.names),
       'files': stored,
       'fingerprint': content.fingerprint,
       'is_image': content.raw.is_image,
@@ -238,7 +239,7 @@ def _open(entry: pathlib.Path) -> Examined:
   }
   raw = RawData(
     name=facts['name'],
-    class_names=tuple(facts['class_names']),
+    task=Classes(tuple(facts['class_names'])),
     is_image=facts['is_image'],
     remarks=tuple(facts['remarks']),
     **splits,

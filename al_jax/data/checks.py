@@ -48,7 +48,7 @@ def check(raw: RawData) -> None:
     where = f'{raw.name}, {part} split'
     _check_form(split, where)
     _check_presence(split, where, needed=split is raw.train)
-    _check_targets(split, raw.class_names, where)
+    _check_targets(split, raw.task.names, where)
     _check_like_train(split, raw.train, where)
     for name, array in named.arrays(split.inputs).items():
       _check_finite(array, split.ids, f'{where}: {named.what(name)}')
@@ -192,7 +192,7 @@ def _check_presence(split: Split, where: str, *, needed: bool) -> None:
 
 def _check_classes(raw: RawData) -> None:
   """Two or more, by different names, and something to learn each from."""
-  names = raw.class_names
+  names = raw.task.names
   if len(set(names)) < len(names):
     ((name, _),) = collections.Counter(names).most_common(1)
     raise ValueError(
@@ -204,8 +204,8 @@ def _check_classes(raw: RawData) -> None:
       f'{raw.name}: every example is of class {names[0]!r}; there must be two '
       'classes or more.'
     )
-  counts = np.bincount(raw.train.targets, minlength=len(raw.class_names))
-  missing = [raw.class_names[number] for number in np.flatnonzero(counts == 0)]
+  counts = np.bincount(raw.train.targets, minlength=len(raw.task.names))
+  missing = [raw.task.names[number] for number in np.flatnonzero(counts == 0)]
   if missing:
     shown = ', '.join(repr(name) for name in missing[:5])
     more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''

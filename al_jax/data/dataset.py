@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_jax.data import named
+from al_jax.tasks import Task
 
 # One array, or a dict of named modalities, with a common leading axis.
 Inputs = Any
@@ -53,7 +54,7 @@ class RawData(NamedTuple):
     name: what a log line calls it.
     train: raw inputs, uint8 or float32; int32 targets; ids.
     test: likewise. A source without a test split of its own makes one.
-    class_names: C names, by class number.
+    task: what is predicted.
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
     validation: a third split, where the source or a transform has one.
@@ -63,7 +64,7 @@ class RawData(NamedTuple):
   name: str
   train: Split
   test: Split
-  class_names: tuple[str, ...]
+  task: Task
   is_image: bool
   validation: Split | None = None
   remarks: tuple[str, ...] = ()
@@ -87,7 +88,7 @@ class Dataset:
     train: the pool.
     test: never trained on.
     validation: for stop rules and choices; None if there is none.
-    class_names: C names, by class number.
+    task: what is predicted.
     mean: what normalises the inputs, in raw units, broadcast against one
       example: `(x - mean) / std`. Of modalities a dict.
     std: likewise; never zero.
@@ -102,17 +103,12 @@ class Dataset:
   train: Split
   test: Split
   validation: Split | None
-  class_names: tuple[str, ...]
+  task: Task
   mean: np.ndarray | dict[str, np.ndarray]
   std: np.ndarray | dict[str, np.ndarray]
   fingerprint: str
   is_image: bool
   normalize: str
-
-  @property
-  def num_classes(self) -> int:
-    """C, a fact of the data set and not of the labels that were seen."""
-    return len(self.class_names)
 
 
 def fingerprint(raw: RawData) -> str:
@@ -123,7 +119,7 @@ def fingerprint(raw: RawData) -> str:
   the set is not part of it.
   """
   digest = hashlib.blake2b(digest_size=16)
-  digest.update(repr((raw.class_names, raw.is_image)).encode())
+  digest.update(repr((raw.task.names, raw.is_image)).encode())
   for name, split in raw.parts().items():
     ids = '\n'.join(str(name) for name in split.ids.tolist())
     for modality, part in named.arrays(split.inputs).items():

@@ -153,7 +153,7 @@ def load(
     train=raw.train,
     test=raw.test,
     validation=raw.validation,
-    class_names=raw.class_names,
+    task=raw.task,
     mean=mean,
     std=std,
     fingerprint=examined.fingerprint,

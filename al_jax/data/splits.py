@@ -15,6 +15,7 @@ import numpy as np
 from al_jax import errors
 from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
+from al_jax.tasks import Classes
 
 # A class with a single example lands in the test split one time in ten, so a
 # thousand draws are only used up when no draw can succeed.
@@ -110,7 +111,7 @@ def assemble(
   if 'test' not in finished:
     return _hold_out_test(name, finished, names, protocol, is_image)
   protocol.refuse(name)
-  return RawData(name, class_names=names, is_image=is_image, **finished)
+  return RawData(name, task=Classes(names), is_image=is_image, **finished)
 
 
 def _check_lengths(name: str, split: str, part: Part) -> None:
@@ -278,7 +279,7 @@ def _hold_out_test(
         name=name,
         train=everything.take(train),
         test=everything.take(order[num_rest:]),
-        class_names=class_names,
+        task=Classes(class_names),
         is_image=is_image,
         validation=parts.get('validation'),
       )

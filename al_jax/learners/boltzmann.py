@@ -178,7 +178,7 @@ def _visible_widths(model):
   params = jax.eval_shape(model.init, jax.random.key(0))['params']
   layers = [name for name in params if name.startswith(_LAYER)]
   expected = {f'{_LAYER}{i}' for i in range(1, len(layers) + 1)}
-  if not layers or set(params) != {*expected, pretraining.HEAD}:
+  if not layers or set(pretraining.divided(params)[0]) != {*expected}:
     raise ValueError(
       'boltzmann_stack is for the hidden layers of an `mlp` without norm; the '
       f'model has {", ".join(sorted(params))}.'

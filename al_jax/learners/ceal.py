@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels
+from al_jax import errors, kernels, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Facts,
@@ -114,6 +114,11 @@ class SelfTraining(Threshold):
 
   inner: Learner
   facts: Facts
+
+  def check(self):
+    """See `Threshold`; there must be classes to be sure of."""
+    tasks.need_classes(self.facts.task, "self-training (learner 'ceal')")
+    super().check()
 
   @property
   def surveys(self) -> dict[str, Survey]:

@@ -9,11 +9,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels
+from al_jax import errors, kernels, tasks
 from al_jax.interfaces import Survey
 from al_jax.kernels import _padding
 from al_jax.learners import one_network, pretraining
-from al_jax.learners.pretraining import EPOCH, HEAD, WholePool
+from al_jax.learners.pretraining import EPOCH, WholePool
+from al_jax.models import common
 from al_jax.training import course, forward, objectives, plans
 from al_jax.training.course import Course
 from al_jax.training.networks import Network
@@ -72,7 +73,6 @@ class DeepCluster(WholePool):
 
   # There is something to be right about.
   refused: ClassVar = ('patience',)
-  watched: ClassVar = None
 
   def check(self):
     """See `Trains`."""
@@ -95,12 +95,23 @@ class DeepCluster(WholePool):
   @property
   def num_clusters(self) -> int:
     """Number of clusters, which are classes for an epoch."""
-    return self.clusters_per_class * self.facts.num_classes
+    classes = tasks.need_classes(self.facts.task, "pretraining 'deep_cluster'")
+    return self.clusters_per_class * len(classes.names)
+
+  @property
+  def clusters_as_classes(self) -> tasks.Classes:
+    """Returns the task that the clusters are for an epoch."""
+    return tasks.numbered(self.num_clusters)
+
+  @property
+  def watched(self):
+    """See `WholePool`."""
+    return forward.watched(self.clusters_as_classes)
 
   @functools.cached_property
   def model(self):
     """The network, with the clusters as its classes."""
-    return self.build(self.facts._replace(num_classes=self.num_clusters))
+    return self.build(self.facts._replace(task=self.clusters_as_classes))
 
   @property
   def surveys(self):
@@ -136,15 +147,15 @@ class DeepCluster(WholePool):
     """See `interfaces.Phase`."""
     del pool
     batch = batches['clustered']
-    real = batch.index >= 0
+    real, task = batch.index >= 0, self.clusters_as_classes
     targets = forward.targets_of(state.clusters, batch.index)
     # An example may be drawn several times, and is another one each time.
     of_params = self.in_training(state, batch, jnp.arange(len(batch.index)))
 
     def objective(params):
       output, statistics = of_params(params)
-      losses = objectives.cross_entropy(output.predictions, targets)
-      seen = forward.watch(output.predictions, losses, targets, real)
+      losses = task.losses(output.predictions, targets)
+      seen = forward.watch(task, output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     network, after = self.updated(state, objective)
@@ -186,7 +197,8 @@ class DeepCluster(WholePool):
   def _with_new_head(self, key, network):
     """Another head, and nothing that the optimizer remembers of the old one."""
     params = network.variables['params']
-    params = {**params, HEAD: self.model.init(key)['params'][HEAD]}
+    _, heads = pretraining.divided(self.model.init(key)['params'])
+    params = {**params, **heads}
     return network.replace(
       variables={**network.variables, 'params': params},
       optimizer=jax.tree_util.tree_map_with_path(
@@ -212,7 +224,8 @@ def _unit(rows):
 
 
 def _is_of_head(path):
-  return any(getattr(key, 'key', None) == HEAD for key in path)
+  names = (getattr(key, 'key', None) for key in path)
+  return any(isinstance(name, str) and common.is_head(name) for name in names)
 
 
 def _balanced(key, clusters, num_clusters):

@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels
+from al_jax import errors, kernels, tasks
 from al_jax import pool as pool_lib
 from al_jax.learners import one_network
 from al_jax.learners.one_network import OneNetwork
@@ -78,6 +78,11 @@ class Joint(OneNetwork):
     )
     super().check()
 
+  @property
+  def classes(self) -> tasks.Classes:
+    """Returns the task, which must be of classes."""
+    return tasks.need_classes(self.facts.task, "learner 'joint'")
+
   @functools.cached_property
   def rules(self):
     """See `OneNetwork`."""
@@ -86,10 +91,9 @@ class Joint(OneNetwork):
       capacity=self.facts.label_budget,
       batch_size=self.batch_size,
       watched={
-        'loss': (),
-        'accuracy': (),
+        **forward.watched(self.facts.task),
         'unlabelled_entropy': (),
-        'marginal': (self.facts.num_classes,),
+        'marginal': (len(self.classes.names),),
       },
       report=_reported,
     )
@@ -141,7 +145,7 @@ class Joint(OneNetwork):
     batch = both = batches['labelled']
     if self.size:
       both = jax.tree.map(_one_after_another, batch, batches['unlabelled'])
-    num_labelled = len(batch.index)
+    num_labelled, task = len(batch.index), self.classes
     real = both.index >= 0
     targets = forward.targets_of(pool.targets, batch.index)
     of_params = self.in_training(state, both)
@@ -150,7 +154,7 @@ class Joint(OneNetwork):
       output, statistics = of_params(params)
       known, others = jnp.split(output.predictions, [num_labelled])
       labelled, unlabelled = jnp.split(real, [num_labelled])
-      losses = objectives.cross_entropy(known, targets)
+      losses = task.losses(known, targets)
       entropies = kernels.entropy(others)
       marginal = _mean_prediction(others, unlabelled)
       loss = (
@@ -160,7 +164,7 @@ class Joint(OneNetwork):
       )
       count = jnp.sum(unlabelled, dtype=jnp.int32)
       seen = {
-        **forward.watch(known, losses, targets, labelled),
+        **forward.watch(task, known, losses, targets, labelled),
         'unlabelled_entropy': course.Mean(
           jnp.sum(jnp.where(unlabelled, entropies, 0.0)), count
         ),

@@ -7,7 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels
+from al_jax import errors, kernels, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Survey
 from al_jax.kernels._affinity import GRAPH_KINDS
@@ -119,6 +119,12 @@ class LabelPropagation(OneNetwork):
       return self.labelled_batch_size
     return max(round(self.batch_size * _LABELLED_SHARE), 1)
 
+  @property
+  def num_classes(self) -> int:
+    """C; refuses a task without classes."""
+    classes = tasks.need_classes(self.facts.task, "learner 'label_propagation'")
+    return len(classes.names)
+
   @functools.cached_property
   def rules(self):
     """Epochs over the pseudo-labelled."""
@@ -126,7 +132,7 @@ class LabelPropagation(OneNetwork):
       stop=self.stop,
       capacity=self.facts.num_examples,
       batch_size=self.batch_size - self.num_labelled,
-      watched={'loss': (), 'accuracy': (), 'certainty': ()},
+      watched={**forward.watched(self.facts.task), 'certainty': ()},
       surveys=(_SURVEY,),
     )
 
@@ -144,7 +150,7 @@ class LabelPropagation(OneNetwork):
       labelled=plans.empty(facts.label_budget, self.num_labelled),
       labels=jnp.full(facts.num_examples, -1, jnp.int32),
       weights=jnp.zeros(facts.num_examples, jnp.float32),
-      class_weights=jnp.ones(facts.num_classes, jnp.float32),
+      class_weights=jnp.ones(self.num_classes, jnp.float32),
     )
 
   def start(self, key, state, pool):
@@ -187,7 +193,7 @@ class LabelPropagation(OneNetwork):
 
   def _objective(self, state, both, pool):
     """The weighted loss of labelled and pseudo-labelled examples."""
-    row = jnp.arange(len(both.index))
+    task, row = self.facts.task, jnp.arange(len(both.index))
     is_labelled = row < self.num_labelled
     real = both.index >= 0
     known = pool_lib.trainable(pool)[both.index]
@@ -199,10 +205,10 @@ class LabelPropagation(OneNetwork):
 
     def objective(params):
       output, statistics = of_params(params)
-      losses = objectives.cross_entropy(output.predictions, targets)
+      losses = task.losses(output.predictions, targets)
       losses *= certainty * state.class_weights[targets]
       seen = forward.watch(
-        output.predictions, losses, targets, real & is_labelled
+        task, output.predictions, losses, targets, real & is_labelled
       )
       count = jnp.sum(real, dtype=jnp.int32)
       others = real & ~is_labelled & ~known
@@ -231,7 +237,7 @@ class LabelPropagation(OneNetwork):
     epochs = epochs.replace(epoch=state.course.epochs.epoch)
     class_weights = state.class_weights
     if self.class_weights:
-      class_weights = _balancing(labels, self.facts.num_classes)
+      class_weights = _balancing(labels, self.num_classes)
     return state.replace(
       course=course.taken(state.course.replace(epochs=epochs), _SURVEY),
       labels=labels,
@@ -244,7 +250,7 @@ class LabelPropagation(OneNetwork):
     return kernels.label_propagation(
       kernels.knn_graph(embedding, neighbors, metric='cosine'),
       jnp.where(known, targets, -1),
-      self.facts.num_classes,
+      self.num_classes,
       alpha=self.alpha,
       gamma=self.gamma,
       graph_kind=self.graph_kind,

@@ -59,7 +59,7 @@ class Trains:
   @property
   def surveys(self) -> dict[str, Survey]:
     """Looks over a whole source, by name: that of patience, if there is any."""
-    return validation.surveys(self.rules)
+    return validation.surveys(self.rules, self.facts.task)
 
   def check(self) -> None:
     """Raises ValueError for options that are not allowed."""
@@ -161,6 +161,7 @@ class OneNetwork(Trains):
       stop=self.stop,
       capacity=self.facts.label_budget,
       batch_size=self.batch_size,
+      watched=forward.watched(self.facts.task),
     )
 
   @functools.cached_property

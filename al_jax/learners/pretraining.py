@@ -20,11 +20,10 @@ from al_jax.interfaces import (
 )
 from al_jax.learners import one_network
 from al_jax.learners.one_network import Training, Trains
+from al_jax.models import common
 from al_jax.training import augment as augment_lib
 from al_jax.training import course, networks, objectives, plans
 
-# The last dense layer of every model, which each task has its own of.
-HEAD = 'head'
 # The pause at the end of each epoch.
 EPOCH = 'epoch'
 
@@ -46,11 +45,24 @@ class Pretraining(NamedTuple):
 
 
 def without_head(variables: PyTree) -> PyTree:
-  """The variables of a model but for those of its last layer."""
-  params = {
-    name: of for name, of in variables['params'].items() if name != HEAD
-  }
-  return {**variables, 'params': params}
+  """The variables of a model but for those of its heads."""
+  trunk, _ = divided(variables['params'])
+  return {**variables, 'params': trunk}
+
+
+def divided(params: PyTree) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
+  """Divides the parameters of a model into its trunk and its heads.
+
+  Args:
+    params: by the names of layers.
+
+  Returns:
+    Those of all other layers, and those of the heads: each task has its own.
+  """
+  trunk, heads = {}, {}
+  for name, of in params.items():
+    (heads if common.is_head(name) else trunk)[name] = of
+  return trunk, heads
 
 
 def beginning_with(model: ModelFns, variables: PyTree) -> ModelFns:
@@ -74,12 +86,8 @@ def beginning_with(model: ModelFns, variables: PyTree) -> ModelFns:
     )
 
   def init(key):
-    made = model.init(key)
-    head = made['params'][HEAD]
-    return {
-      **variables,
-      'params': {**variables['params'], HEAD: head},
-    }
+    _, heads = divided(model.init(key)['params'])
+    return {**variables, 'params': {**variables['params'], **heads}}
 
   return model._replace(init=init)
 
@@ -125,7 +133,7 @@ class WholePool(Trains):
 
   # Stop rules that make no sense before the first label.
   refused: ClassVar[tuple[str, ...]] = ('patience', 'train_accuracy')
-  watched: ClassVar[Mapping[str, tuple[int, ...]] | None] = {'loss': ()}
+  watched: ClassVar[Mapping[str, tuple[int, ...]]] = {'loss': ()}
   augment: ClassVar[Sequence[Any]] = ()
   continues: ClassVar[bool] = False
 

@@ -11,14 +11,14 @@ from al_jax.training import course, forward, objectives
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Supervised(OneNetwork):
-  """Mini-batch training with cross-entropy on what the pool has labels for.
+  """Mini-batch training with the losses of the task on what has a label.
 
   An epoch takes every labelled example once; its last batch may be short, and
   so may every batch while there are fewer labels than `batch_size`. Without any
   label a round is over at once and leaves its starting weights.
 
-  `Progress.metrics` has `loss` and `accuracy` over the last whole epoch, as the
-  training passes saw them.
+  `Progress.metrics` has `loss` and what the task watches (`accuracy`), over the
+  last whole epoch, as the training passes saw them.
   """
 
   def init(self, key):
@@ -39,14 +39,14 @@ class Supervised(OneNetwork):
   def step(self, state, batches, pool):
     """See `interfaces.Phase`."""
     batch = batches['labelled']
-    real = batch.index >= 0
+    real, task = batch.index >= 0, self.facts.task
     targets = forward.targets_of(pool.targets, batch.index)
     of_params = self.in_training(state, batch)
 
     def objective(params):
       output, statistics = of_params(params)
-      losses = objectives.cross_entropy(output.predictions, targets)
-      seen = forward.watch(output.predictions, losses, targets, real)
+      losses = task.losses(output.predictions, targets)
+      seen = forward.watch(task, output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 
     moved = Training(*self.updated(state, objective))

@@ -11,13 +11,13 @@ import numpy as np
 
 from al_jax import kernels, keys
 from al_jax import pool as pool_lib
+from al_jax.interfaces import Answers, Oracle, Question
 from al_jax.kernels import _padding
 from al_jax.loop import contracts, stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import RunState
 from al_jax.loop.stopwatch import Stopwatch
-from al_jax.oracle import Answers, Oracle
 
 
 class Proposal(NamedTuple):
@@ -64,7 +64,7 @@ def propose_first(
   state = RunState(
     learner=program.init(keys.for_run(seed, keys.INITIALISE)),
     strategy=stages.initial_state(program.system.strategy, facts),
-    pool=pool_lib.create(facts.num_examples),
+    pool=pool_lib.create(facts.num_examples, facts.task),
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
   ).on_device()
@@ -163,7 +163,9 @@ def tell(
   size = len(pending) if size is None else size
   padding = max(size - len(indices), 0)
   filled = np.pad(indices, (0, padding), constant_values=-1)
-  targets, annotator = (np.pad(part, (0, padding)) for part in answers)
+  targets, annotator = jax.tree.map(
+    lambda part: _padded(np.asarray(part), padding), answers
+  )
   pool = program.reveal(state.pool, filled, targets, annotator, round=round + 1)
   return state.replace(pool=pool, paid=state.paid + len(indices))
 
@@ -192,7 +194,7 @@ def ask(
   """
   indices = state.pending[state.pending >= 0]
   key = keys.for_run(seed, keys.ORACLE)
-  _, answers = oracle.ask(key, state.paid, indices)
+  _, answers = oracle.ask(key, state.paid, Question(indices))
   return tell(program, state, indices, answers, round=round, size=size)
 
 
@@ -241,6 +243,11 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
   seconds_select += stopwatch.lap()
   after = own if compiled.before is None else (before, own)
   return after, picks, seconds_measure, seconds_select
+
+
+def _padded(rows, number):
+  """Rows with so many rows of zeros after them."""
+  return np.pad(rows, [(0, number)] + [(0, 0)] * (rows.ndim - 1))
 
 
 @jax.jit

@@ -9,13 +9,18 @@ from absl import logging
 
 from al_jax import errors, keys
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Progress, PyTree, StrategyState
+from al_jax.interfaces import (
+  Answers,
+  Oracle,
+  Progress,
+  PyTree,
+  StrategyState,
+)
 from al_jax.kernels import Selection
 from al_jax.loop import stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run
-from al_jax.oracle import Answers, Oracle
 from al_jax.pool import PoolState
 
 
@@ -46,7 +51,7 @@ def check_run(
       'compile_program with num_lanes.'
     )
   if oracle is not None:
-    _check_oracle(oracle, facts)
+    oracle.check(facts)
   elif protocol.first_set == 'balanced':
     raise ValueError(
       "first_set is 'balanced', which takes an oracle that knows the classes "
@@ -64,17 +69,6 @@ def check_run(
       f'the protocol may pay for {protocol.budget} labels; the system was '
       f'built for {facts.label_budget}.'
     )
-
-
-def _check_oracle(oracle, facts):
-  for name, here, wanted in (
-    ('examples', oracle.num_examples, facts.num_examples),
-    ('classes', oracle.num_classes, facts.num_classes),
-  ):
-    if here != wanted:
-      raise ValueError(
-        f'the oracle has {here} {name}; the system was built for {wanted}.'
-      )
 
 
 def check_told(
@@ -98,7 +92,7 @@ def check_told(
       )
   if len(np.unique(indices)) < len(indices):
     raise ValueError(f'an example is answered twice: {indices.tolist()}.')
-  for part in answers:
+  for part in jax.tree.leaves(answers):
     if len(part) != len(indices):
       raise ValueError(
         f'{len(part)} answers for {len(indices)} examples; each needs one.'

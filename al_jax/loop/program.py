@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, sources, systems
+from al_jax import errors, sources, systems, tasks
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
@@ -33,7 +33,7 @@ class Program(NamedTuple):
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
     evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
-      split.
+      split; None if there is none.
     validate: the same on the validation split; None if there is none.
     describe: `(learner state, picks, k) -> description` of a batch of
       questions; None if nobody asked for it.
@@ -49,7 +49,7 @@ class Program(NamedTuple):
   ids: np.ndarray
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
-  evaluate: Callable[..., Any]
+  evaluate: Callable[..., Any] | None
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
   pseudo_labels: Callable[..., jax.Array] | None
@@ -74,8 +74,7 @@ def facts_of(dataset: Dataset, label_budget: int) -> Facts:
   )
   return Facts(
     num_examples=len(dataset.train),
-    task='classification',
-    num_classes=dataset.num_classes,
+    task=dataset.task,
     label_budget=min(label_budget, len(dataset.train)),
     example=example,
     mean=dataset.mean,
@@ -91,20 +90,18 @@ def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
     placement: see `sources.place`.
 
   Returns:
-    `'pool'`, `'test'`, and `'validation'` if there is one.
+    `'pool'`; `'test'` and `'validation'`, if there are such.
   """
 
   def known(split):
-    targets = jnp.asarray(split.targets, jnp.int32)
     inputs = sources.place(split.inputs, placement)
-    return Source(inputs, pool_lib.fully_labelled(targets))
+    return Source(inputs, pool_lib.fully_labelled(split.targets))
 
-  found = {
-    'pool': Source(sources.place(dataset.train.inputs, placement)),
-    'test': known(dataset.test),
-  }
-  if dataset.validation is not None:
-    found['validation'] = known(dataset.validation)
+  found = {'pool': Source(sources.place(dataset.train.inputs, placement))}
+  for name in ('test', 'validation'):
+    split = getattr(dataset, name)
+    if split is not None:
+      found[name] = known(split)
   return found
 
 
@@ -184,13 +181,17 @@ def compile_program(
   check_samples(system, evaluate_samples)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
-  system.check_logits()
+  system.check_predictions()
+  if describe_batches:
+    tasks.need_classes(facts.task, 'describe_batches')
 
   def evaluate_on(split):
+    if split not in all_sources:
+      return None
     return evaluation.make_evaluate(
       learner,
       all_sources[split],
-      facts.num_classes,
+      facts.task,
       chunk_size=chunk_size,
       num_samples=evaluate_samples,
     )
@@ -207,7 +208,7 @@ def compile_program(
     ),
     init=jax.jit(learner.init),
     evaluate=evaluate_on('test'),
-    validate=evaluate_on('validation') if 'validation' in all_sources else None,
+    validate=evaluate_on('validation'),
     describe=(
       batch_diagnostics.make_describe(
         learner, facts, all_sources['pool'].inputs

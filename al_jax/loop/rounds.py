@@ -16,13 +16,13 @@ import numpy as np
 
 from al_jax import keys, xla
 from al_jax import pool as pool_lib
+from al_jax.interfaces import Answers, Oracle
 from al_jax.loop import acquisition, contracts, run_state
 from al_jax.loop.events import Events, Observer
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run
 from al_jax.loop.stopwatch import Stopwatch
-from al_jax.oracle import Answers, Oracle
 from al_jax.storage.checkpoint import Checkpointer
 from al_jax.storage.records import RoundRecord
 from al_jax.training import fit as fit_lib
@@ -355,12 +355,12 @@ def _evaluate(program, run):
   stopwatch = Stopwatch()
   trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
   key = keys.for_round(run.seed, run.round, keys.EVALUATE)
-  test, class_accuracy = jax.device_get(
-    program.evaluate(key, run.state.learner)
+  (test, class_accuracy), (validation, _) = (
+    ({}, [])
+    if evaluate is None
+    else jax.device_get(evaluate(key, run.state.learner))
+    for evaluate in (program.evaluate, program.validate)
   )
-  validation = {}
-  if program.validate is not None:
-    validation, _ = jax.device_get(program.validate(key, run.state.learner))
   seconds = stopwatch.lap()
   by_class = [None if np.isnan(share) else share for share in class_accuracy]
   return _Evaluated(trainable, test, by_class, validation, seconds)
@@ -412,8 +412,11 @@ def _seconds(run, evaluated, proposal, since_trained):
 def _class_histogram(program, pool, picks):
   """How many of the picks were answered by each class."""
   picks = np.asarray(picks, np.int32)
-  targets, annotator = np.asarray(pool.targets), np.asarray(pool.annotator)
-  answered = picks[annotator[picks] == pool_lib.ORACLE]
-  return np.bincount(
-    targets[answered], minlength=program.system.facts.num_classes
+  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
+  task = program.system.facts.task
+  classes = task.strata(
+    jax.tree.map(lambda leaf: np.asarray(leaf)[answered], pool.targets)
   )
+  if classes is None:
+    return []
+  return np.bincount(classes, minlength=len(task.class_names))

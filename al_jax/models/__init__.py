@@ -60,7 +60,7 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   errors.check_options(f'model {name!r}', make, options)
   # Your own model says itself what inputs it takes.
   takes_modalities = name in _OF_MODALITIES or name not in MODELS
-  checks.check_task(name, facts, takes_modalities=takes_modalities)
+  checks.check_inputs(name, facts, takes_modalities=takes_modalities)
   module = make(facts, **options)
   parts.check_made('model', name, module, nn.Module)
   return common.model_fns(module, facts)

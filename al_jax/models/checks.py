@@ -12,10 +12,10 @@ NORMS = ('none', 'batch', 'group')
 GROUP_SIZE = 8
 
 
-def check_task(
+def check_inputs(
   model: str, facts: Facts, *, takes_modalities: bool = False
 ) -> None:
-  """Refuses a task or a form of inputs that a model is not for.
+  """Refuses a form of inputs that a model is not for.
 
   Args:
     model: its name.
@@ -23,13 +23,8 @@ def check_task(
     takes_modalities: inputs may be a dict of arrays; else one array.
 
   Raises:
-    ValueError: with the task, or what the inputs are.
+    ValueError: with what the inputs are.
   """
-  if facts.task != 'classification' or not facts.num_classes:
-    raise ValueError(
-      f'model {model!r} does classification with a known number of classes;'
-      f' the task is {facts.task!r} with num_classes={facts.num_classes}.'
-    )
   is_dict = takes_modalities and isinstance(facts.example, dict)
   parts = facts.example.values() if is_dict else [facts.example]
   if not all(hasattr(part, 'shape') for part in parts):

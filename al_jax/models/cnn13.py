@@ -60,13 +60,13 @@ class Cnn13(nn.Module):
   """Nine convolutions, two poolings, a mean over pixels, and a dense head.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     width: channels of the first block.
     dropout: the share of pooled features that dropout drops.
     norm: `'batch'` or `'group'`.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   width: int
   dropout: float
   norm: str
@@ -90,8 +90,8 @@ class Cnn13(nn.Module):
     hidden = _activate(normed(hidden, 2 * self.width, window=1))
     features = _activate(normed(hidden, self.width, window=1))
     embedding = common.unit(jnp.mean(features, axis=(1, 2)), axes=(1,))
-    logits = WeightNorm(self.num_classes, name='head')(embedding)
-    return ModelOutput(logits, embedding, {'features': features})
+    predictions = common.heads(self.outputs, embedding, WeightNorm)
+    return ModelOutput(predictions, embedding, {'features': features})
 
 
 def _as_rgb_of_32(images):
@@ -152,4 +152,4 @@ def cnn13(
   checks.check_rate('dropout', dropout)
   checks.check_norm(norm, ('batch', 'group'))
   checks.check_width(width)
-  return Cnn13(facts.num_classes, width, dropout, norm)
+  return Cnn13(facts.task.outputs, width, dropout, norm)

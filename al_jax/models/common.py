@@ -2,12 +2,12 @@
 
 A module here is called as `module(inputs, how)` with normalised float32 inputs,
 one array or a dict of modalities, and a `Pass`; it returns a `ModelOutput`, and
-its last dense layer is named `head`. Networks that are no models take and
+its last dense layers are `heads`. Networks that are no models take and
 return what they like, see `net_fns`.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -42,6 +42,39 @@ class Pass(NamedTuple):
 
 
 EVALUATION = Pass(training=False, dropout=False)
+# Numbers per example that a model predicts, by name if there are several parts.
+Outputs = int | Mapping[str, int]
+_HEAD = 'head'
+
+
+def heads(
+  outputs: Outputs,
+  embedding: jax.Array,
+  layer: Callable[..., nn.Module] = nn.Dense,
+  **options: Any,
+) -> PyTree:
+  """Makes the last layers of a model; call it inside a compact module.
+
+  Args:
+    outputs: see `Task.outputs`.
+    embedding: float32[B, D].
+    layer: `layer(size, name=, **options)` makes a dense layer.
+    **options: of the layer.
+
+  Returns:
+    Predictions: of the layer `head`, or by name of the layers `head_NAME`.
+  """
+  if isinstance(outputs, int):
+    return layer(outputs, name=_HEAD, **options)(embedding)
+  return {
+    part: layer(size, name=f'{_HEAD}_{part}', **options)(embedding)
+    for part, size in outputs.items()
+  }
+
+
+def is_head(name: str) -> bool:
+  """Tells the last layers of a model from the others by their names."""
+  return name == _HEAD or name.startswith(f'{_HEAD}_')
 
 
 def dropout(inputs: jax.Array, rate: float, how: Pass) -> jax.Array:

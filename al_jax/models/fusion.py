@@ -51,14 +51,14 @@ class Fusion(nn.Module):
   """Encoders side by side, dense layers over all of them, a dense head.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     encoder: `'dense'`, or `'conv'` for the modalities that are pictures.
     widths: units of each dense layer of an encoder.
     joint_widths: units of each joint layer.
     dropout: the share of hidden units that dropout drops.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   encoder: str
   widths: tuple[int, ...]
   joint_widths: tuple[int, ...]
@@ -93,8 +93,8 @@ class Fusion(nn.Module):
       hidden = nn.relu(nn.Dense(width, name=f'joint_{layer}')(hidden))
       extras[f'joint_{layer}'] = hidden
       hidden = common.dropout(hidden, self.dropout, how)
-    logits = nn.Dense(self.num_classes, name='head')(hidden)
-    return ModelOutput(logits, hidden, extras)
+    predictions = common.heads(self.outputs, hidden)
+    return ModelOutput(predictions, hidden, extras)
 
 
 def fusion(
@@ -133,7 +133,7 @@ def fusion(
   if encoder == 'conv':
     _check_pictures(facts)
   return Fusion(
-    facts.num_classes, encoder, tuple(widths), tuple(joint_widths), dropout
+    facts.task.outputs, encoder, tuple(widths), tuple(joint_widths), dropout
   )
 
 

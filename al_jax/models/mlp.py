@@ -17,7 +17,7 @@ class Mlp(nn.Module):
   """Dense layers, dropout after each, and a dense head.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     widths: units of each hidden layer.
     dropout: the share of hidden units that dropout drops.
     activation: of the hidden units, one of ACTIVATIONS.
@@ -27,7 +27,7 @@ class Mlp(nn.Module):
     head_bias: whether the head has a bias.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   widths: tuple[int, ...]
   dropout: float
   activation: str
@@ -49,13 +49,13 @@ class Mlp(nn.Module):
       hidden = common.dropout(hidden, self.dropout, how)
     if self.unit_embedding:
       hidden = common.unit(hidden, axes=(1,))
-    logits = nn.Dense(
-      self.num_classes,
-      name='head',
+    predictions = common.heads(
+      self.outputs,
+      hidden,
       use_bias=self.head_bias,
       **self._begun(hidden),
-    )(hidden)
-    return ModelOutput(logits, hidden, extras)
+    )
+    return ModelOutput(predictions, hidden, extras)
 
   def _begun(self, inputs):
     """Initializers of a layer, as options of nn.Dense."""
@@ -107,7 +107,7 @@ def mlp(
   errors.check_name('init', init, INITS)
   errors.check_flag('head_bias', head_bias)
   return Mlp(
-    facts.num_classes,
+    facts.task.outputs,
     tuple(widths),
     dropout,
     activation,

@@ -14,12 +14,12 @@ class MnistCnn(nn.Module):
   """conv32-ReLU-conv32-ReLU-pool-dropout-dense128-ReLU-dropout-dense.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     conv_dropout: the share of pooled features that dropout drops.
     dense_dropout: the share of dense units that dropout drops.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   conv_dropout: float
   dense_dropout: float
 
@@ -36,9 +36,9 @@ class MnistCnn(nn.Module):
     hidden = hidden.reshape(hidden.shape[0], -1)
     hidden = nn.relu(nn.Dense(128, name='dense')(hidden))
     embedding = common.dropout(hidden, self.dense_dropout, how)
-    logits = nn.Dense(self.num_classes, name='head')(embedding)
+    predictions = common.heads(self.outputs, embedding)
     extras = {'conv_1': conv_1, 'pooled': pooled, 'dense': hidden}
-    return ModelOutput(logits, embedding, extras)
+    return ModelOutput(predictions, embedding, extras)
 
 
 def mnist_cnn(
@@ -58,4 +58,4 @@ def mnist_cnn(
   checks.check_image('mnist_cnn', facts, smallest=_SMALLEST)
   checks.check_rate('conv_dropout', conv_dropout)
   checks.check_rate('dense_dropout', dense_dropout)
-  return MnistCnn(facts.num_classes, conv_dropout, dense_dropout)
+  return MnistCnn(facts.task.outputs, conv_dropout, dense_dropout)

@@ -44,12 +44,12 @@ class ResNet18(nn.Module):
   """Four stages of two blocks, each stage twice as wide as the one before.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     width: channels of the first stage.
     norm: `'batch'` or `'group'`.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   width: int
   norm: str
 
@@ -65,8 +65,8 @@ class ResNet18(nn.Module):
       hidden = _Block(width, 1, self.norm)(hidden, how)
       extras[f'stage_{stage + 1}'] = hidden
     embedding = jnp.mean(hidden, axis=(1, 2))
-    logits = nn.Dense(self.num_classes, name='head')(embedding)
-    return ModelOutput(logits, embedding, extras)
+    predictions = common.heads(self.outputs, embedding)
+    return ModelOutput(predictions, embedding, extras)
 
 
 def resnet18(
@@ -88,4 +88,4 @@ def resnet18(
   checks.check_image('resnet18', facts, smallest=_SMALLEST)
   checks.check_norm(norm, ('batch', 'group'))
   checks.check_width(width)
-  return ResNet18(facts.num_classes, width, norm)
+  return ResNet18(facts.task.outputs, width, norm)

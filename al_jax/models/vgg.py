@@ -28,13 +28,13 @@ class Vgg(nn.Module):
   """Five blocks of 3x3 convolutions, each ended by a pooling.
 
   Attributes:
-    num_classes: C.
+    outputs: numbers per example, see `Task.outputs`.
     depths: convolutions in each block.
     dropout: the share of the embedding that dropout drops.
     norm: `'none'`, `'batch'` or `'group'`.
   """
 
-  num_classes: int
+  outputs: common.Outputs
   depths: tuple[int, ...]
   dropout: float
   norm: str
@@ -55,15 +55,15 @@ class Vgg(nn.Module):
       extras[f'block_{block + 1}'] = hidden
     embedding = jnp.mean(hidden, axis=(1, 2))
     embedding = common.dropout(embedding, self.dropout, how)
-    logits = nn.Dense(self.num_classes, name='head')(embedding)
-    return ModelOutput(logits, embedding, extras)
+    predictions = common.heads(self.outputs, embedding)
+    return ModelOutput(predictions, embedding, extras)
 
 
 def _vgg(name, facts, depths, dropout, norm):
   checks.check_image(name, facts, smallest=_SMALLEST)
   checks.check_rate('dropout', dropout)
   checks.check_norm(norm)
-  return Vgg(facts.num_classes, depths, dropout, norm)
+  return Vgg(facts.task.outputs, depths, dropout, norm)
 
 
 def vgg11(

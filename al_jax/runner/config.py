@@ -166,8 +166,8 @@ def prepare(
     len(dataset.train), has_validation=dataset.validation is not None
   )
   facts = program.facts_of(dataset, proceeding.budget)
-  answers = oracle.Oracle(
-    dataset.train.targets, dataset.num_classes, **config['oracle']
+  answers = oracle.SimulatedOracle(
+    dataset.train.targets, dataset.task, **config['oracle']
   )
   built = {} if built is None else built
   return Experiment(config, dataset, facts, proceeding, answers, built)

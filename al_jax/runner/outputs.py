@@ -62,7 +62,7 @@ def _write_gallery(path, rows, dataset):
     images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
     # The true classes: the run is over, and this is for people.
     titles.append(
-      [dataset.class_names[label] for label in dataset.train.targets[picks]]
+      [dataset.task.names[label] for label in dataset.train.targets[picks]]
     )
   plotting.gallery(
     images,

@@ -237,7 +237,7 @@ def rules(
   stop: Mapping[str, Any] | None,
   capacity: int,
   batch_size: int,
-  watched: Mapping[str, tuple[int, ...]] | None = None,
+  watched: Mapping[str, tuple[int, ...]],
   report: Callable[..., Mapping[str, jax.Array]] = dict,
   surveys: tuple[str, ...] = (),
 ) -> Rules:
@@ -247,7 +247,7 @@ def rules(
     stop: keywords of `StopRule`.
     capacity: the most examples of an epoch.
     batch_size: examples of an epoch per step.
-    watched: shapes by name. If None, loss and accuracy.
+    watched: shapes by name, see `forward.watched`.
     report: what is reported of the means.
     surveys: names of the learner's own surveys, beside that of a validation
       split.
@@ -259,12 +259,18 @@ def rules(
     ValueError: an unknown option, or a value that is not allowed.
   """
   errors.check_number('batch_size', batch_size, int, least=1)
+  rule = errors.made_of('stop', stop, StopRule)
+  if rule.train_accuracy is not None and 'accuracy' not in watched:
+    raise ValueError(
+      f'stop.train_accuracy is {rule.train_accuracy}; the training watches '
+      f'{" and ".join(watched)} and no accuracy.'
+    )
   return Rules(
-    stop=errors.made_of('stop', stop, StopRule),
+    stop=rule,
     capacity=capacity,
     # Beyond the examples there can be, a batch is padding.
     batch_size=min(batch_size, max(capacity, 1)),
-    watched={'loss': (), 'accuracy': ()} if watched is None else watched,
+    watched=watched,
     report=report,
     surveys=surveys,
   )

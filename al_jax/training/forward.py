@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from al_jax import xla
 from al_jax.interfaces import Batch, ModelFns, ModelOutput, PyTree
+from al_jax.tasks import Task
 from al_jax.training import course
 
 
@@ -47,40 +48,57 @@ def train(
   return of_params
 
 
-def targets_of(targets: jax.Array, index: jax.Array) -> jax.Array:
+def targets_of(targets: PyTree, index: jax.Array) -> PyTree:
   """The targets of a batch; 0 in padding rows.
 
   Args:
-    targets: int32[N].
+    targets: pytree of [N, ...].
     index: int32[B]; -1 pads.
 
   Returns:
-    int32[B].
+    Pytree of [B, ...].
   """
-  index = jnp.where(index >= 0, index, len(targets))
-  return jnp.take(targets, index, axis=0, mode='fill', fill_value=0)
+
+  def of_leaf(leaf):
+    rows = jnp.where(index >= 0, index, len(leaf))
+    return jnp.take(leaf, rows, axis=0, mode='fill', fill_value=0)
+
+  return jax.tree.map(of_leaf, targets)
+
+
+def watched(task: Task) -> dict[str, tuple[int, ...]]:
+  """Shapes of what `watch` sees, by name."""
+  return {'loss': (), **dict.fromkeys(task.watched, ())}
 
 
 def watch(
-  logits: jax.Array, losses: jax.Array, targets: jax.Array, real: jax.Array
+  task: Task,
+  predictions: PyTree,
+  losses: jax.Array,
+  targets: PyTree,
+  real: jax.Array,
 ) -> dict[str, course.Mean]:
-  """Loss and accuracy on a batch.
+  """The loss on a batch, and what the task watches beside it.
 
   Args:
-    logits: float32[B, C].
+    task: what is predicted.
+    predictions: pytree of [B, ...].
     losses: float32[B].
-    targets: int32[B].
+    targets: pytree of [B, ...].
     real: bool[B], which rows count.
 
   Returns:
-    `'loss'` and `'accuracy'`.
+    Means by name.
   """
-  correct = real & (jnp.argmax(logits, -1) == targets)
+  seen = task.watch(predictions, targets)
   count = jnp.sum(real, dtype=jnp.int32)
-  return {
-    'loss': course.Mean(jnp.sum(jnp.where(real, losses, 0.0)), count),
-    'accuracy': course.Mean(jnp.sum(correct, dtype=jnp.float32), count),
-  }
+  totals = {'loss': jnp.sum(jnp.where(real, losses, 0.0))}
+  for name, values in seen.items():
+    if values.dtype == jnp.bool_:
+      totals[name] = jnp.sum(real & values, dtype=jnp.float32)
+    else:
+      totals[name] = jnp.sum(jnp.where(real, values, 0.0))
+  return {name: course.Mean(total, count) for name, total in totals.items()}
 
 
 def apply(
@@ -93,5 +111,9 @@ def apply(
   """What a network says: the `apply` of a learner, see `interfaces`."""
   if keys is None:
     output = model.apply(variables, inputs)
-    return output._replace(predictions=xla.set_apart(output.predictions))
+    return output._replace(predictions=_set_apart(output.predictions))
   return jax.lax.map(lambda key: model.apply(variables, inputs, key=key), keys)
+
+
+def _set_apart(predictions):
+  return jax.tree.map(xla.set_apart, predictions)

@@ -1,21 +1,7 @@
-"""What a step minimises, per example; the mask is applied before the sum."""
+"""What a step minimises; the mask is applied before the sum."""
 
 import jax
 import jax.numpy as jnp
-import optax
-
-
-def cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-  """-log softmax(logits)[target], of each example.
-
-  Args:
-    logits: float32[B, C].
-    targets: int32[B], class numbers.
-
-  Returns:
-    float32[B], in nats.
-  """
-  return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
 
 
 def masked_mean(values: jax.Array, real: jax.Array) -> jax.Array:

@@ -6,14 +6,16 @@ import jax
 import jax.numpy as jnp
 
 from al_jax.interfaces import Survey
-from al_jax.training import course, objectives
+from al_jax.tasks import Task
+from al_jax.training import course
 
 
-def surveys(rules: course.Rules) -> dict[str, Survey]:
+def surveys(rules: course.Rules, task: Task) -> dict[str, Survey]:
   """Looks at the validation loss, and keeps the weights that had the lowest.
 
   Args:
     rules: of a learner whose state has `network` and `course`.
+    task: whose losses are looked at.
 
   Returns:
     The Survey by its name; nothing if the rules have no patience.
@@ -25,9 +27,9 @@ def surveys(rules: course.Rules) -> dict[str, Survey]:
     del key
     return apply(batch.inputs).predictions
 
-  def absorb(key, state, logits, held_out):
+  def absorb(key, state, predictions, held_out):
     del key
-    losses = objectives.cross_entropy(logits, held_out.targets)
+    losses = task.losses(predictions, held_out.targets)
     return _validated(rules.stop.patience, state, jnp.mean(losses))
 
   survey = Survey(measure=measure, absorb=absorb, source='validation')

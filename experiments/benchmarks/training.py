@@ -158,7 +158,7 @@ def overhead(
     program.sources_of(dataset),
     dataset.train.ids,
   )
-  answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+  answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
   whole, beside = [], []
   with checkpoint.Checkpointer(folder / 'checkpoints') as saves:
     clock = Stopwatch()

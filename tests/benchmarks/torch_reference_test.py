@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from al_jax import models
+from al_jax import models, tasks
 from al_jax.interfaces import Facts
 
 torch = pytest.importorskip('torch', reason='needs the extra benchmark')
@@ -27,7 +27,7 @@ def of_torch(weight):
 def test_the_same_weights_give_the_same_logits(rng, name, layers):
   shape = (28, 28, 1)
   example = jax.ShapeDtypeStruct(shape, np.float32)
-  facts = Facts(100, 'classification', 10, 10, example, 0.0, 1.0)
+  facts = Facts(100, tasks.numbered(10), 10, example, 0.0, 1.0)
   network = models.build(name, facts)
   theirs = getattr(reference, name)().eval()
   weights = iter(theirs.parameters())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import al_jax
-from al_jax import files
+from al_jax import files, tasks
 from al_jax.data import cache, checks
 from al_jax.data.dataset import RawData, Split
 
@@ -30,7 +30,7 @@ def _content(num_examples=400, validation=False):
       name='made up',
       train=split(num_examples, 'train'),
       test=split(20, 'test'),
-      class_names=('naïve', 'other'),
+      task=tasks.Classes(('naïve', 'other')),
       is_image=True,
       validation=split(10, 'validation') if validation else None,
     )
@@ -43,7 +43,7 @@ def _never():
 
 def _assert_equal(found, expected):
   assert found.fingerprint == expected.fingerprint
-  for name in ('name', 'class_names', 'is_image'):
+  for name in ('name', 'task', 'is_image'):
     assert getattr(found.raw, name) == getattr(expected.raw, name)
   assert found.raw.parts().keys() == expected.raw.parts().keys()
   for part, split in found.raw.parts().items():

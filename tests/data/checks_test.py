@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from al_jax import tasks
 from al_jax.data import checks, dataset, moments
 from al_jax.data.dataset import RawData, Split
 
@@ -19,7 +20,7 @@ def _raw(**changes):
     'name': 'small',
     'train': _split(),
     'test': _split(4),
-    'class_names': ('ant', 'bee', 'cat'),
+    'task': tasks.Classes(('ant', 'bee', 'cat')),
     'is_image': False,
   }
   return RawData(**values | changes)
@@ -66,7 +67,7 @@ def test_a_class_without_training_examples_is_named():
 def test_one_class_is_not_enough():
   targets = np.zeros(6, np.int32)
   raw = _raw(
-    class_names=('ant',),
+    task=tasks.Classes(('ant',)),
     train=_split(targets=targets),
     test=_split(targets=targets),
   )
@@ -78,13 +79,13 @@ def test_one_class_is_not_enough():
 
 def test_names_of_classes_differ():
   with pytest.raises(ValueError, match="the class name 'bee' is there twice"):
-    checks.check(_raw(class_names=('bee', 'ant', 'bee')))
+    checks.check(_raw(task=tasks.Classes(('bee', 'ant', 'bee'))))
 
 
 def test_many_missing_classes_are_counted():
   names = tuple(f'class {number}' for number in range(12))
   with pytest.raises(ValueError, match="'class 7' and 4 more"):
-    checks.check(_raw(class_names=names))
+    checks.check(_raw(task=tasks.Classes(names)))
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_the_fingerprint_depends_on_every_part_and_on_nothing_else(tmp_path):
   others = [
     _raw(test=_split(3)),
     _raw(validation=_split(2)),
-    _raw(class_names=('ant', 'bee', 'cow')),
+    _raw(task=tasks.Classes(('ant', 'bee', 'cow'))),
     _raw(train=_split(targets=np.zeros(6, np.int32))),
     _raw(train=_split(ids=np.arange(6))),
     _raw(train=_split(inputs=np.zeros((6, 3), np.float32))),

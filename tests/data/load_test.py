@@ -241,7 +241,7 @@ def test_cifar10_is_what_it_is_said_to_be(cifar10):
   _, cifar = cifar10
   assert cifar.train.inputs.shape == (50_000, 32, 32, 3)
   assert cifar.test.inputs.shape == (10_000, 32, 32, 3)
-  assert cifar.class_names[:2] == ('airplane', 'automobile')
+  assert cifar.task.names[:2] == ('airplane', 'automobile')
   np.testing.assert_array_equal(np.bincount(cifar.train.targets), [5_000] * 10)
   assert cifar.train.ids[0] == 'train_16399'
   # The published values are for the original files, these went through JPEG.
@@ -259,7 +259,7 @@ def test_the_fingerprint_kept_is_that_of_the_content(cifar10):
     name='another name',
     train=cifar.train,
     test=cifar.test,
-    class_names=cifar.class_names,
+    task=cifar.task,
     is_image=True,
   )
   assert dataset.fingerprint(raw) == cifar.fingerprint

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from al_jax import tasks
 from al_jax.data import cache, checks, dataset, moments, named, transforms
 from al_jax.data.dataset import RawData, Split
 
@@ -35,7 +36,7 @@ def some_raw(**changes):
   splits = {name: some_split(size) for name, size in SIZES.items()}
   values = {
     'name': 'small',
-    'class_names': ('ant', 'bee', 'cat'),
+    'task': tasks.Classes(('ant', 'bee', 'cat')),
     'is_image': False,
   }
   return RawData(**{**values, **splits, **changes})

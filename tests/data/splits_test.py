@@ -141,7 +141,7 @@ def test_own_splits_share_one_encoding_and_rows_run_on():
       'validation': _part(['b']),
     }
   )
-  assert raw.class_names == ('a', 'b', 'c')
+  assert raw.task.names == ('a', 'b', 'c')
   np.testing.assert_array_equal(raw.train.targets, [1, 2])
   np.testing.assert_array_equal(raw.test.targets, [0, 2])
   np.testing.assert_array_equal(raw.test.ids, [2, 3])

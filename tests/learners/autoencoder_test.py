@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import models
+from al_jax import models, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Batch, Facts
 from al_jax.learners import denoising_autoencoder, pretraining
@@ -132,8 +132,7 @@ def test_a_modality_that_an_example_lacks_does_not_count(rng):
   }
   facts = Facts(
     num_examples=num_examples,
-    task='classification',
-    num_classes=3,
+    task=tasks.numbered(3),
     label_budget=num_examples,
     example=example,
     mean=jax.tree.map(lambda _: np.float32(0), example),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from al_jax import models
+from al_jax import models, tasks
 from al_jax import pool as pool_lib
 from al_jax.learners import deep_cluster, pretraining
 from al_jax.learners.deep_cluster import _agreement
@@ -50,7 +50,7 @@ def groups():
 
 def test_clusters_are_those_of_the_directions(task, groups):
   _, facts = task
-  facts = facts._replace(num_classes=2)
+  facts = facts._replace(task=tasks.numbered(2))
   group, embedding = groups
   learner = of_clusters(facts).learner
   state = surveyed(learner, facts, embedding)
@@ -75,7 +75,7 @@ def test_the_agreement_is_that_of_scikit_learn(task):
 
 def test_drawing_clusters_uniformly_balances_them(task, groups):
   _, facts = task
-  facts = facts._replace(num_classes=2)
+  facts = facts._replace(task=tasks.numbered(2))
   group, embedding = groups
   taken = np.zeros(4)
   learner = of_clusters(facts).learner
@@ -91,7 +91,7 @@ def test_drawing_clusters_uniformly_balances_them(task, groups):
 
 def test_every_epoch_has_a_head_of_its_own(task, groups):
   _, facts = task
-  facts = facts._replace(num_classes=2)
+  facts = facts._replace(task=tasks.numbered(2))
   _, embedding = groups
 
   def params(learner, key):

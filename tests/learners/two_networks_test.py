@@ -171,7 +171,7 @@ def compiled(task):
 @pytest.fixture(scope='module')
 def answers(task):
   dataset, _ = task
-  return oracle.Oracle(dataset.train.targets, dataset.num_classes)
+  return oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
 
 def results(rows):

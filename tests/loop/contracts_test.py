@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels, oracle
+from al_jax import kernels, oracle, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from tests.factories import a_task
@@ -125,13 +125,13 @@ def test_a_protocol_without_room_is_refused(task, margin, changes, message):
   ('targets', 'num_classes', 'message'),
   [
     (np.zeros(159, int), 10, 'the oracle has 159 examples; .* for 160'),
-    (np.zeros(160, int), 9, 'the oracle has 9 classes; .* for 10'),
+    (np.zeros(160, int), 9, 'the oracle answers 9 classes; .* for 10'),
   ],
 )
 def test_an_oracle_of_other_data_is_refused(
   task, margin, targets, num_classes, message
 ):
-  answers = oracle.Oracle(targets, num_classes)
+  answers = oracle.SimulatedOracle(targets, tasks.numbered(num_classes))
   with pytest.raises(ValueError, match=message):
     run(task, margin, answers=answers)
 

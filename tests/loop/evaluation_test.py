@@ -9,6 +9,7 @@ import scipy.special
 import sklearn.metrics
 
 from al_jax import pool as pool_lib
+from al_jax import tasks
 from al_jax.interfaces import Learner, ModelOutput
 from al_jax.loop import evaluation
 from al_jax.sources import Source
@@ -30,8 +31,8 @@ def targets(rng, logits):
 
 @functools.partial(jax.jit, static_argnames='num_classes')
 def summary(logits, targets, num_classes=C):
-  measured = evaluation.of_batch(logits, targets)
-  return evaluation.summarise(measured, targets, num_classes)
+  task = tasks.numbered(num_classes)
+  return task.summarise(task.measure(logits, targets), targets)
 
 
 def reference_calibration_error(probs, targets, num_bins):
@@ -120,7 +121,9 @@ def test_evaluation_in_padded_chunks_equals_that_of_the_whole(
   # Traced once for shapes and once to compile, whatever the state.
   chex.clear_trace_counter()
   learner = linear_learner(chex.assert_max_traces(apply, n=2))
-  evaluate = evaluation.make_evaluate(learner, source, C, chunk_size=chunk_size)
+  evaluate = evaluation.make_evaluate(
+    learner, source, tasks.numbered(C), chunk_size=chunk_size
+  )
   for state in (jnp.asarray(weights), jnp.asarray(-weights)):
     found = evaluate(jax.random.key(0), state)
     wanted = summary(logits @ np.asarray(state), targets)
@@ -138,9 +141,9 @@ def test_no_example_is_counted_twice_when_the_last_chunk_is_short(targets):
   learner = linear_learner(
     lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
   )
-  found, _ = evaluation.make_evaluate(learner, source, C, chunk_size=64)(
-    jax.random.key(0), jnp.float32(0)
-  )
+  found, _ = evaluation.make_evaluate(
+    learner, source, tasks.numbered(C), chunk_size=64
+  )(jax.random.key(0), jnp.float32(0))
   np.testing.assert_allclose(found['accuracy'], 202 / 203, rtol=1e-6)
 
 
@@ -158,7 +161,11 @@ def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
   )
   key, scale = jax.random.key(5), jnp.float32(2)
   evaluate = evaluation.make_evaluate(
-    linear_learner(apply), source, C, chunk_size=64, num_samples=7
+    linear_learner(apply),
+    source,
+    tasks.numbered(C),
+    chunk_size=64,
+    num_samples=7,
   )
   found, class_accuracy = evaluate(key, scale)
   once, wanted_of_classes = summary(logits, targets)
@@ -176,7 +183,7 @@ def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
 
 def test_batches_give_what_the_metrics_need():
   logits = jnp.log(jnp.array([[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]]))
-  measured = jax.jit(evaluation.of_batch)(logits, jnp.array([2, 0]))
+  measured = jax.jit(tasks.numbered(3).measure)(logits, jnp.array([2, 0]))
   np.testing.assert_array_equal(measured.predicted, [1, 0])
   assert measured.predicted.dtype == jnp.int32
   np.testing.assert_allclose(measured.confidence, [0.7, 0.5], rtol=1e-5)

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import loop, oracle
+from al_jax import loop, oracle, tasks
 from al_jax import pool as pool_lib
-from al_jax.loop import acquisition, evaluation, run_state
+from al_jax.loop import acquisition, run_state
 from al_jax.loop.protocol import Protocol
 from al_jax.storage import checkpoint, records
 from tests.factories import a_task
@@ -106,7 +106,9 @@ def test_labels_that_are_never_revealed_change_nothing(task, margin):
   assert len(revealed) == 50
   poison = (dataset.train.targets + 3) % 10
   poison[revealed] = dataset.train.targets[revealed]
-  poisoned, _ = run(task, margin, answers=oracle.Oracle(poison, 10))
+  poisoned, _ = run(
+    task, margin, answers=oracle.SimulatedOracle(poison, tasks.numbered(10))
+  )
   assert deterministic(clean) == deterministic(poisoned)
 
 
@@ -320,8 +322,8 @@ def test_the_records_agree_with_an_evaluation_by_hand(task, margin, tmp_path):
   ):
     inputs, targets = jnp.asarray(split.inputs), jnp.asarray(split.targets)
     logits = margin.system.learner.apply(state.learner, inputs).predictions
-    by_hand, _ = evaluation.summarise(
-      evaluation.of_batch(logits, targets), targets, 10
+    by_hand, _ = dataset.task.summarise(
+      dataset.task.measure(logits, targets), targets
     )
     assert set(recorded) == set(by_hand)
     for name, value in by_hand.items():

@@ -30,7 +30,7 @@ def compiled(
 
 def an_oracle(task, **options):
   dataset, _ = task
-  return oracle.Oracle(dataset.train.targets, dataset.num_classes, **options)
+  return oracle.SimulatedOracle(dataset.train.targets, dataset.task, **options)
 
 
 def run(task, compiled_program, protocol=PROTOCOL, seeds=(0,), **options):

@@ -35,7 +35,7 @@ def compiled(task, strategy):
 
 def run(task, a_program, protocol=PROTOCOL, **options):
   dataset, _ = task
-  answers = oracle.Oracle(dataset.train.targets, dataset.num_classes)
+  answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
   rows = loop.run_rounds(a_program, answers, protocol, [0], **options)
   return list(rows)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import models
+from al_jax import models, tasks
 from al_jax.interfaces import Facts
 
 CLASSES = 3
@@ -40,8 +40,7 @@ def facts_of(names=tuple(SHAPES), mean=2.0, std=3.0):
 
   return Facts(
     num_examples=100,
-    task='classification',
-    num_classes=CLASSES,
+    task=tasks.numbered(CLASSES),
     label_budget=10,
     example=example,
     mean=per_modality(mean, 0),

@@ -7,17 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import models
+from al_jax import models, tasks
 from al_jax.interfaces import Facts
 
 CLASSES = 5
 
 
-def facts_of(shape, *, classes=CLASSES, task='classification', dtype='uint8'):
+def facts_of(shape, *, classes=CLASSES, dtype='uint8'):
   return Facts(
     num_examples=100,
-    task=task,
-    num_classes=classes,
+    task=tasks.numbered(classes),
     label_budget=10,
     example=jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)),
     mean=np.float32(120),

@@ -50,7 +50,7 @@ def compiled():
     )
     for name, of_it in options.items()
   }
-  return programs, oracle.Oracle(dataset.train.targets, 10)
+  return programs, oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
 
 def results(rows):

@@ -9,6 +9,7 @@ import pytest
 from sklearn import datasets
 
 import al_jax
+from al_jax import tasks
 from al_jax.data import dataset as dataset_lib
 from al_jax.storage import manifest
 
@@ -28,7 +29,7 @@ def digits():
     train=split(slice(1000)),
     test=split(slice(1000, None)),
     validation=None,
-    class_names=tuple('0123456789'),
+    task=tasks.numbered(10),
     mean=np.float32(0),
     std=np.float32(16),
     fingerprint='abc',

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference
+from al_jax import inference, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Facts, ModelOutput
 
@@ -19,8 +19,7 @@ KEY = jax.random.key(2)
 WEIGHTS = np.random.default_rng(1).normal(size=(D, C)).astype(np.float32)
 FACTS = Facts(
   num_examples=N,
-  task='classification',
-  num_classes=C,
+  task=tasks.numbered(C),
   label_budget=N,
   example=jax.ShapeDtypeStruct((D,), jnp.float32),
   mean=np.zeros(D, np.float32),

@@ -3,6 +3,7 @@
 import numpy as np
 
 from al_jax.data.dataset import RawData, Split
+from al_jax.tasks import Classes
 
 _TEST_FRACTION = 0.2
 _SEED = 0
@@ -47,6 +48,6 @@ def read(location: str = '') -> RawData:
     name='digits',
     train=everything.take(np.flatnonzero(~is_test)),
     test=everything.take(np.flatnonzero(is_test)),
-    class_names=tuple(str(name) for name in source.target_names),
+    task=Classes(source.target_names),
     is_image=True,
   )

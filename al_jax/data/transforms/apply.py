@@ -145,7 +145,7 @@ def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
     The data set with other training targets.
   """
   errors.check_number('label_noise: rate', rate, least=0, most=1)
-  num_classes = len(raw.class_names)
+  num_classes = len(raw.task.names)
   if num_classes < 2:
     raise ValueError(
       'label_noise: there is only one class, so none to flip to.'

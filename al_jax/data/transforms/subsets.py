@@ -45,7 +45,7 @@ def imbalance(
   Returns:
     The thinned data set.
   """
-  num_classes = len(raw.class_names)
+  num_classes = len(raw.task.names)
   if (ratio is None) == (classes is None):
     raise ValueError(
       f'imbalance: give ratio or classes; given are ratio={ratio!r} and '
@@ -81,14 +81,14 @@ def _fractions_by_class(
   raw: RawData, classes: Mapping[str | int, float]
 ) -> np.ndarray:
   """[C], the fraction that each class keeps."""
-  fractions = np.ones(len(raw.class_names))
+  fractions = np.ones(len(raw.task.names))
   for name, fraction in classes.items():
-    if name in raw.class_names:
-      number = raw.class_names.index(name)
-    elif isinstance(name, int) and 0 <= name < len(raw.class_names):
+    if name in raw.task.names:
+      number = raw.task.names.index(name)
+    elif isinstance(name, int) and 0 <= name < len(raw.task.names):
       number = name
     else:
-      raise errors.unknown_name('imbalance: the class', name, raw.class_names)
+      raise errors.unknown_name('imbalance: the class', name, raw.task.names)
     errors.check_number(
       f'imbalance: classes[{name!r}]', fraction, above=0, most=1
     )

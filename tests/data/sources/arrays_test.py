@@ -77,7 +77,7 @@ def test_class_names_of_the_file_are_kept(tmp_path):
   raw = files.read(
     _save(tmp_path, x=_inputs(30, 4), y=_LABELS, class_names=names)
   )
-  assert raw.class_names == ('z', 'y', 'x')
+  assert raw.task.names == ('z', 'y', 'x')
   np.testing.assert_array_equal(raw.train.targets, raw.train.ids % 3)
 
 

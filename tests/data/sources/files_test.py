@@ -18,7 +18,7 @@ def csv_path(tmp_path):
 
 
 def _assert_same(one, other):
-  assert one.class_names == other.class_names
+  assert one.task.names == other.task.names
   assert one.name == other.name
   for split, other_split in (
     (one.train, other.train),
@@ -47,7 +47,7 @@ def test_real_tables_read_alike_from_npz_and_csv(
   assert from_csv.name == name
   assert from_csv.train.inputs.shape == (num_train, num_features)
   assert from_csv.test.inputs.shape == (num_test, num_features)
-  assert len(from_csv.class_names) == num_classes
+  assert len(from_csv.task.names) == num_classes
   assert np.unique(from_csv.train.targets).size == num_classes
   assert not from_csv.is_image
 
@@ -68,7 +68,7 @@ def test_a_second_table_is_the_test_split(csv_path, tmp_path):
   # The columns are found by name, in whatever order.
   (tmp_path / 'other.csv').write_text('class,height,width\ny,2,1\nw,4,3\n')
   raw = files.read(csv_path, test='other.csv')
-  assert raw.class_names == ('w', 'x', 'y', 'z')
+  assert raw.task.names == ('w', 'x', 'y', 'z')
   assert (len(raw.train), len(raw.test)) == (30, 2)
   np.testing.assert_array_equal(raw.test.inputs, [[1, 2], [3, 4]])
   np.testing.assert_array_equal(raw.test.targets, [2, 0])

@@ -41,7 +41,7 @@ def test_a_folder_per_class_is_read_and_split(tmp_path):
   assert raw.name == 'toy'
   assert raw.is_image
   # A class may be called train.
-  assert raw.class_names == _CLASSES
+  assert raw.task.names == _CLASSES
   assert raw.train.inputs.shape == (27, 5, 4, 3)
   assert raw.train.inputs.dtype == np.uint8
   assert len(raw.test) == 3
@@ -83,7 +83,7 @@ def test_a_labels_file_says_what_is_what(tmp_path, header):
   (tmp_path / 'labels.csv').write_text(header + ''.join(lines))
   (tmp_path / 'test.csv').write_text(header + ''.join(lines[:2]))
   raw = _read(tmp_path, labels='labels.csv', test='test.csv')
-  assert raw.class_names == ('a', 'b')
+  assert raw.task.names == ('a', 'b')
   assert raw.train.inputs.shape == (4, 5, 4, 1)
   np.testing.assert_array_equal(raw.train.targets, [0, 1, 0, 1])
   assert list(raw.test.ids) == ['0.png', '1.png']

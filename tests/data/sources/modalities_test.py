@@ -74,7 +74,7 @@ def check_builds(dataset, names):
     facts.example,
   )
   output = jax.eval_shape(network.apply, variables, inputs)
-  assert output.predictions.shape == (3, dataset.num_classes)
+  assert output.predictions.shape == (3, dataset.task.outputs)
   params = variables['params']
   assert {p for p in params if p.startswith('encoder')} == {
     f'encoder_{name}' for name in names
@@ -182,7 +182,7 @@ def test_labels_are_the_same_class_as_numbers_and_as_text(ids, tmp_path):
   ):
     write(tmp_path, name, x=features(12, 4), y=labels, **ids)
   dataset = load(tmp_path, tmp_path / 'cache', test_fraction=0.25)
-  assert dataset.class_names == ('0', '1', '2')
+  assert dataset.task.names == ('0', '1', '2')
 
 
 def test_without_ids_rows_belong_together(tmp_path):
@@ -267,7 +267,7 @@ def test_splits_of_the_files_count_where_the_labels_have_one(tmp_path):
     'label,id\n' + ''.join(f'class{n % 3},{n}\n' for n in range(12))
   )
   raw = modalities.read(str(tmp_path))
-  assert raw.class_names == ('class0', 'class1', 'class2')
+  assert raw.task.names == ('class0', 'class1', 'class2')
   for part, rows in parts.items():
     split = raw.parts()[part]
     assert split.ids.tolist() == rows
@@ -296,7 +296,7 @@ def test_labels_may_be_a_table(tmp_path, header, row, options):
   raw = read(folder, labels=str(elsewhere), **options)
   np.testing.assert_array_equal(whole(raw, 'face'), features(12, 4))
   np.testing.assert_array_equal(labels_of(raw), LABELS)
-  assert raw.class_names == ('u', 'v', 'w')
+  assert raw.task.names == ('u', 'v', 'w')
 
 
 def test_a_table_of_one_column_labels_the_rows(tmp_path):
@@ -310,7 +310,7 @@ def test_a_table_of_one_column_labels_the_rows(tmp_path):
 def test_class_names_are_kept(tmp_path):
   write(tmp_path, 'face', x=features(12, 4), y=LABELS)
   write(tmp_path, 'voice', x=features(12, 4), class_names=['z', 'y', 'x'])
-  assert read(tmp_path).class_names == ('z', 'y', 'x')
+  assert read(tmp_path).task.names == ('z', 'y', 'x')
   write(tmp_path, 'lips', x=features(12, 4), class_names=['x', 'y', 'z'])
   with pytest.raises(ValueError, match=r'class_names differ: .*lips.*voice'):
     read(tmp_path)

@@ -101,7 +101,7 @@ def no_network(monkeypatch):
 def test_reads_a_cached_set_and_splits_it_by_the_protocol(data_home):
   raw = openml.read('77', data_home=data_home)
   assert raw.name == 'tiny'
-  assert raw.class_names == ('2', '9', '10')
+  assert raw.task.names == ('2', '9', '10')
   assert not raw.is_image
   assert (len(raw.train), len(raw.test)) == (36, 4)
   assert raw.train.inputs.dtype == np.float32
@@ -124,7 +124,7 @@ def test_a_name_finds_the_same_set_as_its_number(data_home, version):
 
 def test_another_column_can_be_the_target(data_home):
   raw = openml.read('77', data_home=data_home, target='colour')
-  assert raw.class_names == ('blue', 'green', 'red')
+  assert raw.task.names == ('blue', 'green', 'red')
 
 
 def test_a_misspelt_target_names_the_closest_column(data_home):

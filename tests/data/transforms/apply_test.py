@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import datasets
 
+from al_jax import tasks
 from al_jax.data import transforms
 from al_jax.data.dataset import RawData, Split
 
@@ -19,7 +20,7 @@ def digits():
     name='digits',
     train=Split(images[:1500], targets[:1500], ids[:1500]),
     test=Split(images[1500:], targets[1500:], ids[1500:]),
-    class_names=tuple('0123456789'),
+    task=tasks.numbered(10),
     is_image=True,
   )
 
@@ -157,4 +158,6 @@ def test_a_spec_that_does_not_fit_is_named(digits, specs, message):
 
 def test_label_noise_needs_a_second_class(digits):
   with pytest.raises(ValueError, match='only one class'):
-    transforms.label_noise(digits._replace(class_names=('a',)), rate=0.1)
+    transforms.label_noise(
+      digits._replace(task=tasks.Classes(('a',))), rate=0.1
+    )

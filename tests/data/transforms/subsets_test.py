@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from al_jax import tasks
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.sources import files
 from al_jax.data.transforms import subsets
@@ -21,7 +22,7 @@ def _raw(targets, *, num_classes=None, num_test=12):
     name='toy',
     train=Split(inputs[:size], targets, ids[:size]),
     test=Split(inputs[size:], test_targets, ids[size:]),
-    class_names=tuple(f'class {number}' for number in range(num_classes)),
+    task=tasks.Classes([f'class {number}' for number in range(num_classes)]),
     is_image=False,
   )
 

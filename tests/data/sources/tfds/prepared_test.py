@@ -199,7 +199,7 @@ def folder(request, data_dir, tfrecord_dir):
 def test_named_columns_lie_side_by_side_and_categories_one_per_class(folder):
   raw = tfds.read('columns', data_dir=folder, target='grade')
   assert not raw.is_image
-  assert raw.class_names == ('bad', 'good')
+  assert raw.task.names == ('bad', 'good')
   for split in (raw.train, raw.test):
     assert split.inputs.dtype == np.float32
     # In the order of names: age, colour (red, green, blue), height, smokes.
@@ -238,7 +238,7 @@ def test_a_nested_table_with_numbers_as_classes_and_ids_of_its_own(folder):
   raw = tfds.read(
     'nested_table:1.2.0', data_dir=folder, input=['features/a', 'features/b']
   )
-  assert raw.class_names == ('3', '5', '7')
+  assert raw.task.names == ('3', '5', '7')
   assert (len(raw.train), len(raw.test)) == (30, 12)  # its validation split
   numbers = raw.train.inputs[:, 0].astype(int)
   np.testing.assert_array_equal(raw.train.inputs[:, 1], -numbers)

@@ -1,0 +1,26 @@
+"""What is predicted: classes, a vector, or several of these at once.
+
+A task knows the form of targets and predictions, the losses, the decisions and
+the metrics. Nothing else in the library asks which task it is, except to refuse
+with one sentence (`need_classes`).
+"""
+
+from al_jax.tasks.base import Metric, Task
+from al_jax.tasks.classes import Classes, numbered
+from al_jax.tasks.mixed import Mixed
+from al_jax.tasks.named import from_json, need_classes, to_json
+from al_jax.tasks.vector import Box, Keypoints, Vector
+
+__all__ = [
+  'Box',
+  'Classes',
+  'Keypoints',
+  'Metric',
+  'Mixed',
+  'Task',
+  'Vector',
+  'from_json',
+  'need_classes',
+  'numbered',
+  'to_json',
+]

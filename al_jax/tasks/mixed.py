@@ -1,0 +1,165 @@
+"""Several parts at once: a class and a box, say."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.tasks.base import Metric, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Mixed:
+  """Several parts by name; targets and predictions are dicts by these names.
+
+  Names of metrics begin with that of their part: `digit_accuracy`.
+
+  Attributes:
+    parts: tasks by name; a mapping, kept as pairs.
+    weights: of the losses of the parts, by name; 1 for those that are left out.
+    headline_name: the metric that curves go by; None: that of the first part.
+    own_metrics: further metrics by name, `(predictions, targets) -> [B]` over
+      the whole structure; the mean over the split counts, and larger is better.
+  """
+
+  parts: Mapping[str, Task] | tuple[tuple[str, Task], ...]
+  weights: Mapping[str, float] | tuple[tuple[str, float], ...] = ()
+  headline_name: str | None = None
+  own_metrics: (
+    Mapping[str, Callable[..., jax.Array]] | tuple[tuple[str, Callable], ...]
+  ) = ()
+
+  def __post_init__(self):
+    for field in ('parts', 'weights', 'own_metrics'):
+      pairs = tuple(dict(getattr(self, field)).items())
+      object.__setattr__(self, field, pairs)
+    if not self.parts:
+      raise ValueError('parts are {}; a mixed task needs one or more.')
+    for name, weight in self.weights:
+      errors.check_name('weights', name, dict(self.parts))
+      errors.check_number(f'weights.{name}', weight, least=0)
+    if self.headline_name is not None:
+      names = [metric.name for metric in self.metrics]
+      errors.check_name('headline_name', self.headline_name, names)
+
+  @property
+  def outputs(self) -> dict[str, int]:
+    """See `Task`."""
+    return {name: part.outputs for name, part in self.parts}
+
+  @property
+  def metrics(self) -> tuple[Metric, ...]:
+    """Those of the parts, and its own."""
+    of_parts = [
+      metric._replace(name=f'{name}_{metric.name}')
+      for name, part in self.parts
+      for metric in part.metrics
+    ]
+    own = [Metric(name, '', True) for name, _ in self.own_metrics]
+    return (*of_parts, *own)
+
+  @property
+  def headline(self) -> Metric:
+    """See `Task`."""
+    if self.headline_name is None:
+      name, part = self.parts[0]
+      return part.headline._replace(name=f'{name}_{part.headline.name}')
+    by_name = {metric.name: metric for metric in self.metrics}
+    return by_name[self.headline_name]
+
+  @property
+  def watched(self) -> tuple[str, ...]:
+    """See `Task`."""
+    return tuple(
+      f'{name}_{each}' for name, part in self.parts for each in part.watched
+    )
+
+  def describe(self) -> str:
+    """See `Task`."""
+    return ', '.join(f'{name}: {part.describe()}' for name, part in self.parts)
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """See `Task`."""
+    of_parts = (part.class_names for _, part in self.parts)
+    return next((names for names in of_parts if names), ())
+
+  def spell(self, target):
+    """See `Task`."""
+    return ', '.join(
+      f'{name} {part.spell(target[name])}' for name, part in self.parts
+    )
+
+  def empty(self, num_examples):
+    """See `Task`."""
+    return {name: part.empty(num_examples) for name, part in self.parts}
+
+  def check(self, targets, where, ids=None):
+    """See `Task`."""
+    names = sorted(name for name, _ in self.parts)
+    found = sorted(targets) if isinstance(targets, Mapping) else 'one array'
+    if found != names:
+      raise ValueError(f'{where}: targets are {found}; the task has {names}.')
+    for name, part in self.parts:
+      part.check(targets[name], f'{where}, {name}', ids)
+
+  def losses(self, predictions, targets):
+    """Returns the weighted sum of the losses of the parts."""
+    weights = dict(self.weights)
+    return sum(
+      weights.get(name, 1.0) * part.losses(predictions[name], targets[name])
+      for name, part in self.parts
+    )
+
+  def decide(self, predictions):
+    """See `Task`."""
+    return {name: part.decide(predictions[name]) for name, part in self.parts}
+
+  def watch(self, predictions, targets):
+    """See `Task`."""
+    return {
+      f'{name}_{each}': values
+      for name, part in self.parts
+      for each, values in part.watch(predictions[name], targets[name]).items()
+    }
+
+  def mean(self, samples):
+    """See `Task`."""
+    return {name: part.mean(samples[name]) for name, part in self.parts}
+
+  def measure(self, predictions, targets):
+    """See `Task`."""
+    of_parts = {
+      name: part.measure(predictions[name], targets[name])
+      for name, part in self.parts
+    }
+    own = {name: of(predictions, targets) for name, of in self.own_metrics}
+    return of_parts, own
+
+  def summarise(self, measured, targets):
+    """See `Task`; the accuracy by class is of the first part with classes."""
+    of_parts, own = measured
+    metrics, by_class = {}, jnp.zeros(0)
+    for name, part in self.parts:
+      found, classes = part.summarise(of_parts[name], targets[name])
+      metrics |= {f'{name}_{each}': value for each, value in found.items()}
+      by_class = by_class if by_class.size else classes
+    return metrics | {name: jnp.mean(of) for name, of in own.items()}, by_class
+
+  def perturb(self, keys, target, noise):
+    """See `Task`; every part has draws of its own."""
+    found = {}
+    for at, (name, part) in enumerate(self.parts):
+      own = tuple(jax.random.fold_in(key, at) for key in keys)
+      found[name] = part.perturb(own, target[name], noise)
+    return found
+
+  def strata(self, targets):
+    """Returns the classes of the first part that has any."""
+    for name, part in self.parts:
+      found = part.strata(targets[name])
+      if found is not None:
+        return found
+    return None

@@ -1,0 +1,62 @@
+"""Tasks in terms of JSON, and the one question that others may ask of them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from al_jax import errors
+from al_jax.tasks.base import Task
+from al_jax.tasks.classes import Classes
+from al_jax.tasks.mixed import Mixed
+from al_jax.tasks.vector import Box, Keypoints, Vector
+
+_KINDS = {
+  'classes': Classes,
+  'vector': Vector,
+  'keypoints': Keypoints,
+  'box': Box,
+  'mixed': Mixed,
+}
+
+
+def need_classes(task: Task, who: str) -> Classes:
+  """Returns a task of classes, for what makes no sense without.
+
+  Args:
+    task: any.
+    who: needs them, for the message: `"learner 'joint'"`.
+
+  Raises:
+    ValueError: the task is another.
+  """
+  if not isinstance(task, Classes):
+    raise ValueError(f'{who} needs classes; the task is {task.describe()}.')
+  return task
+
+
+def to_json(task: Task) -> dict[str, Any]:
+  """Returns a task in terms of JSON, with `kind` and its options."""
+  (kind,) = (name for name, of in _KINDS.items() if type(task) is of)
+  values = {
+    field.name: getattr(task, field.name) for field in dataclasses.fields(task)
+  }
+  if kind == 'mixed':
+    if values.pop('own_metrics'):
+      raise ValueError('a task with own_metrics has functions in it; no file.')
+    values['parts'] = {name: to_json(part) for name, part in task.parts}
+    values['weights'] = dict(task.weights)
+  if kind == 'classes':
+    values['names'] = list(task.names)
+  return {'kind': kind, **values}
+
+
+def from_json(values: Mapping[str, Any]) -> Task:
+  """Returns the task that `to_json` wrote."""
+  values = dict(values)
+  kind = values.pop('kind')
+  errors.check_name('the kind of a task', kind, _KINDS)
+  if kind == 'mixed':
+    values['parts'] = {
+      name: from_json(part) for name, part in values['parts'].items()
+    }
+  return _KINDS[kind](**values)

@@ -1,0 +1,279 @@
+"""Numbers of a known unit: a vector, points in a picture, a box around a thing.
+
+Networks predict in units of `scale`; targets are in units of their own. Losses
+and errors are of value / scale. The scale is a known unit (the width of the
+picture, metres) and never a statistic of the targets, which would leak answers
+that nobody has paid for.
+"""
+
+import dataclasses
+from typing import ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors
+from al_jax.tasks.base import Metric, first_bad
+
+_RMSE = Metric('rmse', '', False)
+_ERRORS = (_RMSE, Metric('mae', '', False), Metric('r2', '', True))
+# Of a box that counts as found.
+_FOUND = 0.5
+
+
+class Measured(NamedTuple):
+  """What the metrics of a vector need of an example.
+
+  Attributes:
+    errors: float32[N, D], value predicted less target, in units of scale.
+    found: float32[N], what the kind of vector adds: a share or an overlap;
+      zeros if it adds nothing.
+  """
+
+  errors: jax.Array
+  found: jax.Array
+
+
+@dataclasses.dataclass(frozen=True)
+class Vector:
+  """D numbers.
+
+  Targets are float32[N, D]; predictions are float32[B, D], in units of scale.
+
+  Attributes:
+    size: D.
+    scale: a known unit of the targets. Losses and errors are of value / scale.
+  """
+
+  size: int
+  scale: float = 1.0
+
+  metrics: ClassVar[tuple[Metric, ...]] = _ERRORS
+  headline: ClassVar[Metric] = _RMSE
+  watched: ClassVar[tuple[str, ...]] = ('mae',)
+  class_names: ClassVar[tuple[str, ...]] = ()
+  _called: ClassVar[str] = 'vector'
+
+  def __post_init__(self):
+    errors.check_number('size', self.size, int, least=1)
+    errors.check_number('scale', self.scale, above=0)
+
+  @property
+  def outputs(self) -> int:
+    """D."""
+    return self.size
+
+  def describe(self) -> str:
+    """See `Task`."""
+    return f'a {self._called} of {self.size} (scale {self.scale:g})'
+
+  def spell(self, target):
+    """Returns the numbers, to three digits."""
+    return ', '.join(f'{value:.3g}' for value in np.asarray(target).tolist())
+
+  def empty(self, num_examples: int) -> jax.Array:
+    """See `Task`."""
+    return jnp.zeros((num_examples, self.outputs), jnp.float32)
+
+  def check(self, targets, where, ids=None):
+    """See `Task`."""
+    targets = np.asarray(targets)
+    if targets.ndim != 2 or targets.dtype != np.float32:
+      raise ValueError(
+        f'{where}: targets must be numbers, float32 of shape [N, '
+        f'{self.outputs}], not {targets.dtype} of shape '
+        f'{list(targets.shape)}.'
+      )
+    if targets.shape[1] != self.outputs:
+      raise ValueError(
+        f'{where}: targets have {targets.shape[1]} numbers per example; the '
+        f'task has {self.outputs}.'
+      )
+    wrong = ~np.isfinite(targets).all(axis=1)
+    if wrong.any():
+      index, called = first_bad(wrong, ids)
+      raise ValueError(
+        f'{where}: the target {targets[index].tolist()} at {called} is not '
+        'finite.'
+      )
+
+  def losses(self, predictions, targets):
+    """Returns the mean squared error over coordinates, of value / scale."""
+    return jnp.mean(jnp.square(self._errors(predictions, targets)), axis=-1)
+
+  def decide(self, predictions):
+    """Returns the predictions in the units of the targets."""
+    return predictions * self.scale
+
+  def watch(self, predictions, targets):
+    """Returns the mean absolute error over coordinates, of value / scale."""
+    return {'mae': jnp.mean(jnp.abs(self._errors(predictions, targets)), -1)}
+
+  def mean(self, samples):
+    """See `Task`."""
+    return jnp.mean(samples, axis=0)
+
+  def measure(self, predictions, targets):
+    """See `Task`."""
+    return Measured(
+      self._errors(predictions, targets),
+      self._found(self.decide(predictions), targets),
+    )
+
+  def summarise(self, measured, targets):
+    """Returns RMSE, MAE and R^2 over all coordinates, and what a kind adds.
+
+    R^2 is 1 less the squared error over that of the mean of each coordinate on
+    this split, both summed over coordinates.
+    """
+    scaled = targets / self.scale
+    spread = jnp.sum(jnp.square(scaled - jnp.mean(scaled, axis=0)))
+    squares = jnp.square(measured.errors)
+    metrics = {
+      'rmse': jnp.sqrt(jnp.mean(squares)),
+      'mae': jnp.mean(jnp.abs(measured.errors)),
+      'r2': 1 - jnp.sum(squares) / spread,
+      **self._added(measured.found),
+    }
+    return metrics, jnp.zeros(0)
+
+  def perturb(self, keys, target, noise):
+    """Adds Gaussian noise, in units of scale."""
+    draws = jax.random.normal(keys[0], target.shape, target.dtype)
+    return target + noise * self.scale * draws
+
+  def strata(self, targets):
+    """See `Task`."""
+    del targets
+
+  def _errors(self, predictions, targets):
+    return predictions - targets / self.scale
+
+  def _found(self, predicted, targets):
+    """Float32[N] of predictions in the units of the targets."""
+    del targets
+    return jnp.zeros(len(predicted))
+
+  def _added(self, found):
+    """Metrics by name of what `_found` found."""
+    del found
+    return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Keypoints(Vector):
+  """Points in a picture.
+
+  Targets are float32[N, 2 P]: x and y of the first point, and so on.
+
+  Attributes:
+    size: P, number of points.
+    scale: width of the picture, in the units of the targets.
+    tolerance: distance in units of scale within which a point is found.
+  """
+
+  tolerance: float = 0.1
+
+  def __post_init__(self):
+    super().__post_init__()
+    errors.check_number('tolerance', self.tolerance, above=0)
+
+  @property
+  def headline(self) -> Metric:
+    """Share of the points that lie within the tolerance."""
+    return Metric(f'within_{self.tolerance:g}_of_scale', '%', True)
+
+  @property
+  def metrics(self) -> tuple[Metric, ...]:
+    """See `Task`."""
+    return (self.headline, *_ERRORS)
+
+  @property
+  def outputs(self) -> int:
+    """Two coordinates a point."""
+    return 2 * self.size
+
+  def describe(self) -> str:
+    """See `Task`."""
+    return f'{self.size} points (scale {self.scale:g})'
+
+  def _found(self, predicted, targets):
+    offsets = ((predicted - targets) / self.scale).reshape(
+      len(predicted), self.size, 2
+    )
+    distances = jnp.sqrt(jnp.sum(jnp.square(offsets), axis=-1))
+    return jnp.mean(distances <= self.tolerance, axis=-1)
+
+  def _added(self, found):
+    return {self.headline.name: jnp.mean(found)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Box(Vector):
+  """A box around a thing in a picture.
+
+  Targets are float32[N, 4]: left, top, right, bottom.
+
+  Attributes:
+    size: 4.
+    scale: width of the picture, in the units of the targets.
+  """
+
+  size: int = 4
+
+  headline: ClassVar[Metric] = Metric('overlap', '%', True)
+  metrics: ClassVar[tuple[Metric, ...]] = (
+    headline,
+    Metric(f'overlap_above_{_FOUND:g}', '%', True),
+    *_ERRORS,
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.size != 4:
+      raise ValueError(f'size is {self.size}; a box has 4 numbers.')
+
+  def describe(self) -> str:
+    """See `Task`."""
+    return f'a box (scale {self.scale:g})'
+
+  def check(self, targets, where, ids=None):
+    """See `Task`; a box has a left before its right, a top above its bottom."""
+    super().check(targets, where, ids)
+    wrong = (targets[:, 2:] < targets[:, :2]).any(axis=1)
+    if wrong.any():
+      index, called = first_bad(wrong, ids)
+      raise ValueError(
+        f'{where}: the box {targets[index].tolist()} at {called} must be left, '
+        'top, right, bottom, with left <= right and top <= bottom.'
+      )
+
+  def _found(self, predicted, targets):
+    return overlap(predicted, targets)
+
+  def _added(self, found):
+    return {
+      'overlap': jnp.mean(found),
+      f'overlap_above_{_FOUND:g}': jnp.mean(found > _FOUND),
+    }
+
+
+def overlap(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Returns the area that two boxes share over the area that either covers.
+
+  Args:
+    a: float32[B, 4], left, top, right, bottom; empty if these are out of order.
+    b: float32[B, 4].
+
+  Returns:
+    float32[B], from 0 to 1; 0 for two empty boxes.
+  """
+  sides = jnp.minimum(a[:, 2:], b[:, 2:]) - jnp.maximum(a[:, :2], b[:, :2])
+  shared = jnp.prod(jnp.maximum(sides, 0), axis=-1)
+  either = _area(a) + _area(b) - shared
+  return jnp.where(either > 0, shared / jnp.where(either > 0, either, 1), 0.0)
+
+
+def _area(box):
+  return jnp.prod(jnp.maximum(box[:, 2:] - box[:, :2], 0), axis=-1)
