@@ -38,6 +38,7 @@ class Facts(NamedTuple):
     mean: subtracted from the inputs on device, broadcast against one example.
     std: divides the inputs on device, likewise. Raw inputs are uint8 or
       float32; `mean` and `std` are in raw units.
+    made_capacity: M, how many examples can be made that are not in the pool.
   """
 
   num_examples: int
@@ -46,6 +47,7 @@ class Facts(NamedTuple):
   example: PyTree
   mean: PyTree
   std: PyTree
+  made_capacity: int = 0
 
 
 class Batch(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from al_jax.interfaces import PyTree
+from al_jax.interfaces import Facts, PyTree
 from al_jax.kernels import _padding
 from al_jax.tasks import Task
 
@@ -35,12 +35,15 @@ class PoolState:
     acquired_order: int32[N], serial number of the question; -1.
     targets: pytree of [N, ...], the revealed answer; a filler elsewhere.
     annotator: int8[N], NOBODY, ORACLE, MACHINE or ABSTAINED.
+    made: examples that are not in the pool and that somebody is asked about;
+      None if there is no room for any.
   """
 
   acquired_round: jax.Array
   acquired_order: jax.Array
   targets: PyTree
   annotator: jax.Array
+  made: 'Made | None' = None
 
   @property
   def num_examples(self) -> int:
@@ -50,6 +53,44 @@ class PoolState:
   def replace(self, **changes: Any) -> 'PoolState':
     """Returns the same state with other values in some fields."""
     return dataclasses.replace(self, **changes)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Made:
+  """Examples that are not in the pool, in a buffer of fixed size.
+
+  Example j is at position N + j, after those of the pool. See `al_jax.made`.
+
+  Attributes:
+    inputs: pytree of [M, ...], raw; zeros where nothing was written.
+    answers: PoolState of M examples.
+    count: int32, how many were written.
+  """
+
+  inputs: PyTree
+  answers: PoolState
+  count: jax.Array
+
+
+def of(facts: Facts) -> PoolState:
+  """The pool of a run before its first question.
+
+  Args:
+    facts: of the task.
+
+  Returns:
+    A PoolState, with room for as many made examples as the facts say.
+  """
+  pool = create(facts.num_examples, facts.task)
+  if not facts.made_capacity:
+    return pool
+  inputs = jax.tree.map(
+    lambda one: jnp.zeros((facts.made_capacity, *one.shape), one.dtype),
+    facts.example,
+  )
+  answers = create(facts.made_capacity, facts.task)
+  return pool.replace(made=Made(inputs, answers, jnp.zeros((), jnp.int32)))
 
 
 def create(num_examples: int, task: Task | None = None) -> PoolState:
@@ -101,7 +142,16 @@ def trainable(pool: PoolState) -> jax.Array:
 
 def num_asked(pool: PoolState) -> jax.Array:
   """int32: how many questions were asked, abstentions included."""
-  return jnp.sum(~eligible(pool), dtype=jnp.int32)
+  asked = jnp.sum(~eligible(pool), dtype=jnp.int32)
+  return asked if pool.made is None else asked + num_asked(pool.made.answers)
+
+
+def num_trainable(pool: PoolState) -> jax.Array:
+  """int32: how many examples there are to train on."""
+  count = jnp.sum(trainable(pool), dtype=jnp.int32)
+  if pool.made is None:
+    return count
+  return count + num_trainable(pool.made.answers)
 
 
 def reveal(
@@ -116,8 +166,8 @@ def reveal(
 
   Args:
     pool: the state before.
-    indices: int32[K], distinct positions in the order of asking; -1 pads, at
-      the end.
+    indices: int32[K], distinct positions in the order of asking; those of made
+      examples begin at N; -1 pads, at the end.
     targets: pytree of [K, ...], the answers; not read where `annotator` is
       ABSTAINED or the index is -1.
     annotator: int8[K] or one for all.
@@ -132,12 +182,27 @@ def reveal(
       the pool has class numbers.
   """
   _check_form(pool.targets, targets)
-  num_examples = pool.num_examples
   serial = num_asked(pool) + jnp.arange(len(indices), dtype=jnp.int32)
   annotator = jnp.broadcast_to(jnp.asarray(annotator, jnp.int8), indices.shape)
+  answers = serial, targets, annotator, round
+  if pool.made is None:
+    return _written(pool, indices, *answers)
+  beyond = jnp.where(indices >= pool.num_examples, indices, -1)
+  made = _written(
+    pool.made.answers, jnp.maximum(beyond - pool.num_examples, -1), *answers
+  )
+  within = jnp.where(indices < pool.num_examples, indices, -1)
+  return _written(pool, within, *answers).replace(
+    made=dataclasses.replace(pool.made, answers=made)
+  )
+
+
+def _written(pool, indices, serial, targets, annotator, round):
+  """A state with these answers at some of its positions; -1 is nowhere."""
+  num_examples = pool.num_examples
   asked = _padding.past_end(indices, num_examples)
   answered = jnp.where(annotator == ABSTAINED, num_examples, asked)
-  return PoolState(
+  return pool.replace(
     acquired_round=pool.acquired_round.at[asked].set(
       jnp.asarray(round, jnp.int32), mode='drop'
     ),
@@ -204,8 +269,9 @@ def take(pool: PoolState, indices: jax.Array) -> PoolState:
     indices: int32[M], positions; -1 gives an example that nobody asked about.
 
   Returns:
-    A PoolState of M examples.
+    A PoolState of M examples, without made ones.
   """
+  pool = pool.replace(made=None)
   fillers = create(1).replace(
     targets=jax.tree.map(lambda leaf: _filler(leaf[:1]), pool.targets)
   )

@@ -37,7 +37,9 @@ class Source(NamedTuple):
   pool: PoolState | None = None
 
 
-# By name; `'pool'` is always there, `'validation'` and `'test'` may be.
+# What may be there beside the pool.
+HELD_OUT = ('validation', 'test')
+# By name; `'pool'` is always there, those of `HELD_OUT` may be.
 Sources = Mapping[str, Source]
 
 

@@ -20,6 +20,7 @@ ROOMS = (
     'files',
     'interfaces',
     'keys',
+    'made',
     'parts',
     'pool',
     'tasks',

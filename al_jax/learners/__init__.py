@@ -1,6 +1,7 @@
 """How to train, by name."""
 
 from al_jax.learners.autoencoder import denoising_autoencoder
+from al_jax.learners.beyond_pool import beyond_pool
 from al_jax.learners.boltzmann import boltzmann_stack
 from al_jax.learners.ceal import ceal, room_for_all, self_training
 from al_jax.learners.deep_cluster import deep_cluster
@@ -25,6 +26,7 @@ PRETRAINING = {
 __all__ = [
   'LEARNERS',
   'PRETRAINING',
+  'beyond_pool',
   'boltzmann_stack',
   'ceal',
   'deep_cluster',

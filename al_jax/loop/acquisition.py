@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from al_jax import kernels, keys
+from al_jax import kernels, keys, made
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Oracle, Question
 from al_jax.kernels import _padding
@@ -64,7 +64,7 @@ def propose_first(
   state = RunState(
     learner=program.init(keys.for_run(seed, keys.INITIALISE)),
     strategy=stages.initial_state(program.system.strategy, facts),
-    pool=pool_lib.create(facts.num_examples, facts.task),
+    pool=pool_lib.of(facts),
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
   ).on_device()
@@ -150,7 +150,8 @@ def tell(
     The state, in which answered queries are paid for and no longer pending.
 
   Raises:
-    ValueError: an index that is not pending, or twice.
+    ValueError: an index that is not pending, or twice; or more labels than
+      the system has room for.
   """
   indices = np.asarray(indices, np.int32)
   contracts.check_told(state.pending, indices, answers)
@@ -167,7 +168,9 @@ def tell(
     lambda part: _padded(np.asarray(part), padding), answers
   )
   pool = program.reveal(state.pool, filled, targets, annotator, round=round + 1)
-  return state.replace(pool=pool, paid=state.paid + len(indices))
+  contracts.check_capacity(program, pool)
+  paid = np.count_nonzero(np.asarray(answers.annotator) != pool_lib.MACHINE)
+  return state.replace(pool=pool, paid=state.paid + int(paid))
 
 
 def ask(
@@ -194,7 +197,10 @@ def ask(
   """
   indices = state.pending[state.pending >= 0]
   key = keys.for_run(seed, keys.ORACLE)
-  _, answers = oracle.ask(key, state.paid, Question(indices))
+  inputs = None
+  if np.any(indices >= state.pool.num_examples):
+    inputs = made.inputs_of(state.pool, indices)
+  _, answers = oracle.ask(key, state.paid, Question(indices, inputs))
   return tell(program, state, indices, answers, round=round, size=size)
 
 

@@ -99,6 +99,25 @@ def check_told(
       )
 
 
+def check_capacity(program: Program, pool: PoolState) -> None:
+  """Refuses more labels than the buffers of the learner have room for.
+
+  Args:
+    program: the compiled system.
+    pool: with the answers written.
+
+  Raises:
+    ValueError: what does not fit would be dropped in silence.
+  """
+  capacity = program.system.facts.label_budget
+  count = int(pool_lib.num_trainable(pool))
+  if count > capacity:
+    raise ValueError(
+      f'there are {count} labels to train on; system '
+      f'{program.system.name!r} was built for a label budget of {capacity}.'
+    )
+
+
 def check_finite(
   program: Program,
   runs: Sequence[Run],

@@ -105,7 +105,7 @@ def obtain(
         [jax.random.fold_in(key, 0)],
         [jax.random.fold_in(key, 1)],
         [state],
-        [pool_lib.create(facts.num_examples, facts.task)],
+        [pool_lib.of(facts)],
         resume=restored is not None,
         stop_every=save_every_steps,
       )

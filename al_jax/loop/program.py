@@ -58,12 +58,15 @@ class Program(NamedTuple):
   first_bad: Callable[..., jax.Array]
 
 
-def facts_of(dataset: Dataset, label_budget: int) -> Facts:
+def facts_of(
+  dataset: Dataset, label_budget: int, *, made_capacity: int = 0
+) -> Facts:
   """What may be known of a data set before any label is paid for.
 
   Args:
     dataset: with its training split as the pool.
     label_budget: the most labels that the run can hold.
+    made_capacity: how many examples can be made that are not in the pool.
 
   Returns:
     Facts.
@@ -75,10 +78,11 @@ def facts_of(dataset: Dataset, label_budget: int) -> Facts:
   return Facts(
     num_examples=len(dataset.train),
     task=dataset.task,
-    label_budget=min(label_budget, len(dataset.train)),
+    label_budget=min(label_budget, len(dataset.train) + made_capacity),
     example=example,
     mean=dataset.mean,
     std=dataset.std,
+    made_capacity=made_capacity,
   )
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from al_jax import keys, xla
+from al_jax import keys, made, xla
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Oracle
 from al_jax.loop import acquisition, contracts, run_state
@@ -267,7 +267,7 @@ def _propose(program, oracle, protocol, run):
   stopwatch, trained = Stopwatch(), run.state
   evaluated = _evaluate(program, run)
   pseudo = _pseudo_labels(program, oracle, trained)
-  run.ending = _reason_to_end(protocol, program.system.facts, run, evaluated)
+  run.ending = _reason_to_end(protocol, run, evaluated)
   proposal, described = acquisition.NOTHING, {}
   if run.ending is None:
     k = _num_queries(program, protocol, run)
@@ -287,7 +287,7 @@ def _propose(program, oracle, protocol, run):
     test_class_accuracy=evaluated.class_accuracy,
     train={**run.trained['metrics'], **pseudo},
     picks=proposal.picks,
-    pick_ids=program.ids[proposal.picks].tolist(),
+    pick_ids=_ids(program, proposal.picks),
     pick_classes=[],
     batch=described,
     compilations=0,
@@ -353,7 +353,7 @@ class _Evaluated(NamedTuple):
 def _evaluate(program, run):
   """Evaluates the model that the round has trained."""
   stopwatch = Stopwatch()
-  trainable = int(np.sum(pool_lib.trainable(run.state.pool)))
+  trainable = int(pool_lib.num_trainable(run.state.pool))
   key = keys.for_round(run.seed, run.round, keys.EVALUATE)
   (test, class_accuracy), (validation, _) = (
     ({}, [])
@@ -377,7 +377,7 @@ def _pseudo_labels(program, oracle, state):
   return found
 
 
-def _reason_to_end(protocol, facts, run, evaluated):
+def _reason_to_end(protocol, run, evaluated):
   """The first stop rule that holds, or None."""
   for split, target, metrics in (
     ('validation', protocol.target_accuracy, evaluated.validation),
@@ -389,7 +389,7 @@ def _reason_to_end(protocol, facts, run, evaluated):
     return 'all rounds are over'
   if run.state.paid >= protocol.budget:
     return 'label budget spent'
-  if run.state.paid >= facts.num_examples:
+  if not np.any(pool_lib.eligible(run.state.pool)):
     return 'pool exhausted'
   before = sum(record.seconds for record in run.records)
   spent = before + run.seconds_fit + evaluated.seconds
@@ -409,9 +409,22 @@ def _seconds(run, evaluated, proposal, since_trained):
   return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
 
 
+def _ids(program, picks):
+  """Names of queries; those of made examples are `made 0`, `made 1`, ..."""
+  num_examples = len(program.ids)
+  return [
+    program.ids[pick].item()
+    if pick < num_examples
+    else f'made {pick - num_examples}'
+    for pick in picks
+  ]
+
+
 def _class_histogram(program, pool, picks):
   """How many of the picks were answered by each class."""
   picks = np.asarray(picks, np.int32)
+  if pool.made is not None:
+    pool = made.joined(pool)
   answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
   task = program.system.facts.task
   classes = task.strata(

@@ -215,9 +215,7 @@ def template(program: Program) -> RunState:
   return RunState(
     learner=jax.eval_shape(program.init, jax.random.key(0)),
     strategy=stages.initial_state(program.system.strategy, facts),
-    pool=jax.eval_shape(
-      lambda: pool_lib.create(facts.num_examples, facts.task)
-    ),
+    pool=jax.eval_shape(lambda: pool_lib.of(facts)),
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
   )

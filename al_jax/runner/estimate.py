@@ -126,7 +126,7 @@ def _batch_sizes(experiment, learner):
 
 
 def _no_labels(facts):
-  return jax.eval_shape(lambda: pool.create(facts.num_examples))
+  return jax.eval_shape(lambda: pool.of(facts))
 
 
 def _rows(facts, count):

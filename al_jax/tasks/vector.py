@@ -128,7 +128,7 @@ class Vector:
     this split, both summed over coordinates.
     """
     scaled = targets / self.scale
-    spread = jnp.sum(jnp.square(scaled - jnp.mean(scaled, axis=0)))
+    spread = jnp.sum(jnp.square(scaled - jnp.mean(scaled, 0, keepdims=True)))
     squares = jnp.square(measured.errors)
     metrics = {
       'rmse': jnp.sqrt(jnp.mean(squares)),

@@ -251,7 +251,7 @@ def _loops_are_slow(learner, facts, inputs):
   if jax.default_backend() != 'cpu':
     return False
   state = jax.eval_shape(lambda: learner.init(jax.random.key(0)))
-  pool = jax.eval_shape(lambda: pool_lib.create(facts.num_examples))
+  pool = jax.eval_shape(lambda: pool_lib.of(facts))
   return any(
     layout != _FAST_LAYOUT
     for phase in learner.phases
