@@ -29,7 +29,7 @@ def test_the_names_are_those_of_their_modules():
   assert al_jax.build is systems.build
   assert al_jax.Dataset is data.Dataset
   assert al_jax.Protocol is protocol.Protocol
-  assert al_jax.Oracle is oracle.Oracle
+  assert al_jax.SimulatedOracle is oracle.SimulatedOracle
   assert al_jax.kernels is sys.modules['al_jax.kernels']
   assert set(al_jax.__all__) <= set(dir(al_jax))
   with pytest.raises(AttributeError, match="no attribute 'biuld'"):

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax import data, errors, keys, oracle, parts, sources, systems
-from al_jax.interfaces import Facts, PyTree
+from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import program, protocol, stages
 from al_jax.runner import options
 from al_jax.runner.options import Config
@@ -72,7 +72,7 @@ class Experiment(NamedTuple):
   dataset: data.Dataset
   facts: Facts
   protocol: protocol.Protocol
-  oracle: oracle.Oracle
+  oracle: Oracle
   built: dict[str, systems.System]
   pretrained: PyTree = None
 
@@ -307,7 +307,7 @@ def check_options(config: Config) -> None:
     errors.check_mapping(f'config.{name}', config[name])
   protocol_of(config)
   seed_list(config)
-  errors.check_options('oracle', oracle.Oracle, config['oracle'])
+  errors.check_options('oracle', oracle.SimulatedOracle, config['oracle'])
   errors.check_name('placement', config['placement'], sources.PLACEMENTS)
   errors.check_number('chunk_size', config['chunk_size'], int, least=1)
   errors.check_number(
