@@ -14,7 +14,7 @@ from al_jax.tasks.base import Metric, Task
 class Mixed:
   """Several parts by name; targets and predictions are dicts by these names.
 
-  Names of metrics begin with that of their part: `digit_accuracy`.
+  Names of metrics begin with that of their part: `digit.accuracy`.
 
   Attributes:
     parts: tasks by name; a mapping, kept as pairs.
@@ -53,7 +53,7 @@ class Mixed:
   def metrics(self) -> tuple[Metric, ...]:
     """Those of the parts, and its own."""
     of_parts = [
-      metric._replace(name=f'{name}_{metric.name}')
+      metric._replace(name=f'{name}.{metric.name}')
       for name, part in self.parts
       for metric in part.metrics
     ]
@@ -65,7 +65,7 @@ class Mixed:
     """See `Task`."""
     if self.headline_name is None:
       name, part = self.parts[0]
-      return part.headline._replace(name=f'{name}_{part.headline.name}')
+      return part.headline._replace(name=f'{name}.{part.headline.name}')
     by_name = {metric.name: metric for metric in self.metrics}
     return by_name[self.headline_name]
 
@@ -73,7 +73,7 @@ class Mixed:
   def watched(self) -> tuple[str, ...]:
     """See `Task`."""
     return tuple(
-      f'{name}_{each}' for name, part in self.parts for each in part.watched
+      f'{name}.{each}' for name, part in self.parts for each in part.watched
     )
 
   def describe(self) -> str:
@@ -120,7 +120,7 @@ class Mixed:
   def watch(self, predictions, targets):
     """See `Task`."""
     return {
-      f'{name}_{each}': values
+      f'{name}.{each}': values
       for name, part in self.parts
       for each, values in part.watch(predictions[name], targets[name]).items()
     }
@@ -144,7 +144,7 @@ class Mixed:
     metrics, by_class = {}, jnp.zeros(0)
     for name, part in self.parts:
       found, classes = part.summarise(of_parts[name], targets[name])
-      metrics |= {f'{name}_{each}': value for each, value in found.items()}
+      metrics |= {f'{name}.{each}': value for each, value in found.items()}
       by_class = by_class if by_class.size else classes
     return metrics | {name: jnp.mean(of) for name, of in own.items()}, by_class
 

@@ -182,7 +182,7 @@ class Keypoints(Vector):
   @property
   def headline(self) -> Metric:
     """Share of the points that lie within the tolerance."""
-    return Metric(f'within_{self.tolerance:g}_of_scale', '%', True)
+    return Metric(f'pck_{self.tolerance:g}', '%', True)
 
   @property
   def metrics(self) -> tuple[Metric, ...]:
@@ -222,10 +222,10 @@ class Box(Vector):
 
   size: int = 4
 
-  headline: ClassVar[Metric] = Metric('overlap', '%', True)
+  headline: ClassVar[Metric] = Metric('iou', '%', True)
   metrics: ClassVar[tuple[Metric, ...]] = (
     headline,
-    Metric(f'overlap_above_{_FOUND:g}', '%', True),
+    Metric(f'iou_above_{_FOUND:g}', '%', True),
     *_ERRORS,
   )
 
@@ -254,8 +254,8 @@ class Box(Vector):
 
   def _added(self, found):
     return {
-      'overlap': jnp.mean(found),
-      f'overlap_above_{_FOUND:g}': jnp.mean(found > _FOUND),
+      'iou': jnp.mean(found),
+      f'iou_above_{_FOUND:g}': jnp.mean(found > _FOUND),
     }
 
 

@@ -140,11 +140,11 @@ def test_a_class_and_a_box_are_learnt_together(rng):
   dataset = digit_and_box(rng, 500)
   rows, _ = run((dataset, None), compiled(dataset, 'k_means'), PROTOCOL)
   first, last = rows[0].test, rows[-1].test
-  assert last['digit_accuracy'] > first['digit_accuracy']
-  assert last['box_rmse'] < first['box_rmse']
+  assert last['digit.accuracy'] > first['digit.accuracy']
+  assert last['box.rmse'] < first['box.rmse']
   assert len(rows[0].test_class_accuracy) == 10
   assert sum(rows[0].pick_classes) == 40
-  assert set(rows[0].train) == {'loss', 'digit_accuracy', 'box_mae'}
+  assert set(rows[0].train) == {'loss', 'digit.accuracy', 'box.mae'}
 
 
 def test_without_a_test_split_a_run_has_no_test_metrics():

@@ -49,11 +49,11 @@ def test_metrics_are_those_of_the_parts_and_its_own(predictions, targets):
   digits, classes = DIGIT.summarise(
     DIGIT.measure(predictions['digit'], targets['digit']), targets['digit']
   )
-  np.testing.assert_array_equal(metrics['digit_accuracy'], digits['accuracy'])
+  np.testing.assert_array_equal(metrics['digit.accuracy'], digits['accuracy'])
   np.testing.assert_array_equal(by_class, classes)
   assert metrics['both'] == np.mean(both_right(predictions, targets))
   assert task.headline == tasks.Metric('both', '', True)
-  assert TASK.headline.name == 'digit_accuracy'
+  assert TASK.headline.name == 'digit.accuracy'
 
 
 def test_every_part_of_an_answer_is_noisy_in_its_own_way():
@@ -89,7 +89,7 @@ def test_targets_of_another_structure_are_refused(targets, message):
     ({'parts': {}}, 'parts are {}'),
     ({'parts': {'a': DIGIT}, 'weights': {'b': 1}}, 'b'),
     ({'parts': {'a': DIGIT}, 'weights': {'a': -1}}, 'weights.a is -1'),
-    ({'parts': {'a': DIGIT}, 'headline_name': 'accuracy'}, 'a_accuracy'),
+    ({'parts': {'a': DIGIT}, 'headline_name': 'accuracy'}, 'a.accuracy'),
   ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

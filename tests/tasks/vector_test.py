@@ -56,8 +56,8 @@ def test_points_are_found_within_the_tolerance():
   targets = np.array([[10, 10, 50, 50]], np.float32)
   predicted = np.array([[16, 18, 50, 61]], np.float32)  # 10 and 11 away
   found = metrics_of(task, predicted, targets)
-  assert task.headline.name == 'within_0.1_of_scale'
-  assert found['within_0.1_of_scale'] == 0.5
+  assert task.headline.name == 'pck_0.1'
+  assert found['pck_0.1'] == 0.5
 
 
 def reference_overlap(a, b):
@@ -72,10 +72,10 @@ def test_boxes_are_measured_by_their_overlap(rng):
   boxes = np.sort(corners, axis=2).reshape(2, 30, 4).astype(np.float32)
   found = metrics_of(tasks.Box(scale=64), *boxes)
   wanted = [reference_overlap(a, b) for a, b in zip(*boxes, strict=True)]
-  np.testing.assert_allclose(found['overlap'], np.mean(wanted), rtol=1e-4)
-  assert found['overlap_above_0.5'] == np.mean(np.array(wanted) > 0.5)
+  np.testing.assert_allclose(found['iou'], np.mean(wanted), rtol=1e-4)
+  assert found['iou_above_0.5'] == np.mean(np.array(wanted) > 0.5)
   exact = metrics_of(tasks.Box(scale=64), boxes[0], boxes[0])
-  np.testing.assert_allclose(exact['overlap'], 1, rtol=1e-5)
+  np.testing.assert_allclose(exact['iou'], 1, rtol=1e-5)
 
 
 def test_empty_boxes_overlap_nothing_and_no_gradient_breaks():
@@ -83,7 +83,7 @@ def test_empty_boxes_overlap_nothing_and_no_gradient_breaks():
   empty = jnp.zeros((1, 4))
   inside_out = jnp.array([[3.0, 3.0, 1.0, 1.0]])
   for predicted in (empty, inside_out):
-    assert metrics_of(task, predicted, empty)['overlap'] == 0
+    assert metrics_of(task, predicted, empty)['iou'] == 0
   gradient = jax.grad(lambda p: task.losses(p, empty).sum())(inside_out)
   assert np.isfinite(gradient).all()
 
