@@ -202,8 +202,14 @@ def check_options(
   """
   known = options_of(function)
   for option in options:
-    if option not in known:
-      raise unknown_option(what, option, known)
+    if option in known:
+      continue
+    if option in inspect.signature(function).parameters:
+      raise ValueError(
+        f'{what} takes {option!r} by position; options are keyword-only: put a '
+        '* before it.'
+      )
+    raise unknown_option(what, option, known)
 
 
 def made_of(

@@ -66,7 +66,12 @@ def find(
   if isinstance(name, str) and name in table:
     return table[name]
   if not is_dotted(name):
-    raise errors.unknown_name(kind, name, table)
+    error = errors.unknown_name(kind, name, table)
+    if isinstance(name, str) and re.search(r'\.py\b|[:/]', name):
+      error = ValueError(
+        f'{error} A part of yours is named my_module.my_thing.'
+      )
+    raise error
   module_name, _, attribute = name.rpartition('.')
   module = _imported(kind, name, module_name)
   part = getattr(module, attribute, None)

@@ -49,6 +49,14 @@ def test_keyword_only_arguments_are_options_and_others_are_not():
     errors.check_options('sgd', options, ['batch'])
 
 
+def test_an_option_by_position_is_told_to_be_a_keyword():
+  def strategy(size=3):
+    return size
+
+  with pytest.raises(ValueError, match="takes 'size' by position; options"):
+    errors.check_options("strategy 'mine'", strategy, {'size': 4})
+
+
 def test_options_of_a_partial_function_are_what_is_left_of_them():
   with_batch = functools.partial(options, None)
   errors.check_options('sgd', with_batch, ['momentum'])

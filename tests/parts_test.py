@@ -94,6 +94,12 @@ def test_what_is_no_dotted_path_is_an_unknown_name(name):
     parts.find('strategy', name, STRATEGIES)
 
 
+@pytest.mark.parametrize('name', ['my.py', 'my.py:thing', 'folder/my.py'])
+def test_what_looks_like_a_file_is_told_how_to_name_a_part(name):
+  with pytest.raises(ValueError, match=r'is named my_module\.my_thing'):
+    parts.find('strategy', name, {'margin': len})
+
+
 def test_systems_are_put_together():
   assert systems.canonical('margin') == 'margin'
   assert systems.canonical('supervised+margin') == 'margin'

@@ -17,7 +17,7 @@ class Metric(NamedTuple):
   """A number that says how good predictions on a split are.
 
   Attributes:
-    name: as records have it: `'accuracy'`, `'box_overlap'`.
+    name: as records have it: `'accuracy'`, `'box.iou'`.
     unit: `'%'` if it is a share, to be shown in percent; `''` if it has none.
     larger_is_better: whether it is; False of errors and losses.
   """
