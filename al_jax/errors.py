@@ -204,7 +204,8 @@ def check_options(
   for option in options:
     if option in known:
       continue
-    if option in inspect.signature(function).parameters:
+    parameter = inspect.signature(function).parameters.get(option)
+    if parameter is not None and parameter.default is not parameter.empty:
       raise ValueError(
         f'{what} takes {option!r} by position; options are keyword-only: put a '
         '* before it.'

@@ -65,7 +65,7 @@ def find(
   """
   if isinstance(name, str) and name in table:
     return table[name]
-  if not is_dotted(name):
+  if not is_dotted(name) or name.endswith('.py'):
     error = errors.unknown_name(kind, name, table)
     if isinstance(name, str) and re.search(r'\.py\b|[:/]', name):
       error = ValueError(
