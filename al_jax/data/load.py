@@ -65,6 +65,7 @@ def _ensure_tfds_prepared(
 
 _FORMATS = {
   # Quicker to read than to look up.
+  'diabetes': _Format('al_jax.data.sources.diabetes', 'diabetes', None),
   'digits': _Format('al_jax.data.sources.digits', 'digits', None),
   'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
   'images': _Format(
@@ -117,10 +118,10 @@ def load(
   Transforms come after the cache.
 
   Args:
-    spec: names a source: `'digits'`, `'tfds:NAME'`, `'openml:ID'`,
-      `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`; or a function
-      of yours that returns RawData, by a dotted path. Or a dict that has it as
-      `'source'`, and maybe options of the source's `read`;
+    spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
+      `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`;
+      or a function of yours that returns RawData, by a dotted path. Or a dict
+      that has it as `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
       `moments.constants`), by default `'channel'` for pictures and for each of
