@@ -22,18 +22,18 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 import al_jax
-from al_jax import files
+from al_jax import files, tasks
 from al_jax.data import named
 from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
-from al_jax.tasks import Classes
 
 # Counted up when the content of an entry, or how sources are decoded, changes.
-_FORMAT = 2
+_FORMAT = 3
 _MANIFEST = 'manifest.json'
 _BLOCK = 1 << 20
 _MAX_BLOCKS = 256
@@ -122,28 +122,30 @@ def _arrays(content: Examined) -> dict[str, np.ndarray]:
   for part, split in content.raw.parts().items():
     for modality, array in named.arrays(split.inputs).items():
       arrays[_file_of(f'{part}_inputs', modality)] = array
-    arrays[f'{part}_targets'] = split.targets
+    for target, array in named.arrays(split.targets).items():
+      arrays[_file_of(f'{part}_targets', target)] = array
     arrays[f'{part}_ids'] = split.ids
   return arrays
 
 
-def _file_of(name: str, modality: str) -> str:
+def _file_of(name: str, part: str) -> str:
   """What the file of an array is called, without its ending."""
-  return f'{name}.{modality}' if modality else name
+  return f'{name}.{part}' if part else name
 
 
-def _by_modality(
+def _by_part(
   arrays: Mapping[str, np.ndarray], name: str
-) -> np.ndarray | dict[str, np.ndarray]:
-  """The array of a name, or the arrays of the modalities."""
+) -> np.ndarray | dict[str, np.ndarray] | None:
+  """The array of a name, or those of its parts; None if there are none."""
   if name in arrays:
     return arrays[name]
   start = f'{name}.'
-  return {
+  found = {
     file.removeprefix(start): array
     for file, array in arrays.items()
     if file.startswith(start)
   }
+  return found or None
 
 
 def _store(entry: pathlib.Path, content: Examined) -> None:
@@ -164,12 +166,12 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
         'shape': list(array.shape),
       }
     facts = {
-      'class_names': list(content.raw.task.names),
       'files': stored,
       'fingerprint': content.fingerprint,
       'is_image': content.raw.is_image,
       'name': content.raw.name,
       'remarks': list(content.raw.remarks),
+      'task': tasks.to_json(content.raw.task),
     }
     manifest = {'digest': files.digest(facts), 'facts': facts}
     (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2))
@@ -229,28 +231,28 @@ def _open(entry: pathlib.Path) -> Examined:
   }
   splits = {
     part: Split(
-      inputs=_by_modality(arrays, f'{part}_inputs'),
+      inputs=_by_part(arrays, f'{part}_inputs'),
       # Small, and read often: in memory.
-      targets=np.array(arrays[f'{part}_targets']),
+      targets=jax.tree.map(np.array, _by_part(arrays, f'{part}_targets')),
       ids=np.array(arrays[f'{part}_ids']),
     )
     for part in ('train', 'test', 'validation')
-    if f'{part}_targets' in arrays
+    if f'{part}_ids' in arrays
   }
   raw = RawData(
     name=facts['name'],
-    task=Classes(tuple(facts['class_names'])),
+    task=tasks.from_json(facts['task']),
     is_image=facts['is_image'],
     remarks=tuple(facts['remarks']),
     **splits,
   )
-  variance = _by_modality(arrays, 'train_variance')
+  variance = _by_part(arrays, 'train_variance')
   moments = named.mapped(
     lambda modality, mean: Moments(
       np.array(mean),
       np.array(variance[modality] if modality else variance),
     ),
-    _by_modality(arrays, 'train_mean'),
+    _by_part(arrays, 'train_mean'),
   )
   return Examined(raw, facts['fingerprint'], moments)
 

@@ -8,8 +8,10 @@ import numpy as np
 from al_jax.data import dataset, named
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import moments_of
+from al_jax.tasks import Task
 
 _INPUT_DTYPES = (np.uint8, np.float32)
+_TARGET_DTYPES = (np.int32, np.float32)
 _BLOCK_BYTES = 1 << 24
 
 
@@ -48,7 +50,7 @@ def check(raw: RawData) -> None:
     where = f'{raw.name}, {part} split'
     _check_form(split, where)
     _check_presence(split, where, needed=split is raw.train)
-    _check_targets(split, raw.task.names, where)
+    _check_targets(raw.task, split, where, needed=part != 'train')
     _check_like_train(split, raw.train, where)
     for name, array in named.arrays(split.inputs).items():
       _check_finite(array, split.ids, f'{where}: {named.what(name)}')
@@ -66,9 +68,10 @@ def _check_form(split: Split, where: str) -> None:
       f'{where}: modalities are named by {list(parts)}; there must be one or '
       'more names.'
     )
+  targets = named.arrays(split.targets)
   lengths = {
     **{named.what(name): len(part) for name, part in parts.items()},
-    'targets': len(split.targets),
+    **{named.what(name, 'targets'): len(of) for name, of in targets.items()},
     'ids': len(split.ids),
   }
   if len(set(lengths.values())) != 1:
@@ -82,26 +85,25 @@ def _check_form(split: Split, where: str) -> None:
         f'{where}: {named.what(name)} must be uint8 or float32 of shape '
         f'[N, ...], not {part.dtype} of shape {list(part.shape)}.'
       )
-  if split.targets.dtype != np.int32 or split.targets.ndim != 1:
-    raise ValueError(
-      f'{where}: targets must be class numbers, int32 of shape [N], not '
-      f'{split.targets.dtype} of shape {list(split.targets.shape)}.'
-    )
 
 
 def _check_targets(
-  split: Split, class_names: tuple[str, ...], where: str
+  task: Task, split: Split, where: str, *, needed: bool
 ) -> None:
-  """Class numbers within range."""
-  wrong = (split.targets < 0) | (split.targets >= len(class_names))
-  if wrong.any():
-    first = int(np.argmax(wrong))
-    raise ValueError(
-      f'{where}: the label {split.targets[first]} at index {first} (id '
-      f'{split.ids[first]}) is out of range; allowed are 0 to '
-      f'{len(class_names) - 1}. {np.count_nonzero(wrong)} labels are wrong. '
-      'Labels of -1 are often those of a split that has none: choose another.'
-    )
+  """Targets are those of the task, in types that no computation changes."""
+  if split.targets is None:
+    if needed:
+      raise ValueError(
+        f'{where}: there are no targets; only a training split may lack them.'
+      )
+    return
+  task.check(split.targets, where, split.ids)
+  for name, part in named.arrays(split.targets).items():
+    if np.asarray(part).dtype not in _TARGET_DTYPES:
+      raise ValueError(
+        f'{where}: {named.what(name, "targets")} must be int32 or float32, not '
+        f'{np.asarray(part).dtype}.'
+      )
 
 
 def _check_like_train(split: Split, train: Split, where: str) -> None:
@@ -192,7 +194,9 @@ def _check_presence(split: Split, where: str, *, needed: bool) -> None:
 
 def _check_classes(raw: RawData) -> None:
   """Two or more, by different names, and something to learn each from."""
-  names = raw.task.names
+  names = raw.task.class_names
+  if not names:
+    return
   if len(set(names)) < len(names):
     ((name, _),) = collections.Counter(names).most_common(1)
     raise ValueError(
@@ -204,8 +208,11 @@ def _check_classes(raw: RawData) -> None:
       f'{raw.name}: every example is of class {names[0]!r}; there must be two '
       'classes or more.'
     )
-  counts = np.bincount(raw.train.targets, minlength=len(raw.task.names))
-  missing = [raw.task.names[number] for number in np.flatnonzero(counts == 0)]
+  classes = raw.train.classes(raw.task)
+  if classes is None:
+    return
+  counts = np.bincount(classes, minlength=len(names))
+  missing = [names[number] for number in np.flatnonzero(counts == 0)]
   if missing:
     shown = ', '.join(repr(name) for name in missing[:5])
     more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''

@@ -4,10 +4,12 @@ import dataclasses
 import hashlib
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from al_jax import tasks
 from al_jax.data import named
-from al_jax.tasks import Task
+from al_jax.tasks.base import Targets, Task
 
 # One array, or a dict of named modalities, with a common leading axis.
 Inputs = Any
@@ -20,17 +22,19 @@ class Split:
   Attributes:
     inputs: uint8 or float32 [N, ...], maybe memory-mapped; or a dict of such
       arrays, the modalities (see `al_jax.data.named`).
-    targets: int32[N], class numbers from 0.
+    targets: what the task predicts: int32[N], class numbers from 0; float32
+      [N, D]; a dict of these. If None, nobody has labelled the examples: a
+      pool that people label.
     ids: [N], int64 or str: names that stay with an example whatever subset or
       order it comes in.
   """
 
   inputs: Inputs
-  targets: np.ndarray
+  targets: Targets | None
   ids: np.ndarray
 
   def __len__(self) -> int:
-    return len(self.targets)
+    return len(self.ids)
 
   def __repr__(self) -> str:
     shapes = ', '.join(
@@ -44,7 +48,16 @@ class Split:
     inputs = named.mapped(
       lambda _, part: np.asarray(part[indices]), self.inputs
     )
-    return Split(inputs, self.targets[indices], self.ids[indices])
+    targets = jax.tree.map(lambda part: part[indices], self.targets)
+    return Split(inputs, targets, self.ids[indices])
+
+  def classes(self, task: Task) -> np.ndarray | None:
+    """Returns the class number of each example; None without such numbers.
+
+    Args:
+      task: what the targets are of.
+    """
+    return None if self.targets is None else task.strata(self.targets)
 
 
 class RawData(NamedTuple):
@@ -52,20 +65,20 @@ class RawData(NamedTuple):
 
   Attributes:
     name: what a log line calls it.
-    train: raw inputs, uint8 or float32; int32 targets; ids.
-    test: likewise. A source without a test split of its own makes one.
+    train: the pool: raw inputs, uint8 or float32; targets or None; ids.
     task: what is predicted.
     is_image: inputs are [N, height, width, channels] pictures; modalities are
       not, whatever they are of.
-    validation: a third split, where the source or a transform has one.
+    test: likewise, with targets. If None, nothing is measured on a test split.
+    validation: likewise, where the source or a transform has one.
     remarks: sentences on what the source left out, which every load logs.
   """
 
   name: str
   train: Split
-  test: Split
   task: Task
   is_image: bool
+  test: Split | None = None
   validation: Split | None = None
   remarks: tuple[str, ...] = ()
 
@@ -85,8 +98,8 @@ class Dataset:
 
   Attributes:
     name: what a log line calls it.
-    train: the pool.
-    test: never trained on.
+    train: the pool; its targets are None if people are to label it.
+    test: never trained on; None if there is none.
     validation: for stop rules and choices; None if there is none.
     task: what is predicted.
     mean: what normalises the inputs, in raw units, broadcast against one
@@ -101,7 +114,7 @@ class Dataset:
 
   name: str
   train: Split
-  test: Split
+  test: Split | None
   validation: Split | None
   task: Task
   mean: np.ndarray | dict[str, np.ndarray]
@@ -119,7 +132,12 @@ def fingerprint(raw: RawData) -> str:
   the set is not part of it.
   """
   digest = hashlib.blake2b(digest_size=16)
-  digest.update(repr((raw.task.names, raw.is_image)).encode())
+  task = tasks.to_json(raw.task)
+  has_classes = task['kind'] == 'classes'
+  # Classes count by their names and numbers alone, so that data sets have the
+  # fingerprints that they had before there were other tasks.
+  said = raw.task.class_names if has_classes else task
+  digest.update(repr((said, raw.is_image)).encode())
   for name, split in raw.parts().items():
     ids = '\n'.join(str(name) for name in split.ids.tolist())
     for modality, part in named.arrays(split.inputs).items():
@@ -127,6 +145,11 @@ def fingerprint(raw: RawData) -> str:
       called = f'{name} {modality}' if modality else name
       digest.update(f'{called} {inputs.dtype} {inputs.shape}'.encode())
       digest.update(inputs.data)
-    digest.update(np.ascontiguousarray(split.targets).data)
+    if split.targets is None:
+      digest.update(f'{name} without targets'.encode())
+    for target, part in named.arrays(split.targets).items():
+      if not has_classes:
+        digest.update(f'{name} {target} {part.dtype} {part.shape}'.encode())
+      digest.update(np.ascontiguousarray(part).data)
     digest.update(ids.encode())
   return digest.hexdigest()

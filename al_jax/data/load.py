@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from absl import logging
 
 from al_jax import errors, parts
@@ -64,6 +65,7 @@ def _ensure_tfds_prepared(
 
 _FORMATS = {
   # Quicker to read than to look up.
+  'diabetes': _Format('al_jax.data.sources.diabetes', 'diabetes', None),
   'digits': _Format('al_jax.data.sources.digits', 'digits', None),
   'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
   'images': _Format(
@@ -116,10 +118,10 @@ def load(
   Transforms come after the cache.
 
   Args:
-    spec: names a source: `'digits'`, `'tfds:NAME'`, `'openml:ID'`,
-      `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`; or a function
-      of yours that returns RawData, by a dotted path. Or a dict that has it as
-      `'source'`, and maybe options of the source's `read`;
+    spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
+      `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`;
+      or a function of yours that returns RawData, by a dotted path. Or a dict
+      that has it as `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
       `moments.constants`), by default `'channel'` for pictures and for each of
@@ -143,8 +145,8 @@ def load(
     examined = checks.examine(
       transforms.apply_transforms(examined.raw, parsed.transforms)
     )
-  _warn_if_constant(parsed.source, examined.train_moments)
   raw = examined.raw
+  _warn_if_constant(parsed.source, examined.train_moments, raw.train.targets)
   scaled = raw.is_image or isinstance(raw.train.inputs, dict)
   normalize = parsed.normalize or ('channel' if scaled else 'feature')
   mean, std = constants_of(examined.train_moments, normalize)
@@ -162,16 +164,26 @@ def load(
   )
 
 
-def _warn_if_constant(source: str, train_moments: Any) -> None:
-  """Warns of inputs that are the same for all training examples."""
-  for name, found in named.arrays(train_moments).items():
-    if not named.says_who_has(name) and not found.variance.any():
-      logging.warning(
-        '%s: the %s of all training examples are the same: there is nothing '
-        'to learn from them.',
-        source,
-        named.what(name),
-      )
+def _warn_if_constant(source: str, train_moments: Any, targets: Any) -> None:
+  """Warns of inputs and numbers to predict that never vary in training."""
+  constant = [
+    named.what(name)
+    for name, found in named.arrays(train_moments).items()
+    if not named.says_who_has(name) and not found.variance.any()
+  ]
+  # Of classes each has an example, and there are two or more.
+  constant += [
+    named.what(name, 'targets')
+    for name, part in named.arrays(targets).items()
+    if not np.ptp(part, axis=0).any()
+  ]
+  for what in constant:
+    logging.warning(
+      '%s: the %s of all training examples are the same: there is nothing '
+      'to learn from them.',
+      source,
+      what,
+    )
 
 
 def _read(

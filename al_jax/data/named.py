@@ -1,5 +1,6 @@
-"""Inputs of two forms: one array, or a dict of named modalities.
+"""Inputs and targets of two forms: one array, or a dict of named ones.
 
+The names are those of modalities, or of the parts of a task.
 An example may lack a modality. Its row is zeros then, and an array beside the
 modality says so: `face_present`, uint8 [N, 1], is 1 for the examples that have
 `face` and 0 for the others. Without such an array all examples have it.
@@ -16,11 +17,17 @@ from al_jax import errors
 PRESENT = '_present'
 
 
-def arrays(inputs: Any) -> dict[str, Any]:
-  """The arrays by name, in the order of the names; one array has none: ''."""
-  if not isinstance(inputs, dict):
-    return {'': inputs}
-  return {name: inputs[name] for name in sorted(inputs, key=str)}
+def arrays(values: Any) -> dict[str, Any]:
+  """Returns the arrays by name, in the order of the names.
+
+  Args:
+    values: one array, whose name is `''`; or a dict; or None: there are none.
+  """
+  if values is None:
+    return {}
+  if not isinstance(values, dict):
+    return {'': values}
+  return {name: values[name] for name in sorted(values, key=str)}
 
 
 def mapped(function: Callable[[str, Any], Any], inputs: Any) -> Any:
@@ -63,9 +70,9 @@ def present(inputs: Any, name: str) -> np.ndarray | None:
   return np.asarray(inputs[name + PRESENT])[:, 0] > 0
 
 
-def what(name: str) -> str:
-  """How messages call an array of the inputs."""
-  return f'inputs {name!r}' if name else 'inputs'
+def what(name: str, kind: str = 'inputs') -> str:
+  """How messages call an array of the inputs, or of another kind."""
+  return f'{kind} {name!r}' if name else kind
 
 
 def check_names(

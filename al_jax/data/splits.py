@@ -1,9 +1,9 @@
-"""Labels to class numbers, and a test split for sources that have none.
+"""The splits of a source as RawData, and a test split where it has none.
 
 The split is that of the BADGE experiments (Ash et al. 2020, "Deep Batch Active
 Learning by Diverse, Uncertain Gradient Lower Bounds", their OpenML sets):
 shuffle, hold out a tenth, train on at most 50,000 of the others, and draw again
-until every class is among them.
+until every class is among them. Without classes the first draw counts.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_jax import errors
-from al_jax.data import named
+from al_jax.data import encoding, named
 from al_jax.data.dataset import RawData, Split
-from al_jax.tasks import Classes
+from al_jax.tasks import Classes, Vector
 
 # A class with a single example lands in the test split one time in ten, so a
 # thousand draws are only used up when no draw can succeed.
@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
   Attributes:
     inputs: uint8 or float32 [N, ...], or a dict of them.
-    labels: [N] or [N, 1], not yet encoded.
+    labels: [N] or [N, 1] classes, not yet encoded; [N] or [N, D] numbers.
     ids: [N]; None: row numbers.
   """
 
@@ -75,8 +75,9 @@ def assemble(
   *,
   is_image: bool,
   class_names: Sequence[str] | None = None,
+  scale: float | None = None,
 ) -> RawData:
-  """Encodes the labels of all splits at once and finds a test split.
+  """Makes targets of the labels and finds a test split.
 
   Args:
     name: what a log line calls the set.
@@ -84,34 +85,61 @@ def assemble(
       `'validation'`. Row numbers as ids run on from one to the next.
     protocol: divides `'train'` if there is no `'test'`.
     is_image: see RawData.
-    class_names: see `encode_labels`.
+    class_names: see `encoding.encode_labels`.
+    scale: the unit of labels that are numbers, see `Vector`. If None, they are
+      classes.
 
   Returns:
     RawData.
 
   Raises:
-    ValueError: inputs, labels and ids are not equally many, labels are not
-      classes, or the protocol does not fit.
+    ValueError: inputs, labels and ids are not equally many, labels are no
+      classes or no numbers, or the protocol does not fit.
   """
   for split, part in parts.items():
     _check_lengths(name, split, part)
-  labels = [np.asarray(part.labels) for part in parts.values()]
-  targets, names = encode_labels(
-    # One column each: some splits may come as [N] and others as [N, 1].
-    np.concatenate([each.reshape(len(each), -1) for each in labels]),
-    f'{name}: the target',
-    class_names=class_names,
-  )
+  if scale is None:
+    targets, task = _classes(name, parts, class_names)
+  elif class_names is not None:
+    raise ValueError(
+      f'{name}: scale={scale!r} is for numbers to predict; the targets are '
+      'classes, as there are class_names.'
+    )
+  else:
+    targets = {
+      split: encoding.encode_numbers(
+        part.labels, f'{name}, {split} split: the array of targets'
+      )
+      for split, part in parts.items()
+    }
+    task = Vector(targets['train'].shape[1], scale)
   finished, start = {}, 0
   for split, part in parts.items():
     rows = np.arange(start, start + len(part.labels))
     start += len(part.labels)
     ids = rows if part.ids is None else part.ids
-    finished[split] = Split(part.inputs, targets[rows], ids)
-  if 'test' not in finished:
-    return _hold_out_test(name, finished, names, protocol, is_image)
+    finished[split] = Split(part.inputs, targets[split], ids)
+  raw = RawData(name, task=task, is_image=is_image, **finished)
+  if raw.test is None:
+    return _hold_out_test(raw, protocol)
   protocol.refuse(name)
-  return RawData(name, task=Classes(names), is_image=is_image, **finished)
+  return raw
+
+
+def _classes(
+  name: str, parts: Mapping[str, Part], class_names: Sequence[str] | None
+) -> tuple[dict[str, np.ndarray], Classes]:
+  """Encodes the labels of all splits at once: class numbers by split."""
+  labels = [np.asarray(part.labels) for part in parts.values()]
+  targets, names = encoding.encode_labels(
+    # One column each: some splits may come as [N] and others as [N, 1].
+    np.concatenate([each.reshape(len(each), -1) for each in labels]),
+    f'{name}: the target',
+    class_names=class_names,
+  )
+  ends = np.cumsum([len(each) for each in labels])
+  by_split = np.split(targets, ends[:-1])
+  return dict(zip(parts, by_split, strict=True)), Classes(names)
 
 
 def _check_lengths(name: str, split: str, part: Part) -> None:
@@ -126,167 +154,46 @@ def _check_lengths(name: str, split: str, part: Part) -> None:
         )
 
 
-def encode_labels(
-  values: np.ndarray,
-  where: str,
-  *,
-  class_names: Sequence[str] | None = None,
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Class numbers by the sorted order of what the labels are called.
-
-  Labels that are all whole numbers, also as text, sort as numbers: 2 before 10.
-
-  Args:
-    values: [N] or [N, 1], integers, whole floats, booleans or text.
-    where: what holds them, for messages: `"column 'class' of letter.csv"`.
-    class_names: names by class number, where they are known; integer `values`
-      are then class numbers already and stay as they are.
-
-  Returns:
-    int32[N], class numbers from 0; and the C names.
-
-  Raises:
-    ValueError: a label is missing or a broken number, or not in `class_names`.
-  """
-  values = np.asarray(values)
-  if values.ndim == 2 and values.shape[1] == 1:
-    values = values[:, 0]
-  if values.ndim != 1:
-    raise ValueError(
-      f'{where} must hold one label per example, shape [N] or [N, 1]; its '
-      f'shape is {list(values.shape)}.'
-    )
-  if class_names is not None:
-    return _look_up(values, where, tuple(str(name) for name in class_names))
-  if values.dtype.kind not in 'biuf':
-    values = _as_text(values, where)
-  distinct, targets = np.unique(values, return_inverse=True)
-  numbers = _as_numbers(distinct)
-  if numbers is not None:
-    _check_whole(numbers, values, targets, where)
-    # Different texts of one number are one class: '1' and '1.0'.
-    numbers, position = np.unique(numbers, return_inverse=True)
-    distinct, targets = numbers.astype(np.int64), position[targets]
-  return targets.astype(np.int32), tuple(str(name) for name in distinct)
-
-
-def _look_up(
-  values: np.ndarray, where: str, class_names: tuple[str, ...]
-) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Class numbers by given names; integers are numbers already."""
-  if values.dtype.kind in 'biu':
-    wrong = np.flatnonzero((values < 0) | (values >= len(class_names)))
-    if wrong.size:
-      raise ValueError(
-        f'{where} has {values[wrong[0]]} in row {wrong[0]} (counted from 0), '
-        f'but there are {len(class_names)} class names: labels run from 0 to '
-        f'{len(class_names) - 1}.'
-      )
-    return values.astype(np.int32), class_names
-  text = _as_text(values, where)
-  number_of = {name: number for number, name in enumerate(class_names)}
-  for row, name in enumerate(text):
-    if name not in number_of:
-      raise ValueError(
-        f'{where} has the label {str(name)!r} in row {row} (counted from 0), '
-        f'which is not among the class names: {", ".join(class_names)}.'
-      )
-  targets = np.fromiter((number_of[name] for name in text), np.int32)
-  return targets, class_names
-
-
-def _as_text(values: np.ndarray, where: str) -> np.ndarray:
-  """Labels as stripped text; a missing one is an error."""
-  if values.dtype.kind == 'S':
-    try:
-      text = np.char.decode(values, 'utf-8')
-    except UnicodeDecodeError as error:
-      raise ValueError(
-        f'{where} is text in an encoding other than UTF-8; decode it first: '
-        "np.char.decode(values, 'latin-1')."
-      ) from error
-  else:
-    is_missing = np.equal(values, None) if values.dtype.kind == 'O' else False
-    text = np.where(is_missing, '', values)
-    # As NumPy's text 'c\0' would become 'c', which may be another class.
-    for row in np.flatnonzero(['\0' in str(value) for value in text]):
-      raise ValueError(
-        f'{where} has the label {str(text[row])!r} in row {row} (counted from '
-        '0); a label has no NUL character.'
-      )
-    text = text.astype(str)
-  text = np.char.strip(text)
-  missing = np.flatnonzero(text == '')
-  if missing.size:
-    raise ValueError(
-      f'{where} has no label in row {missing[0]} (counted from 0), and in '
-      f'{missing.size} of {len(text)} rows.'
-    )
-  return text
-
-
-def _as_numbers(distinct: np.ndarray) -> np.ndarray | None:
-  """float64 of labels that all are numbers; None if one is not."""
-  try:
-    return distinct.astype(np.float64)
-  except ValueError:
-    return None
-
-
-def _check_whole(
-  numbers: np.ndarray, values: np.ndarray, targets: np.ndarray, where: str
-) -> None:
-  """Raises at the first label that is a number but not a whole one."""
-  broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
-  if broken.any():
-    row = np.flatnonzero(broken[targets])[0]
-    raise ValueError(
-      f'{where} has {str(values[row])!r} in row {row} (counted from 0): '
-      'class labels are text or whole numbers. A column of measurements is '
-      'not a class.'
-    )
-
-
-def _hold_out_test(
-  name: str,
-  parts: Mapping[str, Split],
-  class_names: tuple[str, ...],
-  protocol: SplitProtocol,
-  is_image: bool,
-) -> RawData:
-  """Divides `parts['train']`; what is trained on is in shuffled order."""
-  everything = parts['train']
+def _hold_out_test(raw: RawData, protocol: SplitProtocol) -> RawData:
+  """Divides the training split; what is trained on is in shuffled order."""
   protocol.check()
-  num_examples, num_classes = len(everything), len(class_names)
+  everything, num_examples = raw.train, len(raw.train)
   # The tiny addition undoes rounding: (1 - 0.7) * 10 is 3.0000000000000004,
   # (1 - 0.9) * 10 is 0.9999999999999998.
   num_rest = math.floor((1 - protocol.test_fraction) * num_examples + 1e-9)
   if not 0 < num_rest < num_examples:
     raise ValueError(
-      f'{name} has {num_examples} examples; test_fraction='
+      f'{raw.name} has {num_examples} examples; test_fraction='
       f'{protocol.test_fraction} leaves {num_rest} to train on and '
       f'{num_examples - num_rest} to test on.'
     )
   num_train = min(num_rest, protocol.max_train or num_rest)
-  counts = np.bincount(everything.targets, minlength=num_classes)
-  possible = counts.min() > 0 and num_train >= num_classes
   generator = np.random.default_rng(protocol.split_seed)
+  order = _order(generator, raw, num_train)
+  return raw._replace(
+    train=everything.take(order[:num_train]),
+    test=everything.take(order[num_rest:]),
+  )
+
+
+def _order(
+  generator: np.random.Generator, raw: RawData, num_train: int
+) -> np.ndarray:
+  """Draws an order of which every class is among the first `num_train`."""
+  num_examples, names = len(raw.train), raw.task.class_names
+  classes = raw.train.classes(raw.task)
+  if classes is None:
+    return generator.permutation(num_examples)
+  counts = np.bincount(classes, minlength=len(names))
+  possible = counts.min() > 0 and num_train >= len(names)
   for _ in range(_MAX_DRAWS if possible else 0):
     order = generator.permutation(num_examples)
-    train = order[:num_train]
-    if np.unique(everything.targets[train]).size == num_classes:
-      return RawData(
-        name=name,
-        train=everything.take(train),
-        test=everything.take(order[num_rest:]),
-        task=Classes(class_names),
-        is_image=is_image,
-        validation=parts.get('validation'),
-      )
+    if np.unique(classes[order[:num_train]]).size == len(names):
+      return order
   rarest = int(np.argmin(counts))
   raise ValueError(
-    f'{name}: no draw of {num_train} training examples has all of the '
-    f'{num_classes} classes. The rarest, {class_names[rarest]!r}, has '
+    f'{raw.name}: no draw of {num_train} training examples has all of the '
+    f'{len(names)} classes. The rarest, {names[rarest]!r}, has '
     f'{counts[rarest]} of {num_examples} examples. Raise max_train, lower '
     'test_fraction, or leave the class out.'
   )

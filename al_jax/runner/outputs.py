@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 
 from al_jax import plotting, sources
@@ -60,10 +61,7 @@ def _write_gallery(path, rows, dataset):
   for record in asked:
     picks = np.array(record.picks[:_GALLERY_COLUMNS])
     images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
-    # The true classes: the run is over, and this is for people.
-    titles.append(
-      [dataset.task.names[label] for label in dataset.train.targets[picks]]
-    )
+    titles.append([_caption(dataset, pick) for pick in picks])
   plotting.gallery(
     images,
     titles,
@@ -73,6 +71,14 @@ def _write_gallery(path, rows, dataset):
     title=f'{dataset.name}: what {asked[0].system} asked, seed {first_seed}',
   )
   return True
+
+
+def _caption(dataset, pick):
+  """The true target: the run is over, and this is for people."""
+  targets = dataset.train.targets
+  if targets is None:
+    return ''
+  return dataset.task.spell(jax.tree.map(lambda part: part[pick], targets))
 
 
 class GridTable:

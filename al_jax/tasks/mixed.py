@@ -37,6 +37,11 @@ class Mixed:
       object.__setattr__(self, field, pairs)
     if not self.parts:
       raise ValueError('parts are {}; a mixed task needs one or more.')
+    for name, part in self.parts:
+      if isinstance(part, Mixed):
+        raise ValueError(
+          f'parts.{name} is mixed itself; name all parts at once.'
+        )
     for name, weight in self.weights:
       errors.check_name('weights', name, dict(self.parts))
       errors.check_number(f'weights.{name}', weight, least=0)

@@ -35,14 +35,21 @@ def need_classes(task: Task, who: str) -> Classes:
 
 
 def to_json(task: Task) -> dict[str, Any]:
-  """Returns a task in terms of JSON, with `kind` and its options."""
-  (kind,) = (name for name, of in _KINDS.items() if type(task) is of)
+  """Returns a task in terms of JSON, with `kind` and its options.
+
+  Of `own_metrics` there are the names; `from_json` refuses these.
+  """
+  kinds = [name for name, of in _KINDS.items() if type(task) is of]
+  if not kinds:
+    raise ValueError(
+      f'{task!r} is none of the tasks of al_jax: {", ".join(_KINDS)}.'
+    )
+  (kind,) = kinds
   values = {
     field.name: getattr(task, field.name) for field in dataclasses.fields(task)
   }
   if kind == 'mixed':
-    if values.pop('own_metrics'):
-      raise ValueError('a task with own_metrics has functions in it; no file.')
+    values['own_metrics'] = [name for name, _ in task.own_metrics]
     values['parts'] = {name: to_json(part) for name, part in task.parts}
     values['weights'] = dict(task.weights)
   if kind == 'classes':
@@ -56,6 +63,12 @@ def from_json(values: Mapping[str, Any]) -> Task:
   kind = values.pop('kind')
   errors.check_name('the kind of a task', kind, _KINDS)
   if kind == 'mixed':
+    own = values.pop('own_metrics')
+    if own:
+      raise ValueError(
+        f'own_metrics {own} are functions, which no file has: a task with them '
+        'cannot be read from one.'
+      )
     values['parts'] = {
       name: from_json(part) for name, part in values['parts'].items()
     }

@@ -58,6 +58,9 @@ class Vector:
   def __post_init__(self):
     errors.check_number('size', self.size, int, least=1)
     errors.check_number('scale', self.scale, above=0)
+    # As Python's own, which JSON has: 3, 3.0 and NumPy's are one scale.
+    object.__setattr__(self, 'size', int(self.size))
+    object.__setattr__(self, 'scale', float(self.scale))
 
   @property
   def outputs(self) -> int:

@@ -222,6 +222,7 @@ import pathlib, sys, time
 import numpy as np
 from al_jax.data import cache, checks
 from al_jax.data.dataset import RawData, Split
+from al_jax.tasks import Classes
 
 root = pathlib.Path(sys.argv[1])
 
@@ -230,7 +231,7 @@ def build():
   time.sleep(1)  # long enough for the others to come
   inputs = np.arange(3_000, dtype=np.float32).reshape(500, 6)
   split = Split(inputs, np.arange(500, dtype=np.int32) % 2, np.arange(500))
-  return checks.examine(RawData('x', split, split, ('odd', 'even'), False))
+  return checks.examine(RawData('x', split, Classes(('odd', 'even')), False))
 
 (root / f'ready-{sys.argv[2]}').touch()
 while len(list(root.glob('ready-*'))) < 3:

@@ -107,6 +107,7 @@ def test_test_examples_must_look_like_training_examples(changes, message):
     ({'inputs': np.zeros(6, np.float32)}, r'of shape \[6\]'),
     ({'targets': np.zeros(6)}, 'targets must be class numbers, .*float64'),
     ({'targets': np.zeros((6, 1), np.int32)}, r'int32 of shape \[6, 1\]'),
+    ({'targets': np.zeros(6, np.int64)}, 'targets must be int32 or float32'),
     ({'targets': np.zeros(5, np.int32)}, '6 inputs, 5 targets, 6 ids'),
     ({'ids': np.arange(7)}, '6 inputs, 6 targets, 7 ids'),
     ({'ids': np.array([1, 2, 3, 2, 3, 4])}, 'indices 1 and 3'),

@@ -1,4 +1,4 @@
-"""Labels to class numbers, and the split of sources that have none."""
+"""The test split of sources that have none."""
 
 import fractions
 import math
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from al_jax import tasks
 from al_jax.data import splits
 
 
@@ -22,60 +23,6 @@ _DEFAULT = splits.SplitProtocol()
 
 def _assemble(parts, protocol=_DEFAULT, **options):
   return splits.assemble('toy', parts, protocol, is_image=False, **options)
-
-
-@pytest.mark.parametrize(
-  ('labels', 'targets', 'names'),
-  [
-    (['b', 'a', 'b'], [1, 0, 1], ('a', 'b')),
-    (['10', '9', '2'], [2, 1, 0], ('2', '9', '10')),
-    (['1', '1.0', '0'], [1, 1, 0], ('0', '1')),
-    ([7, -1, 7], [1, 0, 1], ('-1', '7')),
-    ([2.0, 1.0], [1, 0], ('1', '2')),
-    ([[2], [1]], [1, 0], ('1', '2')),
-    ([True, False], [1, 0], ('0', '1')),
-    ([b'y', b'x'], [1, 0], ('x', 'y')),
-    ([' a', 'a '], [0, 0], ('a',)),
-    (['nan', 'a'], [1, 0], ('a', 'nan')),
-  ],
-)
-def test_classes_are_numbered_in_sorted_order(labels, targets, names):
-  found, found_names = splits.encode_labels(labels, 'labels')
-  assert found.dtype == np.int32
-  np.testing.assert_array_equal(found, targets)
-  assert found_names == names
-
-
-@given(st.lists(st.sampled_from('abcde') | st.integers(0, 99).map(str)))
-def test_the_name_of_the_number_is_the_label(labels):
-  targets, names = splits.encode_labels(np.array(labels, object), 'labels')
-  assert [names[target] for target in targets] == labels
-
-
-def test_given_class_names_keep_numbers_and_place_names():
-  names = ['z', 'y', 'x']
-  found, _ = splits.encode_labels([0, 2], 'labels', class_names=names)
-  np.testing.assert_array_equal(found, [0, 2])
-  found, _ = splits.encode_labels(['x', 'z'], 'labels', class_names=names)
-  np.testing.assert_array_equal(found, [2, 0])
-
-
-@pytest.mark.parametrize(
-  ('labels', 'class_names', 'message'),
-  [
-    ([0.5, 1], None, r"'0\.5' in row 0"),
-    (['1', '0.25'], None, r"'0\.25' in row 1"),
-    ([1.0, np.nan], None, "'nan' in row 1"),
-    (np.array(['a', None], object), None, 'no label in row 1'),
-    (['a', ' '], None, 'no label in row 1'),
-    (np.zeros((2, 2)), None, r'shape is \[2, 2\]'),
-    ([0, 3], ['a', 'b'], 'has 3 in row 1 .*from 0 to 1'),
-    (['a', 'c'], ['a', 'b'], "label 'c' in row 1"),
-  ],
-)
-def test_labels_that_are_no_classes_say_where(labels, class_names, message):
-  with pytest.raises(ValueError, match=message):
-    splits.encode_labels(labels, 'labels', class_names=class_names)
 
 
 @given(
@@ -163,13 +110,29 @@ def test_unequal_lengths_are_named():
     _assemble({'train': broken})
 
 
-@pytest.mark.parametrize(
-  ('values', 'message'),
-  [
-    (np.array(['c', 'd', 'c\0'], object), r"label 'c\\x00' in row 2 .* NUL"),
-    (np.array([b'c', b'\xe9']), 'encoding other than UTF-8'),
-  ],
-)
-def test_text_that_would_change_is_refused(values, message):
-  with pytest.raises(ValueError, match=message):
-    splits.encode_labels(values, 'the target')
+def test_numbers_are_split_by_the_first_draw_whatever_they_are():
+  values = np.random.default_rng(0).normal(size=(30, 2))
+  protocol = splits.SplitProtocol(0.2, 5, 20)
+  raw = _assemble({'train': _part(values)}, protocol, scale=2.0)
+  assert raw.task == tasks.Vector(2, scale=2.0)
+  order = np.random.default_rng(5).permutation(30)
+  np.testing.assert_array_equal(raw.train.ids, order[:20])
+  np.testing.assert_array_equal(raw.test.ids, order[24:])
+  for split in (raw.train, raw.test):
+    np.testing.assert_array_equal(
+      split.targets, values[split.ids].astype(np.float32)
+    )
+  poisoned = _assemble({'train': _part(0 * values)}, protocol, scale=2.0)
+  np.testing.assert_array_equal(poisoned.train.ids, raw.train.ids)
+
+
+def test_own_splits_of_numbers_may_come_as_rows_or_columns():
+  parts = {'train': _part([0.5, 1.5]), 'test': _part([[2.5]])}
+  raw = _assemble(parts, scale=1.0)
+  np.testing.assert_array_equal(raw.train.targets, [[0.5], [1.5]])
+  np.testing.assert_array_equal(raw.test.targets, [[2.5]])
+
+
+def test_names_of_classes_and_a_scale_exclude_each_other():
+  with pytest.raises(ValueError, match=r'scale=1\.0 is for numbers'):
+    _assemble({'train': _part([0, 1])}, scale=1.0, class_names=['a', 'b'])

@@ -207,5 +207,6 @@ def _explain_bad_cell(
         said = repr(row[at]) if row[at].strip() else 'nothing'
         raise ValueError(
           f'{where}: the column {names[at]!r} has {said} where a number is '
-          "needed. The option 'features' names the columns to use."
+          "needed. The options 'features' and 'targets' name the columns to "
+          'use.'
         )

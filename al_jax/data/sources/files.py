@@ -8,8 +8,16 @@ from al_jax.data import splits
 from al_jax.data.dataset import RawData
 from al_jax.data.sources import arrays, delimited, idx, parquet, tables
 
-_TABLE_OPTIONS = ('target', 'features', 'test', 'ids', 'index_col')
-_ARRAY_OPTIONS = ('targets', 'test_inputs', 'test_targets', 'ids')
+_TABLE_OPTIONS = (
+  'target',
+  'targets',
+  'scale',
+  'features',
+  'test',
+  'ids',
+  'index_col',
+)
+_ARRAY_OPTIONS = ('targets', 'scale', 'test_inputs', 'test_targets', 'ids')
 # Which options mean something for which file.
 _OPTIONS = {
   '.npz': ('inputs', *_ARRAY_OPTIONS),
@@ -25,7 +33,8 @@ def read(
   location: str,
   *,
   inputs: str | None = None,
-  targets: str | None = None,
+  targets: str | Sequence[tables.Column] | None = None,
+  scale: float | None = None,
   test_inputs: str | None = None,
   test_targets: str | None = None,
   target: tables.Column | None = None,
@@ -43,8 +52,8 @@ def read(
 
   Arrays of shape [N, D] are tables; [N, H, W] and [N, H, W, channels] with 1, 3
   or 4 channels are images. uint8 stays uint8, all other numbers become float32.
-  Labels are encoded by their sorted names (see `splits.encode_labels`), unless
-  an .npz file has `class_names`.
+  Labels are encoded by their sorted names (see `encoding.encode_labels`),
+  unless an .npz file has `class_names`. Numbers to predict become float32.
 
   Args:
     location: path of the file. Its extension says what it is; IDX is
@@ -54,11 +63,18 @@ def read(
       `_train` and `_test` (`x_train`) or `train_` and `test_` (`train_images`);
       with those also `val` or `validation`.
     targets: .npz: the key of the targets; .npy, IDX: the file of the targets.
+      CSV, Parquet: the column or columns of numbers to predict, in place of
+      `target`: `('x', 'y')`.
+    scale: the unit of numbers to predict, see `Vector`: a known one, and no
+      statistic of the targets. .npz, .npy, IDX: says that targets are numbers,
+      [N] or [N, D]; None: they are classes. CSV, Parquet: of `targets`; None:
+      1.
     test_inputs: .npz: the key of the test inputs; .npy, IDX: their file.
     test_targets: .npz: the key of the test targets; .npy, IDX: their file.
     target: CSV, Parquet: the column of labels, by name or position; None: the
       last.
-    features: CSV, Parquet: the columns of inputs; None: all others.
+    features: CSV, Parquet: the columns of inputs; None: all others but those
+      of targets, ids and index.
     index_col: CSV, Parquet: a column that numbers the rows and is no input, as
       pandas writes one; without it an unnamed column is refused.
     test: CSV, Parquet: a second file, with the same columns.
@@ -83,6 +99,7 @@ def read(
   given = {
     'inputs': inputs,
     'targets': targets,
+    'scale': scale,
     'test_inputs': test_inputs,
     'test_targets': test_targets,
     'target': target,
@@ -95,6 +112,7 @@ def read(
   }
   kind = _check_kind(path, given)
   given = {option: given[option] for option in _OPTIONS[kind]}
+  scale = _take_scale(given)
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
   class_names = None
@@ -112,6 +130,7 @@ def read(
     protocol,
     is_image=parts['train'].inputs.ndim == 4,
     class_names=class_names,
+    scale=scale,
   )
 
 
@@ -145,6 +164,36 @@ def _check_kind(path: Path, given: dict) -> str:
   return kind
 
 
+def _take_scale(given: dict) -> float | None:
+  """Takes the scale out of the options; None if targets are classes."""
+  scale, targets = given.pop('scale'), given['targets']
+  errors.check_number('scale', scale, above=0, optional=True)
+  is_list = isinstance(targets, Sequence) and not isinstance(targets, str)
+  if 'target' not in given:
+    if is_list:
+      raise ValueError(
+        f'targets={targets!r} must be one key or file: an array [N, D] has all '
+        'numbers to predict.'
+      )
+    return scale
+  if targets is None:
+    if scale is not None:
+      raise ValueError(
+        f'scale={scale!r} needs targets, the columns of numbers to predict: '
+        "targets=('x', 'y')."
+      )
+    return None
+  if given['target'] is not None:
+    raise ValueError(
+      f'target={given["target"]!r} is a column of classes and targets='
+      f'{targets!r} are columns of numbers to predict; give one of the two.'
+    )
+  if is_list and not targets:
+    raise ValueError(f'targets={targets!r} must name one or more columns.')
+  given['targets'] = targets if is_list else (targets,)
+  return 1.0 if scale is None else scale
+
+
 def _read_csv(
   path: Path, *, header, delimiter, **columns
 ) -> dict[str, splits.Part]:
@@ -163,6 +212,7 @@ def _read_tables(
   path: Path,
   *,
   target: tables.Column | None,
+  targets: Sequence[tables.Column] | None,
   features: Sequence[tables.Column] | None,
   test: str | None,
   ids: tables.Column | None,
@@ -171,13 +221,19 @@ def _read_tables(
   """The table, and the test table by the names that the first one settled."""
   table = open_table(path)
   found = tables.read_examples(
-    table, target=target, features=features, ids=ids, index_col=index_col
+    table,
+    target=target,
+    targets=targets,
+    features=features,
+    ids=ids,
+    index_col=index_col,
   )
   parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
   if test is not None:
     found = tables.read_examples(
       open_table(arrays.find_file(path, test)),
       target=table.names[-1] if target is None else target,
+      targets=targets,
       features=found.features,
       ids=ids,
     )

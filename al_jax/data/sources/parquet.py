@@ -61,5 +61,6 @@ def _check_numeric(path: Path, field) -> None:
   if not any(is_allowed(kind) for is_allowed in allowed):
     raise ValueError(
       f'{path}: the column {field.name!r} is of type {kind} where numbers '
-      "are needed. The option 'features' names the columns to use."
+      "are needed. The options 'features' and 'targets' name the columns to "
+      'use.'
     )

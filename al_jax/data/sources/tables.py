@@ -1,4 +1,4 @@
-"""Named columns of a file -> inputs, labels and ids.
+"""Named columns of a file -> inputs, labels or numbers to predict, and ids.
 
 The readers are in `delimited.py` and `parquet.py`.
 """
@@ -24,7 +24,7 @@ class Examples(NamedTuple):
 
   Attributes:
     inputs: float32 [N, D].
-    labels: [N], as they stand in the file.
+    labels: [N], as they stand in the file; float32 [N, D] if they are numbers.
     ids: [N], int64 or str; None if no column was named.
     features: names of the D columns.
   """
@@ -56,6 +56,7 @@ def read_examples(
   table: TableFile,
   *,
   target: Column | None = None,
+  targets: Sequence[Column] | None = None,
   features: Sequence[Column] | None = None,
   ids: Column | None = None,
   index_col: Column | None = None,
@@ -65,7 +66,8 @@ def read_examples(
   Args:
     table: from `delimited.open_csv` or `parquet.open_parquet`.
     target: the column of labels; None: the last.
-    features: the columns of inputs; None: all but the target, the ids and the
+    targets: the columns of numbers to predict. If None, `target` counts.
+    features: the columns of inputs; None: all but the targets, the ids and the
       index.
     ids: the column of ids; None: there is none.
     index_col: a column that numbers the rows and is not read; None: there is
@@ -78,24 +80,33 @@ def read_examples(
     ValueError: a column is unknown, named twice, or not numeric; or one of the
       inputs by default has no name, as the index has that pandas writes.
   """
-  target_at = _position(table, 'target', -1 if target is None else target)
+  if targets is None:
+    targets_at = [_position(table, 'target', -1 if target is None else target)]
+  else:
+    targets_at = [_position(table, 'targets', name) for name in targets]
   ids_at = None if ids is None else _position(table, 'ids', ids)
   index_at = None
   if index_col is not None:
     index_at = _position(table, 'index_col', index_col)
   if features is None:
-    others = (target_at, ids_at, index_at)
+    others = (*targets_at, ids_at, index_at)
     features_at = [at for at in range(len(table.names)) if at not in others]
     _refuse_index(table, features_at)
   else:
     features_at = [_position(table, 'features', name) for name in features]
-  _check_roles(table, target_at, (ids_at, index_at), features_at)
-  others = [target_at] if ids_at is None else [target_at, ids_at]
-  inputs, (labels, *rest) = table.read(features_at, others)
+  _check_roles(table, targets_at, (ids_at, index_at), features_at)
+  others = [] if ids_at is None else [ids_at]
+  if targets is None:
+    inputs, (labels, *found_ids) = table.read(
+      features_at, [*targets_at, *others]
+    )
+  else:
+    numbers, found_ids = table.read([*features_at, *targets_at], others)
+    inputs, labels = np.split(numbers, [len(features_at)], axis=1)
   return Examples(
-    inputs=inputs,
+    inputs=np.ascontiguousarray(inputs),
     labels=labels,
-    ids=as_ids(rest[0]) if rest else None,
+    ids=as_ids(found_ids[0]) if found_ids else None,
     features=tuple(table.names[at] for at in features_at),
   )
 
@@ -121,7 +132,7 @@ def as_float32(values: np.ndarray, where: str) -> np.ndarray:
   if beyond.any():
     position = tuple(int(axis[0]) for axis in np.nonzero(beyond))
     raise ValueError(
-      f'{where} has {values[position]} at {list(position)}; inputs become '
+      f'{where} has {values[position]} at {list(position)}; numbers become '
       f'float32, whose largest is {np.finfo(np.float32).max:.4g}.'
     )
   return rounded
@@ -172,20 +183,21 @@ def _refuse_index(table: TableFile, features: list[int]) -> None:
 
 def _check_roles(
   table: TableFile,
-  target: int,
+  targets: list[int],
   others: tuple[int | None, int | None],
   features: list[int],
 ) -> None:
   """Raises if a column has two roles, or none is left for the inputs."""
   if not features:
+    named = ', '.join(repr(table.names[at]) for at in targets)
     raise ValueError(
       f'features: {table.path} has no column left for the inputs beside the '
-      f'target {table.names[target]!r}.'
+      f'target {named}.'
     )
-  roles = [target, *features, *(at for at in others if at is not None)]
+  roles = [*targets, *features, *(at for at in others if at is not None)]
   for at in roles:
     if roles.count(at) > 1:
       raise ValueError(
         f'The column {table.names[at]!r} of {table.path} is asked for twice '
-        'among target, ids, index_col and features.'
+        'among target, targets, ids, index_col and features.'
       )

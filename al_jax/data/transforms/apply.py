@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from al_jax import errors
@@ -22,6 +23,7 @@ from al_jax.data.transforms.subsets import (
   check_whole,
   generator_of,
   imbalance,
+  known_classes,
   validation_split,
 )
 from al_jax.data.transforms.views import views
@@ -81,17 +83,18 @@ def redundancy(
       validation=_as_float(raw.validation),
     )
   ids = [f'{name}#{copy}' for copy in range(copies) for name in train.ids]
-  return raw._replace(
-    train=Split(inputs, np.tile(train.targets, copies), np.asarray(ids))
+  targets = jax.tree.map(
+    lambda part: _copied(part, copies, part.dtype), train.targets
   )
+  return raw._replace(train=Split(inputs, targets, np.asarray(ids)))
 
 
-def _copied(inputs: np.ndarray, copies: int, dtype: np.dtype) -> np.ndarray:
+def _copied(values: np.ndarray, copies: int, dtype: np.dtype) -> np.ndarray:
   """All of copy 0, all of copy 1, ..., in a type."""
-  size = len(inputs)
-  rows = np.empty((copies * size, *inputs.shape[1:]), dtype)
+  size = len(values)
+  rows = np.empty((copies * size, *values.shape[1:]), dtype)
   for copy in range(copies):
-    rows[copy * size : (copy + 1) * size] = inputs
+    rows[copy * size : (copy + 1) * size] = values
   return rows
 
 
@@ -145,7 +148,8 @@ def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
     The data set with other training targets.
   """
   errors.check_number('label_noise: rate', rate, least=0, most=1)
-  num_classes = len(raw.task.names)
+  names, known = known_classes(raw, 'label_noise')
+  num_classes = len(names)
   if num_classes < 2:
     raise ValueError(
       'label_noise: there is only one class, so none to flip to.'
@@ -154,7 +158,7 @@ def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
   size = len(raw.train)
   flipped = generator.choice(size, round(rate * size), replace=False)
   steps = generator.integers(1, num_classes, len(flipped))
-  targets = np.array(raw.train.targets)
+  targets = np.array(known)
   targets[flipped] = (targets[flipped] + steps) % num_classes
   return raw._replace(train=Split(raw.train.inputs, targets, raw.train.ids))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from al_jax import errors
+from al_jax import errors, tasks
 from al_jax.data.dataset import RawData
 
 
@@ -45,7 +45,7 @@ def imbalance(
   Returns:
     The thinned data set.
   """
-  num_classes = len(raw.task.names)
+  names, targets = known_classes(raw, 'imbalance')
   if (ratio is None) == (classes is None):
     raise ValueError(
       f'imbalance: give ratio or classes; given are ratio={ratio!r} and '
@@ -53,14 +53,14 @@ def imbalance(
     )
   if classes is not None:
     errors.check_mapping('imbalance: classes', classes)
-    fractions = _fractions_by_class(raw, classes)
+    fractions = _fractions_by_class(names, classes)
   else:
-    fractions = _profile(profile, ratio, num_classes)
-  counts = np.bincount(raw.train.targets, minlength=num_classes)
+    fractions = _profile(profile, ratio, len(names))
+  counts = np.bincount(targets, minlength=len(names))
   keep = np.maximum(np.round(fractions * counts), 1).astype(int)
   keep = np.minimum(keep, counts)
   generator = generator_of('imbalance', seed, fractions.tolist())
-  kept = _draw_per_class(generator, raw.train.targets, keep)
+  kept = _draw_per_class(generator, targets, keep)
   return raw._replace(train=raw.train.take(kept))
 
 
@@ -78,17 +78,17 @@ def _profile(profile: str, ratio: float, num_classes: int) -> np.ndarray:
 
 
 def _fractions_by_class(
-  raw: RawData, classes: Mapping[str | int, float]
+  names: tuple[str, ...], classes: Mapping[str | int, float]
 ) -> np.ndarray:
   """[C], the fraction that each class keeps."""
-  fractions = np.ones(len(raw.task.names))
+  fractions = np.ones(len(names))
   for name, fraction in classes.items():
-    if name in raw.task.names:
-      number = raw.task.names.index(name)
-    elif isinstance(name, int) and 0 <= name < len(raw.task.names):
+    if name in names:
+      number = names.index(name)
+    elif isinstance(name, int) and 0 <= name < len(names):
       number = name
     else:
-      raise errors.unknown_name('imbalance: the class', name, raw.task.names)
+      raise errors.unknown_name('imbalance: the class', name, names)
     errors.check_number(
       f'imbalance: classes[{name!r}]', fraction, above=0, most=1
     )
@@ -112,8 +112,8 @@ def cap(
     train: the most training examples; None: all.
     test: the most test examples; None: all.
     stratified: keep the proportions of the classes, up to rounding, and at
-      least one example of each class if `train` or `test` allows; False: draw
-      uniformly.
+      least one example of each class if `train` or `test` allows; False, or
+      without known classes: draw uniformly.
 
   Returns:
     The data set; a split that is small enough is as it was.
@@ -125,9 +125,12 @@ def cap(
       continue
     check_whole(f'cap: {split}', size, least=1)
     whole = getattr(raw, split)
+    if whole is None:
+      raise ValueError(f'cap: {split} is {size}; {raw.name} has no such split.')
     if size < len(whole):
       generator = generator_of('cap', seed, split, int(size), bool(stratified))
-      kept = _draw(generator, whole.targets, size, stratified, spare=0)
+      classes = whole.classes(raw.task) if stratified else None
+      kept = _draw(generator, len(whole), classes, size, spare=0)
       raw = raw._replace(**{split: whole.take(kept)})
   return raw
 
@@ -148,13 +151,18 @@ def validation_split(
     size: how many; or
     fraction: which part of the training split, in (0, 1).
     stratified: take from every class in proportion, up to rounding, and leave
-      at least one example of each; False: draw uniformly.
+      at least one example of each; False, or without classes: draw uniformly.
 
   Returns:
     The data set with a validation split and a smaller training split.
   """
   if raw.validation is not None:
     raise ValueError(f'validation_split: {raw.name} has one already.')
+  if raw.train.targets is None:
+    raise ValueError(
+      f'validation_split: {raw.name} has no targets to validate by; only a '
+      'training split may lack them.'
+    )
   if (size is None) == (fraction is None):
     raise ValueError(
       f'validation_split: give size or fraction; given are size={size!r} and '
@@ -166,22 +174,44 @@ def validation_split(
     )
     size = max(1, round(fraction * len(raw.train)))
   check_whole('validation_split: size', size, least=1)
-  targets = raw.train.targets
-  most = len(targets) - (np.unique(targets).size if stratified else 1)
+  num_examples = len(raw.train)
+  classes = raw.train.classes(raw.task) if stratified else None
+  most = num_examples - (1 if classes is None else np.unique(classes).size)
   if size > most:
     raise ValueError(
       f'validation_split: size={size!r} must be at most {most}: '
-      f'{raw.name} has {len(targets)} training examples'
-      + (', and each class keeps one.' if stratified else '.')
+      f'{raw.name} has {num_examples} training examples'
+      + ('.' if classes is None else ', and each class keeps one.')
     )
   generator = generator_of(
     'validation_split', seed, int(size), bool(stratified)
   )
-  taken = _draw(generator, targets, size, stratified, spare=1)
-  left = np.delete(np.arange(len(targets)), taken)
+  taken = _draw(generator, num_examples, classes, size, spare=1)
+  left = np.delete(np.arange(num_examples), taken)
   return raw._replace(
     train=raw.train.take(left), validation=raw.train.take(taken)
   )
+
+
+def known_classes(
+  raw: RawData, transform: str
+) -> tuple[tuple[str, ...], np.ndarray]:
+  """Returns the names and the training targets of a set that must have both.
+
+  Args:
+    raw: the data set.
+    transform: which needs them, for the message.
+
+  Raises:
+    ValueError: the task is not one of classes, or nobody has labelled the set.
+  """
+  task = tasks.need_classes(raw.task, f'transform {transform!r}')
+  if raw.train.targets is None:
+    raise ValueError(
+      f'transform {transform!r} needs targets; the training split of '
+      f'{raw.name} has none.'
+    )
+  return task.names, raw.train.targets
 
 
 def check_whole(what: str, value: Any, *, least: int) -> None:
@@ -207,21 +237,21 @@ def generator_of(name: str, seed: int, *options: Any) -> np.random.Generator:
 
 def _draw(
   generator: np.random.Generator,
-  targets: np.ndarray,
+  num_examples: int,
+  classes: np.ndarray | None,
   size: int,
-  stratified: bool,
   *,
   spare: int,
 ) -> np.ndarray:
   """Sorted positions of `size` examples; each class keeps `spare` others."""
-  if not stratified:
-    return np.sort(generator.choice(len(targets), size, replace=False))
-  counts = np.bincount(targets)
+  if classes is None:
+    return np.sort(generator.choice(num_examples, size, replace=False))
+  counts = np.bincount(classes)
   most = np.maximum(counts - spare, 0)
   at_least_one = np.minimum(most, 1)
   least = at_least_one if at_least_one.sum() <= size else np.zeros_like(most)
   shares = _proportional_shares(counts, size, least, most)
-  return _draw_per_class(generator, targets, shares)
+  return _draw_per_class(generator, classes, shares)
 
 
 def _proportional_shares(

@@ -129,7 +129,7 @@ def test_pictures_are_told_by_their_shape(tmp_path, shape, seen, dtype, kept):
     (
       {'x': np.array([[0.0, 1.0], [np.inf, -1e39]]), 'y': _LABELS[:2]},
       {},
-      r'has -1e\+39 at \[1, 1\]; inputs become float32',
+      r'has -1e\+39 at \[1, 1\]; numbers become float32',
     ),
     (
       {'x': np.array([[None]]), 'y': _LABELS[:1]},

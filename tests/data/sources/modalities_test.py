@@ -91,7 +91,7 @@ def test_every_subset_of_emofbvp_resolves_and_builds(emofbvp, cache_dir, names):
     name: EMOFBVP[name] for name in names
   }
   assert (len(found.train), len(found.test)) == (207, 23)
-  assert found.num_classes == 23
+  assert len(found.task.class_names) == 23
   assert not found.is_image
   check_builds(found, names)
   # Whatever is chosen, these are the same examples in the same order.

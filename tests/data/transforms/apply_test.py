@@ -49,7 +49,7 @@ def test_redundancy_scales_the_noise_by_column_in_tables(rng):
   scales = np.float32([1, 1_000, 0])
   inputs = 7 + scales * rng.standard_normal((5_000, 3), np.float32)
   split = Split(inputs, np.zeros(5_000, np.int32), np.arange(5_000))
-  raw = RawData('table', split, split, ('a',), False)
+  raw = RawData('table', split, tasks.numbered(1), False)
   noise = transforms.redundancy(raw, copies=1, noise=0.5).train.inputs - inputs
   np.testing.assert_allclose(noise.std(axis=0), 0.5 * scales, rtol=0.05)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from al_jax import data
+from al_jax import data, tasks
 from al_jax.data import checks, dataset, transforms
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.transforms import views
@@ -19,7 +19,13 @@ def pictures(rng, dtype=np.uint8, shape=(5, 4, 2)):
       np.arange(size),
     )
 
-  return RawData('some', split(7), split(3), ('a', 'b'), True)
+  return RawData(
+    name='some',
+    train=split(7),
+    test=split(3),
+    task=tasks.Classes(('a', 'b')),
+    is_image=True,
+  )
 
 
 def of(raw, *names):

@@ -1,0 +1,156 @@
+"""What the labels of a source are as targets: class numbers, or numbers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from al_jax.data.sources import tables
+
+# What a refusal of labels that are no classes goes on with.
+_NUMBERS_INSTEAD = (
+  "Numbers to predict are read by 'file:' sources: from a table by "
+  "targets=('column',), from arrays by scale=1.0, the unit of the numbers."
+)
+
+
+def encode_numbers(values: np.ndarray, where: str) -> np.ndarray:
+  """Returns numbers to predict as float32[N, D].
+
+  Args:
+    values: [N] or [N, D], of any numeric type.
+    where: what holds them, for messages.
+
+  Raises:
+    ValueError: they are no numbers, of another shape, or beyond float32.
+  """
+  values = np.asarray(values)
+  if values.dtype.kind not in 'biuf':
+    raise ValueError(
+      f'{where} is of type {values.dtype}; with scale it must be numbers.'
+    )
+  if values.ndim not in (1, 2) or 0 in values.shape:
+    raise ValueError(
+      f'{where} has the shape {list(values.shape)}; numbers to predict are [N] '
+      'or [N, D], with D at least 1.'
+    )
+  return tables.as_float32(values, where).reshape(len(values), -1)
+
+
+def encode_labels(
+  values: np.ndarray,
+  where: str,
+  *,
+  class_names: Sequence[str] | None = None,
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Class numbers by the sorted order of what the labels are called.
+
+  Labels that are all whole numbers, also as text, sort as numbers: 2 before 10.
+
+  Args:
+    values: [N] or [N, 1], integers, whole floats, booleans or text.
+    where: what holds them, for messages: `"column 'class' of letter.csv"`.
+    class_names: names by class number, where they are known; integer `values`
+      are then class numbers already and stay as they are.
+
+  Returns:
+    int32[N], class numbers from 0; and the C names.
+
+  Raises:
+    ValueError: a label is missing or a broken number, or not in `class_names`.
+  """
+  values = np.asarray(values)
+  if values.ndim == 2 and values.shape[1] == 1:
+    values = values[:, 0]
+  if values.ndim != 1:
+    raise ValueError(
+      f'{where} must hold one label per example, shape [N] or [N, 1]; its '
+      f'shape is {list(values.shape)}. {_NUMBERS_INSTEAD}'
+    )
+  if class_names is not None:
+    return _look_up(values, where, tuple(str(name) for name in class_names))
+  if values.dtype.kind not in 'biuf':
+    values = _as_text(values, where)
+  distinct, targets = np.unique(values, return_inverse=True)
+  numbers = _as_numbers(distinct)
+  if numbers is not None:
+    _check_whole(numbers, values, targets, where)
+    # Different texts of one number are one class: '1' and '1.0'.
+    numbers, position = np.unique(numbers, return_inverse=True)
+    distinct, targets = numbers.astype(np.int64), position[targets]
+  return targets.astype(np.int32), tuple(str(name) for name in distinct)
+
+
+def _look_up(
+  values: np.ndarray, where: str, class_names: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Class numbers by given names; integers are numbers already."""
+  if values.dtype.kind in 'biu':
+    wrong = np.flatnonzero((values < 0) | (values >= len(class_names)))
+    if wrong.size:
+      raise ValueError(
+        f'{where} has {values[wrong[0]]} in row {wrong[0]} (counted from 0), '
+        f'but there are {len(class_names)} class names: labels run from 0 to '
+        f'{len(class_names) - 1}.'
+      )
+    return values.astype(np.int32), class_names
+  text = _as_text(values, where)
+  number_of = {name: number for number, name in enumerate(class_names)}
+  for row, name in enumerate(text):
+    if name not in number_of:
+      raise ValueError(
+        f'{where} has the label {str(name)!r} in row {row} (counted from 0), '
+        f'which is not among the class names: {", ".join(class_names)}.'
+      )
+  targets = np.fromiter((number_of[name] for name in text), np.int32)
+  return targets, class_names
+
+
+def _as_text(values: np.ndarray, where: str) -> np.ndarray:
+  """Labels as stripped text; a missing one is an error."""
+  if values.dtype.kind == 'S':
+    try:
+      text = np.char.decode(values, 'utf-8')
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f'{where} is text in an encoding other than UTF-8; decode it first: '
+        "np.char.decode(values, 'latin-1')."
+      ) from error
+  else:
+    is_missing = np.equal(values, None) if values.dtype.kind == 'O' else False
+    text = np.where(is_missing, '', values)
+    # As NumPy's text 'c\0' would become 'c', which may be another class.
+    for row in np.flatnonzero(['\0' in str(value) for value in text]):
+      raise ValueError(
+        f'{where} has the label {str(text[row])!r} in row {row} (counted from '
+        '0); a label has no NUL character.'
+      )
+    text = text.astype(str)
+  text = np.char.strip(text)
+  missing = np.flatnonzero(text == '')
+  if missing.size:
+    raise ValueError(
+      f'{where} has no label in row {missing[0]} (counted from 0), and in '
+      f'{missing.size} of {len(text)} rows.'
+    )
+  return text
+
+
+def _as_numbers(distinct: np.ndarray) -> np.ndarray | None:
+  """float64 of labels that all are numbers; None if one is not."""
+  try:
+    return distinct.astype(np.float64)
+  except ValueError:
+    return None
+
+
+def _check_whole(
+  numbers: np.ndarray, values: np.ndarray, targets: np.ndarray, where: str
+) -> None:
+  """Raises at the first label that is a number but not a whole one."""
+  broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
+  if broken.any():
+    row = np.flatnonzero(broken[targets])[0]
+    raise ValueError(
+      f'{where} has {str(values[row])!r} in row {row} (counted from 0): '
+      f'class labels are text or whole numbers. {_NUMBERS_INSTEAD}'
+    )

@@ -1,0 +1,35 @@
+import json
+
+import numpy as np
+import pytest
+
+from al_jax import tasks
+
+CLASS = tasks.numbered(2)
+
+
+def test_own_metrics_have_names_in_a_file_and_do_not_come_back():
+  task = tasks.Mixed({'kind': CLASS}, own_metrics={'mine': lambda p, t: p})
+  written = tasks.to_json(task)
+  assert written['own_metrics'] == ['mine']
+  with pytest.raises(ValueError, match=r"own_metrics \['mine'\] are functions"):
+    tasks.from_json(written)
+
+
+def test_a_task_that_is_no_task_is_refused():
+  with pytest.raises(ValueError, match=r'none of the tasks .*: classes'):
+    tasks.to_json(('ant', 'bee'))
+
+
+def test_a_scale_is_the_same_whatever_type_it_is_given_in():
+  found = [
+    json.dumps(tasks.to_json(tasks.Vector(size, scale)))
+    for size, scale in ((2, 3), (2, 3.0), (np.int64(2), np.float32(3)))
+  ]
+  assert len(set(found)) == 1
+
+
+def test_parts_are_not_mixed_themselves():
+  inner = tasks.Mixed({'kind': CLASS})
+  with pytest.raises(ValueError, match=r'parts\.both is mixed itself'):
+    tasks.Mixed({'kind': CLASS, 'both': inner})
