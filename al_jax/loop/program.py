@@ -186,20 +186,17 @@ def compile_program(
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   system.check_predictions()
-  if describe_batches:
-    tasks.need_classes(facts.task, 'describe_batches')
-
-  def evaluate_on(split):
-    if split not in all_sources:
-      return None
-    return evaluation.make_evaluate(
+  evaluations = {
+    split: evaluation.make_evaluate(
       learner,
       all_sources[split],
       facts.task,
       chunk_size=chunk_size,
       num_samples=evaluate_samples,
     )
-
+    for split in sources.HELD_OUT
+    if split in all_sources
+  }
   return Program(
     system=system,
     ids=ids,
@@ -211,15 +208,9 @@ def compile_program(
       chunk_size=chunk_size,
     ),
     init=jax.jit(learner.init),
-    evaluate=evaluate_on('test'),
-    validate=evaluate_on('validation'),
-    describe=(
-      batch_diagnostics.make_describe(
-        learner, facts, all_sources['pool'].inputs
-      )
-      if describe_batches
-      else None
-    ),
+    evaluate=evaluations.get('test'),
+    validate=evaluations.get('validation'),
+    describe=_describing(system, all_sources) if describe_batches else None,
     strategy=stages.compile_strategy(
       system.strategy,
       learner,
@@ -231,6 +222,14 @@ def compile_program(
     ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
+  )
+
+
+def _describing(system, all_sources):
+  """What describes a batch, for tasks whose gradients are known."""
+  tasks.need_classes(system.facts.task, 'describe_batches')
+  return batch_diagnostics.make_describe(
+    system.learner, system.facts, all_sources['pool'].inputs
   )
 
 
