@@ -279,5 +279,5 @@ for record in loop.run_rounds(compiled, answers, proceeding, seeds=[SEED]):
 # ## What to read next
 #
 # - `03_full_loop`: many rounds, several strategies, several seeds.
-# - `al_jax/interfaces.py`: what a learner and a strategy have to be.
+# - `al_jax/interfaces/`: what a learner and a strategy have to be.
 # - `al_jax/loop/rounds.py`: this notebook as a generator, with checkpoints.

@@ -1,0 +1,48 @@
+"""The seams of the library: a Learner trains, a Strategy asks.
+
+A system of the literature is a pair of these, and `al_jax.loop` threads the
+labelled set through both. Everything here is a plain tuple of pure functions,
+whose types are Protocols with named arguments: nothing is subclassed, nothing
+holds data, and what is carried from one call to the next is an opaque pytree.
+
+Axis letters, here and in every docstring of the library: N pool, B batch,
+C classes, D features, S samples, K picks, M made examples.
+"""
+
+from al_jax.interfaces.base import (
+  Batch,
+  Facts,
+  LearnerState,
+  PyTree,
+  StrategyState,
+)
+from al_jax.interfaces.learner import (
+  Learner,
+  Phase,
+  Progress,
+  Report,
+  Survey,
+)
+from al_jax.interfaces.model import ModelFns, ModelOutput, NetFns
+from al_jax.interfaces.oracle import Answers, Oracle, Question
+from al_jax.interfaces.strategy import Strategy
+
+__all__ = [
+  'Answers',
+  'Batch',
+  'Facts',
+  'Learner',
+  'LearnerState',
+  'ModelFns',
+  'ModelOutput',
+  'NetFns',
+  'Oracle',
+  'Phase',
+  'Progress',
+  'PyTree',
+  'Question',
+  'Report',
+  'Strategy',
+  'StrategyState',
+  'Survey',
+]
