@@ -3,8 +3,11 @@ import os
 import termios
 import threading
 
+from al_jax import tasks
 from al_jax.runner import progress
 from tests.factories import a_record
+
+TASK = tasks.numbered(10)
 
 
 def run_at_a_terminal(*, total=3, **options):
@@ -24,7 +27,7 @@ def run_at_a_terminal(*, total=3, **options):
   reader.start()
   with (
     os.fdopen(terminal, 'w') as stream,
-    progress.ProgressBar(total, stream=stream, **options) as bar,
+    progress.ProgressBar(total, TASK, stream=stream, **options) as bar,
   ):
     for round in range(3):
       bar.write(f'line {round}')
@@ -55,7 +58,7 @@ def test_quiet_draws_no_bar_but_writes_lines():
 
 def test_no_terminal_no_bar():
   stream = io.StringIO()
-  with progress.ProgressBar(2, stream=stream) as bar:
+  with progress.ProgressBar(2, TASK, stream=stream) as bar:
     bar.update(a_record(seed=2, round=0, labels=100, accuracy=0.9125))
     bar.write('a line')
   assert stream.getvalue() == 'a line\n'
