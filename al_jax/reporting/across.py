@@ -113,9 +113,9 @@ def _differences(
 
 
 def validation(experiments: Sequence[ExperimentResults]) -> list[Section]:
-  """Builds the table of the validation split; none if no data set has one."""
+  """Builds the table of the validation split, of what has a test split too."""
   tables = []
-  headlines = by_headline(experiments)
+  headlines = by_headline(each for each in experiments if each.has_test)
   for metric, of in headlines.items():
     task = of[0].task
     losses = [each for each in task.metrics if each.name == _LOSS]

@@ -10,7 +10,7 @@ from typing import Any
 from al_jax.analysis import comparison, curves, tables
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic
-from al_jax.storage import manifest, records, workdir
+from al_jax.storage import manifest, metrics, records, workdir
 from al_jax.tasks import Metric, Task
 
 # Folders of a work directory that hold no experiment.
@@ -70,6 +70,11 @@ class ExperimentResults:
   def metric(self) -> Metric | None:
     """The column that curves and tables go by, see `curves.headline_of`."""
     return curves.headline_of(self.rows, self.task.headline)
+
+  @property
+  def has_test(self) -> bool:
+    """Whether these are of the test split."""
+    return self.metric == metrics.column(self.task.headline)
 
   @functools.cached_property
   def runs(self) -> curves.Runs:

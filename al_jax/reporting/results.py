@@ -32,7 +32,7 @@ def parts(
   warnings += [Text(note, 'warning') for note in experiment.majority_notes()]
   if experiment.metric is None:
     return {'Learning curves': [*warnings, Text(tables.NOTHING, 'warning')]}
-  if experiment.metric.name.startswith('validation'):
+  if not experiment.has_test:
     text = 'There is no test split: all of this is on the validation split.'
     warnings.append(Text(text, 'warning'))
   runs = experiment.runs

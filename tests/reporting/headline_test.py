@@ -145,7 +145,6 @@ def test_different_headlines_share_no_table(tmp_path):
   assert reader.says('core_set is better than random in 2 of 2 experiments')
   found = {path.name for path in (folder / 'report').glob('validation*')}
   assert found == {
-    'validation_validation_rmse.csv',
     'validation_test_rmse.csv',
     'validation_test_accuracy.csv',
   }
@@ -161,6 +160,7 @@ def test_without_a_test_split_the_validation_split_is_reported(tmp_path):
     '<!-- validation RMSE -->'
     in (folder / 'report' / 'run_curves.svg').read_text()
   )
+  assert not reader.says('On the validation split')
 
 
 def test_without_any_split_there_is_nothing_to_draw(tmp_path):
