@@ -4,7 +4,7 @@ import re
 
 from al_jax.tasks import Classes, Metric
 
-_SPELLED = {'mae': 'MAE', 'r2': 'R²', 'rmse': 'RMSE'}
+_SPELLED = {'iou': 'IoU', 'mae': 'MAE', 'r2': 'R²', 'rmse': 'RMSE'}
 # Between a split and a metric; not that of a number, as in `within_0.1`.
 _DOT = re.compile(r'(?<=[a-z])\.')
 
