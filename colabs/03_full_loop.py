@@ -89,7 +89,7 @@ for name in SYSTEMS:
   results += loop.run_rounds(compiled, answers, proceeding, SEEDS)
 
 print(len(results), 'records; the last:')
-print(records.log_line(results[-1]))
+print(records.log_line(results[-1], dataset.task.headline))
 
 # %% [markdown]
 # ## The curves

@@ -13,6 +13,8 @@ import scipy.stats
 
 from al_jax import errors
 from al_jax.analysis import curves
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 # A round at which random has this share of its final accuracy is too late to
 # tell strategies apart.
@@ -25,13 +27,15 @@ class CellScores(NamedTuple):
   """The scores of all systems in one cell of a grid.
 
   Attributes:
-    runs: accuracy by system, seed and number of labels, see `curves.runs`.
+    runs: values by system, seed and number of labels, see `curves.runs`.
     axes: the cell's value on each axis of the grid, such as
       `{'data': 'letter', 'batch': '100'}`.
+    metric: of the values.
   """
 
   runs: curves.Runs
   axes: Mapping[str, str] = types.MappingProxyType({})
+  metric: Metric = metrics.ACCURACY
 
 
 class PenaltyMatrix(NamedTuple):
@@ -55,17 +59,20 @@ class PenaltyMatrix(NamedTuple):
 Anything = TypeVar('Anything')
 
 
-def checkpoints(baseline: Mapping[int, Mapping[int, float]]) -> list[int]:
+def checkpoints(
+  baseline: Mapping[int, Mapping[int, float]], *, larger_is_better: bool = True
+) -> list[int]:
   """The numbers of labels at which the systems of a cell are compared.
 
   The first set M, then M + b, M + 2b, M + 4b, ...: up to the last number of
-  labels of the baseline, or, exclusively, up to where its mean accuracy is
-  above 99% of its last. M is the baseline's first number of labels, b the step
-  to its second.
+  labels of the baseline, or, exclusively, up to where its mean is above 99% of
+  its last; if smaller is better, where 99% of its mean is below its last. M is
+  the baseline's first number of labels, b the step to its second.
 
   Args:
-    baseline: random's accuracy by seed, then number of labels. Numbers that
+    baseline: values of random by seed, then number of labels. Numbers that
       not every seed has do not count.
+    larger_is_better: whether they rise as random learns.
 
   Returns:
     Increasing numbers of labels; M is always there.
@@ -88,7 +95,10 @@ def checkpoints(baseline: Mapping[int, Mapping[int, float]]) -> list[int]:
         f'baseline has no record at {labels} labels: from {first} on its '
         f'rounds must be of {step} labels, but they are at {recorded}.'
       )
-    if mean[labels] > _NEARLY_DONE * mean[last]:
+    low, high = mean[labels], mean[last]
+    if not larger_is_better:
+      low, high = high, low
+    if low > _NEARLY_DONE * high:
       break
     found.append(labels)
     step *= 2
@@ -100,17 +110,21 @@ def beats(
   a: Mapping[int, Mapping[int, float]],
   b: Mapping[int, Mapping[int, float]],
   labels: int,
+  *,
+  larger_is_better: bool = True,
 ) -> bool:
   """Whether a is significantly better than b at a number of labels.
 
   A two-sided t-test of the differences, paired by seed, of the first five
   seeds that both have: mean > 0 and p < 0.05. Where all differences are the
-  same, a mean above zero is a win and a mean of zero is none.
+  same, a mean above zero is a win and a mean of zero is none. If smaller is
+  better, the differences are b - a.
 
   Args:
-    a: accuracy by seed, then number of labels.
+    a: values by seed, then number of labels.
     b: the same of the other system.
     labels: where to compare them.
+    larger_is_better: whether a is better where its values are larger.
 
   Returns:
     Whether it is; False where fewer than two pairs are there.
@@ -120,6 +134,8 @@ def beats(
   )[:_MOST_REPETITIONS]
   if len(seeds) < 2:
     return False
+  if not larger_is_better:
+    a, b = b, a
   difference = curves.paired_difference(
     {seed: a[seed][labels] for seed in seeds},
     {seed: b[seed][labels] for seed in seeds},
@@ -157,11 +173,13 @@ def penalty_matrix(
     for name in (baseline, *systems):
       if name not in cell.runs:
         raise errors.unknown_name('System', name, cell.runs)
-    at = checkpoints(cell.runs[baseline])
+    is_larger = {'larger_is_better': cell.metric.larger_is_better}
+    at = checkpoints(cell.runs[baseline], **is_larger)
     for i, a in enumerate(systems):
       for j, b in enumerate(systems):
         if i != j:
-          wins = sum(beats(cell.runs[a], cell.runs[b], n) for n in at)
+          pair = cell.runs[a], cell.runs[b]
+          wins = sum(beats(*pair, n, **is_larger) for n in at)
           matrix[i, j] += wins / len(at)
   return PenaltyMatrix(
     tuple(systems), matrix, matrix.sum(0) / max(len(systems), 1), len(cells)
@@ -210,31 +228,36 @@ def _mean_by_labels(
   }
 
 
-def ranks(scores: Mapping[str, float]) -> dict[str, float]:
-  """The rank of each system in one cell: 1 is the highest score.
+def ranks(
+  scores: Mapping[str, float], *, larger_is_better: bool = True
+) -> dict[str, float]:
+  """The rank of each system in one cell: 1 is the best score.
 
   Args:
     scores: by system; those that are equal but for rounding share the mean of
       their ranks.
+    larger_is_better: whether the best is the highest, or the lowest.
 
   Returns:
     The rank by system.
   """
-  placed = scipy.stats.rankdata(-curves.tied(list(scores.values())))
+  tied = curves.tied(list(scores.values()))
+  placed = scipy.stats.rankdata(-tied if larger_is_better else tied)
   return {
     system: float(rank) for system, rank in zip(scores, placed, strict=True)
   }
 
 
 def mean_ranks(
-  scores: Sequence[Mapping[str, float]],
+  scores: Sequence[Mapping[str, float]], *, larger_is_better: bool = True
 ) -> dict[str, curves.Estimate]:
   """The mean rank of each system over cells.
 
   Only systems that all cells have are ranked, and only among each other.
 
   Args:
-    scores: by system, for each cell; higher is better. At least one.
+    scores: by system, for each cell. At least one.
+    larger_is_better: whether the best is the highest, or the lowest.
 
   Returns:
     By system, from the best: the mean rank with its standard error over
@@ -245,7 +268,13 @@ def mean_ranks(
   systems = [
     system for system in scores[0] if all(system in of for of in scores)
   ]
-  placed = [ranks({system: of[system] for system in systems}) for of in scores]
+  placed = [
+    ranks(
+      {system: of[system] for system in systems},
+      larger_is_better=larger_is_better,
+    )
+    for of in scores
+  ]
   means = {
     system: curves.mean_and_standard_error(of[system] for of in placed)
     for system in systems
@@ -274,10 +303,11 @@ def normalised_errors(
 ) -> dict[str, WeightedCdf]:
   """The distribution of error / error of random, for each system.
 
-  The errors are means over seeds, at the checkpoints of `checkpoints`;
-  each has the weight 1 / K, with K the checkpoints of its cell, and weights
-  are scaled to a sum of 1. A checkpoint at which random makes no error, or at
-  which a system has no record, counts neither as a value nor as a weight.
+  The errors are means over seeds, at the checkpoints of `checkpoints`: the
+  values themselves, or 1 less a value of which larger is better. Each has the
+  weight 1 / K, with K the checkpoints of its cell, and weights are scaled to a
+  sum of 1. A checkpoint at which random makes no error, or at which a system
+  has no record, counts neither as a value nor as a weight.
 
   Args:
     cells: at least one, each with the baseline.
@@ -294,13 +324,14 @@ def normalised_errors(
   for cell in cells:
     if baseline not in cell.runs:
       raise errors.unknown_name('System', baseline, cell.runs)
-    at = checkpoints(cell.runs[baseline])
+    is_larger = cell.metric.larger_is_better
+    at = checkpoints(cell.runs[baseline], larger_is_better=is_larger)
     for labels in at:
-      random_error = _mean_error(cell.runs[baseline], labels)
+      random_error = _mean_error(cell.runs[baseline], labels, is_larger)
       if not random_error:
         continue
       for system in systems:
-        error = _mean_error(cell.runs.get(system, {}), labels)
+        error = _mean_error(cell.runs.get(system, {}), labels, is_larger)
         if error is not None and not np.isfinite(error / random_error):
           raise ValueError(
             f'the error of {system!r} at {labels} labels is {error}, that of '
@@ -338,6 +369,9 @@ def weighted_cdf(
   return WeightedCdf(values[order], total / total[-1])
 
 
-def _mean_error(by_seed, labels: int) -> float | None:
-  accuracies = [run[labels] for run in by_seed.values() if labels in run]
-  return 1 - float(np.mean(accuracies)) if accuracies else None
+def _mean_error(by_seed, labels: int, larger_is_better: bool) -> float | None:
+  values = [run[labels] for run in by_seed.values() if labels in run]
+  if not values:
+    return None
+  mean = float(np.mean(values))
+  return 1 - mean if larger_is_better else mean

@@ -8,9 +8,10 @@ import numpy as np
 import scipy.special
 
 from al_jax import errors
+from al_jax.storage import metrics
 from al_jax.storage import records as records_lib
+from al_jax.tasks import Metric
 
-ACCURACY = 'test.accuracy'
 # The system that others are compared with, unless a report names another.
 BASELINE = 'random'
 
@@ -56,14 +57,37 @@ class PairedDifference(NamedTuple):
   n: int
 
 
-def runs(
-  records: Iterable[records_lib.RoundRecord], *, metric: str = ACCURACY
-) -> Runs:
-  """One metric by system, seed and number of labels.
+def headline_of(
+  records: Iterable[records_lib.RoundRecord], headline: Metric
+) -> Metric | None:
+  """Returns the column of records that curves and tables go by.
 
   Args:
     records: rounds of any number of runs.
-    metric: a column of `RoundRecord.flat`.
+    headline: of their task.
+
+  Returns:
+    The headline on the test split; without one, on the validation split; None
+    if there is neither.
+  """
+  rows = list(records)
+  if any(headline.name in row.test for row in rows):
+    return metrics.column(headline)
+  if any(headline.name in row.validation for row in rows):
+    return metrics.column(headline, 'validation')
+  return None
+
+
+def runs(
+  records: Iterable[records_lib.RoundRecord],
+  *,
+  column: str = metrics.ACCURACY.name,
+) -> Runs:
+  """One column by system, seed and number of labels.
+
+  Args:
+    records: rounds of any number of runs.
+    column: of `RoundRecord.flat`.
 
   Returns:
     A nested dict; systems and seeds are in the order of their first record.
@@ -71,15 +95,15 @@ def runs(
   values: Runs = {}
   for record in records:
     columns = record.flat()
-    if metric not in columns or metric == 'system':
-      raise errors.unknown_name('Metric', metric, set(columns) - {'system'})
+    if column not in columns or column == 'system':
+      raise errors.unknown_name('Metric', column, set(columns) - {'system'})
     run = values.setdefault(record.system, {}).setdefault(record.seed, {})
     if record.labels in run:
       raise ValueError(
         f'Two records of {record.system!r}, seed {record.seed}, have '
         f'{record.labels} labels; a run has at most one.'
       )
-    run[record.labels] = columns[metric]
+    run[record.labels] = columns[column]
   return values
 
 
@@ -100,20 +124,31 @@ def mean_and_standard_error(values: Iterable[float]) -> Estimate:
   return Estimate(float(np.mean(values)), float(error), n)
 
 
+def mean_of_last(by_seed: Mapping[int, Mapping[int, float]]) -> Estimate:
+  """The mean over seeds of the value at the last number of labels of each.
+
+  Args:
+    by_seed: values by seed, then number of labels.
+  """
+  return mean_and_standard_error(run[max(run)] for run in by_seed.values())
+
+
 def curve(
-  records: Iterable[records_lib.RoundRecord], *, metric: str = ACCURACY
+  records: Iterable[records_lib.RoundRecord],
+  *,
+  column: str = metrics.ACCURACY.name,
 ) -> dict[str, Curve]:
   """The learning curve of each system, over its seeds.
 
   Args:
     records: rounds of any number of runs.
-    metric: a column of `RoundRecord.flat`.
+    column: of `RoundRecord.flat`.
 
   Returns:
     A Curve by system, in the order of the first records.
   """
   curves = {}
-  for system, by_seed in runs(records, metric=metric).items():
+  for system, by_seed in runs(records, column=column).items():
     at_labels = collections.defaultdict(list)
     for run in by_seed.values():
       for labels, value in run.items():
@@ -235,8 +270,3 @@ def last_values(runs: Runs) -> dict[str, dict[int, float]]:
     system: {seed: run[common[-1]] for seed, run in by_seed.items()}
     for system, by_seed in runs.items()
   }
-
-
-def is_share(metric: str) -> bool:
-  """Whether a metric is a share of one, to be shown in percent."""
-  return metric.endswith('accuracy')

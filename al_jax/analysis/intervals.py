@@ -196,6 +196,7 @@ def labels_to_reach(
   system: BySeed,
   baseline: BySeed,
   *,
+  larger_is_better: bool = True,
   seed: int = 0,
   resamples: int = RESAMPLES,
   level: float = LEVEL,
@@ -208,6 +209,7 @@ def labels_to_reach(
   Args:
     system: values by seed, then number of labels.
     baseline: the same, of the system whose last value is the one to reach.
+    larger_is_better: whether curves reach it from below, or from above.
     seed: of the draws.
     resamples: how many draws.
     level: the share of the draws within the interval.
@@ -239,6 +241,9 @@ def labels_to_reach(
     raise ValueError(
       f'a value is {table[~np.isfinite(table)][0]}; all must be finite.'
     )
+
+  if not larger_is_better:
+    table = -table
 
   def reach(means):
     # What differs by rounding is the same value.

@@ -5,17 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from al_jax.analysis import curves, tests
+from al_jax.storage import metrics
 from al_jax.storage import records as records_lib
+from al_jax.tasks import Classes, Metric
 
 # Stands for a number that there is not.
 MISSING = '-'
+# Stands for tables and pictures that there are not.
+NOTHING = (
+  'There is no test split and no validation split, so there is nothing to draw.'
+)
 
 
 def summary_table(
   records: Iterable[records_lib.RoundRecord],
   *,
   baseline: str = curves.BASELINE,
-  metric: str = curves.ACCURACY,
+  metric: Metric = metrics.ACCURACY,
 ) -> str:
   """What came out, one row per system, as aligned text.
 
@@ -23,13 +29,13 @@ def summary_table(
     records: rounds of any number of runs.
     baseline: the system to compare the others with, see
       `tests.of_last_values`; left out where it has no records.
-    metric: a column of `RoundRecord.flat`; accuracies are shown in percent.
+    metric: whose name is a column of `RoundRecord.flat`.
 
   Returns:
     Lines: a header, a row per system in the order of the first records, and
     what the columns mean.
   """
-  by_system = curves.runs(records, metric=metric)
+  by_system = curves.runs(records, column=metric.name)
   if not by_system:
     raise ValueError('records is empty; a table needs at least one.')
   common = curves.labels_of_all(by_system)
@@ -40,7 +46,7 @@ def summary_table(
     'seeds',
     'labels',
     _title(metric),
-    _percent('area', metric),
+    metrics.with_unit('area', metric),
   ]
   if compare:
     header += [f'minus {baseline}', 'at labels', 'pairs', 'p']
@@ -78,11 +84,11 @@ def majority_notes(
   rows = list(records)
   notes = []
   for split, name in (('test', 'test'), ('train', 'training')):
-    metric = f'{split}.accuracy'
-    having = [row for row in rows if metric in row.flat()]
+    column = metrics.column(Classes.headline, split).name
+    having = [row for row in rows if column in row.flat()]
     limit = shares.get(split, -1.0) + curves.ROUNDING
     stuck = []
-    for system, by_seed in curves.runs(having, metric=metric).items():
+    for system, by_seed in curves.runs(having, column=column).items():
       number = sum(max(run.values()) <= limit for run in by_seed.values())
       if number:
         stuck.append(f'{system} ({number} of {len(by_seed)} seeds)')
@@ -97,19 +103,21 @@ def majority_notes(
 
 
 def round_table(
-  records: Iterable[records_lib.RoundRecord], *, metric: str = curves.ACCURACY
+  records: Iterable[records_lib.RoundRecord],
+  *,
+  metric: Metric = metrics.ACCURACY,
 ) -> str:
   """The learning curves as aligned text: a row per number of labels.
 
   Args:
     records: rounds of any number of runs.
-    metric: a column of `RoundRecord.flat`; accuracies are shown in percent.
+    metric: whose name is a column of `RoundRecord.flat`.
 
   Returns:
     Lines: a header with the systems, then mean and standard error of each; a
     cell is empty where a system has no record.
   """
-  found = curves.curve(records, metric=metric)
+  found = curves.curve(records, column=metric.name)
   if not found:
     raise ValueError('records is empty; a table needs at least one.')
   cells = {
@@ -124,20 +132,19 @@ def round_table(
     rows.append(
       [str(labels), *(cells.get((system, labels), '') for system in found)]
     )
-  return f'{_title(metric)}, mean ± standard error\n{aligned(rows)}'
+  better = '' if metric.larger_is_better else '; lower is better'
+  return f'{_title(metric)}, mean ± standard error{better}\n{aligned(rows)}'
 
 
 def _summary_of_one(
   by_seed: Mapping[int, Mapping[int, float]],
   common: Sequence[int],
-  metric: str,
+  metric: Metric,
 ) -> list[str]:
   """Seeds, last labels, last value and area, of one system."""
   last = [max(run) for run in by_seed.values()]
   span = f'{min(last)}' if len(set(last)) == 1 else f'{min(last)}-{max(last)}'
-  final = curves.mean_and_standard_error(
-    run[max(run)] for run in by_seed.values()
-  )
+  final = curves.mean_of_last(by_seed)
   area = ''
   if common:
     estimate = curves.mean_and_standard_error(
@@ -150,7 +157,7 @@ def _summary_of_one(
 
 
 def _comparison(
-  difference: curves.PairedDifference, labels: int, metric: str
+  difference: curves.PairedDifference, labels: int, metric: Metric
 ) -> list[str]:
   """Difference to the baseline, where it was taken, pairs and p-value."""
   mean, error, p, pairs = difference
@@ -162,22 +169,18 @@ def _comparison(
   ]
 
 
-def _title(metric: str) -> str:
-  return _percent(metric.replace('.', ' '), metric)
-
-
-def _percent(name: str, metric: str) -> str:
-  return f'{name} %' if curves.is_share(metric) else name
+def _title(metric: Metric) -> str:
+  return metrics.with_unit(metrics.spelled(metric.name), metric)
 
 
 def shown(
-  mean: float, error: float, metric: str, *, signed: bool = False
+  mean: float, error: float, metric: Metric, *, signed: bool = False
 ) -> str:
   """`93.61 ± 0.12`, or without the error where there is none."""
-  scale, digits = (100, 2) if curves.is_share(metric) else (1, 4)
-  sign = '+' if signed else ''
-  text = f'{scale * mean:{sign}.{digits}f}'
-  return text if np.isnan(error) else f'{text} ± {scale * error:.{digits}f}'
+  text = metrics.number(mean, metric, signed=signed)
+  if np.isnan(error):
+    return text
+  return f'{text} ± {metrics.number(error, metric)}'
 
 
 def p_value(value: float) -> str:

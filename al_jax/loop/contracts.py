@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import errors, keys
+from al_jax import errors, keys, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Answers,
@@ -57,6 +57,7 @@ def check_run(
       "first_set is 'balanced', which takes an oracle that knows the classes "
       "of the pool; without one it must be 'uniform' or 'none'."
     )
+  _check_stop_rules(program, protocol)
   protocol.check(
     facts.num_examples, has_validation=program.validate is not None
   )
@@ -68,6 +69,23 @@ def check_run(
     raise ValueError(
       f'the protocol may pay for {protocol.budget} labels; the system was '
       f'built for {facts.label_budget}.'
+    )
+
+
+def _check_stop_rules(program, protocol):
+  """Refuses to end at an accuracy that nobody measures."""
+  task = program.system.facts.task
+  for name in ('target_accuracy', 'test_accuracy'):
+    value = getattr(protocol, name)
+    if value is not None and task.headline != tasks.Classes.headline:
+      raise ValueError(
+        f'{name} is {value}; it needs a task with the headline accuracy, and '
+        f'that of {task.describe()} is {task.headline.name}.'
+      )
+  if protocol.test_accuracy is not None and program.evaluate is None:
+    raise ValueError(
+      f'test_accuracy is {protocol.test_accuracy}; it is of a test split, and '
+      'the data set has none.'
     )
 
 

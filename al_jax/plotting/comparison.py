@@ -8,6 +8,8 @@ import numpy as np
 from al_jax import files
 from al_jax.analysis import comparison
 from al_jax.plotting import style
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 # Of the penalty matrix, in inches.
 _CELL = 0.46
@@ -146,7 +148,7 @@ def time_against_score(
   points: Mapping[str, tuple[float, float, float]],
   path: files.Path,
   *,
-  y_label: str = 'test accuracy',
+  metric: Metric = metrics.ACCURACY,
   systems: Sequence[str] | None = None,
   title: str | None = None,
 ) -> None:
@@ -156,7 +158,7 @@ def time_against_score(
     points: by system, seconds per round, the score, and the standard error of
       the score, NaN where there is none.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    y_label: what the score is; in percent if it ends in `accuracy`.
+    metric: what the score is.
     systems: whose place is the number of a system's colour and marker; those
       of `points` if None.
     title: above the axes.
@@ -187,10 +189,9 @@ def time_against_score(
   else:
     axes.set_xlim(0, 1.12 * max(times))
   axes.xaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter('{x:g}'))
-  style.plain_axes(
-    axes, 'seconds to measure and select, per round', y_label, title
-  )
-  if y_label.endswith('accuracy'):
+  x_label = 'seconds to measure and select, per round'
+  style.plain_axes(axes, x_label, metrics.spelled(metric.name), title)
+  if metric.unit == '%':
     style.percent_axis(axes.yaxis)
   style.legend(figure, axes, handle_length=1.5)
   style.save(figure, path)

@@ -1,6 +1,6 @@
 """Curves of many systems, in panels one above the other."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import matplotlib.axes
 import matplotlib.ticker
@@ -9,7 +9,8 @@ import numpy as np
 from al_jax import files
 from al_jax.analysis import curves as curves_lib
 from al_jax.plotting import style
-from al_jax.storage import records
+from al_jax.storage import metrics, records
+from al_jax.tasks import Metric
 
 # More markers hide a curve rather than name it: of few systems, of many.
 _MOST_MARKERS, _MOST_MARKERS_OF_MANY = 24, 8
@@ -20,7 +21,7 @@ def learning_curves(
   round_records: Iterable[records.RoundRecord],
   path: files.Path,
   *,
-  metric: str = curves_lib.ACCURACY,
+  metric: Metric = metrics.ACCURACY,
   title: str | None = None,
   systems: Sequence[str] | None = None,
   references: Mapping[str, float] | None = None,
@@ -30,18 +31,19 @@ def learning_curves(
   Args:
     round_records: rounds of any number of runs.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    metric: a column of `RoundRecord.flat`.
+    metric: whose name is a column of `RoundRecord.flat`.
     title: above the curves.
     systems: whose place is the number of a system's colour and marker, so that
       it looks the same in several pictures.
     references: a horizontal line at each value, by its name.
   """
-  curves = curves_lib.curve(round_records, metric=metric)
+  curves = curves_lib.curve(round_records, column=metric.name)
   if not curves:
     raise ValueError('round_records is empty; a curve needs at least one.')
   curve_panels(
-    {metric: curves},
+    {metric.name: curves},
     path,
+    in_percent=[metric.name] if metric.unit == '%' else (),
     systems=systems,
     references=references,
     title=title,
@@ -52,6 +54,7 @@ def curve_panels(
   panels: Mapping[str, Mapping[str, curves_lib.Curve]],
   path: files.Path,
   *,
+  in_percent: Collection[str] = (),
   x_label: str = 'labels paid for',
   logarithmic_x: bool = False,
   systems: Sequence[str] | None = None,
@@ -67,8 +70,9 @@ def curve_panels(
 
   Args:
     panels: by the name of what is on the vertical axis, the curve of each
-      system. A name that ends in `accuracy` is shown in percent.
+      system.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    in_percent: names of the panels that show shares.
     x_label: what is on the horizontal axis.
     logarithmic_x: whether that axis is logarithmic; otherwise it counts.
     systems: whose place is the number of a system's colour and marker, so that
@@ -96,9 +100,8 @@ def curve_panels(
       axes.axhline(
         value, color=style.INK, linewidth=1.1, dashes=(7, 3), label=name
       )
-    y_label = quantity.replace('.', ' ').replace('_', ' ')
-    style.plain_axes(axes, '', y_label)
-    if curves_lib.is_share(quantity):
+    style.plain_axes(axes, '', metrics.spelled(quantity))
+    if quantity in in_percent:
       style.percent_axis(axes.yaxis)
   for group in same_scale:
     together = [

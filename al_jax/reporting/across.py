@@ -1,23 +1,24 @@
 """Tables over all experiments: differences, validation, pseudo-labels."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from al_jax.analysis import curves, intervals, tests
 from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
-from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Explanation, Section, Table
+from al_jax.reporting.data import ExperimentResults, by_headline
+from al_jax.reporting.page import Explanation, Part, Section, Table, slug
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
-_VALIDATION = {
-  'accuracy': 'validation.accuracy',
-  'log_loss': 'validation.log_loss',
-}
+# Beside the headline, if the task has it.
+_LOSS = 'log_loss'
+_RIGHT = Metric('train.machine_accuracy', '%', True)
 _PSEUDO_LABELS = {
   'machine_labels': 'train.machine_labels',
-  'right': 'train.machine_accuracy',
+  'right': _RIGHT.name,
 }
 
 
@@ -25,7 +26,7 @@ def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
   """Builds a table of differences between pairs of experiments.
 
   A pair is compared if it differs along one axis, has the same source of data,
-  and the same numbers of labels.
+  the same headline, and the same numbers of labels.
 
   Args:
     experiments: the results.
@@ -33,24 +34,36 @@ def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
   Returns:
     A section; none without such a pair.
   """
-  rows = [
-    row
-    for one, other in itertools.combinations(experiments, 2)
-    if _comparable(one, other)
-    for row in _differences(one, other)
-  ]
-  if not rows:
-    return []
+  parts = []
+  headlines = by_headline(experiments)
+  for metric, of in headlines.items():
+    rows = [
+      row
+      for one, other in itertools.combinations(of, 2)
+      if _comparable(one, other)
+      for row in _differences(one, other)
+    ]
+    if rows:
+      name = _named('between_settings', metric, headlines)
+      parts += _table_between(metric, rows, name)
+  return [Section('Between experiments', parts)] if parts else []
+
+
+def _named(name: str, metric: Metric, headlines: Collection[Metric]) -> str:
+  """Names a table; after its headline where there are several."""
+  return f'{name}_{slug(metric.name)}' if len(headlines) > 1 else name
+
+
+def _table_between(metric, rows, name) -> list[Part]:
   shown = (
     Column('experiment', 'setting'),
     Column('minus', 'minus'),
     Column('system', 'system'),
     Column('pairs', 'pairs'),
-    report_results.difference_column('area'),
+    report_results.difference_column('area', metric),
     *report_results.p_value_columns('t', 't_p'),
   )
-  table = Table(shown, rows, 'between_settings')
-  return [Section('Between experiments', [Explanation('between'), table])]
+  return [Explanation('between', metric.unit), Table(shown, rows, name)]
 
 
 def _comparable(one: ExperimentResults, other: ExperimentResults) -> bool:
@@ -58,8 +71,7 @@ def _comparable(one: ExperimentResults, other: ExperimentResults) -> bool:
     axis for axis in one.axes if one.axes[axis] != other.axes.get(axis)
   ]
   labels = [
-    curves.labels_of_all(curves.runs(experiment.rows))
-    for experiment in (one, other)
+    curves.labels_of_all(experiment.runs) for experiment in (one, other)
   ]
   return (
     len(differing) == 1
@@ -79,8 +91,7 @@ def _differences(
 ) -> Iterator[dict[str, Any]]:
   """Yields a row per system that both have with a common seed."""
   before, after = (
-    intervals.areas_by_seed(curves.runs(experiment.rows))
-    for experiment in (one, other)
+    intervals.areas_by_seed(experiment.runs) for experiment in (one, other)
   )
   found = {
     system: curves.paired_difference(after[system], before[system])
@@ -102,43 +113,56 @@ def _differences(
 
 
 def validation(experiments: Sequence[ExperimentResults]) -> list[Section]:
-  """Builds the table of the validation split; none if no data set has one."""
-  return _section(
-    'On the validation split',
-    experiments,
-    _VALIDATION,
-    [
-      _mean('accuracy %', 'accuracy', _VALIDATION),
-      _mean('log loss', 'log_loss', _VALIDATION),
-    ],
-    'validation',
-  )
+  """Builds the table of the validation split, of what has a test split too."""
+  tables = []
+  headlines = by_headline(each for each in experiments if each.has_test)
+  for metric, of in headlines.items():
+    task = of[0].task
+    losses = [each for each in task.metrics if each.name == _LOSS]
+    shown = {each.name: each for each in (task.headline, *losses)}
+    tables += _table(
+      of,
+      {
+        name: metrics.column(each, 'validation').name
+        for name, each in shown.items()
+      },
+      [_mean(columns.title(each), name, each) for name, each in shown.items()],
+      _named('validation', metric, headlines),
+    )
+  return _section('On the validation split', 'validation', tables)
 
 
 def pseudo_labels(experiments: Sequence[ExperimentResults]) -> list[Section]:
   """Builds the table of pseudo-labels; none if no learner gives any."""
-  return _section(
-    'Pseudo-labels',
+  tables = _table(
     experiments,
     _PSEUDO_LABELS,
     [
       Column('pseudo-labels', 'machine_labels', columns.count),
-      _mean('right %', 'right', _PSEUDO_LABELS),
+      _mean('right %', 'right', _RIGHT),
     ],
     'machine_labels',
   )
+  return _section('Pseudo-labels', 'machine_labels', tables)
 
 
-def _mean(title, key, metrics) -> Column:
-  return Column(title, (key, f'{key}_se'), columns.mean(metrics[key]))
+def _section(title, explanation, tables) -> list[Section]:
+  if not tables:
+    return []
+  return [Section(title, [Explanation(explanation), *tables])]
 
 
-def _section(title, experiments, metrics, shown, name):
+def _mean(title, key, metric) -> Column:
+  return Column(title, (key, f'{key}_se'), columns.mean(metric))
+
+
+def _table(experiments, measured, shown, name) -> list[Table]:
+  """Makes a table of columns of the records by key; none without them."""
   rows = [
     {'setting': experiment.title, 'system': system, **row}
     for experiment in experiments
     for system in experiment.systems
-    for row in _first_and_last(experiment, system, metrics)
+    for row in _first_and_last(experiment, system, measured)
   ]
   if not rows:
     return []
@@ -149,21 +173,21 @@ def _section(title, experiments, metrics, shown, name):
     Column('labels', 'labels', columns.count),
     *shown,
   ]
-  return [Section(title, [Explanation(name), Table(shown, rows, name)])]
+  return [Table(shown, rows, name)]
 
 
 def _first_and_last(
-  experiment: ExperimentResults, system: str, metrics: Mapping[str, str]
+  experiment: ExperimentResults, system: str, measured: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-  """Yields metrics at the first and the last labels that all seeds have."""
-  # Records that have the first metric have all of them.
-  first = next(iter(metrics.values()))
+  """Yields columns at the first and the last labels that all seeds have."""
+  # Records that have the first of them have all.
+  first = next(iter(measured.values()))
   rows = [row for row in experiment.having(first) if row.system == system]
   if not rows:
     return
   runs = {
-    name: curves.runs(rows, metric=metric)[system]
-    for name, metric in metrics.items()
+    name: curves.runs(rows, column=column)[system]
+    for name, column in measured.items()
   }
   counts = [curves.common_labels(by_seed.values()) for by_seed in runs.values()]
   for labels in dict.fromkeys([*counts[0][:1], *counts[0][-1:]]):

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from al_jax.analysis import curves, tables
+from al_jax.analysis import tables
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 Row = Mapping[str, Any]
 Format = Callable[..., str]
@@ -48,7 +50,7 @@ class Column(NamedTuple):
     return 'words' if is_words else 'number'
 
 
-def mean(metric: str, *, signed: bool = False) -> Format:
+def mean(metric: Metric, *, signed: bool = False) -> Format:
   """Shows a mean and its error as `93.61 ± 0.12`; shares in percent."""
 
   def show(value: float, error: float) -> str:
@@ -59,13 +61,13 @@ def mean(metric: str, *, signed: bool = False) -> Format:
   return show
 
 
-def interval(*, signed: bool = False) -> Format:
-  """Shows a share and its interval as `81.20 [80.10, 82.30]`, in percent."""
-  sign = '+' if signed else ''
+def interval(metric: Metric, *, signed: bool = False) -> Format:
+  """Shows a value and its interval as `81.20 [80.10, 82.30]`."""
 
   def show(estimate: float, low: float, high: float) -> str:
     estimate, low, high = (
-      f'{100 * value:{sign}.2f}' for value in (estimate, low, high)
+      metrics.number(value, metric, signed=signed)
+      for value in (estimate, low, high)
     )
     return estimate if 'nan' in low else f'{estimate} [{low}, {high}]'
 
@@ -99,7 +101,7 @@ def seconds(value: float) -> str:
   return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
-def percent(metric: str) -> str:
+def title(metric: Metric) -> str:
   """Names a metric in a header, with its unit."""
-  name = metric.removeprefix('test.').replace('.', ' ').replace('_', ' ')
-  return f'{name} %' if curves.is_share(metric) else name
+  name = metrics.spelled(metric.name.removeprefix('test.'))
+  return metrics.with_unit(name, metric)

@@ -8,7 +8,7 @@ import numpy as np
 from al_jax import plotting
 from al_jax.analysis import comparison, curves, intervals
 from al_jax.reporting.columns import Column
-from al_jax.reporting.data import ExperimentResults, axis_names
+from al_jax.reporting.data import ExperimentResults, axis_names, by_headline
 from al_jax.reporting.page import (
   Explanation,
   Part,
@@ -18,6 +18,7 @@ from al_jax.reporting.page import (
   Text,
   slug,
 )
+from al_jax.storage import metrics
 
 # A matrix of more is too wide for a phone.
 _MANY_SYSTEMS = 6
@@ -36,12 +37,21 @@ def who_beats_whom(
     baseline: the system that sets the checkpoints.
 
   Returns:
-    A section; none for a single experiment.
+    A section; none for a single experiment. Experiments with different
+    headlines are not compared.
   """
   if len(experiments) < 2:
     return []
   counted, found = _countable(experiments, baseline)
-  if counted:
+  headlines = by_headline(counted)
+  if len(headlines) > 1:
+    groups = '; '.join(
+      f'{metrics.spelled(metric.name)} ({", ".join(each.title for each in of)})'
+      for metric, of in headlines.items()
+    )
+    text = f'Experiments with different headlines are not compared: {groups}.'
+    found.append(Text(text, 'warning'))
+  elif counted:
     found += _over(counted, baseline)
   return [Section('Who beats whom', found)]
 
@@ -50,9 +60,11 @@ def _countable(experiments, baseline):
   """Returns the experiments that are compared, and a warning of the others."""
   counted, left_out = [], []
   for experiment in experiments:
-    runs = curves.runs(experiment.rows)
+    runs = experiment.runs
     if experiment.missing:
       left_out.append(f'{experiment.title} (not complete)')
+    elif experiment.metric is None:
+      left_out.append(f'{experiment.title} (nothing measured)')
     elif baseline not in runs:
       left_out.append(f'{experiment.title} (no {baseline})')
     elif len(runs) < 2:
@@ -83,9 +95,12 @@ def _over(counted, baseline) -> list[Part]:
     text = 'One seed each: there is nothing to test, so nobody beats anybody.'
     found.append(Text(text, 'warning'))
   groups = _groups(compared, axis_names(counted))
-  found += _matrices(groups, baseline)
-  found += _errors(compared, baseline, order)
-  return found + (_ranks(groups) if len(counted) > 1 else [])
+  headline = counted[0].task.headline
+  found += _matrices(groups, baseline, headline)
+  # Of what is best at no known value there is no error.
+  if not headline.larger_is_better or headline.unit == '%':
+    found += _errors(compared, baseline, order)
+  return found + (_ranks(groups, headline) if len(counted) > 1 else [])
 
 
 def _groups(compared, axes):
@@ -97,7 +112,7 @@ def _groups(compared, axes):
   return found
 
 
-def _matrices(groups, baseline) -> list[Part]:
+def _matrices(groups, baseline, headline) -> list[Part]:
   matrices = {
     name: comparison.penalty_matrix(of, baseline=baseline)
     for name, of in groups.items()
@@ -107,7 +122,9 @@ def _matrices(groups, baseline) -> list[Part]:
   order = [overall.systems[i] for i in by_mean]
   found = [
     Text('Pairwise penalty matrix', 'heading'),
-    Explanation('matrix'),
+    Explanation(
+      'matrix', (metrics.spelled(headline.name), headline.larger_is_better)
+    ),
     _by_group(
       'column mean',
       {name: _column_means(of) for name, of in matrices.items()},
@@ -192,18 +209,20 @@ def _errors(compared, baseline, order) -> list[Part]:
   ]
 
 
-def _ranks(groups) -> list[Part]:
+def _ranks(groups, headline) -> list[Part]:
   found = [Text('Ranks', 'heading'), Explanation('ranks')]
   for title, score in (
     ('area under the curve', intervals.areas_by_seed),
-    ('last accuracy', curves.last_values),
+    (f'last {metrics.spelled(headline.name)}', curves.last_values),
   ):
     ranks = {}
     for name, of in groups.items():
       scores = [_means(score(each.runs)) for each in of]
       ranks[f'{name} ({len(of)})'] = {
         system: rank.mean
-        for system, rank in comparison.mean_ranks(scores).items()
+        for system, rank in comparison.mean_ranks(
+          scores, larger_is_better=headline.larger_is_better
+        ).items()
       }
     titles = dict(zip(ranks, ranks, strict=True))
     name = f'ranks_{slug(title)}'

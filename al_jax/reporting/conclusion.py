@@ -9,6 +9,8 @@ from al_jax.analysis import curves, tables, tests
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Explanation, Part, Text
 from al_jax.reporting.results import SIGNIFICANT
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 # A sentence of more names is not read.
 _MOST_NAMES = 5
@@ -56,7 +58,7 @@ def parts(
 
 def sentence(experiment: ExperimentResults, baseline: str) -> str:
   """Says which systems of an experiment are told apart from the baseline."""
-  runs = curves.runs(experiment.rows)
+  runs, headline = experiment.runs, experiment.task.headline
   found = tests.of_last_values(runs, baseline)
   if not found:
     return f'Nothing here can be compared with {baseline}.'
@@ -74,70 +76,95 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
       f'{when}no system can be told apart from {baseline}: every difference is '
       'the same for all seeds.'
     )
-  above, below = _told_apart(found)
-  if not above and not below:
+  better, worse = _told_apart(found, headline)
+  if not better and not worse:
     # A single pair has no p value, nor have differences that are all the same.
     least = np.nanmin([test.difference.p_value for test in found.values()])
     return (
       f'{when}no system is told apart from {baseline} (smallest p: '
       f'{tables.p_value(least)}).'
     )
+  above, below = _sides([headline])
   clauses = [
-    _gaps(names, found, f'points {where} {baseline}')
-    for names, where in ((above, 'above'), (below, 'below'))
+    _gaps(names, found, headline, f'{where} {baseline}')
+    for names, where in ((better, above), (worse, below))
     if names
   ]
-  others = [name for name in found if name not in {*above, *below}]
+  others = [name for name in found if name not in {*better, *worse}]
   if others:
     who = f'{others[0]} is' if len(others) == 1 else f'{len(others)} others are'
     clauses.append(f'{who} not told apart from it')
-  return f'{when}{"; ".join(clauses)}.'
+  return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
 def sentence_of_grid(
   experiments: Sequence[ExperimentResults], baseline: str
 ) -> str:
   """Says in how many experiments systems are told apart from the baseline."""
-  tested, above, below = (collections.Counter() for _ in range(3))
-  for experiment in experiments:
+  tested, better, worse = (collections.Counter() for _ in range(3))
+  headlines = [experiment.task.headline for experiment in experiments]
+  for experiment, headline in zip(experiments, headlines, strict=True):
     if experiment.missing:
       continue
-    found = tests.of_last_values(curves.runs(experiment.rows), baseline)
+    found = tests.of_last_values(experiment.runs, baseline)
     tested.update(name for name in found if found[name].difference.n > 1)
-    for counter, names in zip((above, below), _told_apart(found), strict=True):
+    apart = _told_apart(found, headline)
+    for counter, names in zip((better, worse), apart, strict=True):
       counter.update(names)
+  above, below = _sides(headlines)
   clauses = [
     _counts(counter, tested, f'{where} {baseline} in')
-    for counter, where in ((above, 'above'), (below, 'below'))
+    for counter, where in ((better, above), (worse, below))
     if counter
   ]
   if not clauses:
     return f'No complete experiment tells a system apart from {baseline}.'
-  return f'At the last number of labels {"; ".join(clauses)}.'
+  text = f'At the last number of labels {"; ".join(clauses)}.'
+  return f'{text}{_direction(headlines)}'
+
+
+def _sides(headlines: Sequence[Metric]) -> tuple[str, str]:
+  """Says on which side of the baseline systems are better, and worse."""
+  larger = {headline.larger_is_better for headline in headlines}
+  if len(larger) > 1:
+    return 'better than', 'worse than'
+  return ('above', 'below') if larger == {True} else ('below', 'above')
+
+
+def _direction(headlines: Sequence[Metric]) -> str:
+  return ' Lower is better.' if _sides(headlines)[0] == 'below' else ''
 
 
 def _told_apart(
-  found: Mapping[str, tests.PairedTest],
+  found: Mapping[str, tests.PairedTest], headline: Metric
 ) -> tuple[list[str], list[str]]:
-  """Returns the systems above the baseline, and those below, farthest first."""
+  """Returns the systems that are better, and those worse, farthest first."""
   apart = sorted(
     (name for name, test in found.items() if test.t_holm < SIGNIFICANT),
-    key=lambda name: -abs(_points(found[name])),
+    key=lambda name: -abs(found[name].difference.mean),
   )
-  above = [name for name in apart if _points(found[name]) > 0]
-  return above, [name for name in apart if name not in above]
+  better = [
+    name
+    for name in apart
+    if (found[name].difference.mean > 0) == headline.larger_is_better
+  ]
+  return better, [name for name in apart if name not in better]
 
 
-def _points(test: tests.PairedTest) -> float:
-  return 100 * test.difference.mean
+def _gap(test: tests.PairedTest, headline: Metric) -> tuple[str, str]:
+  """Returns how far a system is from the baseline, and the unit of that."""
+  distance = abs(test.difference.mean)
+  if headline.unit == '%':
+    return f'{100 * distance:.1f}', 'points'
+  return f'{distance:.3g}', metrics.spelled(headline.name)
 
 
-def _gaps(names, found, where):
+def _gaps(names, found, headline, where):
   """Joins `margin is 4.6 points above random (p = 0.010)` and its like."""
   texts = []
   for name in names:
-    points = f'{abs(_points(found[name])):.1f}'
-    gap = f'{name} {points}' if texts else f'{name} is {points} {where}'
+    size, unit = _gap(found[name], headline)
+    gap = f'{name} {size}' if texts else f'{name} is {size} {unit} {where}'
     p = tables.p_value(found[name].difference.p_value)
     texts.append(f'{gap} (p {"< 0.001" if p[0] == "<" else f"= {p}"})')
   return _listed(texts)

@@ -9,7 +9,8 @@ from al_jax.analysis import curves
 from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
-from al_jax.reporting.page import Explanation, Part, Table, picture_of
+from al_jax.reporting.page import Explanation, Part, Table, picture_of, slug
+from al_jax.storage import metrics
 
 # Parts of a round, as in the records; the last two only in rounds that query.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
@@ -38,25 +39,33 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   )
   table = Table(shown, rows, picture.name)
   found = [picture, table, Explanation('time')]
-  names = ('system', 'choose', 'accuracy', 'accuracy_standard_error')
+  return {'Time': [*found, *_against_headline(experiment, rows)]}
+
+
+def _against_headline(experiment, rows) -> list[Part]:
+  """Draws what the time of choosing bought."""
+  name = experiment.task.headline.name
+  names = ('system', 'choose', name, f'{name}_standard_error')
   points = [
     {name: row[name] for name in names}
     for row in rows
-    if math.isfinite(row['choose'])
+    if math.isfinite(row['choose']) and name in row
   ]
-  if points:
-    against_accuracy = picture_of(
+  if not points:
+    return []
+  return [
+    picture_of(
       experiment,
-      'time_accuracy',
+      f'time_{slug(name)}',
       plotting.time_against_score,
       {system: tuple(rest) for system, *rest in map(dict.values, points)},
       rows=points,
       caption='Seconds to measure and select, median per round, against the '
-      'accuracy at the end, ± one standard error.',
+      f'{metrics.spelled(name)} at the end, ± one standard error.',
+      metric=experiment.metric,
       systems=experiment.order,
     )
-    found.append(against_accuracy)
-  return {'Time': found}
+  ]
 
 
 def timings(experiment: ExperimentResults) -> list[dict[str, object]]:
@@ -69,9 +78,9 @@ def timings(experiment: ExperimentResults) -> list[dict[str, object]]:
     A row per system, in seconds: medians of the parts of a round and of
     `choose`, which is measure and select together; NaN if it made no query.
   """
-  runs = curves.runs(experiment.rows)
+  headline = experiment.task.headline.name
   found = []
-  for system, by_seed in runs.items():
+  for system in experiment.systems:
     rows = [row for row in experiment.rows if row.system == system]
     querying = [row for row in rows if row.picks]
     warm = _without_compilation(rows)
@@ -81,12 +90,12 @@ def timings(experiment: ExperimentResults) -> list[dict[str, object]]:
       row[part] = _median(getattr(each, f'seconds_{part}') for each in of)
     row['choose'] = _median(map(_choosing, _without_compilation(querying)))
     row['choose_max'] = max(map(_choosing, querying), default=math.nan)
-    row['run_total'] = sum(each.seconds for each in rows) / len(by_seed)
-    final = curves.mean_and_standard_error(
-      run[max(run)] for run in by_seed.values()
-    )
-    row['accuracy'] = final.mean
-    row['accuracy_standard_error'] = final.standard_error
+    seeds = {each.seed for each in rows}
+    row['run_total'] = sum(each.seconds for each in rows) / len(seeds)
+    if system in experiment.runs:
+      final = curves.mean_of_last(experiment.runs[system])
+      row[headline] = final.mean
+      row[f'{headline}_standard_error'] = final.standard_error
     found.append(row)
   return found
 

@@ -2,14 +2,16 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from al_jax.analysis import comparison, curves, tables
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic
-from al_jax.storage import manifest, records, workdir
+from al_jax.storage import manifest, metrics, records, workdir
+from al_jax.tasks import Metric, Task
 
 # Folders of a work directory that hold no experiment.
 _NOT_EXPERIMENTS = ('report', 'checkpoints', 'tensorboard')
@@ -59,9 +61,31 @@ class ExperimentResults:
     """The systems that have records, in the order of the first."""
     return list(dict.fromkeys(row.system for row in self.rows))
 
-  def having(self, metric: str) -> list[records.RoundRecord]:
-    """Returns the records that have a metric."""
-    return [row for row in self.rows if metric in row.flat()]
+  @functools.cached_property
+  def task(self) -> Task:
+    """What was predicted."""
+    return manifest.task_of(self.about)
+
+  @functools.cached_property
+  def metric(self) -> Metric | None:
+    """The column that curves and tables go by, see `curves.headline_of`."""
+    return curves.headline_of(self.rows, self.task.headline)
+
+  @property
+  def has_test(self) -> bool:
+    """Whether these are of the test split."""
+    return self.metric == metrics.column(self.task.headline)
+
+  @functools.cached_property
+  def runs(self) -> curves.Runs:
+    """Its values by system, seed and number of labels."""
+    if self.metric is None:
+      return {}
+    return curves.runs(self.rows, column=self.metric.name)
+
+  def having(self, column: str) -> list[records.RoundRecord]:
+    """Returns the records that have a column."""
+    return [row for row in self.rows if column in row.flat()]
 
   def majority_notes(self) -> list[str]:
     """Says which runs were never better than the most frequent class."""
@@ -69,8 +93,8 @@ class ExperimentResults:
     return tables.majority_notes(self.rows, shares)
 
   def compared(self) -> comparison.CellScores:
-    """Returns its accuracies, for comparisons over experiments."""
-    return comparison.CellScores(curves.runs(self.rows), self.axes)
+    """Returns its values, for comparisons over experiments."""
+    return comparison.CellScores(self.runs, self.axes, self.metric)
 
 
 def read_workdir(
@@ -118,6 +142,17 @@ def axis_names(experiments: list[ExperimentResults]) -> list[str]:
     for axis, value in experiment.axes.items():
       values[axis].add(value)
   return [axis for axis, found in values.items() if len(found) > 1]
+
+
+def by_headline(
+  experiments: Iterable[ExperimentResults],
+) -> dict[Metric, list[ExperimentResults]]:
+  """Returns the experiments that may share a table, by their headline."""
+  found = {}
+  for experiment in experiments:
+    if experiment.metric is not None:
+      found.setdefault(experiment.metric, []).append(experiment)
+  return found
 
 
 def _place(experiment: ExperimentResults) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Diagnostics of one experiment: calibration, batches, curves, galleries."""
+"""Diagnostics of one experiment: metrics, batches, curves, galleries."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,14 +19,10 @@ from al_jax.reporting.page import (
   picture_of,
   slug,
 )
+from al_jax.storage import metrics
 
-# Shown for the softmax and, where it was measured, for MC-dropout.
-_OF_PREDICTIONS = (
-  'accuracy',
-  'balanced_accuracy',
-  'log_loss',
-  'calibration_error',
-)
+# Drawn for the softmax and, where it was measured, for MC-dropout.
+_CALIBRATION = ('log_loss', 'calibration_error')
 _MONTE_CARLO = 'test.mc_'
 _BATCH = 'batch.'
 
@@ -37,7 +33,7 @@ _Panels = Mapping[str, Mapping[str, curves.Curve]]
 def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   """Builds the parts on diagnostics, by the title of their section."""
   found = {
-    'Calibration': _calibration(experiment),
+    **_metrics(experiment),
     'Queried batches': _batches(experiment),
   }
   for name, diagnostic in experiment.diagnostics.items():
@@ -56,35 +52,47 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
 
 
 def _metric_curves(
-  experiment: ExperimentResults, metrics: Sequence[str]
+  experiment: ExperimentResults, names: Sequence[str]
 ) -> dict[str, dict[str, curves.Curve]]:
-  """Returns the curves of the systems that have a metric, by metric."""
+  """Returns the curves of the systems that have a column, by column."""
   found = {}
-  for metric in metrics:
-    rows = experiment.having(metric)
+  for name in names:
+    rows = experiment.having(name)
     if rows:
-      found[metric] = curves.curve(rows, metric=metric)
+      found[name] = curves.curve(rows, column=name)
   return found
 
 
-def _calibration(experiment):
-  # Pairs next to each other: softmax, then MC-dropout.
-  names = [
-    f'{kind}{name}'
-    for name in _OF_PREDICTIONS
+def _metrics(experiment):
+  """All metrics on the test split; with pictures of how calibrated it is."""
+  in_order = sorted(experiment.task.metrics, key=lambda of: of.unit != '%')
+  # Pairs next to each other: one pass, then MC-dropout.
+  measured = {
+    f'{kind}{metric.name}': metric
+    for metric in in_order
     for kind in ('test.', _MONTE_CARLO)
-  ]
-  found = _metric_curves(experiment, names)
-  if not any(name.endswith('calibration_error') for name in found):
-    return []
-  picture = picture_of(
+  }
+  found = _metric_curves(experiment, list(measured))
+  if len(found) < 2:
+    return {}
+  shown, rows = _last_metrics(experiment, found, measured)
+  if not any(name.endswith(_CALIBRATION[-1]) for name in found):
+    table = Table(shown, rows, f'{experiment.slug}_metrics_last')
+    return {'Metrics': [table, Explanation('metrics')]}
+  picture = _calibration(experiment, found)
+  table = Table(shown, rows, f'{picture.name}_last')
+  return {'Calibration': [picture, table, Explanation('calibration')]}
+
+
+def _calibration(experiment, found):
+  return picture_of(
     experiment,
     'calibration',
     plotting.curve_panels,
     {
       _calibration_label(name): of
       for name, of in found.items()
-      if not curves.is_share(name)
+      if name.endswith(_CALIBRATION)
     },
     rows=_panel_rows(found),
     caption='Log loss and calibration error on the test split; lower is '
@@ -92,9 +100,13 @@ def _calibration(experiment):
     systems=experiment.order,
     same_scale=[
       [_calibration_label(f'{kind}{name}') for kind in ('test.', _MONTE_CARLO)]
-      for name in _OF_PREDICTIONS
+      for name in _CALIBRATION
     ],
   )
+
+
+def _last_metrics(experiment, found, measured):
+  """Columns and rows of a table of the metrics at the last labels."""
   rows = []
   for system in experiment.systems:
     row = {'system': system}
@@ -105,16 +117,13 @@ def _calibration(experiment):
     rows.append(row)
   shown = [
     Column(
-      columns.percent(metric),
-      (metric, f'{metric}_standard_error'),
-      columns.mean(metric),
+      columns.title(measured[name]._replace(name=name)),
+      (name, f'{name}_standard_error'),
+      columns.mean(measured[name]),
     )
-    for metric in found
+    for name in found
   ]
-  table = Table(
-    [Column('system', 'system'), *shown], rows, f'{picture.name}_last'
-  )
-  return [picture, table, Explanation('calibration')]
+  return [Column('system', 'system'), *shown], rows
 
 
 def _calibration_label(metric):
@@ -153,7 +162,7 @@ def _batches(experiment):
         row[name] = float(np.mean(values))
     rows.append(row)
   shown = [
-    Column(columns.percent(name.removeprefix(_BATCH)), name, '{:.4g}'.format)
+    Column(metrics.spelled(name.removeprefix(_BATCH)), name, '{:.4g}'.format)
     for name in found
   ]
   table = Table(

@@ -130,5 +130,5 @@ def _data(about):
   data = about.get('data')
   return data and (
     f'{data["name"]} ({data["train"]:,} to train on, {data["test"]:,} to test '
-    f'on, {data["num_classes"]} classes, {data["fingerprint"][:12]})'
+    f'on, {manifest.task_of(about).describe()}, {data["fingerprint"][:12]})'
   )

@@ -10,9 +10,11 @@ from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Explanation, Part, Table, Text, picture_of
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 SIGNIFICANT = 0.05
-_BALANCED = 'test.balanced_accuracy'
+_BALANCED = metrics.ACCURACY._replace(name='test.balanced_accuracy')
 # Balanced accuracy is shown if it differs from accuracy by more.
 _IMBALANCE = 0.01
 
@@ -20,7 +22,7 @@ _IMBALANCE = 0.01
 def parts(
   experiment: ExperimentResults, baseline: str
 ) -> dict[str, list[Part]]:
-  """Builds the parts on accuracy, by the title of their section."""
+  """Builds the parts on the headline, by the title of their section."""
   warnings = []
   if experiment.missing:
     text = f'Not complete. {" ".join(experiment.missing)}'
@@ -28,8 +30,13 @@ def parts(
   if not experiment.rows:
     return {'Learning curves': warnings}
   warnings += [Text(note, 'warning') for note in experiment.majority_notes()]
-  runs = curves.runs(experiment.rows)
-  full = full_label_accuracies(experiment)
+  if experiment.metric is None:
+    return {'Learning curves': [*warnings, Text(tables.NOTHING, 'warning')]}
+  if not experiment.has_test:
+    text = 'There is no test split: all of this is on the validation split.'
+    warnings.append(Text(text, 'warning'))
+  runs = experiment.runs
+  full = full_label_values(experiment)
   found = {
     'Learning curves': [*warnings, *_pictures(experiment, full)],
     'Results': _results(experiment, runs, full, baseline),
@@ -43,32 +50,38 @@ def parts(
 
 
 def _pictures(experiment, full):
-  shown = [(curves.ACCURACY, 'curves', 'Test accuracy')]
+  headline = experiment.metric
+  quantity = _sentence(metrics.spelled(headline.name))
+  shown = [(headline, 'curves', quantity)]
   if _is_imbalanced(experiment):
     quantity = 'Balanced test accuracy (the mean over classes)'
     shown.append((_BALANCED, 'balanced_curves', quantity))
   full = {name: estimate.mean for name, estimate in full.items()}
+  better = '' if headline.larger_is_better else ' Lower is better.'
   for metric, name, quantity in shown:
     yield picture_of(
       experiment,
       name,
       plotting.learning_curves,
       experiment.rows,
-      rows=curve_rows(curves.curve(experiment.rows, metric=metric)),
-      caption=f'{quantity}, mean over seeds in a band of a standard error.',
+      rows=curve_rows(curves.curve(experiment.rows, column=metric.name)),
+      caption=f'{quantity}, mean over seeds in a band of a standard error.'
+      f'{better}',
       metric=metric,
       systems=experiment.order,
-      references=full if metric == curves.ACCURACY else None,
+      references=full if metric == headline else None,
     )
 
 
+def _sentence(words: str) -> str:
+  return words[:1].upper() + words[1:]
+
+
 def _is_imbalanced(experiment):
-  if len(experiment.having(_BALANCED)) < len(experiment.rows):
+  if len(experiment.having(_BALANCED.name)) < len(experiment.rows):
     return False
-  gaps = [
-    row.test['balanced_accuracy'] - row.test['accuracy']
-    for row in experiment.rows
-  ]
+  rows = [row.flat() for row in experiment.rows]
+  gaps = [row[_BALANCED.name] - row[experiment.metric.name] for row in rows]
   return abs(np.mean(gaps)) > _IMBALANCE
 
 
@@ -89,86 +102,102 @@ def curve_rows(
   ]
 
 
-def full_label_accuracies(
+def full_label_values(
   experiment: ExperimentResults,
 ) -> dict[str, curves.Estimate]:
-  """Returns accuracies of training on all labels, by names for readers."""
+  """Returns the headline of training on all labels, by names for readers."""
   found = {}
-  runs = curves.runs(experiment.full_rows)
+  runs = curves.runs(experiment.full_rows, column=experiment.metric.name)
   for system, by_seed in runs.items():
     most = max(max(run) for run in by_seed.values())
     name = f'all {most:,} labels'
     if len(runs) > 1:
       name = f'{system}, {name}'
-    found[name] = curves.mean_and_standard_error(
-      run[max(run)] for run in by_seed.values()
-    )
+    found[name] = curves.mean_of_last(by_seed)
   return found
 
 
 def _results(experiment, runs, full, baseline):
-  areas = intervals.areas(runs)
-  less = intervals.areas(runs, baseline=baseline)
-  rows = [
-    _result(system, by_seed, runs, areas, less, baseline)
-    for system, by_seed in runs.items()
-  ]
-  best = max(rows, key=lambda row: row['accuracy'])
-  largest = max(rows, key=lambda row: row.get('area', 0))
-  shown = (
+  headline = experiment.task.headline
+  rows = _result_rows(headline, runs, baseline)
+  shown = _result_columns(headline, rows, baseline)
+  for name, (mean, error, seeds) in full.items():
+    values = {headline.name: mean, f'{headline.name}_se': error}
+    rows.append({'system': name, 'seeds': seeds, **values})
+  value = baseline, curves.labels_of_all(runs), metrics.spelled(headline.name)
+  words = Explanation('results', value)
+  return [Table(shown, rows, f'{experiment.slug}_results'), words]
+
+
+def _result_columns(headline, rows, baseline):
+  name, spelled = headline.name, metrics.spelled(headline.name)
+  best, largest = _best(headline, rows, name), _best(headline, rows, 'area')
+  return (
     Column('system', 'system'),
     Column('seeds', 'seeds'),
     Column('labels', 'labels', columns.count),
     Column(
-      'accuracy %',
-      ('accuracy', 'accuracy_se'),
-      columns.mean(curves.ACCURACY),
+      columns.title(headline),
+      (name, f'{name}_se'),
+      columns.mean(headline),
       bold=lambda row: row is best,
     ),
     Column(
-      'area %',
+      metrics.with_unit('area', headline),
       _with_ends('area'),
-      columns.interval(),
+      columns.interval(headline),
       bold=lambda row: row is largest,
     ),
     Column(
       f'area minus {baseline}',
       _with_ends(f'area_minus_{baseline}'),
-      columns.interval(signed=True),
+      columns.interval(headline, signed=True),
     ),
     Column(
-      f"labels to {baseline}'s last accuracy",
+      f"labels to {baseline}'s last {spelled}",
       _with_ends('labels_needed'),
       columns.labels_needed,
     ),
   )
-  for name, (mean, error, seeds) in full.items():
-    rows.append(
-      {'system': name, 'seeds': seeds, 'accuracy': mean, 'accuracy_se': error}
-    )
-  words = Explanation('results', (baseline, curves.labels_of_all(runs)))
-  return [Table(shown, rows, f'{experiment.slug}_results'), words]
+
+
+def _best(headline, rows, key):
+  """The row with the best value, the first of equal ones; None if none has."""
+  having = [row for row in rows if key in row]
+  choose = max if headline.larger_is_better else min
+  return choose(having, key=lambda row: row[key], default=None)
 
 
 def _with_ends(name):
   return name, f'{name}_low', f'{name}_high'
 
 
-def _result(system, by_seed, runs, areas, less, baseline):
+def _result_rows(headline, runs, baseline):
+  areas = intervals.areas(runs)
+  less = intervals.areas(runs, baseline=baseline)
+  return [
+    _result(system, headline, runs, areas, less, baseline) for system in runs
+  ]
+
+
+def _result(system, headline, runs, areas, less, baseline):
+  by_seed = runs[system]
   last = max(max(run) for run in by_seed.values())
-  final = curves.mean_and_standard_error(
-    run[max(run)] for run in by_seed.values()
-  )
+  final = curves.mean_of_last(by_seed)
   row = {
     'system': system,
     'seeds': len(by_seed),
     'labels': last,
-    'accuracy': final.mean,
-    'accuracy_se': final.standard_error,
+    headline.name: final.mean,
+    f'{headline.name}_se': final.standard_error,
   }
   needed = None
   if set(by_seed) & set(runs.get(baseline, {})):
-    needed = intervals.labels_to_reach(by_seed, runs[baseline])
+    needed = intervals.labels_to_reach(
+      by_seed,
+      runs[baseline],
+      larger_is_better=headline.larger_is_better,
+    )
   for name, found in (
     ('area', areas.get(system)),
     (f'area_minus_{baseline}', less.get(system)),
@@ -180,7 +209,9 @@ def _result(system, by_seed, runs, areas, less, baseline):
 
 
 def _tests(experiment, runs, baseline):
-  families = {'accuracy': tests.of_last_values(runs, baseline)}
+  headline = experiment.task.headline
+  name = metrics.spelled(headline.name)
+  families = {name: tests.of_last_values(runs, baseline)}
   if curves.labels_of_all(runs):
     areas = intervals.areas_by_seed(runs)
     families['area'] = tests.against_baseline(areas, baseline)
@@ -206,20 +237,20 @@ def _tests(experiment, runs, baseline):
     Column('system', 'system'),
     Column('score', 'of'),
     Column('pairs', 'pairs'),
-    difference_column(f'minus {baseline}'),
+    difference_column(f'minus {baseline}', headline),
     *p_value_columns('t', 't_p'),
     *p_value_columns('Wilcoxon', 'wilcoxon_p'),
   )
   table = Table(shown, rows, f'{experiment.slug}_tests')
-  return [table, Explanation('tests')]
+  return [table, Explanation('tests', (name, headline.unit))]
 
 
-def difference_column(title: str) -> Column:
+def difference_column(title: str, metric: Metric) -> Column:
   """Returns the column of a mean difference and its standard error."""
   return Column(
     title,
     ('difference', 'standard_error'),
-    columns.mean(curves.ACCURACY, signed=True),
+    columns.mean(metric, signed=True),
   )
 
 

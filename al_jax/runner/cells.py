@@ -150,6 +150,7 @@ def run(
   with observers.Observers(
     folder,
     names,
+    experiment.dataset.task,
     num_rounds=experiment.protocol.rounds * seeds * len(names),
     quiet=how.quiet,
     tensorboard=how.tensorboard,
@@ -253,7 +254,7 @@ def _finish(folder, rows, experiment, about):
   notes = tables.majority_notes(rows, about['data']['majority'])
   for note in notes:
     logging.warning('%s: %s', folder, note)
-  text = outputs.summary(rows, notes)
+  text = outputs.summary(rows, experiment.dataset.task.headline, notes)
   with files.replacing(folder / 'summary.txt') as partial:
     partial.write_text(text + '\n', encoding='utf-8')
   outputs.write_pictures(folder, rows, experiment.dataset, axes=about['axes'])

@@ -24,13 +24,13 @@ def describe(experiment: Experiment) -> str:
     Text.
   """
   dataset = experiment.dataset
-  validation = _validation(experiment)
+  test, validation = _size(dataset.test), _size(dataset.validation)
   lines = [
     json.dumps(files.json_value(experiment.config), indent=2),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
-    f'test {len(dataset.test):,}, {dataset.num_classes} classes, '
+    f'test {test:,}, {dataset.task.describe()}, '
     f'example {_shape(experiment.facts.example)}',
     f'labels: at most {experiment.facts.label_budget:,} per seed, '
     f'{len(config_lib.seed_list(experiment.config))} seeds',
@@ -44,10 +44,8 @@ def describe(experiment: Experiment) -> str:
   return '\n'.join(lines)
 
 
-def _validation(experiment):
-  """How many examples are held out."""
-  held_out = experiment.dataset.validation
-  return 0 if held_out is None else len(held_out)
+def _size(split):
+  return 0 if split is None else len(split)
 
 
 def memory_bytes(experiment: Experiment, name: str) -> int:
@@ -165,13 +163,9 @@ def _operations(experiment, name):
   looked_at = min(
     experiment.config['subset_size'] or facts.num_examples, facts.num_examples
   )
-  return (
-    step,
-    of_chunk * per_row * looked_at,
-    forward
-    * per_row
-    * (len(experiment.dataset.test) + _validation(experiment)),
-  )
+  dataset = experiment.dataset
+  evaluated = _size(dataset.test) + _size(dataset.validation)
+  return step, of_chunk * per_row * looked_at, forward * per_row * evaluated
 
 
 def _most_rounds(experiment):

@@ -11,6 +11,7 @@ from al_jax.loop.events import RoundProgress
 from al_jax.runner import progress as progress_lib
 from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
+from al_jax.tasks import Task
 
 
 class RecordsFile:
@@ -97,6 +98,7 @@ class Observers:
     self,
     folder: pathlib.Path,
     systems: Sequence[str],
+    task: Task,
     *,
     num_rounds: int,
     quiet: bool,
@@ -107,14 +109,16 @@ class Observers:
     Args:
       folder: of the experiment.
       systems: names, in the order of the file of records.
+      task: what is predicted.
       num_rounds: of all systems and seeds together.
       quiet: no progress bar, no line per round.
       tensorboard: also write event files.
     """
     self.records = RecordsFile(folder / 'records.jsonl', systems)
     self._quiet = quiet
+    self._headline = task.headline
     self._bar = progress_lib.ProgressBar(
-      num_rounds, finished_rounds=len(self.records), quiet=quiet
+      num_rounds, task, finished_rounds=len(self.records), quiet=quiet
     )
     self._events = None
     if tensorboard:
@@ -148,4 +152,4 @@ class Observers:
     if self.records.on_record(record):
       self._bar.update(record)
       if not self._quiet:
-        self._bar.write(records.log_line(record))
+        self._bar.write(records.log_line(record, self._headline))

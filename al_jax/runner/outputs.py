@@ -9,7 +9,8 @@ import numpy as np
 from al_jax import plotting, sources
 from al_jax.analysis import curves, tables
 from al_jax.data import Dataset
-from al_jax.storage import records
+from al_jax.storage import manifest, metrics, records
+from al_jax.tasks import Metric
 
 # Rows and pictures per row of a gallery.
 _GALLERY_ROWS = 10
@@ -25,6 +26,8 @@ def write_pictures(
 ) -> list[pathlib.Path]:
   """Learning curves, and per system a gallery of what was asked.
 
+  Without a test and a validation split there are no curves.
+
   Args:
     folder: where to.
     rows: all records.
@@ -34,12 +37,13 @@ def write_pictures(
   Returns:
     What was written.
   """
-  picture = folder / 'curves.png'
-  place = [f'{axis} {value}' for axis, value in axes.items()]
-  plotting.learning_curves(
-    rows, picture, title=', '.join([dataset.name, *place])
-  )
-  written = [picture]
+  written = []
+  metric = curves.headline_of(rows, dataset.task.headline)
+  if metric is not None:
+    place = [f'{axis} {value}' for axis, value in axes.items()]
+    title = ', '.join([dataset.name, *place])
+    written.append(folder / 'curves.png')
+    plotting.learning_curves(rows, written[0], metric=metric, title=title)
   if dataset.is_image:
     for system in dict.fromkeys(record.system for record in rows):
       of_system = [record for record in rows if record.system == system]
@@ -82,7 +86,10 @@ def _caption(dataset, pick):
 
 
 class GridTable:
-  """The last accuracy of every system in every cell so far, as text."""
+  """The last headline of every system in every cell so far, as text.
+
+  Cells with different headlines are in tables of their own.
+  """
 
   def __init__(self, systems: Sequence[str]):
     """Begins without cells.
@@ -91,31 +98,58 @@ class GridTable:
       systems: the columns.
     """
     self._systems = list(systems)
-    self._last: dict[str, dict[str, str]] = {}
+    # Rows by cell, of each headline.
+    self._last: dict[Metric | None, dict[str, dict[str, str]]] = {}
 
   def add(self, cell: str, folder: pathlib.Path) -> None:
     """Adds a row from the records in the folder of a cell."""
-    found = curves.curve(records.read_jsonl(folder / 'records.jsonl'))
-    self._last[cell] = {
-      system: tables.shown(
-        curve.mean[-1], curve.standard_error[-1], curves.ACCURACY
-      )
-      for system, curve in found.items()
-    }
+    task = manifest.task_of(manifest.read(folder / 'manifest.json'))
+    rows = records.read_jsonl(folder / 'records.jsonl')
+    metric = curves.headline_of(rows, task.headline)
+    last = {}
+    if metric is not None:
+      found = curves.curve(rows, column=metric.name)
+      last = {
+        system: tables.shown(curve.mean[-1], curve.standard_error[-1], metric)
+        for system, curve in found.items()
+      }
+    self._last.setdefault(metric, {})[cell] = last
 
   def __str__(self) -> str:
-    rows = [['cell', *self._systems]]
-    for cell, last in self._last.items():
-      rows.append([cell, *(last.get(name, '') for name in self._systems)])
-    return (
-      'last test accuracy %, mean ± standard error over seeds\n'
-      + tables.aligned(rows)
+    return '\n\n'.join(
+      f'{_title(metric)}\n{self._table(cells)}'
+      for metric, cells in self._last.items()
     )
+
+  def _table(self, cells):
+    rows = [['cell', *self._systems]]
+    for cell, last in cells.items():
+      rows.append([cell, *(last.get(name, '') for name in self._systems)])
+    return tables.aligned(rows)
+
+
+def _title(metric):
+  if metric is None:
+    return tables.NOTHING
+  name = metrics.with_unit(metrics.spelled(metric.name), metric)
+  return f'last {name}, mean ± standard error over seeds'
 
 
 def summary(
-  rows: Sequence[records.RoundRecord], notes: Sequence[str] = ()
+  rows: Sequence[records.RoundRecord],
+  headline: Metric,
+  notes: Sequence[str] = (),
 ) -> str:
-  """Describes the results: a table of curves, a line per system, and notes."""
-  parts = (tables.round_table(rows), tables.summary_table(rows), *notes)
-  return '\n\n'.join(parts)
+  """Describes the results: a table of curves, a line per system, and notes.
+
+  Args:
+    rows: all records.
+    headline: of their task.
+    notes: sentences at the end.
+  """
+  metric = curves.headline_of(rows, headline)
+  if metric is None:
+    return '\n\n'.join((tables.NOTHING, *notes))
+  of_curves = tables.round_table(rows, metric=metric)
+  of_systems = tables.summary_table(rows, metric=metric)
+  return '\n\n'.join((of_curves, of_systems, *notes))

@@ -6,11 +6,12 @@ from typing import Self, TextIO
 import tqdm
 
 from al_jax.loop.events import RoundProgress
-from al_jax.storage import records
+from al_jax.storage import metrics, records
+from al_jax.tasks import Metric, Task
 
 
 class ProgressBar:
-  """Rounds done, where the run is, the last accuracy, and the time left.
+  """Rounds done, where the run is, the last headline, and the time left.
 
   The bar is drawn only where it can be seen: not when the stream is no
   terminal (a file, a pipe, a scheduler), nor when `quiet` asks for none. Lines
@@ -20,6 +21,7 @@ class ProgressBar:
   def __init__(
     self,
     total_rounds: int,
+    task: Task,
     *,
     finished_rounds: int = 0,
     quiet: bool = False,
@@ -29,11 +31,13 @@ class ProgressBar:
 
     Args:
       total_rounds: of all systems and seeds together.
+      task: what is predicted; the bar shows its headline.
       finished_rounds: those a resumed run found done. They do not count in the
         estimate of the time left, and `update` is not called for them again.
       quiet: draw no bar.
       stream: where to draw and to write; standard error by default.
     """
+    self._task = task
     self._stream = stream if stream is not None else sys.stderr
     self._bar = tqdm.tqdm(
       total=total_rounds,
@@ -62,8 +66,8 @@ class ProgressBar:
   def on_progress(self, progress: RoundProgress) -> None:
     """Shows where the training of a round is."""
     told = ', '.join(
-      f'{name} {progress.metrics[name]:.3g}'
-      for name in ('loss', 'accuracy')
+      f'{metrics.spelled(name)} {progress.metrics[name]:.3g}'
+      for name in ('loss', *self._task.watched)
       if name in progress.metrics
     )
     self._bar.set_description_str(
@@ -73,8 +77,7 @@ class ProgressBar:
 
   def update(self, record: records.RoundRecord) -> None:
     """Counts one more round as done and shows what came of it."""
-    accuracy = record.test.get('accuracy')
-    shown = '' if accuracy is None else f', accuracy {accuracy:.1%}'
+    shown = _shown(record.test, self._task.headline)
     self._bar.set_description_str(
       f'{record.system}, seed {record.seed}, round {record.round}, '
       f'{record.labels} labels{shown} ',
@@ -85,3 +88,11 @@ class ProgressBar:
   def write(self, line: str) -> None:
     """Writes a line above the bar."""
     self._bar.write(line, file=self._stream)
+
+
+def _shown(test, headline: Metric) -> str:
+  if headline.name not in test:
+    return ''
+  value = test[headline.name]
+  value = f'{value:.1%}' if headline.unit == '%' else f'{value:.3g}'
+  return f', {metrics.spelled(headline.name)} {value}'

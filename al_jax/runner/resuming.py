@@ -79,7 +79,11 @@ def refuse_other_data(
       f'now means {now["normalize"]!r}, the default of tables; choose another '
       '--workdir, or --overwrite. --config.data.normalize=none is what it was.'
     )
-  # `majority` follows from the content, of which there is a fingerprint.
+  # `majority` follows from the content, of which there is a fingerprint; so did
+  # the task where there was a number of classes in its place.
+  if 'num_classes' in then:
+    then = {**then, 'task': now['task']}
+    del then['num_classes']
   then = {**then, 'normalize': normalize, 'majority': now.get('majority')}
   now = {'majority': None, **now}
   _refuse(folder, manifest.config_difference(then, now))

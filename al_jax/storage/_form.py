@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from al_jax import files
+from al_jax import files, tasks
 
 # By name a type, or the fields that are read of a mapping.
 _FIELDS = {
@@ -13,7 +13,6 @@ _FIELDS = {
     'fingerprint': str,
     'train': int,
     'test': int,
-    'num_classes': int,
   },
   'versions': dict,
   'device': {'kind': str, 'count': int},
@@ -43,6 +42,8 @@ def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
     # Without a checkout `git` is None.
     if name in manifest and (name, manifest[name]) != ('git', None):
       _check_field(path, name, manifest[name], kind)
+  if 'data' in manifest:
+    _check_task(path, manifest['data'])
 
 
 def damaged(path: files.Path, why: str) -> ValueError:
@@ -61,3 +62,14 @@ def _check_field(path, name, value, kind):
     if field not in value:
       raise damaged(path, f'{name} has no {field!r}')
     _check_field(path, f'{name}.{field}', value[field], inner)
+
+
+def _check_task(path, facts):
+  """The data have a task; those of earlier versions a number of classes."""
+  if 'task' not in facts:
+    _check_field(path, 'data', facts, {'num_classes': int})
+    return
+  try:
+    tasks.from_json(facts['task'])
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    raise damaged(path, f'data.task is {facts["task"]!r}') from error

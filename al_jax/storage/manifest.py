@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import al_jax
-from al_jax import files
+from al_jax import files, tasks
 from al_jax.data import dataset as dataset_lib
 from al_jax.storage import _form
 
@@ -155,6 +155,19 @@ def finished(
   return {**about, 'digests': {**digests, _NAME: _own_digest(about)}}
 
 
+def task_of(manifest: Mapping[str, Any]) -> tasks.Task:
+  """Returns the task of a run, whose headline curves and tables go by.
+
+  Args:
+    manifest: as it was read. Those of earlier versions have a number of classes
+      in place of a task.
+  """
+  facts = manifest.get('data', {})
+  if 'task' in facts:
+    return tasks.from_json(facts['task'])
+  return tasks.numbered(facts.get('num_classes', 1))
+
+
 def missing_files(
   folder: pathlib.Path, manifest: Mapping[str, Any]
 ) -> list[str]:
@@ -269,19 +282,25 @@ def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
     'fingerprint': dataset.fingerprint,
     'train': len(dataset.train),
     'validation': 0 if validation is None else len(validation),
-    'test': len(dataset.test),
-    'num_classes': dataset.num_classes,
+    'test': 0 if dataset.test is None else len(dataset.test),
+    'task': tasks.to_json(dataset.task),
     'normalize': dataset.normalize,
     # What a network reaches that always answers the most frequent class.
     'majority': {
-      'train': _largest_share(dataset.train),
-      'test': _largest_share(dataset.test),
+      name: float(np.max(np.bincount(classes)) / len(classes))
+      for name, classes in _classes(dataset).items()
     },
   }
 
 
-def _largest_share(split: dataset_lib.Split) -> float:
-  return float(np.max(np.bincount(split.targets)) / len(split))
+def _classes(dataset: dataset_lib.Dataset) -> dict[str, np.ndarray]:
+  """Class numbers by split; of those that have any."""
+  found = {
+    name: dataset.task.strata(split.targets)
+    for name, split in (('train', dataset.train), ('test', dataset.test))
+    if split is not None and split.targets is not None
+  }
+  return {name: of for name, of in found.items() if of is not None}
 
 
 def git_state(source: files.Path) -> dict[str, Any] | None:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from al_jax import errors, files
+from al_jax.storage import metrics
+from al_jax.tasks import Metric
 
 # They depend on the clock or on the process, and not on what was computed.
 _INCIDENTAL = (
@@ -41,9 +43,10 @@ class RoundRecord:
     labels: paid for when this round's model was trained, abstentions included.
     trainable: of these, how many could be trained on.
     steps: training steps taken in this round.
-    test: accuracy, log_loss, calibration_error, ... on the test split.
-    test_class_accuracy: C long; None where the test split lacks the class.
-    train: loss, accuracy, ... on what was trained on.
+    test: the metrics of the task, on the test split. Empty if there is none.
+    test_class_accuracy: C long, None where the test split lacks the class;
+      empty if there are no classes.
+    train: the loss and what the task watches, on what was trained on.
     seconds_fit: training.
     seconds_evaluate: the passes over the test and the validation split.
     seconds_measure: the strategy's look over the pool.
@@ -52,7 +55,8 @@ class RoundRecord:
     picks: pool positions asked about at the end of this round, in order; empty
       in the last round.
     pick_ids: the data set's own names of the picks.
-    pick_classes: C long, how many picks turned out to be of each class.
+    pick_classes: C long, how many picks turned out to be of each class; empty
+      if there are no classes.
     batch: what the picks are like together (see `batch_diagnostics`), if that
       was asked for.
     compilations: programs compiled by this process since the run began.
@@ -204,8 +208,13 @@ def deterministic(record: RoundRecord) -> dict[str, Any]:
   return {name: values[name] for name in values if name not in _INCIDENTAL}
 
 
-def log_line(record: RoundRecord) -> str:
-  """One line for people to read while the run goes on."""
+def log_line(record: RoundRecord, headline: Metric) -> str:
+  """Returns one line for people to read while the run goes on.
+
+  Args:
+    record: a round.
+    headline: of the task, which the line tells.
+  """
   seconds = record.seconds_measure + record.seconds_select
   by_machine = ''
   if number := record.train.get('machine_labels'):
@@ -213,10 +222,23 @@ def log_line(record: RoundRecord) -> str:
     by_machine = f', {number:,.0f} labels by machine ({right:.1f}% right)'
   return (
     f'{record.system}, seed {record.seed}, round {record.round}: '
-    f'{record.labels} labels, test accuracy '
-    f'{100 * record.test["accuracy"]:.2f}%, {record.steps} steps in '
+    f'{record.labels} labels, {_headline(record, headline)}, '
+    f'{record.steps} steps in '
     f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s{by_machine}'
   )
+
+
+def _headline(record, headline):
+  """Of the test split; without one, of the validation split."""
+  for split, found in (
+    ('test', record.test),
+    ('validation', record.validation),
+  ):
+    if headline.name in found:
+      name = metrics.spelled(metrics.column(headline, split).name)
+      value = metrics.number(found[headline.name], headline)
+      return f'{name} {value}{headline.unit}'
+  return 'no test split'
 
 
 def write_jsonl(path: files.Path, records: Iterable[RoundRecord]) -> None:

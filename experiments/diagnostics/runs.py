@@ -23,7 +23,7 @@ from al_jax.runner import config as config_lib
 from al_jax.runner import pretraining, resuming
 from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
-from al_jax.storage import records
+from al_jax.storage import metrics, records
 from al_jax.training import fit
 
 # Takes a line of progress.
@@ -266,10 +266,16 @@ def _fitted(compiled, state, seed, round):
 
 def _compare(case, compiled, learner, row):
   """Says how good the model is, and how good the run's was."""
+  if compiled.evaluate is None:
+    return
   key = keys.for_round(row.seed, row.round, keys.EVALUATE)
-  metrics, _ = compiled.evaluate(key, learner)
+  found, _ = compiled.evaluate(key, learner)
+  headline = case.results.task.headline
+  now, then = (
+    metrics.number(float(of[headline.name]), headline) + headline.unit
+    for of in (found, row.test)
+  )
   case.say(
-    f'{row.system}, seed {row.seed}, {row.labels:,} labels: accuracy '
-    f'{100 * float(metrics["accuracy"]):.2f}%, in the records '
-    f'{100 * row.test["accuracy"]:.2f}%'
+    f'{row.system}, seed {row.seed}, {row.labels:,} labels: '
+    f'{metrics.spelled(headline.name)} {now}, in the records {then}'
   )

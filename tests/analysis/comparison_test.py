@@ -5,6 +5,9 @@ import pytest
 import scipy.stats
 
 from al_jax.analysis import comparison
+from al_jax.tasks import Metric
+
+RMSE = Metric('test.rmse', '', False)
 
 
 def runs_of(curves):
@@ -215,6 +218,69 @@ def test_systems_that_a_cell_lacks():
     comparison.penalty_matrix([first], baseline='rand')
   with pytest.raises(ValueError, match='cells is empty'):
     comparison.penalty_matrix([])
+
+
+def errors_of(cells):
+  """The same cells in errors, of which smaller is better."""
+  return [
+    comparison.CellScores(
+      {
+        system: {
+          seed: {labels: 1 - value for labels, value in run.items()}
+          for seed, run in by_seed.items()
+        }
+        for system, by_seed in cell.runs.items()
+      },
+      cell.axes,
+      RMSE,
+    )
+    for cell in cells
+  ]
+
+
+def test_the_matrix_of_errors_by_hand():
+  # Halved, so that no error is 0.
+  shifted = [
+    cell._replace(
+      runs={
+        system: {
+          seed: {labels: value / 2 for labels, value in run.items()}
+          for seed, run in by_seed.items()
+        }
+        for system, by_seed in cell.runs.items()
+      }
+    )
+    for cell in by_hand()
+  ]
+  found = comparison.penalty_matrix(errors_of(shifted))
+  expected = comparison.penalty_matrix(by_hand())
+  np.testing.assert_allclose(found.matrix, expected.matrix)
+
+
+def test_checkpoints_stop_where_the_error_of_random_is_nearly_done():
+  def checkpoints(at_300):
+    falling = {100: 2.0, 200: 1.5, 300: at_300, 400: 1.2, 500: 1.0}
+    return comparison.checkpoints({0: falling}, larger_is_better=False)
+
+  assert checkpoints(1.02) == [100, 200, 300]
+  assert checkpoints(1.01) == [100, 200]
+
+
+def test_the_lowest_error_is_first():
+  errors = {'a': 2.0, 'b': 1.0, 'c': 2.0}
+  found = comparison.ranks(errors, larger_is_better=False)
+  assert found == {'a': 2.5, 'b': 1, 'c': 2.5}
+  found = comparison.mean_ranks([errors], larger_is_better=False)
+  assert next(iter(found)) == 'b'
+
+
+def test_errors_are_normalised_as_they_are():
+  runs = {
+    'random': {0: {10: 4.0, 20: 3.0, 30: 2.0}},
+    'a': {0: {10: 3.0, 20: 3.0}},
+  }
+  found = comparison.normalised_errors([comparison.CellScores(runs, {}, RMSE)])
+  np.testing.assert_allclose(found['a'].values, [0.75, 1])
 
 
 def test_cells_are_grouped_by_an_axis():

@@ -38,13 +38,13 @@ def test_a_curve_says_how_many_seeds_each_point_has():
 
 
 def test_any_column_can_be_a_curve():
-  found = curves.curve(two_systems(), metric='test.log_loss')
+  found = curves.curve(two_systems(), column='test.log_loss')
   np.testing.assert_allclose(found['random'].mean, [0.5, 0.35])
 
 
 def test_an_unknown_metric_names_the_closest():
   with pytest.raises(ValueError, match=r"mean 'test\.accuracy'"):
-    curves.curve(two_systems(), metric='test.acuracy')
+    curves.curve(two_systems(), column='test.acuracy')
 
 
 def test_the_same_round_twice_is_refused():

@@ -149,6 +149,16 @@ def test_the_labels_of_mean_curves_with_their_interval():
   assert found == pytest.approx((15, 15, 15))
 
 
+def test_an_error_is_reached_from_above():
+  # The means: random ends at 4; the system has 5 at 10 and 3 at 20.
+  random = {0: {10: 6.0, 30: 5.0}, 1: {10: 4.0, 30: 3.0}}
+  system = {0: {10: 6.0, 20: 4.0}, 1: {10: 4.0, 20: 2.0}}
+  found = intervals.labels_to_reach(system, random, larger_is_better=False)
+  assert found == pytest.approx((15, 15, 15))
+  found = intervals.labels_to_reach(random, system, larger_is_better=False)
+  assert found.estimate == math.inf
+
+
 def test_what_is_not_reached_is_infinite():
   random = {0: {10: 0.4, 20: 0.9}, 1: {10: 0.4, 20: 0.5}}
   system = {0: {10: 0.4, 20: 0.6}, 1: {10: 0.4, 20: 0.6}}

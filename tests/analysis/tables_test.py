@@ -3,7 +3,10 @@ import math
 import pytest
 
 from al_jax.analysis import tables
+from al_jax.tasks import Metric
 from tests.factories import a_record, two_systems
+
+LOSS = Metric('test.log_loss', '', False)
 
 
 def test_the_summary_by_hand():
@@ -19,6 +22,21 @@ def test_the_summary_by_hand():
     'area: mean of the curve from 10 to 20 labels.',
     'p: two-sided paired t-test by seed.',
   ]
+
+
+def test_the_tables_of_an_error_have_no_percent_and_say_what_is_better():
+  rows = [
+    a_record(system, seed, labels, test={'rmse': 100 / labels + seed})
+    for system in ('random', 'margin')
+    for seed in range(2)
+    for labels in (10, 20)
+  ]
+  rmse = Metric('test.rmse', '', False)
+  title, header, first, _ = tables.round_table(rows, metric=rmse).splitlines()
+  assert title == 'test RMSE, mean ± standard error; lower is better'
+  assert first.split()[:4] == ['10', '10.5000', '±', '0.5000']
+  summary = tables.summary_table(rows, metric=rmse)
+  assert 'test RMSE' in summary and '%' not in summary + header
 
 
 def test_the_columns_of_the_summary_line_up():
@@ -48,9 +66,7 @@ def test_the_summary_without_common_labels_leaves_cells_empty():
 
 
 def test_the_summary_compares_with_any_baseline_and_metric():
-  table = tables.summary_table(
-    two_systems(), baseline='margin', metric='test.log_loss'
-  )
+  table = tables.summary_table(two_systems(), baseline='margin', metric=LOSS)
   assert 'minus margin' in table
   assert '+0.1500 ± 0.0500' in table
   assert '%' not in table

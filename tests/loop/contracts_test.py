@@ -9,6 +9,7 @@ import pytest
 from al_jax import kernels, oracle, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.loop import contracts
 from tests.factories import a_task
 from tests.loop.runs import PROTOCOL, compiled, run
 
@@ -119,6 +120,22 @@ def test_a_loss_that_is_not_finite_names_the_round(task):
 def test_a_protocol_without_room_is_refused(task, margin, changes, message):
   with pytest.raises(ValueError, match=message):
     run(task, margin, dataclasses.replace(PROTOCOL, **changes))
+
+
+@pytest.mark.parametrize('name', ['target_accuracy', 'test_accuracy'])
+def test_an_accuracy_to_end_at_needs_a_task_that_has_one(margin, name):
+  facts = margin.system.facts._replace(task=tasks.Vector(1))
+  system = dataclasses.replace(margin.system, facts=facts)
+  protocol = dataclasses.replace(PROTOCOL, **{name: 0.9})
+  message = f'{name} is 0.9; it needs .* that of a vector of 1 .* is rmse'
+  with pytest.raises(ValueError, match=message):
+    contracts.check_run(margin._replace(system=system), None, protocol, [0])
+
+
+def test_a_test_accuracy_needs_a_test_split(margin):
+  protocol = dataclasses.replace(PROTOCOL, test_accuracy=0.9)
+  with pytest.raises(ValueError, match='test split, and the data set has none'):
+    contracts.check_run(margin._replace(evaluate=None), None, protocol, [0])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from al_jax import plotting
 from al_jax.analysis import comparison
 from al_jax.plotting import style
+from al_jax.tasks import Metric
 
 
 def a_matrix():
@@ -77,7 +78,9 @@ def test_time_against_score_draws_each_system_in_its_colour(tmp_path):
 def test_times_that_are_alike_still_have_numbers(tmp_path):
   path = tmp_path / 'time.svg'
   points = {'a': (2.1, 0.5, 0.1), 'b': (2.9, 0.6, 0.1)}
-  plotting.time_against_score(points, path, y_label='score')
+  score = Metric('test.rmse', '', False)
+  plotting.time_against_score(points, path, metric=score)
+  assert 'test RMSE' in texts(path) and '%' not in ''.join(texts(path))
   shown = [text for text in texts(path) if re.fullmatch(r'[\d.]+', text)]
   assert {'0', '1', '2', '3'} <= {text.removesuffix('.0') for text in shown}
 

@@ -34,7 +34,8 @@ def test_panels_have_one_legend_and_their_names(tmp_path):
     'test.accuracy': {'random': a_curve(0.5), 'margin': a_curve(0.6)},
     'test.log_loss': {'random': a_curve(1.5), 'margin': a_curve(1.2)},
   }
-  found = texts(drawn(tmp_path, panels, title='a title'))
+  shares = ['test.accuracy']
+  found = texts(drawn(tmp_path, panels, title='a title', in_percent=shares))
   for name in ('test accuracy', 'test log loss', 'a title', 'random', '50%'):
     assert found.count(name) == 1, name
   assert 'mean ± s.e., 3 seeds' in found

@@ -4,6 +4,7 @@ import pytest
 from sklearn import datasets
 
 from al_jax import plotting
+from al_jax.tasks import Metric
 from tests.factories import a_record
 
 
@@ -62,7 +63,7 @@ def test_many_systems_and_another_metric_are_drawn(tmp_path):
   plotting.learning_curves(
     rising_curves([f'system {i}' for i in range(10)]),
     path,
-    metric='test.log_loss',
+    metric=Metric('test.log_loss', '', False),
     title='ten systems',
   )
   text = path.read_text()
@@ -83,7 +84,8 @@ def test_a_failed_plot_leaves_the_old_one(tmp_path):
   plotting.learning_curves(rising_curves(['random']), path)
   before = path.read_bytes()
   with pytest.raises(ValueError, match='not known'):
-    plotting.learning_curves(rising_curves(['random']), path, metric='accuracy')
+    unknown = Metric('accuracy', '%', True)
+    plotting.learning_curves(rising_curves(['random']), path, metric=unknown)
   assert path.read_bytes() == before
   assert list(tmp_path.iterdir()) == [path]
 

@@ -4,8 +4,10 @@ import pytest
 
 from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
+from al_jax.storage.metrics import ACCURACY
+from al_jax.tasks import Metric
 
-ACCURACY, LOSS = 'test.accuracy', 'test.log_loss'
+LOSS = Metric('test.log_loss', '', False)
 
 
 def test_a_cell_shows_one_value_or_several_or_a_dash():
@@ -37,10 +39,10 @@ def test_accuracies_are_in_percent_and_others_are_not():
 
 
 def test_intervals_are_in_brackets():
-  assert columns.interval(signed=True)(-0.01, -0.02, 0.0) == (
+  assert columns.interval(ACCURACY, signed=True)(-0.01, -0.02, 0.0) == (
     '-1.00 [-2.00, +0.00]'
   )
-  assert columns.interval()(0.5, math.nan, math.nan) == '50.00'
+  assert columns.interval(ACCURACY)(0.5, math.nan, math.nan) == '50.00'
 
 
 def test_labels_are_whole_or_not_reached():
@@ -61,5 +63,5 @@ def test_seconds(value, shown):
 
 
 def test_names_of_metrics():
-  assert columns.percent(ACCURACY) == 'accuracy %'
-  assert columns.percent('test.mc_log_loss') == 'mc log loss'
+  assert columns.title(ACCURACY) == 'accuracy %'
+  assert columns.title(LOSS._replace(name='test.mc_log_loss')) == 'mc log loss'

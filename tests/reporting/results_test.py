@@ -37,7 +37,7 @@ def test_the_full_labels_are_a_mean_of_the_last_records(tmp_path):
   rows = [a_record('x', seed, n, seed) for seed in (0, 1) for n in (10, 2000)]
   records.write_jsonl(folder / 'full_labels.jsonl', rows)
   (experiment,) = report_data.read_workdir(folder)
-  found = report_results.full_label_accuracies(experiment)
+  found = report_results.full_label_values(experiment)
   assert found == {'all 2,000 labels': pytest.approx((0.5, 0.5, 2))}
 
 

@@ -3,11 +3,15 @@ import os
 import termios
 import threading
 
+from al_jax import tasks
+from al_jax.loop.events import RoundProgress
 from al_jax.runner import progress
 from tests.factories import a_record
 
+TASK = tasks.numbered(10)
 
-def run_at_a_terminal(*, total=3, **options):
+
+def run_at_a_terminal(*, total=3, task=TASK, **options):
   """What a run of three rounds with log lines writes to a real terminal."""
   controller, terminal = os.openpty()
   termios.tcsetwinsize(terminal, (24, 120))
@@ -24,12 +28,16 @@ def run_at_a_terminal(*, total=3, **options):
   reader.start()
   with (
     os.fdopen(terminal, 'w') as stream,
-    progress.ProgressBar(total, stream=stream, **options) as bar,
+    progress.ProgressBar(total, task, stream=stream, **options) as bar,
   ):
     for round in range(3):
       bar.write(f'line {round}')
       labels = 100 * (round + 1)
-      bar.update(a_record(seed=2, round=round, labels=labels, accuracy=0.9125))
+      test = {'accuracy': 0.9125, 'rmse': 12.34}
+      bar.on_progress(
+        RoundProgress('margin', 2, round, labels, 7, {'loss': 1.5, 'mae': 0.25})
+      )
+      bar.update(a_record(seed=2, round=round, labels=labels, test=test))
   reader.join(timeout=600)
   os.close(controller)
   return b''.join(written).decode()
@@ -40,6 +48,12 @@ def test_a_terminal_shows_where_the_run_is():
   for part in ('margin, seed 2, round 2, 300 labels, accuracy 91.2%', '3/3'):
     assert part in shown
   assert 'left' in shown
+
+
+def test_the_headline_and_what_is_watched_are_those_of_the_task():
+  shown = run_at_a_terminal(task=tasks.Vector(1))
+  assert 'step 7: loss 1.5, MAE 0.25' in shown
+  assert '300 labels, RMSE 12.3' in shown
 
 
 def test_lines_stand_alone_above_the_bar():
@@ -55,7 +69,7 @@ def test_quiet_draws_no_bar_but_writes_lines():
 
 def test_no_terminal_no_bar():
   stream = io.StringIO()
-  with progress.ProgressBar(2, stream=stream) as bar:
+  with progress.ProgressBar(2, TASK, stream=stream) as bar:
     bar.update(a_record(seed=2, round=0, labels=100, accuracy=0.9125))
     bar.write('a line')
   assert stream.getvalue() == 'a line\n'

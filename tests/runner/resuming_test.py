@@ -172,3 +172,13 @@ def test_a_table_of_before_is_not_gone_on_with_normalised(spec, tmp_path):
   message = "begun with normalize='none', .* now means 'feature'"
   with pytest.raises(ValueError, match=message):
     resuming.refuse_other_data(tmp_path, then, after)
+
+
+def test_a_run_begun_when_manifests_had_a_number_of_classes_goes_on(tmp_path):
+  about = {'config': {'data': 'digits'}}
+  then = {**about, 'data': {'fingerprint': 'abc', 'num_classes': 2}}
+  facts = {'fingerprint': 'abc', 'normalize': 'none', 'task': {'kind': 'box'}}
+  resuming.refuse_other_data(tmp_path, then, {**about, 'data': facts})
+  then['data'] = {'fingerprint': 'abc', 'task': {'kind': 'vector'}}
+  with pytest.raises(ValueError, match=r"task\.kind: 'vector' -> 'box'"):
+    resuming.refuse_other_data(tmp_path, then, {**about, 'data': facts})

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import shlex
 import subprocess
@@ -65,7 +66,7 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
     'train': 1000,
     'validation': 0,
     'test': 797,
-    'num_classes': 10,
+    'task': {'kind': 'classes', 'names': [str(n) for n in range(10)]},
     'normalize': 'none',
     'majority': built['data']['majority'],
   }
@@ -80,6 +81,40 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
   manifest.write(path, built)
   assert manifest.read(path) == built
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_task_without_classes_has_no_most_frequent_one(tmp_path):
+  classes = digits()
+  targets = classes.train.targets[:, None].astype(np.float32)
+  dataset = dataclasses.replace(
+    classes,
+    task=tasks.Vector(1, scale=9.0),
+    train=dataclasses.replace(classes.train, targets=targets),
+    test=None,
+  )
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, manifest.build({}, dataset))
+  about = manifest.read(path)
+  assert about['data']['test'] == 0 and about['data']['majority'] == {}
+  assert manifest.task_of(about) == dataset.task
+
+
+def test_manifests_of_earlier_versions_are_of_classes(tmp_path):
+  assert manifest.task_of(WHOLE) == tasks.numbered(2)
+  assert manifest.task_of({}).headline == tasks.Classes.headline
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, WHOLE)
+  assert manifest.read(path) == WHOLE
+
+
+@pytest.mark.parametrize(
+  'task', [{}, {'kind': 'vectors'}, {'kind': 'vector', 'sise': 1}, 'vector']
+)
+def test_a_task_that_cannot_be_read_is_damage(tmp_path, task):
+  path = tmp_path / 'manifest.json'
+  manifest.write(path, {'data': {**WHOLE['data'], 'task': task}})
+  with pytest.raises(ValueError, match=r'is damaged: data\.task is'):
+    manifest.read(path)
 
 
 def test_what_json_cannot_hold_is_named():

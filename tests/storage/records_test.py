@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from al_jax import tasks
 from al_jax.storage import records
 
 
@@ -160,15 +161,28 @@ def test_deterministic_leaves_out_the_clock_and_the_process_only():
 
 
 def test_the_log_line_is_one_line_with_what_matters():
-  line = records.log_line(a_record())
+  line = records.log_line(a_record(), tasks.Classes.headline)
   assert '\n' not in line
   assert line == (
     'margin, seed 3, round 1: 20 labels, test accuracy 30.00%, 57 steps in '
     '0.50 s, asked in 0.38 s'
   )
   train = {'machine_labels': 2400.0, 'machine_accuracy': 0.8125}
-  line = records.log_line(a_record(train=train))
+  line = records.log_line(a_record(train=train), tasks.Classes.headline)
   assert line.endswith('asked in 0.38 s, 2,400 labels by machine (81.2% right)')
+
+
+@pytest.mark.parametrize(
+  ('measured', 'told'),
+  [
+    ({'test': {'rmse': 12.5, 'r2': 0.5}}, 'test RMSE 12.5000, 57 steps'),
+    ({'test': {}, 'validation': {'rmse': 2.0}}, 'validation RMSE 2.0000, 57'),
+    ({'test': {}}, '20 labels, no test split, 57 steps'),
+  ],
+)
+def test_the_log_line_tells_the_headline_if_there_is_one(measured, told):
+  record = a_record(test_class_accuracy=[], **measured)
+  assert told in records.log_line(record, tasks.Vector.headline)
 
 
 def test_jsonl_round_trips(tmp_path):
