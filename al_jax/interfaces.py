@@ -158,7 +158,8 @@ class Survey(NamedTuple):
       the survey is no longer due.
     source: which source to look over: `'pool'`, or `'validation'`, a held-out
       split whose PoolState has every target revealed.
-    where: `(state, pool) -> bool[N]`, the examples to look at. If None, all.
+    where: `(state, pool) -> bool[N]`, the examples to look at; `absorb` reads
+      no other row of what was measured, which holds zeros. If None, all.
   """
 
   measure: Callable[..., PyTree]
@@ -224,13 +225,20 @@ class Strategy(NamedTuple):
       shared by the pool (dropout masks) come from it, draws per example from
       `fold_in(key, index)`. None: it looks at nothing, and `select` is given
       `()`.
-    select: `(key, state, measured, pool, k) -> (state, Selection)`, which k of
-      the whole pool; k is a static int.
-    where: `(key, state, pool) -> bool[N]`: measure only these; elsewhere the
-      measured floats are NaN, which kernels never pick. None: measure all.
+    select: `(key, state, measured, seen, pool, k) -> (state, Selection)`, which
+      k of the whole pool; k is a static int. `seen`, bool[N], says which rows
+      of `measured` were measured: it picks among `pool.eligible(pool) & seen`,
+      and reads no other row, which holds zeros. All are seen if `measure` is
+      None.
+    where: `(key, state, pool) -> bool[N]`: measure only these. If None, all.
     prefilter: `(strategy, m)`: that one is asked first, for m candidates, and
       this one measures only those and what was asked about before. None: there
       is no such. See `strategies.chain`.
+    needs: what it cannot do without, each with the reason to tell where it is
+      lacking, or `''`. `'classes'`: predictions that are the logits of classes;
+      `'embedding'`; `'dropout'`; `'extras.NAME'`, an output of the model.
+    uniform: every example that `select` may pick is as likely as any other to
+      be its next pick.
   """
 
   init: Callable[[Facts], StrategyState]
@@ -238,3 +246,5 @@ class Strategy(NamedTuple):
   select: Callable[..., tuple[StrategyState, Any]]
   where: Callable[..., jax.Array] | None = None
   prefilter: 'tuple[Strategy, int] | None' = None
+  needs: Mapping[str, str] = types.MappingProxyType({})
+  uniform: bool = False

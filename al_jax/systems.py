@@ -242,7 +242,7 @@ def build(
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
   system = System(name, built_learner, asking, facts)
   system.check_logits()
-  system.check_measurement(model['name'])
+  system.check_strategy(model['name'])
   return system
 
 
