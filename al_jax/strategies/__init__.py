@@ -25,6 +25,7 @@ from al_jax.strategies.random import random
 from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
+from al_jax.strategies.variance import variance
 
 # A name -> a function of keywords that returns a Strategy. `supervised+NAME` is
 # a system of it.
@@ -35,6 +36,7 @@ STRATEGIES = {
   'entropy': entropy,
   'variation_ratio': variation_ratio,
   'mean_std': mean_std,
+  'variance': variance,
   'bald': bald,
   'batch_bald': batch_bald,
   'badge': badge,
@@ -69,6 +71,7 @@ __all__ = [
   'random',
   'scored',
   'subset',
+  'variance',
   'variation_ratio',
   'weighted_k_means',
   'without',

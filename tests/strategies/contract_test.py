@@ -190,7 +190,7 @@ def test_it_measures_with_what_it_declares_to_need_and_no_more(name):
 
 def test_those_without_a_need_are_listed():
   found = strategies.without('classes')
-  assert {'random', 'core_set', 'k_means'} < set(found)
+  assert {'random', 'core_set', 'k_means', 'variance'} < set(found)
   # It must be told whom to follow.
   assert not {'badge', 'margin', 'weighted_k_means', 'albl'} & set(found)
 

@@ -32,6 +32,7 @@ OPTIONS = {
   'bald': {'num_samples': 4},
   'batch_bald': {'num_samples': 4, 'num_configurations': 64},
   'mean_std': {'num_samples': 4},
+  'variance': {'num_samples': 4},
   'variation_ratio': {'num_samples': 4},
 }
 
