@@ -78,7 +78,7 @@ def _measure(key, apply, batch):
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'ridge'))
 def _select(key, state, measured, seen, pool, k, *, ridge):
-  # Nothing multiplied by 0 is 0, unless it is not finite.
+  # They count 0 times, which is 0 only of a product that is finite.
   embeddings, logits = (jnp.where(seen[:, None], rows, 0) for rows in measured)
   expected = expected_entropy(
     embeddings,
