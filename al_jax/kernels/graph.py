@@ -24,8 +24,8 @@ class Graph(NamedTuple):
     neighbors: int32[N, k], nearest first, never the point itself; -1 past the
       number of other points that are finite.
     similarities: float [N, k], larger is nearer; -inf where the neighbor is
-      -1, and NaN for a point that has no neighbours. As wide as the points,
-      float32 at least.
+      -1, and NaN for a point that is not finite or not eligible itself. As wide
+      as the points, float32 at least.
   """
 
   neighbors: jax.Array

@@ -63,13 +63,17 @@ def _has_scores(facts):
 
 
 def _measure(key, apply, batch):
-  """Embeddings, and 1 - (p_1 - p_2) of the two largest probabilities."""
   del key
   output = apply(batch.inputs)
-  # Of another task they may be of any structure, and are not read.
-  logits, *_ = jax.tree.leaves(output.predictions)
-  logits = logits.reshape(len(logits), -1)
-  return output.embedding, 1 + kernels.margin(logits)
+  return output.embedding, _informativeness(output.predictions)
+
+
+def _informativeness(predictions):
+  """1 - (p_1 - p_2) of the two largest probabilities; 0 of what has none."""
+  logits, *others = jax.tree.leaves(predictions)
+  if others or logits.ndim != 2 or logits.shape[1] < 2:
+    return jnp.zeros(len(logits))
+  return 1 + kernels.margin(logits)
 
 
 @among_measured

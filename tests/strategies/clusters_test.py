@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from al_jax.interfaces import Batch, ModelOutput
 from al_jax.strategies import k_means, weighted_k_means
 from tests.strategies.linear_network import (
   FACTS,
@@ -79,6 +80,18 @@ def test_without_classes_all_examples_are_as_informative(inputs):
     )
     picks.append(selection.indices)
   np.testing.assert_array_equal(*picks)
+
+
+@pytest.mark.parametrize('parts', [0, 1, 2])
+def test_what_cannot_be_logits_is_not_read_as_such(inputs, parts):
+  numbers = jnp.asarray(inputs)
+  predictions = [numbers[:, 0], numbers[:, :1], {'a': numbers, 'b': numbers}]
+
+  def apply(inputs):
+    return ModelOutput(predictions[parts], inputs, {})
+
+  _, scores = PLAIN.measure(KEY, apply, Batch(jnp.arange(N), numbers))
+  np.testing.assert_array_equal(scores, np.zeros(N))
 
 
 def test_only_the_most_informative_are_clustered(inputs):
