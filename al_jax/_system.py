@@ -6,15 +6,16 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, inference, xla
+from al_jax import errors, inference, strategies, xla
 from al_jax.interfaces import (
   Batch,
   Facts,
   Learner,
   LearnerState,
-  PyTree,
+  ModelOutput,
   Strategy,
 )
+from al_jax.strategies import needs
 
 # Examples of the batch that is traced: a number that no other axis is likely to
 # have.
@@ -59,12 +60,9 @@ class System:
     )
 
   @functools.cached_property
-  def _predictions(self) -> PyTree:
-    """The shapes of the predictions of a few examples."""
-    output = jax.eval_shape(
-      self.learner.apply, self.state, _few_rows(self.facts)
-    )
-    return jax.tree.map(lambda leaf: leaf.shape, output.predictions)
+  def _output(self) -> ModelOutput:
+    """The shapes of what the learner says of a few examples."""
+    return jax.eval_shape(self.learner.apply, self.state, _few_rows(self.facts))
 
   def check_predictions(self) -> None:
     """Refuses a learner whose predictions are not those of the task.
@@ -74,22 +72,56 @@ class System:
     """
     task = self.facts.task
     wanted = jax.tree.map(lambda size: (_FEW, size), task.outputs)
-    if self._predictions != wanted:
+    found = jax.tree.map(lambda leaf: leaf.shape, self._output.predictions)
+    if found != wanted:
       raise ValueError(
         f'for {_FEW} examples the predictions of the learner have shape '
-        f'{self._predictions}; for {task.describe()} it must be {wanted}.'
+        f'{found}; for {task.describe()} it must be {wanted}.'
       )
 
-  def check_measurement(self, model: str) -> None:
-    """Refuses a strategy that needs something which the learner lacks.
+  def check_strategy(self, model: str) -> None:
+    """Refuses a strategy that needs something which the system lacks.
 
     Args:
       model: the name of the network, for the message.
 
     Raises:
-      ValueError: an output or dropout is missing, or the strategy does not
-        measure a row per example.
+      ValueError: a need that was declared or shows in the trace is not met, or
+        the strategy does not measure a row per example.
     """
+    for need, reason in needs.of(self.strategy).items():
+      self._check_need(need, model, reason)
+    if self._draws_samples(model):
+      self._check_need(needs.DROPOUT, model)
+
+  def _check_need(self, need, model, reason=''):
+    """Raises ValueError unless a need is met."""
+    start, why = f'system {self.name!r} needs', f': {reason}' if reason else ''
+    if need == needs.CLASSES:
+      if needs.has_classes(self.facts):
+        return
+      *others, last = strategies.without(need)
+      raise ValueError(
+        f'{start} classes, and the task is {self.facts.task.describe()}{why}. '
+        f'{", ".join(others)} and {last} ask without classes.'
+      )
+    if need == needs.DROPOUT:
+      if self.has_dropout:
+        return
+      raise ValueError(
+        f'{start} dropout samples{why}; model {model!r} has no dropout as '
+        'configured: set its dropout rate above 0.'
+      )
+    name, output = need.removeprefix(needs.EXTRAS), self._output
+    has_embedding = need == needs.EMBEDDING and output.embedding is not None
+    if not has_embedding and name not in output.extras:
+      raise ValueError(
+        f'{start} the output {name!r} of a model{why}; {model!r} has no such '
+        'output.'
+      )
+
+  def _draws_samples(self, model):
+    """Traces the measurement, and tells whether it draws dropout samples."""
     asking, sampled = _looking(self.strategy), []
 
     def measure(key, state, inputs):
@@ -118,11 +150,7 @@ class System:
       inference.check_rows(measured, _FEW)
     except ValueError as error:
       raise ValueError(f'system {self.name!r}: {error}') from error
-    if any(sampled) and not self.has_dropout:
-      raise ValueError(
-        f'system {self.name!r} needs dropout samples; model {model!r} has no '
-        'dropout as configured: set its dropout rate above 0.'
-      )
+    return any(sampled)
 
 
 def _looking(strategy):

@@ -35,8 +35,8 @@ def make_pool_map(
 
   Returns:
     `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
-    device. `where`, bool[N] on the host, leaves rows out: their floats are NaN,
-    their integers -1. `inputs` may live on the host or on the device, where a
+    device. `where`, bool[N] on the host, leaves rows out: they hold zeros, for
+    nobody to read. `inputs` may live on the host or on the device, where a
     call does not move what `sources.place` put there.
   """
   errors.check_number('chunk_size', chunk_size, int, least=1)
@@ -68,7 +68,9 @@ def make_pool_map(
       return shapes  # nothing to measure: no pass over the pool
     check_rows(shapes, num_rows)
     with jax.default_device(devices[0]):
-      out = jax.tree.map(lambda s: _filler(num_examples, s), shapes)
+      out = jax.tree.map(
+        lambda row: jnp.zeros((num_examples, *row.shape[1:]), row.dtype), shapes
+      )
     if on_device:
       inputs = sources.on(inputs, devices)
     if len(devices) > 1:
@@ -128,13 +130,6 @@ def _batch_shape(inputs, chunk_size):
     inputs,
   )
   return Batch(jax.ShapeDtypeStruct((chunk_size,), jnp.int32), rows)
-
-
-def _filler(num_examples, row):
-  value = jnp.nan if jnp.issubdtype(row.dtype, jnp.floating) else -1
-  if row.dtype == jnp.bool_:
-    value = False
-  return jnp.full((num_examples, *row.shape[1:]), value, row.dtype)
 
 
 def _chunks(num_examples, where, chunk_size):

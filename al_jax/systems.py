@@ -33,6 +33,7 @@ class Published(NamedTuple):
 
 
 _ASH = 'Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain ...'
+_COHN = 'Cohn et al. 1996, Active Learning with Statistical Models'
 _EBERT = 'Ebert et al. 2012, RALF: A Reinforced Active Learning Formulation'
 _GAL = 'Gal et al. 2017, Deep Bayesian Active Learning with Image Data'
 _HOULSBY = 'Houlsby et al. 2011, Bayesian Active Learning for Classification'
@@ -75,6 +76,7 @@ SYSTEMS = {
   'mc_entropy': _asking('entropy', _GAL, num_samples=50),
   'variation_ratio': _asking('variation_ratio', _GAL),
   'mean_std': _asking('mean_std', _GAL),
+  'variance': _asking('variance', _COHN),
   'bald': _asking('bald', _HOULSBY),
   'power_bald': _asking('bald', _KIRSCH, draw='power'),
   'softmax_bald': _asking('bald', _KIRSCH, draw='softmax'),
@@ -242,7 +244,7 @@ def build(
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
   system = System(name, built_learner, asking, facts)
   system.check_predictions()
-  system.check_measurement(model['name'])
+  system.check_strategy(model['name'])
   return system
 
 

@@ -198,8 +198,9 @@ _ = axes.annotate(
 
 # %%
 strategy_state = strategy.init(facts)  # `()`: margin remembers nothing
+seen = jnp.ones(len(scores), bool)  # all of the pool was measured
 strategy_state, selection = strategy.select(
-  keys.for_round(SEED, 0, keys.SELECT), strategy_state, scores, state, 10
+  keys.for_round(SEED, 0, keys.SELECT), strategy_state, scores, seen, state, 10
 )
 picks = np.asarray(selection.indices)
 print('picks: ', picks)

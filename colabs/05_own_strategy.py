@@ -76,11 +76,12 @@ def measure(key, apply, batch):
 
 
 @functools.partial(jax.jit, static_argnames='k')
-def select(key, state, measured, labelled_set, k):
+def select(key, state, measured, seen, labelled_set, k):
   """Spread out, and rather where the network is unsure."""
   weights, embedding = measured
+  eligible = pool.eligible(labelled_set) & seen
   return state, kernels.kmeans_plus_plus(
-    key, embedding, k, eligible=pool.eligible(labelled_set), weights=weights
+    key, embedding, k, eligible=eligible, weights=weights
   )
 
 
@@ -95,6 +96,7 @@ first_try = interfaces.Strategy(
 #   `embedding` is `[B, D]`. With `keys=` it gives dropout samples.
 # - `batch` has `inputs` and `index`, the positions in the pool.
 # - `measured` is what *measure* returned, of the whole pool.
+# - `seen` says which examples were measured: all, unless you ask for a subset.
 # - `labelled_set` says who was asked when and what they said. Answers that were
 #   not paid for are not in it: a strategy cannot cheat.
 # - `state` is what a strategy remembers between rounds; ours is `()`.
@@ -138,7 +140,8 @@ def picks_of(strategy, inputs, asked):
   )
   batch = interfaces.Batch(jnp.arange(NUM_POINTS), jnp.asarray(inputs))
   measured = strategy.measure(KEY, apply, batch)
-  _, selection = strategy.select(KEY, (), measured, state, NUM_PICKS)
+  seen = jnp.ones(NUM_POINTS, bool)
+  _, selection = strategy.select(KEY, (), measured, seen, state, NUM_PICKS)
   return np.asarray(selection.indices)
 
 
@@ -184,7 +187,7 @@ check(mine)
 
 
 # %%
-def select_anything(key, state, measured, labelled_set, k):
+def select_anything(key, state, measured, seen, labelled_set, k):
   """Wrong: it does not ask who is eligible."""
   return state, kernels.top_k(measured[0], k, key=key)
 

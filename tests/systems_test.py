@@ -1,7 +1,9 @@
+import dataclasses
+
 import jax.numpy as jnp
 import pytest
 
-from al_jax import systems
+from al_jax import strategies, systems, tasks
 from al_jax.interfaces import Strategy
 from tests.factories import a_system, a_task
 
@@ -43,7 +45,7 @@ MLP = {'name': 'mlp', 'widths': (8,)}
     ({'learner': {'optimizer': {'momentum': None}}}, 'momentum is None'),
     ({'strategy': 5}, 'strategy is 5; it must be a mapping'),
     ({'strategy': {'num_samples': 'x'}}, 'num_samples'),
-    ({'strategy': {'num_samples': 1.5}}, 'num_samples|cannot be traced'),
+    ({'strategy': {'num_samples': 1.5}}, r'num_samples is 1\.5'),
     ({'subset_size': 1.5}, r'subset_size is 1\.5'),
     ({'prefilter': 'entropy'}, "prefilter is 'entropy'; .* a mapping"),
     ({'prefilter': {'name': 'entropy'}}, "prefilter has no 'size'"),
@@ -74,6 +76,53 @@ def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
   )
   with pytest.raises(ValueError, match='of a batch of 3 examples'):
     systems.build('margin', facts, model=MLP, strategy=strategy)
+
+
+def asking(strategy, task=None, dropout=0.0):
+  """A system in which the strategy is in the place of another."""
+  facts = a_task()[1]
+  facts = facts._replace(task=facts.task if task is None else task)
+  system = a_system('random', facts=facts, dropout=dropout)
+  return dataclasses.replace(system, name='mine', strategy=strategy)
+
+
+def test_a_strategy_of_classes_is_refused_where_there_are_none():
+  badge = strategies.badge()
+  for strategy in (badge, strategies.chain(badge, 9, strategies.core_set())):
+    with pytest.raises(ValueError, match='classes') as caught:
+      asking(strategy, task=tasks.Vector(2)).check_strategy('mlp')
+    assert str(caught.value) == (
+      "system 'mine' needs classes, and the task is 2 numbers: its gradient "
+      "embeddings of a squared loss at the model's own prediction are all "
+      f'zero. {", ".join(strategies.without("classes")[:-1])} and '
+      f'{strategies.without("classes")[-1]} ask without classes.'
+    )
+  with pytest.raises(
+    ValueError, match=r'the task is 2 numbers\. random, .* ask'
+  ):
+    asking(strategies.margin(), task=tasks.Vector(2)).check_strategy('mlp')
+  for name in strategies.without('classes'):
+    strategy = strategies.STRATEGIES[name]()
+    asking(strategy, task=tasks.Vector(2), dropout=0.2).check_strategy('mlp')
+
+
+def test_an_output_that_is_not_there_is_refused():
+  strategy = strategies.margin()._replace(needs={'extras.depth': 'it is deep'})
+  message = (
+    "system 'mine' needs the output 'depth' of a model: it is deep; 'mlp"
+  )
+  with pytest.raises(ValueError, match=message):
+    asking(strategy).check_strategy('mlp')
+
+
+@pytest.mark.parametrize('needs', [{'dropout': ''}, {}])
+def test_samples_without_dropout_are_refused_declared_or_not(needs):
+  strategy = strategies.bald(num_samples=2)._replace(needs=needs)
+  with pytest.raises(
+    ValueError, match="needs dropout samples; model 'mlp' has"
+  ):
+    asking(strategy).check_strategy('mlp')
+  asking(strategy, dropout=0.2).check_strategy('mlp')
 
 
 def test_more_than_the_pool_is_all_of_it(facts):

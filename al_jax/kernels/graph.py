@@ -24,8 +24,8 @@ class Graph(NamedTuple):
     neighbors: int32[N, k], nearest first, never the point itself; -1 past the
       number of other points that are finite.
     similarities: float [N, k], larger is nearer; -inf where the neighbor is
-      -1, and NaN for a point that is not finite itself. As wide as the points,
-      float32 at least.
+      -1, and NaN for a point that is not finite or not eligible itself. As wide
+      as the points, float32 at least.
   """
 
   neighbors: jax.Array
@@ -65,6 +65,7 @@ def knn_graph(
   points: distances.Points,
   k: int,
   *,
+  eligible: jax.Array | None = None,
   metric: str = 'cosine',
   block: int = 100,
 ) -> Graph:
@@ -96,6 +97,7 @@ def knn_graph(
       except for cosine, one whose squared length overflows. The cosine of a
       point of length 0 with any other is 0.
     k: neighbours of each point, at least 1; static.
+    eligible: bool[N]; other points are as those that are not finite. None: all.
     metric: 'cosine', 'dot', 'euclidean' or 'manhattan'; static.
     block: points whose scores are held at a time, at least 1; static. It takes
       4 block N bytes and changes nothing else.
@@ -118,13 +120,17 @@ def knn_graph(
       f'{_METRICS[:-1]}, which need only the products of the two parts.'
     )
   points = distances.checked('points', points)
-  return _knn_graph(points=points, k=k, metric=metric, block=block)
+  num_points = distances.number(points)
+  eligible = _checks.mask('eligible', eligible, num_points)
+  return _knn_graph(
+    points=points, k=k, eligible=eligible, metric=metric, block=block
+  )
 
 
 @_xla.compiled
-def _knn_graph(*, points, k, metric, block):
-  parts, finite, bias = _prepared(points, metric)
-  num_points = finite.size
+def _knn_graph(*, points, k, eligible, metric, block):
+  parts, is_there, bias = _prepared(points, eligible, metric)
+  num_points = is_there.size
   if not num_points:
     return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k), bias.dtype))
   # Columns past the points are as far as can be: -inf.
@@ -152,15 +158,16 @@ def _knn_graph(*, points, k, metric, block):
   )
   nearness = jnp.where(neighbors < 0, -jnp.inf, nearness)
   return Graph(
-    jnp.where(finite[:, None], neighbors, -1),
-    jnp.where(finite[:, None], nearness, jnp.nan),
+    jnp.where(is_there[:, None], neighbors, -1),
+    jnp.where(is_there[:, None], nearness, jnp.nan),
   )
 
 
-def _prepared(points, metric):
-  """The parts to multiply, bool[N]: which are finite, and a bias per column.
+def _prepared(points, eligible, metric):
+  """The parts to multiply, bool[N]: which are there, and a bias per column.
 
-  A point that is not finite becomes zeros, with a bias of -inf.
+  A point that is not finite becomes zeros. It, and one that is not eligible,
+  has a bias of -inf.
   """
   if metric == 'cosine':
     unit, finite = _similarities.normalised(points)
@@ -173,7 +180,8 @@ def _prepared(points, metric):
     )
     # x.y - |y|^2 / 2 ranks the y as -|x - y|^2 does.
     bias = -sq_norms / 2 if metric == 'euclidean' else jnp.zeros_like(sq_norms)
-  return parts, finite, jnp.where(finite, bias, -jnp.inf)
+  is_there = _checks.among(finite, eligible)
+  return parts, is_there, jnp.where(is_there, bias, -jnp.inf)
 
 
 def _products(rows, columns):

@@ -237,15 +237,17 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
   if strategy.where is not None:
     of_its_own = strategy.where(key(keys.WHERE), own, pool)
     where = of_its_own if where is None else where & of_its_own
-  measured = compiled.measure(key(keys.MEASURE), state.learner, where)
-  contracts.check_measured(program, measured, pool, where, round)
+  measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
+  contracts.check_measured(program, measured, pool, seen, round)
   seconds_measure += stopwatch.lap()
   own, selection = contracts.checked_selection(
     program,
-    strategy.select(key(keys.SELECT), own, measured, pool, k),
+    strategy.select(key(keys.SELECT), own, measured, seen, pool, k),
     round,
   )
-  picks = contracts.checked_picks(program, selection.indices, k, pool, round)
+  picks = contracts.checked_picks(
+    program, selection.indices, k, pool, seen, round
+  )
   seconds_select += stopwatch.lap()
   after = own if compiled.before is None else (before, own)
   return after, picks, seconds_measure, seconds_select

@@ -212,24 +212,22 @@ def check_measured(
   program: Program,
   measured: PyTree,
   pool: PoolState,
-  where: jax.Array | None,
+  seen: jax.Array,
   round: int,
 ) -> None:
-  """Checks that every eligible example has finite measurements.
+  """Checks that every eligible example seen has finite measurements.
 
   Args:
     program: the compiled system.
     measured: pytree of [N, ...].
     pool: the labelled set.
-    where: bool[N], the examples that were measured; None if all were.
+    seen: bool[N], the examples that were measured.
     round: for the message.
 
   Raises:
     FloatingPointError: with the first example that has none.
   """
-  mask = pool_lib.eligible(pool)
-  if where is not None:
-    mask &= where
+  mask = pool_lib.eligible(pool) & seen
   bad = int(program.first_bad(measured, mask))
   if bad < pool.num_examples:
     raise FloatingPointError(
@@ -264,7 +262,12 @@ def checked_selection(
 
 
 def checked_picks(
-  program: Program, indices: Any, k: int, pool: PoolState, round: int
+  program: Program,
+  indices: Any,
+  k: int,
+  pool: PoolState,
+  seen: jax.Array,
+  round: int,
 ) -> np.ndarray:
   """Returns the selected indices without their padding.
 
@@ -273,14 +276,16 @@ def checked_picks(
     indices: of a Selection.
     k: number of queries wanted.
     pool: the labelled set before them.
+    seen: bool[N], the examples that were measured.
     round: for the message.
 
   Raises:
-    RuntimeError: they are not distinct pool indices that were never queried.
+    RuntimeError: they are not distinct pool indices that were measured and
+      never queried.
   """
   indices = np.asarray(indices)
   eligible = np.asarray(pool_lib.eligible(pool))
-  problem = _problem(indices, k, eligible)
+  problem = _problem(indices, k, eligible, np.asarray(seen))
   if problem:
     raise errors.ContractError(
       f'round {round}: system {program.system.name!r} {problem}.'
@@ -288,7 +293,7 @@ def checked_picks(
   return indices[indices >= 0].astype(np.int32)
 
 
-def _problem(indices, k, eligible):
+def _problem(indices, k, eligible, seen):
   """Describes how `indices` violates the contract; empty if it is valid."""
   if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
     return (
@@ -310,6 +315,8 @@ def _problem(indices, k, eligible):
   if not np.all(eligible[picks]):
     asked = picks[~eligible[picks]][0]
     return f'picked {asked}, which was asked about before: {shown}'
+  if not np.all(seen[picks]):
+    return f'picked {picks[~seen[picks]][0]}, which was not measured: {shown}'
   if not len(picks) and np.any(eligible):
     return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
   return ''

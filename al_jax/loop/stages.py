@@ -10,7 +10,10 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from al_jax import inference
+import jax
+import jax.numpy as jnp
+
+from al_jax import inference, sources
 from al_jax.interfaces import (
   Facts,
   Learner,
@@ -25,14 +28,15 @@ class CompiledStrategy(NamedTuple):
 
   Attributes:
     strategy: what was compiled.
-    measure: `(key, learner state, where or None) -> measured`, over the pool.
+    measure: `(key, learner state, where or None) -> (measured, seen)`, over the
+      pool; see `Strategy.select`.
     before: the previous stage, which proposes candidates; None if there is
       none.
     num_candidates: number of candidates that it proposes; 0 without one.
   """
 
   strategy: Strategy
-  measure: Callable[..., PyTree]
+  measure: Callable[..., tuple[PyTree, jax.Array]]
   before: CompiledStrategy | None = None
   num_candidates: int = 0
 
@@ -57,10 +61,13 @@ def compile_strategy(
     apply = functools.partial(learner.apply, state)
     return strategy.measure(key, apply, batch)
 
+  everything = jnp.ones(sources.length(inputs), jnp.bool_)
+
   def look(key, state, where):
     if strategy.measure is None:
-      return ()
-    return map_pool((key, state), inputs, where)
+      return (), everything
+    measured = map_pool((key, state), inputs, where)
+    return measured, everything if where is None else jnp.asarray(where)
 
   map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
   before, num_candidates = None, 0

@@ -1,10 +1,12 @@
 """What to ask, by name."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from al_jax import errors, parts
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.albl import albl
 from al_jax.strategies.badge import badge
 from al_jax.strategies.bayesian import (
@@ -23,6 +25,7 @@ from al_jax.strategies.random import random
 from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
+from al_jax.strategies.variance import variance
 
 # A name -> a function of keywords that returns a Strategy. `supervised+NAME` is
 # a system of it.
@@ -33,6 +36,7 @@ STRATEGIES = {
   'entropy': entropy,
   'variation_ratio': variation_ratio,
   'mean_std': mean_std,
+  'variance': variance,
   'bald': bald,
   'batch_bald': batch_bald,
   'badge': badge,
@@ -67,8 +71,10 @@ __all__ = [
   'random',
   'scored',
   'subset',
+  'variance',
   'variation_ratio',
   'weighted_k_means',
+  'without',
 ]
 
 
@@ -90,6 +96,27 @@ def build(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
   strategy = make(**options)
   parts.check_made('strategy', name, strategy, Strategy)
   return strategy
+
+
+def without(need: str) -> list[str]:
+  """Lists the strategies that, as they are by default, do not need something.
+
+  Args:
+    need: see `Strategy.needs`.
+
+  Returns:
+    Names in `STRATEGIES`, without those that must be told others to follow.
+  """
+  return [
+    name
+    for name, make in STRATEGIES.items()
+    if _has_defaults(make) and need not in needs.of(make())
+  ]
+
+
+def _has_defaults(make):
+  options = inspect.signature(make).parameters.values()
+  return all(option.default is not option.empty for option in options)
 
 
 def _arm(given):

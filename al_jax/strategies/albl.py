@@ -19,7 +19,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy, StrategyState
 from al_jax.kernels import _padding
-from al_jax.strategies.random import random
+from al_jax.strategies import needs
 
 VERSIONS = ('batch', 'query')
 
@@ -73,15 +73,15 @@ def albl(
 
     q(x) = sum_a p_a psi_a(x),
 
-  where psi_a is 1 at the next suggestion of the arm, and for `random` uniform
-  over all that is left. T is A times the number of questions, p_min =
+  where psi_a is 1 at the next suggestion of the arm, and of a `uniform` arm the
+  same for all that is left. T is A times the number of questions, p_min =
   sqrt(log A / T), credit_a the mean over the round's questions of psi_a(x) /
   q(x), bonus_a = 1 / p_a, and
 
     r = sum over the questions so far of [x predicted right] / q(x)
         / (N num_queries).
 
-  With `random` among the arms r estimates the accuracy on the pool, times the
+  With a `uniform` arm r estimates the accuracy on the pool, times the
   share of the questions that have been asked. Without it most of the pool can
   never be asked about, and r is no more than 1 / (N p_min).
 
@@ -102,7 +102,7 @@ def albl(
   """
   _check(arms, version, delta, num_queries)
   num_arms = len(arms)
-  is_uniform = np.array([arm == random() for arm in arms])
+  is_uniform = np.array([arm.uniform for arm in arms])
 
   def init(facts):
     queries = num_queries or facts.label_budget
@@ -119,21 +119,18 @@ def albl(
     predicted = jnp.argmax(apply(batch.inputs).predictions, axis=-1)
     return of_arms, predicted.astype(jnp.int32)
 
-  def select(key, bandit, measured, pool, k):
+  def select(key, bandit, measured, seen, pool, k):
     of_arms, predicted = measured
     draw_key, *keys = jax.random.split(key, num_arms + 1)
     bandit, probs = _rewarded(
-      bandit, predicted, pool, version=version, delta=delta
+      bandit, predicted, seen, pool, version=version, delta=delta
     )
     states = list(bandit.arms)
     num_open = jnp.sum(pool_lib.eligible(pool))
-    # An arm that measures nothing must not ask about what was not looked at.
-    seen = jnp.where(predicted < 0, 0, pool.acquired_round)
-    pool = pool.replace(acquired_round=seen)
 
     def suggestions(arm):
       states[arm], selection = arms[arm].select(
-        keys[arm], states[arm], of_arms[arm], pool, k
+        keys[arm], states[arm], of_arms[arm], seen, pool, k
       )
       return selection
 
@@ -150,7 +147,7 @@ def albl(
       )
     return bandit.replace(arms=tuple(states)), selection
 
-  return Strategy(init=init, measure=measure, select=select)
+  return Strategy(init, measure, select, needs=_needs(arms))
 
 
 def _check(arms, version, delta, num_queries):
@@ -168,6 +165,11 @@ def _check(arms, version, delta, num_queries):
     raise ValueError(f'delta is {delta}; it must be in (0, 1).')
   if num_queries is not None and num_queries < 1:
     raise ValueError(f'num_queries is {num_queries}; it must be at least 1.')
+
+
+def _needs(arms):
+  needed = {need: why for arm in arms for need, why in needs.of(arm).items()}
+  return {**needed, needs.CLASSES: 'its reward is an accuracy'}
 
 
 def _check_enough(num_queries, num_arms):
@@ -193,11 +195,11 @@ def _bandit(arms, facts, num_queries):
 
 
 @functools.partial(jax.jit, static_argnames=('version', 'delta'))
-def _rewarded(bandit, predicted, pool, *, version, delta):
+def _rewarded(bandit, predicted, seen, pool, *, version, delta):
   """The bandit after last round's reward, and the probabilities of the arms."""
   num_arms = len(bandit.log_weights)
   labelled = pool_lib.trainable(pool)
-  is_right = labelled & (predicted == pool.targets)
+  is_right = labelled & seen & (predicted == pool.targets)
   if version == 'batch':
     length, least = num_arms, 1 / (10 * num_arms)
     # The first set was asked for by no arm, and counts for what it is.

@@ -13,8 +13,17 @@ import jax
 from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
+
+_NEEDS = {
+  needs.CLASSES: (
+    "its gradient embeddings of a squared loss at the model's own prediction "
+    'are all zero'
+  ),
+  needs.EMBEDDING: '',
+}
 
 
 def badge(*, first: str = 'uniform') -> Strategy:
@@ -30,7 +39,7 @@ def badge(*, first: str = 'uniform') -> Strategy:
   if first not in ('uniform', 'max_norm'):
     raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
   select = functools.partial(_select, first=first)
-  return Strategy(init=stateless, measure=_measure, select=select)
+  return Strategy(stateless, _measure, select, needs=_NEEDS)
 
 
 def _measure(key, apply, batch):
@@ -41,8 +50,8 @@ def _measure(key, apply, batch):
 
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'first'))
-def _select(key, state, factors, pool, k, *, first):
-  eligible = pool_lib.eligible(pool)
+def _select(key, state, factors, seen, pool, k, *, first):
+  eligible = pool_lib.eligible(pool) & seen
   return state, kernels.kmeans_plus_plus(
     key, factors, k, eligible=eligible, first=first
   )

@@ -14,8 +14,11 @@ import jax.numpy as jnp
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import scored, stateless
+
+_NEEDS = {needs.CLASSES: '', needs.DROPOUT: ''}
 
 
 def bald(
@@ -43,7 +46,7 @@ def bald(
 
     return kernels.streamed_bald(jax.random.split(key, num_samples), logits)
 
-  return scored(measure, draw=draw, coldness=coldness)
+  return scored(measure, draw=draw, coldness=coldness, needs=_NEEDS)
 
 
 def disagreement(
@@ -70,7 +73,7 @@ def disagreement(
     keys = jax.random.split(key, num_samples)
     return score(apply(batch.inputs, keys=keys).predictions)
 
-  return scored(measure, draw=draw, coldness=coldness)
+  return scored(measure, draw=draw, coldness=coldness, needs=_NEEDS)
 
 
 variation_ratio = functools.partial(disagreement, kernels.variation_ratio)
@@ -107,7 +110,7 @@ def batch_bald(
     return jnp.moveaxis(apply(batch.inputs, keys=keys).predictions, 0, 1)
 
   select = functools.partial(_select, num_configurations=num_configurations)
-  return Strategy(init=stateless, measure=measure, select=select)
+  return Strategy(stateless, measure, select, needs=_NEEDS)
 
 
 def _check_samples(num_samples):
@@ -116,8 +119,8 @@ def _check_samples(num_samples):
 
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'num_configurations'))
-def _select(key, state, logits, pool, k, *, num_configurations):
-  eligible = pool_lib.eligible(pool)
+def _select(key, state, logits, seen, pool, k, *, num_configurations):
+  eligible = pool_lib.eligible(pool) & seen
   return state, kernels.batch_bald(
     key,
     jnp.moveaxis(logits, 1, 0),

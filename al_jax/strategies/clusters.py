@@ -14,8 +14,8 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.kernels import _padding
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
-from al_jax.strategies.scored import stateless
 
 
 def k_means(*, prefilter: int | None = None, num_iters: int = 100) -> Strategy:
@@ -51,14 +51,29 @@ def _clustering(prefilter, num_iters, *, is_weighted):
   select = functools.partial(
     _select, prefilter=prefilter, num_iters=num_iters, is_weighted=is_weighted
   )
-  return Strategy(init=stateless, measure=_measure, select=select)
+  needed = {needs.EMBEDDING: ''}
+  if is_weighted or prefilter is not None:
+    needed[needs.CLASSES] = ''
+  return Strategy(_has_scores, _measure, select, needs=needed)
+
+
+def _has_scores(facts):
+  """The state: without classes all examples are as informative."""
+  return jnp.asarray(needs.has_classes(facts))
 
 
 def _measure(key, apply, batch):
-  """Embeddings, and 1 - (p_1 - p_2) of the two largest probabilities."""
   del key
   output = apply(batch.inputs)
-  return output.embedding, 1 + kernels.margin(output.predictions)
+  return output.embedding, _informativeness(output.predictions)
+
+
+def _informativeness(predictions):
+  """1 - (p_1 - p_2) of the two largest probabilities; 0 of what has none."""
+  logits, *others = jax.tree.leaves(predictions)
+  if others or logits.ndim != 2 or logits.shape[1] < 2:
+    return jnp.zeros(len(logits))
+  return 1 + kernels.margin(logits)
 
 
 @among_measured
@@ -66,15 +81,16 @@ def _measure(key, apply, batch):
   jax.jit, static_argnames=('k', 'prefilter', 'num_iters', 'is_weighted')
 )
 def _select(
-  key, state, measured, pool, k, *, prefilter, num_iters, is_weighted
+  key, has_scores, measured, seen, pool, k, *, prefilter, num_iters, is_weighted
 ):
   embeddings, scores = measured
+  scores = jnp.where(has_scores, scores, 0)
   cluster_key, tie_key = jax.random.split(key)
   num_kept = len(scores) if prefilter is None else prefilter * k
   kept = kernels.top_k(
     scores,
     min(num_kept, len(scores)),
-    eligible=pool_lib.eligible(pool),
+    eligible=pool_lib.eligible(pool) & seen,
     key=tie_key,
   )
   points = embeddings[kept.indices]
@@ -90,7 +106,7 @@ def _select(
     num_iters=num_iters,
   )
   rows = _nearest_members(points, clusters, k)
-  return state, _selection(kept, rows, is_kept, k)
+  return has_scores, _selection(kept, rows, is_kept, k)
 
 
 def _nearest_members(points, clusters, k):

@@ -13,7 +13,7 @@ import numpy as np
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
-from al_jax.strategies import covering
+from al_jax.strategies import covering, needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
@@ -58,40 +58,43 @@ def core_set(
     select = functools.partial(
       _select_robustly, outliers=outliers, max_seconds=max_seconds
     )
-  return Strategy(init=stateless, measure=measure, select=select)
+  return Strategy(stateless, measure, select, needs={needs.EMBEDDING: ''})
 
 
 @among_measured
 @functools.partial(jax.jit, static_argnames='k')
-def _select(key, state, embeddings, pool, k):
+def _select(key, state, embeddings, seen, pool, k):
   del key
   eligible = pool_lib.eligible(pool)
   return state, kernels.k_center(
-    embeddings, k, eligible=eligible, centers=~eligible
+    embeddings, k, eligible=eligible & seen, centers=~eligible & seen
   )
 
 
-def _select_robustly(key, state, embeddings, pool, k, *, outliers, max_seconds):
+def _select_robustly(
+  key, state, embeddings, seen, pool, k, *, outliers, max_seconds
+):
   """Begins at the greedy centers, and looks for better ones."""
-  seen = np.flatnonzero(np.isfinite(np.asarray(embeddings)).all(axis=1))
-  if len(seen) > covering.MOST_POINTS:
+  finite = np.isfinite(np.asarray(embeddings)).all(axis=1)
+  rows = np.flatnonzero(finite & np.asarray(seen))
+  if len(rows) > covering.MOST_POINTS:
     raise ValueError(
       f'robust core-set is for up to {covering.MOST_POINTS} examples and was '
-      f'given {len(seen)}: set subset_size, or cap the pool.'
+      f'given {len(rows)}: set subset_size, or cap the pool.'
     )
-  state, greedy = _select(key, state, embeddings, pool, k)
+  state, greedy = _select(key, state, embeddings, seen, pool, k)
   asked = np.asarray(~pool_lib.eligible(pool))
   picks = np.asarray(greedy.indices)
-  chosen = np.flatnonzero(np.isin(seen, picks[picks >= 0]))
+  chosen = np.flatnonzero(np.isin(rows, picks[picks >= 0]))
   better = covering.smallest_cover(
-    np.asarray(embeddings)[seen],
-    asked[seen],
+    np.asarray(embeddings)[rows],
+    asked[rows],
     chosen,
-    num_outliers=int(outliers * len(seen)),
+    num_outliers=int(outliers * len(rows)),
     max_seconds=max_seconds,
   )
   indices = np.full(k, -1, np.int32)
-  indices[: len(better)] = seen[better]
+  indices[: len(better)] = rows[better]
   values = np.full(k, -np.inf, np.float32)
   values[: len(better)] = 0
   return state, kernels.Selection(indices, values)

@@ -7,6 +7,7 @@ import jax
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import select_top, stateless
 
@@ -31,7 +32,8 @@ def information_density(*, beta: float = 1.0) -> Strategy:
     return output.embedding, kernels.entropy(output.predictions)
 
   select = functools.partial(_select_by_information, beta=beta)
-  return Strategy(init=stateless, measure=measure, select=select)
+  needed = {needs.CLASSES: '', needs.EMBEDDING: ''}
+  return Strategy(stateless, measure, select, needs=needed)
 
 
 def graph_density(*, num_neighbours: int = 10) -> Strategy:
@@ -54,27 +56,30 @@ def graph_density(*, num_neighbours: int = 10) -> Strategy:
     return apply(batch.inputs).embedding
 
   select = functools.partial(_select_by_graph, num_neighbours=num_neighbours)
-  return Strategy(init=stateless, measure=measure, select=select)
+  return Strategy(stateless, measure, select, needs={needs.EMBEDDING: ''})
 
 
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'beta'))
-def _select_by_information(key, state, measured, pool, k, *, beta):
+def _select_by_information(key, state, measured, seen, pool, k, *, beta):
   embeddings, entropies = measured
+  eligible = pool_lib.eligible(pool) & seen
   scores = kernels.information_density(
-    embeddings, entropies, eligible=pool_lib.eligible(pool), beta=beta
+    embeddings, entropies, eligible=eligible, beta=beta
   )
-  return select_top(key, state, scores, pool, k)
+  return select_top(key, state, scores, seen, pool, k)
 
 
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'num_neighbours'))
-def _select_by_graph(key, state, embeddings, pool, k, *, num_neighbours):
+def _select_by_graph(key, state, embeddings, seen, pool, k, *, num_neighbours):
   num_neighbours = min(num_neighbours, max(1, len(embeddings) - 1))
-  graph = kernels.knn_graph(embeddings, num_neighbours, metric='manhattan')
+  graph = kernels.knn_graph(
+    embeddings, num_neighbours, eligible=seen, metric='manhattan'
+  )
   # Weights fall by e at a distance of D: one unit per coordinate.
   gamma = 1 / embeddings.shape[-1]
-  eligible = pool_lib.eligible(pool)
+  eligible = pool_lib.eligible(pool) & seen
   return state, kernels.graph_density(
     key, graph, k, eligible=eligible, gamma=gamma
   )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import select_top, stateless
 
@@ -64,7 +65,8 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
   """
   errors.check_number('ridge', ridge, above=0)
   select = functools.partial(_select, ridge=ridge)
-  return Strategy(init=stateless, measure=_measure, select=select)
+  needed = {needs.CLASSES: '', needs.EMBEDDING: ''}
+  return Strategy(stateless, _measure, select, needs=needed)
 
 
 def _measure(key, apply, batch):
@@ -75,16 +77,17 @@ def _measure(key, apply, batch):
 
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'ridge'))
-def _select(key, state, measured, pool, k, *, ridge):
-  embeddings, logits = measured
+def _select(key, state, measured, seen, pool, k, *, ridge):
+  # They count 0 times, which is 0 only of a product that is finite.
+  embeddings, logits = (jnp.where(seen[:, None], rows, 0) for rows in measured)
   expected = expected_entropy(
     embeddings,
     logits,
     ridge=ridge,
-    eligible=pool_lib.eligible(pool),
-    labeled=pool_lib.trainable(pool),
+    eligible=pool_lib.eligible(pool) & seen,
+    labeled=pool_lib.trainable(pool) & seen,
   )
-  return select_top(key, state, -expected, pool, k)
+  return select_top(key, state, -expected, seen, pool, k)
 
 
 def _is_measured(embeddings, logits):

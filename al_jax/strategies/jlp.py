@@ -13,6 +13,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.kernels._affinity import GRAPH_KINDS
+from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import stateless
 
@@ -51,7 +52,7 @@ def jlp(
     gamma=gamma,
     graph_kind=graph_kind,
   )
-  return Strategy(init=stateless, measure=_measure, select=select)
+  return Strategy(stateless, _measure, select, needs={needs.EMBEDDING: ''})
 
 
 def _measure(key, apply, batch):
@@ -65,17 +66,29 @@ def _measure(key, apply, batch):
   static_argnames=('k', 'num_neighbours', 'alpha', 'gamma', 'graph_kind'),
 )
 def _select(
-  key, state, embeddings, pool, k, *, num_neighbours, alpha, gamma, graph_kind
+  key,
+  state,
+  embeddings,
+  seen,
+  pool,
+  k,
+  *,
+  num_neighbours,
+  alpha,
+  gamma,
+  graph_kind,
 ):
   num_neighbours = min(num_neighbours, max(1, len(embeddings) - 1))
-  graph = kernels.knn_graph(embeddings, num_neighbours)
+  graph = kernels.knn_graph(embeddings, num_neighbours, eligible=seen)
+  eligible = pool_lib.eligible(pool)
   # What was asked about and could not be told is a source too, as in core-set:
   # to ask about its neighbours would be as vain.
   return state, kernels.diffusion_selection(
     key,
     graph,
-    ~pool_lib.eligible(pool),
+    ~eligible & seen,
     k,
+    eligible=eligible & seen,
     alpha=alpha,
     gamma=gamma,
     graph_kind=graph_kind,

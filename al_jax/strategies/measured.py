@@ -1,7 +1,7 @@
 """Chooses among what was measured, as if the rest of the pool were not there.
 
 Behind a `subset` or in a `chain` a strategy measures a part of the pool, and a
-select that goes over all N examples would do most of its work for NaN.
+select that goes over all N examples would do most of its work for nothing.
 """
 
 import functools
@@ -27,44 +27,33 @@ def among_measured(select: Callable) -> Callable:
   """
 
   @functools.wraps(select)
-  def select_among(key, state, measured, pool, k, **options):
-    count = int(_num_measured(measured))
+  def select_among(key, state, measured, seen, pool, k, **options):
+    count = int(_count(seen))
     # Few sizes: each is a program of its own.
     size = 1 << max(count - 1, k - 1, 0).bit_length()
     if size >= pool.num_examples:
-      return select(key, state, measured, pool, k, **options)
-    rows, part, part_of_pool = _gather(measured, pool, size=size)
-    state, chosen = select(key, state, part, part_of_pool, k, **options)
+      return select(key, state, measured, seen, pool, k, **options)
+    rows, *part = _gather(measured, seen, pool, size=size)
+    state, chosen = select(key, state, *part, k, **options)
     return state, chosen._replace(indices=_in_pool(rows, chosen.indices))
 
   return select_among
 
 
-def _is_measured(measured):
-  """bool[N]; one number tells, for elsewhere all are NaN."""
-  floats = [
-    leaf
-    for leaf in jax.tree.leaves(measured)
-    if jnp.issubdtype(leaf.dtype, jnp.floating)
-  ]
-  first = floats[0]
-  return ~jnp.isnan(first.reshape(len(first), -1)[:, 0])
-
-
-@jax.jit
-def _num_measured(measured):
-  return jnp.sum(_is_measured(measured))
+_count = jax.jit(jnp.sum)
 
 
 @functools.partial(jax.jit, static_argnames='size')
-def _gather(measured, pool, *, size):
-  rows, _ = pool_lib.positions(_is_measured(measured), size)
+def _gather(measured, seen, pool, *, size):
+  """The rows that were measured, and all that a select is given of them."""
+  rows, _ = pool_lib.positions(seen, size)
   taken = _padding.past_end(rows, pool.num_examples)
-  # Padding is as what was not measured: NaN, and never asked about.
+  # Padding is as what was not measured: zeros.
   part = jax.tree.map(
-    lambda leaf: jnp.take(leaf, taken, axis=0, mode='fill'), measured
+    lambda leaf: jnp.take(leaf, taken, axis=0, mode='fill', fill_value=0),
+    measured,
   )
-  return rows, part, pool_lib.take(pool, rows)
+  return rows, part, rows >= 0, pool_lib.take(pool, rows)
 
 
 @jax.jit

@@ -12,10 +12,10 @@ from al_jax.strategies.scored import stateless
 
 def random() -> Strategy:
   """Uniform choice without replacement; it measures nothing."""
-  return Strategy(init=stateless, measure=None, select=_select)
+  return Strategy(init=stateless, measure=None, select=_select, uniform=True)
 
 
 @functools.partial(jax.jit, static_argnames='k')
-def _select(key, state, measured, pool, k):
+def _select(key, state, measured, seen, pool, k):
   del measured
-  return state, kernels.uniform(key, pool_lib.eligible(pool), k)
+  return state, kernels.uniform(key, pool_lib.eligible(pool) & seen, k)

@@ -1,7 +1,8 @@
 """Asks about the examples with the largest scores, or draws by them."""
 
 import functools
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 
 import jax
 
@@ -15,7 +16,11 @@ DRAWS = ('top', 'power', 'softmax', 'softrank')
 
 
 def scored(
-  measure: Callable[..., PyTree], *, draw: str = 'top', coldness: float = 1.0
+  measure: Callable[..., PyTree],
+  *,
+  draw: str = 'top',
+  coldness: float = 1.0,
+  needs: Mapping[str, str] = types.MappingProxyType({}),
 ) -> Strategy:
   """Wires a score per example to the choice of a batch.
 
@@ -24,6 +29,7 @@ def scored(
       0 or above.
     draw: one of `DRAWS`.
     coldness: of a draw, above 0; as it grows a draw becomes the top.
+    needs: of the measure, see `Strategy`.
 
   Returns:
     A Strategy. Ties at the top are broken at random.
@@ -31,10 +37,10 @@ def scored(
   if draw not in DRAWS:
     raise errors.unknown_name('draw', draw, DRAWS)
   errors.check_number('coldness', coldness, above=0)
-  if draw == 'top':
-    return Strategy(init=stateless, measure=measure, select=select_top)
-  select = functools.partial(_draw, kind=draw, coldness=coldness)
-  return Strategy(init=stateless, measure=measure, select=select)
+  select = select_top
+  if draw != 'top':
+    select = functools.partial(_draw, kind=draw, coldness=coldness)
+  return Strategy(stateless, measure, select, needs=needs)
 
 
 def stateless(facts):
@@ -44,15 +50,15 @@ def stateless(facts):
 
 
 @functools.partial(jax.jit, static_argnames='k')
-def select_top(key, state, scores, pool, k):
+def select_top(key, state, scores, seen, pool, k):
   """The k eligible examples with the largest scores, ties at random."""
-  eligible = pool_lib.eligible(pool)
+  eligible = pool_lib.eligible(pool) & seen
   return state, kernels.top_k(scores, k, eligible=eligible, key=key)
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'kind', 'coldness'))
-def _draw(key, state, scores, pool, k, *, kind, coldness):
-  eligible = pool_lib.eligible(pool)
+def _draw(key, state, scores, seen, pool, k, *, kind, coldness):
+  eligible = pool_lib.eligible(pool) & seen
   return state, kernels.stochastic_top_k(
     key, scores, k, kind=kind, coldness=coldness, eligible=eligible
   )

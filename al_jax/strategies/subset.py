@@ -15,8 +15,8 @@ def subset(strategy: Strategy, size: int) -> Strategy:
   samples often score a random part (Gal et al. 2017, section 5).
 
   Args:
-    strategy: chooses within the part. It must measure something: what is left
-      out is told by NaN. Of a chain it is the first that measures the part.
+    strategy: chooses within the part. It must measure something. Of a chain it
+      is the first that measures the part.
     size: how many examples to look at; with fewer eligible, all of them.
 
   Returns:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import jax
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
 from al_jax.strategies.scored import scored
 
 
@@ -34,8 +35,7 @@ def uncertain(
   Returns:
     A Strategy that measures float32[N] scores.
   """
-  if num_samples < 0:
-    raise ValueError(f'num_samples is {num_samples}; it must be at least 0.')
+  errors.check_number('num_samples', num_samples, int, least=0)
 
   def measure(key, apply, batch):
     if num_samples == 0:
@@ -44,7 +44,10 @@ def uncertain(
     samples = apply(batch.inputs, keys=keys).predictions
     return score(kernels.predictive_log_probs(samples))
 
-  return scored(measure, draw=draw, coldness=coldness)
+  needed = {needs.CLASSES: ''}
+  if num_samples:
+    needed[needs.DROPOUT] = ''
+  return scored(measure, draw=draw, coldness=coldness, needs=needed)
 
 
 least_confidence = functools.partial(uncertain, kernels.least_confidence)

@@ -8,7 +8,12 @@ with one sentence (`need_classes`).
 from al_jax.tasks.base import Metric, Task
 from al_jax.tasks.classes import Classes, numbered
 from al_jax.tasks.mixed import Mixed
-from al_jax.tasks.named import from_json, need_classes, to_json
+from al_jax.tasks.named import (
+  are_classes,
+  from_json,
+  need_classes,
+  to_json,
+)
 from al_jax.tasks.vector import Box, Keypoints, Vector
 
 __all__ = [
@@ -19,6 +24,7 @@ __all__ = [
   'Mixed',
   'Task',
   'Vector',
+  'are_classes',
   'from_json',
   'need_classes',
   'numbered',

@@ -1,6 +1,7 @@
 """Tasks in terms of JSON, and the one question that others may ask of them."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,10 +35,24 @@ def need_classes(task: Task, who: str) -> Classes:
   return task
 
 
+def are_classes(task: Task) -> Any:
+  """Tells of each prediction of a task whether it is logits of classes.
+
+  Args:
+    task: any.
+
+  Returns:
+    A bool; by name if the task has several parts.
+  """
+  if isinstance(task, Mixed):
+    return {name: are_classes(part) for name, part in task.parts}
+  return isinstance(task, Classes)
+
+
 def to_json(task: Task) -> dict[str, Any]:
   """Returns a task in terms of JSON, with `kind` and its options.
 
-  Of `own_metrics` there are the names; `from_json` refuses these.
+  Of `own_metrics` there are the names.
   """
   kinds = [name for name, of in _KINDS.items() if type(task) is of]
   if not kinds:
@@ -58,18 +73,31 @@ def to_json(task: Task) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> Task:
-  """Returns the task that `to_json` wrote."""
+  """Returns the task that `to_json` wrote.
+
+  Args:
+    values: in terms of JSON.
+
+  Returns:
+    The task. Its `own_metrics`, if it has any, have their names and cannot be
+    computed: no file has functions.
+  """
   values = dict(values)
   kind = values.pop('kind')
   errors.check_name('the kind of a task', kind, _KINDS)
   if kind == 'mixed':
-    own = values.pop('own_metrics')
-    if own:
-      raise ValueError(
-        f'own_metrics {own} are functions, which no file has: a task with them '
-        'cannot be read from one.'
-      )
+    values['own_metrics'] = {
+      name: functools.partial(_lost, name) for name in values['own_metrics']
+    }
     values['parts'] = {
       name: from_json(part) for name, part in values['parts'].items()
     }
   return _KINDS[kind](**values)
+
+
+def _lost(name, predictions, targets):
+  del predictions, targets
+  raise ValueError(
+    f'the metric {name!r} is a function of yours, which no file has: make the '
+    'task anew.'
+  )

@@ -53,7 +53,6 @@ class Vector:
   headline: ClassVar[Metric] = _RMSE
   watched: ClassVar[tuple[str, ...]] = ('mae',)
   class_names: ClassVar[tuple[str, ...]] = ()
-  _called: ClassVar[str] = 'vector'
 
   def __post_init__(self):
     errors.check_number('size', self.size, int, least=1)
@@ -69,7 +68,8 @@ class Vector:
 
   def describe(self) -> str:
     """See `Task`."""
-    return f'a {self._called} of {self.size} (scale {self.scale:g})'
+    called = 'a number' if self.size == 1 else f'{self.size} numbers'
+    return called + self._with_scale()
 
   def spell(self, target):
     """Returns the numbers, to three digits."""
@@ -150,6 +150,9 @@ class Vector:
     """See `Task`."""
     del targets
 
+  def _with_scale(self):
+    return '' if self.scale == 1 else f' (scale {self.scale:g})'
+
   def _errors(self, predictions, targets):
     return predictions - targets / self.scale
 
@@ -199,7 +202,7 @@ class Keypoints(Vector):
 
   def describe(self) -> str:
     """See `Task`."""
-    return f'{self.size} points (scale {self.scale:g})'
+    return f'{self.size} points' + self._with_scale()
 
   def _found(self, predicted, targets):
     offsets = ((predicted - targets) / self.scale).reshape(
@@ -239,7 +242,7 @@ class Box(Vector):
 
   def describe(self) -> str:
     """See `Task`."""
-    return f'a box (scale {self.scale:g})'
+    return 'a box' + self._with_scale()
 
   def check(self, targets, where, ids=None):
     """See `Task`; a box has a left before its right, a top above its bottom."""

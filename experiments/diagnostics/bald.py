@@ -91,12 +91,12 @@ def _agreements(case, models, points, num_samples, k):
     where[rows] = True
     key = keys.for_round(model.seed, model.round, keys.MEASURE)
     both = [
-      compiled.measure(half, model.learner, where)
+      compiled.measure(half, model.learner, where)[0]
       for half in _halves(key, num_samples)
     ]
     # Ties, if there are any, are broken alike.
     batches = [
-      strategy.select(key, (), scores, model.pool, k)[1].indices
+      strategy.select(key, (), scores, where, model.pool, k)[1].indices
       for scores in both
     ]
     ranked = scipy.stats.spearmanr(*(np.asarray(each)[where] for each in both))

@@ -89,7 +89,7 @@ def _error_rates(case, name, models):
   found = []
   for model in models:
     key = keys.for_round(model.seed, model.round, keys.MEASURE)
-    entropies, predicted = compiled.measure(key, model.learner, None)
+    (entropies, predicted), _ = compiled.measure(key, model.learner, None)
     rows = np.flatnonzero(np.asarray(pool_lib.eligible(model.pool)))
     is_wrong = np.asarray(predicted)[rows] != targets[rows]
     order = np.argsort(-np.asarray(entropies)[rows], kind='stable')

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from al_jax import keys, strategies
 from al_jax import pool as pool_lib
@@ -77,7 +78,8 @@ def _measured(case, model):
     chunk_size=case.experiment.config['chunk_size'],
   )
   key = keys.for_round(model.seed, model.round, keys.MEASURE)
-  return strategy, compiled.measure(key, model.learner, None)
+  measured, _ = compiled.measure(key, model.learner, None)
+  return strategy, measured
 
 
 def _seconds(case, strategy, model, measured):
@@ -86,12 +88,12 @@ def _seconds(case, strategy, model, measured):
   Labels would change numbers and no shape, and the time is that of the shapes.
   """
   size = len(measured[0])
-  pool = pool_lib.create(size)
+  pool, everything = pool_lib.create(size), jnp.ones(size, bool)
   key = keys.for_round(model.seed, model.round, keys.SELECT)
   k = min(case.experiment.protocol.labels_per_round, size)
 
   def choose():
-    return strategy.select(key, (), measured, pool, k)
+    return strategy.select(key, (), measured, everything, pool, k)
 
   timing.seconds_of(choose)  # compiles
   times = []

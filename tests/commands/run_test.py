@@ -448,7 +448,7 @@ def nan_at(row):
     ('--config.learner.batch_size=1.5', "'1.5'"),
     ('--config.model.widths=abc', "widths is 'abc'"),
     ('--config.model.widht=3', "model 'mlp' has no option 'widht'"),
-    ('--config.strategy.num_samples=1.5', 'cannot be traced as configured'),
+    ('--config.strategy.num_samples=1.5', 'num_samples is 1.5; it must be'),
     ('--config.strategy.num_sample=1', "Did you mean 'num_samples'"),
     ('--config.lerner.batch_size=3', 'Did you mean "learner"'),
     ('--config.learner.stp.epochs=3', 'Did you mean "stop"'),

@@ -94,10 +94,10 @@ def test_a_model_is_that_of_the_run(case):
     assert {name: float(value) for name, value in metrics.items()} == last.test
     # It asks what the run asked, and nothing else.
     key = keys.for_round(seed, last.round, keys.MEASURE)
-    measured = compiled.strategy.measure(key, model.learner, None)
+    measured, seen = compiled.strategy.measure(key, model.learner, None)
     key = keys.for_round(seed, last.round, keys.SELECT)
     _, selection = compiled.strategy.strategy.select(
-      key, (), measured, model.pool, ASKED
+      key, (), measured, seen, model.pool, ASKED
     )
     assert selection.indices.tolist() == last.picks
 
@@ -169,7 +169,7 @@ def asked_of(monkeypatch):
   shown = []
   true = strategies.expected_error_reduction()
 
-  def select(key, state, measured, pool, k):
+  def select(key, state, measured, seen, pool, k):
     shown.append((measured[0].shape, pool.num_examples, k))
     return ()
 

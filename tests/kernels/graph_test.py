@@ -119,6 +119,22 @@ def test_ties_across_chunks_go_to_the_lowest_index(metric):
 
 
 @every_metric
+def test_points_that_are_not_eligible_are_not_there(metric, points):
+  eligible = np.arange(len(points)) % 3 > 0
+  rows = np.flatnonzero(eligible)
+  alone = search(points[rows], metric)
+  graph = search(points, metric, eligible=eligible)
+  np.testing.assert_array_equal(
+    graph.neighbors[rows], rows[np.asarray(alone.neighbors)]
+  )
+  np.testing.assert_allclose(
+    graph.similarities[rows], alone.similarities, rtol=1e-5, atol=1e-6
+  )
+  np.testing.assert_array_equal(graph.neighbors[~eligible], -1)
+  assert np.isnan(graph.similarities[~eligible]).all()
+
+
+@every_metric
 def test_the_block_changes_nothing(metric, points):
   whole = search(points, metric)
   # The last block has only 6 points of its own.

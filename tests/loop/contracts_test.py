@@ -34,8 +34,8 @@ def test_a_score_that_is_not_finite_names_the_round_and_the_example(task):
     scores = kernels.margin(apply(batch.inputs).predictions)
     return jnp.where(batch.index == 7, jnp.nan, scores)
 
-  def select(key, state, scores, pool, k):
-    eligible = pool_lib.eligible(pool)
+  def select(key, state, scores, seen, pool, k):
+    eligible = pool_lib.eligible(pool) & seen
     return state, kernels.top_k(scores, k, eligible=eligible, key=key)
 
   broken = compiled(task, 'margin', strategy=a_strategy(measure, select))
@@ -53,8 +53,8 @@ def that_picks(task, picks):
     del key, apply
     return batch.index
 
-  def select(key, state, measured, pool, k):
-    del key, measured, k
+  def select(key, state, measured, seen, pool, k):
+    del key, measured, seen, k
     chosen = picks
     if isinstance(picks, str):
       chosen = np.flatnonzero(~np.asarray(pool_lib.eligible(pool)))[:2]
@@ -80,6 +80,16 @@ def that_picks(task, picks):
 def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
   with pytest.raises(RuntimeError, match=f"round 0: system 'margin' {message}"):
     run(task, that_picks(task, picks))
+
+
+def test_a_pick_that_was_not_measured_is_refused(task):
+  broken = that_picks(task, [4])
+  strategy = broken.system.strategy._replace(
+    where=lambda key, state, pool: jnp.arange(160) != 4
+  )
+  broken = compiled(task, 'margin', strategy=strategy)
+  with pytest.raises(RuntimeError, match='picked 4, which was not measured'):
+    run(task, broken)
 
 
 @pytest.mark.parametrize('shape', [(), (7,)])

@@ -66,11 +66,11 @@ class Stage:
   def _note(self, index):
     self.rows += [i for i in np.asarray(index).tolist() if i >= 0]
 
-  def _select(self, key, state, scores, pool, k):
+  def _select(self, key, state, scores, seen, pool, k):
     jax.effects_barrier()
     eligible = pool_lib.eligible(pool)
-    selection = kernels.top_k(scores, k, eligible=eligible, key=key)
-    shown = np.flatnonzero(np.isfinite(np.asarray(scores)))
+    selection = kernels.top_k(scores, k, eligible=eligible & seen, key=key)
+    shown = np.flatnonzero(seen)
     assert sorted(self.rows) == shown.tolist()
     self.rows.clear()
     chosen = np.asarray(selection.indices)

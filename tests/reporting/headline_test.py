@@ -126,7 +126,7 @@ def test_sections_of_classes_are_left_out(page):
   for text in ('Calibration', 'Balanced', 'most frequent class'):
     assert not reader.says(text)
   assert reader.says('R²') and reader.says('MAE')
-  assert reader.says('a vector of 1 (scale 100)')
+  assert reader.says('a number (scale 100)')
 
 
 def test_different_headlines_share_no_table(tmp_path):

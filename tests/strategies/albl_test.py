@@ -12,6 +12,7 @@ from tests.strategies.linear_network import FACTS, KEY, K, N, pool_with
 DELTA = 0.1
 QUERIES = 30
 ASKED = [3, 17, 5]
+EVERYTHING = jnp.ones(N, bool)
 
 
 def asks_in_order(order):
@@ -19,8 +20,8 @@ def asks_in_order(order):
   place = np.zeros(N, np.float32)
   place[list(order)] = np.arange(len(order), 0, -1)
 
-  def select(key, state, measured, pool, k):
-    eligible = pool_lib.eligible(pool)
+  def select(key, state, measured, seen, pool, k):
+    eligible = pool_lib.eligible(pool) & seen
     return state, kernels.top_k(jnp.asarray(place), k, eligible=eligible)
 
   def measure(key, apply, batch):
@@ -46,7 +47,7 @@ def select(strategy, state, right, pool, key=KEY):
   wrong = np.where(right, 0, 1).astype(np.int32)
   predicted = np.asarray(pool.targets) + wrong
   measured = (((),) * len(state.log_weights), jnp.asarray(predicted))
-  state, selection = strategy.select(key, state, measured, pool, K)
+  state, selection = strategy.select(key, state, measured, EVERYTHING, pool, K)
   return state, np.asarray(selection.indices), np.asarray(selection.values)
 
 
@@ -202,11 +203,13 @@ def test_an_arm_after_which_all_goes_well_is_followed_more_often(strategy):
 
 def test_what_was_not_looked_at_is_asked_about_by_no_arm():
   where = np.arange(N) % 2 == 0
-  predicted = jnp.asarray(np.where(where, 0, -1), jnp.int32)
+  predicted = jnp.zeros(N, jnp.int32)
   for strategy in (BATCH, QUERY, WITH_RANDOM):
     state = strategy.init(FACTS)
     measured = (((),) * len(state.log_weights), predicted)
-    _, selection = strategy.select(KEY, state, measured, pool_with([4]), K)
+    _, selection = strategy.select(
+      KEY, state, measured, jnp.asarray(where), pool_with([4]), K
+    )
     picks = np.asarray(selection.indices)
     assert np.all(where[picks]) and 4 not in picks and len(set(picks)) == K
 
@@ -219,6 +222,16 @@ def test_answers_that_are_missing_do_not_count():
   state = state.replace(credit=jnp.array([1.0, 0.0]))
   state, _, _ = select(BATCH, state, np.arange(N) == 0, pool)
   growth = (1 / 20) / 2 * (1 / 2)
+  np.testing.assert_allclose(state.log_weights, [0, -growth], rtol=1e-5)
+
+
+def test_what_was_not_looked_at_is_not_predicted_right():
+  # Fillers are zeros, and so are the labels.
+  state = BATCH.init(FACTS).replace(credit=jnp.array([1.0, 0.0]))
+  seen = jnp.asarray(np.isin(np.arange(N), ASKED[:1], invert=True))
+  measured = ((), ()), jnp.zeros(N, jnp.int32)
+  state, _ = BATCH.select(KEY, state, measured, seen, pool_with(ASKED), K)
+  growth = (1 / 20) / 2 * (2 / 3)
   np.testing.assert_allclose(state.log_weights, [0, -growth], rtol=1e-5)
 
 

@@ -13,6 +13,7 @@ from tests.strategies.linear_network import (
   choose,
   measure_pool,
   pool_with,
+  select,
 )
 
 ASKED = [3, 17, 5]
@@ -55,7 +56,7 @@ def test_by_default_the_first_pick_is_any_and_the_key_decides(inputs):
   keys, pool = jax.random.split(KEY, 40), pool_with(ASKED)
   factors = measure_pool(badge(), inputs)
   first = [
-    int(badge().select(key, (), factors, pool, K)[1].indices[0]) for key in keys
+    int(select(badge(), factors, pool, key=key)[1].indices[0]) for key in keys
   ]
   assert not set(first) & set(ASKED)
   # 40 draws of 37 leave a third out, give or take two.

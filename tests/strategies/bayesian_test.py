@@ -16,6 +16,7 @@ from tests.strategies.linear_network import (
   measure_pool,
   pool_with,
   sampled_probs,
+  select,
 )
 
 S = 4
@@ -77,7 +78,7 @@ def test_a_draw_prefers_high_scores_and_leaves_none_out(draw, inputs):
   if draw == 'softmax':  # scale dependent: nats are too small to matter
     scores = scores * 10
   pool, keys = pool_with([0, 1]), jax.random.split(KEY, 200)
-  picks = [strategy.select(key, (), scores, pool, K)[1].indices for key in keys]
+  picks = [select(strategy, scores, pool, key=key)[1].indices for key in keys]
   times = np.bincount(np.ravel(picks), minlength=N)
   assert times[0] == times[1] == 0
   order = 2 + np.argsort(-np.asarray(scores)[2:])

@@ -3,8 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from al_jax.interfaces import Batch, ModelOutput
 from al_jax.strategies import k_means, weighted_k_means
 from tests.strategies.linear_network import (
+  FACTS,
   KEY,
   WEIGHTS,
   D,
@@ -13,6 +15,7 @@ from tests.strategies.linear_network import (
   choose,
   measure_pool,
   pool_with,
+  select,
   softmax,
 )
 
@@ -31,9 +34,11 @@ def informativeness(inputs):
   return 1 - (ranked[:, -1] - ranked[:, -2])
 
 
-def pick(strategy, embeddings, scores, asked=(), key=KEY):
+def pick(strategy, embeddings, scores, asked=(), key=KEY, seen=None):
   measured = (jnp.asarray(embeddings), jnp.asarray(scores, jnp.float32))
-  _, selection = strategy.select(key, (), measured, pool_with(asked), K)
+  _, selection = select(
+    strategy, measured, pool_with(asked), seen=seen, key=key
+  )
   return np.asarray(selection.indices)
 
 
@@ -63,6 +68,30 @@ def test_it_measures_embeddings_and_one_less_the_margin(inputs):
   embeddings, scores = measure_pool(PLAIN, inputs)
   np.testing.assert_array_equal(embeddings, inputs)
   np.testing.assert_allclose(scores, informativeness(inputs), atol=1e-5)
+
+
+def test_without_classes_all_examples_are_as_informative(inputs):
+  facts = FACTS._replace(task='regression', num_classes=None)
+  picks = []
+  for strange in (0, 1e3):
+    measured = jnp.asarray(inputs), strange * jnp.arange(N, dtype=jnp.float32)
+    _, selection = select(
+      PLAIN, measured, pool_with([1]), state=PLAIN.init(facts)
+    )
+    picks.append(selection.indices)
+  np.testing.assert_array_equal(*picks)
+
+
+@pytest.mark.parametrize('parts', [0, 1, 2])
+def test_what_cannot_be_logits_is_not_read_as_such(inputs, parts):
+  numbers = jnp.asarray(inputs)
+  predictions = [numbers[:, 0], numbers[:, :1], {'a': numbers, 'b': numbers}]
+
+  def apply(inputs):
+    return ModelOutput(predictions[parts], inputs, {})
+
+  _, scores = PLAIN.measure(KEY, apply, Batch(jnp.arange(N), numbers))
+  np.testing.assert_array_equal(scores, np.zeros(N))
 
 
 def test_only_the_most_informative_are_clustered(inputs):
@@ -105,7 +134,7 @@ def test_what_was_not_measured_is_no_member(inputs):
   inputs[20:] += 50
   where = np.arange(N) < 20
   embeddings, scores = measure_pool(PLAIN, inputs, where=where)
-  picks = pick(PLAIN, embeddings, scores)
+  picks = pick(PLAIN, embeddings, scores, seen=where)
   assert len(set(picks)) == K and np.all((picks >= 0) & (picks < 20))
 
 

@@ -14,6 +14,7 @@ from tests.strategies.linear_network import (
   choose,
   measure_pool,
   pool_with,
+  select,
 )
 
 ASKED = [3, 17, 5]
@@ -56,7 +57,7 @@ def test_what_was_not_measured_is_no_center(inputs):
   where = np.arange(N) % 2 == 0
   measured = measure_pool(core_set(), inputs, where=where)
   asked = [4, 7]  # nobody looked at 7
-  _, selection = core_set().select(KEY, (), measured, pool_with(asked), K)
+  _, selection = select(core_set(), measured, pool_with(asked), seen=where)
   wanted = 2 * np.array(greedy(inputs[::2], [2], K))
   np.testing.assert_array_equal(selection.indices, wanted)
 
@@ -90,7 +91,7 @@ def test_robust_is_the_best_of_all_choices(rng, num_outliers, asked):
   points = rng.normal(size=(12, 2)).astype(np.float32)
   strategy = core_set(robust=True, outliers=(num_outliers + 0.5) / 12)
   pool = pool_with(asked, num_examples=12)
-  _, selection = strategy.select(KEY, (), jnp.asarray(points), pool, 3)
+  _, selection = select(strategy, jnp.asarray(points), pool, k=3)
   left = [i for i in range(12) if i not in asked]
   best = min(
     radius(points, [*asked, *batch], num_outliers)
@@ -123,10 +124,10 @@ def test_robust_refuses_more_points_than_a_programme_can_hold():
   pool = pool_with([], num_examples=most + 1)
   points = jnp.zeros((most + 1, 2))
   with pytest.raises(ValueError, match=f'up to {most} .* {most + 1}: set sub'):
-    core_set(robust=True).select(KEY, (), points, pool, 2)
+    select(core_set(robust=True), points, pool, k=2)
   # What was not measured does not count.
-  points = points.at[0].set(jnp.nan)
-  _, selection = core_set(robust=True).select(KEY, (), points, pool, 2)
+  seen = np.arange(most + 1) > 0
+  _, selection = select(core_set(robust=True), points, pool, seen=seen, k=2)
   assert 0 not in selection.indices and -1 not in selection.indices
 
 

@@ -31,6 +31,7 @@ OPTIONS = {
   'bald': {'num_samples': 4},
   'batch_bald': {'num_samples': 4, 'num_configurations': 64},
   'mean_std': {'num_samples': 4},
+  'variance': {'num_samples': 4},
   'variation_ratio': {'num_samples': 4},
 }
 
@@ -80,10 +81,18 @@ def pool_with(asked, targets=0, *, num_examples=N):
   )
 
 
+def select(strategy, measured, pool, *, seen=None, state=None, key=KEY, k=K):
+  """What a strategy chooses of what was measured; if `seen` is None, of all."""
+  if state is None:
+    state = strategy.init(FACTS)
+  seen = jnp.ones(pool.num_examples, bool) if seen is None else seen
+  return strategy.select(key, state, measured, jnp.asarray(seen), pool, k)
+
+
 def choose(strategy, inputs, pool, *, where=None, key=KEY, k=K):
   """The indices that a strategy asks about, -1 where there were too few."""
   measured = measure_pool(strategy, inputs, where=where)
-  _, selection = strategy.select(key, strategy.init(FACTS), measured, pool, k)
+  _, selection = select(strategy, measured, pool, seen=where, key=key, k=k)
   return np.asarray(selection.indices)
 
 

@@ -7,6 +7,7 @@ from al_jax.strategies import STRATEGIES, random
 
 N = 12
 ASKED = jnp.array([0, 5, 11])
+EVERYTHING = jnp.ones(N, bool)
 
 
 def pool_with_some_asked():
@@ -18,7 +19,7 @@ def pool_with_some_asked():
 def picks(seed, k):
   strategy = random()
   state, selection = strategy.select(
-    jax.random.key(seed), strategy.init(None), (), pool_with_some_asked(), k
+    jax.random.key(seed), (), (), EVERYTHING, pool_with_some_asked(), k
   )
   assert state == ()
   return np.asarray(selection.indices)
@@ -44,7 +45,8 @@ def test_more_than_there_are_gives_all_of_them_and_padding():
   pool = pool_lib.reveal(
     pool_lib.create(N), asked, jnp.zeros_like(asked), pool_lib.ORACLE, round=0
   )
-  chosen = random().select(jax.random.key(0), (), (), pool, 6)[1].indices
+  key = jax.random.key(0)
+  chosen = random().select(key, (), (), EVERYTHING, pool, 6)[1].indices
   assert set(np.asarray(chosen[:4])) == set(range(N - 4, N))
   np.testing.assert_array_equal(chosen[4:], -1)
 
@@ -53,7 +55,7 @@ def test_every_example_is_as_likely_as_any_other():
   pool, strategy = pool_with_some_asked(), random()
   keys = jax.random.split(jax.random.key(1), 900)
   chosen = jax.vmap(
-    lambda key: strategy.select(key, (), (), pool, 2)[1].indices
+    lambda key: strategy.select(key, (), (), EVERYTHING, pool, 2)[1].indices
   )(keys)
   counts = np.bincount(np.ravel(chosen), minlength=N)
   np.testing.assert_array_equal(counts[np.asarray(ASKED)], 0)

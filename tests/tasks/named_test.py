@@ -12,8 +12,11 @@ def test_own_metrics_have_names_in_a_file_and_do_not_come_back():
   task = tasks.Mixed({'kind': CLASS}, own_metrics={'mine': lambda p, t: p})
   written = tasks.to_json(task)
   assert written['own_metrics'] == ['mine']
-  with pytest.raises(ValueError, match=r"own_metrics \['mine'\] are functions"):
-    tasks.from_json(written)
+  found = tasks.from_json(written)
+  assert found.metrics == task.metrics
+  predictions = targets = {'kind': np.zeros(2, np.int32)}
+  with pytest.raises(ValueError, match=r"the metric 'mine' is a function of"):
+    dict(found.own_metrics)['mine'](predictions, targets)
 
 
 def test_a_task_that_is_no_task_is_refused():

@@ -1,0 +1,41 @@
+"""What strategies need of a task and a model, see `Strategy.needs`."""
+
+from al_jax import tasks
+from al_jax.interfaces import Facts, Strategy
+
+CLASSES = 'classes'
+EMBEDDING = 'embedding'
+DROPOUT = 'dropout'
+EXTRAS = 'extras.'  # and the name of the output
+
+
+def has_classes(facts: Facts) -> bool:
+  """Tells whether predictions are the logits of classes."""
+  return tasks.are_classes(facts.task) is True
+
+
+def of(strategy: Strategy) -> dict[str, str]:
+  """Collects the needs of a strategy and of those before it.
+
+  Args:
+    strategy: the last stage.
+
+  Returns:
+    Each need with its reason, or `''`.
+
+  Raises:
+    ValueError: a need that nobody knows.
+  """
+  found = {} if strategy.prefilter is None else of(strategy.prefilter[0])
+  for need, reason in strategy.needs.items():
+    if need not in (CLASSES, EMBEDDING, DROPOUT) and not _is_extra(need):
+      raise ValueError(
+        f'needs has {need!r}; it must be {CLASSES!r}, {EMBEDDING!r}, '
+        f"{DROPOUT!r}, or '{EXTRAS}NAME' for an output of the model."
+      )
+    found[need] = reason or found.get(need, '')
+  return found
+
+
+def _is_extra(need):
+  return need.startswith(EXTRAS) and need != EXTRAS
