@@ -147,6 +147,20 @@ def test_a_class_and_a_box_are_learnt_together(rng):
   assert set(rows[0].train) == {'loss', 'digit.accuracy', 'box.mae'}
 
 
+def test_dropout_networks_that_disagree_are_asked_about(rng):
+  dataset = digit_and_box(rng, 300)
+  system = compiled(
+    dataset, 'variance', dropout=0.2, strategy={'num_samples': 5}
+  )
+  rows, _ = run((dataset, None), system, PROTOCOL)
+  assert rows[-1].test['box.rmse'] < rows[0].test['box.rmse']
+
+
+def test_gradient_embeddings_of_a_vector_are_refused_with_the_reason():
+  with pytest.raises(ValueError, match='of a squared loss .* are all zero'):
+    compiled(diabetes(num_test=80), 'badge')
+
+
 def test_without_a_test_split_a_run_has_no_test_metrics():
   dataset = diabetes(num_test=0, num_validation=40)
   rows, _ = run((dataset, None), compiled(dataset, 'random'), PROTOCOL)
