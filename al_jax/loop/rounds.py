@@ -371,9 +371,9 @@ def _pseudo_labels(program, oracle, state):
   if program.pseudo_labels is None:
     return {}
   labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
-  found = {'machine_labels': float(np.count_nonzero(labels >= 0))}
+  found = {'pseudo_labels': float(np.count_nonzero(labels >= 0))}
   if oracle is not None:
-    found['machine_accuracy'] = oracle.share_right(labels)
+    found['pseudo_label_accuracy'] = oracle.share_right(labels)
   return found
 
 

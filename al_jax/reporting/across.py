@@ -16,8 +16,8 @@ _VALIDATION = {
   'log_loss': 'validation.log_loss',
 }
 _PSEUDO_LABELS = {
-  'machine_labels': 'train.machine_labels',
-  'right': 'train.machine_accuracy',
+  'pseudo_labels': 'train.pseudo_labels',
+  'right': 'train.pseudo_label_accuracy',
 }
 
 
@@ -122,10 +122,10 @@ def pseudo_labels(experiments: Sequence[ExperimentResults]) -> list[Section]:
     experiments,
     _PSEUDO_LABELS,
     [
-      Column('pseudo-labels', 'machine_labels', columns.count),
+      Column('pseudo-labels', 'pseudo_labels', columns.count),
       _mean('right %', 'right', _PSEUDO_LABELS),
     ],
-    'machine_labels',
+    'pseudo_labels',
   )
 
 

@@ -15,6 +15,7 @@ _FIELDS = {
     'test': int,
     'num_classes': int,
   },
+  'records_format': int,
   'versions': dict,
   'device': {'kind': str, 'count': int},
   'git': {'commit': str, 'dirty': bool},
