@@ -143,6 +143,4 @@ def stopped_at_every_save(compiled, answers, how, folder):
 
 def an_observer(on_record):
   """An observer that wants records alone."""
-  return types.SimpleNamespace(
-    on_record=on_record, on_progress=lambda progress: None
-  )
+  return types.SimpleNamespace(on_record=on_record)

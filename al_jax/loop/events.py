@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -54,9 +54,19 @@ class Events:
     Args:
       observers: told in this order.
     """
-    self._of_progress = _methods(observers, 'on_progress')
-    self._of_record = _methods(observers, 'on_record')
+    self._observers = tuple(observers)
     self._last = time.monotonic()
+
+  def wanted(self, name: str) -> bool:
+    """Tells whether an observer has a method of this name."""
+    return any(hasattr(each, name) for each in self._observers)
+
+  def tell(self, name: str, content: Any) -> None:
+    """Calls the method of this name of every observer that has it."""
+    for observer in self._observers:
+      method = getattr(observer, name, None)
+      if method is not None:
+        method(content)
 
   def progress(self, system: str, runs: Sequence[Run], now: Progress) -> None:
     """Tells of a round under way, unless it was told a moment ago.
@@ -67,7 +77,7 @@ class Events:
       now: on the host, with a leading lane axis.
     """
     passed = time.monotonic() - self._last
-    if not self._of_progress or passed < _SECONDS_BETWEEN:
+    if passed < _SECONDS_BETWEEN or not self.wanted('on_progress'):
       return
     self._last += passed
     for lane, run in enumerate(runs):
@@ -80,19 +90,12 @@ class Events:
           int(now.step[lane]),
           _metrics(now, lane),
         )
-        for tell in self._of_progress:
-          tell(seen)
+        self.tell('on_progress', seen)
 
   def record(self, record: RoundRecord) -> RoundRecord:
     """Tells of a record, and returns it."""
-    for tell in self._of_record:
-      tell(record)
+    self.tell('on_record', record)
     return record
-
-
-def _methods(observers, name):
-  found = [getattr(observer, name, None) for observer in observers]
-  return [method for method in found if method is not None]
 
 
 def _metrics(now, lane):

@@ -19,7 +19,7 @@ from al_jax.runner import (
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner.config import Experiment
 from al_jax.runner.grid import Cell
-from al_jax.storage import manifest, records, workdir
+from al_jax.storage import manifest, workdir
 
 # The system in the records of a training on the whole pool.
 ALL_LABELS = 'all labels'
@@ -155,15 +155,9 @@ def run(
     tensorboard=how.tensorboard,
   ) as watching:
     experiment = _pretrained(folder, experiment, should_stop, watching)
-    try:
-      _run_jobs(folder, experiment, how, should_stop, watching)
-    finally:
-      rows = watching.records.rows()
-      if rows:
-        records.write_csv(folder / 'records.csv', rows)
+    _run_jobs(folder, experiment, how, should_stop, watching)
     if config['full_labels']:
       _run_all_labels(folder, experiment, should_stop)
-  watching.records.drop_earlier()
   return _finish(folder, watching.records.rows(), experiment, about)
 
 
@@ -190,7 +184,7 @@ def _labels_seen(experiment):
 def _pretrained(folder, experiment, should_stop, watching):
   """The experiment with the weights that its config asks for."""
   experiment, rows = pretraining.with_weights(
-    experiment, should_stop, watching.on_epoch
+    experiment, should_stop, watching.bar.on_epoch
   )
   if rows:
     result_files.write_pretraining(folder, rows)
@@ -206,10 +200,10 @@ def _run_jobs(folder, experiment, how, should_stop, watching):
   )
   checkpoints = folder / 'checkpoints'
   if how.num_workers == 1:
-    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, watching)
+    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, watching.all)
   else:
     workers.run_jobs(
-      experiment, jobs, checkpoints, how.num_workers, should_stop, watching
+      experiment, jobs, checkpoints, how.num_workers, should_stop, watching.all
     )
 
 
@@ -228,19 +222,16 @@ def _run_all_labels(folder, experiment, should_stop):
   ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)
   checkpoints = workdir.below(folder, 'checkpoints', 'all_labels')
-  writer = _FullLabels(folder / 'full_labels.jsonl')
-  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, writer)
+  file = _AllLabels(folder / 'full_labels.jsonl', [ALL_LABELS])
+  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, [file])
+  file.close(is_over=True)
 
 
-class _FullLabels:
-  """An observer that writes down the records of trainings on all labels."""
-
-  def __init__(self, path):
-    self._path, self._found = path, []
+class _AllLabels(observers.RecordsFile):
+  """Keeps the records of trainings on all labels, under a name of their own."""
 
   def on_record(self, record):
-    self._found.append(dataclasses.replace(record, system=ALL_LABELS))
-    records.write_jsonl(self._path, self._found)
+    super().on_record(dataclasses.replace(record, system=ALL_LABELS))
 
 
 def _finish(folder, rows, experiment, about):
@@ -249,7 +240,6 @@ def _finish(folder, rows, experiment, about):
   from al_jax.analysis import tables
   from al_jax.runner import outputs
 
-  records.write_csv(folder / 'records.csv', rows)
   notes = tables.majority_notes(rows, about['data']['majority'])
   for note in notes:
     logging.warning('%s: %s', folder, note)

@@ -1,6 +1,7 @@
 """A progress bar for people at a terminal, and silence for everybody else."""
 
 import sys
+from collections.abc import Collection, Mapping
 from typing import Self, TextIO
 
 import tqdm
@@ -13,15 +14,15 @@ class ProgressBar:
   """Rounds done, where the run is, the last accuracy, and the time left.
 
   The bar is drawn only where it can be seen: not when the stream is no
-  terminal (a file, a pipe, a scheduler), nor when `quiet` asks for none. Lines
-  written through `write` appear either way, above the bar where there is one.
+  terminal (a file, a pipe, a scheduler). A line per round is written either
+  way, above the bar where there is one. `quiet` asks for neither.
   """
 
   def __init__(
     self,
     total_rounds: int,
     *,
-    finished_rounds: int = 0,
+    finished: Collection[tuple[str, int, int]] = (),
     quiet: bool = False,
     stream: TextIO | None = None,
   ):
@@ -29,15 +30,16 @@ class ProgressBar:
 
     Args:
       total_rounds: of all systems and seeds together.
-      finished_rounds: those a resumed run found done. They do not count in the
-        estimate of the time left, and `update` is not called for them again.
-      quiet: draw no bar.
+      finished: systems, seeds and rounds that a resumed run found done. They do
+        not count in the estimate of the time left, and are not shown again.
+      quiet: draw no bar, and write no lines.
       stream: where to draw and to write; standard error by default.
     """
     self._stream = stream if stream is not None else sys.stderr
+    self._finished, self._quiet = frozenset(finished), quiet
     self._bar = tqdm.tqdm(
       total=total_rounds,
-      initial=finished_rounds,
+      initial=len(self._finished),
       # tqdm's None means: disabled unless the stream is a terminal.
       disable=True if quiet else None,
       file=self._stream,
@@ -71,8 +73,15 @@ class ProgressBar:
       f'step {progress.step:,}{": " if told else ""}{told} '
     )
 
-  def update(self, record: records.RoundRecord) -> None:
-    """Counts one more round as done and shows what came of it."""
+  def on_epoch(self, row: Mapping[str, float]) -> None:
+    """Writes a line about an epoch of a pretraining."""
+    told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
+    self._write(f'pretraining, {told}')
+
+  def on_record(self, record: records.RoundRecord) -> None:
+    """Counts a round as done and shows its result, unless it was before."""
+    if (record.system, record.seed, record.round) in self._finished:
+      return
     accuracy = record.test.get('accuracy')
     shown = '' if accuracy is None else f', accuracy {accuracy:.1%}'
     self._bar.set_description_str(
@@ -81,7 +90,9 @@ class ProgressBar:
       refresh=False,
     )
     self._bar.update()
+    self._write(records.log_line(record))
 
-  def write(self, line: str) -> None:
+  def _write(self, line):
     """Writes a line above the bar."""
-    self._bar.write(line, file=self._stream)
+    if not self._quiet:
+      self._bar.write(line, file=self._stream)

@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from al_jax import loop, parts, xla
-from al_jax.loop.events import Observer, RoundProgress
+from al_jax.loop.events import Events, Observer
 from al_jax.runner import config as config_lib
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner import signals
 from al_jax.runner.config import Experiment
 from al_jax.runner.jobs import Job
-from al_jax.storage import records
 
 _STOP = 'stop'
 # How long a process that has nothing more to do may take to end.
@@ -89,7 +88,7 @@ def run_jobs(
   folder: pathlib.Path,
   workers: int,
   should_stop: Callable[[], bool],
-  observer: Observer,
+  observers: Sequence[Observer],
 ) -> None:
   """Runs jobs side by side.
 
@@ -99,14 +98,14 @@ def run_jobs(
     folder: where the jobs save.
     workers: how many processes; none is started for jobs that are finished.
     should_stop: see `loop.run_rounds`.
-    observer: told in this process.
+    observers: told in this process.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
     ChildProcessError: a process was killed.
   """
   finished = [job for job in jobs if jobs_lib.is_finished(job, folder)]
-  jobs_lib.run_jobs(experiment, finished, folder, should_stop, observer)
+  jobs_lib.run_jobs(experiment, finished, folder, should_stop, observers)
   waiting = collections.deque(job for job in jobs if job not in finished)
   with contextlib.ExitStack() as stack:
     busy = []
@@ -115,12 +114,12 @@ def run_jobs(
       stack.callback(worker.close)
       worker.begin(waiting.popleft())
       busy.append(worker)
-    _relay(busy, waiting, should_stop, observer)
+    _relay(busy, waiting, should_stop, Events(observers))
   if should_stop():
     raise loop.Interrupted
 
 
-def _relay(busy, waiting, should_stop, observer):
+def _relay(busy, waiting, should_stop, events):
   """Hands on what is seen, and gives the next job to who is done."""
   is_told = False
   while busy:
@@ -134,10 +133,8 @@ def _relay(busy, waiting, should_stop, observer):
     )
     for worker in [each for each in busy if each.connection in ready]:
       kind, content = worker.receive()
-      if kind == 'record':
-        observer.on_record(records.RoundRecord.from_json(content))
-      elif kind == 'progress':
-        observer.on_progress(RoundProgress(*content))
+      if kind == 'event':
+        events.tell(*content)
       elif kind == 'error':
         raise content
       elif waiting:
@@ -158,7 +155,7 @@ def _work(connection, config, folder, cache, searched):
       _jobs_from(connection),
       folder,
       lambda: connection.poll(),  # nothing comes during a job but the end
-      _Sender(connection),
+      [_Sender(connection)],
     )
   except loop.Interrupted:
     connection.send(('stopped', None))
@@ -175,10 +172,13 @@ class _Sender:
     self._connection = connection
 
   def on_progress(self, progress):
-    self._connection.send(('progress', tuple(progress)))
+    self._send('on_progress', progress)
 
   def on_record(self, record):
-    self._connection.send(('record', record.to_json()))
+    self._send('on_record', record)
+
+  def _send(self, name, content):
+    self._connection.send(('event', (name, content)))
 
 
 def _jobs_from(connection) -> Iterator[Job]:
