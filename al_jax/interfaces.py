@@ -197,6 +197,10 @@ class Learner(NamedTuple):
       self-training), so that repeating a round means repeating all before it.
     warnings: sentences to log after a round's training, by the name of the
       metric that is above 0 when they are true.
+    pictures: `(key, state, pool) -> {name: images}`, sample sheets of a trained
+      round for people to look at: uint8, or float32 from 0 to 1, [n, height,
+      width] or [n, height, width, 1 or 3], n at most 100. If None, there are
+      none. They are made only if somebody looks, and change no result.
   """
 
   init: Callable[..., LearnerState]
@@ -209,6 +213,7 @@ class Learner(NamedTuple):
   most_steps: Callable[[int], int] | None = None
   continues: bool = False
   warnings: Mapping[str, str] = types.MappingProxyType({})
+  pictures: Callable[..., Mapping[str, jax.Array]] | None = None
 
 
 class Strategy(NamedTuple):

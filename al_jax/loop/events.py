@@ -1,4 +1,4 @@
-"""What leaves the loop besides records: looks into a round under way."""
+"""What leaves the loop besides records, and who is told."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from al_jax.interfaces import Progress
+from al_jax.loop.pictures import RoundPictures
 from al_jax.loop.run_state import Run
 from al_jax.storage.records import RoundRecord
 
@@ -43,6 +44,13 @@ class Observer(Protocol):
 
   def on_record(self, record: RoundRecord) -> None:
     """Takes the record of a round; of a resumed run also the earlier ones."""
+
+  def on_pictures(self, pictures: RoundPictures) -> None:
+    """Takes pictures of a trained round, before its record.
+
+    Those of earlier processes are not given again. A round that is run again
+    gives its pictures again, and they are the same.
+    """
 
 
 class Events:
@@ -96,6 +104,11 @@ class Events:
     """Tells of a record, and returns it."""
     self.tell('on_record', record)
     return record
+
+  def pictures(self, pictures: RoundPictures | None) -> None:
+    """Tells of the pictures of a round, if there are any."""
+    if pictures is not None:
+      self.tell('on_pictures', pictures)
 
 
 def _metrics(now, lane):

@@ -39,6 +39,8 @@ class Program(NamedTuple):
       questions; None if nobody asked for it.
     pseudo_labels: `(learner state, pool) -> int32[N]`; None if the learner
       never labels anything itself.
+    pictures: `(key, learner state, pool) -> {name: images}`; None if the
+      learner gives none.
     strategy: the compiled strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
@@ -53,6 +55,7 @@ class Program(NamedTuple):
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
   pseudo_labels: Callable[..., jax.Array] | None
+  pictures: Callable[..., Any] | None
   strategy: stages.CompiledStrategy
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -221,12 +224,15 @@ def compile_program(
       all_sources['pool'].inputs,
       chunk_size=chunk_size,
     ),
-    pseudo_labels=(
-      jax.jit(learner.pseudo_labels) if learner.pseudo_labels else None
-    ),
+    pseudo_labels=_jitted(learner.pseudo_labels),
+    pictures=_jitted(learner.pictures),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )
+
+
+def _jitted(function):
+  return None if function is None else jax.jit(function)
 
 
 def _check_pool(facts, pool, ids):

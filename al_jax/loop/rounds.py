@@ -16,7 +16,7 @@ import numpy as np
 
 from al_jax import keys, xla
 from al_jax import pool as pool_lib
-from al_jax.loop import acquisition, contracts, run_state
+from al_jax.loop import acquisition, contracts, pictures, run_state
 from al_jax.loop.events import Events, Observer
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -73,8 +73,8 @@ def run_rounds(
       date before they are compared.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
-    observers: told of each round under way, and of each record before it is
-      yielded.
+    observers: told of each round under way, of its pictures, and of each record
+      before it is yielded.
 
   Yields:
     A RoundRecord per round and seed; first those of an earlier process, if the
@@ -117,7 +117,7 @@ def run_rounds(
         program, protocol, save, should_stop, events, resume=fitting
       )
     fitting = False
-    _propose_active(program, oracle, protocol, save)
+    _propose_active(program, oracle, protocol, save, events)
     if oracle is None and any(_is_pending(run) for run in active):
       save.wait()
       return {run.seed: run.ended or PENDING for run in runs}
@@ -240,10 +240,13 @@ def _train_active(program, protocol, save, should_stop, events, *, resume):
     save(replaceable=True)
 
 
-def _propose_active(program, oracle, protocol, save):
+def _propose_active(program, oracle, protocol, save, events):
   """Has each run that is trained propose, and saves what would be lost."""
   proposing = [run for run in save.runs if run.stage == 'trained']
   for run in proposing:
+    # In no checkpoint: they are handed over before the stage that follows is.
+    if events.wanted('on_pictures'):
+      events.pictures(pictures.of_round(program, run))
     _propose(program, oracle, protocol, run)
   # What would be lost with the queries.
   is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)

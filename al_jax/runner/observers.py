@@ -8,6 +8,7 @@ from absl import logging
 
 from al_jax import errors, files
 from al_jax.loop.events import Observer
+from al_jax.runner.pictures import PictureFiles
 from al_jax.runner.progress import ProgressBar
 from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
@@ -140,7 +141,8 @@ class Observers:
     self.bar = ProgressBar(
       num_rounds, finished=self.records.earlier(), quiet=quiet
     )
-    self.all: list[Observer] = [self.records, self.bar]
+    pictures = PictureFiles(folder / 'pictures')
+    self.all: list[Observer] = [self.records, pictures, self.bar]
     self._events = None
     if tensorboard:
       self._events = TensorBoard(folder / 'tensorboard')

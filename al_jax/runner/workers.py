@@ -21,6 +21,7 @@ from al_jax.runner.config import Experiment
 from al_jax.runner.jobs import Job
 
 _STOP = 'stop'
+_RECEIVED = 'received'
 # How long a process that has nothing more to do may take to end.
 _SECONDS_TO_END = 10
 
@@ -55,6 +56,10 @@ class _Worker:
   def ask_to_stop(self) -> None:
     """Has the job saved, and no other begun."""
     self._send(_STOP)
+
+  def acknowledge(self) -> None:
+    """Lets the job go on after pictures."""
+    self._send(_RECEIVED)
 
   def receive(self) -> tuple[str, object]:
     """A message: its kind, and what it carries."""
@@ -135,6 +140,8 @@ def _relay(busy, waiting, should_stop, events):
       kind, content = worker.receive()
       if kind == 'event':
         events.tell(*content)
+        if content[0] == 'on_pictures':
+          worker.acknowledge()
       elif kind == 'error':
         raise content
       elif waiting:
@@ -146,6 +153,7 @@ def _relay(busy, waiting, should_stop, events):
 
 def _work(connection, config, folder, cache, searched):
   """What a process does."""
+  sender = _Sender(connection)
   try:
     parts.search_in(searched)
     if cache is not None:
@@ -154,8 +162,8 @@ def _work(connection, config, folder, cache, searched):
       config_lib.prepare(config),
       _jobs_from(connection),
       folder,
-      lambda: connection.poll(),  # nothing comes during a job but the end
-      [_Sender(connection)],
+      sender.should_stop,
+      [sender],
     )
   except loop.Interrupted:
     connection.send(('stopped', None))
@@ -169,13 +177,23 @@ class _Sender:
   """An observer that sends home what it sees."""
 
   def __init__(self, connection):
-    self._connection = connection
+    self._connection, self._is_told = connection, False
+
+  def should_stop(self):
+    # Nothing comes during a job but the end.
+    return self._is_told or self._connection.poll()
 
   def on_progress(self, progress):
     self._send('on_progress', progress)
 
   def on_record(self, record):
     self._send('on_record', record)
+
+  def on_pictures(self, pictures):
+    self._send('on_pictures', pictures)
+    # No checkpoint has them: the job goes on when they are on the disk.
+    while self._connection.recv() != _RECEIVED:
+      self._is_told = True
 
   def _send(self, name, content):
     self._connection.send(('event', (name, content)))

@@ -126,3 +126,15 @@ def test_an_error_comes_home_as_it_is(experiment, jobs, tmp_path):
       broken, jobs[:1], tmp_path, 1, lambda: False, [an_observer(print)]
     )
   assert 'Traceback' in caught.value.__notes__[0]
+
+
+def test_a_request_that_comes_before_pictures_are_written_is_kept():
+  home, away = multiprocessing.Pipe()
+  sender = workers._Sender(away)
+  assert not sender.should_stop()
+  for message in (workers._STOP, workers._RECEIVED):
+    home.send(message)
+  sender.on_pictures('pictures')
+  assert home.recv() == ('event', ('on_pictures', 'pictures'))
+  assert not home.poll() and not away.poll()
+  assert sender.should_stop()
