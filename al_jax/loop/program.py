@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, sources, systems
+from al_jax import errors, inference, sources, systems
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
@@ -32,6 +32,7 @@ class Program(NamedTuple):
     ids: [N], names of the pool's examples, for records and messages.
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
+    embed: `(learner state) -> [N, D]`, embeddings of the pool.
     evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
       split.
     validate: the same on the validation split; None if there is none.
@@ -51,6 +52,7 @@ class Program(NamedTuple):
   ids: np.ndarray
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
+  embed: Callable[[LearnerState], jax.Array]
   evaluate: Callable[..., Any]
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
@@ -209,6 +211,7 @@ def compile_program(
       chunk_size=chunk_size,
     ),
     init=jax.jit(learner.init),
+    embed=_embedding(learner, all_sources['pool'].inputs, chunk_size),
     evaluate=evaluate_on('test'),
     validate=evaluate_on('validation') if 'validation' in all_sources else None,
     describe=(
@@ -233,6 +236,14 @@ def compile_program(
 
 def _jitted(function):
   return None if function is None else jax.jit(function)
+
+
+def _embedding(learner, inputs, chunk_size):
+  def embed(state, batch):
+    return learner.apply(state, batch.inputs).embedding
+
+  map_pool = inference.make_pool_map(embed, chunk_size=chunk_size)
+  return lambda state: map_pool(state, inputs)
 
 
 def _check_pool(facts, pool, ids):

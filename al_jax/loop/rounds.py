@@ -8,6 +8,7 @@ the answers.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ def run_rounds(
   protocol: Protocol,
   seeds: Sequence[int],
   *,
+  features: np.ndarray | None = None,
   answers: Mapping[int, tuple[np.ndarray, Answers]] | None = None,
   close: bool = False,
   checkpointer: Checkpointer | None = None,
@@ -61,6 +63,7 @@ def run_rounds(
       the last checkpoint has them, and the next call gives the answers.
     protocol: how to proceed.
     seeds: one per lane.
+    features: number[N, ...], for a first set of k centers; see `Protocol`.
     answers: without an oracle: pool indices and their answers by seed, all that
       is pending or a part of it. They are saved before anything else is done.
     close: without an oracle: give up what is still pending after `answers`.
@@ -89,7 +92,7 @@ def run_rounds(
     ValueError: what does not fit together, a checkpoint of another run, or
       answers to what nobody asked.
   """
-  contracts.check_run(program, oracle, protocol, seeds)
+  contracts.check_run(program, oracle, protocol, seeds, features)
   if oracle is not None and (answers is not None or close):
     raise ValueError('answers and close are for runs without an oracle.')
   identity = run_state.identity_of(program, identity)
@@ -98,7 +101,7 @@ def run_rounds(
   )
   is_new = runs is None
   if is_new:
-    runs = [_new_run(program, oracle, protocol, seed) for seed in seeds]
+    runs = _new_runs(program, oracle, protocol, seeds, features)
   events = Events(observers)
   yield from (events.record(each) for run in runs for each in run.records)
 
@@ -159,9 +162,12 @@ class _Saves:
       self.checkpointer.wait()
 
 
-def _new_run(program, oracle, protocol, seed):
-  """A run whose first set is pending."""
-  return Run(seed, acquisition.propose_first(program, oracle, protocol, seed))
+def _new_runs(program, oracle, protocol, seeds, features):
+  """Runs whose first sets are pending."""
+  propose = functools.partial(
+    acquisition.propose_first, program, oracle, protocol, features=features
+  )
+  return [Run(seed, propose(seed)) for seed in seeds]
 
 
 def _is_long(seconds):

@@ -9,6 +9,7 @@ from al_jax import data, files, parts, systems
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
   estimate,
+  features,
   observers,
   options,
   pretraining,
@@ -136,6 +137,8 @@ def run(
   about = manifest.build(config, experiment.dataset)
   about['systems'] = names
   about['axes'] = dict(cell.axes)
+  if experiment.features is not None:
+    about['data'][features.FIELD] = features.fingerprint(experiment.features)
   about['labels_seen'] = _labels_seen(experiment)
   about['modules'] = _modules(names, config)
   if before is not None:
@@ -214,6 +217,7 @@ def _run_all_labels(folder, experiment, should_stop):
     **config['protocol'],
     'rounds': 1,
     'first_set': 'uniform',
+    features.FIELD: None,
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }

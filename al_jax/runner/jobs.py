@@ -83,6 +83,7 @@ def run_jobs(
         experiment.oracle,
         experiment.protocol,
         job.seeds,
+        features=experiment.features,
         checkpointer=checkpointer,
         identity=config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
