@@ -119,9 +119,7 @@ class RoundRecord:
 
   def to_json(self) -> str:
     """One line of valid JSON; NaN and infinities are strings in it."""
-    return json.dumps(
-      files.json_value(dataclasses.asdict(self)), allow_nan=False
-    )
+    return json.dumps(files.json_value(vars(self)), allow_nan=False)
 
   @classmethod
   def from_json(cls, line: str) -> 'RoundRecord':
