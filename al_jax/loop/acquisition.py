@@ -78,19 +78,24 @@ def propose_first(
   if protocol.first_set == 'none':
     return state
   key = keys.for_run(seed, keys.FIRST_SET)
-  eligible, size = pool_lib.eligible(state.pool), protocol.first_size
   if protocol.first_set == 'balanced':
-    first = oracle.balanced_first_set(key, size)
-  elif protocol.first_set == 'first':
-    first = np.flatnonzero(eligible)[:size]
-  elif protocol.first_set == 'k_center':
+    first = oracle.balanced_first_set(key, protocol.first_size)
+  else:
+    first = _first_set(program, protocol, key, state, features)
+  return with_pending(state, first)
+
+
+def _first_set(program, protocol, key, state, features):
+  """Chooses a first set without knowing any answer."""
+  eligible, size = pool_lib.eligible(state.pool), protocol.first_size
+  if protocol.first_set == 'first':
+    return np.flatnonzero(eligible)[:size]
+  if protocol.first_set == 'k_center':
     if features is None:
       features = np.asarray(program.embed(state.learner), np.float32)
-    features = protocol.checked_features(features, facts.num_examples)
-    first = _centers(key, features, eligible, size)
-  else:
-    first = np.asarray(kernels.uniform(key, eligible, size).indices)
-  return with_pending(state, first)
+    features = protocol.checked_features(features, len(eligible))
+    return _centers(key, features, eligible, size)
+  return np.asarray(kernels.uniform(key, eligible, size).indices)
 
 
 def _centers(key, features, eligible, size):

@@ -24,6 +24,7 @@ def check_run(
   oracle: Oracle | None,
   protocol: Protocol,
   seeds: Sequence[int],
+  *,
   features: np.ndarray | None = None,
 ) -> None:
   """Refuses parts that do not fit together, before any work.

@@ -48,6 +48,8 @@ def of_round(program: Program, run: Run) -> RoundPictures | None:
     return None
   key = keys.for_round(run.seed, run.round, keys.PICTURES)
   images = program.pictures(key, run.state.learner, run.state.pool)
+  if images is None:
+    return None
   images = jax.device_get(images)
   problem = _problem(images)
   if problem:

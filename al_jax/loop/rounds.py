@@ -92,7 +92,7 @@ def run_rounds(
     ValueError: what does not fit together, a checkpoint of another run, or
       answers to what nobody asked.
   """
-  contracts.check_run(program, oracle, protocol, seeds, features)
+  contracts.check_run(program, oracle, protocol, seeds, features=features)
   if oracle is not None and (answers is not None or close):
     raise ValueError('answers and close are for runs without an oracle.')
   identity = run_state.identity_of(program, identity)

@@ -301,7 +301,11 @@ def test_a_stopped_run_gives_the_same_pictures_once(
 
 
 def test_pictures_nobody_looks_at_are_not_made(compiled, answers):
-  run(compiled._replace(pictures=None), answers, observers=[Looking()])
+  for nothing in (None, lambda key, state, pool: None):
+    looking = Looking()
+    without = compiled._replace(pictures=nothing)
+    run(without, answers, observers=[looking])
+    assert not looking.rounds
 
   def made(*arguments):
     raise AssertionError
