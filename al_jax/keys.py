@@ -19,6 +19,7 @@ ORACLE = 6
 WHERE = 7
 EVALUATE = 8
 PRETRAIN = 9  # before round 0, without a label
+PICTURES = 10  # what a learner shows of a round
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

@@ -111,7 +111,7 @@ def a_pool(dataset, labelled):
   )
 
 
-def stopped_at_every_save(compiled, answers, how, folder):
+def stopped_at_every_save(compiled, answers, how, folder, **options):
   """A run of seed 0 that is stopped and goes on until it is over.
 
   Returns its records, and how often it was stopped.
@@ -134,6 +134,7 @@ def stopped_at_every_save(compiled, answers, how, folder):
           [0],
           checkpointer=saves,
           should_stop=should_stop,
+          **options,
         ):
           found.append(row)
       except loop.Interrupted:
@@ -143,6 +144,4 @@ def stopped_at_every_save(compiled, answers, how, folder):
 
 def an_observer(on_record):
   """An observer that wants records alone."""
-  return types.SimpleNamespace(
-    on_record=on_record, on_progress=lambda progress: None
-  )
+  return types.SimpleNamespace(on_record=on_record)

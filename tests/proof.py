@@ -209,7 +209,11 @@ def _hashes_of_records(workdir):
   for file in ('records.jsonl', 'full_labels.jsonl'):
     if not (workdir / file).exists():
       continue
-    for line in (workdir / file).read_text().splitlines():
+    text = (workdir / file).read_text()
+    # Names of before format 2.
+    text = text.replace('machine_labels', 'pseudo_labels')
+    text = text.replace('machine_accuracy', 'pseudo_label_accuracy')
+    for line in text.splitlines():
       record = json.loads(line)
       which = '{system}, seed {seed}, round {round}'.format(**record)
       kept = {

@@ -46,6 +46,7 @@ class Trains:
     augmented: augments a batch, `(key, draws, inputs) -> inputs`.
     warnings: sentences by the metric that tells when they are true.
     pseudo_labels: see `interfaces.Learner`.
+    pictures: see `interfaces.Learner`.
   """
 
   model: ModelFns
@@ -55,6 +56,7 @@ class Trains:
   augmented: Callable[..., PyTree]
   warnings: ClassVar[Mapping[str, str]] = {}
   pseudo_labels: ClassVar[Callable[..., jax.Array] | None] = None
+  pictures: ClassVar[Callable[..., Mapping[str, jax.Array]] | None] = None
 
   @property
   def surveys(self) -> dict[str, Survey]:
@@ -201,6 +203,7 @@ def bound(options: Any) -> Learner:
     most_steps=options.most_steps,
     continues=options.continues,
     warnings=options.warnings,
+    pictures=options.pictures,
   )
 
 

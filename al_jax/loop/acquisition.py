@@ -47,7 +47,12 @@ def with_pending(state: RunState, picks: np.ndarray) -> RunState:
 
 
 def propose_first(
-  program: Program, oracle: Oracle | None, protocol: Protocol, seed: int
+  program: Program,
+  oracle: Oracle | None,
+  protocol: Protocol,
+  seed: int,
+  *,
+  features: np.ndarray | None = None,
 ) -> RunState:
   """Makes a run before its first round, with the first set pending.
 
@@ -56,6 +61,8 @@ def propose_first(
     oracle: draws a balanced first set. If None, there can be none.
     protocol: says which first set.
     seed: of the run.
+    features: number[N, ...], for a first set of k centers. If None, the
+      embedding of the starting network.
 
   Returns:
     The state.
@@ -71,17 +78,47 @@ def propose_first(
   if protocol.first_set == 'none':
     return state
   key = keys.for_run(seed, keys.FIRST_SET)
-  size = protocol.first_size
   if protocol.first_set == 'balanced':
-    first = oracle.balanced_first_set(key, size)
+    first = oracle.balanced_first_set(key, protocol.first_size)
   else:
-    eligible = pool_lib.eligible(state.pool)
-    first = np.asarray(kernels.uniform(key, eligible, size).indices)
+    first = _first_set(program, protocol, key, state, features)
   return with_pending(state, first)
 
 
+def _first_set(program, protocol, key, state, features):
+  """Chooses a first set without knowing any answer."""
+  eligible, size = pool_lib.eligible(state.pool), protocol.first_size
+  if protocol.first_set == 'first':
+    return np.flatnonzero(eligible)[:size]
+  if protocol.first_set == 'k_center':
+    if features is None:
+      features = np.asarray(program.embed(state.learner), np.float32)
+    features = protocol.checked_features(features, len(eligible))
+    return _centers(key, features, eligible, size)
+  return np.asarray(kernels.uniform(key, eligible, size).indices)
+
+
+def _centers(key, features, eligible, size):
+  """Draws one example, and covers the others greedily from there."""
+  drawn = kernels.uniform(key, eligible, 1).indices
+  if size == 1:
+    return np.asarray(drawn)
+  others = kernels.k_center(
+    features,
+    size - 1,
+    eligible=eligible,
+    centers=np.arange(len(features)) == np.asarray(drawn),
+  )
+  return np.concatenate([drawn, others.indices])
+
+
 def begin(
-  program: Program, oracle: Oracle, protocol: Protocol, seed: int
+  program: Program,
+  oracle: Oracle,
+  protocol: Protocol,
+  seed: int,
+  *,
+  features: np.ndarray | None = None,
 ) -> RunState:
   """Makes a run before its first round, with the first set answered.
 
@@ -90,11 +127,12 @@ def begin(
     oracle: answers.
     protocol: says which first set.
     seed: of the run.
+    features: see `propose_first`.
 
   Returns:
     The state.
   """
-  state = propose_first(program, oracle, protocol, seed)
+  state = propose_first(program, oracle, protocol, seed, features=features)
   return ask(program, oracle, state, protocol.first_size, seed=seed, round=-1)
 
 

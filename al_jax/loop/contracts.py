@@ -19,7 +19,7 @@ from al_jax.interfaces import (
 from al_jax.kernels import Selection
 from al_jax.loop import stages
 from al_jax.loop.program import Program
-from al_jax.loop.protocol import Protocol
+from al_jax.loop.protocol import FIRST_SETS, Protocol
 from al_jax.loop.run_state import Run
 from al_jax.pool import PoolState
 
@@ -29,6 +29,8 @@ def check_run(
   oracle: Oracle | None,
   protocol: Protocol,
   seeds: Sequence[int],
+  *,
+  features: np.ndarray | None = None,
 ) -> None:
   """Refuses parts that do not fit together, before any work.
 
@@ -37,6 +39,7 @@ def check_run(
     oracle: answers. If None, somebody else does.
     protocol: how to proceed.
     seeds: one per lane.
+    features: see `acquisition.propose_first`.
 
   Raises:
     ValueError: with the first two parts that do not fit.
@@ -53,14 +56,17 @@ def check_run(
   if oracle is not None:
     oracle.check(facts)
   elif protocol.first_set == 'balanced':
+    others = [repr(name) for name in FIRST_SETS if name != 'balanced']
     raise ValueError(
       "first_set is 'balanced', which takes an oracle that knows the classes "
-      "of the pool; without one it must be 'uniform' or 'none'."
+      f'of the pool; without one it must be one of {", ".join(others)}.'
     )
   _check_stop_rules(program, protocol)
   protocol.check(
     facts.num_examples, has_validation=program.validate is not None
   )
+  if features is not None:
+    protocol.checked_features(features, facts.num_examples)
   stages.check_candidates(
     program.system.strategy,
     min(protocol.labels_per_round, facts.num_examples),

@@ -1,12 +1,13 @@
-"""What leaves the loop besides records: looks into a round under way."""
+"""What leaves the loop besides records, and who is told."""
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from al_jax.interfaces import Progress
+from al_jax.loop.pictures import RoundPictures
 from al_jax.loop.run_state import Run
 from al_jax.storage.records import RoundRecord
 
@@ -44,6 +45,13 @@ class Observer(Protocol):
   def on_record(self, record: RoundRecord) -> None:
     """Takes the record of a round; of a resumed run also the earlier ones."""
 
+  def on_pictures(self, pictures: RoundPictures) -> None:
+    """Takes pictures of a trained round, before its record.
+
+    Those of earlier processes are not given again. A round that is run again
+    gives its pictures again, and they are the same.
+    """
+
 
 class Events:
   """Tells observers what happens."""
@@ -54,9 +62,19 @@ class Events:
     Args:
       observers: told in this order.
     """
-    self._of_progress = _methods(observers, 'on_progress')
-    self._of_record = _methods(observers, 'on_record')
+    self._observers = tuple(observers)
     self._last = time.monotonic()
+
+  def wanted(self, name: str) -> bool:
+    """Tells whether an observer has a method of this name."""
+    return any(hasattr(each, name) for each in self._observers)
+
+  def tell(self, name: str, content: Any) -> None:
+    """Calls the method of this name of every observer that has it."""
+    for observer in self._observers:
+      method = getattr(observer, name, None)
+      if method is not None:
+        method(content)
 
   def progress(self, system: str, runs: Sequence[Run], now: Progress) -> None:
     """Tells of a round under way, unless it was told a moment ago.
@@ -67,7 +85,7 @@ class Events:
       now: on the host, with a leading lane axis.
     """
     passed = time.monotonic() - self._last
-    if not self._of_progress or passed < _SECONDS_BETWEEN:
+    if passed < _SECONDS_BETWEEN or not self.wanted('on_progress'):
       return
     self._last += passed
     for lane, run in enumerate(runs):
@@ -80,19 +98,17 @@ class Events:
           int(now.step[lane]),
           _metrics(now, lane),
         )
-        for tell in self._of_progress:
-          tell(seen)
+        self.tell('on_progress', seen)
 
   def record(self, record: RoundRecord) -> RoundRecord:
     """Tells of a record, and returns it."""
-    for tell in self._of_record:
-      tell(record)
+    self.tell('on_record', record)
     return record
 
-
-def _methods(observers, name):
-  found = [getattr(observer, name, None) for observer in observers]
-  return [method for method in found if method is not None]
+  def pictures(self, pictures: RoundPictures | None) -> None:
+    """Tells of the pictures of a round, if there are any."""
+    if pictures is not None:
+      self.tell('on_pictures', pictures)
 
 
 def _metrics(now, lane):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, sources, systems, tasks
+from al_jax import errors, inference, sources, systems, tasks
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
@@ -32,6 +32,7 @@ class Program(NamedTuple):
     ids: [N], names of the pool's examples, for records and messages.
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
+    embed: `(learner state) -> [N, D]`, embeddings of the pool.
     evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
       split; None if there is none.
     validate: the same on the validation split; None if there is none.
@@ -39,6 +40,8 @@ class Program(NamedTuple):
       questions; None if nobody asked for it.
     pseudo_labels: `(learner state, pool) -> int32[N]`; None if the learner
       never labels anything itself.
+    pictures: `(key, learner state, pool) -> {name: images}`; None if the
+      learner gives none.
     strategy: the compiled strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
@@ -49,10 +52,12 @@ class Program(NamedTuple):
   ids: np.ndarray
   fit: fit.FitFns
   init: Callable[[jax.Array], LearnerState]
+  embed: Callable[[LearnerState], jax.Array]
   evaluate: Callable[..., Any] | None
   validate: Callable[..., Any] | None
   describe: Callable[..., dict[str, float]] | None
   pseudo_labels: Callable[..., jax.Array] | None
+  pictures: Callable[..., Any] | None
   strategy: stages.CompiledStrategy
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -208,6 +213,7 @@ def compile_program(
       chunk_size=chunk_size,
     ),
     init=jax.jit(learner.init),
+    embed=_embedding(learner, all_sources['pool'].inputs, chunk_size),
     evaluate=evaluations.get('test'),
     validate=evaluations.get('validation'),
     describe=_describing(system, all_sources) if describe_batches else None,
@@ -217,9 +223,8 @@ def compile_program(
       all_sources['pool'].inputs,
       chunk_size=chunk_size,
     ),
-    pseudo_labels=(
-      jax.jit(learner.pseudo_labels) if learner.pseudo_labels else None
-    ),
+    pseudo_labels=_jitted(learner.pseudo_labels),
+    pictures=_jitted(learner.pictures),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )
@@ -231,6 +236,18 @@ def _describing(system, all_sources):
   return batch_diagnostics.make_describe(
     system.learner, system.facts, all_sources['pool'].inputs
   )
+
+
+def _jitted(function):
+  return None if function is None else jax.jit(function)
+
+
+def _embedding(learner, inputs, chunk_size):
+  def embed(state, batch):
+    return learner.apply(state, batch.inputs).embedding
+
+  map_pool = inference.make_pool_map(embed, chunk_size=chunk_size)
+  return lambda state: map_pool(state, inputs)
 
 
 def _check_pool(facts, pool, ids):

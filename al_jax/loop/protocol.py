@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import numpy as np
+
 from al_jax import errors
 
-FIRST_SETS = ('uniform', 'balanced', 'none')
+FIRST_SETS = ('uniform', 'balanced', 'first', 'k_center', 'none')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +16,15 @@ class Protocol:
   Attributes:
     rounds: R, fits and records.
     labels_per_round: K, asked at the end of every round but the last.
-    first_set: how the examples labelled before round 0 are drawn: `'uniform'`,
-      `'balanced'` (as many of each class; by the oracle), or `'none'`: the
-      strategy asks from an untrained model.
+    first_set: how the examples labelled before round 0 are chosen:
+      `'uniform'`: drawn at random.
+      `'balanced'`: as many of each class, drawn by the oracle.
+      `'first'`: those at the beginning of the pool.
+      `'k_center'`: one drawn at random, then each as far as possible from those
+      before (`kernels.k_center`), in the features that a run is given, or else
+      in the embedding of the network that training begins with; after a
+      pretraining these are its features.
+      `'none'`: the strategy asks from an untrained model.
     first_size: how many.
     label_budget: never pay for more; None for what the rounds need.
     target_accuracy: end when the accuracy on the validation split reaches this.
@@ -90,3 +98,41 @@ class Protocol:
         'split, and the data set has none: add a validation_split transform, '
         'or set test_accuracy to measure first passage on the test split.'
       )
+
+  def checked_features(
+    self, features: np.ndarray, num_examples: int
+  ) -> np.ndarray:
+    """Returns the features that a `'k_center'` first set is chosen in.
+
+    Args:
+      features: numbers [N, ...].
+      num_examples: N, the size of the pool.
+
+    Returns:
+      float32[N, D].
+
+    Raises:
+      ValueError: another first set, which reads no features, or not a row of
+        finite numbers for each example.
+    """
+    if self.first_set != 'k_center':
+      raise ValueError(
+        f"features are given and first_set is {self.first_set!r}; 'k_center' "
+        'alone reads them.'
+      )
+    shape, kind = np.shape(features), np.asarray(features).dtype
+    if len(shape) < 2 or shape[0] != num_examples or kind.kind not in 'fiu':
+      raise ValueError(
+        f'features are {kind}{list(shape)}; they must be numbers with a row '
+        f'for each of the {num_examples} examples that the pool has after all '
+        'transforms.'
+      )
+    with np.errstate(over='ignore'):
+      features = np.asarray(features, np.float32).reshape(num_examples, -1)
+      lengths = np.einsum('nd,nd->n', features, features)
+    if not np.all(np.isfinite(lengths)):
+      bad = np.flatnonzero(~np.isfinite(lengths))[0]
+      raise ValueError(
+        f'features of example {bad} have no finite length; all must.'
+      )
+    return features

@@ -8,6 +8,7 @@ the answers.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import numpy as np
 from al_jax import keys, made, xla
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Oracle
-from al_jax.loop import acquisition, contracts, run_state
+from al_jax.loop import acquisition, contracts, pictures, run_state
 from al_jax.loop.events import Events, Observer
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -45,6 +46,7 @@ def run_rounds(
   protocol: Protocol,
   seeds: Sequence[int],
   *,
+  features: np.ndarray | None = None,
   answers: Mapping[int, tuple[np.ndarray, Answers]] | None = None,
   close: bool = False,
   checkpointer: Checkpointer | None = None,
@@ -61,6 +63,7 @@ def run_rounds(
       the last checkpoint has them, and the next call gives the answers.
     protocol: how to proceed.
     seeds: one per lane.
+    features: number[N, ...], for a first set of k centers; see `Protocol`.
     answers: without an oracle: pool indices and their answers by seed, all that
       is pending or a part of it. They are saved before anything else is done.
     close: without an oracle: give up what is still pending after `answers`.
@@ -73,8 +76,8 @@ def run_rounds(
       date before they are compared.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
-    observers: told of each round under way, and of each record before it is
-      yielded.
+    observers: told of each round under way, of its pictures, and of each record
+      before it is yielded.
 
   Yields:
     A RoundRecord per round and seed; first those of an earlier process, if the
@@ -89,7 +92,7 @@ def run_rounds(
     ValueError: what does not fit together, a checkpoint of another run, or
       answers to what nobody asked.
   """
-  contracts.check_run(program, oracle, protocol, seeds)
+  contracts.check_run(program, oracle, protocol, seeds, features=features)
   if oracle is not None and (answers is not None or close):
     raise ValueError('answers and close are for runs without an oracle.')
   identity = run_state.identity_of(program, identity)
@@ -98,7 +101,7 @@ def run_rounds(
   )
   is_new = runs is None
   if is_new:
-    runs = [_new_run(program, oracle, protocol, seed) for seed in seeds]
+    runs = _new_runs(program, oracle, protocol, seeds, features)
   events = Events(observers)
   yield from (events.record(each) for run in runs for each in run.records)
 
@@ -117,7 +120,7 @@ def run_rounds(
         program, protocol, save, should_stop, events, resume=fitting
       )
     fitting = False
-    _propose_active(program, oracle, protocol, save)
+    _propose_active(program, oracle, protocol, save, events)
     if oracle is None and any(_is_pending(run) for run in active):
       save.wait()
       return {run.seed: run.ended or PENDING for run in runs}
@@ -159,9 +162,12 @@ class _Saves:
       self.checkpointer.wait()
 
 
-def _new_run(program, oracle, protocol, seed):
-  """A run whose first set is pending."""
-  return Run(seed, acquisition.propose_first(program, oracle, protocol, seed))
+def _new_runs(program, oracle, protocol, seeds, features):
+  """Runs whose first sets are pending."""
+  propose = functools.partial(
+    acquisition.propose_first, program, oracle, protocol, features=features
+  )
+  return [Run(seed, propose(seed)) for seed in seeds]
 
 
 def _is_long(seconds):
@@ -240,10 +246,13 @@ def _train_active(program, protocol, save, should_stop, events, *, resume):
     save(replaceable=True)
 
 
-def _propose_active(program, oracle, protocol, save):
+def _propose_active(program, oracle, protocol, save, events):
   """Has each run that is trained propose, and saves what would be lost."""
   proposing = [run for run in save.runs if run.stage == 'trained']
   for run in proposing:
+    # In no checkpoint: they are handed over before the stage that follows is.
+    if events.wanted('on_pictures'):
+      events.pictures(pictures.of_round(program, run))
     _propose(program, oracle, protocol, run)
   # What would be lost with the queries.
   is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)
@@ -371,9 +380,9 @@ def _pseudo_labels(program, oracle, state):
   if program.pseudo_labels is None:
     return {}
   labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
-  found = {'machine_labels': float(np.count_nonzero(labels >= 0))}
+  found = {'pseudo_labels': float(np.count_nonzero(labels >= 0))}
   if oracle is not None:
-    found['machine_accuracy'] = oracle.share_right(labels)
+    found['pseudo_label_accuracy'] = oracle.share_right(labels)
   return found
 
 

@@ -15,9 +15,9 @@ from al_jax.tasks import Metric
 
 # Beside the headline, if the task has it.
 _LOSS = 'log_loss'
-_RIGHT = Metric('train.machine_accuracy', '%', True)
+_RIGHT = Metric('train.pseudo_label_accuracy', '%', True)
 _PSEUDO_LABELS = {
-  'machine_labels': 'train.machine_labels',
+  'pseudo_labels': 'train.pseudo_labels',
   'right': _RIGHT.name,
 }
 
@@ -138,12 +138,12 @@ def pseudo_labels(experiments: Sequence[ExperimentResults]) -> list[Section]:
     experiments,
     _PSEUDO_LABELS,
     [
-      Column('pseudo-labels', 'machine_labels', columns.count),
+      Column('pseudo-labels', 'pseudo_labels', columns.count),
       _mean('right %', 'right', _RIGHT),
     ],
-    'machine_labels',
+    'pseudo_labels',
   )
-  return _section('Pseudo-labels', 'machine_labels', tables)
+  return _section('Pseudo-labels', 'pseudo_labels', tables)
 
 
 def _section(title, explanation, tables) -> list[Section]:

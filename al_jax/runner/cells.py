@@ -9,6 +9,7 @@ from al_jax import data, files, parts, systems
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
   estimate,
+  features,
   observers,
   options,
   pretraining,
@@ -19,7 +20,7 @@ from al_jax.runner import (
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner.config import Experiment
 from al_jax.runner.grid import Cell
-from al_jax.storage import manifest, records, workdir
+from al_jax.storage import manifest, workdir
 
 # The system in the records of a training on the whole pool.
 ALL_LABELS = 'all labels'
@@ -136,6 +137,8 @@ def run(
   about = manifest.build(config, experiment.dataset)
   about['systems'] = names
   about['axes'] = dict(cell.axes)
+  if experiment.features is not None:
+    about['data'][features.FIELD] = features.fingerprint(experiment.features)
   about['labels_seen'] = _labels_seen(experiment)
   about['modules'] = _modules(names, config)
   if before is not None:
@@ -156,15 +159,9 @@ def run(
     tensorboard=how.tensorboard,
   ) as watching:
     experiment = _pretrained(folder, experiment, should_stop, watching)
-    try:
-      _run_jobs(folder, experiment, how, should_stop, watching)
-    finally:
-      rows = watching.records.rows()
-      if rows:
-        records.write_csv(folder / 'records.csv', rows)
+    _run_jobs(folder, experiment, how, should_stop, watching)
     if config['full_labels']:
       _run_all_labels(folder, experiment, should_stop)
-  watching.records.drop_earlier()
   return _finish(folder, watching.records.rows(), experiment, about)
 
 
@@ -191,7 +188,7 @@ def _labels_seen(experiment):
 def _pretrained(folder, experiment, should_stop, watching):
   """The experiment with the weights that its config asks for."""
   experiment, rows = pretraining.with_weights(
-    experiment, should_stop, watching.on_epoch
+    experiment, should_stop, watching.bar.on_epoch
   )
   if rows:
     result_files.write_pretraining(folder, rows)
@@ -207,10 +204,10 @@ def _run_jobs(folder, experiment, how, should_stop, watching):
   )
   checkpoints = folder / 'checkpoints'
   if how.num_workers == 1:
-    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, watching)
+    jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, watching.all)
   else:
     workers.run_jobs(
-      experiment, jobs, checkpoints, how.num_workers, should_stop, watching
+      experiment, jobs, checkpoints, how.num_workers, should_stop, watching.all
     )
 
 
@@ -221,6 +218,7 @@ def _run_all_labels(folder, experiment, should_stop):
     **config['protocol'],
     'rounds': 1,
     'first_set': 'uniform',
+    features.FIELD: None,
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }
@@ -229,19 +227,16 @@ def _run_all_labels(folder, experiment, should_stop):
   ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)
   checkpoints = workdir.below(folder, 'checkpoints', 'all_labels')
-  writer = _FullLabels(folder / 'full_labels.jsonl')
-  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, writer)
+  file = _AllLabels(folder / 'full_labels.jsonl', [ALL_LABELS])
+  jobs_lib.run_jobs(experiment, jobs, checkpoints, should_stop, [file])
+  file.close(is_over=True)
 
 
-class _FullLabels:
-  """An observer that writes down the records of trainings on all labels."""
-
-  def __init__(self, path):
-    self._path, self._found = path, []
+class _AllLabels(observers.RecordsFile):
+  """Keeps the records of trainings on all labels, under a name of their own."""
 
   def on_record(self, record):
-    self._found.append(dataclasses.replace(record, system=ALL_LABELS))
-    records.write_jsonl(self._path, self._found)
+    super().on_record(dataclasses.replace(record, system=ALL_LABELS))
 
 
 def _finish(folder, rows, experiment, about):
@@ -250,7 +245,6 @@ def _finish(folder, rows, experiment, about):
   from al_jax.analysis import tables
   from al_jax.runner import outputs
 
-  records.write_csv(folder / 'records.csv', rows)
   notes = tables.majority_notes(rows, about['data']['majority'])
   for note in notes:
     logging.warning('%s: %s', folder, note)

@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from al_jax import data, errors, keys, oracle, parts, sources, systems
 from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import program, protocol, stages
-from al_jax.runner import options
+from al_jax.runner import features, options
 from al_jax.runner.options import Config
 
 # What al_jax/runner/defaults.py has.
@@ -66,6 +68,8 @@ class Experiment(NamedTuple):
     pretrained: weights that all networks begin with, see
       `runner.pretraining`; None if they begin with none, or have not been made
       yet.
+    features: float32[N, D] that a first set is chosen in; None if none are
+      given.
   """
 
   config: Config
@@ -75,6 +79,7 @@ class Experiment(NamedTuple):
   oracle: Oracle
   built: dict[str, systems.System]
   pretrained: PyTree = None
+  features: np.ndarray | None = None
 
   def beginning_with(self, weights: PyTree) -> 'Experiment':
     """The same experiment with pretrained weights.
@@ -89,7 +94,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
   A field `system` named a single system. `protocol.target_accuracy` was of the
   test split, where there was no `test_accuracy`. `learner.name` was there and
-  None.
+  None. There was no `protocol.first_features`.
 
   Args:
     config: as plain values, of any time.
@@ -118,6 +123,8 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
     }
     if 'grid' in config:
       found['grid'] = _with_test_accuracy(config['grid'])
+  if isinstance(proceeding, Mapping):
+    found['protocol'] = {features.FIELD: None, **found['protocol']}
   return found
 
 
@@ -169,8 +176,17 @@ def prepare(
   answers = oracle.SimulatedOracle(
     dataset.train.targets, dataset.task, **config['oracle']
   )
-  built = {} if built is None else built
-  return Experiment(config, dataset, facts, proceeding, answers, built)
+  return Experiment(
+    config,
+    dataset,
+    facts,
+    proceeding,
+    answers,
+    built={} if built is None else built,
+    features=features.load(
+      config['protocol'].get(features.FIELD), proceeding, facts.num_examples
+    ),
+  )
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
@@ -274,6 +290,8 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
     if name != 'save_every_steps'
   }
   identity = {'config': config, 'data': experiment.dataset.fingerprint}
+  if experiment.features is not None:
+    identity[features.FIELD] = features.fingerprint(experiment.features)
   spec, resolved = config['data'], experiment.dataset.normalize
   is_given = isinstance(spec, Mapping) and spec.get('normalize')
   # 'channel' has always been the default of pictures: runs that were begun
@@ -344,8 +362,10 @@ def _refuse_learner_name(config):
 
 def protocol_of(config: Config) -> protocol.Protocol:
   """How to proceed, by a config."""
+  given = dict(config['protocol'])
+  given.pop(features.FIELD, None)
   fields = protocol.Protocol.__dataclass_fields__
-  for name in config['protocol']:
+  for name in given:
     if name not in fields:
-      raise errors.unknown_option('protocol', name, fields)
-  return protocol.Protocol(**config['protocol'])
+      raise errors.unknown_option('protocol', name, [*fields, features.FIELD])
+  return protocol.Protocol(**given)

@@ -72,7 +72,10 @@ def get_config() -> ConfigDict:
   config.protocol = ConfigDict()
   config.protocol.rounds = 10
   config.protocol.labels_per_round = 100
-  config.protocol.first_set = 'uniform'  # or balanced, none
+  config.protocol.first_set = 'uniform'  # or balanced, first, k_center, none
+  # Of k_center: a .npy file with a row for each example of the pool. None: the
+  # embedding of the network that training begins with.
+  config.protocol.first_features = config_dict.placeholder(str)
   config.protocol.first_size = 100
   config.protocol.label_budget = config_dict.placeholder(int)
   # End at this accuracy on the validation split; on the test split, which

@@ -52,7 +52,7 @@ def run_jobs(
   jobs: Iterable[Job],
   folder: pathlib.Path,
   should_stop: Callable[[], bool],
-  observer: Observer,
+  observers: Sequence[Observer],
 ) -> None:
   """Runs jobs one after another.
 
@@ -61,7 +61,7 @@ def run_jobs(
     jobs: those of one system in a row, so that they share what it compiles.
     folder: where the jobs save.
     should_stop: see `loop.run_rounds`.
-    observer: told of each record, earlier ones included, and of rounds under
+    observers: told of each record, earlier ones included, and of rounds under
       way.
 
   Raises:
@@ -83,11 +83,12 @@ def run_jobs(
         experiment.oracle,
         experiment.protocol,
         job.seeds,
+        features=experiment.features,
         checkpointer=checkpointer,
         identity=config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
         should_stop=should_stop,
-        observers=(observer,),
+        observers=observers,
       ):
         pass
 

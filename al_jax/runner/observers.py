@@ -1,14 +1,15 @@
-"""What is shown and written down while the records of a run come in."""
+"""All that looks on while an experiment runs, and the files of records."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 from absl import logging
 
 from al_jax import errors, files
-from al_jax.loop.events import RoundProgress
-from al_jax.runner import progress as progress_lib
+from al_jax.loop.events import Observer
+from al_jax.runner.pictures import PictureFiles
+from al_jax.runner.progress import ProgressBar
 from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
 from al_jax.tasks import Task
@@ -21,14 +22,21 @@ class RecordsFile:
   lines that an earlier process wrote stand for them.
   """
 
-  def __init__(self, path: pathlib.Path, systems: Sequence[str]):
+  def __init__(
+    self,
+    path: pathlib.Path,
+    systems: Sequence[str],
+    *,
+    table: pathlib.Path | None = None,
+  ):
     """Reads what an earlier process wrote.
 
     Args:
       path: of the file, which need not be there.
       systems: names, in the order of the file.
+      table: where `close` writes the scalars as CSV. If None, nowhere.
     """
-    self._path = path
+    self._path, self._table = path, table
     self._order = {name: number for number, name in enumerate(systems)}
     # Lines by system, seed and round: of this process, and of an earlier one.
     self._lines: dict[tuple[int, int, int], str] = {}
@@ -38,11 +46,13 @@ class RecordsFile:
       self._rewrite()
     self._last = max(self._earlier, default=())
 
-  def __len__(self) -> int:
-    return len(self._lines) + len(self._earlier)
+  def earlier(self) -> set[tuple[str, int, int]]:
+    """Returns system, seed and round of what only an earlier process had."""
+    names = list(self._order)
+    return {(names[number], *rest) for number, *rest in self._earlier}
 
-  def on_record(self, record: records.RoundRecord) -> bool:
-    """Writes a record down; False if an earlier process had done so."""
+  def on_record(self, record: records.RoundRecord) -> None:
+    """Writes a record down."""
     place, line = self._place(record), _line(record)
     earlier = self._earlier.pop(place, None)
     self._lines[place] = line
@@ -52,17 +62,25 @@ class RecordsFile:
     # Of processes side by side, or of a round that was run again.
     elif line != earlier:
       self._rewrite()
-    return earlier is None
 
-  def drop_earlier(self) -> None:
-    """Drops what an earlier process wrote and no checkpoint has."""
-    if self._earlier:
+  def close(self, *, is_over: bool) -> None:
+    """Writes the table.
+
+    Args:
+      is_over: all has been handed out: what an earlier process wrote and no
+        checkpoint has is dropped.
+    """
+    if is_over and self._earlier:
       self._earlier = {}
       self._rewrite()
+    rows = self.rows()
+    if rows and self._table is not None:
+      records.write_csv(self._table, rows)
 
   def rows(self) -> list[records.RoundRecord]:
-    """The records so far, by system, seed and round."""
-    return records.read_jsonl(self._path) if len(self) else []
+    """Returns the records so far, by system, seed and round."""
+    found = self._lines or self._earlier
+    return records.read_jsonl(self._path) if found else []
 
   def _read(self):
     try:
@@ -92,7 +110,13 @@ def _line(record):
 
 
 class Observers:
-  """Shows and writes down what happens while an experiment runs."""
+  """All that looks on while an experiment runs; a context manager.
+
+  Attributes:
+    all: in the order in which they are told.
+    records: of these, the one that keeps the files of records.
+    bar: of these, the progress bar.
+  """
 
   def __init__(
     self,
@@ -114,42 +138,25 @@ class Observers:
       quiet: no progress bar, no line per round.
       tensorboard: also write event files.
     """
-    self.records = RecordsFile(folder / 'records.jsonl', systems)
-    self._quiet = quiet
-    self._headline = task.headline
-    self._bar = progress_lib.ProgressBar(
-      num_rounds, task, finished_rounds=len(self.records), quiet=quiet
+    self.records = RecordsFile(
+      folder / 'records.jsonl', systems, table=folder / 'records.csv'
     )
+    self.bar = ProgressBar(
+      num_rounds, task, finished=self.records.earlier(), quiet=quiet
+    )
+    pictures = PictureFiles(folder / 'pictures')
+    self.all: list[Observer] = [self.records, pictures, self.bar]
     self._events = None
     if tensorboard:
       self._events = TensorBoard(folder / 'tensorboard')
+      self.all.insert(0, self._events)
 
   def __enter__(self) -> Self:
-    self._bar.__enter__()
+    self.bar.__enter__()
     return self
 
-  def __exit__(self, *exception: object) -> None:
-    self._bar.__exit__(*exception)
+  def __exit__(self, error_type: object, *error: object) -> None:
+    self.bar.__exit__(error_type, *error)
     if self._events is not None:
       self._events.close()
-
-  def on_epoch(self, row: Mapping[str, float]) -> None:
-    """Shows an epoch of a pretraining."""
-    if not self._quiet:
-      told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
-      self._bar.write(f'pretraining, {told}')
-
-  def on_progress(self, progress: RoundProgress) -> None:
-    """Shows where the training of a round is."""
-    if self._events is not None:
-      self._events.on_progress(progress)
-    self._bar.on_progress(progress)
-
-  def on_record(self, record: records.RoundRecord) -> None:
-    """Writes a record down, and shows it if it is new."""
-    if self._events is not None:
-      self._events.on_record(record)
-    if self.records.on_record(record):
-      self._bar.update(record)
-      if not self._quiet:
-        self._bar.write(records.log_line(record, self._headline))
+    self.records.close(is_over=error_type is None)

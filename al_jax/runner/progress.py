@@ -1,6 +1,7 @@
 """A progress bar for people at a terminal, and silence for everybody else."""
 
 import sys
+from collections.abc import Collection, Mapping
 from typing import Self, TextIO
 
 import tqdm
@@ -14,8 +15,8 @@ class ProgressBar:
   """Rounds done, where the run is, the last headline, and the time left.
 
   The bar is drawn only where it can be seen: not when the stream is no
-  terminal (a file, a pipe, a scheduler), nor when `quiet` asks for none. Lines
-  written through `write` appear either way, above the bar where there is one.
+  terminal (a file, a pipe, a scheduler). A line per round is written either
+  way, above the bar where there is one. `quiet` asks for neither.
   """
 
   def __init__(
@@ -23,7 +24,7 @@ class ProgressBar:
     total_rounds: int,
     task: Task,
     *,
-    finished_rounds: int = 0,
+    finished: Collection[tuple[str, int, int]] = (),
     quiet: bool = False,
     stream: TextIO | None = None,
   ):
@@ -32,16 +33,17 @@ class ProgressBar:
     Args:
       total_rounds: of all systems and seeds together.
       task: what is predicted; the bar shows its headline.
-      finished_rounds: those a resumed run found done. They do not count in the
-        estimate of the time left, and `update` is not called for them again.
-      quiet: draw no bar.
+      finished: systems, seeds and rounds that a resumed run found done. They do
+        not count in the estimate of the time left, and are not shown again.
+      quiet: draw no bar, and write no lines.
       stream: where to draw and to write; standard error by default.
     """
     self._task = task
     self._stream = stream if stream is not None else sys.stderr
+    self._finished, self._quiet = frozenset(finished), quiet
     self._bar = tqdm.tqdm(
       total=total_rounds,
-      initial=finished_rounds,
+      initial=len(self._finished),
       # tqdm's None means: disabled unless the stream is a terminal.
       disable=True if quiet else None,
       file=self._stream,
@@ -75,8 +77,15 @@ class ProgressBar:
       f'step {progress.step:,}{": " if told else ""}{told} '
     )
 
-  def update(self, record: records.RoundRecord) -> None:
-    """Counts one more round as done and shows what came of it."""
+  def on_epoch(self, row: Mapping[str, float]) -> None:
+    """Writes a line about an epoch of a pretraining."""
+    told = ', '.join(f'{name} {value:.4g}' for name, value in row.items())
+    self._write(f'pretraining, {told}')
+
+  def on_record(self, record: records.RoundRecord) -> None:
+    """Counts a round as done and shows its result, unless it was before."""
+    if (record.system, record.seed, record.round) in self._finished:
+      return
     shown = _shown(record.test, self._task.headline)
     self._bar.set_description_str(
       f'{record.system}, seed {record.seed}, round {record.round}, '
@@ -84,10 +93,12 @@ class ProgressBar:
       refresh=False,
     )
     self._bar.update()
+    self._write(records.log_line(record, self._task.headline))
 
-  def write(self, line: str) -> None:
+  def _write(self, line):
     """Writes a line above the bar."""
-    self._bar.write(line, file=self._stream)
+    if not self._quiet:
+      self._bar.write(line, file=self._stream)
 
 
 def _shown(test, headline: Metric) -> str:

@@ -41,25 +41,34 @@ class TensorBoard:
 
   def on_progress(self, progress: RoundProgress) -> None:
     """Appends the means of an epoch under way, over the steps of the run."""
-    writer = self._writer(progress.system, progress.seed)
-    before = self._steps.get((progress.system, progress.seed), 0)
-    for name, value in progress.metrics.items():
-      writer.add_scalar(f'progress/{name}', value, before + progress.step)
+    run = progress.system, progress.seed
+    named = {f'progress/{name}': of for name, of in progress.metrics.items()}
+    self._append(*run, named, self._steps.get(run, 0) + progress.step)
 
   def on_record(self, record: records.RoundRecord) -> None:
     """Appends the scalars of a record."""
-    writer = self._writer(record.system, record.seed)
     run = record.system, record.seed
     self._steps[run] = self._steps.get(run, 0) + record.steps
-    for column, value in record.flat().items():
-      if column not in ('system', 'seed', 'labels'):
-        tag = column.replace('.', '/')
-        writer.add_scalar(tag, value, record.labels)
+    named = {
+      column.replace('.', '/'): value
+      for column, value in record.flat().items()
+      if column not in ('system', 'seed', 'labels')
+    }
+    self._append(*run, named, record.labels)
 
   def close(self) -> None:
     """Writes what is still in memory."""
     for writer in self._writers.values():
       writer.close()
+
+  def _append(self, system, seed, named, step):
+    """Writes scalars in one event: an event for each takes 10 times as long."""
+    summary = self._module.proto.summary_pb2.Summary
+    values = [
+      summary.Value(tag=tag, simple_value=of) for tag, of in named.items()
+    ]
+    writer = self._writer(system, seed).file_writer
+    writer.add_summary(summary(value=values), step)
 
   def _writer(self, system, seed):
     run = f'{urllib.parse.quote(system, safe="")}_seed{seed}'

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 
 from al_jax import loop, parts, xla
-from al_jax.loop.events import Observer, RoundProgress
+from al_jax.loop.events import Events, Observer
 from al_jax.runner import config as config_lib
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner import signals
 from al_jax.runner.config import Experiment
 from al_jax.runner.jobs import Job
-from al_jax.storage import records
 
 _STOP = 'stop'
+_RECEIVED = 'received'
 # How long a process that has nothing more to do may take to end.
 _SECONDS_TO_END = 10
 
@@ -57,6 +57,10 @@ class _Worker:
     """Has the job saved, and no other begun."""
     self._send(_STOP)
 
+  def acknowledge(self) -> None:
+    """Lets the job go on after pictures."""
+    self._send(_RECEIVED)
+
   def receive(self) -> tuple[str, object]:
     """A message: its kind, and what it carries."""
     try:
@@ -89,7 +93,7 @@ def run_jobs(
   folder: pathlib.Path,
   workers: int,
   should_stop: Callable[[], bool],
-  observer: Observer,
+  observers: Sequence[Observer],
 ) -> None:
   """Runs jobs side by side.
 
@@ -99,14 +103,14 @@ def run_jobs(
     folder: where the jobs save.
     workers: how many processes; none is started for jobs that are finished.
     should_stop: see `loop.run_rounds`.
-    observer: told in this process.
+    observers: told in this process.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
     ChildProcessError: a process was killed.
   """
   finished = [job for job in jobs if jobs_lib.is_finished(job, folder)]
-  jobs_lib.run_jobs(experiment, finished, folder, should_stop, observer)
+  jobs_lib.run_jobs(experiment, finished, folder, should_stop, observers)
   waiting = collections.deque(job for job in jobs if job not in finished)
   with contextlib.ExitStack() as stack:
     busy = []
@@ -115,12 +119,12 @@ def run_jobs(
       stack.callback(worker.close)
       worker.begin(waiting.popleft())
       busy.append(worker)
-    _relay(busy, waiting, should_stop, observer)
+    _relay(busy, waiting, should_stop, Events(observers))
   if should_stop():
     raise loop.Interrupted
 
 
-def _relay(busy, waiting, should_stop, observer):
+def _relay(busy, waiting, should_stop, events):
   """Hands on what is seen, and gives the next job to who is done."""
   is_told = False
   while busy:
@@ -134,10 +138,10 @@ def _relay(busy, waiting, should_stop, observer):
     )
     for worker in [each for each in busy if each.connection in ready]:
       kind, content = worker.receive()
-      if kind == 'record':
-        observer.on_record(records.RoundRecord.from_json(content))
-      elif kind == 'progress':
-        observer.on_progress(RoundProgress(*content))
+      if kind == 'event':
+        events.tell(*content)
+        if content[0] == 'on_pictures':
+          worker.acknowledge()
       elif kind == 'error':
         raise content
       elif waiting:
@@ -149,6 +153,7 @@ def _relay(busy, waiting, should_stop, observer):
 
 def _work(connection, config, folder, cache, searched):
   """What a process does."""
+  sender = _Sender(connection)
   try:
     parts.search_in(searched)
     if cache is not None:
@@ -157,8 +162,8 @@ def _work(connection, config, folder, cache, searched):
       config_lib.prepare(config),
       _jobs_from(connection),
       folder,
-      lambda: connection.poll(),  # nothing comes during a job but the end
-      _Sender(connection),
+      sender.should_stop,
+      [sender],
     )
   except loop.Interrupted:
     connection.send(('stopped', None))
@@ -172,13 +177,26 @@ class _Sender:
   """An observer that sends home what it sees."""
 
   def __init__(self, connection):
-    self._connection = connection
+    self._connection, self._is_told = connection, False
+
+  def should_stop(self):
+    # Nothing comes during a job but the end.
+    return self._is_told or self._connection.poll()
 
   def on_progress(self, progress):
-    self._connection.send(('progress', tuple(progress)))
+    self._send('on_progress', progress)
 
   def on_record(self, record):
-    self._connection.send(('record', record.to_json()))
+    self._send('on_record', record)
+
+  def on_pictures(self, pictures):
+    self._send('on_pictures', pictures)
+    # No checkpoint has them: the job goes on when they are on the disk.
+    while self._connection.recv() != _RECEIVED:
+      self._is_told = True
+
+  def _send(self, name, content):
+    self._connection.send(('event', (name, content)))
 
 
 def _jobs_from(connection) -> Iterator[Job]:

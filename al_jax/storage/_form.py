@@ -14,6 +14,7 @@ _FIELDS = {
     'train': int,
     'test': int,
   },
+  'records_format': int,
   'versions': dict,
   'device': {'kind': str, 'count': int},
   'git': {'commit': str, 'dirty': bool},

@@ -20,7 +20,7 @@ import numpy as np
 import al_jax
 from al_jax import files, tasks
 from al_jax.data import dataset as dataset_lib
-from al_jax.storage import _form
+from al_jax.storage import _form, records
 
 _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 _GIT_SECONDS = 10
@@ -41,14 +41,15 @@ def build(
     dataset: what it runs on, after its transforms.
 
   Returns:
-    A dict with `config`, `data`, `versions`, `device`, `platform`, `git`,
-    `command` and `started` (UTC). `git` is None where the code does not run
-    from a checkout.
+    A dict with `config`, `data`, `records_format`, `versions`, `device`,
+    `platform`, `git`, `command` and `started` (UTC). `git` is None where the
+    code does not run from a checkout.
   """
   devices = jax.devices()
   return {
     'config': plain_config(config),
     'data': _data_facts(dataset),
+    'records_format': records.FORMAT,
     'versions': {
       'python': platform.python_version(),
       'al_jax': al_jax.__version__,
@@ -121,7 +122,8 @@ def read(path: files.Path) -> dict[str, Any]:
     Fields, of which any may be absent; those that are there have their types.
 
   Raises:
-    ValueError: the file is damaged; the message is one line.
+    ValueError: the file is damaged, or its records are of a later version; the
+      message is one line.
   """
   try:
     manifest = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
@@ -133,6 +135,11 @@ def read(path: files.Path) -> dict[str, Any]:
   own = manifest.get('digests', {}).get(_NAME)
   if own is not None and own != _own_digest(manifest):
     raise _form.damaged(path, 'it does not fit its own checksum')
+  if (found := manifest.get('records_format', 1)) > records.FORMAT:
+    raise ValueError(
+      f'{path} has records_format {found}; this version of al_jax reads up to '
+      f'{records.FORMAT}: update it.'
+    )
   return manifest
 
 

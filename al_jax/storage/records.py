@@ -30,6 +30,14 @@ _INCIDENTAL = (
 )
 
 
+# Of the records in files, kept in the manifest. Format 1 had other names.
+FORMAT = 2
+_RENAMED = {
+  'machine_labels': 'pseudo_labels',
+  'machine_accuracy': 'pseudo_label_accuracy',
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class RoundRecord:
   """What is reported of one round.
@@ -115,16 +123,18 @@ class RoundRecord:
 
   def to_json(self) -> str:
     """One line of valid JSON; NaN and infinities are strings in it."""
-    return json.dumps(
-      files.json_value(dataclasses.asdict(self)), allow_nan=False
-    )
+    return json.dumps(files.json_value(vars(self)), allow_nan=False)
 
   @classmethod
   def from_json(cls, line: str) -> 'RoundRecord':
-    """The record that `to_json` wrote, exactly: every float bit for bit."""
+    """The record that `to_json` wrote, exactly: every float bit for bit.
+
+    Lines of an earlier format are read as the same record of today.
+    """
     values = json.loads(line)
     if not isinstance(values, dict):
       raise ValueError(f'A record is a JSON object, not {line[:80]!r}.')
+    values = _upgraded(values)
     fields = dataclasses.fields(cls)
     names = [field.name for field in fields]
     for name in values:
@@ -149,6 +159,15 @@ class RoundRecord:
       elif not isinstance(value, list):
         columns[name] = value
     return columns
+
+
+def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
+  """Returns the fields of a record of any format as they are named today."""
+  train = values.get('train')
+  if not isinstance(train, dict):
+    return values
+  train = {_RENAMED.get(name, name): value for name, value in train.items()}
+  return {**values, 'train': train}
 
 
 def _text(value: Any) -> str:
@@ -216,15 +235,17 @@ def log_line(record: RoundRecord, headline: Metric) -> str:
     headline: of the task, which the line tells.
   """
   seconds = record.seconds_measure + record.seconds_select
-  by_machine = ''
-  if number := record.train.get('machine_labels'):
-    right = 100 * record.train['machine_accuracy']
-    by_machine = f', {number:,.0f} labels by machine ({right:.1f}% right)'
+  pseudo = ''
+  if number := record.train.get('pseudo_labels'):
+    pseudo = f', {number:,.0f} pseudo-labels'
+    right = record.train.get('pseudo_label_accuracy')
+    if right is not None:
+      pseudo += f' ({100 * right:.1f}% right)'
   return (
     f'{record.system}, seed {record.seed}, round {record.round}: '
     f'{record.labels} labels, {_headline(record, headline)}, '
     f'{record.steps} steps in '
-    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s{by_machine}'
+    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s{pseudo}'
   )
 
 

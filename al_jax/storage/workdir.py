@@ -29,6 +29,7 @@ OUTPUTS = (
   'full_labels.jsonl',
   'gallery_*.png',
   'manifest.json',
+  'pictures',
   'pretraining.jsonl',
   'records.csv',
   'records.jsonl',

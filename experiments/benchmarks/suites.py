@@ -14,6 +14,7 @@ from experiments.benchmarks import table
 SUITES = {
   'training': 'experiments.benchmarks.training',
   'convolutions': 'experiments.benchmarks.convolutions',
+  'watching': 'experiments.benchmarks.watching',
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',

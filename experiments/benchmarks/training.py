@@ -17,11 +17,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from al_jax import data, loop, oracle, systems
-from al_jax.loop import program, protocol
+from al_jax import data, loop
+from al_jax.loop import program
 from al_jax.loop.stopwatch import Stopwatch
-from al_jax.storage import checkpoint, records
-from experiments.benchmarks import convolutions, steps, unlabelled
+from al_jax.runner.observers import RecordsFile
+from al_jax.storage import checkpoint
+from experiments.benchmarks import convolutions, steps, unlabelled, watching
 from experiments.benchmarks.steps import CNN, MLP, Trainer, labelled
 from experiments.benchmarks.table import Row
 
@@ -55,6 +56,7 @@ def measure() -> Iterator[Row]:
   yield from convolutions.measure()
   with tempfile.TemporaryDirectory() as folder:
     yield overhead(dataset, pathlib.Path(folder))
+  yield watching.watched_beside_alone(dataset)
   if dataset.name.startswith('mnist'):
     yield whole_run()
 
@@ -146,26 +148,12 @@ def overhead(
   Returns:
     A Row: medians over rounds, beside those of whole rounds.
   """
-  proceeding = protocol.Protocol(
-    rounds=rounds,
-    labels_per_round=labels_per_round,
-    first_size=labels_per_round,
-  )
-  facts = program.facts_of(dataset, proceeding.budget)
-  learner = {'stop': {'epochs': 100, 'train_accuracy': 0.99}}
-  compiled = program.compile_program(
-    systems.build('margin', facts, model=MLP.model, learner=learner),
-    program.sources_of(dataset),
-    dataset.train.ids,
-  )
-  answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
+  run = watching.margin(dataset, rounds, labels_per_round)
+  kept = RecordsFile(folder / 'records.jsonl', ['margin'])
   whole, beside = [], []
   with checkpoint.Checkpointer(folder / 'checkpoints') as saves:
     clock = Stopwatch()
-    for record in loop.run_rounds(
-      compiled, answers, proceeding, (0,), checkpointer=saves
-    ):
-      records.append_jsonl(folder / 'records.jsonl', record)
+    for record in loop.run_rounds(*run, checkpointer=saves, observers=[kept]):
       whole.append(clock.lap())
       beside.append(
         whole[-1]

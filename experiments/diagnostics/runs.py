@@ -226,7 +226,11 @@ def train(
   experiment, system = case.experiment, compiled.system.name
   rows = case.rounds(system)[seed]
   state = acquisition.begin(
-    compiled, experiment.oracle, experiment.protocol, seed
+    compiled,
+    experiment.oracle,
+    experiment.protocol,
+    seed,
+    features=experiment.features,
   )
   for number in range(round + 1):
     if number:

@@ -102,4 +102,4 @@ def test_it_runs_in_small(argument, provide, tmp_path):
     assert [row.labels for row in rows] == [20, 25] * len(systems)
     assert all(np.isfinite(row.test['log_loss']) for row in rows)
     assert (folder / 'pretraining.jsonl').exists() == (name == 'pretrained')
-    assert any('machine_labels' in row.train for row in rows)
+    assert any('pseudo_labels' in row.train for row in rows)

@@ -120,8 +120,8 @@ def ran(tmp_path, module, argument, system, changes):
   experiment = config_lib.prepare(cell.config)
   jobs = jobs_lib.jobs_of(cell.config, [system], workers=1)
   rows = []
-  observer = an_observer(rows.append)
-  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, observer)
+  observers = [an_observer(rows.append)]
+  jobs_lib.run_jobs(experiment, jobs, tmp_path, lambda: False, observers)
   return rows
 
 

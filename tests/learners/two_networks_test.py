@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import keys, loop, models, oracle, strategies
+from al_jax import errors, keys, loop, models, oracle, strategies
 from al_jax import pool as pool_lib
 from al_jax._system import System
 from al_jax.interfaces import Learner, Phase, Progress
@@ -142,8 +142,17 @@ def two_networks(model, facts, *, critic_weight=1.0):
       'critic': networks.is_finite(state.critic),
     }
 
+  def pictures(key, state, pool):
+    kernel = jax.nn.sigmoid(state.critic.variables['params']['kernel'])
+    labelled = jnp.sum(pool_lib.trainable(pool)).astype(jnp.uint8)
+    return {
+      'noise': jax.random.uniform(key, (3, 4, 5, 3)),
+      'critic': kernel.reshape(2, 4, 4),
+      'labelled': jnp.full((1, 2, 3, 1), labelled),
+    }
+
   phases = Phase(plan_task, step_task), Phase(plan_critic, step_critic)
-  return Learner(init, start, phases, apply, finite)
+  return Learner(init, start, phases, apply, finite, pictures=pictures)
 
 
 @pytest.fixture(scope='module')
@@ -246,6 +255,87 @@ def test_two_lanes_are_two_runs(task, compiled, answers):
       np.testing.assert_allclose(
         one.test['log_loss'], other.test['log_loss'], rtol=1e-3
       )
+
+
+class Looking:
+  """An observer that keeps the pictures of each round."""
+
+  def __init__(self):
+    self.rounds, self.images = [], []
+
+  def on_pictures(self, pictures):
+    assert (pictures.system, pictures.seed) == ('two networks', 0)
+    self.rounds.append(pictures.round)
+    self.images.append(jax.tree.map(np.asarray, dict(pictures.images)))
+
+
+def test_each_round_gives_its_pictures_once(compiled, answers, tmp_path):
+  looking = Looking()
+  with checkpoint.Checkpointer(tmp_path / 'saves') as saves:
+    rows = run(compiled, answers, checkpointer=saves, observers=[looking])
+    _, (state,), _ = saves.restore([run_state.template(compiled)])
+  assert results(rows) == results(run(compiled, answers))
+  assert looking.rounds == [0, 1]
+  for row, images in zip(rows, looking.images, strict=True):
+    key = keys.for_round(0, row.round, keys.PICTURES)
+    np.testing.assert_array_equal(
+      images['noise'], jax.random.uniform(key, (3, 4, 5, 3))
+    )
+    assert np.all(images['labelled'] == row.trainable)
+  kernel = np.asarray(state.learner.critic.variables['params']['kernel'])
+  np.testing.assert_allclose(
+    looking.images[1]['critic'].ravel(), 1 / (1 + np.exp(-kernel)), rtol=1e-6
+  )
+
+
+def test_a_stopped_run_gives_the_same_pictures_once(
+  compiled, answers, tmp_path
+):
+  whole, stopped = Looking(), Looking()
+  run(compiled, answers, observers=[whole])
+  stopped_at_every_save(
+    compiled, answers, PROTOCOL, tmp_path / 'stopped', observers=[stopped]
+  )
+  assert stopped.rounds == whole.rounds
+  jax.tree.map(np.testing.assert_array_equal, stopped.images, whole.images)
+
+
+def test_pictures_nobody_looks_at_are_not_made(compiled, answers):
+  for nothing in (None, lambda key, state, pool: None):
+    looking = Looking()
+    without = compiled._replace(pictures=nothing)
+    run(without, answers, observers=[looking])
+    assert not looking.rounds
+
+  def made(*arguments):
+    raise AssertionError
+
+  run(compiled._replace(pictures=made), answers)
+
+
+@pytest.mark.parametrize(
+  ('images', 'problem'),
+  [
+    ([np.zeros((1, 2, 2), np.float32)], 'are list; they must be a mapping'),
+    ({'a/b': np.zeros((1, 2, 2), np.uint8)}, "have the name 'a/b'; a name is"),
+    ({'x': np.zeros((2, 2), np.uint8)}, r"'x' are uint8\[2, 2\]; .* height"),
+    ({'x': np.zeros((1, 2, 2, 4), np.uint8)}, r'\[1, 2, 2, 4\]; .* 1 or 3'),
+    ({'x': np.zeros((1, 2, 2), np.int32)}, 'must be uint8 or float32'),
+    ({'x': np.zeros((101, 2, 2), np.uint8)}, 'from 1 to 100 of them'),
+    ({'x': np.zeros((0, 2, 2), np.uint8)}, 'from 1 to 100 of them'),
+    ({'x': np.full((1, 2, 2), 1.5, np.float32)}, 'a value outside 0 to 1'),
+    ({'x': np.full((1, 2, 2), np.nan, np.float32)}, 'is not finite'),
+  ],
+)
+def test_pictures_that_nobody_can_show_are_refused(
+  compiled, answers, images, problem
+):
+  broken = compiled._replace(pictures=lambda key, state, pool: images)
+  with pytest.raises(
+    errors.ContractError,
+    match=f"round 0, seed 0: the pictures of system 'two networks' .*{problem}",
+  ):
+    run(broken, answers, observers=[Looking()])
 
 
 def test_the_network_that_diverges_is_named(task, answers, tmp_path):

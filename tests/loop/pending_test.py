@@ -206,7 +206,10 @@ def test_answers_to_what_nobody_asked_are_refused(
 
 def test_what_needs_an_oracle_is_refused_without(task, margin, tmp_path):
   balanced = Protocol(rounds=2, first_set='balanced', first_size=10)
-  with pytest.raises(ValueError, match="first_set is 'balanced', which takes"):
+  with pytest.raises(
+    ValueError,
+    match=r"first_set is 'balanced', which takes .* 'k_center', 'none'",
+  ):
     call(task, margin, tmp_path / 'run', balanced)
   with pytest.raises(ValueError, match='are for runs without an oracle'):
     runs.run(task, margin, PROTOCOL, close=True)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from al_jax.loop.protocol import Protocol
@@ -23,7 +24,9 @@ def test_the_budget_is_what_the_rounds_need_and_no_more_than_allowed(
   assert Protocol(**fields).budget == budget
 
 
-@pytest.mark.parametrize('first_set', ['uniform', 'balanced'])
+@pytest.mark.parametrize(
+  'first_set', ['uniform', 'balanced', 'first', 'k_center']
+)
 def test_first_sets_and_limits_are_kept(first_set):
   protocol = Protocol(
     first_set=first_set, target_accuracy=1.0, max_seconds=0.5, label_budget=100
@@ -69,3 +72,33 @@ def test_a_target_needs_a_validation_split():
   with pytest.raises(ValueError, match=r'is 0\.9; .*validation split'):
     protocol.check(1000, has_validation=False)
   Protocol(test_accuracy=0.9).check(1000, has_validation=False)
+
+
+SPREAD = Protocol(first_set='k_center', first_size=3)
+
+
+def test_features_become_float32_in_rows():
+  pictures = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+  found = SPREAD.checked_features(pictures, 4)
+  assert (found.dtype, found.shape) == (np.float32, (4, 6))
+  np.testing.assert_array_equal(found[1], [6, 7, 8, 9, 10, 11])
+
+
+@pytest.mark.parametrize(
+  ('features', 'message'),
+  [
+    (np.zeros((5, 2)), r'float64\[5, 2\]; .* each of the 4 examples .* after'),
+    (np.zeros(4), r'features are float64\[4\]; they must be numbers'),
+    (np.array([['a']] * 4), 'they must be numbers'),
+    (np.array([[1], [np.nan], [1], [1]]), 'example 1 have no finite length'),
+    (np.array([[1], [1], [1], [1e30]]), 'example 3 have no finite length'),
+  ],
+)
+def test_features_of_something_else_are_refused(features, message):
+  with pytest.raises(ValueError, match=message):
+    SPREAD.checked_features(features, 4)
+
+
+def test_features_that_nobody_reads_are_refused():
+  with pytest.raises(ValueError, match="'uniform'; 'k_center' alone reads"):
+    Protocol().checked_features(np.zeros((4, 2)), 4)

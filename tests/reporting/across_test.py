@@ -60,8 +60,8 @@ def test_pseudo_labels_are_shown_with_how_many_are_right(tmp_path):
       labels,
       train={
         'loss': 0.1,
-        'machine_labels': float(number),
-        'machine_accuracy': right,
+        'pseudo_labels': float(number),
+        'pseudo_label_accuracy': right,
       },
     )
     for seed, right in ((0, 0.5), (1, 0.7))
@@ -71,7 +71,7 @@ def test_pseudo_labels_are_shown_with_how_many_are_right(tmp_path):
   experiment = an_experiment(tmp_path / 'run', rows)
   page = a_page(tmp_path, across.pseudo_labels([experiment]))
   assert page.says('1,500') and page.says('60.00 ± 10.00')
-  found = rows_of(tmp_path / 'report' / 'machine_labels.csv')
+  found = rows_of(tmp_path / 'report' / 'pseudo_labels.csv')
   assert [(row['system'], row['labels']) for row in found] == [
     ('ceal', '10'),
     ('ceal', '20'),

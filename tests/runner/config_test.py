@@ -47,6 +47,12 @@ def test_the_target_of_before_was_of_the_test_split():
   assert config_lib.upgraded(now) == now
 
 
+def test_a_config_of_before_has_no_features():
+  old = a_config()
+  del old['protocol']['first_features']
+  assert config_lib.upgraded(old) == a_config()
+
+
 def test_a_config_of_today_stays_as_it_is():
   assert config_lib.upgraded(a_config()) == a_config()
   assert config_lib.upgraded(a_config(), ['badge']) == a_config()
@@ -93,6 +99,7 @@ def test_the_identity_of_a_run_has_what_normalises(spec, resolved, said):
   experiment = types.SimpleNamespace(
     config=a_config(data=spec),
     dataset=types.SimpleNamespace(fingerprint='abc', normalize=resolved),
+    features=None,
   )
   found = config_lib.identity_of(experiment, 'random')
   assert found == {'config': found['config'], 'data': 'abc', **said}

@@ -69,21 +69,21 @@ def test_a_round_that_was_stopped_goes_on_bit_for_bit(name, compiled, tmp_path):
   assert results(found) == results(whole)
 
 
-def test_machine_labels_are_counted_and_compared_with_the_truth(compiled):
+def test_pseudo_labels_are_counted_and_compared_with_the_truth(compiled):
   programs, answers = compiled
   for name in ('propagation_jlp', 'ceal'):
     rows = list(loop.run_rounds(programs[name], answers, PROTOCOL, [0]))
-    counts = [row.train['machine_labels'] for row in rows]
+    counts = [row.train['pseudo_labels'] for row in rows]
     assert counts[-1] > 0
-    assert 0 < rows[-1].train['machine_accuracy'] <= 1
+    assert 0 < rows[-1].train['pseudo_label_accuracy'] <= 1
     if name == 'ceal':
       # There is no model before the first round.
       assert counts[0] == 0
-      assert np.isnan(rows[0].train['machine_accuracy'])
+      assert np.isnan(rows[0].train['pseudo_label_accuracy'])
     # They are not paid for.
     assert [row.labels for row in rows] == [20, 30, 40]
   (row, *_) = loop.run_rounds(programs['joint'], answers, PROTOCOL, [0])
-  assert 'machine_labels' not in row.train
+  assert 'pseudo_labels' not in row.train
 
 
 def test_a_collapse_is_a_warning_that_names_the_round(compiled, caplog):
@@ -116,7 +116,7 @@ def test_learners_run_under_one_strategy(tmp_path):
   assert list(first) == names
   assert manifest.read(workdir / 'manifest.json')['systems'] == names
   assert {path.name for path in (workdir / 'checkpoints').iterdir()} == {*names}
-  told = ('loss', 'unlabelled_entropy', 'machine_labels', 'loss')
+  told = ('loss', 'unlabelled_entropy', 'pseudo_labels', 'loss')
   for name, metric in zip(names, told, strict=True):
     assert metric in first[name].train
   # All begin from the same labels: what is left is drawn from alike.

@@ -77,7 +77,7 @@ def ran(
   experiment = config_lib.prepare(config)
   jobs = jobs_lib.jobs_of(config, list(systems), workers=1)
   jobs_lib.run_jobs(
-    experiment, jobs, folder, should_stop, an_observer(rows.append)
+    experiment, jobs, folder, should_stop, [an_observer(rows.append)]
   )
   return [records.deterministic(row) for row in rows]
 

@@ -30,14 +30,14 @@ def run_at_a_terminal(*, total=3, task=TASK, **options):
     os.fdopen(terminal, 'w') as stream,
     progress.ProgressBar(total, task, stream=stream, **options) as bar,
   ):
+    bar.on_epoch({'epoch': 1, 'loss': 0.25})
     for round in range(3):
-      bar.write(f'line {round}')
       labels = 100 * (round + 1)
       test = {'accuracy': 0.9125, 'rmse': 12.34}
       bar.on_progress(
         RoundProgress('margin', 2, round, labels, 7, {'loss': 1.5, 'mae': 0.25})
       )
-      bar.update(a_record(seed=2, round=round, labels=labels, test=test))
+      bar.on_record(a_record(seed=2, round=round, labels=labels, test=test))
   reader.join(timeout=600)
   os.close(controller)
   return b''.join(written).decode()
@@ -58,22 +58,26 @@ def test_the_headline_and_what_is_watched_are_those_of_the_task():
 
 def test_lines_stand_alone_above_the_bar():
   shown = run_at_a_terminal()
+  # The bar is wiped with a carriage return before the line.
+  assert '\rpretraining, epoch 1, loss 0.25\r\n' in shown
   for round in range(3):
-    # The bar is wiped with a carriage return before the line.
-    assert f'\rline {round}\r\n' in shown
+    assert f'\rmargin, seed 2, round {round}: {round + 1}00 labels,' in shown
 
 
-def test_quiet_draws_no_bar_but_writes_lines():
-  assert run_at_a_terminal(quiet=True) == 'line 0\r\nline 1\r\nline 2\r\n'
+def test_quiet_shows_nothing():
+  assert run_at_a_terminal(quiet=True) == ''
 
 
 def test_no_terminal_no_bar():
   stream = io.StringIO()
   with progress.ProgressBar(2, TASK, stream=stream) as bar:
-    bar.update(a_record(seed=2, round=0, labels=100, accuracy=0.9125))
-    bar.write('a line')
-  assert stream.getvalue() == 'a line\n'
+    bar.on_record(a_record(seed=2, round=0, labels=100, accuracy=0.9125))
+  (line,) = stream.getvalue().splitlines()
+  assert line.startswith('margin, seed 2, round 0: 100 labels, test accuracy')
 
 
-def test_rounds_already_done_are_counted():
-  assert '4/8' in run_at_a_terminal(total=8, finished_rounds=1)
+def test_rounds_already_done_are_counted_and_not_shown_again():
+  finished = [('margin', 2, 0), ('margin', 3, 0)]
+  shown = run_at_a_terminal(total=8, finished=finished)
+  assert '4/8' in shown and '5/8' not in shown
+  assert 'round 0:' not in shown and 'round 1:' in shown

@@ -40,7 +40,7 @@ def ran(experiment, jobs, tmp_path_factory):
   folder = tmp_path_factory.mktemp('jobs')
   rows = []
   workers.run_jobs(
-    experiment, jobs, folder, 2, lambda: False, an_observer(rows.append)
+    experiment, jobs, folder, 2, lambda: False, [an_observer(rows.append)]
   )
   return folder, rows
 
@@ -65,7 +65,7 @@ def test_three_jobs_in_two_processes_are_those_of_one(
 ):
   alone = []
   jobs_lib.run_jobs(
-    experiment, jobs, tmp_path, lambda: False, an_observer(alone.append)
+    experiment, jobs, tmp_path, lambda: False, [an_observer(alone.append)]
   )
   assert by_seed(ran[1]) == by_seed(alone)
   assert not multiprocessing.active_children()
@@ -78,7 +78,7 @@ def test_no_process_is_started_for_jobs_that_are_finished(
   folder, rows = ran
   again = []
   workers.run_jobs(
-    experiment, jobs, folder, 2, lambda: False, an_observer(again.append)
+    experiment, jobs, folder, 2, lambda: False, [an_observer(again.append)]
   )
   assert again == sorted(rows, key=lambda row: (row.seed, row.round))
 
@@ -94,13 +94,13 @@ def test_a_request_is_passed_on_and_the_rest_is_done_later(
       tmp_path,
       2,
       lambda: bool(rows),
-      an_observer(rows.append),
+      [an_observer(rows.append)],
     )
   assert not multiprocessing.active_children()
   assert not all(jobs_lib.is_finished(job, tmp_path) for job in jobs)
   again = []
   jobs_lib.run_jobs(
-    experiment, jobs, tmp_path, lambda: False, an_observer(again.append)
+    experiment, jobs, tmp_path, lambda: False, [an_observer(again.append)]
   )
   assert by_seed(again) == by_seed(ran[1])
 
@@ -113,7 +113,7 @@ def test_a_process_that_dies_is_named(experiment, jobs, tmp_path):
 
   with pytest.raises(ChildProcessError, match=r'that ran margin, seeds \[0\]'):
     workers.run_jobs(
-      experiment, jobs[:1], tmp_path, 1, lambda: False, an_observer(kill_one)
+      experiment, jobs[:1], tmp_path, 1, lambda: False, [an_observer(kill_one)]
     )
   assert not multiprocessing.active_children()
 
@@ -123,6 +123,18 @@ def test_an_error_comes_home_as_it_is(experiment, jobs, tmp_path):
   broken = experiment._replace(config=config)
   with pytest.raises(ValueError, match="'no_such' is not known") as caught:
     workers.run_jobs(
-      broken, jobs[:1], tmp_path, 1, lambda: False, an_observer(print)
+      broken, jobs[:1], tmp_path, 1, lambda: False, [an_observer(print)]
     )
   assert 'Traceback' in caught.value.__notes__[0]
+
+
+def test_a_request_that_comes_before_pictures_are_written_is_kept():
+  home, away = multiprocessing.Pipe()
+  sender = workers._Sender(away)
+  assert not sender.should_stop()
+  for message in (workers._STOP, workers._RECEIVED):
+    home.send(message)
+  sender.on_pictures('pictures')
+  assert home.recv() == ('event', ('on_pictures', 'pictures'))
+  assert not home.poll() and not away.poll()
+  assert sender.should_stop()

@@ -12,7 +12,7 @@ from sklearn import datasets
 import al_jax
 from al_jax import tasks
 from al_jax.data import dataset as dataset_lib
-from al_jax.storage import manifest
+from al_jax.storage import manifest, records
 
 
 def digits():
@@ -72,6 +72,7 @@ def test_a_manifest_says_what_the_run_is_and_round_trips(tmp_path):
   }
   shares = built['data']['majority']
   assert 0.1 <= shares['train'] <= shares['test'] < 0.12
+  assert built['records_format'] == records.FORMAT
   assert built['versions']['jax'] == jax.__version__
   assert all(built['versions'].values())
   assert built['device']['count'] == jax.device_count()
@@ -265,6 +266,16 @@ def test_a_field_that_is_missing_is_named(tmp_path, field):
   manifest.write(tmp_path / 'manifest.json', about)
   with pytest.raises(ValueError, match=f'is damaged: {outer} .*{inner}'):
     manifest.read(tmp_path / 'manifest.json')
+
+
+def test_records_of_a_later_version_are_refused(tmp_path):
+  path = tmp_path / 'manifest.json'
+  for known in ({}, {'records_format': records.FORMAT}):
+    manifest.write(path, known)
+    assert manifest.read(path) == known
+  manifest.write(path, {'records_format': 1000})
+  with pytest.raises(ValueError, match=r'records_format 1000; .* up to 2'):
+    manifest.read(path)
 
 
 def test_git_state_follows_the_checkout(tmp_path):

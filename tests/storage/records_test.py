@@ -135,6 +135,15 @@ def test_json_with_other_fields_is_refused():
     records.RoundRecord.from_json('[1]')
 
 
+def test_names_of_before_are_read_as_those_of_today():
+  train = {'loss': 0.5, 'pseudo_labels': 7.0, 'pseudo_label_accuracy': 0.5}
+  now = a_record(train=train).to_json()
+  before = now.replace('pseudo_labels', 'machine_labels')
+  before = before.replace('pseudo_label_accuracy', 'machine_accuracy')
+  assert before != now
+  assert records.RoundRecord.from_json(before) == a_record(train=train)
+
+
 def test_flat_has_the_scalars_by_dotted_name():
   flat = a_record().flat()
   assert flat['test.accuracy'] == 0.1 + 0.2
@@ -167,9 +176,13 @@ def test_the_log_line_is_one_line_with_what_matters():
     'margin, seed 3, round 1: 20 labels, test accuracy 30.00%, 57 steps in '
     '0.50 s, asked in 0.38 s'
   )
-  train = {'machine_labels': 2400.0, 'machine_accuracy': 0.8125}
+  train = {'pseudo_labels': 2400.0, 'pseudo_label_accuracy': 0.8125}
   line = records.log_line(a_record(train=train), tasks.Classes.headline)
-  assert line.endswith('asked in 0.38 s, 2,400 labels by machine (81.2% right)')
+  assert line.endswith('asked in 0.38 s, 2,400 pseudo-labels (81.2% right)')
+  # Without an oracle nobody knows how many are right.
+  del train['pseudo_label_accuracy']
+  line = records.log_line(a_record(train=train), tasks.Classes.headline)
+  assert line.endswith('asked in 0.38 s, 2,400 pseudo-labels')
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""Reads the features that a first set is spread in, from a file of a user."""
+
+import hashlib
+
+import numpy as np
+
+from al_jax import errors
+from al_jax.loop.protocol import Protocol
+
+# A field of `config.protocol` that is no attribute of a Protocol.
+FIELD = 'first_features'
+
+
+def load(
+  path: object, proceeding: Protocol, num_examples: int
+) -> np.ndarray | None:
+  """Reads and checks features.
+
+  Args:
+    path: of a `.npy` file, as a config has it. If None, there are none.
+    proceeding: how to proceed.
+    num_examples: N, the size of the pool after its transforms.
+
+  Returns:
+    float32[N, D]; None if there are none.
+
+  Raises:
+    ValueError: no such file, or it holds something else.
+  """
+  if path is None:
+    return None
+  if not isinstance(path, str):
+    raise ValueError(
+      f'protocol.{FIELD} is {path!r}; it must be the path of a .npy file.'
+    )
+  try:
+    found = np.load(path, allow_pickle=False)
+  except (EOFError, OSError, ValueError) as error:
+    raise ValueError(
+      f'protocol.{FIELD} is {path!r}, which cannot be read as a .npy file: '
+      f'{errors.in_one_line(error)}'
+    ) from error
+  try:
+    return proceeding.checked_features(found, num_examples)
+  except ValueError as error:
+    raise ValueError(f'protocol.{FIELD} is {path!r}: {error}') from error
+
+
+def fingerprint(features: np.ndarray) -> str:
+  """Returns 32 hexadecimal digits that tell the content of features."""
+  content = np.ascontiguousarray(features)
+  return hashlib.blake2b(content, digest_size=16).hexdigest()

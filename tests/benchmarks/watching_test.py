@@ -1,0 +1,30 @@
+"""One pair of tiny runs: too small to say how much looking on costs."""
+
+import pytest
+
+from al_jax import data, loop
+from experiments.benchmarks import watching
+
+
+@pytest.fixture(scope='module')
+def dataset():
+  few = {'name': 'cap', 'train': 100, 'test': 50}
+  return data.load({'source': 'digits', 'transforms': [few]})
+
+
+def test_a_run_that_is_watched_beside_one_that_is_not(dataset):
+  row = watching.watched_beside_alone(
+    dataset, rounds=2, labels_per_round=10, repeats=1
+  )
+  assert row.seconds > 0 and row.against > 0 and row.ratio > 0
+  assert row.at_most == 1.01
+
+
+def test_all_observers_are_told(dataset):
+  run = watching.margin(dataset, 2, 10)
+  with watching._observers(2) as seen:
+    found = list(loop.run_rounds(*run, observers=seen))
+    events, kept, bar = seen
+    assert kept.rows() == found
+    assert '2/2 rounds' in bar._stream.getvalue()
+    assert events._steps == {('margin', 0): sum(row.steps for row in found)}
