@@ -13,7 +13,7 @@ WORD = re.compile(r'(.*\.)?accuracy')
 EXCEPTIONS = {
   ('learners.joint', 'accuracy'): 'needs classes; what its training watches',
   ('learners.label_propagation', '.num_classes'): 'needs classes; its own',
-  ('loop.rounds', 'accuracy'): 'protocol.target_accuracy and test_accuracy',
+  ('loop.recording', 'accuracy'): 'protocol.target_accuracy and test_accuracy',
   ('training.course', 'accuracy'): 'stop.train_accuracy',
 }
 

@@ -55,7 +55,8 @@ def check_run(
     )
   if oracle is not None:
     oracle.check(facts)
-  elif protocol.first_set == 'balanced':
+  draws_balanced = hasattr(oracle, 'balanced_first_set')
+  if protocol.first_set == 'balanced' and not draws_balanced:
     others = [repr(name) for name in FIRST_SETS if name != 'balanced']
     raise ValueError(
       "first_set is 'balanced', which takes an oracle that knows the classes "

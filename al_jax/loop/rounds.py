@@ -10,15 +10,21 @@ the answers.
 import dataclasses
 import functools
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
-from al_jax import keys, made, xla
-from al_jax import pool as pool_lib
+from al_jax import xla
 from al_jax.interfaces import Answers, Oracle
-from al_jax.loop import acquisition, contracts, pictures, run_state
+from al_jax.loop import (
+  acquisition,
+  contracts,
+  fitting,
+  pictures,
+  recording,
+  run_state,
+)
 from al_jax.loop.events import Events, Observer
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -26,7 +32,6 @@ from al_jax.loop.run_state import Run
 from al_jax.loop.stopwatch import Stopwatch
 from al_jax.storage.checkpoint import Checkpointer
 from al_jax.storage.records import RoundRecord
-from al_jax.training import fit as fit_lib
 
 # What takes less is not worth a save of its own, which takes about 20 ms.
 # Shorter rounds go on while they are saved: of those a killed run may have to
@@ -195,43 +200,10 @@ def _take(program, runs, answers, close):
       raise ValueError(f'seed {run.seed} has answers, and no query is pending.')
 
 
-def _train(program, protocol, runs, should_stop, events, *, resume):
-  """Trains a round; yields Progress where it may be saved, and when done.
-
-  What it yields at has been taken over into the runs that are active. A run
-  that has ended rides along in its lane, and keeps its state.
-  """
-  stopwatch = Stopwatch()
-  in_round = [(run.seed, run.round) for run in runs]
-  steps = fit_lib.fit(
-    program.fit,
-    [keys.for_round(*where, keys.START) for where in in_round],
-    [keys.for_round(*where, keys.SURVEY) for where in in_round],
-    [run.state.learner for run in runs],
-    [run.state.pool for run in runs],
-    resume=resume,
-    stop_every=protocol.save_every_steps,
-  )
-  for packed, progress in steps:
-    finite = jax.device_get(program.fit.finite(packed))
-    contracts.check_finite(program, runs, progress, finite)
-    contracts.check_trained(program, runs, progress)
-    events.progress(program.system.name, runs, progress)
-    at_interval = int(np.max(progress.step)) % protocol.save_every_steps == 0
-    if not (np.all(progress.done) or at_interval or should_stop()):
-      continue
-    seconds = stopwatch.lap()
-    for run, learner in zip(runs, program.fit.unpack(packed), strict=True):
-      if run.ended is None:
-        run.state = run.state.replace(learner=learner)
-        run.seconds_fit += seconds
-    yield progress
-
-
 def _train_active(program, protocol, save, should_stop, events, *, resume):
   """Trains a round of all runs that are active, and saves on the way."""
   runs = save.runs
-  for progress in _train(
+  for progress in fitting.train(
     program, protocol, runs, should_stop, events, resume=resume
   ):
     if np.all(progress.done):
@@ -241,7 +213,7 @@ def _train_active(program, protocol, save, should_stop, events, *, resume):
       raise Interrupted
   active = [run for run in runs if run.ended is None]
   for run in active:
-    _end_training(run, _lane(progress, runs.index(run)))
+    fitting.end_training(run, _lane(progress, runs.index(run)))
   if _is_long(run.seconds_fit for run in active):
     save(replaceable=True)
 
@@ -264,19 +236,11 @@ def _lane(progress, lane):
   return jax.tree.map(lambda leaf: leaf[lane], progress)
 
 
-def _end_training(run, progress):
-  """Notes what the training came to, in terms of JSON."""
-  metrics = {name: float(value) for name, value in progress.metrics.items()}
-  run.trained = {'steps': int(progress.step), 'metrics': metrics}
-  run.stage = 'trained'
-
-
 def _propose(program, oracle, protocol, run):
   """Evaluates, decides whether the run ends, and proposes queries if not."""
-  stopwatch, trained = Stopwatch(), run.state
-  evaluated = _evaluate(program, run)
-  pseudo = _pseudo_labels(program, oracle, trained)
-  run.ending = _reason_to_end(protocol, run, evaluated)
+  stopwatch = Stopwatch()
+  evaluated = recording.evaluate(program, run)
+  run.ending = recording.reason_to_end(protocol, run, evaluated)
   proposal, described = acquisition.NOTHING, {}
   if run.ending is None:
     k = _num_queries(program, protocol, run)
@@ -285,23 +249,8 @@ def _propose(program, oracle, protocol, run):
     )
     if program.describe is not None:
       described = program.describe(run.state.learner, proposal.picks, k)
-  run.draft = RoundRecord(
-    system=program.system.name,
-    seed=run.seed,
-    round=run.round,
-    labels=trained.paid,
-    trainable=evaluated.trainable,
-    steps=run.trained['steps'],
-    test=evaluated.test,
-    test_class_accuracy=evaluated.class_accuracy,
-    train={**run.trained['metrics'], **pseudo},
-    picks=proposal.picks,
-    pick_ids=_ids(program, proposal.picks),
-    pick_classes=[],
-    batch=described,
-    compilations=0,
-    validation=evaluated.validation,
-    **_seconds(run, evaluated, proposal, stopwatch.lap()),
+  run.draft = recording.draft(
+    program, oracle, run, evaluated, proposal, described, stopwatch.lap()
   )
   run.stage = 'proposed'
 
@@ -334,111 +283,4 @@ def _end_round(program, oracle, protocol, run):
   run.seconds_fit = 0.0
   if draft is None:
     return None
-  return dataclasses.replace(
-    draft,
-    pick_classes=_class_histogram(program, run.state.pool, draft.picks),
-    seconds_other=draft.seconds_other + stopwatch.lap(),
-  )
-
-
-class _Evaluated(NamedTuple):
-  """How good the model of a round is.
-
-  Attributes:
-    trainable: number of labels that it was trained on.
-    test: metrics on the test split.
-    class_accuracy: on the test split; None for a class without examples.
-    validation: metrics on the validation split; empty without one.
-    seconds: spent on evaluating it.
-  """
-
-  trainable: int
-  test: Mapping[str, np.ndarray]
-  class_accuracy: list[float | None]
-  validation: Mapping[str, np.ndarray]
-  seconds: float
-
-
-def _evaluate(program, run):
-  """Evaluates the model that the round has trained."""
-  stopwatch = Stopwatch()
-  trainable = int(pool_lib.num_trainable(run.state.pool))
-  key = keys.for_round(run.seed, run.round, keys.EVALUATE)
-  (test, class_accuracy), (validation, _) = (
-    ({}, [])
-    if evaluate is None
-    else jax.device_get(evaluate(key, run.state.learner))
-    for evaluate in (program.evaluate, program.validate)
-  )
-  seconds = stopwatch.lap()
-  by_class = [None if np.isnan(share) else share for share in class_accuracy]
-  return _Evaluated(trainable, test, by_class, validation, seconds)
-
-
-def _pseudo_labels(program, oracle, state):
-  """How many labels the learner gave itself, and how many of them are right."""
-  if program.pseudo_labels is None:
-    return {}
-  labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
-  found = {'pseudo_labels': float(np.count_nonzero(labels >= 0))}
-  if oracle is not None:
-    found['pseudo_label_accuracy'] = oracle.share_right(labels)
-  return found
-
-
-def _reason_to_end(protocol, run, evaluated):
-  """The first stop rule that holds, or None."""
-  for split, target, metrics in (
-    ('validation', protocol.target_accuracy, evaluated.validation),
-    ('test', protocol.test_accuracy, evaluated.test),
-  ):
-    if target is not None and metrics['accuracy'] >= target:
-      return f'{split} accuracy reached {target}'
-  if run.round + 1 >= protocol.rounds:
-    return 'all rounds are over'
-  if run.state.paid >= protocol.budget:
-    return 'label budget spent'
-  if not np.any(pool_lib.eligible(run.state.pool)):
-    return 'pool exhausted'
-  before = sum(record.seconds for record in run.records)
-  spent = before + run.seconds_fit + evaluated.seconds
-  if protocol.max_seconds is not None and spent >= protocol.max_seconds:
-    return f'{protocol.max_seconds} seconds spent'
-  return None
-
-
-def _seconds(run, evaluated, proposal, since_trained):
-  """The seconds of a round's parts, as fields of its record."""
-  parts = {
-    'seconds_evaluate': evaluated.seconds,
-    'seconds_measure': proposal.seconds_measure,
-    'seconds_select': proposal.seconds_select,
-  }
-  other = max(since_trained - sum(parts.values()), 0.0)
-  return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
-
-
-def _ids(program, picks):
-  """Names of queries; those of made examples are `made 0`, `made 1`, ..."""
-  num_examples = len(program.ids)
-  return [
-    program.ids[pick].item()
-    if pick < num_examples
-    else f'made {pick - num_examples}'
-    for pick in picks
-  ]
-
-
-def _class_histogram(program, pool, picks):
-  """How many of the picks were answered by each class."""
-  picks = np.asarray(picks, np.int32)
-  if pool.made is not None:
-    pool = made.joined(pool)
-  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
-  task = program.system.facts.task
-  classes = task.strata(
-    jax.tree.map(lambda leaf: np.asarray(leaf)[answered], pool.targets)
-  )
-  if classes is None:
-    return []
-  return np.bincount(classes, minlength=len(task.class_names))
+  return recording.record(program, run, draft, stopwatch.lap())

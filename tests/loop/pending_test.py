@@ -10,8 +10,8 @@ import pytest
 
 from al_jax import loop
 from al_jax import pool as pool_lib
+from al_jax.loop import fitting, run_state
 from al_jax.loop import rounds as rounds_lib
-from al_jax.loop import run_state
 from al_jax.loop.protocol import Protocol
 from al_jax.oracle import Answers
 from al_jax.storage import checkpoint
@@ -25,6 +25,7 @@ PROTOCOL = Protocol(rounds=3, labels_per_round=6, first_size=10)
 # A process that tells answers, and kills itself before or after their save.
 TELLING = """
 import os, signal, sys
+from al_jax.loop import rounds as rounds_lib
 from al_jax.loop import run_state
 from tests.loop import pending_test, runs
 
@@ -161,10 +162,10 @@ def test_a_run_that_dies_after_a_save_repeats_nothing_before_it(
 
   monkeypatch.setattr(run_state, 'save', save_and_die)
   trained = []
-  end_training = rounds_lib._end_training
+  end_training = fitting.end_training
   monkeypatch.setattr(
-    rounds_lib,
-    '_end_training',
+    fitting,
+    'end_training',
     lambda run, progress: (
       trained.append(run.round) or end_training(run, progress)
     ),

@@ -68,7 +68,7 @@ def test_predictions_that_are_no_logits_are_refused(task):
     )
   )
   with pytest.raises(ValueError, match=r'shape \(3,\)'):
-    dataclasses.replace(system, learner=one_number).check_logits()
+    dataclasses.replace(system, learner=one_number).check_predictions()
 
 
 def test_what_a_system_was_traced_for_is_not_traced_again(task, monkeypatch):

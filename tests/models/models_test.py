@@ -392,9 +392,30 @@ def test_inputs_that_do_not_fit_are_refused(name, shape, smallest):
     models.build(name, facts_of(shape))
 
 
-def test_tasks_that_do_not_fit_are_refused():
-  with pytest.raises(ValueError, match='regression'):
-    models.build('mlp', facts_of((4,), task='regression', classes=None))
+@pytest.mark.parametrize('kind', CASES)
+def test_heads_are_those_of_the_task(kind):
+  name, options, shape = CASES[kind]
+  facts = facts_of(shape)
+  parts = {'class': facts.task, 'box': tasks.Box(scale=8)}
+  network = models.build(
+    name, facts._replace(task=tasks.Mixed(parts)), **options
+  )
+
+  def built_and_applied():
+    variables = network.init(jax.random.key(0))
+    inputs = jnp.zeros((2, *shape), jnp.uint8)
+    return variables, network.apply(variables, inputs).predictions
+
+  variables, predictions = jax.eval_shape(built_and_applied)
+  assert {name: of.shape for name, of in predictions.items()} == {
+    'class': (2, CLASSES),
+    'box': (2, 4),
+  }
+  heads = {name for name in variables['params'] if name.startswith('head')}
+  assert heads == {'head_class', 'head_box'}
+
+
+def test_inputs_of_several_modalities_are_refused():
   facts = facts_of((4,))
   facts = facts._replace(example={'text': facts.example})
   with pytest.raises(ValueError, match=r"one array.*'text'"):

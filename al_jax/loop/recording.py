@@ -1,0 +1,202 @@
+"""What a round comes to: how good its model is, whether it ends, its record."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from al_jax import keys, made
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Oracle
+from al_jax.loop.acquisition import Proposal
+from al_jax.loop.program import Program
+from al_jax.loop.protocol import Protocol
+from al_jax.loop.run_state import Run
+from al_jax.loop.stopwatch import Stopwatch
+from al_jax.storage.records import RoundRecord
+
+
+class Evaluated(NamedTuple):
+  """How good the model of a round is.
+
+  Attributes:
+    trainable: number of labels that it was trained on.
+    test: metrics on the test split.
+    class_accuracy: on the test split; None for a class without examples.
+    validation: metrics on the validation split; empty without one.
+    seconds: spent on evaluating it.
+  """
+
+  trainable: int
+  test: Mapping[str, np.ndarray]
+  class_accuracy: list[float | None]
+  validation: Mapping[str, np.ndarray]
+  seconds: float
+
+
+def evaluate(program: Program, run: Run) -> Evaluated:
+  """Evaluates the model that a round has trained.
+
+  Args:
+    program: the compiled system.
+    run: after its training.
+
+  Returns:
+    Evaluated.
+  """
+  stopwatch = Stopwatch()
+  trainable = int(pool_lib.num_trainable(run.state.pool))
+  key = keys.for_round(run.seed, run.round, keys.EVALUATE)
+  (test, class_accuracy), (validation, _) = (
+    ({}, [])
+    if evaluate is None
+    else jax.device_get(evaluate(key, run.state.learner))
+    for evaluate in (program.evaluate, program.validate)
+  )
+  seconds = stopwatch.lap()
+  by_class = [None if np.isnan(share) else share for share in class_accuracy]
+  return Evaluated(trainable, test, by_class, validation, seconds)
+
+
+def reason_to_end(
+  protocol: Protocol, run: Run, evaluated: Evaluated
+) -> str | None:
+  """Returns the first stop rule of a run that holds, or None.
+
+  Args:
+    protocol: how to proceed.
+    run: after its training.
+    evaluated: the model of the round.
+  """
+  for split, target, metrics in (
+    ('validation', protocol.target_accuracy, evaluated.validation),
+    ('test', protocol.test_accuracy, evaluated.test),
+  ):
+    if target is not None and metrics['accuracy'] >= target:
+      return f'{split} accuracy reached {target}'
+  if run.round + 1 >= protocol.rounds:
+    return 'all rounds are over'
+  if run.state.paid >= protocol.budget:
+    return 'label budget spent'
+  if not np.any(pool_lib.eligible(run.state.pool)):
+    return 'pool exhausted'
+  before = sum(record.seconds for record in run.records)
+  spent = before + run.seconds_fit + evaluated.seconds
+  if protocol.max_seconds is not None and spent >= protocol.max_seconds:
+    return f'{protocol.max_seconds} seconds spent'
+  return None
+
+
+def draft(
+  program: Program,
+  oracle: Oracle | None,
+  run: Run,
+  evaluated: Evaluated,
+  proposal: Proposal,
+  described: Mapping[str, float],
+  since_trained: float,
+) -> RoundRecord:
+  """Makes the record of a round, but for what the answers tell.
+
+  Args:
+    program: the compiled system.
+    oracle: knows how right pseudo-labels are. If None, nobody does.
+    run: after its training, with queries pending.
+    evaluated: the model of the round.
+    proposal: the queries.
+    described: what they are like together.
+    since_trained: seconds since the training of the round.
+
+  Returns:
+    A RoundRecord.
+  """
+  pseudo = _pseudo_labels(program, oracle, run.state)
+  return RoundRecord(
+    system=program.system.name,
+    seed=run.seed,
+    round=run.round,
+    labels=run.state.paid,
+    trainable=evaluated.trainable,
+    steps=run.trained['steps'],
+    test=evaluated.test,
+    test_class_accuracy=evaluated.class_accuracy,
+    train={**run.trained['metrics'], **pseudo},
+    picks=proposal.picks,
+    pick_ids=_ids(program, proposal.picks),
+    pick_classes=[],
+    batch=described,
+    compilations=0,
+    validation=evaluated.validation,
+    **_seconds(run, evaluated, proposal, since_trained),
+  )
+
+
+def record(
+  program: Program, run: Run, drafted: RoundRecord, seconds: float
+) -> RoundRecord:
+  """Completes the record of a round when its queries are answered.
+
+  Args:
+    program: the compiled system.
+    run: with the answers.
+    drafted: the record before.
+    seconds: that the answers took.
+
+  Returns:
+    The RoundRecord.
+  """
+  return dataclasses.replace(
+    drafted,
+    pick_classes=_class_histogram(program, run.state.pool, drafted.picks),
+    seconds_other=drafted.seconds_other + seconds,
+  )
+
+
+def _pseudo_labels(program, oracle, state):
+  """How many labels the learner gave itself, and how many of them are right."""
+  if program.pseudo_labels is None:
+    return {}
+  labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
+  found = {'pseudo_labels': float(np.count_nonzero(labels >= 0))}
+  if hasattr(oracle, 'share_right'):
+    found['pseudo_label_accuracy'] = oracle.share_right(labels)
+  return found
+
+
+def _seconds(run, evaluated, proposal, since_trained):
+  """The seconds of a round's parts, as fields of its record."""
+  parts = {
+    'seconds_evaluate': evaluated.seconds,
+    'seconds_measure': proposal.seconds_measure,
+    'seconds_select': proposal.seconds_select,
+  }
+  other = max(since_trained - sum(parts.values()), 0.0)
+  return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
+
+
+def _ids(program, picks):
+  """Names of queries; those of made examples are `made 0`, `made 1`, ..."""
+  num_examples = len(program.ids)
+  return [
+    program.ids[pick].item()
+    if pick < num_examples
+    else f'made {pick - num_examples}'
+    for pick in picks
+  ]
+
+
+def _class_histogram(program, pool, picks):
+  """How many of the picks were answered by each class."""
+  picks = np.asarray(picks, np.int32)
+  if pool.made is not None:
+    pool = made.joined(pool)
+  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
+  task = program.system.facts.task
+  classes = task.strata(
+    jax.tree.map(lambda leaf: np.asarray(leaf)[answered], pool.targets)
+  )
+  if classes is None:
+    return []
+  return np.bincount(classes, minlength=len(task.class_names))
