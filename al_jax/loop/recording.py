@@ -106,13 +106,17 @@ def draft(
     run: after its training, with queries pending.
     evaluated: the model of the round.
     proposal: the queries.
-    described: what they are like together.
+    described: what they are like together; `made` is added, the share of those
+      that are not in the pool, if there is room for any.
     since_trained: seconds since the training of the round.
 
   Returns:
     A RoundRecord.
   """
   pseudo = _pseudo_labels(program, oracle, run.state)
+  if run.state.pool.made is not None:
+    is_made = np.asarray(proposal.picks) >= len(program.ids)
+    described = {**described, 'made': np.mean(is_made) if len(is_made) else 0}
   return RoundRecord(
     system=program.system.name,
     seed=run.seed,

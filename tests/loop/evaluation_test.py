@@ -10,7 +10,7 @@ import sklearn.metrics
 
 from al_jax import pool as pool_lib
 from al_jax import tasks
-from al_jax.interfaces import Learner, ModelOutput
+from al_jax.interfaces import Learner, ModelOutput, Report
 from al_jax.loop import evaluation
 from al_jax.sources import Source
 
@@ -179,6 +179,30 @@ def test_dropout_samples_are_averaged_and_judged_beside_the_single_pass(
   mean, _ = summary(np.log(probs), targets)
   for name, value in mean.items():
     np.testing.assert_allclose(found[f'mc_{name}'], value, rtol=1e-4)
+
+
+@pytest.mark.parametrize('chunk_size', [64, 1000])
+def test_a_report_of_the_learner_is_among_the_test_metrics(
+  logits, targets, chunk_size
+):
+  def measure(key, apply, batch, targets):
+    largest = jnp.max(apply(batch.inputs).predictions, axis=-1)
+    return {'largest': largest, 'target': targets}
+
+  def reduce(measured):
+    assert measured['largest'].shape == (203,)
+    return {'spread': jnp.ptp(measured['largest'] * measured['target'])}
+
+  learner = linear_learner(
+    lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
+  )._replace(report=Report(measure, reduce))
+  source = Source(jnp.asarray(logits), pool_lib.fully_labelled(targets))
+  found, _ = evaluation.make_evaluate(
+    learner, source, tasks.numbered(C), chunk_size=chunk_size
+  )(jax.random.key(0), jnp.float32(0))
+  assert set(found) == {*summary(logits, targets)[0], 'spread'}
+  wanted = np.ptp(logits.max(-1) * targets)
+  np.testing.assert_allclose(found['spread'], wanted, rtol=1e-5)
 
 
 def test_batches_give_what_the_metrics_need():
