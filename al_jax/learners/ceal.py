@@ -26,14 +26,14 @@ _SURVEY = 'self_training'
 
 @flax.struct.dataclass
 class SelfTrainingState:
-  """What the wrapped learner knows, and what the machine labelled.
+  """The state of the wrapped learner, and its pseudo-labels.
 
   Attributes:
     inner: the state of the wrapped learner.
     key: to begin its round with.
     round: int32, rounds begun.
     pending: bool, the pool is to be labelled before the round begins.
-    labels: int32[N], by machine; -1 where it was not sure.
+    labels: int32[N], pseudo-labels; -1 where the model was not sure.
   """
 
   inner: LearnerState
@@ -138,7 +138,7 @@ class SelfTraining(Threshold):
   def init(self, key):
     """See `interfaces.Learner`."""
     return SelfTrainingState(
-      # With the same weights as the learner without machine labels.
+      # With the same weights as the learner without pseudo-labels.
       inner=self.inner.init(key),
       key=key,
       round=jnp.zeros((), jnp.int32),
@@ -217,7 +217,7 @@ class SelfTraining(Threshold):
     return jnp.where(own >= 0, own, inner)
 
   def most_steps(self, num_labels):
-    """Those of a round in which the machine labels all that is left."""
+    """Returns the steps of a round in which all examples have a label."""
     del num_labels
     return self.inner.most_steps(self.facts.num_examples)
 
