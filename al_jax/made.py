@@ -31,16 +31,20 @@ def add(pool: PoolState, inputs: PyTree) -> tuple[PoolState, np.ndarray]:
     ValueError: there is no room for so many, or they are not like those of the
       pool.
   """
+  inputs = jax.tree.map(np.asarray, inputs)
   number = sources.length(inputs)
   made = pool.made
   capacity = 0 if made is None else made.answers.num_examples
   first = 0 if made is None else int(made.count)
-  if first + number > capacity:
+  if first + number > capacity or made is None:
     raise ValueError(
       f'{number} examples are to be made; made_capacity is {capacity}, and '
       f'{first} are there.'
     )
   _check_like(made.inputs, inputs)
+  for leaf in jax.tree.leaves(inputs):
+    if not np.all(np.isfinite(leaf)):
+      raise ValueError('inputs of made examples must be finite.')
   inputs = jax.tree.map(
     lambda old, new: jax.lax.dynamic_update_slice_in_dim(
       old, jnp.asarray(new, old.dtype), first, axis=0

@@ -44,7 +44,9 @@ class SimulatedOracle:
     Raises:
       ValueError: a rate that is none, or targets that are not of the task.
     """
-    errors.check_number('oracle.noise', noise, least=0, below=1)
+    # A share of classes; of numbers a standard deviation.
+    below = 1 if task.class_names else None
+    errors.check_number('oracle.noise', noise, least=0, below=below)
     errors.check_number('oracle.abstain', abstain, least=0, below=1)
     if targets is None:
       raise ValueError(
@@ -87,6 +89,12 @@ class SimulatedOracle:
   ) -> tuple[int, Answers]:
     """See `interfaces.Oracle`."""
     indices = np.asarray(question.indices, np.int32)
+    if np.any(indices >= self.num_examples):
+      raise ValueError(
+        f'the oracle is asked about example {indices.max()}; it has '
+        f'{self.num_examples}. Examples that were made need an oracle of yours '
+        'that looks at their inputs.'
+      )
     real = indices >= 0
     rows = np.where(real, indices, 0)
     targets = jax.tree.map(lambda leaf: leaf[rows], self._targets)

@@ -85,25 +85,35 @@ def runs(
 ) -> Runs:
   """One column by system, seed and number of labels.
 
+  Of rounds with the same number of labels (a round may close without an answer)
+  the last one counts.
+
   Args:
     records: rounds of any number of runs.
     column: of `RoundRecord.flat`.
 
   Returns:
     A nested dict; systems and seeds are in the order of their first record.
+
+  Raises:
+    ValueError: an unknown column, or two records of one round.
   """
   values: Runs = {}
+  rounds: dict[tuple[str, int, int], int] = {}
   for record in records:
     columns = record.flat()
     if column not in columns or column == 'system':
       raise errors.unknown_name('Metric', column, set(columns) - {'system'})
     run = values.setdefault(record.system, {}).setdefault(record.seed, {})
-    if record.labels in run:
+    place = record.system, record.seed, record.labels
+    if rounds.get(place) == record.round:
       raise ValueError(
-        f'Two records of {record.system!r}, seed {record.seed}, have '
-        f'{record.labels} labels; a run has at most one.'
+        f'Two records of {record.system!r}, seed {record.seed}, are of round '
+        f'{record.round}; a run has one.'
       )
-    run[record.labels] = columns[column]
+    if record.round > rounds.get(place, -1):
+      rounds[place] = record.round
+      run[record.labels] = columns[column]
   return values
 
 

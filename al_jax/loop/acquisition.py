@@ -13,6 +13,7 @@ from al_jax import kernels, keys, made
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Oracle, Question
 from al_jax.kernels import _padding
+from al_jax.loop import answers as answers_lib
 from al_jax.loop import contracts, stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -40,7 +41,19 @@ NOTHING = Proposal(np.zeros(0, np.int32), 0.0, 0.0)
 
 
 def with_pending(state: RunState, picks: np.ndarray) -> RunState:
-  """Returns the state with these queries pending, and no others."""
+  """Returns the state with these queries pending, and no others.
+
+  Args:
+    state: of a run.
+    picks: int[K], pool indices; those of made examples begin at N.
+
+  Returns:
+    The state.
+
+  Raises:
+    ValueError: queries that cannot be asked.
+  """
+  answers_lib.check_queries(state.pool, picks, len(state.pending))
   pending = np.full_like(state.pending, -1)
   pending[: len(picks)] = picks
   return state.replace(pending=pending)
@@ -188,11 +201,11 @@ def tell(
     The state, in which answered queries are paid for and no longer pending.
 
   Raises:
-    ValueError: an index that is not pending, or twice; or more labels than
-      the system has room for.
+    ValueError: answers that `answers.checked` refuses, or more labels than the
+      system has room for. Nothing is paid for then.
   """
-  indices = np.asarray(indices, np.int32)
-  contracts.check_told(state.pending, indices, answers)
+  facts = program.system.facts
+  indices, answers = answers_lib.checked(facts, state.pending, indices, answers)
   pending = np.where(np.isin(state.pending, indices), -1, state.pending)
   if close:
     pending = np.full_like(pending, -1)
@@ -203,11 +216,11 @@ def tell(
   padding = max(size - len(indices), 0)
   filled = np.pad(indices, (0, padding), constant_values=-1)
   targets, annotator = jax.tree.map(
-    lambda part: _padded(np.asarray(part), padding), answers
+    lambda part: _padded(part, padding), answers
   )
   pool = program.reveal(state.pool, filled, targets, annotator, round=round + 1)
-  contracts.check_capacity(program, pool)
-  paid = np.count_nonzero(np.asarray(answers.annotator) != pool_lib.MACHINE)
+  answers_lib.check_capacity(facts, pool)
+  paid = np.count_nonzero(answers.annotator != pool_lib.MACHINE)
   return state.replace(pool=pool, paid=state.paid + int(paid))
 
 
@@ -238,8 +251,14 @@ def ask(
   inputs = None
   if np.any(indices >= state.pool.num_examples):
     inputs = made.inputs_of(state.pool, indices)
-  _, answers = oracle.ask(key, state.paid, Question(indices, inputs))
-  return tell(program, state, indices, answers, round=round, size=size)
+  paid, answers = oracle.ask(key, state.paid, Question(indices, inputs))
+  if not paid >= state.paid:
+    raise ValueError(
+      f'the oracle says that {paid} have been paid for; before it was asked '
+      f'there were {state.paid}.'
+    )
+  state = tell(program, state, indices, answers, round=round, size=size)
+  return state.replace(paid=int(paid))
 
 
 def _choose(program, compiled, state, k, *, seed, round, depth=0):
@@ -273,7 +292,9 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
 
   stopwatch = Stopwatch()
   if strategy.where is not None:
-    of_its_own = strategy.where(key(keys.WHERE), own, pool)
+    of_its_own = contracts.checked_where(
+      program, strategy.where(key(keys.WHERE), own, pool), round
+    )
     where = of_its_own if where is None else where & of_its_own
   measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
   contracts.check_measured(program, measured, pool, seen, round)

@@ -10,7 +10,6 @@ from absl import logging
 from al_jax import errors, keys, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
-  Answers,
   Oracle,
   Progress,
   PyTree,
@@ -96,53 +95,6 @@ def _check_stop_rules(program, protocol):
     )
 
 
-def check_told(
-  pending: np.ndarray, indices: np.ndarray, answers: Answers
-) -> None:
-  """Refuses answers to what nobody asked.
-
-  Args:
-    pending: int32[label budget], -1 pads.
-    indices: int32[K], what is answered.
-    answers: to these.
-
-  Raises:
-    ValueError: an index that is not pending, or twice; or another number of
-      answers.
-  """
-  for index in indices:
-    if index < 0 or index not in pending:
-      raise ValueError(
-        f'example {index} is answered, and no query for it is pending.'
-      )
-  if len(np.unique(indices)) < len(indices):
-    raise ValueError(f'an example is answered twice: {indices.tolist()}.')
-  for part in jax.tree.leaves(answers):
-    if len(part) != len(indices):
-      raise ValueError(
-        f'{len(part)} answers for {len(indices)} examples; each needs one.'
-      )
-
-
-def check_capacity(program: Program, pool: PoolState) -> None:
-  """Refuses more labels than the buffers of the learner have room for.
-
-  Args:
-    program: the compiled system.
-    pool: with the answers written.
-
-  Raises:
-    ValueError: what does not fit would be dropped in silence.
-  """
-  capacity = program.system.facts.label_budget
-  count = int(pool_lib.num_trainable(pool))
-  if count > capacity:
-    raise ValueError(
-      f'there are {count} labels to train on; system '
-      f'{program.system.name!r} was built for a label budget of {capacity}.'
-    )
-
-
 def check_finite(
   program: Program,
   runs: Sequence[Run],
@@ -213,6 +165,27 @@ def _check_loss(program, run, loss, step):
       f'{program.system.name!r} is {loss} after {step} steps; a lower learning '
       'rate or clip_norm may help.'
     )
+
+
+def checked_where(program: Program, where: Any, round: int) -> Any:
+  """Returns the mask of what a strategy measures.
+
+  Args:
+    program: the compiled system.
+    where: the value that the strategy's `where` returned.
+    round: for the message.
+
+  Raises:
+    RuntimeError: it is not bool[N].
+  """
+  shape, dtype = np.shape(where), getattr(where, 'dtype', type(where).__name__)
+  size = program.system.facts.num_examples
+  if shape != (size,) or dtype != np.bool_:
+    raise errors.ContractError(
+      f'round {round}: the where of system {program.system.name!r} returned '
+      f'{dtype}{list(shape)}; it must return bool[{size}].'
+    )
+  return where
 
 
 def check_measured(
@@ -324,6 +297,7 @@ def _problem(indices, k, eligible, seen):
     return f'picked {asked}, which was asked about before: {shown}'
   if not np.all(seen[picks]):
     return f'picked {picks[~seen[picks]][0]}, which was not measured: {shown}'
-  if not len(picks) and np.any(eligible):
-    return f'picked nothing; {np.count_nonzero(eligible)} are eligible'
+  due = min(k, np.count_nonzero(eligible & seen))
+  if len(picks) < due:
+    return f'picked {len(picks)}; {due} are due, so many are eligible: {shown}'
   return ''

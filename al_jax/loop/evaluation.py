@@ -4,8 +4,9 @@ import functools
 from collections.abc import Callable, Mapping
 
 import jax
+import jax.numpy as jnp
 
-from al_jax import inference
+from al_jax import errors, inference, sources
 from al_jax.interfaces import Learner
 from al_jax.sources import Source
 from al_jax.tasks import Task
@@ -32,7 +33,7 @@ def make_evaluate(
   Returns:
     `evaluate(key, state) -> (metrics, class_accuracy)`, see `Task.summarise`,
     with the metrics of the learner's own report; the key is of the dropout
-    samples.
+    samples. It raises FloatingPointError for predictions that are not finite.
   """
   targets, report = source.pool.targets, learner.report
 
@@ -40,32 +41,70 @@ def make_evaluate(
     key, state, targets = args
     # Padding rows take the last target; nothing of them is kept.
     of_rows = jax.tree.map(lambda leaf: leaf[batch.index], targets)
-    once = task.measure(learner.apply(state, batch.inputs).predictions, of_rows)
+    predictions = learner.apply(state, batch.inputs).predictions
+    is_finite = _are_finite(predictions)
+    once = task.measure(predictions, of_rows)
     own = ()
     if report is not None:
       apply = functools.partial(learner.apply, state)
       own = report.measure(key, apply, batch, of_rows)
     if num_samples == 0:
-      return (once,), own
+      return is_finite, (once,), own
     keys = jax.random.split(key, num_samples)
     samples = learner.apply(state, batch.inputs, keys=keys).predictions
-    return (once, task.measure(task.mean(samples), of_rows)), own
+    return is_finite, (once, task.measure(task.mean(samples), of_rows)), own
 
   map_split = inference.make_pool_map(measure, chunk_size=chunk_size)
 
   @jax.jit
   def reduce(measured, targets):
-    (once, *sampled), own = measured
+    is_finite, (once, *sampled), own = measured
     metrics, class_accuracy = task.summarise(once, targets)
     for each in sampled:
       of_samples, _ = task.summarise(each, targets)
       metrics |= {f'mc_{name}': value for name, value in of_samples.items()}
     if report is not None:
-      metrics |= report.reduce(own)
-    return metrics, class_accuracy
+      metrics |= _checked_report(report.reduce(own), metrics)
+    return jnp.sum(~is_finite), metrics, class_accuracy
 
   def evaluate(key, state):
     measured = map_split((key, state, targets), source.inputs)
-    return reduce(measured, targets)
+    bad, *found = reduce(measured, targets)
+    if int(bad):
+      raise FloatingPointError(
+        f'the predictions of {int(bad)} examples of {sources.length(targets)} '
+        'are not finite; a lower learning rate or clip_norm may help.'
+      )
+    return tuple(found)
 
   return evaluate
+
+
+def _are_finite(predictions):
+  """bool[B]: all numbers that are predicted of an example are finite."""
+  found = [
+    jnp.all(jnp.isfinite(leaf).reshape(len(leaf), -1), axis=1)
+    for leaf in jax.tree.leaves(predictions)
+  ]
+  return functools.reduce(jnp.logical_and, found)
+
+
+def _checked_report(found, metrics):
+  """Metrics of a learner's own: scalars, with names of their own."""
+  if not isinstance(found, Mapping):
+    raise errors.ContractError(
+      f'the reduce of a report returned {type(found).__name__}; it must return '
+      'scalars by name.'
+    )
+  for name, value in found.items():
+    if jnp.shape(value) != ():
+      raise errors.ContractError(
+        f'the metric {name!r} of a report has shape {list(jnp.shape(value))}; '
+        'it must be a scalar.'
+      )
+    if name in metrics:
+      raise errors.ContractError(
+        f'a report has the metric {name!r}, which is one of the task: give it '
+        'another name.'
+      )
+  return found

@@ -65,6 +65,8 @@ def _problem(images):
   if not isinstance(images, Mapping):
     return f'are {type(images).__name__}; they must be a mapping by name'
   for name, of in images.items():
+    if not hasattr(of, 'dtype'):
+      return f'{name!r} are {type(of).__name__}; they must be an array'
     if not isinstance(name, str) or not _NAME.fullmatch(name):
       return (
         f'have the name {name!r}; a name is of letters, digits and '

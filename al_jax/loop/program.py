@@ -76,6 +76,7 @@ def facts_of(
   Returns:
     Facts.
   """
+  errors.check_number('made_capacity', made_capacity, int, least=0)
   example = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype),
     dataset.train.inputs,

@@ -49,12 +49,18 @@ def evaluate(program: Program, run: Run) -> Evaluated:
   stopwatch = Stopwatch()
   trainable = int(pool_lib.num_trainable(run.state.pool))
   key = keys.for_round(run.seed, run.round, keys.EVALUATE)
-  (test, class_accuracy), (validation, _) = (
-    ({}, [])
-    if evaluate is None
-    else jax.device_get(evaluate(key, run.state.learner))
-    for evaluate in (program.evaluate, program.validate)
-  )
+  try:
+    (test, class_accuracy), (validation, _) = (
+      ({}, [])
+      if evaluate is None
+      else jax.device_get(evaluate(key, run.state.learner))
+      for evaluate in (program.evaluate, program.validate)
+    )
+  except FloatingPointError as error:
+    raise FloatingPointError(
+      f'round {run.round}, seed {run.seed}, system {program.system.name!r}: '
+      f'{error}'
+    ) from error
   seconds = stopwatch.lap()
   by_class = [None if np.isnan(share) else share for share in class_accuracy]
   return Evaluated(trainable, test, by_class, validation, seconds)

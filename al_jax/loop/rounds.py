@@ -107,14 +107,14 @@ def run_rounds(
   is_new = runs is None
   if is_new:
     runs = _new_runs(program, oracle, protocol, seeds, features)
-  events = Events(observers)
-  yield from (events.record(each) for run in runs for each in run.records)
-
   save = _Saves(checkpointer, identity, runs, serial)
   if oracle is None:
     _take(program, runs, answers or {}, close)
     if is_new or answers or close:
       save()
+      save.wait()
+  events = Events(observers)
+  yield from (events.record(each) for run in runs for each in run.records)
   for run in runs:
     if run.round < 0 and (oracle is not None or not _is_pending(run)):
       _end_round(program, oracle, protocol, run)

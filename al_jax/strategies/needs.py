@@ -1,5 +1,7 @@
 """What strategies need of a task and a model, see `Strategy.needs`."""
 
+from collections.abc import Mapping
+
 from al_jax import tasks
 from al_jax.interfaces import Facts, Strategy
 
@@ -27,6 +29,11 @@ def of(strategy: Strategy) -> dict[str, str]:
     ValueError: a need that nobody knows.
   """
   found = {} if strategy.prefilter is None else of(strategy.prefilter[0])
+  if not isinstance(strategy.needs, Mapping):
+    raise ValueError(
+      f'needs is {strategy.needs!r}; it must be a mapping from what is needed '
+      "to the reason, or ''."
+    )
   for need, reason in strategy.needs.items():
     if need not in (CLASSES, EMBEDDING, DROPOUT) and not _is_extra(need):
       raise ValueError(

@@ -33,20 +33,55 @@ class Mixed:
 
   def __post_init__(self):
     for field in ('parts', 'weights', 'own_metrics'):
-      pairs = tuple(dict(getattr(self, field)).items())
+      try:
+        pairs = tuple(dict(getattr(self, field)).items())
+      except (TypeError, ValueError) as error:
+        raise ValueError(
+          f'{field} is {getattr(self, field)!r}; it must be a mapping by name.'
+        ) from error
       object.__setattr__(self, field, pairs)
+    self._check_parts()
+    self._check_metrics()
+
+  def _check_parts(self):
     if not self.parts:
       raise ValueError('parts are {}; a mixed task needs one or more.')
     for name, part in self.parts:
+      if not isinstance(name, str) or not name.isidentifier():
+        raise ValueError(
+          f'parts has the name {name!r}; a name is of letters, digits and '
+          'underscores, and begins with no digit.'
+        )
       if isinstance(part, Mixed):
         raise ValueError(
           f'parts.{name} is mixed itself; name all parts at once.'
         )
+      if not isinstance(getattr(part, 'headline', None), Metric):
+        raise ValueError(
+          f'parts.{name} is {part!r}; it must be a task, such as '
+          'tasks.Classes(names).'
+        )
     for name, weight in self.weights:
       errors.check_name('weights', name, dict(self.parts))
       errors.check_number(f'weights.{name}', weight, least=0)
+    weights = dict(self.weights)
+    if not any(weights.get(name, 1.0) for name, _ in self.parts):
+      raise ValueError(f'weights are {weights}; one must be above 0.')
+
+  def _check_metrics(self):
+    for name, function in self.own_metrics:
+      if not isinstance(name, str) or not callable(function):
+        raise ValueError(
+          f'own_metrics has {name!r}: {function!r}; it must be a function '
+          'by its name.'
+        )
+    names = [metric.name for metric in self.metrics]
+    for name in names:
+      if names.count(name) > 1:
+        raise ValueError(
+          f'own_metrics has {name!r}, which is a metric of a part.'
+        )
     if self.headline_name is not None:
-      names = [metric.name for metric in self.metrics]
       errors.check_name('headline_name', self.headline_name, names)
 
   @property

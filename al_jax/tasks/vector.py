@@ -121,17 +121,20 @@ class Vector:
     """See `Task`."""
     return Measured(
       self._errors(predictions, targets),
-      self._found(self.decide(predictions), targets),
+      self._found(predictions, targets / self.scale),
     )
 
   def summarise(self, measured, targets):
     """Returns RMSE, MAE and R^2 over all coordinates, and what a kind adds.
 
     R^2 is 1 less the squared error over that of the mean of each coordinate on
-    this split, both summed over coordinates.
+    this split, both summed over coordinates; NaN of targets without spread.
     """
     scaled = targets / self.scale
     spread = jnp.sum(jnp.square(scaled - jnp.mean(scaled, 0, keepdims=True)))
+    # Of targets that are all the same the mean is off by rounding alone.
+    rounding = jnp.sum(jnp.square(scaled)) * jnp.finfo(scaled.dtype).eps ** 2
+    spread = jnp.where(spread > 16 * rounding, spread, jnp.nan)
     squares = jnp.square(measured.errors)
     metrics = {
       'rmse': jnp.sqrt(jnp.mean(squares)),
@@ -157,7 +160,7 @@ class Vector:
     return predictions - targets / self.scale
 
   def _found(self, predicted, targets):
-    """Float32[N] of predictions in the units of the targets."""
+    """Float32[N]; predictions and targets are in units of scale."""
     del targets
     return jnp.zeros(len(predicted))
 
@@ -205,9 +208,7 @@ class Keypoints(Vector):
     return f'{self.size} points' + self._with_scale()
 
   def _found(self, predicted, targets):
-    offsets = ((predicted - targets) / self.scale).reshape(
-      len(predicted), self.size, 2
-    )
+    offsets = (predicted - targets).reshape(len(predicted), self.size, 2)
     distances = jnp.sqrt(jnp.sum(jnp.square(offsets), axis=-1))
     return jnp.mean(distances <= self.tolerance, axis=-1)
 
@@ -254,6 +255,12 @@ class Box(Vector):
         f'{where}: the box {targets[index].tolist()} at {called} must be left, '
         'top, right, bottom, with left <= right and top <= bottom.'
       )
+
+  def perturb(self, keys, target, noise):
+    """Adds Gaussian noise to the corners, and puts them in order."""
+    noisy = super().perturb(keys, target, noise)
+    corners = noisy[:2], noisy[2:]
+    return jnp.concatenate([jnp.minimum(*corners), jnp.maximum(*corners)])
 
   def _found(self, predicted, targets):
     return overlap(predicted, targets)

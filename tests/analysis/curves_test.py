@@ -131,3 +131,12 @@ def test_last_values_are_where_all_runs_are():
   runs = {'a': {0: {10: 0.1, 20: 0.2}}, 'b': {0: {10: 0.3}}}
   assert curves.last_values(runs) == {'a': {0: 0.1}, 'b': {0: 0.3}}
   assert curves.last_values({'a': {0: {10: 1}, 1: {20: 1}}}) == {}
+
+
+def test_of_rounds_with_as_many_labels_the_last_one_counts():
+  rows = [
+    a_record(labels=10, round=0, accuracy=0.5),
+    a_record(labels=10, round=1, accuracy=0.7),
+  ]
+  for some in (rows, rows[::-1]):
+    assert curves.runs(some) == {'margin': {0: {10: 0.7}}}

@@ -194,6 +194,30 @@ def test_made_queries_are_asked_told_saved_and_restored(
   assert not np.any(pool_lib.trainable(found)[few + 3 :])
 
 
+def test_queries_that_cannot_be_asked_are_refused(task, compiled):
+  dataset, _ = task
+  few = compiled.system.facts.num_examples
+  answers = Watching(dataset.train.targets, dataset.task)
+  how = protocol.Protocol(first_size=20, labels_per_round=5)
+  state = acquisition.begin(compiled, answers, how, seed=0)
+  pool, positions = made.add(state.pool, dataset.train.inputs[few:][:2])
+  state = state.replace(pool=pool)
+  asked = np.flatnonzero(np.asarray(pool_lib.trainable(pool)))
+  for picks, message in (
+    (positions + 1, f'example {few + 2} is to be queried; there are {few + 2}'),
+    ([-1], 'example -1 is to be queried'),
+    (asked[:1], f'example {asked[0]} was asked about before'),
+    (positions[[0, 0]], f'example {few} is queried twice'),
+    (np.arange(43), 'there is room for 42, the label budget'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      acquisition.with_pending(state, np.asarray(picks))
+  plain = SimulatedOracle(dataset.train.targets[:few], dataset.task)
+  state = acquisition.with_pending(state, positions)
+  with pytest.raises(ValueError, match='need an oracle of yours'):
+    acquisition.ask(compiled, plain, state, 5, seed=0, round=0)
+
+
 def test_answers_beyond_the_label_budget_are_an_error(task, compiled):
   state = run_state.RunState(
     learner=(),

@@ -8,8 +8,8 @@ import pytest
 import scipy.special
 import sklearn.metrics
 
+from al_jax import errors, tasks
 from al_jax import pool as pool_lib
-from al_jax import tasks
 from al_jax.interfaces import Learner, ModelOutput, Report
 from al_jax.loop import evaluation
 from al_jax.sources import Source
@@ -203,6 +203,41 @@ def test_a_report_of_the_learner_is_among_the_test_metrics(
   assert set(found) == {*summary(logits, targets)[0], 'spread'}
   wanted = np.ptp(logits.max(-1) * targets)
   np.testing.assert_allclose(found['spread'], wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('reduced', 'message'),
+  [
+    ({'accuracy': 1.0}, "'accuracy', which is one of the task"),
+    ({'mine': jnp.zeros(3)}, r"'mine' of a report has shape \[3\]"),
+    (3.0, 'returned float; it must return'),
+  ],
+)
+def test_a_report_of_something_else_is_refused(
+  logits, targets, reduced, message
+):
+  learner = linear_learner(
+    lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
+  )._replace(report=Report(lambda *_: (), lambda measured: reduced))
+  source = Source(jnp.asarray(logits), pool_lib.fully_labelled(targets))
+  evaluate = evaluation.make_evaluate(learner, source, tasks.numbered(C))
+  with pytest.raises(errors.ContractError, match=message):
+    evaluate(jax.random.key(0), jnp.float32(0))
+
+
+def test_predictions_that_are_not_finite_are_not_judged(logits, targets):
+  broken = logits.copy()
+  broken[[3, 99]] = np.nan
+  source = Source(jnp.asarray(broken), pool_lib.fully_labelled(targets))
+  evaluate = evaluation.make_evaluate(
+    linear_learner(
+      lambda state, inputs, *, keys=None: ModelOutput(inputs + state, None, {})
+    ),
+    source,
+    tasks.numbered(C),
+  )
+  with pytest.raises(FloatingPointError, match='2 examples of 203 are not'):
+    evaluate(jax.random.key(0), jnp.float32(0))
 
 
 def test_batches_give_what_the_metrics_need():

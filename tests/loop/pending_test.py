@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from al_jax import loop
+from al_jax import loop, tasks
 from al_jax import pool as pool_lib
+from al_jax.loop import answers as answers_lib
 from al_jax.loop import fitting, run_state
 from al_jax.loop import rounds as rounds_lib
 from al_jax.loop.protocol import Protocol
@@ -188,8 +189,17 @@ def test_a_run_that_dies_after_a_save_repeats_nothing_before_it(
   [
     (lambda indices: ([159], [1], [1]), 'example 159 is answered, and no que'),
     (lambda indices: (indices[[0, 0]], [1, 1], [1, 1]), 'answered twice'),
-    (lambda indices: (indices[:2], [1], [1]), '1 answers for 2 examples'),
+    (lambda indices: (indices[:2], [1], [1, 1]), r'shape \[1\] for 2 answers'),
+    (lambda indices: (indices[:2], [1, 1], [1]), r'has shape \[1\] for 2 ans'),
     (lambda indices: ([-1], [1], [1]), 'example -1 is answered'),
+    (lambda indices: (indices[:1] + 0.4, [1], [1]), 'must be whole numbers'),
+    (lambda indices: (indices[:1], [10], [1]), 'the label 10 at index 0'),
+    (lambda indices: (indices[:1], [-1], [1]), 'the label -1 at index 0'),
+    (lambda indices: (indices[:1], [2**40], [1]), 'the label 1099511627776'),
+    (lambda indices: (indices[:1], [1.5], [1]), 'int32 of shape'),
+    (lambda indices: (indices[:1], [True], [1]), 'int32 of shape'),
+    (lambda indices: (indices[:1], [1], [0]), 'is 0; it must be one of ORACLE'),
+    (lambda indices: (indices[:1], [1], [7]), 'is 7; it must be one of ORACLE'),
   ],
 )
 def test_answers_to_what_nobody_asked_are_refused(
@@ -203,6 +213,45 @@ def test_answers_to_what_nobody_asked_are_refused(
   _, ended, found, state = call(task, margin, tmp_path / 'run')
   assert (ended, state.paid) == ({0: loop.PENDING}, 0)
   np.testing.assert_array_equal(found, pending)
+
+
+@pytest.mark.parametrize('value', [np.nan, 1e300, 1j])
+def test_numbers_that_are_none_are_refused(value):
+  facts = a_task()[1]._replace(task=tasks.Vector(1))
+  pending = np.arange(3)
+  said = Answers(np.full((2, 1), value), np.ones(2, np.int8))
+  with pytest.raises(ValueError, match='the answers: '):
+    answers_lib.checked(facts, pending, np.arange(2), said)
+  _, found = answers_lib.checked(
+    facts, pending, np.arange(2), Answers([[1], [2.5]], [1, 1])
+  )
+  assert found.targets.dtype == np.float32
+
+
+def test_answers_are_saved_before_earlier_records_are_told(
+  task, margin, tmp_path
+):
+  class Breaks:
+    def on_record(self, record):
+      raise OSError('the disk is full')
+
+  folder = tmp_path / 'run'
+  rows, pending = [], call(task, margin, folder)[2]
+  while not rows:
+    rows, _, pending, state = call(
+      task, margin, folder, answers={0: truth(task, pending)}
+    )
+  with pytest.raises(OSError, match='the disk is full'):
+    call(
+      task,
+      margin,
+      folder,
+      answers={0: truth(task, pending[:2])},
+      observers=[Breaks()],
+    )
+  _, _, left, after = call(task, margin, folder)
+  np.testing.assert_array_equal(left, pending[2:])
+  assert after.paid == state.paid + 2
 
 
 def test_what_needs_an_oracle_is_refused_without(task, margin, tmp_path):

@@ -90,6 +90,15 @@ def test_targets_of_another_structure_are_refused(targets, message):
     ({'parts': {'a': DIGIT}, 'weights': {'b': 1}}, 'b'),
     ({'parts': {'a': DIGIT}, 'weights': {'a': -1}}, 'weights.a is -1'),
     ({'parts': {'a': DIGIT}, 'headline_name': 'accuracy'}, 'a.accuracy'),
+    (
+      {'parts': {'a': DIGIT}, 'own_metrics': {'a.accuracy': len}},
+      "'a.accuracy', which is a metric of a part",
+    ),
+    ({'parts': {'a': DIGIT}, 'own_metrics': {'x': 3}}, "'x': 3; it must be a"),
+    ({'parts': {'a': 'classes'}}, "parts.a is 'classes'; it must be a task"),
+    ({'parts': {'a b': DIGIT}}, "has the name 'a b'"),
+    ({'parts': [DIGIT]}, 'it must be a mapping by name'),
+    ({'parts': {'a': DIGIT}, 'weights': {'a': 0}}, 'one must be above 0'),
   ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):

@@ -132,3 +132,25 @@ def test_a_noisy_answer_is_off_by_its_scale():
     keys
   )
   np.testing.assert_allclose(np.std(answers), 0.1 * SCALE, rtol=0.05)
+
+
+def test_a_noisy_box_is_a_box():
+  task = tasks.Box(scale=8)
+  keys = jax.random.split(jax.random.key(0), 50)
+  noisy = jax.vmap(
+    lambda key: task.perturb((key, key), jnp.array([1.0, 1, 2, 2]), 0.9)
+  )(keys)
+  task.check(np.asarray(noisy), 'here', None)
+
+
+@pytest.mark.parametrize('value', [2.0, 0.1, 1e6])
+def test_targets_without_spread_have_no_r2(value):
+  targets = np.full((7, 1), value, np.float32)
+  assert np.isnan(metrics_of(tasks.Vector(1, 10.0), targets + 1, targets)['r2'])
+
+
+@pytest.mark.parametrize('scale', [1e-25, 1e20])
+def test_boxes_of_any_unit_overlap_alike(scale):
+  box = np.float32(scale) * np.array([[0.1, 0.1, 0.5, 0.5]], np.float32)
+  found = metrics_of(tasks.Box(scale=scale), box, box)
+  np.testing.assert_allclose(found['iou'], 1, rtol=1e-5)
