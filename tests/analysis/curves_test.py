@@ -49,7 +49,7 @@ def test_an_unknown_metric_names_the_closest():
 
 def test_the_same_round_twice_is_refused():
   rows = two_systems()
-  with pytest.raises(ValueError, match="'random', seed 0, have 10 labels"):
+  with pytest.raises(ValueError, match="'random', seed 0, are of round 1"):
     curves.runs([*rows, rows[0]])
 
 
