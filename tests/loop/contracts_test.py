@@ -74,8 +74,8 @@ def that_picks(task, picks):
     ([3, -2], 'selected -2; what is no pool index must be -1'),
     ([-1, 3], 'selected -1 before a pick; -1 pads at the end'),
     ([160], 'picked beyond the pool of 160'),
-    ([-1, -1], 'picked 0; 2 are due'),
-    ([0, -1], 'picked 1; 2 are due'),
+    ([-1, -1], 'picked 0; 10 are due'),
+    ([0, -1], 'picked 1; 10 are due'),
   ],
 )
 def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
