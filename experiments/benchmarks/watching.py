@@ -18,6 +18,7 @@ from al_jax.loop.stopwatch import Stopwatch
 from al_jax.runner.observers import RecordsFile
 from al_jax.runner.progress import ProgressBar
 from al_jax.runner.tensorboard import TensorBoard
+from al_jax.tasks import Task
 from experiments.benchmarks import timing
 from experiments.benchmarks.table import Row
 
@@ -84,7 +85,7 @@ def watched_beside_alone(
   run = margin(dataset, rounds, labels_per_round)
   watched, alone = (
     functools.partial(_seconds_per_round, run, watching)
-    for watching in (_observers, lambda rounds: contextlib.nullcontext(()))
+    for watching in (_observers, lambda *_: contextlib.nullcontext(()))
   )
   _, seconds, against, ratio = timing.in_turns(watched, alone, repeats)
   return Row(
@@ -100,7 +101,8 @@ def watched_beside_alone(
 def _seconds_per_round(run, watching):
   rounds = run.protocol.rounds
   clock = Stopwatch()
-  with watching(rounds) as observers:
+  task = run.program.system.facts.task
+  with watching(rounds, task) as observers:
     for _ in loop.run_rounds(*run, observers=observers):
       pass
   return clock.lap() / rounds
@@ -114,7 +116,7 @@ class _Terminal(io.StringIO):
 
 
 @contextlib.contextmanager
-def _observers(rounds: int) -> Iterator[list[Observer]]:
+def _observers(rounds: int, task: Task) -> Iterator[list[Observer]]:
   """Opens the observers of a run in a folder of their own."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
@@ -122,7 +124,7 @@ def _observers(rounds: int) -> Iterator[list[Observer]]:
       folder / 'records.jsonl', ['margin'], table=folder / 'records.csv'
     )
     events = TensorBoard(folder / 'tensorboard')
-    with ProgressBar(rounds, stream=_Terminal()) as bar:
+    with ProgressBar(rounds, task, stream=_Terminal()) as bar:
       yield [events, kept, bar]
     events.close()
     kept.close(is_over=True)

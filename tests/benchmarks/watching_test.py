@@ -22,7 +22,7 @@ def test_a_run_that_is_watched_beside_one_that_is_not(dataset):
 
 def test_all_observers_are_told(dataset):
   run = watching.margin(dataset, 2, 10)
-  with watching._observers(2) as seen:
+  with watching._observers(2, dataset.task) as seen:
     found = list(loop.run_rounds(*run, observers=seen))
     events, kept, bar = seen
     assert kept.rows() == found

@@ -3,12 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from al_jax import tasks
 from al_jax.interfaces import Batch, ModelOutput
 from al_jax.strategies import k_means, weighted_k_means
 from tests.strategies.linear_network import (
   FACTS,
   KEY,
   WEIGHTS,
+  C,
   D,
   K,
   N,
@@ -71,7 +73,7 @@ def test_it_measures_embeddings_and_one_less_the_margin(inputs):
 
 
 def test_without_classes_all_examples_are_as_informative(inputs):
-  facts = FACTS._replace(task='regression', num_classes=None)
+  facts = FACTS._replace(task=tasks.Vector(C))
   picks = []
   for strange in (0, 1e3):
     measured = jnp.asarray(inputs), strange * jnp.arange(N, dtype=jnp.float32)

@@ -3,12 +3,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from al_jax import tasks
 from al_jax.interfaces import Batch, ModelOutput
 from al_jax.strategies import variance
 from tests.strategies.linear_network import (
   FACTS,
   KEY,
   WEIGHTS,
+  C,
   D,
   K,
   N,
@@ -51,7 +53,7 @@ def largest(scores):
 
 
 def test_of_values_the_variance_is_summed_over_coordinates(inputs):
-  facts = FACTS._replace(task='regression', num_classes=None)
+  facts = FACTS._replace(task=tasks.Vector(C))
   measured = measure_pool(STRATEGY, inputs)
   state, selection = select(
     STRATEGY, measured, pool_with(ASKED), state=STRATEGY.init(facts)
