@@ -65,11 +65,18 @@ class System:
     return jax.eval_shape(self.learner.apply, self.state, _few_rows(self.facts))
 
   def check_predictions(self) -> None:
-    """Refuses a learner whose predictions are not those of the task.
+    """Refuses a learner that does not fit the task.
 
     Raises:
-      ValueError: with the shape of the predictions.
+      ValueError: its predictions have another shape, or it would leave made
+        examples out.
     """
+    if self.facts.made_capacity and not self.learner.beyond_pool:
+      raise ValueError(
+        f'made_capacity is {self.facts.made_capacity}, and the learner of '
+        f'system {self.name!r} trains on the pool alone: wrap it in '
+        'learners.beyond_pool.'
+      )
     task = self.facts.task
     wanted = jax.tree.map(lambda size: (_FEW, size), task.outputs)
     found = jax.tree.map(lambda leaf: leaf.shape, self._output.predictions)

@@ -275,6 +275,7 @@ class Learner(NamedTuple):
     pictures: see `Pictures`; None if there are none. They are made only if
       somebody looks.
     report: test metrics of its own; None if it has none.
+    beyond_pool: it trains on made examples, at positions from N on.
   """
 
   init: InitLearner
@@ -289,3 +290,4 @@ class Learner(NamedTuple):
   warnings: Mapping[str, str] = types.MappingProxyType({})
   pictures: Pictures | None = None
   report: Report | None = None
+  beyond_pool: bool = False

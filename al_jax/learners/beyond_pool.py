@@ -68,7 +68,10 @@ class _Beyond:
     )
     pseudo_labels = self.pseudo_labels if self.inner.pseudo_labels else None
     return self.inner._replace(
-      start=self.start, phases=phases, pseudo_labels=pseudo_labels
+      start=self.start,
+      phases=phases,
+      pseudo_labels=pseudo_labels,
+      beyond_pool=True,
     )
 
   def start(self, key, state, pool):

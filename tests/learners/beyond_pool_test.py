@@ -123,6 +123,14 @@ def test_a_learner_without_room_is_refused(task):
     beyond_pool(of_kind('supervised'), facts)
 
 
+def test_a_learner_that_would_leave_them_out_is_refused(task):
+  dataset, facts = task
+  pool_facts, _ = split_off(dataset, facts)
+  plain = System('plain', of_kind('supervised')(facts), random(), pool_facts)
+  with pytest.raises(ValueError, match=r"of system 'plain' trains on the pool"):
+    plain.check_predictions()
+
+
 def test_more_than_there_is_room_for_is_refused(task):
   dataset, facts = task
   pool_facts, _ = split_off(dataset, facts)
