@@ -108,8 +108,10 @@ class System:
       if needs.has_classes(self.facts):
         return
       *others, last = strategies.without(need)
+      task = self.facts.task
+      alone = ' alone' if task.class_names else ''
       raise ValueError(
-        f'{start} classes, and the task is {self.facts.task.describe()}{why}. '
+        f'{start} classes{alone}, and the task is {task.describe()}{why}. '
         f'{", ".join(others)} and {last} ask without classes.'
       )
     if need == needs.DROPOUT:

@@ -31,7 +31,10 @@ def need_classes(task: Task, who: str) -> Classes:
     ValueError: the task is another.
   """
   if not isinstance(task, Classes):
-    raise ValueError(f'{who} needs classes; the task is {task.describe()}.')
+    alone = ' alone' if task.class_names else ''
+    raise ValueError(
+      f'{who} needs classes{alone}; the task is {task.describe()}.'
+    )
   return task
 
 

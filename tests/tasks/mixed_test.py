@@ -116,5 +116,5 @@ def test_a_task_is_the_same_after_a_file(task):
 
 def test_what_needs_classes_says_so():
   assert tasks.need_classes(DIGIT, 'x') is DIGIT
-  with pytest.raises(ValueError, match="learner 'x' needs classes; the task"):
+  with pytest.raises(ValueError, match="learner 'x' needs classes alone; the"):
     tasks.need_classes(TASK, "learner 'x'")
