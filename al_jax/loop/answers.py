@@ -37,14 +37,15 @@ def check_queries(pool: PoolState, picks: np.ndarray, room: int) -> None:
     written = int(pool.made.count)
     of_made = ~np.asarray(pool_lib.eligible(pool.made.answers))
     asked = np.concatenate([asked, of_made[:written]])
-  for pick in picks:
-    if not 0 <= pick < len(asked):
-      raise ValueError(
-        f'example {pick} is to be queried; there are {len(asked)}, from 0 on, '
-        'those that were made included.'
-      )
-    if asked[pick]:
-      raise ValueError(f'example {pick} was asked about before.')
+  absent = picks[(picks < 0) | (picks >= len(asked))]
+  if len(absent):
+    raise ValueError(
+      f'example {absent[0]} is to be queried; there are {len(asked)}, from 0 '
+      'on, those that were made included.'
+    )
+  again = picks[asked[picks]]
+  if len(again):
+    raise ValueError(f'example {again[0]} was asked about before.')
   _check_once(picks, 'queried')
 
 
@@ -73,11 +74,11 @@ def checked(
       f'indices are {indices.dtype}{list(indices.shape)}; they must be whole '
       'numbers, int[K].'
     )
-  for index in indices:
-    if index < 0 or index not in pending:
-      raise ValueError(
-        f'example {index} is answered, and no query for it is pending.'
-      )
+  unasked = indices[(indices < 0) | ~np.isin(indices, pending)]
+  if len(unasked):
+    raise ValueError(
+      f'example {unasked[0]} is answered, and no query for it is pending.'
+    )
   _check_once(indices, 'answered')
   if not len(indices):
     return indices.astype(np.int32), answers

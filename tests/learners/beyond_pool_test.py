@@ -165,14 +165,19 @@ class Watching(SimulatedOracle):
     return super().ask(key, paid, question)
 
 
+def begun(dataset, compiled):
+  """An oracle that is watched, and a run with its first set answered."""
+  answers = Watching(dataset.train.targets, dataset.task)
+  how = protocol.Protocol(first_size=20, labels_per_round=5)
+  return answers, acquisition.begin(compiled, answers, how, seed=0)
+
+
 def test_made_queries_are_asked_told_saved_and_restored(
   task, compiled, tmp_path
 ):
   dataset, _ = task
   few = compiled.system.facts.num_examples
-  answers = Watching(dataset.train.targets, dataset.task)
-  how = protocol.Protocol(first_size=20, labels_per_round=5)
-  state = acquisition.begin(compiled, answers, how, seed=0)
+  answers, state = begun(dataset, compiled)
   pool, positions = made.add(state.pool, dataset.train.inputs[few:][:3])
   picks = np.concatenate([[few - 1], positions])
   state = acquisition.with_pending(state.replace(pool=pool), picks)
@@ -205,9 +210,7 @@ def test_made_queries_are_asked_told_saved_and_restored(
 def test_queries_that_cannot_be_asked_are_refused(task, compiled):
   dataset, _ = task
   few = compiled.system.facts.num_examples
-  answers = Watching(dataset.train.targets, dataset.task)
-  how = protocol.Protocol(first_size=20, labels_per_round=5)
-  state = acquisition.begin(compiled, answers, how, seed=0)
+  _, state = begun(dataset, compiled)
   pool, positions = made.add(state.pool, dataset.train.inputs[few:][:2])
   state = state.replace(pool=pool)
   asked = np.flatnonzero(np.asarray(pool_lib.trainable(pool)))
