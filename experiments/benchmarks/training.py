@@ -56,7 +56,7 @@ def measure() -> Iterator[Row]:
   yield from convolutions.measure()
   with tempfile.TemporaryDirectory() as folder:
     yield overhead(dataset, pathlib.Path(folder))
-  yield watching.watched_beside_alone(dataset)
+  yield watching.watched(dataset)
   if dataset.name.startswith('mnist'):
     yield whole_run()
 
