@@ -142,7 +142,11 @@ class Observers:
       folder / 'records.jsonl', systems, table=folder / 'records.csv'
     )
     self.bar = ProgressBar(
-      num_rounds, task, finished=self.records.earlier(), quiet=quiet
+      num_rounds,
+      task,
+      num_systems=len(systems),
+      finished=self.records.earlier(),
+      quiet=quiet,
     )
     pictures = PictureFiles(folder / 'pictures')
     self.all: list[Observer] = [self.records, pictures, self.bar]

@@ -1,6 +1,8 @@
-"""A progress bar for people at a terminal, and silence for everybody else."""
+"""A bar of rounds, and a line for each system that is done."""
 
+import collections
 import sys
+import time
 from collections.abc import Collection, Mapping
 from typing import Self, TextIO
 
@@ -10,13 +12,16 @@ from al_jax.loop.events import RoundProgress
 from al_jax.storage import metrics, records
 from al_jax.tasks import Metric, Task
 
+# Where no bar is drawn, a line about a round is written no more often.
+_SECONDS_BETWEEN_LINES = 30.0
+
 
 class ProgressBar:
-  """Rounds done, where the run is, the last headline, and the time left.
+  """Shows the rounds done, where the run is, and the time left.
 
-  The bar is drawn only where it can be seen: not when the stream is no
-  terminal (a file, a pipe, a scheduler). A line per round is written either
-  way, above the bar where there is one. `quiet` asks for neither.
+  The bar is drawn at a terminal only. Elsewhere (a file, a pipe, a scheduler,
+  a notebook) a line about the last round is written every 30 seconds. A system
+  whose rounds are all done gets a line in either case. `quiet` shows nothing.
   """
 
   def __init__(
@@ -24,6 +29,7 @@ class ProgressBar:
     total_rounds: int,
     task: Task,
     *,
+    num_systems: int = 1,
     finished: Collection[tuple[str, int, int]] = (),
     quiet: bool = False,
     stream: TextIO | None = None,
@@ -31,16 +37,21 @@ class ProgressBar:
     """Draws the bar.
 
     Args:
-      total_rounds: of all systems and seeds together.
-      task: what is predicted; the bar shows its headline.
-      finished: systems, seeds and rounds that a resumed run found done. They do
-        not count in the estimate of the time left, and are not shown again.
-      quiet: draw no bar, and write no lines.
+      total_rounds: the rounds of all systems and seeds together.
+      task: the task; its headline is shown.
+      num_systems: the number of systems; each has its share of the rounds.
+      finished: system, seed and round of what a resumed run found done. These
+        do not count in the estimate of the time left.
+      quiet: draw no bar and write no lines.
       stream: where to draw and to write; standard error by default.
     """
     self._task = task
     self._stream = stream if stream is not None else sys.stderr
     self._finished, self._quiet = frozenset(finished), quiet
+    self._rounds_of_system = total_rounds // max(num_systems, 1)
+    # Records by system; those of a system that got its line are dropped.
+    self._records = collections.defaultdict(list)
+    self._shown, self._last_line = set(), time.monotonic()
     self._bar = tqdm.tqdm(
       total=total_rounds,
       initial=len(self._finished),
@@ -62,7 +73,11 @@ class ProgressBar:
   def __enter__(self) -> Self:
     return self
 
-  def __exit__(self, *exception: object) -> None:
+  def __exit__(self, error_type: object, *exception: object) -> None:
+    if error_type is None:
+      # A run may end before its last round.
+      for system in list(self._records):
+        self._write_system(system)
     self._bar.close()
 
   def on_progress(self, progress: RoundProgress) -> None:
@@ -83,9 +98,11 @@ class ProgressBar:
     self._write(f'pretraining, {told}')
 
   def on_record(self, record: records.RoundRecord) -> None:
-    """Counts a round as done and shows its result, unless it was before."""
+    """Counts a round as done, unless it was before, and shows its result."""
+    self._records[record.system].append(record)
     if (record.system, record.seed, record.round) in self._finished:
       return
+    self._shown.add(record.system)
     shown = _shown(record.test, self._task.headline)
     self._bar.set_description_str(
       f'{record.system}, seed {record.seed}, round {record.round}, '
@@ -93,12 +110,50 @@ class ProgressBar:
       refresh=False,
     )
     self._bar.update()
-    self._write(records.log_line(record, self._task.headline))
+    if len(self._records[record.system]) == self._rounds_of_system:
+      self._write_system(record.system)
+    elif self._bar.disable:
+      self._write_sometimes(records.log_line(record, self._task.headline))
+
+  def _write_system(self, system):
+    """Writes the line of a system, if this process ran any of its rounds."""
+    rows = self._records.pop(system)
+    if system in self._shown:
+      self._write(_of_system(system, rows, self._task.headline))
+
+  def _write_sometimes(self, line):
+    """Writes a line unless another one was written a moment ago."""
+    if time.monotonic() - self._last_line >= _SECONDS_BETWEEN_LINES:
+      self._write(line)
 
   def _write(self, line):
     """Writes a line above the bar."""
+    self._last_line = time.monotonic()
     if not self._quiet:
       self._bar.write(line, file=self._stream)
+
+
+def _of_system(system, rows, headline: Metric) -> str:
+  """What a system has reached, over its seeds."""
+  # SciPy takes a while to import: not before the first round.
+  from al_jax.analysis import curves, tables
+
+  seeds = len({row.seed for row in rows})
+  labels = max(row.labels for row in rows)
+  reached = ''
+  metric = curves.headline_of(rows, headline)
+  if metric is not None:
+    by_seed = curves.runs(rows, column=metric.name)[system]
+    mean, error, _ = curves.mean_of_last(by_seed)
+    reached = (
+      f', {metrics.spelled(metric.name)} '
+      f'{tables.shown(mean, error, metric)}{metric.unit}'
+    )
+  seconds = sum(row.seconds for row in rows)
+  return (
+    f'{system}: {seeds} seed{"" if seeds == 1 else "s"}, {labels:,} labels'
+    f'{reached}, {seconds:.1f} s'
+  )
 
 
 def _shown(test, headline: Metric) -> str:

@@ -60,24 +60,59 @@ def test_lines_stand_alone_above_the_bar():
   shown = run_at_a_terminal()
   # The bar is wiped with a carriage return before the line.
   assert '\rpretraining, epoch 1, loss 0.25\r\n' in shown
-  for round in range(3):
-    assert f'\rmargin, seed 2, round {round}: {round + 1}00 labels,' in shown
+  assert '\rmargin: 1 seed, 300 labels, test accuracy 91.25%, ' in shown
 
 
 def test_quiet_shows_nothing():
   assert run_at_a_terminal(quiet=True) == ''
 
 
-def test_no_terminal_no_bar():
+def at_no_terminal(rows, total, **options):
   stream = io.StringIO()
-  with progress.ProgressBar(2, TASK, stream=stream) as bar:
-    bar.on_record(a_record(seed=2, round=0, labels=100, accuracy=0.9125))
-  (line,) = stream.getvalue().splitlines()
-  assert line.startswith('margin, seed 2, round 0: 100 labels, test accuracy')
+  with progress.ProgressBar(total, TASK, stream=stream, **options) as bar:
+    for row in rows:
+      bar.on_record(row)
+  return stream.getvalue().splitlines()
 
 
-def test_rounds_already_done_are_counted_and_not_shown_again():
+def of_two_systems(*, seeds=(0, 1), rounds=2):
+  return [
+    a_record(system, seed=seed, round=round, labels=10 * (round + 1))
+    for system in ('random', 'margin')
+    for seed in seeds
+    for round in range(rounds)
+  ]
+
+
+def test_a_line_for_each_system_when_its_rounds_are_done():
+  rows = of_two_systems()
+  first, second = at_no_terminal(rows, 8, num_systems=2)
+  assert first.startswith('random: 2 seeds, 20 labels, test accuracy ')
+  assert second.startswith('margin: 2 seeds, 20 labels, test accuracy ')
+  # Processes side by side mix the systems.
+  mixed = at_no_terminal(rows[::2] + rows[1::2], 8, num_systems=2)
+  assert len(mixed) == 2
+  # Both end before their third round: their lines come at the end.
+  assert len(at_no_terminal(rows, 12, num_systems=2)) == 2
+
+
+def test_without_a_bar_a_round_now_and_then_gets_a_line(monkeypatch):
+  clock = iter(range(0, 1000, 20))
+  monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+  rows = of_two_systems(seeds=(0,), rounds=4)[:4]
+  lines = at_no_terminal(rows, 4)
+  starts = [line.partition(': ')[0] for line in lines]
+  assert starts == ['random, seed 0, round 1', 'random']
+
+
+def test_rounds_already_done_are_counted():
   finished = [('margin', 2, 0), ('margin', 3, 0)]
   shown = run_at_a_terminal(total=8, finished=finished)
   assert '4/8' in shown and '5/8' not in shown
-  assert 'round 0:' not in shown and 'round 1:' in shown
+
+
+def test_a_system_that_was_done_before_gets_no_line():
+  rows = of_two_systems()
+  finished = [(row.system, row.seed, row.round) for row in rows[:4]]
+  (line,) = at_no_terminal(rows, 8, num_systems=2, finished=finished)
+  assert line.startswith('margin: 2 seeds')
