@@ -9,6 +9,7 @@ STUDY ?= tests
 quickstart: $(VENV)/.experiments
 	$(BIN)/python -m experiments.run --config=configs/quickstart.py \
 	  --workdir=runs/quickstart --overwrite
+	$(BIN)/python -m experiments.report --workdir=runs/quickstart
 
 # Two processes: the suite is mostly compilation, which takes one core.
 test: $(VENV)/.test
@@ -47,15 +48,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.experiments: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(BIN)/python -m pip install --disable-pip-version-check \
 	  -e '.[experiments]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
 	@touch $@ $(VENV)/.experiments
 
 $(VENV)/.benchmark: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	$(BIN)/python -m pip install --disable-pip-version-check \
 	  -e '.[benchmark]'
 	@touch $@ $(VENV)/.experiments

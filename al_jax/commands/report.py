@@ -56,7 +56,11 @@ def write_report(
   Returns:
     The path of the page.
   """
-  workdir = pathlib.Path(workdir)
+  return _write(pathlib.Path(workdir), baseline)[0]
+
+
+def _write(workdir, baseline):
+  """Writes the page; returns its path, and its conclusion."""
   experiments = data.read_workdir(workdir)
   known = {name for each in experiments for name in each.systems}
   if baseline != curves.BASELINE:
@@ -85,7 +89,7 @@ def write_report(
   ]
   path = workdir / 'report.html'
   page.write(path, workdir.resolve().name, head, sections)
-  return path
+  return path, conclusion.text(experiments, baseline)
 
 
 def _about_grid(workdir, experiments):
@@ -123,5 +127,6 @@ def main(argv: list[str]) -> int:
 def _run():
   if WORKDIR.value is None:
     raise ValueError('--workdir is not set; name the folder of a run.')
-  print(write_report(pathlib.Path(WORKDIR.value), baseline=BASELINE.value))
+  path, reached = _write(pathlib.Path(WORKDIR.value), BASELINE.value)
+  print(f'{reached}\nReport: {path}')
   return 0

@@ -32,28 +32,45 @@ def parts(
   Returns:
     Parts of the page.
   """
-  if len(experiments) == 1:
-    text = sentence(experiments[0], baseline)
-  else:
-    text = sentence_of_grid(experiments, baseline)
   found = [
-    Text(text, 'conclusion'),
+    Text(text(experiments, baseline), 'conclusion'),
     Explanation('conclusion', baseline),
   ]
   missing = sum(bool(experiment.missing) for experiment in experiments)
   if missing:
     who = f': {missing} of {len(experiments)} experiments'
-    text = f'Not complete{who if len(experiments) > 1 else ""}.'
-    found.append(Text(f'{text} The page shows what there is.', 'warning'))
+    found.append(
+      Text(
+        f'Not complete{who if len(experiments) > 1 else ""}. The page shows '
+        'what there is.',
+        'warning',
+      )
+    )
   stuck = sum(bool(experiment.majority_notes()) for experiment in experiments)
   if stuck:
     who = f' in {stuck} of {len(experiments)} experiments'
-    text = 'Some networks are no better than the most frequent class'
-    text += f'{who if len(experiments) > 1 else ""}: see Learning curves.'
-    found.append(Text(text, 'warning'))
+    found.append(
+      Text(
+        'Some networks are no better than the most frequent class'
+        f'{who if len(experiments) > 1 else ""}: see Learning curves.',
+        'warning',
+      )
+    )
   if not_begun:
     found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
   return found
+
+
+def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
+  """Says in a sentence what the results come to.
+
+  Args:
+    experiments: the results.
+    baseline: the system that the others are compared with.
+  """
+  if len(experiments) == 1:
+    return sentence(experiments[0], baseline)
+  return sentence_of_grid(experiments, baseline)
 
 
 def sentence(experiment: ExperimentResults, baseline: str) -> str:

@@ -13,6 +13,9 @@ from al_jax.runner.grid import Cell
 from al_jax.runner.options import Config
 from al_jax.storage import manifest, workdir
 
+# What to do next, when a run is over.
+_TO_REPORT = 'For curves, tests and diagnostics: al-jax report --workdir={}'
+
 
 def cells_of(config: Config) -> list[Cell]:
   """The cells of a config, each of which has fields that can be read.
@@ -98,8 +101,9 @@ def _run_alone(place, cell, should_stop, how):
   """Runs the only experiment, in the workdir itself."""
   text = cells_lib.run(place, cell, Experiments(), should_stop, how)
   print(f'\n{text}\n')
-  pictures = sorted(str(path) for path in place.path.glob('*.png'))
-  print('Pictures: ' + ', '.join(pictures))
+  for picture in sorted(place.path.glob('*.png')):
+    print(f'Picture: {picture}')
+  print(_TO_REPORT.format(place.path))
 
 
 def _run_grid(place, config, cells, before, should_stop, how):
@@ -138,9 +142,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
       partial.write_text(f'{table}\n', encoding='utf-8')
     print(f'\n{table}\n')
   manifest.write(about_path, manifest.finished(place.path, about))
-  print(
-    f'For curves, tests and diagnostics: al-jax report --workdir={place.path}'
-  )
+  print(_TO_REPORT.format(place.path))
 
 
 def _by_data(cells):
