@@ -12,6 +12,7 @@ if TYPE_CHECKING:
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
+  from al_jax.runner.direct import run
   from al_jax.systems import build
 
 __version__ = '0.1.0'
@@ -24,6 +25,7 @@ __all__ = [
   'build',
   'kernels',
   'load',
+  'run',
 ]
 
 # A name -> the module that has it, or is it.
@@ -34,6 +36,7 @@ _MODULES = {
   'build': 'al_jax.systems',
   'kernels': 'al_jax.kernels',
   'load': 'al_jax.data',
+  'run': 'al_jax.runner.direct',
 }
 
 

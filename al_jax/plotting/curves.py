@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import matplotlib.axes
+import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
 
@@ -19,28 +20,32 @@ _MOST_TICKS = 10
 
 def learning_curves(
   round_records: Iterable[records.RoundRecord],
-  path: files.Path,
+  path: files.Path | None = None,
   *,
   metric: Metric = metrics.ACCURACY,
   title: str | None = None,
   systems: Sequence[str] | None = None,
   references: Mapping[str, float] | None = None,
-) -> None:
+) -> matplotlib.figure.Figure:
   """Draws the mean over seeds against labels, in a band of a standard error.
 
   Args:
     round_records: rounds of any number of runs.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    path: where to write the picture; its suffix (png, pdf, svg, ...) is the
+      format. If None, it is not written.
     metric: whose name is a column of `RoundRecord.flat`.
     title: above the curves.
     systems: whose place is the number of a system's colour and marker, so that
       it looks the same in several pictures.
     references: a horizontal line at each value, by its name.
+
+  Returns:
+    The figure.
   """
   curves = curves_lib.curve(round_records, column=metric.name)
   if not curves:
     raise ValueError('round_records is empty; a curve needs at least one.')
-  curve_panels(
+  return curve_panels(
     {metric.name: curves},
     path,
     in_percent=[metric.name] if metric.unit == '%' else (),
@@ -52,7 +57,7 @@ def learning_curves(
 
 def curve_panels(
   panels: Mapping[str, Mapping[str, curves_lib.Curve]],
-  path: files.Path,
+  path: files.Path | None,
   *,
   in_percent: Collection[str] = (),
   x_label: str = 'labels paid for',
@@ -62,7 +67,7 @@ def curve_panels(
   title: str | None = None,
   count: str | None = 'seeds',
   same_scale: Sequence[Sequence[str]] = (),
-) -> None:
+) -> matplotlib.figure.Figure:
   """Draws means in bands of a standard error, a panel per quantity.
 
   The panels have their horizontal axis and their legend in common. Where a
@@ -71,7 +76,7 @@ def curve_panels(
   Args:
     panels: by the name of what is on the vertical axis, the curve of each
       system.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
+    path: where to write the picture, see `learning_curves`.
     in_percent: names of the panels that show shares.
     x_label: what is on the horizontal axis.
     logarithmic_x: whether that axis is logarithmic; otherwise it counts.
@@ -81,6 +86,9 @@ def curve_panels(
     title: above the panels.
     count: what a mean is taken over, for the legend; unnamed if None.
     same_scale: groups of panels that have their vertical axis in common.
+
+  Returns:
+    The figure.
   """
   names = list(dict.fromkeys(name for of in panels.values() for name in of))
   if not names:
@@ -122,7 +130,9 @@ def curve_panels(
   )
   _scale_x(all_axes[-1], places, logarithmic_x)
   _add_legend(figure, all_axes, panels, count)
-  style.save(figure, path)
+  if path is not None:
+    style.save(figure, path)
+  return figure
 
 
 def _draw_curve(

@@ -1,5 +1,6 @@
 """Runs jobs: a system on some seeds each, one after another."""
 
+import contextlib
 import pathlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
@@ -50,7 +51,7 @@ def jobs_of(
 def run_jobs(
   experiment: Experiment,
   jobs: Iterable[Job],
-  folder: pathlib.Path,
+  folder: pathlib.Path | None,
   should_stop: Callable[[], bool],
   observers: Sequence[Observer],
 ) -> None:
@@ -59,7 +60,7 @@ def run_jobs(
   Args:
     experiment: data, protocol, oracle.
     jobs: those of one system in a row, so that they share what it compiles.
-    folder: where the jobs save.
+    folder: where the jobs save. If None, they do not.
     should_stop: see `loop.run_rounds`.
     observers: told of each record, earlier ones included, and of rounds under
       way.
@@ -77,7 +78,7 @@ def run_jobs(
       program = config_lib.program_of(
         experiment, job.system, all_sources, len(job.seeds)
       )
-    with checkpoint.Checkpointer(job.folder(folder)) as checkpointer:
+    with _saving(job, folder) as checkpointer:
       for _ in loop.run_rounds(
         program,
         experiment.oracle,
@@ -85,12 +86,21 @@ def run_jobs(
         job.seeds,
         features=experiment.features,
         checkpointer=checkpointer,
-        identity=config_lib.identity_of(experiment, job.system),
+        identity=None
+        if folder is None
+        else config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
         should_stop=should_stop,
         observers=observers,
       ):
         pass
+
+
+def _saving(job, folder):
+  """Opens where a job saves, if it does."""
+  if folder is None:
+    return contextlib.nullcontext()
+  return checkpoint.Checkpointer(job.folder(folder))
 
 
 def is_finished(job: Job, folder: pathlib.Path) -> bool:

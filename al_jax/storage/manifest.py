@@ -292,11 +292,21 @@ def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
     'test': 0 if dataset.test is None else len(dataset.test),
     'task': tasks.to_json(dataset.task),
     'normalize': dataset.normalize,
-    # What a network reaches that always answers the most frequent class.
-    'majority': {
-      name: float(np.max(np.bincount(classes)) / len(classes))
-      for name, classes in _classes(dataset).items()
-    },
+    'majority': majority(dataset),
+  }
+
+
+def majority(dataset: dataset_lib.Dataset) -> dict[str, float]:
+  """The share of the most frequent class in each split that has classes.
+
+  A network that always answers that class is right so often.
+
+  Args:
+    dataset: the data set.
+  """
+  return {
+    name: float(np.max(np.bincount(classes)) / len(classes))
+    for name, classes in _classes(dataset).items()
   }
 
 

@@ -13,6 +13,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+import al_jax
 from al_jax.commands import run
 from al_jax.runner import defaults, runs
 from al_jax.storage import records
@@ -59,6 +60,27 @@ def compared(tmp_path_factory):
   arguments = (*SMALL, f'--workdir={workdir}', '--tensorboard')
   assert call(*arguments) == 0
   return workdir
+
+
+def test_one_call_from_python_gives_the_same(compared):
+  results = al_jax.run(
+    ['random', 'margin'],
+    'digits',
+    seeds=2,
+    protocol={'rounds': 3, 'first_size': 20, 'labels_per_round': 20},
+    model={'name': 'mlp', 'widths': (16,)},
+    learner={'batch_size': 32, 'stop': {'epochs': 4, 'train_accuracy': 0.99}},
+    quiet=True,
+  )
+  found, expected = (
+    [records.deterministic(row) for row in rows]
+    for rows in (
+      results.records,
+      records.read_jsonl(compared / 'records.jsonl'),
+    )
+  )
+  assert found == expected
+  assert results.table in (compared / 'summary.txt').read_text()
 
 
 def test_a_comparison_writes_all_that_it_promises(compared):
