@@ -1,6 +1,7 @@
 """Files that no reader sees a part of, locks, and where a cache is kept."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -132,3 +133,22 @@ def json_value(value: Any) -> Any:
   if isinstance(value, float) and not math.isfinite(value):
     return json.dumps(value)
   return value
+
+
+def append_line(path: Path, line: str) -> None:
+  """Adds a line to a file: all of it, or nothing.
+
+  Args:
+    path: of the file, which need not be there.
+    line: without its end.
+  """
+  content = (line + '\n').encode()
+  with open(path, 'ab', buffering=0) as file:
+    size = file.tell()
+    try:
+      written = file.write(content)
+      if written < len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    except OSError:
+      file.truncate(size)
+      raise

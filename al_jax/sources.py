@@ -5,7 +5,8 @@ stay NumPy arrays (maybe memory-mapped) and only the rows of a batch travel. The
 values are the same.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -160,3 +161,19 @@ def gather_on_host(inputs: PyTree, index: np.ndarray) -> PyTree:
     return out
 
   return jax.tree.map(rows, inputs)
+
+
+def reader(inputs: PyTree) -> Callable[[np.ndarray], PyTree]:
+  """Makes the function that reads a few examples, wherever they are.
+
+  Args:
+    inputs: pytree of [N, ...].
+
+  Returns:
+    `(int[B]) -> pytree of [B, ...]`, on one device or on the host; rows of
+    index -1 are zeros.
+  """
+  if not is_on_device(inputs):
+    return functools.partial(gather_on_host, inputs)
+  read = jax.jit(gather)
+  return functools.partial(read, on(inputs, jax.local_devices()[:1]))

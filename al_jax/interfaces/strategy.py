@@ -79,6 +79,8 @@ class Strategy(NamedTuple):
       `'embedding'`; `'dropout'`; `'extras.NAME'`, an output of the model.
     uniform: every example that `select` may pick is as likely as any other to
       be its next pick.
+    score: the meaning of `Selection.values`, as a phrase for people: `'entropy
+      of the prediction'`. If empty, they are not shown.
   """
 
   init: InitStrategy
@@ -88,3 +90,4 @@ class Strategy(NamedTuple):
   prefilter: tuple[Strategy, int] | None = None
   needs: Mapping[str, str] = types.MappingProxyType({})
   uniform: bool = False
+  score: str = ''

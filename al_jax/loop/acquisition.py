@@ -27,17 +27,19 @@ class Proposal(NamedTuple):
   Attributes:
     picks: int32[k], pool indices in order of choice; fewer than asked for when
       the pool runs out.
+    values: float[k], what each was chosen by, see `Strategy.score`.
     seconds_measure: seconds of the pass over the pool.
     seconds_select: seconds of the decision.
   """
 
   picks: np.ndarray
+  values: np.ndarray
   seconds_measure: float
   seconds_select: float
 
 
 # Of a round after which nothing is asked.
-NOTHING = Proposal(np.zeros(0, np.int32), 0.0, 0.0)
+NOTHING = Proposal(np.zeros(0, np.int32), np.zeros(0), 0.0, 0.0)
 
 
 def with_pending(state: RunState, picks: np.ndarray) -> RunState:
@@ -168,11 +170,11 @@ def propose(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
-  strategy_state, picks, seconds_measure, seconds_select = _choose(
+  strategy_state, proposal = _choose(
     program, program.strategy, state, k, seed=seed, round=round
   )
-  state = with_pending(state.replace(strategy=strategy_state), picks)
-  return state, Proposal(picks, seconds_measure, seconds_select)
+  state = with_pending(state.replace(strategy=strategy_state), proposal.picks)
+  return state, proposal
 
 
 def tell(
@@ -264,15 +266,14 @@ def ask(
 def _choose(program, compiled, state, k, *, seed, round, depth=0):
   """What a strategy chooses, after the stages before it.
 
-  Returns the strategy's state after, the picks without padding, and the seconds
-  that were spent measuring and selecting.
+  Returns the strategy's state after, and the Proposal.
   """
   strategy, pool = compiled.strategy, state.pool
   own, before = state.strategy, None
   where, seconds_measure, seconds_select = None, 0.0, 0.0
   if compiled.before is not None:
     before, own = own
-    before, candidates, seconds_measure, seconds_select = _choose(
+    before, candidates = _choose(
       program,
       compiled.before,
       state.replace(strategy=before),
@@ -281,8 +282,9 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
       round=round,
       depth=depth + 1,
     )
+    _, _, seconds_measure, seconds_select = candidates
     padded = np.full(compiled.num_candidates, -1, np.int32)
-    padded[: len(candidates)] = candidates
+    padded[: len(candidates.picks)] = candidates.picks
     where = _candidates_and_asked(padded, pool)
 
   def key(purpose):
@@ -309,7 +311,8 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
   )
   seconds_select += stopwatch.lap()
   after = own if compiled.before is None else (before, own)
-  return after, picks, seconds_measure, seconds_select
+  values = np.asarray(selection.values)[: len(picks)]
+  return after, Proposal(picks, values, seconds_measure, seconds_select)
 
 
 def _padded(rows, number):

@@ -72,10 +72,7 @@ def make_describe(
     `(learner state, picks int32[K], K) -> description`; fewer picks than K are
     padded, so that the last batch of a run compiles nothing.
   """
-  gather = sources.gather_on_host
-  if sources.is_on_device(inputs):
-    gather = jax.jit(sources.gather)
-    inputs = sources.on(inputs, jax.local_devices()[:1])
+  read = sources.reader(inputs)
 
   @jax.jit
   def of_batch(state, batch, real):
@@ -90,7 +87,7 @@ def make_describe(
     index = np.full(min(k, MOST_PICKS), -1, np.int32)
     some = picks[: len(index)]
     index[: len(some)] = some
-    batch = gather(inputs, index)
+    batch = read(index)
     found = jax.device_get(of_batch(state, batch, index >= 0))
     return {name: float(value) for name, value in found.items()}
 

@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from al_jax import errors, inference, sources
-from al_jax.interfaces import Learner
+from al_jax import errors, inference, sources, tasks
+from al_jax.interfaces import Learner, LearnerState, PyTree
 from al_jax.sources import Source
 from al_jax.tasks import Task
+from al_jax.tasks.base import Targets
 
 
 def make_evaluate(
@@ -108,3 +110,42 @@ def _checked_report(found, metrics):
         'another name.'
       )
   return found
+
+
+def make_predict(
+  learner: Learner, task: Task, inputs: PyTree
+) -> Callable[[LearnerState, np.ndarray], tuple[Targets, np.ndarray | None]]:
+  """Makes the function that predicts a few examples of the pool.
+
+  Args:
+    learner: predicts.
+    task: what is predicted.
+    inputs: of the pool.
+
+  Returns:
+    See `Program.predict`; it is compiled when it is first called, and anew for
+    twice as many examples.
+  """
+  has_classes = tasks.are_classes(task) is True
+
+  @functools.cache
+  def reader():
+    # Not before it is needed: on several devices it copies the pool.
+    return sources.reader(inputs)
+
+  @jax.jit
+  def of_batch(state, batch):
+    predictions = learner.apply(state, batch).predictions
+    decided = task.decide(predictions)
+    if not has_classes:
+      return decided, None
+    return decided, jnp.exp(-task.losses(predictions, decided))
+
+  def predict(state, picks):
+    # Few sizes: each is a program of its own.
+    index = np.full(1 << max(len(picks) - 1, 0).bit_length(), -1, np.int32)
+    index[: len(picks)] = picks
+    found = jax.device_get(of_batch(state, reader()(index)))
+    return jax.tree.map(lambda leaf: leaf[: len(picks)], found)
+
+  return predict

@@ -8,6 +8,7 @@ import numpy as np
 
 from al_jax.interfaces import Progress
 from al_jax.loop.pictures import RoundPictures
+from al_jax.loop.queries import RoundQueries
 from al_jax.loop.run_state import Run
 from al_jax.storage.records import RoundRecord
 
@@ -50,6 +51,13 @@ class Observer(Protocol):
 
     Those of earlier processes are not given again. A round that is run again
     gives its pictures again, and they are the same.
+    """
+
+  def on_queries(self, queries: RoundQueries) -> None:
+    """Takes the queries of a round, and what the model says of them.
+
+    It comes before the record, again as pictures do. The model looks at the
+    queries for this alone: without such a method it does not.
     """
 
 

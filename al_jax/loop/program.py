@@ -18,6 +18,7 @@ from al_jax.interfaces import Facts, LearnerState
 from al_jax.loop import batch_diagnostics, evaluation, stages
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
+from al_jax.tasks.base import Targets
 from al_jax.training import fit
 
 # More are a slip: each is a pass over the test split.
@@ -42,6 +43,9 @@ class Program(NamedTuple):
       never labels anything itself.
     pictures: `(key, learner state, pool) -> {name: images}`; None if the
       learner gives none.
+    predict: `(learner state, picks) -> (targets, probabilities)`, what the
+      learner predicts for a few examples of the pool; probabilities of the
+      predicted classes, None if the task has others.
     strategy: the compiled strategy, with those that propose its candidates.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
@@ -58,6 +62,7 @@ class Program(NamedTuple):
   describe: Callable[..., dict[str, float]] | None
   pseudo_labels: Callable[..., jax.Array] | None
   pictures: Callable[..., Any] | None
+  predict: Callable[..., tuple[Targets, np.ndarray | None]]
   strategy: stages.CompiledStrategy
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -226,6 +231,9 @@ def compile_program(
     ),
     pseudo_labels=_jitted(learner.pseudo_labels),
     pictures=_jitted(learner.pictures),
+    predict=evaluation.make_predict(
+      learner, facts.task, all_sources['pool'].inputs
+    ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )

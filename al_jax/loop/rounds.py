@@ -22,6 +22,7 @@ from al_jax.loop import (
   contracts,
   fitting,
   pictures,
+  queries,
   recording,
   run_state,
 )
@@ -225,7 +226,9 @@ def _propose_active(program, oracle, protocol, save, events):
     # In no checkpoint: they are handed over before the stage that follows is.
     if events.wanted('on_pictures'):
       events.pictures(pictures.of_round(program, run))
-    _propose(program, oracle, protocol, run)
+    proposal = _propose(program, oracle, protocol, run)
+    if events.wanted('on_queries') and len(proposal.picks):
+      events.tell('on_queries', queries.of_round(program, run, proposal))
   # What would be lost with the queries.
   is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)
   if proposing and (oracle is None or is_long):
@@ -237,7 +240,10 @@ def _lane(progress, lane):
 
 
 def _propose(program, oracle, protocol, run):
-  """Evaluates, decides whether the run ends, and proposes queries if not."""
+  """Evaluates, decides whether the run ends, and proposes queries if not.
+
+  Returns the Proposal.
+  """
   stopwatch = Stopwatch()
   evaluated = recording.evaluate(program, run)
   run.ending = recording.reason_to_end(protocol, run, evaluated)
@@ -253,6 +259,7 @@ def _propose(program, oracle, protocol, run):
     program, oracle, run, evaluated, proposal, described, stopwatch.lap()
   )
   run.stage = 'proposed'
+  return proposal
 
 
 def _num_queries(program, protocol, run):

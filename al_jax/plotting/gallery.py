@@ -9,9 +9,9 @@ import numpy as np
 from al_jax import files
 from al_jax.plotting import style
 
-# Of the gallery, in inches: a picture with its caption, and the row titles.
-_CELL_WIDTH, _CELL_HEIGHT, _MARGIN = 0.72, 0.9, 1.1
-_CAPTION_LENGTH = 11
+# In inches: a picture, a line of its caption, and the titles of the rows.
+_CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
+_CAPTION_LENGTH = 13
 
 
 def gallery(
@@ -22,32 +22,37 @@ def gallery(
   row_titles: Sequence[str],
   columns: int = 12,
   title: str | None = None,
+  subtitle: str = '',
 ) -> None:
-  """Draws what was asked: a row per round, a picture per pick.
+  """Draws queries: a row per round, a picture per query.
 
   Args:
     images: per row, pictures [height, width], [height, width, 1] or [height,
       width, 3], all of one shape. uint8 is shown as it is; the range of floats
       is that of all finite values together, so that brightness compares.
-    titles: per row, a caption for each picture: its class.
+    titles: per row, a caption for each picture; lines are cut where they do not
+      fit.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
     row_titles: one per row.
     columns: at most so many pictures of each row are drawn.
     title: above the gallery.
+    subtitle: below the title, smaller.
   """
   _check_rows(images, titles, row_titles)
   rows = _displayable([list(row)[:columns] for row in images])
   width = max(map(len, rows))
-  heading = 0.35 if title else 0.1
+  heading = (0.35 if title else 0.1) + (0.18 if subtitle else 0)
+  lines = 1 + max(text.count('\n') for row in titles for text in row)
+  cell_height = _CELL_WIDTH + 0.07 + lines * _LINE_HEIGHT
   size = (
     _MARGIN + width * _CELL_WIDTH + 0.08,
-    heading + len(rows) * _CELL_HEIGHT,
+    heading + len(rows) * cell_height,
   )
   figure = matplotlib.figure.Figure(figsize=size)
   # One inch is one unit of the axes, with the origin at the upper left.
   axes = figure.add_axes((0, 0, 1, 1))
   for number, row in enumerate(rows):
-    top = heading + number * _CELL_HEIGHT
+    top = heading + number * cell_height
     axes.text(
       _MARGIN - 0.12,
       top + _CELL_WIDTH / 2,
@@ -62,6 +67,9 @@ def gallery(
       _draw_picture(axes, image, titles[number][column], left, top)
   if title:
     axes.text(0.12, 0.18, title, va='center', color=style.INK, fontsize=10)
+  if subtitle:
+    place = heading - 0.14
+    axes.text(0.12, place, subtitle, va='center', color=style.INK, fontsize=7.5)
   axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
   axes.set_axis_off()
   style.save(figure, path)
@@ -144,12 +152,14 @@ def _draw_picture(
     # The pixels that the network sees, not a softened version of them.
     interpolation='nearest',
   )
-  if len(caption) > _CAPTION_LENGTH:
-    caption = caption[: _CAPTION_LENGTH - 1] + '…'
+  lines = [
+    line if len(line) <= _CAPTION_LENGTH else f'{line[: _CAPTION_LENGTH - 1]}…'
+    for line in caption.split('\n')
+  ]
   axes.text(
     middle,
     top + _CELL_WIDTH,
-    caption,
+    '\n'.join(lines),
     ha='center',
     va='top',
     color=style.INK,

@@ -8,8 +8,10 @@ from absl import logging
 
 from al_jax import errors, files
 from al_jax.loop.events import Observer
+from al_jax.runner import queries
 from al_jax.runner.pictures import PictureFiles
 from al_jax.runner.progress import ProgressBar
+from al_jax.runner.queries import QueriesFile
 from al_jax.runner.tensorboard import TensorBoard
 from al_jax.storage import records
 from al_jax.tasks import Task
@@ -127,6 +129,7 @@ class Observers:
     num_rounds: int,
     quiet: bool,
     tensorboard: bool,
+    has_gallery: bool,
   ):
     """Opens what is written to.
 
@@ -137,6 +140,7 @@ class Observers:
       num_rounds: of all systems and seeds together.
       quiet: no progress bar, no line per round.
       tensorboard: also write event files.
+      has_gallery: keep what the model says of its queries.
     """
     self.records = RecordsFile(
       folder / 'records.jsonl', systems, table=folder / 'records.csv'
@@ -150,6 +154,8 @@ class Observers:
     )
     pictures = PictureFiles(folder / 'pictures')
     self.all: list[Observer] = [self.records, pictures, self.bar]
+    if has_gallery:
+      self.all.append(QueriesFile(folder / queries.NAME, task))
     self._events = None
     if tensorboard:
       self._events = TensorBoard(folder / 'tensorboard')

@@ -9,6 +9,7 @@ import numpy as np
 from al_jax import plotting, sources
 from al_jax.analysis import curves, tables
 from al_jax.data import Dataset
+from al_jax.runner import queries
 from al_jax.storage import manifest, metrics, records
 from al_jax.tasks import Metric
 
@@ -45,15 +46,16 @@ def write_pictures(
     written.append(folder / 'curves.png')
     plotting.learning_curves(rows, written[0], metric=metric, title=title)
   if dataset.is_image:
+    said = queries.read(folder / queries.NAME)
     for system in dict.fromkeys(record.system for record in rows):
       of_system = [record for record in rows if record.system == system]
       path = folder / f'gallery_{system}.png'
-      if _write_gallery(path, of_system, dataset):
+      if _write_gallery(path, of_system, dataset, said):
         written.append(path)
   return written
 
 
-def _write_gallery(path, rows, dataset):
+def _write_gallery(path, rows, dataset, said):
   """A row per round of the first seed; False if nothing was asked."""
   first_seed = min(record.seed for record in rows)
   asked = [
@@ -61,23 +63,50 @@ def _write_gallery(path, rows, dataset):
   ][:_GALLERY_ROWS]
   if not asked:
     return False
-  images, titles = [], []
+  images, titles, score = [], [], ''
   for record in asked:
-    picks = np.array(record.picks[:_GALLERY_COLUMNS])
+    # Those that were made are not in the data set.
+    picks = [pick for pick in record.picks if pick < len(dataset.train)]
+    picks = np.array(picks[:_GALLERY_COLUMNS], int)
     images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
-    titles.append([_caption(dataset, pick) for pick in picks])
+    titles.append([_true(dataset, pick) for pick in picks])
+    of_round = said.get((record.system, record.seed, record.round))
+    if of_round is not None and of_round.picks[: len(picks)] == picks.tolist():
+      score = of_round.score
+      for row, told in enumerate(_told(of_round, len(picks))):
+        titles[-1][row] += told
   plotting.gallery(
     images,
     titles,
     path,
     row_titles=[f'after {record.labels} labels' for record in asked],
     columns=_GALLERY_COLUMNS,
-    title=f'{dataset.name}: what {asked[0].system} asked, seed {first_seed}',
+    title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}',
+    subtitle=_legend(bool(said), score),
   )
   return True
 
 
-def _caption(dataset, pick):
+def _legend(has_predictions, score):
+  """Says what stands below each picture."""
+  legend = 'Below each picture: its true label'
+  if has_predictions:
+    legend += '; → what the model predicted, and with which probability'
+  return f'{legend}. Score: {score}.' if score else f'{legend}.'
+
+
+def _told(said, number):
+  """The lines below a true target: the prediction; its probability, a score."""
+  for row in range(number):
+    last = []
+    if said.probabilities is not None:
+      last.append(f'{said.probabilities[row]:.0%}')
+    if said.score and np.isfinite(said.values[row]):
+      last.append(f'{said.values[row]:.2g}')
+    yield '\n'.join(['', f'→ {said.predicted[row]}', ', '.join(last)])
+
+
+def _true(dataset, pick):
   """The true target: the run is over, and this is for people."""
   targets = dataset.train.targets
   if targets is None:

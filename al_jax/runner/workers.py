@@ -22,6 +22,8 @@ from al_jax.runner.jobs import Job
 
 _STOP = 'stop'
 _RECEIVED = 'received'
+# Events that no checkpoint has: the job goes on when they are on the disk.
+_ACKNOWLEDGED = ('on_pictures', 'on_queries')
 # How long a process that has nothing more to do may take to end.
 _SECONDS_TO_END = 10
 
@@ -58,7 +60,7 @@ class _Worker:
     self._send(_STOP)
 
   def acknowledge(self) -> None:
-    """Lets the job go on after pictures."""
+    """Lets the job go on after what no checkpoint has."""
     self._send(_RECEIVED)
 
   def receive(self) -> tuple[str, object]:
@@ -140,7 +142,7 @@ def _relay(busy, waiting, should_stop, events):
       kind, content = worker.receive()
       if kind == 'event':
         events.tell(*content)
-        if content[0] == 'on_pictures':
+        if content[0] in _ACKNOWLEDGED:
           worker.acknowledge()
       elif kind == 'error':
         raise content
@@ -153,13 +155,15 @@ def _relay(busy, waiting, should_stop, events):
 
 def _work(connection, config, folder, cache, searched):
   """What a process does."""
-  sender = _Sender(connection)
   try:
     parts.search_in(searched)
     if cache is not None:
       xla.keep_programs(cache)
+    experiment = config_lib.prepare(config)
+    of_images = experiment.dataset.is_image
+    sender = (_SenderOfQueries if of_images else _Sender)(connection)
     jobs_lib.run_jobs(
-      config_lib.prepare(config),
+      experiment,
       _jobs_from(connection),
       folder,
       sender.should_stop,
@@ -191,12 +195,18 @@ class _Sender:
 
   def on_pictures(self, pictures):
     self._send('on_pictures', pictures)
-    # No checkpoint has them: the job goes on when they are on the disk.
-    while self._connection.recv() != _RECEIVED:
-      self._is_told = True
 
   def _send(self, name, content):
     self._connection.send(('event', (name, content)))
+    while name in _ACKNOWLEDGED and self._connection.recv() != _RECEIVED:
+      self._is_told = True
+
+
+class _SenderOfQueries(_Sender):
+  """Sends home what a gallery is made of, too."""
+
+  def on_queries(self, queries):
+    self._send('on_queries', queries)
 
 
 def _jobs_from(connection) -> Iterator[Job]:

@@ -7,11 +7,9 @@ one place that is not said in the others.
 
 import csv
 import dataclasses
-import errno
 import inspect
 import json
 import operator
-import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -270,16 +268,7 @@ def write_jsonl(path: files.Path, records: Iterable[RoundRecord]) -> None:
 
 def append_jsonl(path: files.Path, record: RoundRecord) -> None:
   """Adds a line to what `write_jsonl` wrote: all of it, or nothing."""
-  line = (record.to_json() + '\n').encode()
-  with open(path, 'ab', buffering=0) as file:
-    size = file.tell()
-    try:
-      written = file.write(line)
-      if written < len(line):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    except OSError:
-      file.truncate(size)
-      raise
+  files.append_line(path, record.to_json())
 
 
 def read_jsonl(path: files.Path) -> list[RoundRecord]:

@@ -31,6 +31,7 @@ OUTPUTS = (
   'manifest.json',
   'pictures',
   'pretraining.jsonl',
+  'queries.jsonl',
   'records.csv',
   'records.jsonl',
   'report',

@@ -39,7 +39,13 @@ def badge(*, first: str = 'uniform') -> Strategy:
   if first not in ('uniform', 'max_norm'):
     raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
   select = functools.partial(_select, first=first)
-  return Strategy(stateless, _measure, select, needs=_NEEDS)
+  return Strategy(
+    stateless,
+    _measure,
+    select,
+    needs=_NEEDS,
+    score='squared distance of gradients to the nearest earlier pick',
+  )
 
 
 def _measure(key, apply, batch):

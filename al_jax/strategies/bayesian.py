@@ -46,11 +46,18 @@ def bald(
 
     return kernels.streamed_bald(jax.random.split(key, num_samples), logits)
 
-  return scored(measure, draw=draw, coldness=coldness, needs=_NEEDS)
+  return scored(
+    measure,
+    draw=draw,
+    coldness=coldness,
+    needs=_NEEDS,
+    score='information of the label about the network, in nats',
+  )
 
 
 def disagreement(
   score: Callable[[jax.Array], jax.Array],
+  called: str,
   *,
   num_samples: int = 100,
   draw: str = 'top',
@@ -60,6 +67,7 @@ def disagreement(
 
   Args:
     score: `logits [S, B, C] -> [B]`, larger is asked first.
+    called: what the score is, see `Strategy.score`.
     num_samples: S, dropout samples.
     draw: how a batch is made of the scores, see `scored`.
     coldness: of a draw.
@@ -73,11 +81,21 @@ def disagreement(
     keys = jax.random.split(key, num_samples)
     return score(apply(batch.inputs, keys=keys).predictions)
 
-  return scored(measure, draw=draw, coldness=coldness, needs=_NEEDS)
+  return scored(
+    measure, draw=draw, coldness=coldness, needs=_NEEDS, score=called
+  )
 
 
-variation_ratio = functools.partial(disagreement, kernels.variation_ratio)
-mean_std = functools.partial(disagreement, kernels.mean_std)
+variation_ratio = functools.partial(
+  disagreement,
+  kernels.variation_ratio,
+  'share of dropout samples against the most frequent vote',
+)
+mean_std = functools.partial(
+  disagreement,
+  kernels.mean_std,
+  'standard deviation of probabilities over dropout samples',
+)
 
 
 def batch_bald(
@@ -110,7 +128,13 @@ def batch_bald(
     return jnp.moveaxis(apply(batch.inputs, keys=keys).predictions, 0, 1)
 
   select = functools.partial(_select, num_configurations=num_configurations)
-  return Strategy(stateless, measure, select, needs=_NEEDS)
+  return Strategy(
+    stateless,
+    measure,
+    select,
+    needs=_NEEDS,
+    score='information that the label adds to the batch, in nats',
+  )
 
 
 def _check_samples(num_samples):

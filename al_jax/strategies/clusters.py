@@ -54,7 +54,10 @@ def _clustering(prefilter, num_iters, *, is_weighted):
   needed = {needs.EMBEDDING: ''}
   if is_weighted or prefilter is not None:
     needed[needs.CLASSES] = ''
-  return Strategy(_has_scores, _measure, select, needs=needed)
+  score = ''
+  if needs.CLASSES in needed:
+    score = 'one minus the gap between the two largest probabilities'
+  return Strategy(_has_scores, _measure, select, needs=needed, score=score)
 
 
 def _has_scores(facts):

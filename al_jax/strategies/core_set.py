@@ -58,7 +58,13 @@ def core_set(
     select = functools.partial(
       _select_robustly, outliers=outliers, max_seconds=max_seconds
     )
-  return Strategy(stateless, measure, select, needs={needs.EMBEDDING: ''})
+  return Strategy(
+    stateless,
+    measure,
+    select,
+    needs={needs.EMBEDDING: ''},
+    score='' if robust else 'squared distance to the nearest queried example',
+  )
 
 
 @among_measured

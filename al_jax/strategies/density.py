@@ -33,7 +33,9 @@ def information_density(*, beta: float = 1.0) -> Strategy:
 
   select = functools.partial(_select_by_information, beta=beta)
   needed = {needs.CLASSES: '', needs.EMBEDDING: ''}
-  return Strategy(stateless, measure, select, needs=needed)
+  return Strategy(
+    stateless, measure, select, needs=needed, score='entropy times density'
+  )
 
 
 def graph_density(*, num_neighbours: int = 10) -> Strategy:
@@ -56,7 +58,13 @@ def graph_density(*, num_neighbours: int = 10) -> Strategy:
     return apply(batch.inputs).embedding
 
   select = functools.partial(_select_by_graph, num_neighbours=num_neighbours)
-  return Strategy(stateless, measure, select, needs={needs.EMBEDDING: ''})
+  return Strategy(
+    stateless,
+    measure,
+    select,
+    needs={needs.EMBEDDING: ''},
+    score='density in the graph, less that of earlier picks',
+  )
 
 
 @among_measured

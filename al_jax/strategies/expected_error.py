@@ -66,7 +66,13 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
   errors.check_number('ridge', ridge, above=0)
   select = functools.partial(_select, ridge=ridge)
   needed = {needs.CLASSES: '', needs.EMBEDDING: ''}
-  return Strategy(stateless, _measure, select, needs=needed)
+  return Strategy(
+    stateless,
+    _measure,
+    select,
+    needs=needed,
+    score='minus the entropy of the pool expected after the label',
+  )
 
 
 def _measure(key, apply, batch):

@@ -52,7 +52,13 @@ def jlp(
     gamma=gamma,
     graph_kind=graph_kind,
   )
-  return Strategy(stateless, _measure, select, needs={needs.EMBEDDING: ''})
+  return Strategy(
+    stateless,
+    _measure,
+    select,
+    needs={needs.EMBEDDING: ''},
+    score='minus the diffusion that arrives from labels',
+  )
 
 
 def _measure(key, apply, batch):

@@ -21,6 +21,7 @@ def scored(
   draw: str = 'top',
   coldness: float = 1.0,
   needs: Mapping[str, str] = types.MappingProxyType({}),
+  score: str = '',
 ) -> Strategy:
   """Wires a score per example to the choice of a batch.
 
@@ -30,6 +31,7 @@ def scored(
     draw: one of `DRAWS`.
     coldness: of a draw, above 0; as it grows a draw becomes the top.
     needs: of the measure, see `Strategy`.
+    score: what the measure is, see `Strategy`; drawn batches do not show it.
 
   Returns:
     A Strategy. Ties at the top are broken at random.
@@ -37,9 +39,9 @@ def scored(
   if draw not in DRAWS:
     raise errors.unknown_name('draw', draw, DRAWS)
   errors.check_number('coldness', coldness, above=0)
-  select = select_top
-  if draw != 'top':
-    select = functools.partial(_draw, kind=draw, coldness=coldness)
+  if draw == 'top':
+    return Strategy(stateless, measure, select_top, needs=needs, score=score)
+  select = functools.partial(_draw, kind=draw, coldness=coldness)
   return Strategy(stateless, measure, select, needs=needs)
 
 

@@ -18,6 +18,7 @@ from al_jax.strategies.scored import scored
 
 def uncertain(
   score: Callable[[jax.Array], jax.Array],
+  called: str,
   *,
   num_samples: int = 0,
   draw: str = 'top',
@@ -27,6 +28,7 @@ def uncertain(
 
   Args:
     score: `logits [..., C] -> [...]`, larger is asked first.
+    called: what the score is, see `Strategy.score`.
     num_samples: S dropout samples to average over; 0 for one pass without
       dropout. The samples are shared by the whole pool.
     draw: how a batch is made of the scores, see `scored`.
@@ -47,11 +49,19 @@ def uncertain(
   needed = {needs.CLASSES: ''}
   if num_samples:
     needed[needs.DROPOUT] = ''
-  return scored(measure, draw=draw, coldness=coldness, needs=needed)
+  return scored(
+    measure, draw=draw, coldness=coldness, needs=needed, score=called
+  )
 
 
-least_confidence = functools.partial(uncertain, kernels.least_confidence)
-entropy = functools.partial(uncertain, kernels.entropy)
+least_confidence = functools.partial(
+  uncertain,
+  kernels.least_confidence,
+  'one minus the probability of the likeliest class',
+)
+entropy = functools.partial(
+  uncertain, kernels.entropy, 'entropy of the prediction in nats'
+)
 
 
 def margin(
@@ -75,4 +85,10 @@ def margin(
     gap = kernels.margin(logits)
     return 1 + gap if draw == 'power' else gap
 
-  return uncertain(score, num_samples=num_samples, draw=draw, coldness=coldness)
+  return uncertain(
+    score,
+    'minus the gap between the probabilities of the two likeliest classes',
+    num_samples=num_samples,
+    draw=draw,
+    coldness=coldness,
+  )

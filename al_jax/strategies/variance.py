@@ -39,7 +39,12 @@ def variance(
     samples = apply(batch.inputs, keys=keys).predictions
     return jax.tree.map(_both_variances, samples)
 
-  by_score = scored(measure, draw=draw, coldness=coldness)
+  by_score = scored(
+    measure,
+    draw=draw,
+    coldness=coldness,
+    score='variance of the prediction over dropout samples',
+  )
 
   def select(key, holds_classes, measured, seen, pool, k):
     scores = _scores(holds_classes, measured)

@@ -247,3 +247,28 @@ def test_batches_give_what_the_metrics_need():
   assert measured.predicted.dtype == jnp.int32
   np.testing.assert_allclose(measured.confidence, [0.7, 0.5], rtol=1e-5)
   np.testing.assert_allclose(measured.log_loss, -np.log([0.2, 0.5]), rtol=1e-5)
+
+
+@pytest.mark.parametrize('on_device', [True, False])
+@pytest.mark.parametrize('of_classes', [True, False])
+def test_predictions_of_a_few_examples(rng, logits, on_device, of_classes):
+  learner = Learner(
+    init=None,
+    start=None,
+    phases=(),
+    apply=lambda state, inputs: ModelOutput(state * inputs, None, {}),
+    finite=None,
+  )
+  task = tasks.numbered(C) if of_classes else tasks.Vector(C)
+  inputs = jnp.asarray(logits) if on_device else logits
+  predict = evaluation.make_predict(learner, task, inputs)
+  for picks in ([7, 3, 202], [5]):
+    decided, probabilities = predict(2.0, np.array(picks))
+    rows = 2 * logits[picks]
+    if of_classes:
+      np.testing.assert_array_equal(decided, rows.argmax(-1))
+      expected = scipy.special.softmax(rows, axis=-1).max(-1)
+      np.testing.assert_allclose(probabilities, expected, rtol=1e-6)
+    else:
+      np.testing.assert_array_equal(decided, rows)
+      assert probabilities is None

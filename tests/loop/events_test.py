@@ -26,6 +26,26 @@ class Watching:
     self.records.append(record)
 
 
+class WatchingQueries:
+  def __init__(self):
+    self.queries = []
+
+  def on_queries(self, queries):
+    self.queries.append(queries)
+
+  def check(self, rows):
+    picks = {(row.seed, row.round): row.picks for row in rows if row.picks}
+    found = {(each.seed, each.round): each for each in self.queries}
+    assert {at: each.picks.tolist() for at, each in found.items()} == picks
+    for each in found.values():
+      assert each.system == 'margin' and each.score.startswith('minus the gap')
+      assert each.predicted.dtype == np.int32 and len(each.predicted) == 10
+      # The least margins come first; the second class has no less than the
+      # first lacks.
+      assert np.all(np.diff(each.values) <= 0) and np.all(each.values <= 0)
+      assert np.all(each.probabilities <= (1 - each.values) / 2 + 1e-5)
+
+
 class OnlyRecords:
   def __init__(self):
     self.records = []
@@ -39,12 +59,15 @@ def test_rounds_under_way_and_records_are_seen(task, num_lanes, monkeypatch):
   monkeypatch.setattr(events, '_SECONDS_BETWEEN', 0.0)
   # Epochs of 20 labels have two steps: most looks are within one.
   margin = runs.compiled(task, 'margin', num_lanes=num_lanes)
-  watching, other = Watching(), OnlyRecords()
+  watching, other, asked = Watching(), OnlyRecords(), WatchingQueries()
   seeds = tuple(range(num_lanes))
-  rows, _ = runs.run(task, margin, seeds=seeds, observers=(watching, other))
+  rows, _ = runs.run(
+    task, margin, seeds=seeds, observers=(watching, other, asked)
+  )
   alone, _ = runs.run(task, margin, seeds=seeds)
   assert deterministic(rows) == deterministic(alone)
   assert watching.records == other.records == rows
+  asked.check(rows)
   for seed in seeds:
     for number in range(runs.PROTOCOL.rounds):
       of_round = [

@@ -4,9 +4,10 @@ import types
 
 import numpy as np
 
-from al_jax import tasks
+from al_jax import data, tasks
 from al_jax.analysis import tables
-from al_jax.runner import outputs
+from al_jax.loop.queries import RoundQueries
+from al_jax.runner import outputs, queries
 from al_jax.storage import manifest, records
 from tests.factories import a_record
 
@@ -57,20 +58,71 @@ def test_the_summary_goes_by_what_was_measured():
   assert outputs.summary(rows, headline, ['a']) == f'{tables.NOTHING}\n\na'
 
 
-def test_captions_of_a_gallery_spell_any_target(tmp_path):
+def of_images(task, targets):
+  return types.SimpleNamespace(
+    name='digits',
+    task=task,
+    is_image=True,
+    train=data.Split(
+      np.zeros((2, 4, 4, 1), np.uint8), targets, np.array([1, 0])
+    ),
+  )
+
+
+def captions_of(folder, dataset, rows, monkeypatch):
+  """The captions and the subtitle of the only gallery."""
+  drawn = []
+  monkeypatch.setattr(
+    outputs.plotting,
+    'gallery',
+    lambda images, titles, path, **how: drawn.append((titles, how['subtitle'])),
+  )
+  outputs.write_pictures(folder, rows, dataset, axes={})
+  ((titles, subtitle),) = drawn
+  return titles, subtitle
+
+
+def test_captions_of_a_gallery_spell_any_target(tmp_path, monkeypatch):
   task = tasks.Mixed({'digit': tasks.numbered(10), 'at': tasks.Vector(2)})
   targets = {
     'digit': np.array([3, 1], np.int32),
     'at': np.array([[1, 2], [3, 4]], np.float32),
   }
-  dataset = types.SimpleNamespace(
-    name='digits',
-    task=task,
-    is_image=True,
-    train=types.SimpleNamespace(
-      inputs=np.zeros((2, 4, 4, 1), np.uint8), targets=targets
-    ),
-  )
   rows = [a_record('random', test={}, picks=[1, 0], pick_ids=[1, 0])]
+  dataset = of_images(task, targets)
   written = outputs.write_pictures(tmp_path, rows, dataset, axes={})
   assert [path.name for path in written] == ['gallery_random.png']
+  titles, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
+  assert titles == [['digit 1, at 3, 4', 'digit 3, at 1, 2']]
+  assert subtitle == 'Below each picture: its true label.'
+
+
+def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
+  task = tasks.numbered(10)
+  dataset = of_images(task, np.array([3, 1], np.int32))
+  rows = [
+    a_record(labels=labels, round=round, test={}, picks=picks, pick_ids=picks)
+    for round, labels, picks in ((0, 10, [1, 0]), (1, 12, [0]))
+  ]
+  file = queries.QueriesFile(tmp_path / 'queries.jsonl', task)
+  first = RoundQueries(
+    'margin',
+    0,
+    0,
+    np.array([1, 0]),
+    np.array([8, 3]),
+    np.array([0.25, 0.5], np.float32),
+    np.array([np.inf, -0.125]),
+    'how close',
+  )
+  # Of another run: a later line counts.
+  file.on_queries(first._replace(predicted=np.array([5, 5])))
+  file.on_queries(first)
+  with open(tmp_path / 'queries.jsonl', 'a') as cut_short:
+    cut_short.write('{"system": "margin", "seed": 0, "rou')
+  titles, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
+  assert titles == [['1\n→ 8\n25%', '3\n→ 3\n50%, -0.12'], ['3']]
+  assert subtitle == (
+    'Below each picture: its true label; → what the model predicted, and with '
+    'which probability. Score: how close.'
+  )

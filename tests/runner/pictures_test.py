@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from al_jax.runner import cells, defaults, observers, pictures, runs
-from al_jax.storage import manifest, workdir
+from al_jax.runner import cells, defaults, observers, pictures, queries, runs
+from al_jax.storage import manifest, records, workdir
 
 SYSTEM = 'tests.learners.two_networks_test.two_networks+random'
 SHAPES = {'noise': (9, 11, 3), 'critic': (4, 9), 'labelled': (2, 3)}
@@ -70,6 +70,10 @@ def files_in(folder):
   }
 
 
+def said(folder):
+  return queries.read(folder / 'queries.jsonl')
+
+
 @pytest.fixture(scope='module')
 def whole(tmp_path_factory):
   folder = tmp_path_factory.mktemp('whole')
@@ -92,9 +96,25 @@ def test_a_run_writes_a_file_for_each_round_and_name(whole):
   assert np.all(found == 15)
 
 
+def test_what_the_model_said_of_each_query_is_written(whole):
+  rows = {
+    (row.system, row.seed, row.round): row.picks
+    for row in records.read_jsonl(whole / 'records.jsonl')
+    if row.picks
+  }
+  found = said(whole)
+  assert {place: each.picks for place, each in found.items()} == rows
+  assert len(rows) == 2
+  for each in found.values():
+    assert len(each.predicted) == len(each.values) == 5
+    assert set(each.predicted) <= set('0123456789')
+    assert all(0.1 < one < 1 for one in each.probabilities)
+
+
 def test_workers_send_their_pictures_home(whole, tmp_path):
   run(tmp_path, a_config(), num_workers=2)
   assert files_in(tmp_path) == files_in(whole)
+  assert said(tmp_path) == said(whole)
 
 
 def test_a_run_that_broke_off_writes_what_is_missing(
@@ -114,6 +134,7 @@ def test_a_run_that_broke_off_writes_what_is_missing(
   assert len(files_in(tmp_path)) == 3 * len(SHAPES)
   run(tmp_path, a_config())
   assert files_in(tmp_path) == files_in(whole)
+  assert said(tmp_path) == said(whole)
 
 
 def test_overwriting_takes_pictures_away(whole, tmp_path):

@@ -1,0 +1,62 @@
+"""What the model says of the queries of a round, for people to look at."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from al_jax.loop.acquisition import Proposal
+from al_jax.loop.program import Program
+from al_jax.loop.run_state import Run
+from al_jax.tasks.base import Targets
+
+
+class RoundQueries(NamedTuple):
+  """The queries at the end of a round.
+
+  Attributes:
+    system: name of the system.
+    seed: seed of the run.
+    round: the round that is trained.
+    picks: int32[k], positions in the pool in order of choice; made examples are
+      left out.
+    predicted: what the model predicts for them, as targets.
+    probabilities: float32[k], of the predicted classes; None for a task that
+      has other parts than classes.
+    values: float[k], what each was chosen by, see `Strategy.score`.
+    score: what the values are; empty: nothing to show.
+  """
+
+  system: str
+  seed: int
+  round: int
+  picks: np.ndarray
+  predicted: Targets
+  probabilities: np.ndarray | None
+  values: np.ndarray
+  score: str
+
+
+def of_round(program: Program, run: Run, proposal: Proposal) -> RoundQueries:
+  """Has the model of a round look at its queries.
+
+  Args:
+    program: the compiled system.
+    run: after its training.
+    proposal: the queries.
+
+  Returns:
+    RoundQueries.
+  """
+  in_pool = proposal.picks < len(program.ids)
+  picks = proposal.picks[in_pool]
+  predicted, probabilities = program.predict(run.state.learner, picks)
+  return RoundQueries(
+    system=program.system.name,
+    seed=run.seed,
+    round=run.round,
+    picks=picks,
+    predicted=predicted,
+    probabilities=probabilities,
+    values=proposal.values[in_pool],
+    score=program.system.strategy.score,
+  )
