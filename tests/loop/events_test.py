@@ -40,8 +40,7 @@ class WatchingQueries:
     for each in found.values():
       assert each.system == 'margin' and each.score.startswith('minus the gap')
       assert each.predicted.dtype == np.int32 and len(each.predicted) == 10
-      # The least margins come first; the second class has no less than the
-      # first lacks.
+      # The least margins come first; two probabilities add up to 1 at most.
       assert np.all(np.diff(each.values) <= 0) and np.all(each.values <= 0)
       assert np.all(each.probabilities <= (1 - each.values) / 2 + 1e-5)
 
