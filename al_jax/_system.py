@@ -2,6 +2,8 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +36,15 @@ class System:
     learner: how to train.
     strategy: what to ask.
     facts: of the task that both were built for.
+    own: the parts that were given as objects, see `parts.own_among`: a run does
+      not go on from a checkpoint of others.
   """
 
   name: str
   learner: Learner
   strategy: Strategy
   facts: Facts
+  own: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def state(self) -> LearnerState:
@@ -64,6 +69,22 @@ class System:
     """The shapes of what the learner says of a few examples."""
     return jax.eval_shape(self.learner.apply, self.state, _few_rows(self.facts))
 
+  @property
+  def has_embedding(self) -> bool:
+    """Whether the learner has an embedding of an example."""
+    return self._output.embedding is not None
+
+  def need_embedding(self, who: str) -> None:
+    """Raises ValueError for a model without an embedding.
+
+    Args:
+      who: needs it, for the message.
+    """
+    if not self.has_embedding:
+      raise _lacking(
+        f'{who} needs', needs.EMBEDDING, f' of a model; that of {self.name!r}'
+      )
+
   def check_predictions(self) -> None:
     """Refuses a learner that does not fit the task.
 
@@ -85,6 +106,9 @@ class System:
         f'for {_FEW} examples the predictions of the learner have shape '
         f'{found}; for {task.describe()} it must be {wanted}.'
       )
+    if not self.has_embedding:
+      for name, survey in self.learner.surveys.items():
+        self._traced([survey.measure], f'that of the survey {name!r}')
 
   def check_strategy(self, model: str) -> None:
     """Refuses a strategy that needs something which the system lacks.
@@ -122,44 +146,65 @@ class System:
         'configured: set its dropout rate above 0.'
       )
     name, output = need.removeprefix(needs.EXTRAS), self._output
-    has_embedding = need == needs.EMBEDDING and output.embedding is not None
-    if not has_embedding and name not in output.extras:
-      raise ValueError(
-        f'{start} the output {name!r} of a model{why}; {model!r} has no such '
-        'output.'
-      )
+    has_it = self.has_embedding and need == needs.EMBEDDING
+    if not has_it and name not in output.extras:
+      raise _lacking(start, name, f' of a model{why}; {model!r}')
 
   def _draws_samples(self, model):
     """Traces the measurement, and tells whether it draws dropout samples."""
-    asking, sampled = _looking(self.strategy), []
+    measures = [strategy.measure for strategy in _looking(self.strategy)]
+    measured, draws = self._traced(measures, model)
+    try:
+      inference.check_rows(measured, _FEW)
+    except ValueError as error:
+      raise ValueError(f'system {self.name!r}: {error}') from error
+    return draws
+
+  def _traced(self, measures, model):
+    """Shapes of what is measured, and whether it draws dropout samples."""
+    sampled = []
 
     def measure(key, state, inputs):
       def apply(inputs, *, keys=None):
         sampled.append(keys is not None)
-        return self.learner.apply(state, inputs, keys=keys)
+        output = self.learner.apply(state, inputs, keys=keys)
+        return output if self.has_embedding else _NoEmbedding(*output)
 
       batch = Batch(jnp.arange(_FEW, dtype=jnp.int32), inputs)
-      return [strategy.measure(key, apply, batch) for strategy in asking]
+      return [each(key, apply, batch) for each in measures]
 
     try:
       measured = jax.eval_shape(
         measure, jax.random.key(0), self.state, _few_rows(self.facts)
       )
     except KeyError as error:
-      raise ValueError(
-        f'system {self.name!r} needs the output {error} of a model; '
-        f'{model!r} has no such output.'
+      raise _lacking(
+        f'system {self.name!r} needs', error.args[0], f' of a model; {model!r}'
       ) from error
     except TypeError as error:
       raise ValueError(
         f'system {self.name!r} cannot be traced as configured: '
         f'{errors.in_one_line(error)}'
       ) from error
-    try:
-      inference.check_rows(measured, _FEW)
-    except ValueError as error:
-      raise ValueError(f'system {self.name!r}: {error}') from error
-    return any(sampled)
+    return measured, any(sampled)
+
+
+class _NoEmbedding(ModelOutput):
+  """An output without an embedding: reading one is an error like any other."""
+
+  @property
+  def embedding(self):
+    raise KeyError(needs.EMBEDDING)
+
+
+def _lacking(start, name, of_model):
+  """An error about an output that a model does not have."""
+  way = ''
+  if name == needs.EMBEDDING:
+    way = ' To give one, return (logits, embedding) from your module.'
+  return ValueError(
+    f'{start} the output {name!r}{of_model} has no such output.{way}'
+  )
 
 
 def _looking(strategy):

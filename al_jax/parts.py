@@ -4,7 +4,9 @@ A dotted path is `my_module.my_thing`. The module is looked for in the folders
 that `search_in` was given, by default the current one, then on `sys.path`.
 """
 
+import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.machinery
@@ -21,6 +23,8 @@ from typing import Any
 from al_jax import errors
 
 _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)+')
+# Modules of which no digest is kept.
+_NOT_YOURS = ('__main__', 'al_jax', 'builtins', 'flax', 'jax')
 # Folders that are searched before `sys.path`. A process has one list, as it has
 # one `sys.modules`.
 _folders: list[str] = []
@@ -54,7 +58,7 @@ def find(
 
   Args:
     kind: kind of part, for messages: `'strategy'`.
-    name: a key of the table, or a dotted path.
+    name: a key of the table, a dotted path, or a function, which is returned.
     table: the parts of the library by name.
 
   Returns:
@@ -65,6 +69,8 @@ def find(
   """
   if isinstance(name, str) and name in table:
     return table[name]
+  if callable(name):
+    return name
   if not is_dotted(name) or name.endswith('.py'):
     error = errors.unknown_name(kind, name, table)
     if isinstance(name, str) and re.search(r'\.py\b|[:/]', name):
@@ -83,6 +89,58 @@ def find(
     ]
     raise _no_function(kind, name, attribute, names)
   return part
+
+
+def name_of(part: Any) -> str:
+  """Returns what records and messages call a part.
+
+  Args:
+    part: a name; a function; a tuple of functions, such as a Strategy, which
+      is called by the function that made its first; or another object.
+
+  Returns:
+    The name, or a dotted path. Options that show follow in brackets: the
+    keywords of a `functools.partial`, the fields of a dataclass.
+  """
+  if isinstance(part, str):
+    return part
+  if isinstance(part, functools.partial):
+    named = [
+      f'{name}={_spelled(part.keywords[name])}' for name in part.keywords
+    ]
+    options = ', '.join([*map(_spelled, part.args), *named])
+    return f'{name_of(part.func)}({options})'
+  if isinstance(part, tuple) and any(map(callable, part)):
+    return name_of(next(filter(callable, part)))
+  if dataclasses.is_dataclass(part) and not isinstance(part, type):
+    return f'{name_of(type(part))}({_fields_of(part)})'
+  owner = part if hasattr(part, '__qualname__') else type(part)
+  inner = owner.__qualname__.partition('.<locals>')[0]
+  return f'{owner.__module__}.{inner}'
+
+
+def own_among(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+  """Finds the parts among options that are objects, not names.
+
+  Args:
+    given: options, nested as they may be.
+
+  Returns:
+    By the place of each, such as `'learner.loss'`: its `name`, see `name_of`,
+    and `modules`, the SHA-256 of the files of those that it is from, by name.
+    The program that runs is none of them: it changes for other reasons.
+  """
+  found = {}
+  for place, value in given.items():
+    if callable(value) or hasattr(value, '_fields'):
+      name = name_of(value)
+      found[place] = {'name': name, 'modules': _modules_in(name)}
+    elif isinstance(value, Mapping | list | tuple):
+      inner = value if isinstance(value, Mapping) else dict(enumerate(value))
+      found |= {
+        f'{place}.{below}': of for below, of in own_among(inner).items()
+      }
+  return found
 
 
 def check_made(kind: str, name: str, made: Any, wanted: type) -> None:
@@ -113,6 +171,43 @@ def digests(names: Iterable[object]) -> dict[str, str]:
   """
   modules = {name.rpartition('.')[0] for name in names if is_dotted(name)}
   return {name: _digests[name] for name in sorted(modules & set(_digests))}
+
+
+def _spelled(value: Any) -> str:
+  """Spells an option without addresses in memory."""
+  if isinstance(value, tuple | list) and not hasattr(value, '_fields'):
+    return f'[{", ".join(map(_spelled, value))}]'
+  if isinstance(value, Mapping):
+    inner = (f'{name}: {_spelled(value[name])}' for name in value)
+    return f'{{{", ".join(inner)}}}'
+  if value is None or isinstance(value, str | int | float):
+    return repr(value)
+  return name_of(value)
+
+
+def _fields_of(part: Any) -> str:
+  """Spells the fields of a dataclass that are not as by default."""
+  return ', '.join(
+    f'{field.name}={_spelled(getattr(part, field.name))}'
+    for field in dataclasses.fields(part)
+    # Those of Flax's own.
+    if field.name not in ('parent', 'name')
+    and getattr(part, field.name) is not field.default
+  )
+
+
+def _modules_in(name: str) -> dict[str, str]:
+  """Returns the SHA-256 of the file of each module that a name has."""
+  found = {}
+  for path in _DOTTED.finditer(name):
+    module_name = path[0]
+    while module_name and module_name not in sys.modules:
+      module_name = module_name.rpartition('.')[0]
+    if module_name and module_name.partition('.')[0] not in _NOT_YOURS:
+      found[module_name] = _digest_of(sys.modules[module_name])
+  return {
+    module_name: digest for module_name, digest in found.items() if digest
+  }
 
 
 def _imported(kind: str, name: str, module_name: str) -> ModuleType:

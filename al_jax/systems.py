@@ -4,14 +4,18 @@ A name is one of `SYSTEMS`, or `learner+strategy`, each half of which is a name
 or a dotted path (see `al_jax.parts`).
 """
 
+import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from al_jax import errors, models, parts, strategies
+from al_jax import errors, learners, models, parts, strategies
 from al_jax._system import System
-from al_jax.interfaces import Facts, Learner, PyTree, Strategy
+from al_jax.interfaces import Facts, Learner, ModelFns, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
+
+# What a system with a part of your own may be called: a folder has that name.
+_OWN_NAME = re.compile(r'[\w.-]+(\+[\w.-]+)?')
 
 
 class Published(NamedTuple):
@@ -183,26 +187,16 @@ def strategy_of(
   Raises:
     ValueError: an unknown name or option.
   """
-  options = {} if options is None else options
-  if callable(options):
-    raise ValueError(
-      f'strategy is the function {options.__name__!r}; call it, to pass the '
-      'Strategy that it returns, or pass a mapping of options.'
-    )
-  errors.check_mapping('strategy', options)
-  of_system = published(name)
-  return _strategy(
-    of_system.strategy, {**of_system.strategy_options, **options}
-  )
+  return _strategy(published(name), options)
 
 
 def build(
   name: str,
   facts: Facts,
   *,
-  model: Mapping[str, Any],
-  learner: Mapping[str, Any] | None = None,
-  strategy: Mapping[str, Any] | Strategy | None = None,
+  model: Mapping[str, Any] | ModelFns | Callable[..., Any] | None = None,
+  learner: Mapping[str, Any] | Learner | Callable[..., Any] | None = None,
+  strategy: Mapping[str, Any] | Strategy | Callable[..., Any] | None = None,
   subset_size: int | None = None,
   prefilter: Mapping[str, Any] | None = None,
   pretrained: PyTree = None,
@@ -210,12 +204,16 @@ def build(
   """Makes a system by name.
 
   Args:
-    name: in `SYSTEMS`, or `learner+strategy`.
-    facts: of the task.
-    model: `name` and options, for `models.build`.
-    learner: options of the learner, which override the published ones.
+    name: in `SYSTEMS`, or `learner+strategy`. A part of your own is called as
+      you like: `'supervised+mine'`, or `'mine'` for short.
+    facts: facts of the task.
+    model: `name` and options, for `models.build`; or the model itself: a Flax
+      module (see `models.adapted`), a ModelFns, or a function of the facts that
+      returns one. None with a Learner, which has its own.
+    learner: options of the learner, which override the published ones; or a
+      learner of your own: a Learner, or a function `(model, facts) -> Learner`.
     strategy: options of the strategy, which override the published ones; or a
-      Strategy of your own, to take its place.
+      strategy of your own: a Strategy, or a function that returns one.
     subset_size: let the strategy look at so many examples per round, drawn
       anew each time; None for all.
     prefilter: `name`, `size` and options of a strategy that proposes so many
@@ -228,59 +226,113 @@ def build(
     known before any work.
 
   Raises:
-    ValueError: an unknown name or option, or a strategy that needs what the
-      model cannot give.
+    ValueError: an unknown name or option, a strategy that needs what the model
+      cannot give, or a name that would have records say what is not so.
   """
-  name = canonical(name)
-  built_learner = _learner(name, facts, model, learner, pretrained)
-  asking = strategy
-  if not isinstance(strategy, Strategy):
-    asking = strategy_of(name, strategy)
+  own = {'model': model, 'learner': learner, 'strategy': strategy}
+  if _is_own(learner) or _is_own(strategy):
+    of_system = _named(name, learner, strategy)
+  else:
+    name = canonical(name)
+    of_system = published(name)
+  if _is_own(model):
+    model = {'name': model}
+  built, called = _learner(of_system, facts, model, learner, pretrained)
+  asking = _strategy(of_system, strategy)
   if asking.measure is None and (prefilter or subset_size is not None):
     raise ValueError(
       f'prefilter or subset_size is set for {name}, which measures nothing; '
       'leave them None.'
     )
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
-  system = System(name, built_learner, asking, facts)
+  system = System(name, built, asking, facts, parts.own_among(own))
   system.check_predictions()
-  system.check_strategy(model['name'])
+  system.check_strategy(called)
   return system
 
 
-def _learner(name, facts, model, options, pretrained):
-  """The learner of a system, with its network."""
-  errors.check_mapping('model', model)
+def _is_own(part):
+  """Tells a part of your own from a name with options."""
+  return callable(part) or isinstance(part, Learner | ModelFns | Strategy)
+
+
+def _named(name, learner, strategy):
+  """The parts of a system, one of which is yours and is called as you like."""
+  if not isinstance(name, str) or not _OWN_NAME.fullmatch(name):
+    raise ValueError(
+      f'system {name!r} has a part of yours: name it in letters, digits and '
+      "any of '_-.', or as learner+strategy."
+    )
+  if name in SYSTEMS:
+    raise ValueError(
+      f'{name!r} is a published system; give yours a name of its own, such as '
+      "'supervised+mine'."
+    )
+  first, plus, second = name.partition('+')
+  if not plus and not _is_own(strategy):
+    raise ValueError(
+      f'system {name!r} has a learner of yours, and nothing says what to ask: '
+      f"name it '{name}+margin', say, or pass a strategy too."
+    )
+  if not plus:
+    first, second = 'supervised', name
+  halves = (
+    ('learner', first, learner, LEARNERS),
+    ('strategy', second, strategy, strategies.STRATEGIES),
+  )
+  for kind, half, given, table in halves:
+    if not _is_own(given):
+      parts.find(kind, half, table)
+    elif half in table and (plus or kind == 'strategy'):
+      raise ValueError(
+        f'system {name!r}: {half!r} is a {kind} of al_jax; call yours '
+        f"otherwise, such as 'my_{half}'."
+      )
+  return Published(first, second, {}, '')
+
+
+def _learner(of_system, facts, model, given, pretrained):
+  """The learner of a system, and the name of what it looks through."""
+  if isinstance(given, Learner):
+    for what, value in (('model', model), ('pretrained', pretrained)):
+      if value is not None:
+        raise ValueError(
+          f'{what} is given beside a Learner, which has its network: leave '
+          f'{what} out, or pass a function (model, facts) -> Learner.'
+        )
+    return given, parts.name_of(given)
+  if not isinstance(model, Mapping):
+    raise ValueError(
+      f'model is {model!r}; it must be a mapping with a `name`, a Flax module, '
+      'a ModelFns, or a function of the facts that returns one.'
+    )
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
   network = models.build(facts=facts, **model)
   if pretrained is not None:
     network = pretraining.beginning_with(network, pretrained)
-  options = {} if options is None else options
-  errors.check_mapping('learner', options)
-  of_system = published(name)
-  if 'name' in options:
-    strategy = of_system.strategy
-    raise ValueError(
-      f'the learner is a part of the system: write '
-      f'{options["name"]}+{strategy} in the place of {name}.'
-    )
-  make = parts.find('learner', of_system.learner, LEARNERS)
-  options = {**of_system.learner_options, **options}
-  errors.check_options(f'learner {of_system.learner!r}', make, options)
-  built = make(network, facts, **options)
-  parts.check_made('learner', of_system.learner, built, Learner)
-  return built
+  make, options = of_system.learner, {} if given is None else given
+  if callable(given):
+    make, options = given, {}
+  elif isinstance(options, Mapping):
+    options = {**of_system.learner_options, **options}
+  return (
+    learners.build(make, network, facts, options),
+    parts.name_of(model['name']),
+  )
 
 
-def _strategy(name, options):
-  """A strategy by name; an option of the wrong type is said in a line."""
-  try:
-    return strategies.build(name, options)
-  except TypeError as error:
-    raise ValueError(
-      f'strategy {name!r} cannot be made with {dict(options)}: {error}.'
-    ) from error
+def _strategy(of_system, given):
+  """The strategy of a system: yours, or by name with options over its own."""
+  if isinstance(given, Strategy):
+    return given
+  if callable(given):
+    return strategies.build(given)
+  options = {} if given is None else given
+  errors.check_mapping('strategy', options)
+  return strategies.build(
+    of_system.strategy, {**of_system.strategy_options, **options}
+  )
 
 
 def _looking_at(asking, num_examples, subset_size, prefilter):
@@ -299,7 +351,7 @@ def _looking_at(asking, num_examples, subset_size, prefilter):
     )
   name, size = options.pop('name'), options.pop('size')
   errors.check_number('prefilter.size', size, int, least=1)
-  first = _strategy(name, options)
+  first = strategies.build(name, options)
   if subset_size is not None:
     first = strategies.subset(first, min(subset_size, num_examples))
   return strategies.chain(first, min(size, num_examples), asking)

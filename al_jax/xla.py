@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 from absl import logging
+from jax.interpreters import partial_eval
 
 from al_jax import files
 
@@ -23,7 +24,7 @@ _UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
 def used_by(fn: Callable, *args) -> set[str]:
-  """Names of the primitives in a function's jaxpr, inner ones included.
+  """Names the primitives that the results of a function depend on.
 
   Args:
     fn: any function of pytrees.
@@ -33,6 +34,9 @@ def used_by(fn: Callable, *args) -> set[str]:
     Names such as `'conv_general_dilated'` or `'random_bits'`.
   """
   jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
+  # What nobody reads is not compiled either, such as the weights that Flax's
+  # bridge draws whenever it calls an nnx module.
+  jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
   return {equation.primitive.name for equation, _ in _equations(jaxpr)}
 
 

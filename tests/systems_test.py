@@ -75,7 +75,7 @@ def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
     select=None,
   )
   with pytest.raises(ValueError, match='of a batch of 3 examples'):
-    systems.build('margin', facts, model=MLP, strategy=strategy)
+    systems.build('mine', facts, model=MLP, strategy=strategy)
 
 
 def asking(strategy, task=None, dropout=0.0):

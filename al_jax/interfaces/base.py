@@ -95,10 +95,11 @@ class ModelOutput(NamedTuple):
   Attributes:
     predictions: pytree with the structure of the task: logits [..., C]; values
       [..., D] in units of scale; a dict of these.
-    embedding: [..., D], the input of the last dense layer.
+    embedding: [..., D], the input of the last dense layer. None: the model
+      gives none.
     extras: named further outputs (hidden layers, a predicted loss, ...).
   """
 
   predictions: PyTree
-  embedding: jax.Array
+  embedding: jax.Array | None
   extras: Mapping[str, jax.Array]

@@ -1,5 +1,10 @@
 """How to train, by name."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from al_jax import errors, parts
+from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.learners.autoencoder import denoising_autoencoder
 from al_jax.learners.beyond_pool import beyond_pool
 from al_jax.learners.boltzmann import boltzmann_stack
@@ -28,6 +33,7 @@ __all__ = [
   'PRETRAINING',
   'beyond_pool',
   'boltzmann_stack',
+  'build',
   'ceal',
   'deep_cluster',
   'denoising_autoencoder',
@@ -37,3 +43,38 @@ __all__ = [
   'self_training',
   'supervised',
 ]
+
+
+def build(
+  name: str | Callable[..., Learner],
+  model: ModelFns,
+  facts: Facts,
+  options: Mapping[str, Any] | None = None,
+) -> Learner:
+  """Makes a learner by name.
+
+  Args:
+    name: in `LEARNERS`, a dotted path, or a function `(model, facts, **options)
+      -> Learner`.
+    model: the network.
+    facts: facts of the task.
+    options: keywords of the function.
+
+  Returns:
+    A Learner.
+
+  Raises:
+    ValueError: an unknown name or option, or a value that is not allowed.
+  """
+  make, called = parts.find('learner', name, LEARNERS), parts.name_of(name)
+  options = {} if options is None else options
+  errors.check_mapping('learner', options)
+  if 'name' in options:
+    raise ValueError(
+      f'learner has the name {options["name"]!r}, and the learner is a part of '
+      f'the system: write {options["name"]}+STRATEGY as its name.'
+    )
+  errors.check_options(f'learner {called!r}', make, options)
+  made = make(model, facts, **options)
+  parts.check_made('learner', called, made, Learner)
+  return made

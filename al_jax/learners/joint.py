@@ -154,7 +154,7 @@ class Joint(OneNetwork):
       output, statistics = of_params(params)
       known, others = jnp.split(output.predictions, [num_labelled])
       labelled, unlabelled = jnp.split(real, [num_labelled])
-      losses = task.losses(known, targets)
+      losses = self.losses(known, targets)
       entropies = kernels.entropy(others)
       marginal = _mean_prediction(others, unlabelled)
       loss = (

@@ -205,7 +205,7 @@ class LabelPropagation(OneNetwork):
 
     def objective(params):
       output, statistics = of_params(params)
-      losses = task.losses(output.predictions, targets)
+      losses = self.losses(output.predictions, targets)
       losses *= certainty * state.class_weights[targets]
       seen = forward.watch(
         task, output.predictions, losses, targets, real & is_labelled

@@ -19,7 +19,7 @@ from al_jax.interfaces import (
   Survey,
 )
 from al_jax.training import augment as augment_lib
-from al_jax.training import course, forward, networks, validation
+from al_jax.training import course, forward, losses, networks, validation
 from al_jax.training.course import Course
 from al_jax.training.networks import Network
 
@@ -138,6 +138,8 @@ class OneNetwork(Trains):
     stop: keywords of `StopRule`.
     weights: what a round starts from, see `training.networks.trainer`.
     augment: see `training.augment.build`.
+    loss: what training minimises, see `training.losses.build`. If None, the
+      losses of the task.
   """
 
   model: ModelFns
@@ -147,7 +149,8 @@ class OneNetwork(Trains):
   batch_size: int = 64
   stop: Mapping[str, Any] | None = None
   weights: str = 'same'
-  augment: Sequence[str | Mapping[str, Any]] = ()
+  augment: Sequence[augment_lib.Spec] = ()
+  loss: losses.Spec | None = None
 
   @functools.cached_property
   def trainer(self) -> networks.Trainer:
@@ -170,6 +173,16 @@ class OneNetwork(Trains):
   def augmented(self) -> Callable[..., PyTree]:
     """Augments a batch: `(key, draws, inputs) -> inputs`."""
     return augment_lib.build(self.augment, self.facts.example)
+
+  @functools.cached_property
+  def losses(self) -> Callable[[PyTree, PyTree], jax.Array]:
+    """What training minimises: `(predictions, targets) -> float32[B]`."""
+    return losses.build(self.loss, self.facts.task)
+
+  def check(self) -> None:
+    """See `Trains`."""
+    super().check()
+    _ = self.losses
 
   @property
   def continues(self) -> bool:

@@ -58,10 +58,18 @@ def divided(params: PyTree) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
 
   Returns:
     Those of all other layers, and those of the heads: each task has its own.
+
+  Raises:
+    ValueError: no layer is a head.
   """
   trunk, heads = {}, {}
   for name, of in params.items():
     (heads if common.is_head(name) else trunk)[name] = of
+  if not heads:
+    raise ValueError(
+      f'the model has the layers {", ".join(sorted(params))}, and none is a '
+      "head, which pretraining leaves out: name its last layer 'head'."
+    )
   return trunk, heads
 
 

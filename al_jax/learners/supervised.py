@@ -11,7 +11,7 @@ from al_jax.training import course, forward, objectives
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Supervised(OneNetwork):
-  """Mini-batch training with the losses of the task on what has a label.
+  """Mini-batch training on what has a label.
 
   An epoch takes every labelled example once; its last batch may be short, and
   so may every batch while there are fewer labels than `batch_size`. Without any
@@ -45,7 +45,7 @@ class Supervised(OneNetwork):
 
     def objective(params):
       output, statistics = of_params(params)
-      losses = task.losses(output.predictions, targets)
+      losses = self.losses(output.predictions, targets)
       seen = forward.watch(task, output.predictions, losses, targets, real)
       return objectives.masked_mean(losses, real), (statistics, seen)
 

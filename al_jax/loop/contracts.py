@@ -67,6 +67,8 @@ def check_run(
   )
   if features is not None:
     protocol.checked_features(features, facts.num_examples)
+  elif protocol.first_set == 'k_center':
+    program.system.need_embedding("first_set 'k_center' without features")
   stages.check_candidates(
     program.system.strategy,
     min(protocol.labels_per_round, facts.num_examples),

@@ -242,6 +242,7 @@ def compile_program(
 def _describing(system, all_sources):
   """What describes a batch, for tasks whose gradients are known."""
   tasks.need_classes(system.facts.task, 'describe_batches')
+  system.need_embedding('describe_batches')
   return batch_diagnostics.make_describe(
     system.learner, system.facts, all_sources['pool'].inputs
   )

@@ -97,9 +97,12 @@ def identity_of(
     given: what the caller tells runs apart by, in terms of JSON.
 
   Returns:
-    That, and the name of the system.
+    That, the name of the system, and the parts of it that are yours, if any.
   """
-  return files.json_value({'system': program.system.name, **(given or {})})
+  own = {'own': program.system.own} if program.system.own else {}
+  return files.json_value(
+    {'system': program.system.name, **own, **(given or {})}
+  )
 
 
 def save(

@@ -1,12 +1,15 @@
 """Networks by name, as pure functions behind `ModelFns`."""
 
+from collections.abc import Callable
+from typing import Any
+
 from al_jax import errors, parts
 from al_jax.interfaces import Facts, ModelFns
 
 with errors.needs('al_jax.models'):
   import flax.linen as nn
 
-  from al_jax.models import checks, common
+  from al_jax.models import adapted, checks, common
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
   from al_jax.models.mlp import mlp
@@ -40,13 +43,19 @@ MODELS = {
 _OF_MODALITIES = ('fusion',)
 
 
-def build(name: str, facts: Facts, **options) -> ModelFns:
-  """A network by name.
+def build(
+  name: str | ModelFns | nn.Module | Callable[..., Any],
+  facts: Facts,
+  **options: Any,
+) -> ModelFns:
+  """A network by name, or your own.
 
   Args:
-    name: one of MODELS, or a dotted path to a function like those.
+    name: one of MODELS; a dotted path; or the part itself: a Flax module (see
+      `models.adapted`), a ModelFns, or a function `(facts, **options)` that
+      returns one of these.
     facts: of the task: the shape of an example, classes, normalisation.
-    **options: keyword arguments of the function of that name.
+    **options: keyword arguments of the function.
 
   Returns:
     The network as pure functions.
@@ -54,13 +63,32 @@ def build(name: str, facts: Facts, **options) -> ModelFns:
   Raises:
     ValueError: for an unknown name or option, with the closest one that is
       known; for a value that is not allowed; for inputs that the network
-      cannot take.
+      cannot take; for a module that cannot be called, see `models.adapted`.
   """
-  make = parts.find('model', name, MODELS)
-  errors.check_options(f'model {name!r}', make, options)
+  made, called = name, parts.name_of(name)
+  if not _is_made(made):
+    made = parts.find('model', name, MODELS)
+  if not _is_made(made):
+    errors.check_options(f'model {called!r}', made, options)
+  elif options:
+    raise ValueError(
+      f'model {called!r} is made already; it takes no options, and got '
+      f'{options}.'
+    )
+  is_own = not isinstance(name, str) or name not in MODELS
   # Your own model says itself what inputs it takes.
-  takes_modalities = name in _OF_MODALITIES or name not in MODELS
-  checks.check_inputs(name, facts, takes_modalities=takes_modalities)
-  module = make(facts, **options)
-  parts.check_made('model', name, module, nn.Module)
-  return common.model_fns(module, facts)
+  takes_modalities = name in _OF_MODALITIES if not is_own else True
+  checks.check_inputs(called, facts, takes_modalities=takes_modalities)
+  if not _is_made(made):
+    made = made(facts, **options)
+  if isinstance(made, ModelFns):
+    return made
+  if not is_own:
+    return common.model_fns(made, facts)
+  if not adapted.is_module(made):
+    parts.check_made('model', called, made, nn.Module)
+  return adapted.model_fns(called, made, facts)
+
+
+def _is_made(part):
+  return isinstance(part, ModelFns) or adapted.is_module(part)

@@ -105,8 +105,9 @@ def parts_of(name: str, config: Config) -> list[object]:
     config: as plain values.
 
   Returns:
-    Names of the data source, the model, the learner, strategies, and what the
-    networks are pretrained by.
+    Names of the data source, the model, the learner, strategies, what the
+    networks are pretrained by, and all texts among the options of these: a loss
+    or an augmentation of yours is one.
   """
   of_system = systems.published(name)
   data = config['data']
@@ -120,9 +121,21 @@ def parts_of(name: str, config: Config) -> list[object]:
     of_system.learner,
     of_system.strategy,
     (config['prefilter'] or {}).get('name'),
-    config['pretraining'].get('name'),
+    *_texts(config['pretraining']),
+    *_texts(learner_options(name, config)),
     *(arm if isinstance(arm, str) else arm.get('name') for arm in arms),
   ]
+
+
+def _texts(options):
+  """Every text among options, nested as they may be."""
+  if isinstance(options, str):
+    return [options]
+  if isinstance(options, Mapping):
+    options = list(options.values())
+  if not isinstance(options, list | tuple):
+    return []
+  return [text for option in options for text in _texts(option)]
 
 
 def _united(options_of, names):

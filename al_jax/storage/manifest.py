@@ -99,9 +99,12 @@ def plain_config(config: Any, *, name: str = 'config') -> Any:
     config = config.item()
   if config is None or isinstance(config, str | int | float):
     return config
+  way = ''
+  if callable(config):
+    way = ' Name a part of yours by its dotted path: my_module.my_function.'
   raise ValueError(
     f'{name} is {config!r}; a manifest holds numbers, strings, booleans, None, '
-    'and mappings and sequences of these.'
+    f'and mappings and sequences of these.{way}'
   )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors
+from al_jax import errors, parts
 from al_jax.interfaces import PyTree
 
 
@@ -39,55 +39,56 @@ def _moved(key, image, pixels, *, mode):
 
 AUGMENTATIONS = {'flip': flip, 'shift': shift, 'crop': crop}
 
+# What a user gives for each: a name, a dotted path, a function, or a mapping
+# that has one of these as its `name`, and options.
+Spec = str | Mapping[str, Any] | Callable[..., PyTree]
+
 
 def build(
-  specs: Sequence[str | Mapping[str, Any]], example: PyTree
-) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
+  specs: Sequence[Spec], example: PyTree
+) -> Callable[[jax.Array, jax.Array, PyTree], PyTree]:
   """Chains augmentations.
 
   Args:
-    specs: names, or mappings with a `name` and its options, in order:
-      `('flip', {'name': 'shift', 'pixels': 2})`.
-    example: shape of one input, to check that it is an image; modalities are
-      none, and take no augmentation.
+    specs: names, dotted paths, functions `(key, input) -> input`, or mappings
+      with one of these as `name` and its options, in order:
+      `('flip', {'name': 'shift', 'pixels': 2}, my_function)`.
+    example: shape of one input, raw. The augmentations of this file take images
+      alone; yours say themselves what they take.
 
   Returns:
-    `(key, index int32[B], images [B, H, W, channels]) -> images`.
+    `(key, index int32[B], inputs [B, ...]) -> inputs`.
 
   Raises:
-    ValueError: an unknown name, or inputs that are not images.
+    ValueError: an unknown name or option, inputs that are not images, or a
+      function that changes a shape or dtype.
   """
   is_list = isinstance(specs, Sequence) and not isinstance(specs, str)
-  if not is_list or not all(isinstance(spec, str | Mapping) for spec in specs):
+  if not is_list or not all(
+    isinstance(spec, str | Mapping) or callable(spec) for spec in specs
+  ):
     raise ValueError(
-      f'augment is {specs!r}; it must be a list of names and mappings.'
+      f'augment is {specs!r}; it must be a list of names, functions and '
+      'mappings.'
     )
   steps = [_resolve(spec) for spec in specs]
-  shape = getattr(example, 'shape', None)
-  if steps and isinstance(example, dict):
-    raise ValueError(
-      'augmentation needs images [height, width, channels]; the inputs here '
-      f'are modalities, {", ".join(sorted(example))}: augment must be (), not '
-      f'{specs!r}.'
-    )
-  if steps and (shape is None or len(shape) != 3):
-    raise ValueError(
-      'augmentation needs images [height, width, channels]; '
-      f'an example here has shape {shape}.'
-    )
-  for augmentation in steps:
-    if augmentation.func is not flip:
+  if any(step.func in AUGMENTATIONS.values() for _, step in steps):
+    _check_image(specs, example)
+  for called, step in steps:
+    if step.func in (shift, crop):
       errors.check_number(
-        f'augmentation pixels, for images of shape {shape},',
-        augmentation.keywords.get('pixels', 4),
+        f'augmentation pixels, for images of shape {example.shape},',
+        step.keywords.get('pixels', 4),
         int,
         least=1,
-        below=min(shape[:2]),
+        below=min(example.shape[:2]),
       )
+    if step.func not in AUGMENTATIONS.values():
+      _check_own(called, step, example)
 
   def augment_one(key, image):
-    for number, augmentation in enumerate(steps):
-      image = augmentation(jax.random.fold_in(key, number), image)
+    for number, (_, step) in enumerate(steps):
+      image = step(jax.random.fold_in(key, number), image)
     return image
 
   def augment(key, index, images):
@@ -100,11 +101,47 @@ def build(
 
 
 def _resolve(spec):
-  options = {'name': spec} if isinstance(spec, str) else dict(spec)
+  """What an augmentation is called, and the function with its options."""
+  options = dict(spec) if isinstance(spec, Mapping) else {'name': spec}
   name = options.pop('name', None)
-  errors.check_name('augmentation', name, AUGMENTATIONS)
-  allowed = () if name == 'flip' else ('pixels',)
-  for option in options:
-    if option not in allowed:
-      raise errors.unknown_option(f'augmentation {name!r}', option, allowed)
-  return functools.partial(AUGMENTATIONS[name], **options)
+  function = parts.find('augmentation', name, AUGMENTATIONS)
+  called = parts.name_of(name)
+  errors.check_options(f'augmentation {called!r}', function, options)
+  return called, functools.partial(function, **options)
+
+
+def _check_image(specs, example):
+  """Raises ValueError unless an example is an image."""
+  if isinstance(example, dict):
+    raise ValueError(
+      'augmentation needs images [height, width, channels]; the inputs here '
+      f'are modalities, {", ".join(sorted(example))}: augment must be (), not '
+      f'{specs!r}.'
+    )
+  shape = getattr(example, 'shape', None)
+  if shape is None or len(shape) != 3:
+    raise ValueError(
+      'augmentation needs images [height, width, channels]; '
+      f'an example here has shape {shape}.'
+    )
+
+
+def _check_own(called, step, example):
+  """Raises ValueError for a function that changes a shape or dtype."""
+  try:
+    found = jax.eval_shape(step, jax.random.key(0), example)
+  except Exception as error:  # It is a program, and may raise anything.
+    raise ValueError(
+      f'augmentation {called!r} fails for an input {_spelled(example)} with '
+      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+    ) from error
+  if _spelled(found) != _spelled(example):
+    raise ValueError(
+      f'augmentation {called!r} makes {_spelled(found)} of an input '
+      f'{_spelled(example)}; shape and dtype must stay. Inputs are raw here, '
+      'and are normalised later.'
+    )
+
+
+def _spelled(example):
+  return jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape)}', example)

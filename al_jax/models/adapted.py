@@ -1,0 +1,271 @@
+"""Flax modules of your own, called as they are written.
+
+What is recognised:
+
+- a Linen module, or an nnx module in `flax.nnx.bridge.ToLinen(Net, args=...)`;
+- `module(inputs)`, and any of the arguments in `_FLAGS`;
+- that returns logits, `(logits, embedding)`, or a `ModelOutput`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
+from al_jax.models import common
+from al_jax.models.common import Pass
+
+# What a module may be told of a pass, by the name of its argument.
+_FLAGS: Mapping[str, Callable[[Pass], Any]] = {
+  'how': lambda how: how,
+  'train': lambda how: how.training,
+  'training': lambda how: how.training,
+  'deterministic': lambda how: not how.dropout,
+}
+_COLLECTIONS = ('params', 'batch_stats')
+
+
+class _RefusedError(ValueError):
+  """A module that breaks the contract; the message says in what."""
+
+
+def is_module(part: object) -> bool:
+  """Tells whether a part is a Flax module, or the class of one."""
+  return isinstance(part, nn.Module) or _is_class(part) or _is_nnx(part)
+
+
+def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
+  """Puts a module of your own behind the seam.
+
+  Args:
+    name: of the module, for messages.
+    module: what the docstring of this file describes.
+    facts: facts of the task.
+
+  Returns:
+    The ModelFns. Dropout samples share a mask over the batch, whatever the
+    layers do; BatchNorm leaves padding rows out.
+
+  Raises:
+    ValueError: the module cannot be called, or returns another form.
+  """
+  fns = common.model_fns(_Adapted(name, module), facts)
+  rows = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+  key, real = jax.random.key(0), jnp.ones(2, jnp.bool_)
+  try:
+    variables = jax.eval_shape(fns.init, key)
+    jax.eval_shape(
+      functools.partial(fns.train, real=real), variables, rows, key
+    )
+    jax.eval_shape(fns.apply, variables, rows)
+  except _RefusedError:
+    raise
+  except Exception as error:  # A module is a program, and may raise anything.
+    raise ValueError(
+      f'model {name!r} fails for inputs of shape '
+      f'{jax.tree.map(lambda leaf: leaf.shape, rows)} with '
+      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+    ) from error
+  return fns
+
+
+class _Adapted:
+  """A module that is called with a `Pass`, as the modules of the library are.
+
+  It has the two methods of a Linen module that `common.model_fns` calls.
+  """
+
+  def __init__(self, name: str, module: Any):
+    _check_module(name, module)
+    self._name, self._module = name, module
+    called = getattr(module, 'nnx_class', module)
+    self._is_nnx = called is not module
+    self._flags = _flags_of(name, called)
+    self._takes_how = 'how' in self._flags
+
+  def lazy_init(self, key: jax.Array, inputs: PyTree, how: Pass) -> PyTree:
+    """Makes the variables, from shapes alone."""
+    rngs = key
+    if self._is_nnx:
+      rngs = {'params': key, 'default': jax.random.fold_in(key, 1)}
+    made = self._module.lazy_init(rngs, inputs, **self._told(how))
+    others = sorted(set(made) - set(_COLLECTIONS))
+    if others:
+      raise _RefusedError(
+        f'model {self._name!r} has variables of the kind {others[0]!r}; a '
+        f'model keeps {" and ".join(_COLLECTIONS)} alone.'
+      )
+    return made
+
+  def apply(
+    self,
+    variables: PyTree,
+    inputs: PyTree,
+    how: Pass,
+    *,
+    rngs: Mapping[str, jax.Array] | None = None,
+    mutable: Any = False,
+  ) -> Any:
+    """Applies the module; see `flax.linen.Module.apply`."""
+    if rngs is not None and self._is_nnx:
+      # Streams that have no key of their own.
+      rngs = {**rngs, 'default': jax.random.fold_in(rngs['dropout'], 1)}
+
+    def applied(inputs):
+      with nn.intercept_methods(functools.partial(_leave_out, how.real)):
+        return self._module.apply(
+          variables, inputs, **self._told(how), rngs=rngs, mutable=mutable
+        )
+
+    num_rows = len(jax.tree.leaves(inputs)[0])
+    if mutable:
+      returned, changed = applied(inputs)
+      return self._output(returned, num_rows), changed
+    if how.dropout and not self._takes_how:
+      self._check_samples(variables)
+      return self._output(_one_by_one(applied, inputs), num_rows)
+    return self._output(applied(inputs), num_rows)
+
+  def _told(self, how):
+    """The keywords of a call."""
+    told = {name: _FLAGS[name](how) for name in self._flags}
+    if len(self._flags) == 1 and not self._takes_how:
+      # A single flag stands for dropout and for BatchNorm.
+      told = {
+        name: _FLAGS[name](how._replace(training=how.dropout)) for name in told
+      }
+    if self._is_nnx:
+      told = {'nnx_method': functools.partial(_nnx_call, how, told)}
+    return told
+
+  def _check_samples(self, variables):
+    """Refuses dropout samples whose flag would also change BatchNorm."""
+    if self._is_nnx or len(self._flags) != 1 or 'batch_stats' not in variables:
+      return
+    (flag,) = self._flags
+    raise _RefusedError(
+      f'model {self._name!r} has {flag!r} for both BatchNorm and dropout, and '
+      'dropout samples leave BatchNorm alone: let it take both `train`, for '
+      'BatchNorm, and `deterministic`, for dropout.'
+    )
+
+  def _output(self, returned, num_rows):
+    """What a module returned, as a ModelOutput."""
+    output = returned
+    if not isinstance(returned, ModelOutput):
+      pair = returned if type(returned) is tuple else (returned, None)
+      if len(pair) != 2:
+        raise _RefusedError(
+          f'model {self._name!r} returns a tuple of {len(pair)}; it must '
+          'return logits, (logits, embedding), or a ModelOutput.'
+        )
+      output = ModelOutput(*pair, {})
+    for what in ('predictions', 'embedding'):
+      for leaf in jax.tree.leaves(getattr(output, what)):
+        shape, dtype = jnp.shape(leaf), getattr(leaf, 'dtype', type(leaf))
+        if dtype != jnp.float32 or len(shape) != 2 or shape[0] != num_rows:
+          raise _RefusedError(
+            f'model {self._name!r} returns {what} {dtype}{list(shape)} for '
+            f'{num_rows} examples; it must be float32[{num_rows}, ...], with '
+            'two axes.'
+          )
+    return output
+
+
+def _check_module(name, module):
+  """Refuses classes, and nnx modules whose weights exist already."""
+  if _is_class(module):
+    raise _RefusedError(
+      f'model {name!r} is a class; pass a module, {module.__name__}(...), or '
+      f'in nnx flax.nnx.bridge.ToLinen({module.__name__}, args=(...)).'
+    )
+  if _is_nnx(module):
+    kind = type(module).__name__
+    raise _RefusedError(
+      f'model {name!r} is an nnx module with weights, and every seed draws its '
+      f'own: pass flax.nnx.bridge.ToLinen({kind}, args=(...)).'
+    )
+
+
+def _flags_of(name, called):
+  """The arguments of `_FLAGS` that a module takes."""
+  if inspect.isfunction(called):
+    return ()  # It makes an nnx module: nobody knows which.
+  parameters = inspect.signature(called.__call__).parameters
+  flags = tuple(flag for flag in _FLAGS if flag in parameters)
+  own = [each for each in parameters if each != 'self'][1:]
+  for other in own:
+    parameter = parameters[other]
+    is_needed = parameter.default is parameter.empty and parameter.kind in (
+      parameter.POSITIONAL_ONLY,
+      parameter.POSITIONAL_OR_KEYWORD,
+      parameter.KEYWORD_ONLY,
+    )
+    if is_needed and other not in flags:
+      raise _RefusedError(
+        f'model {name!r} needs the argument {other!r}; it is called with '
+        f'inputs, and may take {", ".join(_FLAGS)}.'
+      )
+  return flags
+
+
+def _one_by_one(applied, inputs):
+  """Applies a module to each example alone: all draw the same dropout mask."""
+
+  def of_one(example):
+    outputs = applied(jax.tree.map(lambda leaf: leaf[None], example))
+    return jax.tree.map(lambda leaf: leaf[0], outputs)
+
+  return jax.vmap(of_one)(inputs)
+
+
+def _leave_out(real, call, positional, named, context):
+  """Has BatchNorm of Linen take its statistics from real rows alone."""
+  is_norm = isinstance(context.module, nn.BatchNorm)
+  if is_norm and context.method_name == '__call__' and real is not None:
+    inputs = positional[0]
+    if named.get('mask') is None and len(inputs) == len(real):
+      mask = real.reshape((-1,) + (1,) * (inputs.ndim - 1))
+      named = {**named, 'mask': mask}
+  return call(*positional, **named)
+
+
+def _nnx_call(how, flags, module, inputs):
+  """Calls an nnx module, whose layers are told what kind of pass it is."""
+  from flax import nnx
+
+  norms = [
+    path
+    for path, layer in nnx.iter_modules(module)
+    if isinstance(layer, nnx.BatchNorm)
+  ]
+  if norms:
+    raise _RefusedError(
+      f'{type(module).__name__} has the nnx.BatchNorm '
+      f'{".".join(map(str, norms[0]))}, which cannot leave out the padding '
+      'of a short batch: take nnx.GroupNorm or nnx.LayerNorm, or a Linen '
+      'module.'
+    )
+  module.set_attributes(deterministic=not how.dropout, raise_if_not_found=False)
+  return module(inputs, **flags)
+
+
+def _is_class(part):
+  from flax import nnx
+
+  return isinstance(part, type) and issubclass(part, nn.Module | nnx.Module)
+
+
+def _is_nnx(part):
+  from flax import nnx
+
+  return isinstance(part, nnx.Module)

@@ -1,0 +1,134 @@
+"""Losses of classification, to be minimised in the place of the task's own.
+
+Each is `(logits float32[B, C], targets int32[B], **options) -> float32[B]`, in
+nats. Accuracies, log losses and patience stay those of the task.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors, parts, tasks
+from al_jax.interfaces import PyTree
+from al_jax.tasks import Task
+
+# What a user gives: a name, a dotted path, a function, or a mapping that has
+# one of these as its `name`, and options.
+Spec = str | Mapping[str, Any] | Callable[..., jax.Array]
+# Rows of the batch that is traced.
+_FEW = 3
+
+
+def label_smoothing(
+  logits: jax.Array, targets: jax.Array, *, smoothing: float = 0.1
+) -> jax.Array:
+  """Computes the cross-entropy of targets that share a part with all classes.
+
+    - sum over c of ((1 - s) [c = target] + s / C) log p_c
+
+  Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
+  Vision", section 7.
+
+  Args:
+    logits: float32[B, C].
+    targets: int32[B].
+    smoothing: s, at least 0 and below 1. With 0 it is the cross-entropy.
+
+  Returns:
+    float32[B].
+  """
+  errors.check_number('smoothing', smoothing, least=0, below=1)
+  log_probs = jax.nn.log_softmax(logits)
+  of_target = jnp.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0]
+  return -(1 - smoothing) * of_target - smoothing * jnp.mean(log_probs, axis=1)
+
+
+def focal(
+  logits: jax.Array, targets: jax.Array, *, gamma: float = 2.0
+) -> jax.Array:
+  """Computes a cross-entropy that counts less where the model is right.
+
+    - (1 - p)^gamma log p, with p the probability of the target.
+
+  1 - p is the sum of the other probabilities, taken in log space: it loses no
+  digits where p is nearly 1.
+
+  Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4.
+
+  Args:
+    logits: float32[B, C], C at least 2.
+    targets: int32[B].
+    gamma: at least 0. With 0 it is the cross-entropy.
+
+  Returns:
+    float32[B].
+  """
+  errors.check_number('gamma', gamma, least=0)
+  if logits.shape[1] < 2:
+    raise ValueError('the focal loss needs at least 2 classes; there is 1.')
+  log_probs = jax.nn.log_softmax(logits)
+  of_target = jnp.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0]
+  is_target = jnp.arange(logits.shape[1]) == targets[:, None]
+  # The target is no part of the sum.
+  others = jnp.where(is_target, -jnp.inf, log_probs)
+  return -jnp.exp(gamma * jax.nn.logsumexp(others, axis=1)) * of_target
+
+
+LOSSES = {'label_smoothing': label_smoothing, 'focal': focal}
+
+
+def build(
+  spec: Spec | None, task: Task
+) -> Callable[[PyTree, PyTree], jax.Array]:
+  """Makes the loss that training minimises.
+
+  Args:
+    spec: a name in `LOSSES`, a dotted path, or a function of predictions and
+      targets, both with the structure of the task; or a mapping with one of
+      these as `name`, and options. If None, the losses of the task.
+    task: what is predicted.
+
+  Returns:
+    `(predictions, targets) -> float32[B]`, a loss for each example.
+
+  Raises:
+    ValueError: an unknown name or option; a named loss for a task that has no
+      classes; a function that returns something else.
+  """
+  if spec is None:
+    return task.losses
+  options = dict(spec) if isinstance(spec, Mapping) else {'name': spec}
+  name = options.pop('name', None)
+  loss = parts.find('loss', name, LOSSES)
+  called = parts.name_of(name)
+  errors.check_options(f'loss {called!r}', loss, options)
+  if loss in LOSSES.values():
+    tasks.need_classes(task, f'loss {called!r}')
+  loss = functools.partial(loss, **options)
+  _check(called, loss, task)
+  return loss
+
+
+def _check(called, loss, task):
+  """Raises ValueError unless a loss returns a number for each example."""
+  predictions = jax.tree.map(
+    lambda size: jax.ShapeDtypeStruct((_FEW, size), jnp.float32), task.outputs
+  )
+  try:
+    found = jax.eval_shape(loss, predictions, task.empty(_FEW))
+  except ValueError:
+    raise
+  except Exception as error:  # It is a program, and may raise anything.
+    raise ValueError(
+      f'loss {called!r} fails for {_FEW} examples with {type(error).__name__}: '
+      f'{errors.in_one_line(error)}.'
+    ) from error
+  if getattr(found, 'shape', None) != (_FEW,) or found.dtype != jnp.float32:
+    shown = jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape)}', found)
+    raise ValueError(
+      f'loss {called!r} returns {shown} for {_FEW} examples; it must return '
+      f'float32[{_FEW}], a loss for each.'
+    )
