@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from al_jax import data as data_lib
+from al_jax import errors
 from al_jax import systems as systems_lib
 from al_jax.data import Dataset
-from al_jax.interfaces import Strategy
+from al_jax.interfaces import Learner, Strategy
 from al_jax.loop.events import Observer
 from al_jax.loop.protocol import Protocol
 from al_jax.runner import config as config_lib
@@ -23,9 +24,12 @@ from al_jax.tasks import Metric
 # In a notebook, pictures are as wide as a column of text.
 _DOTS_PER_INCH = 110
 
-# A name of a system, or a strategy of your own: as it is, or as a function that
-# makes it.
-AnySystem = str | Strategy | Callable[[], Strategy]
+# The parts of a system that a mapping may name.
+_PARTS = ('learner', 'model', 'strategy')
+
+# The name of a system; a strategy of your own, or the function that makes it;
+# or a mapping of `learner` and `strategy`, see `systems.build`.
+AnySystem = str | Strategy | Callable[[], Strategy] | Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -94,7 +98,7 @@ def run(
   seeds: int = 1,
   first_seed: int = 0,
   protocol: Protocol | Mapping[str, Any] | None = None,
-  model: Mapping[str, Any] | None = None,
+  model: Any = None,
   learner: Mapping[str, Any] | None = None,
   strategy: Mapping[str, Any] | None = None,
   observers: Sequence[Observer] = (),
@@ -109,14 +113,16 @@ def run(
 
   Args:
     systems: published names, `learner+strategy`, or strategies of your own: a
-      function that returns a Strategy goes by its own name, a Strategy needs
-      one: `{'mine': my_strategy(k=3)}`.
+      function that returns a Strategy goes by its own name. Other parts need a
+      name: `{'mine': my_strategy(k=3)}`, or with a learner of your own
+      `{'mine': {'learner': my_learner, 'strategy': my_strategy}}`.
     data: a Dataset, or what `al_jax.load` takes: `'digits'`.
     seeds: number of seeds.
     first_seed: the first of them.
     protocol: a Protocol; or some of its fields, over the defaults: 10 rounds,
       100 labels a round, 100 to begin with.
-    model: `name` and options of the network; an MLP by default.
+    model: a name; a mapping of `name` and options; or a Flax module of your
+      own, see `systems.build`. An MLP by default.
     learner: options of the learners, over the defaults.
     strategy: options of the strategies, over the published ones.
     observers: see `loop.run_rounds`.
@@ -131,6 +137,8 @@ def run(
     ValueError: arguments that do not fit, before any work.
   """
   parts = _parts(systems)
+  if model is not None and not isinstance(model, Mapping):
+    model = {'name': model}
   if isinstance(protocol, Protocol):
     protocol = dataclasses.asdict(protocol)
   given = {
@@ -234,18 +242,34 @@ def _over(default, given):
 
 
 def _built(experiment, name, part):
+  """A system with a part of the user's own."""
   config = experiment.config
-  strategy = part if isinstance(part, Strategy) else part()
+  given = dict(part) if isinstance(part, Mapping) else {'strategy': part}
+  for field in given:
+    if field not in _PARTS:
+      raise errors.unknown_option(f'system {name!r}', field, _PARTS)
+  learner = given.get('learner')
+  if learner is None or isinstance(learner, Mapping):
+    # Over the options of all systems.
+    known = _learner_options(name, config)
+    given['learner'] = _over(known, learner or {})
+  if not isinstance(learner, Learner):
+    given.setdefault('model', config['model'])
+    given['pretrained'] = experiment.pretrained
   return systems_lib.build(
     name,
     experiment.facts,
-    model=config['model'],
-    learner=options.learner_options(systems_lib.BASELINE, config),
-    strategy=strategy,
     subset_size=config['subset_size'],
     prefilter=config['prefilter'],
-    pretrained=experiment.pretrained,
+    **given,
   )
+
+
+def _learner_options(name, config):
+  """The options of the learner that a name begins with, or of the default."""
+  learner, plus, _ = name.rpartition('+')
+  known = f'{learner}+{systems_lib.BASELINE}' if plus else systems_lib.BASELINE
+  return options.learner_options(known, config)
 
 
 def _results(records: Iterable[RoundRecord], dataset: Dataset) -> Results:

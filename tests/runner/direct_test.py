@@ -2,12 +2,13 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
 
 import al_jax
-from al_jax import kernels, loop
+from al_jax import kernels, learners, loop
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.loop import program
@@ -119,6 +120,28 @@ def test_observers_are_told(dataset):
   assert watching.rows == list(results.records) and len(watching.rows) == 1
 
 
+class Small(nn.Module):
+  @nn.compact
+  def __call__(self, inputs):
+    return nn.Dense(10)(inputs.reshape(len(inputs), -1))
+
+
+def quick(model, facts):
+  return learners.supervised(model, facts, stop={'epochs': 1})
+
+
+def test_model_and_learner_may_be_ones_own_too(dataset):
+  results = al_jax.run(
+    {'quick+first': {'learner': quick, 'strategy': lowest_first()}},
+    dataset,
+    protocol={**PROTOCOL, 'rounds': 1},
+    model=Small(),
+    quiet=True,
+  )
+  (row,) = results.records
+  assert (row.system, row.steps) == ('quick+first', 1)
+
+
 @pytest.mark.parametrize(
   ('given', 'message'),
   [
@@ -126,6 +149,7 @@ def test_observers_are_told(dataset):
     ({'systems': 'rndom'}, "'rndom' is not known. Did you mean 'random'"),
     ({'systems': ['margin', 'supervised+margin']}, "has 'margin' twice"),
     ({'systems': [lowest_first()]}, 'a Strategy without a name: pass {'),
+    ({'systems': {'a': {'stratgy': 1}}}, "Did you mean 'strategy'"),
     ({'systems': {'random': lowest_first}}, "'random' is a published system"),
     ({'protocol': {'round': 3}}, "no option 'round'. Did you mean 'rounds'"),
     ({'protocl': {}}, "'protocl' is not known. Did you mean 'protocol'"),
