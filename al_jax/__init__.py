@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from al_jax import kernels
+  from al_jax import kernels, strategies, tasks
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
@@ -26,6 +26,8 @@ __all__ = [
   'kernels',
   'load',
   'run',
+  'strategies',
+  'tasks',
 ]
 
 # A name -> the module that has it, or is it.
@@ -37,6 +39,8 @@ _MODULES = {
   'kernels': 'al_jax.kernels',
   'load': 'al_jax.data',
   'run': 'al_jax.runner.direct',
+  'strategies': 'al_jax.strategies',
+  'tasks': 'al_jax.tasks',
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 # docs/extending.md is run by tests/extending_test.py.
-GUIDES = ('devices', 'glossary', 'report')
+GUIDES = ('devices', 'glossary', 'my_data', 'report')
 PAGES = [ROOT / 'README.md', *(ROOT / 'docs' / f'{name}.md' for name in GUIDES)]
 # Options that make a command of a page short.
 SHORTER = (

@@ -11,7 +11,10 @@ import pytest
 import al_jax
 from al_jax import data, errors, oracle, systems
 from al_jax.loop import protocol
+from al_jax.runner import direct
 
+# Of the names, those that are modules.
+MODULES = {'kernels', 'strategies', 'tasks'}
 PACKAGE = pathlib.Path(al_jax.__file__).parent
 
 
@@ -30,14 +33,16 @@ def test_the_names_are_those_of_their_modules():
   assert al_jax.Dataset is data.Dataset
   assert al_jax.Protocol is protocol.Protocol
   assert al_jax.SimulatedOracle is oracle.SimulatedOracle
-  assert al_jax.kernels is sys.modules['al_jax.kernels']
+  assert al_jax.run is direct.run
+  for name in MODULES:
+    assert getattr(al_jax, name) is sys.modules[f'al_jax.{name}']
   assert set(al_jax.__all__) <= set(dir(al_jax))
   with pytest.raises(AttributeError, match="no attribute 'biuld'"):
     _ = al_jax.biuld
 
 
 def test_no_module_shadows_a_name():
-  for name in set(al_jax.__all__) - {'kernels'}:
+  for name in set(al_jax.__all__) - MODULES:
     assert not (PACKAGE / f'{name}.py').exists()
     assert not (PACKAGE / name).exists()
 
