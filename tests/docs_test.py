@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from sklearn import datasets
 
 ROOT = pathlib.Path(__file__).parent.parent
 # docs/extending.md is run by tests/extending_test.py.
@@ -15,7 +16,7 @@ PAGES = [ROOT / 'README.md', *(ROOT / 'docs' / f'{name}.md' for name in GUIDES)]
 # Options that make a command of a page short.
 SHORTER = (
   '--quiet',
-  '--config.seeds=2',
+  '--config.seeds=1',
   '--config.learner.stop.epochs=2',
   '--config.protocol.rounds=2',
 )
@@ -49,6 +50,8 @@ def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('guide', GUIDES)
 def test_the_commands_of_a_guide_run(guide, tmp_path):
+  wine = datasets.load_wine(as_frame=True).frame
+  wine.to_csv(tmp_path / 'wine.csv', index=False)
   for settings, words in commands(ROOT / 'docs' / f'{guide}.md'):
     shorter = SHORTER if words[0] == 'run' else ()
     ended = subprocess.run(
