@@ -1,5 +1,6 @@
 """Data in memory: arrays, dicts of modalities and data frames -> RawData."""
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from al_jax.data.dataset import RawData
 from al_jax.data.sources import arrays, frames, tables
 from al_jax.data.transforms import subsets
 from al_jax.tasks import Task
+
+# Of the examples, held out for testing unless anything else is said.
+SHARE = 0.1
 
 
 class _Given(NamedTuple):
@@ -58,30 +62,18 @@ def read(
     if _is_examples(value):
       given[split] = _given_split(split, value, y, ids, given['train'])
   parts, table = _numbers(name, given, declared)
-  protocol = None
-  if 'test' not in parts and test is not None and y is not None:
-    size = _num_examples(parts['train'])
-    protocol = splits.SplitProtocol(_share(test, size), seed, max_train)
-    protocol.check()
-  elif max_train is not None:
-    raise ValueError(
-      f'max_train={max_train!r} is for a test split that is drawn; the '
-      "transform 'cap' makes a split smaller."
-    )
   raw = splits.assemble(
     name,
     parts,
-    protocol,
+    _protocol(y, parts, test, seed, max_train),
     is_image=getattr(parts['train'].inputs, 'ndim', 0) == 4,
     scale=scale,
     task=task,
   )
-  if table is not None:
-    raw = filling.settle(raw, table, seed=seed)
-  if validation is None or 'validation' in parts:
-    return raw
-  size = 'size' if isinstance(validation, int) else 'fraction'
-  return subsets.validation_split(raw, seed=seed, **{size: validation})
+  if validation is not None and 'validation' not in parts:
+    option = 'size' if _is_whole(validation) else 'fraction'
+    raw = subsets.validation_split(raw, seed=seed, **{option: validation})
+  return raw if table is None else filling.settle(raw, table, seed=seed)
 
 
 def _check_task(y, task, scale):
@@ -112,20 +104,37 @@ def _check_task(y, task, scale):
 
 def _is_examples(value):
   """Whether an option is a split of its own, and no share or number."""
-  return isinstance(value, tuple | list | Mapping) or frames.is_frame(value)
+  return not isinstance(value, numbers.Number | str | None)
 
 
-def _share(test, size):
-  """The share of the examples to hold out."""
-  if isinstance(test, int) and not isinstance(test, bool):
+def _is_whole(value):
+  return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _protocol(y, parts, test, seed, max_train):
+  """How a test split is drawn; None if there is none to draw."""
+  protocol = splits.SplitProtocol(SHARE, seed, max_train)
+  if 'test' in parts or (y is None and test == SHARE):
+    test = None
+  if y is None and test is not None:
+    raise ValueError(
+      f'test is {test!r}, and y is None: nothing says what is right there. '
+      'test=(x, y) has labels of its own.'
+    )
+  if _is_whole(test):
+    size = len(next(iter(named.arrays(parts['train'].inputs).values())))
     errors.check_number('test', test, int, least=1, most=size - 1)
-    return test / size
-  errors.check_number('test', test, above=0, below=1)
-  return float(test)
-
-
-def _num_examples(part):
-  return len(next(iter(named.arrays(part.inputs).values())))
+    test = int(test) / size
+  errors.check_number('test', test, above=0, below=1, optional=True)
+  if test is not None:
+    protocol = protocol._replace(test_fraction=float(test))
+  elif max_train is not None:
+    raise ValueError(
+      f'max_train={max_train!r} is for a test split that is drawn; the '
+      "transform 'cap' makes a split smaller."
+    )
+  protocol.check()
+  return None if test is None else protocol
 
 
 def _given_split(split, value, y, ids, train):
@@ -168,9 +177,13 @@ def _given(called, x, y, ids, features):
       f'features={features!r} are columns of a data frame; {called} is a '
       f'{type(x).__name__}.'
     )
-  labels, ids = _labels(called, x, y), _ids(ids)
+  labels, ids = frames.labels_of(called, x, y), _ids(ids)
   if isinstance(x, Mapping):
-    return _Given(splits.Part(_modalities(called, x), labels, ids), None)
+    x = {
+      name: sources.on_host(f'{called}[{name!r}]', value)
+      for name, value in x.items()
+    }
+    return _Given(splits.Part(x, labels, ids), None)
   array = sources.on_host(called, x)
   names = None
   if array.ndim == 2:
@@ -200,7 +213,7 @@ def _from_frame(called, frame, y, ids, features):
 
   def labels_of(part, value):
     if part not in in_frame:
-      return _labels(called, frame, value)
+      return frames.labels_of(called, frame, value)
     found = [column(table.names.index(name)) for name in in_frame[part]]
     return found[0] if len(found) == 1 else np.column_stack(found)
 
@@ -223,40 +236,8 @@ def _are_columns(value, names):
   )
 
 
-def _labels(called, x, y):
-  """Labels as arrays; None if there are none."""
-  if y is None:
-    return None
-  if isinstance(y, Mapping):
-    return {part: _labels(called, x, value) for part, value in y.items()}
-  index, of_y = (getattr(each, 'index', None) for each in (x, y))
-  are_indexes = hasattr(index, 'equals') and hasattr(of_y, 'equals')
-  if are_indexes and len(index) == len(of_y) and not index.equals(of_y):
-    raise ValueError(
-      f'the rows of {called} and of its labels have different indexes of '
-      'pandas; put them in one order: y.loc[x.index].'
-    )
-  if frames.is_frame(y):
-    return np.column_stack([frames.column_of(y[name]) for name in y.columns])
-  if hasattr(y, 'to_numpy'):
-    return frames.column_of(y)
-  return sources.on_host('y', y)
-
-
 def _ids(ids):
   return None if ids is None else tables.as_ids(sources.on_host('ids', ids))
-
-
-def _modalities(called, x):
-  """Arrays by name; what says who has a modality is uint8 [N, 1]."""
-  found = {}
-  for name, value in x.items():
-    array = sources.on_host(f'{called}[{name!r}]', value)
-    if named.says_who_has(str(name)):
-      found[name] = array.reshape(len(array), -1).astype(np.uint8)
-    else:
-      found[name] = arrays.as_inputs(f'{called}[{name!r}]', array)
-  return found
 
 
 def _numbers(name, given, declared):
@@ -271,7 +252,7 @@ def _numbers(name, given, declared):
   inputs = [part.inputs for part in parts.values()]
   if isinstance(train.part.inputs, dict):
     declared.refuse(name)
-    return parts, None
+    return _with_presence(parts), None
   if any(isinstance(each, list) or _is_text(each, 'OUST') for each in inputs):
     is_text = all(_is_text(each, 'UST') for each in inputs)
     table = columns.prepare(
@@ -289,6 +270,31 @@ def _numbers(name, given, declared):
   }
   table = columns.of_arrays(name, parts, declared)
   return parts if table is None else table.parts, table
+
+
+def _with_presence(parts):
+  """The parts of modalities, with who has them where not all do."""
+  inputs = {split: {} for split in parts}
+  for name in parts['train'].inputs:
+    given = {split: part.inputs[name] for split, part in parts.items()}
+    if named.says_who_has(str(name)):
+      for split, says in given.items():
+        inputs[split][name] = says.reshape(len(says), -1).astype(np.uint8)
+      continue
+    found = {
+      split: arrays.as_modality(f'{_called(split)}[{name!r}]', array)
+      for split, array in given.items()
+    }
+    says_who = f'{name}{named.PRESENT}'
+    is_said = says_who in parts['train'].inputs
+    all_have = all(present.all() for _, present in found.values())
+    for split, (array, present) in found.items():
+      inputs[split][name] = array
+      if not is_said and not all_have:
+        inputs[split][says_who] = present[:, np.newaxis].astype(np.uint8)
+  return {
+    split: part._replace(inputs=inputs[split]) for split, part in parts.items()
+  }
 
 
 def _called(split):

@@ -1,9 +1,11 @@
 """The columns of data frames in memory: pandas and polars."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from al_jax import sources
 from al_jax.data.sources import cells
 from al_jax.data.sources.tables import TableFile
 
@@ -56,3 +58,31 @@ def column_of(series: Any) -> np.ndarray:
     return values
   text = [None if cells.is_gap(cell) else str(cell) for cell in values.tolist()]
   return np.array(text, object)
+
+
+def labels_of(called: str, x: Any, y: Any) -> Any:
+  """Returns labels as arrays of NumPy, in the form of y.
+
+  Args:
+    called: how messages call x.
+    x: the inputs, of any form.
+    y: an array, a column or a frame of labels; a dict of these; None: there are
+      none.
+
+  Raises:
+    ValueError: the rows of y are in another order than those of x.
+  """
+  if y is None:
+    return None
+  if isinstance(y, Mapping):
+    return {part: labels_of(called, x, value) for part, value in y.items()}
+  index, of_y = (getattr(each, 'index', None) for each in (x, y))
+  are_indexes = hasattr(index, 'equals') and hasattr(of_y, 'equals')
+  if are_indexes and len(index) == len(of_y) and not index.equals(of_y):
+    raise ValueError(
+      f'the rows of {called} and of its labels have different indexes of '
+      'pandas; put them in one order: y.loc[x.index].'
+    )
+  if is_frame(y):
+    return np.column_stack([column_of(y[name]) for name in y.columns])
+  return column_of(y) if hasattr(y, 'to_numpy') else sources.on_host('y', y)

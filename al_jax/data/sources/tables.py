@@ -33,7 +33,7 @@ class Examples(NamedTuple):
   """
 
   inputs: np.ndarray | list[np.ndarray]
-  labels: np.ndarray | None
+  labels: np.ndarray
   ids: np.ndarray | None
   features: tuple[str, ...]
   targets: tuple[str, ...]
@@ -162,7 +162,7 @@ def read_columns(table: TableFile, **columns: Any) -> Examples:
 
   Returns:
     The examples, in the order of the file. Numbers to predict are float64
-    [N, D], NaN in gaps; there are no labels if `targets` is `()`.
+    [N, D], NaN in gaps.
 
   Raises:
     ValueError: see `roles_of`; or a number to predict is none.
@@ -176,18 +176,13 @@ def read_columns(table: TableFile, **columns: Any) -> Examples:
       [0, len(roles.features), len(found) - len(ids), len(found)]
     )
   )
-  if not roles.are_numbers:
-    (labels,) = labels
-  elif labels:
-    labels = np.column_stack(
-      [
-        _numbers(table, table.names[at], values)
-        for at, values in zip(roles.targets, labels, strict=True)
-      ]
-    )
-  else:
-    labels = None
-  return _examples(table, roles, labels, found_ids)._replace(inputs=inputs)
+  if roles.are_numbers:
+    numbers = [
+      _numbers(table, table.names[at], values)
+      for at, values in zip(roles.targets, labels, strict=True)
+    ]
+    labels = [np.column_stack(numbers)]
+  return _examples(table, roles, labels[0], found_ids)._replace(inputs=inputs)
 
 
 def _examples(table, roles, labels, found_ids):
@@ -290,8 +285,8 @@ def _refuse_index(table: TableFile, features: list[int]) -> None:
     if _UNNAMED.fullmatch(name):
       raise ValueError(
         f'{table.path}: column {at} is named {name!r}, as pandas names the '
-        f'index of a table: index_col={at} leaves it out; if it is an input, '
-        'list it in features.'
+        f'index of a table: index_col={at} leaves it out, of a frame '
+        'x.drop(...); if it is an input, list it in features.'
       )
 
 
