@@ -121,7 +121,8 @@ def load(
   Args:
     spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
       `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`;
-      or a function of yours that returns RawData, by a dotted path. Or a dict
+      or a function of yours that returns RawData or a Dataset, by a dotted
+      path. Arrays and frames go to `Dataset.from_arrays`. Or a dict
       that has it as `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see

@@ -1,5 +1,8 @@
 """`Dataset.from_arrays`: arrays, modalities and frames in memory."""
 
+import pathlib
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -204,3 +207,31 @@ def test_a_function_of_ones_own_may_return_a_data_set(tmp_path, monkeypatch):
     }
   )
   assert (len(capped.train), capped.normalize) == (10, 'none')
+
+
+def blocks_of(title):
+  """The Python blocks of a section of docs/data.md."""
+  page = pathlib.Path(__file__).parents[2] / 'docs' / 'data.md'
+  section = page.read_text().split(f'## {title}\n')[1].split('\n## ')[0]
+  return re.findall(r'^```python\n(.*?)^```', section, re.M | re.S)
+
+
+def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
+  pytest.importorskip('pandas')
+  arrays, function = blocks_of('Arrays and frames')
+  (frame,) = blocks_of('Missing values and categories')
+  space = {}
+  (pool,) = blocks_of('Pools without labels')
+  exec(pool, space)
+  np.save(tmp_path / 'x.npy', X)
+  assert space['unlabelled'](path=tmp_path / 'x.npy').train.targets is None
+  exec(arrays, space)
+  assert len(space['dataset'].test) == 50
+  exec(frame, space)
+  assert space['dataset'].train.inputs.shape == (36, 4)
+  (tmp_path / 'my_customers.py').write_text(function)
+  rows = [f'{at},{at % 4},{"ab"[at % 2]}' for at in range(40)]
+  (tmp_path / 'c.csv').write_text('\n'.join([',visits,bought', *rows]))
+  monkeypatch.chdir(tmp_path)
+  found = data.load({'source': 'my_customers.customers', 'path': 'c.csv'})
+  assert len(found.train) + len(found.test) == 30
