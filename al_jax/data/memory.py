@@ -279,7 +279,9 @@ def _with_presence(parts):
     given = {split: part.inputs[name] for split, part in parts.items()}
     if named.says_who_has(str(name)):
       for split, says in given.items():
-        inputs[split][name] = says.reshape(len(says), -1).astype(np.uint8)
+        says = says.reshape(len(says), -1)
+        is_mask = np.isin(says, (0, 1)).all()
+        inputs[split][name] = says.astype(np.uint8) if is_mask else says
       continue
     found = {
       split: arrays.as_modality(f'{_called(split)}[{name!r}]', array)
@@ -313,5 +315,5 @@ def _form(given):
   if given.names is not None:
     return f'{len(given.names)} columns'
   if isinstance(inputs, dict):
-    return f'the modalities {", ".join(sorted(inputs))}'
+    return f'the modalities {", ".join(sorted(map(str, inputs)))}'
   return f'arrays of shape {list(inputs.shape[1:])}'

@@ -116,16 +116,12 @@ def test_modalities_and_who_has_them():
   has = found.train.inputs['right_present'][:, 0]
   np.testing.assert_array_equal(has, ~np.isin(found.train.ids, np.arange(4, 9)))
   assert np.isfinite(found.train.inputs['right']).all()
-  says = {'right_present': has_all(np.arange(60) >= 20)}
+  says = {'right_present': np.arange(60) >= 20}
   found = make({'left': X, 'right': X, **says}, Y)
   assert found.train.inputs['right_present'].dtype == np.uint8
   partly[0, 1] = np.nan
   with pytest.raises(ValueError, match=r"x\['right'\] has nan in row 0"):
     make({'left': X, 'right': partly}, Y)
-
-
-def has_all(mask):
-  return mask
 
 
 def test_text_and_objects_are_tables_too():
@@ -163,6 +159,10 @@ def test_text_and_objects_are_tables_too():
     (X, Y, {'normalize': 'z'}, "normalize 'z' is not known"),
     (X, Y, {'transforms': [{'name': 'cup'}]}, "'cup' is not known"),
     (PICTURES, Y, {'missing': 'mean'}, "missing='mean' is for tables"),
+    ({'a': X, 'a_present': X[:, 0]}, Y, {}, "'a_present' must be 0 or 1"),
+    ({'a': X, 3: X}, Y, {}, 'modalities are named by'),
+    ({'a': X}, Y, {'test': ({'b': X}, Y)}, 'has the modalities b, x has .* a;'),
+    ({'a': X[:, 0]}, Y, {}, r"x\['a'\]: inputs have shape \[60\]"),
     ({'a': X}, Y, {'categories': 'one_hot'}, 'is for tables'),
   ],
 )
