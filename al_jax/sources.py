@@ -7,13 +7,13 @@ values are the same.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax.errors import unknown_name
+from al_jax.errors import in_one_line, unknown_name
 from al_jax.interfaces import PyTree
 from al_jax.kernels import _padding
 from al_jax.pool import PoolState
@@ -42,6 +42,38 @@ class Source(NamedTuple):
 HELD_OUT = ('validation', 'test')
 # By name; `'pool'` is always there, those of `HELD_OUT` may be.
 Sources = Mapping[str, Source]
+
+
+def on_host(name: str, value: Any) -> np.ndarray:
+  """Reads an array of any framework as one of NumPy, in host memory.
+
+  Args:
+    name: of the argument, for messages.
+    value: of NumPy, JAX, PyTorch or another framework, on any device; or lists
+      of numbers. bfloat16 becomes float32.
+
+  Raises:
+    ValueError: it is no array.
+  """
+  if hasattr(value, 'detach') and hasattr(value, 'cpu'):  # PyTorch
+    value = value.detach().cpu()
+    if 'bfloat16' in str(value.dtype):
+      value = value.float()
+  try:
+    is_foreign = hasattr(value, '__dlpack__') and not hasattr(
+      value, '__array__'
+    )
+    array = np.from_dlpack(value) if is_foreign else np.asarray(value)
+  except (BufferError, TypeError, ValueError, RuntimeError) as error:
+    raise ValueError(
+      f'{name} cannot be read as an array: {in_one_line(error)}'
+    ) from error
+  if not array.ndim:
+    raise ValueError(
+      f'{name} is a {type(value).__name__}; it must be an array whose '
+      'first axis counts the examples.'
+    )
+  return array.astype(np.float32) if array.dtype.name == 'bfloat16' else array
 
 
 def num_bytes(inputs: PyTree) -> int:

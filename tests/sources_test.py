@@ -86,3 +86,47 @@ def test_a_source_is_on_the_device_if_all_of_it_is():
 def test_an_unknown_placement_names_the_closest():
   with pytest.raises(ValueError, match="'devise' is not known"):
     sources.place(np.zeros(3), 'devise')
+
+
+class Tensor:
+  """An array of another framework, on a device, with a gradient."""
+
+  def __init__(self, values, *, is_here=False):
+    self.values, self.is_here, self.dtype = values, is_here, 'float32'
+
+  def detach(self):
+    return Tensor(self.values)
+
+  def cpu(self):
+    return Tensor(self.values, is_here=True)
+
+  def __array__(self, dtype=None, copy=None):
+    if not self.is_here:
+      raise TypeError('it is on the device')
+    return self.values
+
+
+class OnlyDlpack:
+  def __init__(self, values):
+    self.__dlpack__ = values.__dlpack__
+    self.__dlpack_device__ = values.__dlpack_device__
+
+
+def test_arrays_of_any_framework_are_read():
+  values = np.arange(6, dtype=np.float32).reshape(3, 2)
+  foreign = (
+    values.tolist(),
+    jnp.asarray(values),
+    Tensor(values),
+    OnlyDlpack(values),
+    jnp.asarray(values, jnp.bfloat16),
+  )
+  for each in foreign:
+    np.testing.assert_array_equal(sources.on_host('x', each), values)
+  assert sources.on_host('x', foreign[-1]).dtype == np.float32
+
+
+@pytest.mark.parametrize('value', [object(), 3.0, [[1], [1, 2]]])
+def test_what_is_no_array_is_named(value):
+  with pytest.raises(ValueError, match=r'^x (is a|cannot be read)'):
+    sources.on_host('x', value)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -72,6 +73,7 @@ class RawData(NamedTuple):
     test: likewise, with targets. If None, nothing is measured on a test split.
     validation: likewise, where the source or a transform has one.
     remarks: sentences on what the source left out, which every load logs.
+    normalize: see `moments.constants`. If None, the kind of data decides.
   """
 
   name: str
@@ -81,6 +83,7 @@ class RawData(NamedTuple):
   test: Split | None = None
   validation: Split | None = None
   remarks: tuple[str, ...] = ()
+  normalize: str | None = None
 
   def parts(self) -> dict[str, Split]:
     """The splits there are, by name."""
@@ -122,6 +125,97 @@ class Dataset:
   fingerprint: str
   is_image: bool
   normalize: str
+
+  @classmethod
+  def from_arrays(
+    cls,
+    x: Any,
+    y: Any = None,
+    *,
+    task: Task | None = None,
+    scale: float | None = None,
+    test: Any = 0.1,
+    validation: Any = None,
+    ids: Any = None,
+    features: Sequence[str | int] | None = None,
+    missing: Any = None,
+    categories: Any = None,
+    max_train: int | None = None,
+    seed: int = 0,
+    transforms: Sequence[Mapping[str, Any]] = (),
+    normalize: str | None = None,
+    name: str = 'arrays',
+  ) -> 'Dataset':
+    """Makes a data set of arrays or of a data frame in memory.
+
+    Arrays are of NumPy, JAX, PyTorch, or anything that NumPy or DLPack reads.
+
+    Args:
+      x: the inputs. [N, D] is a table; [N, H, W] and [N, H, W, channels] with
+        1, 3 or 4 channels are pictures; a dict of these has modalities; a frame
+        of pandas or polars is a table, whose index is not read. uint8 stays
+        uint8, all other numbers become float32.
+      y: the labels: [N] of numbers or text; or the name of a column of x, which
+        is then no input; with `scale` numbers [N] or [N, D], or a list of
+        columns; a dict of these by the parts of a `tasks.Mixed`. If None,
+        nobody has labelled x, and `task` says what people are asked.
+      task: what is predicted. If None, classes by the sorted names of the
+        labels, or numbers if there is a scale.
+      scale: the unit of numbers to predict, see `tasks.Vector`: a known one,
+        and no statistic of y. If None, y has classes.
+      test: the share of the examples to hold out, or their number; or a test
+        split of its own, `(x, y)`, or a frame that has the column y. If None,
+        there is none; nor is there one to draw if y is None.
+      validation: as test, taken from what is left to train on; None: none.
+      ids: [N], names of the examples; or the name of a column of x. If None,
+        row numbers; those of `test` and `validation` of their own go on.
+      features: the columns of a frame to use; None: all others.
+      missing: what becomes of gaps in a table, see `columns.Declared`.
+      categories: what becomes of text in a table, see `columns.Declared`.
+      max_train: the most examples to train on beside a test split that is
+        drawn; None: all.
+      seed: of the splits and of what is drawn into gaps.
+      transforms: see `transforms.apply_transforms`.
+      normalize: `'channel'`, `'feature'` or `'none'`, see `al_jax.load`.
+      name: what a log line calls the data set.
+
+    Returns:
+      A Dataset.
+
+    Raises:
+      ValueError: something cannot be learnt from, with the place.
+    """
+    from al_jax.data import memory
+    from al_jax.data.load import finished
+
+    raw = memory.read(
+      x,
+      y,
+      task=task,
+      scale=scale,
+      test=test,
+      validation=validation,
+      ids=ids,
+      features=features,
+      missing=missing,
+      categories=categories,
+      max_train=max_train,
+      seed=seed,
+      name=name,
+    )
+    return finished(name, raw, transforms=transforms, normalize=normalize)
+
+  def as_raw(self) -> RawData:
+    """Returns it as a source gives data; `normalize` stays as it is."""
+    return RawData(
+      name=self.name,
+      train=self.train,
+      task=self.task,
+      is_image=self.is_image,
+      test=self.test,
+      validation=self.validation,
+      normalize=self.normalize,
+    )
 
 
 def fingerprint(raw: RawData) -> str:

@@ -4,12 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from al_jax.data.sources import tables
+from al_jax.data.sources import cells, tables
 
 # What a refusal of labels that are no classes goes on with.
 _NUMBERS_INSTEAD = (
-  "Numbers to predict are read by 'file:' sources: from a table by "
-  "targets=('column',), from arrays by scale=1.0, the unit of the numbers."
+  "Numbers to predict are declared: of a table file by targets=('column',), of "
+  'arrays and data frames by scale=1.0, the unit of the numbers.'
+)
+
+
+# What a refusal of gaps goes on with.
+_GAPS = (
+  "Targets are never filled in: missing='drop', or a dict with 'drop' for the "
+  'column of targets, leaves such rows of a table out.'
 )
 
 
@@ -33,6 +40,7 @@ def encode_numbers(values: np.ndarray, where: str) -> np.ndarray:
       f'{where} has the shape {list(values.shape)}; numbers to predict are [N] '
       'or [N, D], with D at least 1.'
     )
+  _refuse_gaps(values, where)
   return tables.as_float32(values, where).reshape(len(values), -1)
 
 
@@ -66,6 +74,7 @@ def encode_labels(
       f'{where} must hold one label per example, shape [N] or [N, 1]; its '
       f'shape is {list(values.shape)}. {_NUMBERS_INSTEAD}'
     )
+  _refuse_gaps(values, where)
   if class_names is not None:
     return _look_up(values, where, tuple(str(name) for name in class_names))
   if values.dtype.kind not in 'biuf':
@@ -78,6 +87,18 @@ def encode_labels(
     numbers, position = np.unique(numbers, return_inverse=True)
     distinct, targets = numbers.astype(np.int64), position[targets]
   return targets.astype(np.int32), tuple(str(name) for name in distinct)
+
+
+def _refuse_gaps(values: np.ndarray, where: str) -> None:
+  """Raises at the first NaN; gaps among text are found where it is read."""
+  if values.dtype.kind != 'f':
+    return
+  missing = np.flatnonzero(cells.gaps(values))
+  if missing.size:
+    raise ValueError(
+      f'{where} has no value in row {missing[0]} (counted from 0), and in '
+      f'{missing.size} of {len(values)} rows. {_GAPS}'
+    )
 
 
 def _look_up(
@@ -116,7 +137,7 @@ def _as_text(values: np.ndarray, where: str) -> np.ndarray:
         "np.char.decode(values, 'latin-1')."
       ) from error
   else:
-    is_missing = np.equal(values, None) if values.dtype.kind == 'O' else False
+    is_missing = cells.gaps(values) if values.dtype.kind == 'O' else False
     text = np.where(is_missing, '', values)
     # As NumPy's text 'c\0' would become 'c', which may be another class.
     for row in np.flatnonzero(['\0' in str(value) for value in text]):
@@ -130,7 +151,7 @@ def _as_text(values: np.ndarray, where: str) -> np.ndarray:
   if missing.size:
     raise ValueError(
       f'{where} has no label in row {missing[0]} (counted from 0), and in '
-      f'{missing.size} of {len(text)} rows.'
+      f'{missing.size} of {len(text)} rows. {_GAPS}'
     )
   return text
 

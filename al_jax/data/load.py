@@ -12,9 +12,10 @@ import numpy as np
 from absl import logging
 
 from al_jax import errors, parts
-from al_jax.data import cache, checks, identity, named, transforms
+from al_jax.data import cache, checks, identity, named
 from al_jax.data.dataset import Dataset, RawData
 from al_jax.data.moments import NORMALIZATIONS, constants_of
+from al_jax.data.transforms import apply_transforms, check_transforms
 
 
 class _Format(NamedTuple):
@@ -120,7 +121,8 @@ def load(
   Args:
     spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
       `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`;
-      or a function of yours that returns RawData, by a dotted path. Or a dict
+      or a function of yours that returns RawData or a Dataset, by a dotted
+      path. Arrays and frames go to `Dataset.from_arrays`. Or a dict
       that has it as `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
@@ -138,17 +140,48 @@ def load(
     FileNotFoundError: the data are not there.
   """
   parsed = _parse(spec)
-  examined = _read(parsed, cache_dir)
+  return _finished(
+    parsed.source,
+    _read(parsed, cache_dir),
+    transforms=parsed.transforms,
+    normalize=parsed.normalize,
+  )
+
+
+def finished(
+  source: str,
+  raw: RawData,
+  *,
+  transforms: Sequence[Mapping[str, Any]],
+  normalize: str | None,
+) -> Dataset:
+  """Checks data that were read, and finds what normalises them.
+
+  Args:
+    source: what warnings call the data.
+    raw: the data.
+    transforms: see `load`.
+    normalize: see `load`.
+
+  Returns:
+    A Dataset.
+  """
+  _check_options(transforms, normalize)
+  return _finished(
+    source, checks.examine(raw), transforms=transforms, normalize=normalize
+  )
+
+
+def _finished(source, examined, *, transforms, normalize):
+  """Likewise, of data that were checked."""
   for remark in examined.raw.remarks:
-    logging.warning('%s: %s', parsed.source, remark)
-  if parsed.transforms:
-    examined = checks.examine(
-      transforms.apply_transforms(examined.raw, parsed.transforms)
-    )
+    logging.warning('%s: %s', source, remark)
+  if transforms:
+    examined = checks.examine(apply_transforms(examined.raw, transforms))
   raw = examined.raw
-  _warn_if_constant(parsed.source, examined.train_moments, raw.train.targets)
+  _warn_if_constant(source, examined.train_moments, raw.train.targets)
   scaled = raw.is_image or isinstance(raw.train.inputs, dict)
-  normalize = parsed.normalize or ('channel' if scaled else 'feature')
+  normalize = normalize or raw.normalize or ('channel' if scaled else 'feature')
   mean, std = constants_of(examined.train_moments, normalize)
   return Dataset(
     name=raw.name,
@@ -208,6 +241,13 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
   """Takes a spec apart; raises if any name in it is not known."""
   if isinstance(spec, str):
     spec = {'source': spec}
+  if not isinstance(spec, str | Mapping) and (
+    hasattr(spec, '__array__') or hasattr(spec, '__dlpack__')
+  ):
+    raise ValueError(
+      f'a data set is named by a string; given is a {type(spec).__name__}. '
+      'al_jax.Dataset.from_arrays(x, y) takes arrays and data frames.'
+    )
   if not isinstance(spec, Mapping) or not isinstance(spec.get('source'), str):
     raise ValueError(
       f"a data set is named by a string, or by a dict with 'source', not "
@@ -222,13 +262,17 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
       raise errors.unknown_option(
         f'data source {source.partition(":")[0]!r}', name, [*known, *own]
       )
-  normalize = spec.get('normalize')
+  normalize, steps = spec.get('normalize'), spec.get('transforms')
+  steps = () if steps is None else steps
+  _check_options(steps, normalize)
+  return _Spec(source, read, files, options, steps, normalize)
+
+
+def _check_options(steps: Any, normalize: Any) -> None:
+  """Raises ValueError for an unknown normalisation or transform."""
   if normalize is not None:
     errors.check_name('normalize', normalize, NORMALIZATIONS)
-  steps = spec.get('transforms')
-  steps = () if steps is None else steps
-  transforms.check_transforms(steps)
-  return _Spec(source, read, files, options, steps, normalize)
+  check_transforms(steps)
 
 
 def _reader_of(
@@ -265,8 +309,10 @@ def _own_reader(source, scheme):
   function = parts.find('data source', source, {})
 
   def read(**options):
-    raw = function(**options)
-    parts.check_made('data source', source, raw, RawData)
-    return raw
+    made = function(**options)
+    if isinstance(made, Dataset):
+      return made.as_raw()
+    parts.check_made('data source', source, made, RawData)
+    return made
 
   return read, None, errors.options_of(function)

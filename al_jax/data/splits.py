@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from al_jax import errors
+from al_jax import errors, tasks
 from al_jax.data import encoding, named
 from al_jax.data.dataset import RawData, Split
-from al_jax.tasks import Classes, Vector
+from al_jax.tasks import Classes, Task, Vector
 
 # A class with a single example lands in the test split one time in ten, so a
 # thousand draws are only used up when no draw can succeed.
@@ -59,23 +59,25 @@ class Part(NamedTuple):
 
   Attributes:
     inputs: uint8 or float32 [N, ...], or a dict of them.
-    labels: [N] or [N, 1] classes, not yet encoded; [N] or [N, D] numbers.
+    labels: [N] or [N, 1] classes, not yet encoded; [N] or [N, D] numbers; a
+      dict of these by the parts of the task; None if nobody has labelled them.
     ids: [N]; None: row numbers.
   """
 
   inputs: Any
-  labels: np.ndarray
+  labels: Any
   ids: np.ndarray | None = None
 
 
 def assemble(
   name: str,
   parts: Mapping[str, Part],
-  protocol: SplitProtocol,
+  protocol: SplitProtocol | None,
   *,
   is_image: bool,
   class_names: Sequence[str] | None = None,
   scale: float | None = None,
+  task: Task | None = None,
 ) -> RawData:
   """Makes targets of the labels and finds a test split.
 
@@ -83,11 +85,13 @@ def assemble(
     name: what a log line calls the set.
     parts: `'train'` and, where the source has them, `'test'` and
       `'validation'`. Row numbers as ids run on from one to the next.
-    protocol: divides `'train'` if there is no `'test'`.
+    protocol: divides `'train'` if there is no `'test'`. If None, nothing does.
     is_image: see RawData.
     class_names: see `encoding.encode_labels`.
     scale: the unit of labels that are numbers, see `Vector`. If None, they are
       classes.
+    task: what the labels are of, where it is known; then neither class_names
+      nor scale are given.
 
   Returns:
     RawData.
@@ -97,8 +101,10 @@ def assemble(
       classes or no numbers, or the protocol does not fit.
   """
   for split, part in parts.items():
-    _check_lengths(name, split, part)
-  if scale is None:
+    check_lengths(name, split, part)
+  if task is not None:
+    targets = _targets_of(task, name, parts)
+  elif scale is None:
     targets, task = _classes(name, parts, class_names)
   elif class_names is not None:
     raise ValueError(
@@ -115,15 +121,55 @@ def assemble(
     task = Vector(targets['train'].shape[1], scale)
   finished, start = {}, 0
   for split, part in parts.items():
-    rows = np.arange(start, start + len(part.labels))
-    start += len(part.labels)
+    size = _length(part)
+    rows = np.arange(start, start + size)
+    start += size
     ids = rows if part.ids is None else part.ids
     finished[split] = Split(part.inputs, targets[split], ids)
   raw = RawData(name, task=task, is_image=is_image, **finished)
+  if protocol is None:
+    return raw
   if raw.test is None:
     return _hold_out_test(raw, protocol)
   protocol.refuse(name)
   return raw
+
+
+def _length(part: Part) -> int:
+  """How many examples a part has."""
+  return len(next(iter(named.arrays(part.inputs).values())))
+
+
+def _targets_of(
+  task: Task, name: str, parts: Mapping[str, Part]
+) -> dict[str, Any]:
+  """Encodes the labels of all splits as a task has them."""
+  kinds = tasks.parts_of(task)
+  targets = {}
+  for split, part in parts.items():
+    where = f'{name}, {split} split'
+    labels = named.arrays(part.labels)
+    if labels and set(labels) != set(kinds):
+      raise ValueError(
+        f'{where}: targets are {_by_name(labels)}; the task '
+        f'({task.describe()}) needs {_by_name(kinds)}.'
+      )
+    encoded = {
+      of: _encoded(kinds[of], values, f'{where}: {named.what(of, "targets")}')
+      for of, values in labels.items()
+    }
+    targets[split] = encoded.get('', encoded or None)
+  return targets
+
+
+def _by_name(names) -> str:
+  return 'one array' if '' in names else f'a dict of {", ".join(names)}'
+
+
+def _encoded(kind: Task, values: np.ndarray, where: str) -> np.ndarray:
+  if not kind.class_names:
+    return encoding.encode_numbers(values, where)
+  return encoding.encode_labels(values, where, class_names=kind.class_names)[0]
 
 
 def _classes(
@@ -142,9 +188,14 @@ def _classes(
   return dict(zip(parts, by_split, strict=True)), Classes(names)
 
 
-def _check_lengths(name: str, split: str, part: Part) -> None:
+def check_lengths(name: str, split: str, part: Part) -> None:
   """Raises if inputs, labels and ids are not equally many."""
-  for what, array in (('targets', part.labels), ('ids', part.ids)):
+  others = {
+    named.what(of, 'targets'): labels
+    for of, labels in named.arrays(part.labels).items()
+  }
+  others['ids'] = part.ids
+  for what, array in others.items():
     for modality, inputs in named.arrays(part.inputs).items():
       if array is not None and np.shape(array)[:1] != inputs.shape[:1]:
         raise ValueError(

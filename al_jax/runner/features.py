@@ -9,6 +9,7 @@ from al_jax.loop.protocol import Protocol
 
 # A field of `config.protocol` that is no attribute of a Protocol.
 FIELD = 'first_features'
+_FROM_TEXT = "np.save('x.npy', np.loadtxt('x.csv', delimiter=','))"
 
 
 def load(
@@ -36,9 +37,11 @@ def load(
   try:
     found = np.load(path, allow_pickle=False)
   except (EOFError, OSError, ValueError) as error:
+    is_there = not isinstance(error, OSError)
+    hint = f' Numbers in text: {_FROM_TEXT}.' if is_there else ''
     raise ValueError(
       f'protocol.{FIELD} is {path!r}, which cannot be read as a .npy file: '
-      f'{errors.in_one_line(error)}'
+      f'{errors.in_one_line(error)}{hint}'
     ) from error
   try:
     return proceeding.checked_features(found, num_examples)

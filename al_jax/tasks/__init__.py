@@ -12,6 +12,7 @@ from al_jax.tasks.named import (
   are_classes,
   from_json,
   need_classes,
+  parts_of,
   to_json,
 )
 from al_jax.tasks.vector import Box, Keypoints, Vector
@@ -28,5 +29,6 @@ __all__ = [
   'from_json',
   'need_classes',
   'numbered',
+  'parts_of',
   'to_json',
 ]

@@ -52,6 +52,15 @@ def are_classes(task: Task) -> Any:
   return isinstance(task, Classes)
 
 
+def parts_of(task: Task) -> dict[str, Task]:
+  """Returns the tasks of the parts by name; `''` is the name of a single one.
+
+  Args:
+    task: any.
+  """
+  return dict(task.parts) if isinstance(task, Mixed) else {'': task}
+
+
 def to_json(task: Task) -> dict[str, Any]:
   """Returns a task in terms of JSON, with `kind` and its options.
 

@@ -49,7 +49,8 @@ def test_given_class_names_keep_numbers_and_place_names():
   [
     ([0.5, 1], None, r"'0\.5' in row 0"),
     (['1', '0.25'], None, r"'0\.25' in row 1"),
-    ([1.0, np.nan], None, "'nan' in row 1"),
+    ([1.0, np.nan], None, 'no value in row 1 .*never filled in'),
+    (np.array(['a', np.nan], object), None, 'no label in row 1'),
     (np.array(['a', None], object), None, 'no label in row 1'),
     (['a', ' '], None, 'no label in row 1'),
     (np.zeros((2, 2)), None, r'shape is \[2, 2\]'),

@@ -8,6 +8,13 @@ from al_jax import tasks
 CLASS = tasks.numbered(2)
 
 
+def test_the_parts_of_a_task_are_those_of_its_targets():
+  one, two = tasks.Classes(('a', 'b')), tasks.Vector(3)
+  assert tasks.parts_of(one) == {'': one}
+  mixed = tasks.Mixed({'kind': one, 'at': two})
+  assert tasks.parts_of(mixed) == {'kind': one, 'at': two}
+
+
 def test_own_metrics_have_names_in_a_file_and_do_not_come_back():
   task = tasks.Mixed({'kind': CLASS}, own_metrics={'mine': lambda p, t: p})
   written = tasks.to_json(task)

@@ -142,7 +142,7 @@ def _read_npz(path: Path, keys: Keys, *, needed: str, skipped: bool) -> File:
       if not skipped:
         key = found['inputs'][split]
         values = arrays.member(path, archive, key)
-        inputs, present = _filled(f'{path}: {key!r}', values)
+        inputs, present = arrays.as_modality(f'{path}: {key!r}', values)
       if found['targets']:
         labels = _labels(path, archive, found['targets'][split])
       if found['ids']:
@@ -198,28 +198,6 @@ def _labels(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
       f'its shape is {list(labels.shape)}.'
     )
   return labels
-
-
-def _filled(where: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Features with zeros for rows of NaN; and which rows are not."""
-  inputs = arrays.as_inputs(where, values)
-  if inputs.dtype == np.uint8:
-    return inputs, np.ones(len(inputs), bool)
-  rows = inputs.reshape(len(inputs), -1)
-  finite = np.isfinite(rows)
-  absent = np.isnan(rows).all(axis=1)
-  broken = ~finite.all(axis=1) & ~absent
-  if broken.any():
-    row = int(np.argmax(broken))
-    place = np.unravel_index(np.argmin(finite[row]), inputs.shape[1:])
-    raise ValueError(
-      f'{where} has {inputs[(row, *place)]} in row {row} (counted from 0), at '
-      f'{[int(axis) for axis in place]}. A row is finite numbers, or all NaN '
-      'where an example lacks the modality.'
-    )
-  if absent.any():
-    inputs[absent] = 0
-  return inputs, ~absent
 
 
 def _checked(file: File) -> File:

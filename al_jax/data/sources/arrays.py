@@ -272,3 +272,33 @@ def as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
   if inputs.dtype == np.uint8:
     return inputs
   return tables.as_float32(inputs, str(path))
+
+
+def as_modality(
+  where: str, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns inputs as `as_inputs` does, and which examples have them: bool[N].
+
+  Args:
+    where: what holds the values, for messages.
+    values: [N, ...]; a row of NaN, which becomes zeros, is an example that
+      lacks the modality.
+  """
+  inputs = as_inputs(where, values)
+  if inputs.dtype == np.uint8:
+    return inputs, np.ones(len(inputs), bool)
+  rows = inputs.reshape(len(inputs), -1)
+  finite = np.isfinite(rows)
+  absent = np.isnan(rows).all(axis=1)
+  broken = ~finite.all(axis=1) & ~absent
+  if broken.any():
+    row = int(np.argmax(broken))
+    place = np.unravel_index(np.argmin(finite[row]), inputs.shape[1:])
+    raise ValueError(
+      f'{where} has {inputs[(row, *place)]} in row {row} (counted from 0), at '
+      f'{[int(axis) for axis in place]}. A row is finite numbers, or all NaN '
+      'where an example lacks the modality.'
+    )
+  if absent.any():
+    inputs[absent] = 0
+  return inputs, ~absent

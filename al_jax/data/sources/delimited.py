@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from al_jax.data.sources import cells
 from al_jax.data.sources.tables import TableFile
 
 _DELIMITERS = ',;\t|'
@@ -69,7 +70,7 @@ def open_csv(
     }
     return _read_csv(path, delimiter, header, names, features, others, booleans)
 
-  return TableFile(path, names, read)
+  return TableFile(path, names, read, is_text=True)
 
 
 def _is_delimiter(mark: str) -> bool:
@@ -204,9 +205,22 @@ def _explain_bad_cell(
     for at in sorted(numeric):
       is_good = _is_value if at in booleans else _is_number
       if not is_good(row[at]):
-        said = repr(row[at]) if row[at].strip() else 'nothing'
         raise ValueError(
-          f'{where}: the column {names[at]!r} has {said} where a number is '
-          "needed. The options 'features' and 'targets' name the columns to "
-          'use.'
+          f'{where}: the column {names[at]!r} has '
+          f'{_said(row[at])} The options features and targets name the columns '
+          'to use.'
         )
+
+
+def _said(cell: str) -> str:
+  """What a cell has in the place of a number, and what may become of it."""
+  if cell.strip().lower() in cells.NO_NUMBER:
+    said = repr(cell) if cell.strip() else 'nothing'
+    return (
+      f'{said} where a number is needed. The option missing says what becomes '
+      f"of gaps: {cells.GAP_HINT}; of targets 'drop' alone."
+    )
+  return (
+    f'{cell!r} where a number is needed. The option categories makes numbers '
+    "of text: 'one_hot', or a dict by column."
+  )

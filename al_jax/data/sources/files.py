@@ -1,14 +1,17 @@
 """Data sets in files: .npz, .npy, IDX, .csv, .tsv and .parquet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from al_jax import errors
-from al_jax.data import splits
+from al_jax.data import columns, filling, splits
+from al_jax.data.columns import Declared
 from al_jax.data.dataset import RawData
 from al_jax.data.sources import arrays, delimited, idx, parquet, tables
 
+_GAP_OPTIONS = ('missing', 'categories')
 _TABLE_OPTIONS = (
+  *_GAP_OPTIONS,
   'target',
   'targets',
   'scale',
@@ -17,7 +20,14 @@ _TABLE_OPTIONS = (
   'ids',
   'index_col',
 )
-_ARRAY_OPTIONS = ('targets', 'scale', 'test_inputs', 'test_targets', 'ids')
+_ARRAY_OPTIONS = (
+  'targets',
+  'scale',
+  'test_inputs',
+  'test_targets',
+  'ids',
+  *_GAP_OPTIONS,
+)
 # Which options mean something for which file.
 _OPTIONS = {
   '.npz': ('inputs', *_ARRAY_OPTIONS),
@@ -44,6 +54,8 @@ def read(
   header: bool | None = None,
   delimiter: str | None = None,
   ids: tables.Column | None = None,
+  missing: str | Mapping[tables.Column, str] | None = None,
+  categories: str | Sequence[tables.Column] | Mapping | None = None,
   test_fraction: float = 0.1,
   split_seed: int = 0,
   max_train: int | None = 50_000,
@@ -83,8 +95,13 @@ def read(
     ids: the column, key, .npy or IDX file with the ids of the examples; of the
       training examples, where files of arrays have a test split. None: row
       numbers; those of the test split go on where the training rows end.
+    missing: what becomes of gaps in tables: `'median'`, `'mean'`, `'draw'`,
+      `'drop'`, or a dict of these by column; see `columns.Declared`. Targets
+      are never filled.
+    categories: what becomes of text in tables: `'one_hot'`, a list of columns,
+      or a dict by column; see `columns.Declared`.
     test_fraction: of a source without a test split: the part held out.
-    split_seed: likewise: the seed of the shuffle.
+    split_seed: likewise: the seed of the shuffle; and of what `missing` draws.
     max_train: likewise: the most examples to train on; None: all.
 
   Returns:
@@ -109,22 +126,17 @@ def read(
     'header': header,
     'delimiter': delimiter,
     'ids': ids,
+    'missing': missing,
+    'categories': categories,
   }
   kind = _check_kind(path, given)
   given = {option: given[option] for option in _OPTIONS[kind]}
   scale = _take_scale(given)
+  declared = Declared(*(given.pop(option) for option in _GAP_OPTIONS))
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
-  class_names = None
-  if kind == '.npz':
-    parts, class_names = arrays.read_npz(path, **given)
-  elif kind in ('.npy', '.idx'):
-    parts = arrays.read_separate(path, **given)
-  elif kind == '.parquet':
-    parts = _read_tables(parquet.open_parquet, path, **given)
-  else:
-    parts = _read_csv(path, **given)
-  return splits.assemble(
+  parts, class_names, table = _read_parts(kind, path, declared, given)
+  raw = splits.assemble(
     path.stem.removesuffix('.idx'),
     parts,
     protocol,
@@ -132,6 +144,23 @@ def read(
     class_names=class_names,
     scale=scale,
   )
+  return raw if table is None else filling.settle(raw, table, seed=split_seed)
+
+
+def _read_parts(kind: str, path: Path, declared: Declared, given: dict):
+  """The splits, the names of classes and the table, where there are any."""
+  class_names, table = None, None
+  if kind == '.npz':
+    parts, class_names = arrays.read_npz(path, **given)
+  elif kind in ('.npy', '.idx'):
+    parts = arrays.read_separate(path, **given)
+  elif kind == '.parquet':
+    parts, table = _read_tables(parquet.open_parquet, path, declared, **given)
+  else:
+    parts, table = _read_csv(path, declared, **given)
+  if 'target' not in given:
+    table = columns.of_arrays(str(path), parts, declared)
+  return parts if table is None else table.parts, class_names, table
 
 
 def kind_of(path: Path) -> str | None:
@@ -194,9 +223,7 @@ def _take_scale(given: dict) -> float | None:
   return 1.0 if scale is None else scale
 
 
-def _read_csv(
-  path: Path, *, header, delimiter, **columns
-) -> dict[str, splits.Part]:
+def _read_csv(path: Path, declared: Declared, *, header, delimiter, **options):
   """The split or splits of CSV and TSV files."""
   if delimiter is None and path.suffix.lower() == '.tsv':
     delimiter = '\t'
@@ -204,12 +231,13 @@ def _read_csv(
   def open_table(path):
     return delimited.open_csv(path, header=header, delimiter=delimiter)
 
-  return _read_tables(open_table, path, **columns)
+  return _read_tables(open_table, path, declared, **options)
 
 
 def _read_tables(
   open_table: Callable[[Path], tables.TableFile],
   path: Path,
+  declared: Declared,
   *,
   target: tables.Column | None,
   targets: Sequence[tables.Column] | None,
@@ -217,10 +245,11 @@ def _read_tables(
   test: str | None,
   ids: tables.Column | None,
   index_col: tables.Column | None,
-) -> dict[str, splits.Part]:
+) -> tuple[dict[str, splits.Part], columns.Table | None]:
   """The table, and the test table by the names that the first one settled."""
   table = open_table(path)
-  found = tables.read_examples(
+  read = tables.read_columns if declared.anything else tables.read_examples
+  found = read(
     table,
     target=target,
     targets=targets,
@@ -229,13 +258,23 @@ def _read_tables(
     index_col=index_col,
   )
   parts = {'train': splits.Part(found.inputs, found.labels, found.ids)}
+  names, from_columns = found.features, found.targets
   if test is not None:
-    found = tables.read_examples(
+    found = read(
       open_table(arrays.find_file(path, test)),
       target=table.names[-1] if target is None else target,
       targets=targets,
-      features=found.features,
+      features=names,
       ids=ids,
     )
     parts['test'] = splits.Part(found.inputs, found.labels, found.ids)
-  return parts
+  if not declared.anything:
+    return parts, None
+  return parts, columns.prepare(
+    str(path),
+    parts,
+    names,
+    declared,
+    targets=from_columns,
+    is_text=table.is_text,
+  )

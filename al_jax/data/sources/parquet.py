@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from al_jax import errors
+from al_jax.data.sources import cells
 from al_jax.data.sources.tables import TableFile, as_float32
 
 
@@ -42,9 +43,10 @@ def open_parquet(path: Path) -> TableFile:
     # By name: what comes back stands in the order of the file.
     inputs = np.empty((table.num_rows, len(features)), np.float32)
     for column, name in enumerate(wanted[: len(features)]):
-      inputs[:, column] = as_float32(
-        table.column(name).to_numpy(), f'{path}: the column {name!r}'
-      )
+      values = table.column(name).to_numpy()
+      if values.dtype.kind == 'O':  # booleans with nulls
+        values, _ = cells.as_numbers(values, is_text=False)
+      inputs[:, column] = as_float32(values, f'{path}: the column {name!r}')
     return inputs, [
       table.column(name).to_numpy() for name in wanted[len(features) :]
     ]
@@ -61,6 +63,6 @@ def _check_numeric(path: Path, field) -> None:
   if not any(is_allowed(kind) for is_allowed in allowed):
     raise ValueError(
       f'{path}: the column {field.name!r} is of type {kind} where numbers '
-      "are needed. The options 'features' and 'targets' name the columns to "
-      'use.'
+      "are needed. The option categories makes numbers of text: 'one_hot', or "
+      'a dict by column; features and targets name the columns to use.'
     )

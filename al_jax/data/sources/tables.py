@@ -1,16 +1,18 @@
 """Named columns of a file -> inputs, labels or numbers to predict, and ids.
 
-The readers are in `delimited.py` and `parquet.py`.
+The readers are in `delimited.py`, `parquet.py` and `frames.py`.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from al_jax import errors
+from al_jax.data.sources import cells
 
 # A column by its name, or by its position, from 0 or, negative, from the end.
 Column = str | int
@@ -23,36 +25,56 @@ class Examples(NamedTuple):
   """What was asked of a table.
 
   Attributes:
-    inputs: float32 [N, D].
+    inputs: float32 [N, D]; of `read_columns` D arrays [N].
     labels: [N], as they stand in the file; float32 [N, D] if they are numbers.
     ids: [N], int64 or str; None if no column was named.
     features: names of the D columns.
+    targets: names of the columns of labels.
   """
 
-  inputs: np.ndarray
+  inputs: np.ndarray | list[np.ndarray]
   labels: np.ndarray
   ids: np.ndarray | None
   features: tuple[str, ...]
+  targets: tuple[str, ...]
 
 
 class TableFile(NamedTuple):
   """A file whose columns are known and not yet read.
 
   Attributes:
-    path: the file.
+    path: the file; or what else messages call a table.
     names: of its columns, in order.
     read: `(features, others) -> ([N, D] float32, list of [N])`, by position;
       the others as text or whatever type the file gives them.
+    is_text: the others are text, numbers too.
   """
 
-  path: Path
+  path: Path | str
   names: tuple[str, ...]
   read: Callable[
     [Sequence[int], Sequence[int]], tuple[np.ndarray, list[np.ndarray]]
   ]
+  is_text: bool = False
 
 
-def read_examples(
+class Roles(NamedTuple):
+  """What the columns of a table are for, by position.
+
+  Attributes:
+    features: the inputs.
+    targets: the labels, or the numbers to predict; none if the table has none.
+    are_numbers: whether the targets are numbers to predict.
+    ids: the ids, if a column has them.
+  """
+
+  features: list[int]
+  targets: list[int]
+  are_numbers: bool
+  ids: int | None
+
+
+def roles_of(
   table: TableFile,
   *,
   target: Column | None = None,
@@ -60,11 +82,12 @@ def read_examples(
   features: Sequence[Column] | None = None,
   ids: Column | None = None,
   index_col: Column | None = None,
-) -> Examples:
-  """Reads the columns that are asked for, and no others.
+) -> Roles:
+  """Finds the columns that are asked for.
 
   Args:
-    table: from `delimited.open_csv` or `parquet.open_parquet`.
+    table: from `delimited.open_csv`, `parquet.open_parquet` or
+      `frames.open_frame`.
     target: the column of labels; None: the last.
     targets: the columns of numbers to predict. If None, `target` counts.
     features: the columns of inputs; None: all but the targets, the ids and the
@@ -74,41 +97,114 @@ def read_examples(
       none.
 
   Returns:
-    The examples, in the order of the file.
+    Roles.
 
   Raises:
-    ValueError: a column is unknown, named twice, or not numeric; or one of the
-      inputs by default has no name, as the index has that pandas writes.
+    ValueError: a column is unknown or named twice; or one of the inputs by
+      default has no name, as the index has that pandas writes.
   """
+
+  def position_of(option, column):
+    return position(table.path, option, table.names, column)
+
   if targets is None:
-    targets_at = [_position(table, 'target', -1 if target is None else target)]
+    targets_at = [position_of('target', -1 if target is None else target)]
   else:
-    targets_at = [_position(table, 'targets', name) for name in targets]
-  ids_at = None if ids is None else _position(table, 'ids', ids)
+    targets_at = [position_of('targets', name) for name in targets]
+  ids_at = None if ids is None else position_of('ids', ids)
   index_at = None
   if index_col is not None:
-    index_at = _position(table, 'index_col', index_col)
+    index_at = position_of('index_col', index_col)
   if features is None:
     others = (*targets_at, ids_at, index_at)
     features_at = [at for at in range(len(table.names)) if at not in others]
     _refuse_index(table, features_at)
   else:
-    features_at = [_position(table, 'features', name) for name in features]
+    features_at = [position_of('features', name) for name in features]
   _check_roles(table, targets_at, (ids_at, index_at), features_at)
-  others = [] if ids_at is None else [ids_at]
-  if targets is None:
-    inputs, (labels, *found_ids) = table.read(
-      features_at, [*targets_at, *others]
-    )
+  return Roles(features_at, targets_at, targets is not None, ids_at)
+
+
+def read_examples(table: TableFile, **columns: Any) -> Examples:
+  """Reads the columns that are asked for, all inputs as numbers.
+
+  Args:
+    table: see `roles_of`.
+    **columns: see `roles_of`.
+
+  Returns:
+    The examples, in the order of the file.
+
+  Raises:
+    ValueError: see `roles_of`; or a cell is no number, or there is none.
+  """
+  roles = roles_of(table, **columns)
+  others = [] if roles.ids is None else [roles.ids]
+  if roles.are_numbers:
+    both = [*roles.features, *roles.targets]
+    numbers, found_ids = table.read(both, others)
+    inputs, labels = np.split(numbers, [len(roles.features)], axis=1)
   else:
-    numbers, found_ids = table.read([*features_at, *targets_at], others)
-    inputs, labels = np.split(numbers, [len(features_at)], axis=1)
+    inputs, (labels, *found_ids) = table.read(
+      roles.features, [*roles.targets, *others]
+    )
+  found = _examples(table, roles, labels, found_ids)
+  cells.refuse_gaps(table.path, found.features, np.isnan(inputs))
+  return found._replace(inputs=np.ascontiguousarray(inputs))
+
+
+def read_columns(table: TableFile, **columns: Any) -> Examples:
+  """Reads the columns that are asked for, inputs as they stand there.
+
+  Args:
+    table: see `roles_of`.
+    **columns: see `roles_of`.
+
+  Returns:
+    The examples, in the order of the file. Numbers to predict are float64
+    [N, D], NaN in gaps.
+
+  Raises:
+    ValueError: see `roles_of`; or a number to predict is none.
+  """
+  roles = roles_of(table, **columns)
+  ids = [] if roles.ids is None else [roles.ids]
+  _, found = table.read([], [*roles.features, *roles.targets, *ids])
+  inputs, labels, found_ids = (
+    found[begin:end]
+    for begin, end in itertools.pairwise(
+      [0, len(roles.features), len(found) - len(ids), len(found)]
+    )
+  )
+  if roles.are_numbers:
+    numbers = [
+      _numbers(table, table.names[at], values)
+      for at, values in zip(roles.targets, labels, strict=True)
+    ]
+    labels = [np.column_stack(numbers)]
+  return _examples(table, roles, labels[0], found_ids)._replace(inputs=inputs)
+
+
+def _examples(table, roles, labels, found_ids):
+  """Examples without their inputs."""
   return Examples(
-    inputs=np.ascontiguousarray(inputs),
+    inputs=[],
     labels=labels,
     ids=as_ids(found_ids[0]) if found_ids else None,
-    features=tuple(table.names[at] for at in features_at),
+    features=tuple(table.names[at] for at in roles.features),
+    targets=tuple(table.names[at] for at in roles.targets),
   )
+
+
+def _numbers(table, name, values):
+  """Numbers to predict, NaN in gaps."""
+  found, row = cells.as_numbers(values, is_text=table.is_text)
+  if row is not None:
+    raise ValueError(
+      f'{table.path}: the column {name!r} has {str(values[row])!r} in row '
+      f'{row} (counted from 0) where a number to predict is needed.'
+    )
+  return found
 
 
 def as_float32(values: np.ndarray, where: str) -> np.ndarray:
@@ -152,21 +248,34 @@ def as_ids(values: np.ndarray) -> np.ndarray:
   return numbers if np.array_equal(numbers.astype(str), text) else text
 
 
-def _position(table: TableFile, option: str, column: Column) -> int:
-  """Where a column stands; an unknown one names the closest."""
-  width = len(table.names)
+def position(
+  where: Path | str, option: str, names: Sequence[str], column: Column
+) -> int:
+  """Returns where a column stands; an unknown one names the closest.
+
+  Args:
+    where: what holds the table, for messages.
+    option: that names the column.
+    names: of all columns, in order.
+    column: by name or position.
+  """
+  width = len(names)
   if isinstance(column, int) and not isinstance(column, bool):
     if not -width <= column < width:
       raise ValueError(
-        f'{option}={column} is not a column of {table.path}, which has '
+        f'{option}={column} is not a column of {where}, which has '
         f'{width}: 0 to {width - 1}, or -{width} to -1 from the end.'
       )
     return column % width
-  if column not in table.names:
-    raise errors.unknown_name(
-      f'{option}: the column of {table.path}', column, table.names
-    )
-  return table.names.index(column)
+  if column not in names:
+    several = [each.strip() for each in str(column).split(',')]
+    if len(several) > 1 and set(several) <= set(names):
+      raise ValueError(
+        f'{option}: {where} has no column {column!r}; several are a list: '
+        f'{option}={tuple(several)!r}.'
+      )
+    raise errors.unknown_name(f'{option}: the column of {where}', column, names)
+  return list(names).index(column)
 
 
 def _refuse_index(table: TableFile, features: list[int]) -> None:
@@ -176,8 +285,8 @@ def _refuse_index(table: TableFile, features: list[int]) -> None:
     if _UNNAMED.fullmatch(name):
       raise ValueError(
         f'{table.path}: column {at} is named {name!r}, as pandas names the '
-        f'index of a table: index_col={at} leaves it out; if it is an input, '
-        'list it in features.'
+        f'index of a table: index_col={at} leaves it out, of a frame '
+        'x.drop(...); if it is an input, list it in features.'
       )
 
 

@@ -28,14 +28,22 @@ def path(tmp_path):
 
 def test_columns_come_in_the_order_they_are_asked_for(path):
   found = tables.read_examples(
-    parquet.open_parquet(path), features=['flag', 'x', 'x.box'], ids='note'
+    parquet.open_parquet(path), features=['x.box', 'flag'], ids='note'
   )
   np.testing.assert_array_equal(
-    found.inputs, np.float32([[1, 1, 1.5], [0, np.nan, 2.5], [1, 3, 3.5]])
+    found.inputs, np.float32([[1.5, 1], [2.5, 0], [3.5, 1]])
   )
   assert found.inputs.dtype == np.float32
   assert list(found.labels) == ['u', 'v', 'u']
   assert list(found.ids) == ['a', 'b', 'c']
+
+
+def test_a_null_is_a_gap(path):
+  table = parquet.open_parquet(path)
+  with pytest.raises(ValueError, match="'x' has no value in row 1"):
+    tables.read_examples(table, features=['x'])
+  found = tables.read_columns(table, features=['x'])
+  np.testing.assert_array_equal(found.inputs, [[1, np.nan, 3]])
 
 
 def test_a_column_of_text_among_the_features_is_named_with_its_type(path):
