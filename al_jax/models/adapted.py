@@ -231,32 +231,43 @@ def _one_by_one(applied, inputs):
 def _leave_out(real, call, positional, named, context):
   """Has BatchNorm of Linen take its statistics from real rows alone."""
   is_norm = isinstance(context.module, nn.BatchNorm)
-  if is_norm and context.method_name == '__call__' and real is not None:
-    inputs = positional[0]
-    if named.get('mask') is None and len(inputs) == len(real):
-      mask = real.reshape((-1,) + (1,) * (inputs.ndim - 1))
-      named = {**named, 'mask': mask}
+  if is_norm and context.method_name == '__call__' and 'mask' not in named:
+    named = {**named, 'mask': _mask(real, positional[0])}
   return call(*positional, **named)
+
+
+def _mask(real, inputs):
+  """The real rows as a mask of inputs; None if these are no rows of a batch."""
+  if real is None or len(inputs) != len(real):
+    return None
+  return real.reshape((-1,) + (1,) * (inputs.ndim - 1))
 
 
 def _nnx_call(how, flags, module, inputs):
   """Calls an nnx module, whose layers are told what kind of pass it is."""
   from flax import nnx
 
-  norms = [
-    path
-    for path, layer in nnx.iter_modules(module)
-    if isinstance(layer, nnx.BatchNorm)
-  ]
-  if norms:
-    raise _RefusedError(
-      f'{type(module).__name__} has the nnx.BatchNorm '
-      f'{".".join(map(str, norms[0]))}, which cannot leave out the padding '
-      'of a short batch: take nnx.GroupNorm or nnx.LayerNorm, or a Linen '
-      'module.'
-    )
-  module.set_attributes(deterministic=not how.dropout, raise_if_not_found=False)
+  for _, layer in nnx.iter_modules(module):
+    if isinstance(layer, nnx.BatchNorm):
+      # The bridge makes a module for each call: no other one changes.
+      layer.__class__ = _leaving_out(how.real, type(layer))
+  module.set_attributes(
+    deterministic=not how.dropout,
+    use_running_average=not how.training,
+    raise_if_not_found=False,
+  )
   return module(inputs, **flags)
+
+
+def _leaving_out(real, kind):
+  """A kind of nnx.BatchNorm whose statistics are of real rows alone."""
+
+  class LeavingOut(kind):
+    def __call__(self, inputs, *positional, mask=None, **named):
+      mask = _mask(real, inputs) if mask is None else mask
+      return super().__call__(inputs, *positional, mask=mask, **named)
+
+  return LeavingOut
 
 
 def _is_class(part):
