@@ -187,6 +187,15 @@ def test_an_embedding_is_missed_where_nobody_said_it_is_needed(facts):
     systems.build('mine', facts, model=Net(), strategy=undeclared)
 
 
+def test_others_that_need_an_embedding_say_so(facts):
+  systems.build('margin', facts, model=MLP).need_embedding('describe_batches')
+  built = systems.build('margin', facts, model=Net())
+  with pytest.raises(
+    ValueError, match=r"describe_batches needs .* that of 'margin' has no such"
+  ):
+    built.need_embedding('describe_batches')
+
+
 def test_weights_are_pretrained_but_for_a_head_that_has_a_name(facts):
   with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1, and none is'):
     systems.build('margin', facts, model=Net(), pretrained={'params': {}})

@@ -31,10 +31,6 @@ _FLAGS: Mapping[str, Callable[[Pass], Any]] = {
 _COLLECTIONS = ('params', 'batch_stats')
 
 
-class _RefusedError(ValueError):
-  """A module that breaks the contract; the message says in what."""
-
-
 def is_module(part: object) -> bool:
   """Tells whether a part is a Flax module, or the class of one."""
   return isinstance(part, nn.Module) or _is_class(part) or _is_nnx(part)
@@ -67,9 +63,9 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
       functools.partial(fns.train, real=real), variables, rows, key
     )
     jax.eval_shape(fns.apply, variables, rows)
-  except _RefusedError:
-    raise
   except Exception as error:  # A module is a program, and may raise anything.
+    if str(error).startswith(f'model {name!r} '):
+      raise
     raise ValueError(
       f'model {name!r} fails for inputs of shape '
       f'{jax.tree.map(lambda leaf: leaf.shape, rows)} with '
@@ -100,7 +96,7 @@ class _Adapted:
     made = self._module.lazy_init(rngs, inputs, **self._told(how))
     others = sorted(set(made) - set(_COLLECTIONS))
     if others:
-      raise _RefusedError(
+      raise ValueError(
         f'model {self._name!r} has variables of the kind {others[0]!r}; a '
         f'model keeps {" and ".join(_COLLECTIONS)} alone.'
       )
@@ -152,7 +148,7 @@ class _Adapted:
     if self._is_nnx or len(self._flags) != 1 or 'batch_stats' not in variables:
       return
     (flag,) = self._flags
-    raise _RefusedError(
+    raise ValueError(
       f'model {self._name!r} has {flag!r} for both BatchNorm and dropout, and '
       'dropout samples leave BatchNorm alone: let it take both `train`, for '
       'BatchNorm, and `deterministic`, for dropout.'
@@ -164,7 +160,7 @@ class _Adapted:
     if not isinstance(returned, ModelOutput):
       pair = returned if type(returned) is tuple else (returned, None)
       if len(pair) != 2:
-        raise _RefusedError(
+        raise ValueError(
           f'model {self._name!r} returns a tuple of {len(pair)}; it must '
           'return logits, (logits, embedding), or a ModelOutput.'
         )
@@ -173,7 +169,7 @@ class _Adapted:
       for leaf in jax.tree.leaves(getattr(output, what)):
         shape, dtype = jnp.shape(leaf), getattr(leaf, 'dtype', type(leaf))
         if dtype != jnp.float32 or len(shape) != 2 or shape[0] != num_rows:
-          raise _RefusedError(
+          raise ValueError(
             f'model {self._name!r} returns {what} {dtype}{list(shape)} for '
             f'{num_rows} examples; it must be float32[{num_rows}, ...], with '
             'two axes.'
@@ -184,13 +180,14 @@ class _Adapted:
 def _check_module(name, module):
   """Refuses classes, and nnx modules whose weights exist already."""
   if _is_class(module):
-    raise _RefusedError(
-      f'model {name!r} is a class; pass a module, {module.__name__}(...), or '
-      f'in nnx flax.nnx.bridge.ToLinen({module.__name__}, args=(...)).'
+    raise ValueError(
+      f'model {name!r} is a class; pass a module, {module.__name__}(...), in '
+      f'nnx flax.nnx.bridge.ToLinen({module.__name__}, args=(...)), or a '
+      'function of the facts that returns one.'
     )
   if _is_nnx(module):
     kind = type(module).__name__
-    raise _RefusedError(
+    raise ValueError(
       f'model {name!r} is an nnx module with weights, and every seed draws its '
       f'own: pass flax.nnx.bridge.ToLinen({kind}, args=(...)).'
     )
@@ -202,16 +199,13 @@ def _flags_of(name, called):
     return ()  # It makes an nnx module: nobody knows which.
   parameters = inspect.signature(called.__call__).parameters
   flags = tuple(flag for flag in _FLAGS if flag in parameters)
-  own = [each for each in parameters if each != 'self'][1:]
-  for other in own:
+  for other in [each for each in parameters if each != 'self'][1:]:
     parameter = parameters[other]
-    is_needed = parameter.default is parameter.empty and parameter.kind in (
-      parameter.POSITIONAL_ONLY,
-      parameter.POSITIONAL_OR_KEYWORD,
-      parameter.KEYWORD_ONLY,
+    may_be_absent = parameter.default is not parameter.empty or (
+      parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
-    if is_needed and other not in flags:
-      raise _RefusedError(
+    if other not in flags and not may_be_absent:
+      raise ValueError(
         f'model {name!r} needs the argument {other!r}; it is called with '
         f'inputs, and may take {", ".join(_FLAGS)}.'
       )
