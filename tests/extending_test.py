@@ -13,19 +13,33 @@ from al_jax.storage import manifest, records
 ROOT = pathlib.Path(__file__).parent.parent
 SYSTEMS = [
   'random',
-  'my_learner.averaged+margin',
+  'my_learner.pair+margin',
   'supervised+my_strategy.spread_margin',
+  'supervised+typiclust.typiclust',
+]
+PARTS = [
+  'my_data',
+  'my_learner',
+  'my_losses',
+  'my_model',
+  'my_strategy',
+  'typiclust',
 ]
 RUN = (
   *('run', '--config=my_config.py', '--workdir=runs/mine', '--quiet'),
-  '--config.learner.stop.epochs=2',
+  *('--config.learner.stop.epochs=2', '--config.learner.epochs=2'),
+  '--config.protocol.rounds=2',
 )
 
 
 def al_jax(folder, *arguments):
   """Runs a command there; the folder is not put on sys.path."""
+  return python(folder, '-P', '-m', 'al_jax', *arguments)
+
+
+def python(folder, *arguments):
   return subprocess.run(
-    [sys.executable, '-P', '-m', 'al_jax', *arguments],
+    [sys.executable, *arguments],
     cwd=folder,
     env={**os.environ, 'PYTHONPATH': str(ROOT)},
     capture_output=True,
@@ -36,17 +50,16 @@ def al_jax(folder, *arguments):
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
-  """The folder after two rounds of two seeds in two processes."""
+  """The folder after two rounds of a seed in two processes."""
   folder = tmp_path_factory.mktemp('stranger')
   page = (ROOT / 'docs' / 'extending.md').read_text()
   files = re.findall(
     r'^`(\w+\.py)`:\n\n```python\n(.*?)^```', page, re.M | re.S
   )
-  assert len(files) == 5
+  assert len(files) == 8
   for name, content in files:
     (folder / name).write_text(content)
-  shorter = ('--config.seeds=2', '--config.protocol.rounds=2')
-  ended = al_jax(folder, *RUN, *shorter, '--workers=2')
+  ended = al_jax(folder, *RUN, '--config.seeds=1', '--workers=2')
   assert ended.returncode == 0, ended.stderr
   return folder
 
@@ -54,19 +67,33 @@ def folder(tmp_path_factory):
 def test_parts_of_a_stranger_run_in_worker_processes(folder):
   rows = records.read_jsonl(folder / 'runs' / 'mine' / 'records.jsonl')
   assert sorted({row.system for row in rows}) == sorted(SYSTEMS)
-  assert len(rows) == 2 * 2 * len(SYSTEMS)
+  assert len(rows) == 2 * len(SYSTEMS)
   about = manifest.read(folder / 'runs' / 'mine' / 'manifest.json')
-  modules = ['my_data', 'my_learner', 'my_model', 'my_strategy']
-  assert sorted(about['modules']) == modules
+  assert sorted(about['modules']) == PARTS
+  assert about['config']['learner']['loss']['name'] == 'my_losses.smoothed'
 
 
-def test_going_on_after_an_edit_is_refused(folder):
-  path = folder / 'my_strategy.py'
+def test_a_metric_of_a_stranger_is_in_the_records(folder):
+  for row in records.read_jsonl(folder / 'runs' / 'mine' / 'records.jsonl'):
+    assert ('gap' in row.test) == row.system.startswith('my_learner')
+
+
+def test_a_loop_of_a_stranger_has_parts_as_objects(folder):
+  ended = python(folder, 'my_loop.py')
+  assert ended.returncode == 0, ended.stderr
+  lines = [line.split() for line in ended.stdout.splitlines()]
+  # A tenth of the questions is not answered, and yet paid for.
+  assert [line[0] for line in lines] == ['mine'] * 3
+  assert [line[1] for line in lines] == ['10', '20', '30']
+
+
+@pytest.mark.parametrize('module', ['my_strategy', 'my_losses'])
+def test_going_on_after_an_edit_is_refused(folder, module):
+  path = folder / f'{module}.py'
   before = path.read_text()
   path.write_text(before + '# Edited.\n')
-  longer = ('--config.seeds=3', '--config.protocol.rounds=2')
-  ended = al_jax(folder, *RUN, *longer)
+  ended = al_jax(folder, *RUN, '--config.seeds=2')
   assert ended.returncode == 1
-  assert 'the file of my_strategy has changed since ' in ended.stderr
+  assert f'the file of {module} has changed since ' in ended.stderr
   assert len(ended.stderr.splitlines()) == 1
   path.write_text(before)

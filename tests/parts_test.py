@@ -1,6 +1,9 @@
 """Parts by a dotted path: what is found and what is refused."""
 
+import dataclasses
+import functools
 import hashlib
+import pathlib
 import sys
 
 import pytest
@@ -149,3 +152,53 @@ def test_defaults_that_a_learner_does_not_have_are_no_errors(folder):
   config['learner']['weights'] = 'warm'
   with pytest.raises(ValueError, match="has no option 'weights'"):
     options.check_system_options(config)
+
+
+def outer(*, option=1):
+  def inner():
+    return option
+
+  return inner
+
+
+@dataclasses.dataclass
+class Options:
+  width: int = 3
+  kind: object = None
+
+
+def test_a_part_is_called_by_what_made_it():
+  here = __name__
+  for part, name in (
+    ('margin', 'margin'),
+    (outer, f'{here}.outer'),
+    (outer(), f'{here}.outer'),
+    (functools.partial(outer, option=2), f'{here}.outer(option=2)'),
+    (Options(), f'{here}.Options()'),
+    (Options(5, outer), f'{here}.Options(width=5, kind={here}.outer)'),
+    (strategies.margin(), 'al_jax.strategies.scored.scored'),
+    (3, 'builtins.int'),
+  ):
+    assert parts.name_of(part) == name
+
+
+def test_own_parts_are_found_wherever_they_are_nested():
+  given = {'a': outer, 'b': {'c': [1, 'x', outer]}, 'd': None, 'e': 3}
+  found = parts.own_among(given)
+  assert list(found) == ['a', 'b.c.2']
+  digest = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
+  assert found['a']['modules'] == {__name__: digest}
+  assert parts.own_among({'a': strategies.margin})['a']['modules'] == {}
+
+
+def test_a_function_in_a_config_is_named_by_its_path():
+  with pytest.raises(ValueError, match=r'config\.learner\.loss .* dotted path'):
+    manifest.plain_config({'learner': {'loss': outer}})
+
+
+def test_losses_and_augmentations_of_a_config_are_parts_of_it():
+  config = manifest.plain_config(defaults.get_config().to_dict())
+  config['learner']['loss'] = {'name': 'mine.loss', 'gamma': 2}
+  config['learner']['augment'] = ['flip', {'name': 'mine.augment'}]
+  found = options.parts_of('margin', config)
+  assert {'mine.loss', 'mine.augment', 'flip'} < {*found}

@@ -1,10 +1,14 @@
 import dataclasses
+import hashlib
+import pathlib
 
+import flax.linen as nn
 import jax.numpy as jnp
 import pytest
 
 from al_jax import strategies, systems, tasks
 from al_jax.interfaces import Strategy
+from al_jax.learners import LEARNERS
 from tests.factories import a_system, a_task
 
 
@@ -76,6 +80,149 @@ def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
   )
   with pytest.raises(ValueError, match='of a batch of 3 examples'):
     systems.build('mine', facts, model=MLP, strategy=strategy)
+
+
+class Net(nn.Module):
+  """Logits alone, by default; its last layer has no name."""
+
+  width: int = 4
+  has_embedding: bool = False
+  outputs: int = 10
+
+  @nn.compact
+  def __call__(self, inputs):
+    hidden = nn.relu(nn.Dense(self.width)(inputs.reshape(len(inputs), -1)))
+    logits = nn.Dense(self.outputs)(hidden)
+    return (logits, hidden) if self.has_embedding else logits
+
+
+def a_learner(model, facts):
+  return LEARNERS['supervised'](model, facts, stop={'epochs': 2})
+
+
+OWN = strategies.margin()
+
+
+@pytest.mark.parametrize(
+  ('name', 'given'),
+  [
+    ('mine', {'strategy': OWN}),
+    ('mine', {'strategy': strategies.margin}),
+    ('supervised+mine', {'strategy': OWN}),
+    ('ceal+mine', {'strategy': OWN}),
+    ('mine+margin', {'learner': a_learner}),
+    ('mine+margin', {'learner': a_learner, 'strategy': {'num_samples': 0}}),
+    ('mine', {'learner': a_learner, 'strategy': OWN}),
+    ('a.b+c-1', {'learner': a_learner, 'strategy': OWN}),
+  ],
+)
+def test_a_system_of_ones_own_parts_has_the_name_it_is_given(
+  facts, name, given
+):
+  built = systems.build(name, facts, model=MLP, **given)
+  assert built.name == name
+  assert {*built.own} == {
+    kind for kind, part in given.items() if not isinstance(part, dict)
+  }
+  learner = 'ceal' if 'ceal' in name else 'supervised'
+  surveys = systems.build(f'{learner}+badge', facts, model=MLP).learner.surveys
+  assert {*built.learner.surveys} == {*surveys}
+
+
+@pytest.mark.parametrize(
+  ('name', 'given', 'message'),
+  [
+    ('margin', {'strategy': OWN}, "'margin' is a published system; give yours"),
+    ('margin', {'learner': a_learner}, "'margin' is a published system"),
+    ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; call"),
+    ('ceal+badge', {'learner': a_learner}, "'ceal' is a learner of al_jax"),
+    ('supervised+margin', {'strategy': OWN}, "'margin' is a strategy of al_j"),
+    ('mine', {'learner': a_learner}, "nothing says what to ask: .* 'mine.marg"),
+    ('mine+yours', {'learner': a_learner}, "strategy 'yours' is not known"),
+    ('cael+mine', {'strategy': OWN}, "learner 'cael' is not known. Did you me"),
+    ('../mine', {'strategy': OWN}, 'name it in letters, digits and'),
+    ('a+b+c', {'strategy': OWN}, 'name it in letters, digits and'),
+    (None, {'strategy': OWN}, 'system None has a part of yours: name it'),
+    ('mine', {'strategy': lambda: 3}, 'returns int; it must return .*Strategy'),
+    ('mine', {'strategy': lambda k: OWN}, 'cannot be made with {}: .* argume'),
+    ('x+margin', {'learner': lambda m, f: 3}, 'returns int; it must return'),
+    ('margin', {'model': 'mlp'}, "model is 'mlp'; it must be a mapping with a"),
+    ('margin', {'model': Net(outputs=7)}, r'have shape \(3, 7\); .* \(3, 10\)'),
+    (
+      'badge',
+      {'model': Net()},
+      "the output 'embedding' .* return .logits, ",
+    ),
+    ('bald', {'model': Net()}, 'needs dropout samples; model .*Net'),
+    ('propagation_random', {'model': Net()}, "the output 'embedding' of a mo"),
+  ],
+)
+def test_parts_of_ones_own_that_do_not_fit_are_told_in_a_sentence(
+  facts, name, given, message
+):
+  with pytest.raises(ValueError, match=message) as caught:
+    systems.build(name, facts, **{'model': MLP, **given})
+  assert '\n' not in str(caught.value)
+
+
+def test_a_learner_has_its_model_already(facts):
+  learner = systems.build('random', facts, model=MLP).learner
+  built = systems.build('mine+margin', facts, learner=learner)
+  assert built.learner is learner
+  with pytest.raises(ValueError, match='model is given beside a Learner'):
+    systems.build('mine+margin', facts, model=MLP, learner=learner)
+  with pytest.raises(ValueError, match='pretrained is given beside a Learner'):
+    systems.build('mine+margin', facts, learner=learner, pretrained={})
+
+
+def test_an_embedding_is_missed_where_nobody_said_it_is_needed(facts):
+  undeclared = Strategy(
+    init=lambda facts: (),
+    measure=lambda key, apply, batch: apply(batch.inputs).embedding,
+    select=None,
+  )
+  model = Net(has_embedding=True)
+  systems.build('mine', facts, model=model, strategy=undeclared)
+  with pytest.raises(ValueError, match="'mine' needs the output 'embedding'"):
+    systems.build('mine', facts, model=Net(), strategy=undeclared)
+
+
+def test_others_that_need_an_embedding_say_so(facts):
+  systems.build('margin', facts, model=MLP).need_embedding('describe_batches')
+  built = systems.build('margin', facts, model=Net())
+  with pytest.raises(
+    ValueError, match=r"describe_batches needs .* that of 'margin' has no such"
+  ):
+    built.need_embedding('describe_batches')
+
+
+def test_weights_are_pretrained_but_for_a_head_that_has_a_name(facts):
+  with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1, and none is'):
+    systems.build('margin', facts, model=Net(), pretrained={'params': {}})
+
+
+def test_what_is_yours_is_told_apart(facts):
+  def loss(predictions, targets):
+    return facts.task.losses(predictions, targets)
+
+  built = systems.build(
+    'margin', facts, model=Net(width=5), learner={'loss': loss, 'augment': ()}
+  )
+  assert built.own == {
+    'model': {
+      'name': f'{__name__}.Net(width=5)',
+      'modules': {__name__: digest_of_this_file()},
+    },
+    'learner.loss': {
+      'name': f'{__name__}.test_what_is_yours_is_told_apart',
+      'modules': {__name__: digest_of_this_file()},
+    },
+  }
+  assert not systems.build('margin', facts, model=MLP).own
+
+
+def digest_of_this_file():
+  return hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
 
 
 def asking(strategy, task=None, dropout=0.0):

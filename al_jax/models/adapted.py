@@ -31,10 +31,6 @@ _FLAGS: Mapping[str, Callable[[Pass], Any]] = {
 _COLLECTIONS = ('params', 'batch_stats')
 
 
-class _RefusedError(ValueError):
-  """A module that breaks the contract; the message says in what."""
-
-
 def is_module(part: object) -> bool:
   """Tells whether a part is a Flax module, or the class of one."""
   return isinstance(part, nn.Module) or _is_class(part) or _is_nnx(part)
@@ -67,9 +63,9 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
       functools.partial(fns.train, real=real), variables, rows, key
     )
     jax.eval_shape(fns.apply, variables, rows)
-  except _RefusedError:
-    raise
   except Exception as error:  # A module is a program, and may raise anything.
+    if str(error).startswith(f'model {name!r} '):
+      raise
     raise ValueError(
       f'model {name!r} fails for inputs of shape '
       f'{jax.tree.map(lambda leaf: leaf.shape, rows)} with '
@@ -100,7 +96,7 @@ class _Adapted:
     made = self._module.lazy_init(rngs, inputs, **self._told(how))
     others = sorted(set(made) - set(_COLLECTIONS))
     if others:
-      raise _RefusedError(
+      raise ValueError(
         f'model {self._name!r} has variables of the kind {others[0]!r}; a '
         f'model keeps {" and ".join(_COLLECTIONS)} alone.'
       )
@@ -152,7 +148,7 @@ class _Adapted:
     if self._is_nnx or len(self._flags) != 1 or 'batch_stats' not in variables:
       return
     (flag,) = self._flags
-    raise _RefusedError(
+    raise ValueError(
       f'model {self._name!r} has {flag!r} for both BatchNorm and dropout, and '
       'dropout samples leave BatchNorm alone: let it take both `train`, for '
       'BatchNorm, and `deterministic`, for dropout.'
@@ -164,7 +160,7 @@ class _Adapted:
     if not isinstance(returned, ModelOutput):
       pair = returned if type(returned) is tuple else (returned, None)
       if len(pair) != 2:
-        raise _RefusedError(
+        raise ValueError(
           f'model {self._name!r} returns a tuple of {len(pair)}; it must '
           'return logits, (logits, embedding), or a ModelOutput.'
         )
@@ -173,7 +169,7 @@ class _Adapted:
       for leaf in jax.tree.leaves(getattr(output, what)):
         shape, dtype = jnp.shape(leaf), getattr(leaf, 'dtype', type(leaf))
         if dtype != jnp.float32 or len(shape) != 2 or shape[0] != num_rows:
-          raise _RefusedError(
+          raise ValueError(
             f'model {self._name!r} returns {what} {dtype}{list(shape)} for '
             f'{num_rows} examples; it must be float32[{num_rows}, ...], with '
             'two axes.'
@@ -184,13 +180,14 @@ class _Adapted:
 def _check_module(name, module):
   """Refuses classes, and nnx modules whose weights exist already."""
   if _is_class(module):
-    raise _RefusedError(
-      f'model {name!r} is a class; pass a module, {module.__name__}(...), or '
-      f'in nnx flax.nnx.bridge.ToLinen({module.__name__}, args=(...)).'
+    raise ValueError(
+      f'model {name!r} is a class; pass a module, {module.__name__}(...), in '
+      f'nnx flax.nnx.bridge.ToLinen({module.__name__}, args=(...)), or a '
+      'function of the facts that returns one.'
     )
   if _is_nnx(module):
     kind = type(module).__name__
-    raise _RefusedError(
+    raise ValueError(
       f'model {name!r} is an nnx module with weights, and every seed draws its '
       f'own: pass flax.nnx.bridge.ToLinen({kind}, args=(...)).'
     )
@@ -202,16 +199,13 @@ def _flags_of(name, called):
     return ()  # It makes an nnx module: nobody knows which.
   parameters = inspect.signature(called.__call__).parameters
   flags = tuple(flag for flag in _FLAGS if flag in parameters)
-  own = [each for each in parameters if each != 'self'][1:]
-  for other in own:
+  for other in [each for each in parameters if each != 'self'][1:]:
     parameter = parameters[other]
-    is_needed = parameter.default is parameter.empty and parameter.kind in (
-      parameter.POSITIONAL_ONLY,
-      parameter.POSITIONAL_OR_KEYWORD,
-      parameter.KEYWORD_ONLY,
+    may_be_absent = parameter.default is not parameter.empty or (
+      parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     )
-    if is_needed and other not in flags:
-      raise _RefusedError(
+    if other not in flags and not may_be_absent:
+      raise ValueError(
         f'model {name!r} needs the argument {other!r}; it is called with '
         f'inputs, and may take {", ".join(_FLAGS)}.'
       )
@@ -231,32 +225,43 @@ def _one_by_one(applied, inputs):
 def _leave_out(real, call, positional, named, context):
   """Has BatchNorm of Linen take its statistics from real rows alone."""
   is_norm = isinstance(context.module, nn.BatchNorm)
-  if is_norm and context.method_name == '__call__' and real is not None:
-    inputs = positional[0]
-    if named.get('mask') is None and len(inputs) == len(real):
-      mask = real.reshape((-1,) + (1,) * (inputs.ndim - 1))
-      named = {**named, 'mask': mask}
+  if is_norm and context.method_name == '__call__' and 'mask' not in named:
+    named = {**named, 'mask': _mask(real, positional[0])}
   return call(*positional, **named)
+
+
+def _mask(real, inputs):
+  """The real rows as a mask of inputs; None if these are no rows of a batch."""
+  if real is None or len(inputs) != len(real):
+    return None
+  return real.reshape((-1,) + (1,) * (inputs.ndim - 1))
 
 
 def _nnx_call(how, flags, module, inputs):
   """Calls an nnx module, whose layers are told what kind of pass it is."""
   from flax import nnx
 
-  norms = [
-    path
-    for path, layer in nnx.iter_modules(module)
-    if isinstance(layer, nnx.BatchNorm)
-  ]
-  if norms:
-    raise _RefusedError(
-      f'{type(module).__name__} has the nnx.BatchNorm '
-      f'{".".join(map(str, norms[0]))}, which cannot leave out the padding '
-      'of a short batch: take nnx.GroupNorm or nnx.LayerNorm, or a Linen '
-      'module.'
-    )
-  module.set_attributes(deterministic=not how.dropout, raise_if_not_found=False)
+  for _, layer in nnx.iter_modules(module):
+    if isinstance(layer, nnx.BatchNorm):
+      # The bridge makes a module for each call: no other one changes.
+      layer.__class__ = _leaving_out(how.real, type(layer))
+  module.set_attributes(
+    deterministic=not how.dropout,
+    use_running_average=not how.training,
+    raise_if_not_found=False,
+  )
   return module(inputs, **flags)
+
+
+def _leaving_out(real, kind):
+  """A kind of nnx.BatchNorm whose statistics are of real rows alone."""
+
+  class LeavingOut(kind):
+    def __call__(self, inputs, *positional, mask=None, **named):
+      mask = _mask(real, inputs) if mask is None else mask
+      return super().__call__(inputs, *positional, mask=mask, **named)
+
+  return LeavingOut
 
 
 def _is_class(part):

@@ -53,8 +53,8 @@ def focal(
 
     - (1 - p)^gamma log p, with p the probability of the target.
 
-  1 - p is the sum of the other probabilities, taken in log space: it loses no
-  digits where p is nearly 1.
+  1 - p is the sum of the other probabilities, taken in log space: the gradient
+  is finite where p is 1, whatever gamma is.
 
   Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4.
 
@@ -71,7 +71,7 @@ def focal(
     raise ValueError('the focal loss needs at least 2 classes; there is 1.')
   log_probs = jax.nn.log_softmax(logits)
   of_target = jnp.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0]
-  is_target = jnp.arange(logits.shape[1]) == targets[:, None]
+  is_target = jax.nn.one_hot(targets, logits.shape[1], dtype=jnp.bool_)
   # The target is no part of the sum.
   others = jnp.where(is_target, -jnp.inf, log_probs)
   return -jnp.exp(gamma * jax.nn.logsumexp(others, axis=1)) * of_target

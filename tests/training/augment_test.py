@@ -147,3 +147,57 @@ def test_bad_specs_are_refused_before_any_work(specs, message):
 def test_inputs_that_are_not_images_are_refused(example):
   with pytest.raises(ValueError, match='augmentation needs images'):
     augment.build(('flip',), example)
+
+
+def darker(key, image, *, by=1):
+  del key
+  return image // (1 + by)
+
+
+def test_a_function_of_ones_own_is_a_step_like_any_other(images):
+  for spec in (
+    {'name': darker, 'by': 2},
+    {'name': f'{__name__}.darker', 'by': 2},
+    functools.partial(darker, by=2),
+  ):
+    build = augment.build([spec, 'flip'], IMAGE)
+    index = jnp.arange(len(images))
+    # The place in the chain decides the key: a flip comes second in both.
+    expected = augment.build([darker_by_nothing, 'flip'], IMAGE)
+    np.testing.assert_array_equal(
+      build(KEY, index, images), expected(KEY, index, images) // 3
+    )
+
+
+def darker_by_nothing(key, image):
+  del key
+  return image
+
+
+def test_a_function_of_ones_own_may_take_what_is_no_image():
+  example = {'text': jax.ShapeDtypeStruct((3,), jnp.float32)}
+  build = augment.build(
+    [lambda key, row: {'text': row['text'] + jax.random.normal(key)}], example
+  )
+  rows = {'text': jnp.zeros((2, 3))}
+  found = build(KEY, jnp.arange(2), rows)['text']
+  assert len(np.unique(found)) == 2
+
+
+@pytest.mark.parametrize(
+  ('function', 'message'),
+  [
+    (lambda key, image: image / 2, r'makes float32\[6, 5, 2\] of .* uint8\['),
+    (lambda key, image: image[1:], r'makes uint8\[5, 5, 2\]'),
+    (lambda key, image: (image, image), 'shape and dtype must stay'),
+    (lambda key, image: image @ key, 'fails for an input uint8'),
+    (lambda image: image, 'fails for an input .* with TypeError'),
+    ({'name': darker, 'bye': 1}, "no option 'bye'. Did you mean 'by'"),
+    ('tests.nowhere.darker', "there is no module 'tests.nowhere'"),
+    (3, 'augment is .3.; it must be a list of names, functions and'),
+  ],
+)
+def test_what_is_no_augmentation_is_told_in_a_sentence(function, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    augment.build([function], IMAGE)
+  assert '\n' not in str(caught.value)
