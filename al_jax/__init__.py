@@ -12,6 +12,7 @@ if TYPE_CHECKING:
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
+  from al_jax.strategies.offline import Selected, select
   from al_jax.systems import build
 
 __version__ = '0.1.0'
@@ -19,21 +20,25 @@ __version__ = '0.1.0'
 __all__ = [
   'Dataset',
   'Protocol',
+  'Selected',
   'SimulatedOracle',
   '__version__',
   'build',
   'kernels',
   'load',
+  'select',
 ]
 
 # A name -> the module that has it, or is it.
 _MODULES = {
   'Dataset': 'al_jax.data',
   'Protocol': 'al_jax.loop.protocol',
+  'Selected': 'al_jax.strategies.offline',
   'SimulatedOracle': 'al_jax.oracle',
   'build': 'al_jax.systems',
   'kernels': 'al_jax.kernels',
   'load': 'al_jax.data',
+  'select': 'al_jax.strategies.offline',
 }
 
 

@@ -1,7 +1,7 @@
 """What to ask, by name."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from al_jax import errors, parts
@@ -78,23 +78,37 @@ __all__ = [
 ]
 
 
-def build(name: str, options: Mapping[str, Any] | None = None) -> Strategy:
+def build(
+  name: str | Callable[..., Strategy], options: Mapping[str, Any] | None = None
+) -> Strategy:
   """Makes a strategy by name.
 
   Args:
-    name: in `STRATEGIES`, or a dotted path.
+    name: in `STRATEGIES`, a dotted path, or a function `(**options) ->
+      Strategy`.
     options: its keywords. `arms`, of a strategy over strategies, is a sequence
       of names, or of mappings with `name` and options.
 
   Returns:
     A Strategy.
+
+  Raises:
+    ValueError: an unknown name or option, or a value of the wrong type.
   """
-  make, options = parts.find('strategy', name, STRATEGIES), dict(options or {})
-  errors.check_options(f'strategy {name!r}', make, options)
+  make, options = name, dict(options or {})
+  if not callable(name):
+    make = parts.find('strategy', name, STRATEGIES)
+  called = getattr(name, '__name__', name)
+  errors.check_options(f'strategy {called!r}', make, options)
   if 'arms' in options:
     options['arms'] = [_arm(arm) for arm in options['arms']]
-  strategy = make(**options)
-  parts.check_made('strategy', name, strategy, Strategy)
+  try:
+    strategy = make(**options)
+  except TypeError as error:
+    raise ValueError(
+      f'strategy {called!r} cannot be made with {options}: {error}.'
+    ) from error
+  parts.check_made('strategy', called, strategy, Strategy)
   return strategy
 
 
