@@ -284,6 +284,7 @@ def _mask_of(labeled, names, size, origin):
   known = np.isin(labeled, names) if are_alike else np.zeros(len(labeled), bool)
   if not known.all():
     raise ValueError(
-      f'labeled has {labeled[~known][0].item()!r}, which is not among the ids.'
+      f'labeled has {labeled[~known][0].item()!r}, which is not among the ids; '
+      'where ids are given, it must be a mask bool[N], or some of them.'
     )
   return np.isin(names, labeled)
