@@ -343,7 +343,9 @@ def picking(indices):
   ],
 )
 def test_picks_that_break_the_contract_are_refused(indices, sentence):
-  with pytest.raises(ValueError, match=f'strategy of yours {sentence}'):
+  with pytest.raises(
+    errors.ContractError, match=f'strategy of yours {sentence}'
+  ):
     al_jax.select(picking(indices), K, ids=NAMES, labeled=NAMES[LABELED])
 
 
@@ -431,7 +433,7 @@ PROBS = softmax(LOGITS)
     ({'logits': LOGITS, 'labeled': ['a']}, "labeled has 'a', and no ids are"),
     (
       {'logits': LOGITS, 'labeled': [3], 'ids': [str(i) for i in range(N)]},
-      'labeled has 3, which is not among the ids.',
+      'labeled has 3, which is not among the ids; where ids are given, it',
     ),
     (
       {'logits': LOGITS, 'labeled': np.ones((N, 1), bool)},

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import keys, pool, tasks
+from al_jax import errors, keys, pool, tasks
 from al_jax.interfaces import (
   Batch,
   Facts,
@@ -59,7 +59,8 @@ def choose(
 
   Raises:
     NotFiniteError: a measurement that is not finite.
-    ValueError: picks that break the contract of a strategy.
+    ContractError: picks that break the contract of a strategy.
+    ValueError: too few candidates, or samples that do not fit.
   """
   return _choose(strategy, arrays, labeled, k, seed, 0, program)
 
@@ -97,7 +98,7 @@ def _checked(found, k, eligible, seen):
   indices = np.asarray(found.indices)
   problem = picks_problem(indices, k, eligible, seen)
   if problem:
-    raise ValueError(problem)
+    raise errors.ContractError(problem)
   return Selection(
     indices[indices >= 0].astype(np.int64),
     np.asarray(found.values)[: len(indices)][indices >= 0],
@@ -148,7 +149,7 @@ def stage(
   )
   problem = result_problem(found)
   if problem:
-    raise ValueError(problem)
+    raise errors.ContractError(problem)
   return found[1], bad
 
 
@@ -201,7 +202,9 @@ def _apply(measure_key, num_examples, inputs, *, keys=None):
     samples = jnp.moveaxis(samples, 1, 0)
   if keys is not None:
     if samples is None:
-      raise ValueError('it draws dropout samples: pass samples [S, N, C]')
+      raise ValueError(
+        'the strategy draws dropout samples: pass samples [S, N, C].'
+      )
     drawn = _drawn(measure_key, samples, keys)
     embedding = jnp.broadcast_to(embedding, (len(drawn), *embedding.shape))
     return ModelOutput(drawn, embedding, {})
@@ -216,7 +219,7 @@ def _drawn(measure_key, samples, keys):
   if len(keys) == len(samples):
     return samples
   if len(keys) != 1:
-    raise ValueError(f'num_samples is {len(keys)}; samples has {len(samples)}')
+    raise ValueError(f'num_samples is {len(keys)}; S is {len(samples)}.')
   # Those who add up one sample after the other.
   known = jax.random.key_data(jax.random.split(measure_key, len(samples)))
   is_it = jnp.all(known == jax.random.key_data(keys), axis=-1)

@@ -70,8 +70,12 @@ def _read(name: str, value: Any) -> np.ndarray | jax.Array:
 
   Arrays on an accelerator that JAX has stay there; others come to the host.
   """
-  if isinstance(value, np.ndarray | jax.Array):
+  if isinstance(value, jax.Array):
     return value
+  if np.ma.is_masked(value):
+    raise ValueError(f'{name} has masked values; fill them or leave them out.')
+  if isinstance(value, np.ndarray):
+    return np.asarray(value)
   if isinstance(value, str | bytes):
     raise ValueError(
       f'{name} is the text {value!r}; it must be an array: np.load reads a '

@@ -99,6 +99,7 @@ def select(
   Raises:
     ValueError: arrays that are not what their names say or do not fit each
       other, or that lack what the strategy needs; an unknown name or option.
+    ContractError: a strategy of your own that picks what it must not.
   """
   errors.check_number('k', k, int, least=1)
   errors.check_number('seed', seed, int, least=0, most=2**32 - 1)
@@ -145,11 +146,17 @@ def _chosen(asking, found, k, seed):
       f'strategy {asking.called} measures a number that is not finite for '
       f'example {name}.{hint}'
     ) from error
+  except errors.ContractError as error:
+    raise errors.ContractError(f'strategy {asking.called} {error}.') from error
   except KeyError as error:
-    raise ValueError(
-      f'strategy {asking.called} needs the output {error} of a model, which '
-      'select does not have.'
-    ) from error
+    raise ValueError(_lacks(asking, str(error))) from error
+
+
+def _lacks(asking, output):
+  return (
+    f'strategy {asking.called} needs the output {output} of a model; select '
+    f'has {", ".join(given.FORMS)}, and no other.'
+  )
 
 
 def _asking(strategy, options, arrays):
@@ -172,8 +179,11 @@ def _asking(strategy, options, arrays):
 def _with_samples(make, options, arrays):
   """The options, with the number of samples where a strategy has one."""
   number = inspect.signature(make).parameters.get('num_samples')
-  if number is None or 'samples' not in arrays:
+  if number is None:
     return options
+  if 'samples' not in arrays:
+    # As few as can be: it is told below that it needs some.
+    return {'num_samples': 2, **options} if number.default else options
   num_samples = len(arrays['samples'])
   # 0 is one pass without samples.
   if number.default != 0:
@@ -227,12 +237,14 @@ def _check_needs(asking, arrays):
       f'{needed[needs.ANSWERS]}. Use it in a run: al-jax run.'
     )
   for need, reason in needed.items():
-    by = _MET_BY.get(need, ())
-    if not set(by) & set(arrays):
-      wanted = ' or '.join(f'{each} {given.FORMS[each]}' for each in by)
-      why = f': {reason}' if reason and by else ''
+    if need.startswith(needs.EXTRAS):
+      raise ValueError(_lacks(asking, repr(need.removeprefix(needs.EXTRAS))))
+    if set(_MET_BY[need]).isdisjoint(arrays):
+      wanted = ' or '.join(
+        f'{each} {given.FORMS[each]}' for each in _MET_BY[need]
+      )
+      why = f': {reason}' if reason else ''
       raise ValueError(
-        f'strategy {asking.called} needs '
-        f'{wanted or f"the output {need} of a model"}{why}; given are '
+        f'strategy {asking.called} needs {wanted}{why}; given are '
         f'{", ".join(arrays) or "none"}.'
       )
