@@ -53,7 +53,12 @@ def read_ids(where: str) -> np.ndarray:
 def _read(where: str, of_text: Callable) -> np.ndarray:
   path, key = _split(where)
   suffix = path.suffix.lower()
-  errors.check_name(f'{path}: the extension', suffix, ('.npy', *_KEYED, *_TEXT))
+  known = '.npy', *_KEYED, *_TEXT
+  if suffix not in known:
+    raise ValueError(
+      f'{path} has the extension {suffix!r}; it must be one of '
+      f'{", ".join(known)}. np.save writes .npy.'
+    )
   if suffix in _TEXT:
     return of_text(path, key)
   if suffix == '.npz':
