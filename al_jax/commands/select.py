@@ -14,6 +14,7 @@ several arrays, FILE:KEY is one. The CSV has the columns order, id and value;
 
 import ast
 import csv
+import logging
 import pathlib
 import sys
 
@@ -65,7 +66,12 @@ COMPILATION_CACHE = flags.DEFINE_bool(
   allow_override=True,
 )
 
-parse_flags = ending.parse_flags
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; a bad flag ends the process with one line."""
+  # JAX tells at INFO which backends a machine lacks.
+  logging.getLogger('jax').setLevel(logging.WARNING)
+  return ending.parse_flags(argv)
 
 
 def main(argv: list[str]) -> int:

@@ -210,6 +210,16 @@ def test_a_column_that_names_rows_is_no_number_of_an_embedding(tmp_path):
       single.read_numbers(str(path))
 
 
+def test_a_cell_that_is_no_number_is_told_by_place(tmp_path):
+  path = tmp_path / 'x.csv'
+  path.write_text('a,b\n1,2\n3,?\n')
+  with pytest.raises(
+    ValueError, match=r"the column 'b' has '\?'.* is needed"
+  ) as e:
+    single.read_numbers(str(path))
+  assert 'option' not in str(e.value)
+
+
 def test_an_array_on_disk_is_mapped(folder):
   assert isinstance(single.read_numbers(str(folder / 'logits.npy')), np.memmap)
 

@@ -118,7 +118,11 @@ def _numbers_of_text(path, key):
         f'{path} has the column {name!r}, which names the rows; save the '
         'numbers without it, and ids in a file of their own.'
       )
-  return table.read(range(len(table.names)), [])[0]
+  try:
+    return table.read(range(len(table.names)), [])[0]
+  except ValueError as error:
+    # The reader names options of a data set, which are none of an array.
+    raise ValueError(str(error).partition(' The option')[0]) from error
 
 
 def _ids_of_text(path, key):

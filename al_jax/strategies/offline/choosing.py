@@ -66,7 +66,7 @@ def choose(
 
 
 def _choose(strategy, arrays, labeled, k, seed, depth, program=None):
-  seen = np.ones(len(labeled), bool)
+  seen = None
   if strategy.prefilter is not None:
     first, size = strategy.prefilter
     size = min(size, np.count_nonzero(~labeled))
@@ -80,9 +80,10 @@ def _choose(strategy, arrays, labeled, k, seed, depth, program=None):
   of_stage = _keys(seed, depth)
   if strategy.where is not None:
     facts = _facts(arrays, labeled)
-    seen &= np.asarray(
+    where = np.asarray(
       strategy.where(of_stage.where, strategy.init(facts), _pool(labeled))
     )
+    seen = where if seen is None else seen & where
   inputs = of_stage, arrays, labeled, seen
   if program is None:
     found, bad = stage(strategy, *inputs, k=k)
@@ -90,6 +91,7 @@ def _choose(strategy, arrays, labeled, k, seed, depth, program=None):
     found, bad = program(*inputs, k=k)
   if int(bad) < len(labeled):
     raise NotFiniteError(int(bad))
+  seen = np.ones_like(labeled) if seen is None else seen
   return _checked(found, k, ~labeled, seen)
 
 
@@ -120,7 +122,7 @@ def stage(
   of_stage: _Keys,
   arrays: Arrays,
   labeled: np.ndarray,
-  seen: np.ndarray,
+  seen: np.ndarray | None,
   *,
   k: int,
 ) -> tuple[Selection, jax.Array]:
@@ -131,19 +133,20 @@ def stage(
     of_stage: keys.
     arrays: by the names in `given.FORMS`.
     labeled: bool[N].
-    seen: bool[N], the examples that are measured.
+    seen: bool[N], the examples that are measured. If None, all.
     k: number of queries.
 
   Returns:
     The Selection; and the first eligible example with a measurement that is not
     finite, or N.
   """
-  seen, state = jnp.asarray(seen), strategy.init(_facts(arrays, labeled))
+  state = strategy.init(_facts(arrays, labeled))
   measured, bad = (), len(labeled)
   if strategy.measure is not None:
     measured, bad = _measured(
       strategy.measure, of_stage.measure, arrays, labeled, seen
     )
+  seen = jnp.ones(len(labeled), bool) if seen is None else jnp.asarray(seen)
   found = strategy.select(
     of_stage.select, state, measured, seen, _pool(labeled), k
   )
@@ -172,22 +175,24 @@ def _measured(measure, key, arrays, labeled, seen):
     name: jnp.moveaxis(array, 1, 0) if name == 'samples' else array
     for name, array in arrays.items()
   }
-  index = jnp.arange(len(seen), dtype=jnp.int32)
-  apply = functools.partial(_apply, key, len(seen))
-  measured = measure(key, apply, Batch(index, inputs))
-  bad = jnp.zeros_like(seen)
-
-  def kept(leaf):
+  size = len(labeled)
+  apply = functools.partial(_apply, key, size)
+  batch = Batch(jnp.arange(size, dtype=jnp.int32), inputs)
+  measured = measure(key, apply, batch)
+  if seen is not None:
     # Other rows hold zeros, as in a run.
-    shape = (len(seen),) + (1,) * (leaf.ndim - 1)
-    return jnp.where(seen.reshape(shape), leaf, jnp.zeros_like(leaf))
-
-  measured = jax.tree.map(kept, measured)
+    measured = jax.tree.map(functools.partial(_only, seen), measured)
+  bad = jnp.zeros(size, bool)
   for leaf in jax.tree.leaves(measured):
     if jnp.issubdtype(leaf.dtype, jnp.floating):
-      rows = jnp.isfinite(leaf).reshape(len(seen), -1)
+      rows = jnp.isfinite(leaf).reshape(size, -1)
       bad |= ~labeled & ~jnp.all(rows, axis=1)
-  return measured, jnp.where(jnp.any(bad), jnp.argmax(bad), len(seen))
+  return measured, jnp.where(jnp.any(bad), jnp.argmax(bad), size)
+
+
+def _only(rows, leaf):
+  rows = rows.reshape(-1, *(1,) * (leaf.ndim - 1))
+  return jnp.where(rows, leaf, jnp.zeros_like(leaf))
 
 
 def _apply(measure_key, num_examples, inputs, *, keys=None):

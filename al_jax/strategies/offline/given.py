@@ -102,7 +102,7 @@ def _through_dlpack(value):
   if not hasattr(value, '__dlpack__'):
     return None
   readers = [jax.dlpack.from_dlpack]
-  # NumPy first: JAX would round 64 bits to 32, and ids must stay as they are.
+  # NumPy first: it keeps 64 bits.
   if value.__dlpack_device__()[0] == _CPU:
     readers.insert(0, np.from_dlpack)
   for read_from in readers:
@@ -151,13 +151,20 @@ def _viewed(array):
   return array, jnp
 
 
+def _on_host(name, value):
+  """Ids or a mask in NumPy; an array of Python's text is one of text."""
+  # An accelerator would round 64 bits to 32.
+  value = value.cpu() if hasattr(value, 'cpu') else value
+  array = np.asarray(_read(name, value))
+  is_text = array.dtype == object and all(
+    isinstance(each, str) for each in array.flat
+  )
+  return array.astype(str) if is_text else array
+
+
 def _names(ids):
   """[N], unique ids: whole numbers or text."""
-  names = np.asarray(_read('ids', ids))
-  if names.dtype == object and all(
-    isinstance(name, str) for name in names.flat
-  ):
-    names = names.astype(str)
+  names = _on_host('ids', ids)
   became_text = names.dtype.kind == 'U' and isinstance(ids, list | tuple)
   mixed = became_text and not all(isinstance(name, str) for name in ids)
   if names.ndim != 1 or names.dtype.kind not in 'iuSU' or mixed:
@@ -178,11 +185,7 @@ def _check_distinct(name, values, allowed):
 
 def _some(labeled):
   """A mask, or ids of some examples."""
-  found = np.asarray(_read('labeled', labeled))
-  if found.dtype == object and all(
-    isinstance(name, str) for name in found.flat
-  ):
-    found = found.astype(str)
+  found = _on_host('labeled', labeled)
   if not found.size:
     return np.zeros(0, np.int64)
   if found.ndim != 1 or found.dtype.kind not in 'biuSU':
