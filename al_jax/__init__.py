@@ -13,6 +13,7 @@ if TYPE_CHECKING:
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
   from al_jax.runner.direct import run
+  from al_jax.strategies.offline import Selected, select
   from al_jax.systems import build
 
 __version__ = '0.1.0'
@@ -20,12 +21,14 @@ __version__ = '0.1.0'
 __all__ = [
   'Dataset',
   'Protocol',
+  'Selected',
   'SimulatedOracle',
   '__version__',
   'build',
   'kernels',
   'load',
   'run',
+  'select',
   'strategies',
   'tasks',
 ]
@@ -34,11 +37,13 @@ __all__ = [
 _MODULES = {
   'Dataset': 'al_jax.data',
   'Protocol': 'al_jax.loop.protocol',
+  'Selected': 'al_jax.strategies.offline',
   'SimulatedOracle': 'al_jax.oracle',
   'build': 'al_jax.systems',
   'kernels': 'al_jax.kernels',
   'load': 'al_jax.data',
   'run': 'al_jax.runner.direct',
+  'select': 'al_jax.strategies.offline',
   'strategies': 'al_jax.strategies',
   'tasks': 'al_jax.tasks',
 }

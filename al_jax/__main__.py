@@ -16,6 +16,7 @@ from al_jax.runner import signals
 COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
   'report': 'writes the results of a run as one page, report.html',
+  'select': 'selects examples to label from arrays of your own',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')
 

@@ -34,6 +34,7 @@ EXTRAS = {
   },
   'parquet': {'pandas': 'pandas', 'pyarrow': 'pyarrow'},
   'prepare': {'tensorflow': 'tensorflow'},
+  'safetensors': {'safetensors': 'safetensors'},
   'tensorboard': {'tensorboardX': 'tensorboardX'},
 }
 

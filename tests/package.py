@@ -58,6 +58,7 @@ def main() -> None:
     call(sys.executable, '-m', 'venv', '../venv', folder=elsewhere)
     install(wheel, '', elsewhere)
     call('python', '-P', __file__, 'core', folder=elsewhere)
+    check_select(elsewhere)
     check_what_is_missing(elsewhere)
     install(wheel, '[experiments]', elsewhere)
     check_commands(elsewhere)
@@ -143,6 +144,17 @@ def check_what_is_missing(folder: pathlib.Path) -> None:
     told = call('al-jax', name, folder=folder, status=1)
     assert re.fullmatch(rf'al-jax {name} {how}\n', told), told
   assert 'report.html' in call('al-jax', '--help', folder=folder)
+
+
+def check_select(folder: pathlib.Path) -> None:
+  """Selects from a file: the only command that needs no extra."""
+  (folder / 'x.csv').write_text('0,0\n0,1\n5,5\n')
+  words = '--strategy=core_set', '--k=1', '--embeddings=x.csv'
+  (folder / 'labeled.txt').write_text('0\n')
+  told = call(
+    'al-jax', 'select', *words, '--labeled=labeled.txt', folder=folder
+  )
+  assert told.splitlines()[1].startswith('0,2,'), told
 
 
 def check_commands(folder: pathlib.Path) -> None:

@@ -169,7 +169,11 @@ def _check(arms, version, delta, num_queries):
 
 def _needs(arms):
   needed = {need: why for arm in arms for need, why in needs.of(arm).items()}
-  return {**needed, needs.CLASSES: 'its reward is an accuracy'}
+  return {
+    **needed,
+    needs.CLASSES: 'its reward is an accuracy',
+    needs.ANSWERS: 'it learns from them which arm to follow',
+  }
 
 
 def _check_enough(num_queries, num_arms):

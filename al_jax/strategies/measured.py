@@ -23,11 +23,13 @@ def among_measured(select: Callable) -> Callable:
   Returns:
     A select that chooses as from a pool of what was measured, for the time and
     memory of that. On the host: it looks how large the part is. Where all of
-    the pool was measured it is `select` itself.
+    the pool was measured, or under `jit`, it is `select` itself.
   """
 
   @functools.wraps(select)
   def select_among(key, state, measured, seen, pool, k, **options):
+    if isinstance(seen, jax.core.Tracer):
+      return select(key, state, measured, seen, pool, k, **options)
     count = int(_count(seen))
     # Few sizes: each is a program of its own.
     size = 1 << max(count - 1, k - 1, 0).bit_length()

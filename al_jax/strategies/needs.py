@@ -8,6 +8,7 @@ from al_jax.interfaces import Facts, Strategy
 CLASSES = 'classes'
 EMBEDDING = 'embedding'
 DROPOUT = 'dropout'
+ANSWERS = 'answers'  # to the queries of earlier rounds; a run has them
 EXTRAS = 'extras.'  # and the name of the output
 
 
@@ -35,10 +36,11 @@ def of(strategy: Strategy) -> dict[str, str]:
       "to the reason, or ''."
     )
   for need, reason in strategy.needs.items():
-    if need not in (CLASSES, EMBEDDING, DROPOUT) and not _is_extra(need):
+    known = CLASSES, EMBEDDING, DROPOUT, ANSWERS
+    if need not in known and not _is_extra(need):
       raise ValueError(
-        f'needs has {need!r}; it must be {CLASSES!r}, {EMBEDDING!r}, '
-        f"{DROPOUT!r}, or '{EXTRAS}NAME' for an output of the model."
+        f'needs has {need!r}; it must be {", ".join(map(repr, known))}, or '
+        f"'{EXTRAS}NAME' for an output of the model."
       )
     found[need] = reason or found.get(need, '')
   return found

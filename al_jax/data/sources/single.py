@@ -1,0 +1,148 @@
+"""Single arrays in files: .npy, .npz, .safetensors, and text."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from al_jax import errors
+from al_jax.data.sources import arrays, delimited
+
+# What a column of ids is called, in the files that this library writes too.
+ID = 'id'
+_TEXT = ('.csv', '.tsv', '.txt')
+_KEYED = ('.npz', '.safetensors')
+
+
+def read_numbers(where: str) -> np.ndarray:
+  """Reads an array of numbers.
+
+  Args:
+    where: path of a file: .npy, memory-mapped; .npz or .safetensors, with
+      `:KEY` after it if there are several arrays; or .csv, .tsv, .txt, in which
+      all columns are numbers, with a line of names above them or without.
+
+  Returns:
+    The array; of text float32 [N, D].
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: no such array, or a file that cannot be read as one.
+  """
+  return _read(where, _numbers_of_text)
+
+
+def read_ids(where: str) -> np.ndarray:
+  """Reads ids, or a mask.
+
+  Args:
+    where: path of a file of arrays, as `read_numbers` takes it; or of text,
+      which has one id a line, or a line of names and a column that `:NAME`
+      after the path names; if it does not, the column `id` counts.
+
+  Returns:
+    [N]; of text, int64 if all ids are whole numbers, else str.
+
+  Raises:
+    FileNotFoundError: no such file.
+    ValueError: no such array, or a file that cannot be read as one.
+  """
+  return _read(where, _ids_of_text)
+
+
+def _read(where: str, of_text: Callable) -> np.ndarray:
+  path, key = _split(where)
+  suffix = path.suffix.lower()
+  known = '.npy', *_KEYED, *_TEXT
+  if suffix not in known:
+    raise ValueError(
+      f'{path} has the extension {suffix!r}; it must be one of '
+      f'{", ".join(known)}. np.save writes .npy.'
+    )
+  if suffix in _TEXT:
+    return of_text(path, key)
+  if suffix == '.npz':
+    with arrays.open_npz(path) as archive:
+      return arrays.member(path, archive, _key(path, key, archive.files))
+  if suffix == '.safetensors':
+    return _safetensor(path, key)
+  if key is not None:
+    raise ValueError(f'{where}: a .npy file has no key; it has one array.')
+  try:
+    return np.load(path, mmap_mode='r', allow_pickle=False)
+  except (ValueError, EOFError) as error:
+    raise ValueError(f'{path} is not a readable .npy file: {error}') from error
+
+
+def _split(where: str) -> tuple[Path, str | None]:
+  """The path and what is named in the file, if anything is."""
+  if not Path(where).expanduser().exists() and ':' in where:
+    path, _, key = where.rpartition(':')
+    return Path(path).expanduser(), key
+  return Path(where).expanduser(), None
+
+
+def _key(path, key, there):
+  if key is None and len(there) != 1:
+    raise ValueError(
+      f'{path} has {len(there)} arrays; name one: {path}:KEY. Keys: '
+      f'{", ".join(there) or "none"}.'
+    )
+  return there[0] if key is None else key
+
+
+def _safetensor(path, key):
+  with errors.needs('a .safetensors file'):
+    import safetensors
+  # JAX has the types that NumPy lacks, such as bfloat16.
+  try:
+    with safetensors.safe_open(path, framework='flax') as file:
+      key = _key(path, key, list(file.keys()))
+      errors.check_name(f'{path}: the key', key, file.keys())
+      return np.asarray(file.get_tensor(key))
+  except safetensors.SafetensorError as error:
+    raise ValueError(
+      f'{path} is not a readable .safetensors file: {error}'
+    ) from error
+
+
+def _numbers_of_text(path, key):
+  if key is not None:
+    raise ValueError(
+      f'{path}:{key} names a column; all columns of numbers are read.'
+    )
+  table = delimited.open_csv(path)
+  for name in table.names:
+    if name == ID or not name or name.startswith('Unnamed:'):
+      raise ValueError(
+        f'{path} has the column {name!r}, which names the rows; save the '
+        'numbers without it, and ids in a file of their own.'
+      )
+  try:
+    return table.read(range(len(table.names)), [])[0]
+  except ValueError as error:
+    # The reader names options of a data set, which are none of an array.
+    raise ValueError(str(error).partition(' The option')[0]) from error
+
+
+def _ids_of_text(path, key):
+  """A column of text: by name, the one called `id`, or the only one."""
+  names = delimited.open_csv(path, header=True).names
+  wanted = ID if key is None and ID in names else key
+  if wanted is None and len(names) > 1:
+    raise ValueError(
+      f'{path} has {len(names)} columns and none is called {ID!r}; name one: '
+      f'{path}:COLUMN.'
+    )
+  if wanted is not None:
+    errors.check_name(f'{path}: the column', wanted, names)
+  table = delimited.open_csv(path, header=wanted is not None)
+  column = 0 if wanted is None else names.index(wanted)
+  rest = [at for at in range(len(names)) if at != column]
+  found = table.read([], [column, *rest])[1][0].astype(str)
+  try:
+    numbers = found.astype(np.int64)
+  except (ValueError, OverflowError):
+    return found
+  # Ids such as 007 are text: a number would not be written back as it was.
+  return numbers if (numbers.astype(str) == found).all() else found

@@ -1,0 +1,5 @@
+"""Queries chosen from arrays of your own, without a learner or a run."""
+
+from al_jax.strategies.offline.selecting import Selected, select
+
+__all__ = ['Selected', 'select']

@@ -1,0 +1,297 @@
+"""Reads the arrays that a user gives, and checks them against each other."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors
+
+FORMS = {
+  'embeddings': '[N, D]',
+  'logits': '[N, C]',
+  'samples': '[S, N, C]',
+}
+# DLPack's number of the CPU.
+_CPU = 1
+# Rows in [0, 1] whose sums are this close to 1 are probabilities; those of
+# bfloat16 are off by up to 2 ** -9.
+_TOLERANCE = 5e-3
+
+
+class Given(NamedTuple):
+  """Arrays that fit each other.
+
+  Attributes:
+    arrays: float32, by the names in `FORMS`; those that were given.
+    names: [N], ids of the examples. If None, they are called by position.
+    labeled: bool[N].
+    origin: where N was read, for messages.
+  """
+
+  arrays: Mapping[str, np.ndarray | jax.Array]
+  names: np.ndarray | None
+  labeled: np.ndarray
+  origin: str
+
+
+def read(arrays: Mapping[str, Any], labeled: Any, ids: Any) -> Given:
+  """Reads all that a user gives.
+
+  Args:
+    arrays: by the names in `FORMS`; None where nothing is given.
+    labeled: bool[N], or a list of ids, or None.
+    ids: [N], or None.
+
+  Returns:
+    Given.
+
+  Raises:
+    ValueError: something that is no such array, or two that do not fit.
+  """
+  found = {
+    name: _measured(name, value)
+    for name, value in arrays.items()
+    if value is not None
+  }
+  names = None if ids is None else _names(ids)
+  some = None if labeled is None else _some(labeled)
+  size, origin = _common_size(found, names, some)
+  _check_classes(found)
+  for name in {'logits', 'samples'} & set(found):
+    _check_logits(name, found[name])
+  return Given(found, names, _mask_of(some, names, size, origin), origin)
+
+
+def _read(name: str, value: Any) -> np.ndarray | jax.Array:
+  """Reads an array of any framework, without a copy where it can.
+
+  Arrays on an accelerator that JAX has stay there; others come to the host.
+  """
+  if isinstance(value, jax.Array):
+    return value
+  if np.ma.is_masked(value):
+    raise ValueError(f'{name} has masked values; fill them or leave them out.')
+  if isinstance(value, np.ndarray):
+    return np.asarray(value)
+  if isinstance(value, str | bytes):
+    raise ValueError(
+      f'{name} is the text {value!r}; it must be an array: np.load reads a '
+      'file.'
+    )
+  if hasattr(value, 'detach'):
+    value = value.detach()
+  found = _through_dlpack(value)
+  if found is None and hasattr(value, 'cpu'):
+    value = value.cpu()
+    found = _through_dlpack(value)
+  if found is not None:
+    return found
+  try:
+    return np.asarray(list(value) if isinstance(value, set) else value)
+  except (ValueError, TypeError, RuntimeError) as error:
+    raise ValueError(
+      f'{name} cannot be read as an array: {errors.in_one_line(error)}'
+    ) from error
+
+
+def _through_dlpack(value):
+  """The array behind the DLPack protocol; None where it cannot be taken."""
+  if not hasattr(value, '__dlpack__'):
+    return None
+  readers = [jax.dlpack.from_dlpack]
+  # NumPy first: it keeps 64 bits.
+  if value.__dlpack_device__()[0] == _CPU:
+    readers.insert(0, np.from_dlpack)
+  for read_from in readers:
+    try:
+      return read_from(value)
+    except (BufferError, TypeError, ValueError, RuntimeError):
+      # A type (bfloat16) or a device that this reader does not have.
+      continue
+  return None
+
+
+def _measured(name, value):
+  """Numbers of the form that the name asks for, float32 and finite."""
+  array, form = _read(name, value), FORMS[name]
+  is_number = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(
+    array.dtype, jnp.floating
+  )
+  if not is_number:
+    raise ValueError(
+      f'{name} are {array.dtype}; they must be numbers of shape {form}.'
+    )
+  if array.ndim != len(form.split(',')) or 0 in array.shape:
+    hint = '; samples are [S, N, C]' if name == 'logits' else ''
+    raise ValueError(
+      f'{name} are {array.shape}; they must be {form}{hint}, with no axis of 0.'
+    )
+  with np.errstate(over='ignore', invalid='ignore'):
+    cast = array.astype(jnp.float32, copy=False)
+    view, xp = _viewed(cast)
+    # Neither needs memory, and NaN goes through both.
+    if np.isfinite(xp.min(view)) and np.isfinite(xp.max(view)):
+      return cast
+  place = np.unravel_index(np.argmin(np.isfinite(np.asarray(cast))), cast.shape)
+  raise ValueError(
+    f'{name}[{", ".join(map(str, place))}] is {np.asarray(array)[place]}; '
+    'it must be a finite number of float32.'
+  )
+
+
+def _viewed(array):
+  """What to look at an array with: NumPy, unless it is on an accelerator."""
+  if isinstance(array, np.ndarray):
+    return array, np
+  if all(device.platform == 'cpu' for device in array.devices()):
+    return np.asarray(array), np
+  return array, jnp
+
+
+def _on_host(name, value):
+  """Ids or a mask in NumPy; an array of Python's text is one of text."""
+  # An accelerator would round 64 bits to 32.
+  value = value.cpu() if hasattr(value, 'cpu') else value
+  array = np.asarray(_read(name, value))
+  is_text = array.dtype == object and all(
+    isinstance(each, str) for each in array.flat
+  )
+  return array.astype(str) if is_text else array
+
+
+def _names(ids):
+  """[N], unique ids: whole numbers or text."""
+  names = _on_host('ids', ids)
+  became_text = names.dtype.kind == 'U' and isinstance(ids, list | tuple)
+  mixed = became_text and not all(isinstance(name, str) for name in ids)
+  if names.ndim != 1 or names.dtype.kind not in 'iuSU' or mixed:
+    found = 'numbers and text' if mixed else f'{names.dtype} {names.shape}'
+    raise ValueError(
+      f'ids are {found}; they must be [N], all whole numbers or all text.'
+    )
+  _check_distinct('ids', names, 'they must differ')
+  return names
+
+
+def _check_distinct(name, values, allowed):
+  _, first, count = np.unique(values, return_index=True, return_counts=True)
+  if (count > 1).any():
+    repeated = values[first[count > 1].min()].item()
+    raise ValueError(f'{name} has {repeated!r} twice; {allowed}.')
+
+
+def _some(labeled):
+  """A mask, or ids of some examples."""
+  found = _on_host('labeled', labeled)
+  if not found.size:
+    return np.zeros(0, np.int64)
+  if found.ndim != 1 or found.dtype.kind not in 'biuSU':
+    raise ValueError(
+      f'labeled are {found.dtype} {found.shape}; they must be a mask bool[N], '
+      'or a list of ids.'
+    )
+  return found
+
+
+def _common_size(arrays, names, labeled):
+  """N, which all that is given must agree on, and where it was read."""
+  shapes = {name: array.shape for name, array in arrays.items()}
+  if names is not None:
+    shapes['ids'] = names.shape
+  if labeled is not None and labeled.dtype == bool:
+    shapes['labeled'] = labeled.shape
+  if not shapes:
+    raise ValueError(
+      'nothing is given: pass embeddings [N, D], logits [N, C] or samples '
+      '[S, N, C]; for random draws, ids [N].'
+    )
+  # Of all these the axes of samples are most often in another order.
+  first, *others = sorted(shapes, key=lambda name: name == 'samples')
+  size = shapes[first][1 if first == 'samples' else 0]
+  for name in others:
+    if shapes[name][1 if name == 'samples' else 0] == size:
+      continue
+    turned = ''
+    if name == 'samples' and shapes[name][0] == size:
+      turned = ', which np.swapaxes(samples, 0, 1) has'
+    raise ValueError(
+      f'{name} are {shapes[name]}; {first} say N is {size}: pass '
+      f'{FORMS.get(name, "[N]")}{turned}.'
+    )
+  return size, f'{first} {shapes[first]} are {FORMS.get(first, "[N]")}'
+
+
+def _check_classes(arrays):
+  """C must be 2 or more, and the same in logits and samples."""
+  classes = {
+    name: arrays[name].shape[-1]
+    for name in ('logits', 'samples')
+    if name in arrays
+  }
+  for name, number in classes.items():
+    if number < 2:
+      raise ValueError(
+        f'{name} are {arrays[name].shape}; C must be at least 2: the logits of '
+        'a sigmoid z are [0, z].'
+      )
+  if len(set(classes.values())) > 1:
+    swapped = ''
+    if (
+      arrays.get('embeddings', arrays['logits']).shape[-1]
+      == (classes['samples'])
+    ):
+      swapped = ' Are embeddings and logits swapped?'
+    raise ValueError(
+      f'logits have {classes["logits"]} classes and samples '
+      f'{classes["samples"]}; they must have the same.{swapped}'
+    )
+
+
+def _check_logits(name, array):
+  """Refuses probabilities; uniform ones mean the same as logits."""
+  view, xp = _viewed(array)
+  if xp.min(view) < 0 or xp.max(view) > 1 + _TOLERANCE:
+    return
+  sums_to_1 = xp.all(xp.abs(xp.sum(view, axis=-1) - 1) < _TOLERANCE)
+  if sums_to_1 and xp.any(xp.abs(view - 1 / view.shape[-1]) > _TOLERANCE):
+    raise ValueError(
+      f'every row of {name} sums to 1: pass logits, not probabilities '
+      f'(np.log({name}) are logits).'
+    )
+
+
+def _mask_of(labeled, names, size, origin):
+  """bool[N], of a mask or of ids."""
+  if labeled is None or not labeled.size:
+    return np.zeros(size, bool)
+  if labeled.dtype == bool:
+    return labeled
+  mask = np.zeros(size, bool)
+  if names is None:
+    allowed = f'a mask bool[N], or distinct positions from 0 to {size - 1}'
+    if labeled.dtype.kind not in 'iu':
+      raise ValueError(
+        f'labeled has {labeled[0].item()!r}, and no ids are given; it must be '
+        f'{allowed}.'
+      )
+    _check_distinct('labeled', labeled, f'it must be {allowed}')
+    wrong = (labeled < 0) | (labeled >= size)
+    if wrong.any():
+      raise ValueError(
+        f'labeled has {labeled[wrong][0]}; it must be {allowed} ({origin}).'
+      )
+    mask[labeled] = True
+    return mask
+  _check_distinct('labeled', labeled, 'it must be a mask bool[N], or ids')
+  # NumPy would compare numbers with text as text.
+  are_alike = (labeled.dtype.kind in 'iu') == (names.dtype.kind in 'iu')
+  known = np.isin(labeled, names) if are_alike else np.zeros(len(labeled), bool)
+  if not known.all():
+    raise ValueError(
+      f'labeled has {labeled[~known][0].item()!r}, which is not among the ids; '
+      'where ids are given, it must be a mask bool[N], or some of them.'
+    )
+  return np.isin(names, labeled)

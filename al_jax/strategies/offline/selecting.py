@@ -1,0 +1,250 @@
+"""The front door to strategies without a learner: `al_jax.select`."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from al_jax import errors, parts, strategies, xla
+from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
+from al_jax.strategies.offline import choosing, given
+
+# What a need is met by.
+_MET_BY = {
+  needs.CLASSES: ('logits', 'samples'),
+  needs.EMBEDDING: ('embeddings',),
+  needs.DROPOUT: ('samples',),
+}
+
+
+class Selected(NamedTuple):
+  """Queries, in order of choice.
+
+  Attributes:
+    ids: [K], as given; pool indices, int64, if no ids were given.
+    values: float[K], what each query was chosen by: a score, or a distance to
+      the queries before it. Larger came first where all have one score.
+  """
+
+  ids: np.ndarray
+  values: np.ndarray
+
+
+class _Asking(NamedTuple):
+  """A strategy that is ready to select.
+
+  Attributes:
+    called: its name, for messages.
+    strategy: what it does.
+    program: see `choosing.choose`.
+  """
+
+  called: str
+  strategy: Strategy
+  program: Callable | None = None
+
+
+def select(
+  strategy: str | Strategy | Callable[..., Strategy],
+  k: int,
+  *,
+  embeddings: Any = None,
+  logits: Any = None,
+  samples: Any = None,
+  labeled: Any = None,
+  ids: Any = None,
+  seed: int = 0,
+  options: Mapping[str, Any] | None = None,
+) -> Selected:
+  """Selects k examples to label, given what a model says about the pool.
+
+  Arrays may be lists, or come from NumPy, JAX, PyTorch or any framework with
+  DLPack; they are not copied where they are float32 already. All arrays are
+  checked, also those that the strategy does not need. The first call compiles;
+  later calls with arrays of the same shapes and the same k do not.
+
+  >>> import numpy as np
+  >>> import al_jax
+  >>> logits = np.array([[4.0, 0.0], [0.1, 0.0], [2.0, 0.0]])
+  >>> picks = al_jax.select('margin', 2, logits=logits, ids=['a', 'b', 'c'])
+  >>> picks.ids.tolist()
+  ['b', 'c']
+
+  Args:
+    strategy: name in `strategies.STRATEGIES`, a dotted path to a function of
+      your own that returns a Strategy, that function, or a Strategy, such as
+      `strategies.chain` and `strategies.subset` return. One that you build
+      yourself compiles once: build it once.
+    k: number of queries, at most the number of unlabeled examples.
+    embeddings: [N, D], the input of the last layer, or any features.
+    logits: [N, C], before the softmax, or log-probabilities. If None, the log
+      of the mean probabilities of the samples.
+    samples: [S, N, C], logits of S dropout samples, or of an ensemble of S
+      networks.
+    labeled: examples that have a label and are not selected: a mask bool[N], or
+      a list of ids. If None, no example has one.
+    ids: [N], names of the examples: whole numbers or text. If None, examples
+      are named by position.
+    seed: seed of every random choice, from 0 to 2**32 - 1.
+    options: options of the strategy, by name.
+
+  Returns:
+    Selected.
+
+  Raises:
+    ValueError: arrays that are not what their names say or do not fit each
+      other, or that lack what the strategy needs; an unknown name or option.
+    ContractError: a strategy of your own that picks what it must not.
+  """
+  errors.check_number('k', k, int, least=1)
+  errors.check_number('seed', seed, int, least=0, most=2**32 - 1)
+  arrays = {'embeddings': embeddings, 'logits': logits, 'samples': samples}
+  found = given.read(arrays, labeled, ids)
+  asking = _asking(strategy, options, found.arrays)
+  _check_needs(asking, found.arrays)
+  _check_count(k, found)
+  indices, values = _chosen(asking, found, int(k), int(seed))
+  return Selected(
+    indices if found.names is None else found.names[indices], values
+  )
+
+
+def _check_count(k, found):
+  size, labeled = len(found.labeled), np.count_nonzero(found.labeled)
+  if k > size - labeled:
+    raise ValueError(
+      f'k is {k}; it must be at most {size - labeled}, the number of unlabeled '
+      f'examples: N is {size} ({found.origin}), and {labeled} are labeled.'
+    )
+
+
+def _chosen(asking, found, k, seed):
+  """The picks; what goes wrong is told with the strategy's name."""
+  inputs = asking.strategy, found.arrays, found.labeled, k, seed
+  try:
+    try:
+      return choosing.choose(*inputs, program=asking.program)
+    except (
+      jax.errors.ConcretizationTypeError,
+      jax.errors.TracerArrayConversionError,
+    ):
+      # A select that decides on the host: it cannot be compiled as a whole.
+      return choosing.choose(*inputs)
+  except choosing.NotFiniteError as error:
+    (index,) = error.args
+    name = index if found.names is None else found.names[index]
+    absent = [each for each in given.FORMS if each not in found.arrays]
+    hint = (
+      f' Perhaps it reads {" or ".join(absent)}, not given.' if absent else ''
+    )
+    raise ValueError(
+      f'strategy {asking.called} measures a number that is not finite for '
+      f'example {name}.{hint}'
+    ) from error
+  except errors.ContractError as error:
+    raise errors.ContractError(f'strategy {asking.called} {error}.') from error
+  except KeyError as error:
+    raise ValueError(_lacks(asking, str(error))) from error
+
+
+def _lacks(asking, output):
+  return (
+    f'strategy {asking.called} needs the output {output} of a model; select '
+    f'has {", ".join(given.FORMS)}, and no other.'
+  )
+
+
+def _asking(strategy, options, arrays):
+  """A strategy by name, or one of the user's."""
+  if isinstance(strategy, Strategy):
+    if options:
+      raise ValueError(
+        f'options are {dict(options)}; a Strategy has been given its own.'
+      )
+    return _Asking('of yours', strategy)
+  options = {} if options is None else options
+  errors.check_mapping('options', options)
+  make = strategy
+  if not callable(strategy):
+    make = parts.find('strategy', strategy, strategies.STRATEGIES)
+  options = _with_samples(make, dict(options), arrays)
+  return _built(strategy, make, _Options(_frozen(options), options))
+
+
+def _with_samples(make, options, arrays):
+  """The options, with the number of samples where a strategy has one."""
+  number = inspect.signature(make).parameters.get('num_samples')
+  if number is None:
+    return options
+  if 'samples' not in arrays:
+    # As few as can be: it is told below that it needs some.
+    return {'num_samples': 2, **options} if number.default else options
+  num_samples = len(arrays['samples'])
+  # 0 is one pass without samples.
+  if number.default != 0:
+    options.setdefault('num_samples', num_samples)
+  if options.get('num_samples', 0) not in (0, num_samples):
+    raise ValueError(
+      f'num_samples is {options["num_samples"]}; samples are '
+      f'{arrays["samples"].shape}, and S is {num_samples}.'
+    )
+  return options
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+  """Options that can be told apart by a cache."""
+
+  frozen: Any
+  given: Mapping[str, Any] = dataclasses.field(compare=False)
+
+
+def _frozen(value):
+  """A hashable form of options; of what has none, its identity."""
+  if isinstance(value, Mapping):
+    return tuple((name, _frozen(value[name])) for name in sorted(value))
+  if isinstance(value, list | tuple):
+    return tuple(map(_frozen, value))
+  try:
+    hash(value)
+  except TypeError:
+    return object()
+  return type(value), value
+
+
+@functools.lru_cache(maxsize=256)
+def _built(strategy, make, options):
+  """Makes a strategy once, and what compiles it if it is of the library."""
+  del make  # A module that was imported anew has another function.
+  made = strategies.build(strategy, options.given)
+  called = repr(getattr(strategy, '__name__', strategy))
+  program = None
+  if not callable(strategy) and strategy in strategies.STRATEGIES:
+    program = xla.compiled_briefly(functools.partial(choosing.stage, made))
+  return _Asking(called, made, program)
+
+
+def _check_needs(asking, arrays):
+  needed = needs.of(asking.strategy)
+  if needs.ANSWERS in needed:
+    raise ValueError(
+      f'strategy {asking.called} needs the answers to earlier queries: '
+      f'{needed[needs.ANSWERS]}. Use it in a run: al-jax run.'
+    )
+  for need, reason in needed.items():
+    if need.startswith(needs.EXTRAS):
+      raise ValueError(_lacks(asking, repr(need.removeprefix(needs.EXTRAS))))
+    if set(_MET_BY[need]).isdisjoint(arrays):
+      wanted = ' or '.join(
+        f'{each} {given.FORMS[each]}' for each in _MET_BY[need]
+      )
+      why = f': {reason}' if reason else ''
+      raise ValueError(
+        f'strategy {asking.called} needs {wanted}{why}; given are '
+        f'{", ".join(arrays) or "none"}.'
+      )
