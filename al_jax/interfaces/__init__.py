@@ -25,7 +25,11 @@ from al_jax.interfaces.learner import (
 )
 from al_jax.interfaces.model import ModelFns, ModelOutput, NetFns
 from al_jax.interfaces.oracle import Answers, Oracle, Question
-from al_jax.interfaces.strategy import Strategy
+from al_jax.interfaces.strategy import (
+  Strategy,
+  picks_problem,
+  result_problem,
+)
 
 __all__ = [
   'Answers',
@@ -45,4 +49,6 @@ __all__ = [
   'Strategy',
   'StrategyState',
   'Survey',
+  'picks_problem',
+  'result_problem',
 ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
+import numpy as np
 
 from al_jax.interfaces.base import Facts, Measure, PyTree, StrategyState
 
@@ -88,3 +89,57 @@ class Strategy(NamedTuple):
   prefilter: tuple[Strategy, int] | None = None
   needs: Mapping[str, str] = types.MappingProxyType({})
   uniform: bool = False
+
+
+def result_problem(found: Any) -> str:
+  """Describes how a value is not what a `Select` returns; '' if it is.
+
+  Args:
+    found: the value that a select returned.
+  """
+  is_pair = isinstance(found, tuple) and len(found) == 2
+  if is_pair and hasattr(found[1], 'indices'):
+    return ''
+  what = type(found).__name__
+  if isinstance(found, tuple):
+    what = f'({", ".join(type(each).__name__ for each in found)})'
+  return f'returned {what}; it must return (state, al_jax.kernels.Selection)'
+
+
+def picks_problem(
+  indices: np.ndarray, k: int, eligible: np.ndarray, seen: np.ndarray
+) -> str:
+  """Describes how picks break the contract of a `Select`; '' if they do not.
+
+  Args:
+    indices: of the Selection, on the host.
+    k: number of queries wanted.
+    eligible: bool[N], the examples that were never queried.
+    seen: bool[N], the examples that were measured.
+  """
+  if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
+    return (
+      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
+      'positions are due, int[k]'
+    )
+  shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
+  picks = indices[indices >= 0]
+  if np.any(indices < -1):
+    return (
+      f'selected {indices.min()}; what is no pool index must be -1: {shown}'
+    )
+  if np.any(indices[len(picks) :] != -1):
+    return f'selected -1 before a pick; -1 pads at the end: {shown}'
+  if np.any(picks >= len(eligible)):
+    return f'picked beyond the pool of {len(eligible)}: {shown}'
+  if len(np.unique(picks)) < len(picks):
+    return f'picked an example twice: {shown}'
+  if not np.all(eligible[picks]):
+    asked = picks[~eligible[picks]][0]
+    return f'picked {asked}, which was asked about before: {shown}'
+  if not np.all(seen[picks]):
+    return f'picked {picks[~seen[picks]][0]}, which was not measured: {shown}'
+  due = min(k, np.count_nonzero(eligible & seen))
+  if len(picks) < due:
+    return f'picked {len(picks)}; {due} are due, so many are eligible: {shown}'
+  return ''

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import errors, keys, tasks
+from al_jax import errors, interfaces, keys, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Oracle,
@@ -229,14 +229,10 @@ def checked_selection(
   Raises:
     RuntimeError: it is not a pair of a state and a Selection.
   """
-  is_pair = isinstance(found, tuple) and len(found) == 2
-  if not is_pair or not hasattr(found[1], 'indices'):
-    what = type(found).__name__
-    if isinstance(found, tuple):
-      what = f'({", ".join(type(each).__name__ for each in found)})'
+  problem = interfaces.result_problem(found)
+  if problem:
     raise errors.ContractError(
-      f'round {round}: the select of system {program.system.name!r} returned '
-      f'{what}; it must return (state, al_jax.kernels.Selection).'
+      f'round {round}: the select of system {program.system.name!r} {problem}.'
     )
   return found
 
@@ -265,39 +261,9 @@ def checked_picks(
   """
   indices = np.asarray(indices)
   eligible = np.asarray(pool_lib.eligible(pool))
-  problem = _problem(indices, k, eligible, np.asarray(seen))
+  problem = interfaces.picks_problem(indices, k, eligible, np.asarray(seen))
   if problem:
     raise errors.ContractError(
       f'round {round}: system {program.system.name!r} {problem}.'
     )
   return indices[indices >= 0].astype(np.int32)
-
-
-def _problem(indices, k, eligible, seen):
-  """Describes how `indices` violates the contract; empty if it is valid."""
-  if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
-    return (
-      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
-      'positions are due, int[k]'
-    )
-  shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
-  picks = indices[indices >= 0]
-  if np.any(indices < -1):
-    return (
-      f'selected {indices.min()}; what is no pool index must be -1: {shown}'
-    )
-  if np.any(indices[len(picks) :] != -1):
-    return f'selected -1 before a pick; -1 pads at the end: {shown}'
-  if np.any(picks >= len(eligible)):
-    return f'picked beyond the pool of {len(eligible)}: {shown}'
-  if len(np.unique(picks)) < len(picks):
-    return f'picked an example twice: {shown}'
-  if not np.all(eligible[picks]):
-    asked = picks[~eligible[picks]][0]
-    return f'picked {asked}, which was asked about before: {shown}'
-  if not np.all(seen[picks]):
-    return f'picked {picks[~seen[picks]][0]}, which was not measured: {shown}'
-  due = min(k, np.count_nonzero(eligible & seen))
-  if len(picks) < due:
-    return f'picked {len(picks)}; {due} are due, so many are eligible: {shown}'
-  return ''

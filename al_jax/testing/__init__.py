@@ -1,0 +1,13 @@
+"""Contract checks for your own parts, as functions: no test runner is needed.
+
+    from al_jax import testing
+    print(testing.check_strategy(my_strategy()))
+
+A check tries a part on small, unfriendly data, raises a ContractError with
+every rule that is broken and the evidence, and otherwise returns a Report.
+"""
+
+from al_jax.testing.report import Report
+from al_jax.testing.strategy import check_strategy
+
+__all__ = ['Report', 'check_strategy']
