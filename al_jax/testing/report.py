@@ -14,6 +14,11 @@ class Broken(Exception):  # noqa: N818  It is turned into a ContractError.
   """Evidence that a rule is broken, as a sentence without a full stop."""
 
 
+def error_text(error: Exception) -> str:
+  """Returns the kind of an error and its message, on one line."""
+  return f'{type(error).__name__}: {errors.in_one_line(error)}'.rstrip('.')
+
+
 class Skipped(Exception):  # noqa: N818  It is no error.
   """The reason why a rule does not apply."""
 
@@ -87,8 +92,7 @@ def check(
     except Broken as evidence:
       broken[rule] = str(evidence)
     except Exception as error:
-      kind, text = type(error).__name__, errors.in_one_line(error)
-      broken[rule], cause = f'it raised {kind}: {text}', error
+      broken[rule], cause = f'it raised {error_text(error)}', error
     else:
       checked.append(rule)
       if note:

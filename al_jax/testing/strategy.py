@@ -136,7 +136,13 @@ class Case:
 
   def picks(self, measured: PyTree, where: str, **given: Any) -> np.ndarray:
     """Calls `select` and returns its picks, once they are allowed ones."""
-    _, selection = self.select(measured, **given)
+    try:
+      _, selection = self.select(measured, **given)
+    except Broken:
+      raise
+    except Exception as error:
+      text = report.error_text(error)
+      raise Broken(f'{where} select raised {text}'.lstrip()) from error
     indices = np.asarray(selection.indices)
     pool, seen = given.get('pool', self.pool), given.get('seen')
     problem = picks_problem(
@@ -146,7 +152,7 @@ class Case:
       np.ones(len(self.inputs), bool) if seen is None else seen,
     )
     if problem:
-      raise Broken(f'{where} select {problem}')
+      raise Broken(f'{where} select {problem}'.lstrip())
     return indices
 
 
@@ -264,11 +270,17 @@ def _nan(case):
   leaves = jax.tree.leaves(case.measured)
   if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
     raise Skipped('it measures no floats')
-  picks = case.picks(
-    _spoilt(case.measured, bad, np.nan), 'with NaN measured of 10 examples,'
-  )
+  spoilt = _spoilt(case.measured, bad, np.nan)
+  try:
+    case.select(spoilt)
+  except Broken:
+    raise
+  except Exception as error:
+    return f'it refuses NaN: {report.error_text(error)}'
+  picks = case.picks(spoilt, 'with NaN measured of 10 examples,')
   if bad[picks].any():
     raise Broken(f'picked {picks[bad[picks]][0]}, of which NaN was measured')
+  return None
 
 
 def _key(case):
@@ -358,7 +370,7 @@ def _needs(case):
   except Exception as error:
     raise Broken(
       f'with no more than needs declares, {list(declared)}, measure raised '
-      f'{type(error).__name__}: {errors.in_one_line(error)}'
+      f'{report.error_text(error)}'
     ) from error
   for need in used - set(declared):
     raise Broken(f'measure uses {need!r}, which needs does not declare')
