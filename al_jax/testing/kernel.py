@@ -328,4 +328,4 @@ def _same(case, wanted, found, what):
 
 
 def _shown(values):
-  return np.array2string(values[:8], precision=6, separator=', ')
+  return str(np.round(values[:8], 6).tolist())

@@ -90,7 +90,12 @@ def check(
     except Skipped as reason:
       skipped[rule] = str(reason)
     except Broken as evidence:
-      broken[rule] = str(evidence)
+      text = str(evidence)
+      first = next((name for name in broken if broken[name] == text), None)
+      if first is None:
+        broken[rule] = text
+      else:
+        skipped[rule] = f'broken as {first!r} is'
     except Exception as error:
       broken[rule], cause = f'it raised {error_text(error)}', error
     else:
