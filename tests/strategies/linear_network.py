@@ -1,4 +1,4 @@
-"""A network small enough to compute by hand, for the tests of strategies.
+"""Measuring and selecting through `al_jax.testing.linear`, by hand.
 
 Imports only what `pip install al-jax` brings, for tests/package.py.
 """
@@ -9,22 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference, tasks
-from al_jax import pool as pool_lib
-from al_jax.interfaces import Facts, ModelOutput
+from al_jax import inference
+from al_jax.testing import linear
+from al_jax.testing.linear import KEY, WEIGHTS, D
 
-N, D, C = 40, 6, 4
 K = 8  # one number of picks, so that selecting compiles once
-KEY = jax.random.key(2)
-WEIGHTS = np.random.default_rng(1).normal(size=(D, C)).astype(np.float32)
-FACTS = Facts(
-  num_examples=N,
-  task=tasks.numbered(C),
-  label_budget=N,
-  example=jax.ShapeDtypeStruct((D,), jnp.float32),
-  mean=np.zeros(D, np.float32),
-  std=np.ones(D, np.float32),
-)
+FACTS = linear.facts_of(linear.TASK, linear.DRAWN)
+apply = linear.network(linear.TASK, D)
 # Of the strategies that need some, or are slow without.
 OPTIONS = {
   'albl': {'arms': ('entropy', 'core_set')},
@@ -34,15 +25,6 @@ OPTIONS = {
   'variance': {'num_samples': 4},
   'variation_ratio': {'num_samples': 4},
 }
-
-
-def apply(inputs, *, keys=None):
-  """A linear network whose inputs drop out, by one mask for all rows."""
-  if keys is None:
-    return ModelOutput(inputs @ WEIGHTS, inputs, {})
-  masks = jax.vmap(lambda key: jax.random.bernoulli(key, 0.5, (D,)))(keys)
-  dropped = inputs[None] * masks[:, None]
-  return ModelOutput(dropped @ WEIGHTS, dropped, {})
 
 
 @functools.cache
@@ -58,27 +40,6 @@ def measure_pool(strategy, inputs, *, chunk_size=16, where=None):
   if strategy.measure is None:
     return ()
   return _pool_map(strategy.measure, chunk_size)(KEY, inputs, where)
-
-
-def pool_with(asked, targets=0, *, num_examples=N):
-  """A pool of which some examples have been asked about.
-
-  Written down in NumPy: `pool.reveal` would compile for every length.
-  """
-  asked = np.asarray(asked, np.int64)
-  filled = {
-    'acquired_round': np.full(num_examples, pool_lib.NEVER, np.int32),
-    'acquired_order': np.full(num_examples, pool_lib.NEVER, np.int32),
-    'targets': np.zeros(num_examples, np.int32),
-    'annotator': np.full(num_examples, pool_lib.NOBODY, np.int8),
-  }
-  filled['acquired_round'][asked] = 0
-  filled['acquired_order'][asked] = np.arange(len(asked))
-  filled['targets'][asked] = targets
-  filled['annotator'][asked] = pool_lib.ORACLE
-  return pool_lib.PoolState(
-    **{name: jnp.asarray(array) for name, array in filled.items()}
-  )
 
 
 def select(strategy, measured, pool, *, seen=None, state=None, key=KEY, k=K):

@@ -1,0 +1,478 @@
+"""Checks that a learner keeps the contract of `al_jax.interfaces.Learner`."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors
+from al_jax import pool as pool_lib
+from al_jax.interfaces import (
+  Batch,
+  Facts,
+  Learner,
+  LearnerState,
+  ModelFns,
+  Progress,
+  PyTree,
+)
+from al_jax.pool import PoolState
+from al_jax.sources import Source
+from al_jax.testing import linear, report, tracing
+from al_jax.testing.report import Broken, Report, Skipped
+from al_jax.training import fit
+
+# Labels that a batch of 2, 4, 8 or 16 does not divide: there is padding.
+_NUM_LABELS = 11
+# How often a round may be called without being over, if nothing bounds it.
+_MOST_CALLS = 10_000
+_KEY = jax.random.key(5)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+  """A learner, and what it is tried on.
+
+  Attributes:
+    learner: The part under test.
+    facts: Facts of the task.
+    inputs: NumPy array [N, ...].
+    targets: Pytree of [N, ...].
+  """
+
+  learner: Learner
+  facts: Facts
+  inputs: np.ndarray
+  targets: PyTree
+
+  @functools.cached_property
+  def pool(self) -> PoolState:
+    """The labelled set: some answers, the rest filler."""
+    return pool_lib.reveal(
+      pool_lib.of(self.facts),
+      jnp.arange(_NUM_LABELS, dtype=jnp.int32),
+      jax.tree.map(lambda leaf: jnp.asarray(leaf[:_NUM_LABELS]), self.targets),
+      pool_lib.ORACLE,
+      round=0,
+    )
+
+  @functools.cached_property
+  def _sources(self):
+    # On the host: a step is a call, and a padding row can be spoilt.
+    known = pool_lib.fully_labelled(self.targets)
+    return {
+      'pool': Source(self.inputs),
+      'validation': Source(self.inputs, known),
+    }
+
+  @functools.cached_property
+  def fns(self) -> fit.FitFns:
+    """The compiled functions of one lane, a call per step."""
+    return fit.compile_fit(
+      self.learner, self.facts, self._sources, chunk_size=len(self.inputs)
+    )
+
+  @functools.cached_property
+  def init(self) -> Callable[[jax.Array], LearnerState]:
+    """`init`, compiled."""
+    return jax.jit(self.learner.init)
+
+  @functools.cached_property
+  def apply(self) -> Callable[..., PyTree]:
+    """`apply`, compiled."""
+    return jax.jit(self.learner.apply)
+
+  @functools.cached_property
+  def trained(self) -> tuple[LearnerState, Progress]:
+    """The state after a round of seed 0, and its last Progress."""
+    return self.train(0)
+
+  def train(
+    self, seed: int, *, pool: PoolState | None = None
+  ) -> tuple[LearnerState, Progress]:
+    """Trains a round from the state of a seed."""
+    state = self.init(jax.random.key(seed))
+    key = jax.random.fold_in(_KEY, seed)
+    return self._to_the_end(self.fns, [key], [state], [pool or self.pool])
+
+  def resumed(self) -> tuple[LearnerState, int]:
+    """Trains seed 0 with a detour of its state through host and template.
+
+    Returns:
+      The state after the round, and the step at which the detour was.
+    """
+    key, state = jax.random.fold_in(_KEY, 0), self.init(jax.random.key(0))
+    rounds = fit.fit(self.fns, [key], [key], [state], [self.pool], stop_every=3)
+    state, progress = next(rounds)
+    restored = _through_host(self.learner, state)
+    if np.all(progress.done):
+      return restored, int(progress.step[0])
+    more = self._to_the_end(
+      self.fns, [key], [restored], [self.pool], resume=True
+    )
+    return more[0], int(progress.step[0])
+
+  def in_lanes(self, seeds: Sequence[int]) -> list[LearnerState]:
+    """Trains a round of several seeds in one call."""
+    placed = {
+      name: source._replace(inputs=jnp.asarray(source.inputs))
+      for name, source in self._sources.items()
+    }
+    fns = fit.compile_fit(
+      self.learner,
+      self.facts,
+      placed,
+      num_lanes=len(seeds),
+      chunk_size=len(self.inputs),
+    )
+    states = [self.init(jax.random.key(seed)) for seed in seeds]
+    keys = [jax.random.fold_in(_KEY, seed) for seed in seeds]
+    state, _ = self._to_the_end(fns, keys, states, [self.pool] * len(seeds))
+    return fns.unpack(state)
+
+  def _to_the_end(self, fns, keys, states, pools, **more):
+    most = self.learner.most_steps
+    most = _MOST_CALLS if most is None else most(_NUM_LABELS)
+    calls = fit.fit(fns, keys, keys, states, pools, **more)
+    for number, last in enumerate(calls):
+      step = np.max(last[1].step)
+      if step > most or number > most + 10:
+        raise Broken(
+          f'a round with {_NUM_LABELS} labels is not over after {step} steps, '
+          f'and most_steps says {most}'
+        )
+    return last
+
+
+def check_learner(
+  learner: Learner | Callable[..., Learner],
+  *,
+  facts: Facts | None = None,
+  inputs: np.ndarray | None = None,
+  targets: PyTree | None = None,
+  model: Callable[[Facts], ModelFns] | None = None,
+  options: Mapping[str, Any] | None = None,
+  skip: Collection[str] | Mapping[str, str] = (),
+  raises: bool = True,
+  name: str = 'the learner',
+) -> Report:
+  """Checks that a learner keeps its contract, on a few drawn examples.
+
+  Needs the extra `experiments`.
+
+  Args:
+    learner: The learner, or a function `(model, facts, **options)` that makes
+      it.
+    facts: Facts that the learner was built for. If None, those of 40 points of
+      four classes: for a function alone.
+    inputs: [N, ...], as the facts say. If None, the 40 points.
+    targets: Pytree of [N, ...]. If None, the classes of the points.
+    model: Makes the model for a function. If None, an MLP with dropout.
+    options: Keywords for a function; few steps make the check fast.
+    skip: Names of rules to leave out; a mapping gives the reasons.
+    raises: Whether a broken rule is an error.
+    name: Name of the learner, for messages.
+
+  Returns:
+    A Report.
+
+  Raises:
+    ContractError: with every rule that is broken, and the evidence.
+    ValueError: an argument does not fit.
+  """
+  is_made = isinstance(learner, Learner)
+  given = [each is not None for each in (facts, inputs, targets)]
+  if any(given) != all(given) or (is_made and not all(given)):
+    raise ValueError(
+      'a Learner was built for some facts: pass facts, inputs and targets, all '
+      'three; or pass the function that makes it.'
+    )
+  if is_made and (model is not None or options is not None):
+    raise ValueError(
+      'model and options are for a function that makes a learner; it was given '
+      'a Learner.'
+    )
+  if facts is None:
+    facts, inputs, targets = _drawn()
+  if not is_made:
+    model = _mlp if model is None else model
+    learner = learner(model(facts), facts, **(options or {}))
+  case = Case(learner, facts, np.asarray(inputs), targets)
+  return report.check(name, RULES, case, skip=skip, raises=raises)
+
+
+def _drawn():
+  """40 points, and the class that a linear network gives each."""
+  targets = np.argmax(linear.DRAWN @ linear.WEIGHTS, axis=1).astype(np.int32)
+  facts = linear.facts_of(linear.TASK, linear.DRAWN)
+  return facts, linear.DRAWN, targets
+
+
+@errors.needs('al_jax.testing.check_learner')
+def _mlp(facts):
+  from al_jax import models
+
+  return models.build('mlp', facts, widths=(16,), dropout=0.2)
+
+
+def _ends(case):
+  """A round is over within `most_steps`, and with finite networks."""
+  state, progress = case.trained
+  for network, is_finite in case.fns.finite(state).items():
+    if not is_finite:
+      raise Broken(f'the network {network!r} is not finite after a round')
+  if case.learner.most_steps is None:
+    return f'most_steps is None; the round took {progress.step[0]} steps'
+  return None
+
+
+def _shapes(case):
+  """Every leaf of the state keeps its shape, dtype and weak type."""
+  learner, pool = case.learner, case.pool
+  state = jax.eval_shape(learner.init, _KEY)
+  moves = {'start': lambda s: learner.start(_KEY, s, pool)}
+  for number, phase in enumerate(learner.phases):
+    moves[f'the step of phase {number}'] = functools.partial(
+      _stepped, case, phase
+    )
+  for name, survey in learner.surveys.items():
+    moves[f'the survey {name!r}'] = functools.partial(_absorbed, case, survey)
+  for what, move in moves.items():
+    problem = tracing.difference(state, jax.eval_shape(move, state))
+    if problem:
+      raise Broken(f'{what} changed the state of init: {problem}')
+
+
+def _stepped(case, phase, state):
+  batches = {
+    name: Batch(index, jnp.asarray(case.inputs)[index])
+    for name, index in phase.plan(state, case.pool).items()
+  }
+  return phase.step(state, batches, case.pool)[0]
+
+
+def _absorbed(case, survey, state):
+  apply = functools.partial(case.learner.apply, state)
+  index = jnp.arange(len(case.inputs), dtype=jnp.int32)
+  batch = Batch(index, jnp.asarray(case.inputs))
+  held = case._sources[survey.source].pool or case.pool
+  return survey.absorb(_KEY, state, survey.measure(_KEY, apply, batch), held)
+
+
+def _end_is_fixed(case):
+  """A step of a round that is over changes nothing, in any phase."""
+  state, progress = case.trained
+  for number, advance in enumerate(case.fns.advance):
+    after, told = advance(state, case.pool, 1)
+    at = _first_other(state, after)
+    if at:
+      raise Broken(f'a step of phase {number} after the end changed {at}')
+    if not told.done or told.step != progress.step[0]:
+      raise Broken(
+        f'a step of phase {number} after the end says done = {told.done} and '
+        f'step = {told.step}; it was True and {progress.step[0]}'
+      )
+
+
+def _padding(case):
+  """What stands in the padding rows of a batch changes nothing."""
+  state = case.fns.start(_KEY, case.init(_KEY), case.pool)
+  phase = case.learner.phases[0]
+  step = jax.jit(phase.step)
+  planned = phase.plan(state, case.pool)
+  if not any(np.any(np.asarray(index) < 0) for index in planned.values()):
+    raise Skipped(f'with {_NUM_LABELS} labels the first batch has no padding')
+
+  def stepped(filler):
+    batches = {}
+    for name, index in planned.items():
+      rows = case.inputs[np.maximum(index, 0)].copy()
+      rows[np.asarray(index) < 0] = filler
+      batches[name] = Batch(index, rows)
+    return step(state, batches, case.pool)
+
+  at = _first_other(stepped(0), stepped(7))
+  if at:
+    raise Broken(f'padding rows of 7 instead of 0 changed {at}')
+
+
+def _hidden(case):
+  """Answers that nobody paid for are not read."""
+  _equal(
+    case,
+    case.train(0, pool=linear.poisoned(case.pool))[0],
+    'garbage in place of hidden answers changed',
+  )
+
+
+def _key(case):
+  """The same key gives the same result, another one other weights."""
+  _equal(case, case.train(0)[0], 'a second run with the same key changed')
+  old, new = (
+    jax.tree.leaves(_predictions(case, state))
+    for state in (case.trained[0], case.train(1)[0])
+  )
+  if all(map(np.array_equal, old, new)):
+    raise Broken('seeds 0 and 1 made the same predictions after a round')
+
+
+def _lanes(case):
+  """Seeds that train in one call get what each gets alone, to rounding."""
+  worst = 0.0
+  for seed, state in zip((0, 1), case.in_lanes((0, 1)), strict=True):
+    alone = case.trained[0] if seed == 0 else case.train(seed)[0]
+    for one, other in zip(
+      jax.tree.leaves(_predictions(case, alone)),
+      jax.tree.leaves(_predictions(case, state)),
+      strict=True,
+    ):
+      apart = np.abs(one - other).max() / (1 + np.abs(one).max())
+      if not apart <= 1e-2:
+        raise Broken(
+          f'the predictions of seed {seed} in a call with another seed are '
+          f'{apart:.2g} from those of the seed alone, as a share of the largest'
+        )
+      worst = max(worst, apart)
+  return f'predictions differ by {worst:.1g}' if worst else 'bit for bit'
+
+
+def _finite(case):
+  """`finite` tells of NaN in whatever predictions are made of."""
+  state, _ = case.trained
+  leaves, tree = jax.tree.flatten(state)
+  for place, (path, leaf) in enumerate(
+    jax.tree_util.tree_flatten_with_path(state)[0]
+  ):
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      continue
+    changed = [*leaves]
+    changed[place] = jnp.full_like(leaf, jnp.nan)
+    spoilt = jax.tree.unflatten(tree, changed)
+    outputs = jax.tree.leaves(_predictions(case, spoilt))
+    if all(np.all(np.isfinite(output)) for output in outputs):
+      continue
+    if all(np.all(each) for each in case.fns.finite(spoilt).values()):
+      raise Broken(
+        f'NaN in {jax.tree_util.keystr(path)} makes predictions NaN, and '
+        'finite says that all networks are finite'
+      )
+
+
+def _restore(case):
+  """A state saved within a round and restored goes on bit for bit."""
+  state, step = case.resumed()
+  _equal(case, state, f'saving and restoring after step {step} changed')
+
+
+def _dropout(case):
+  """`apply` with keys[S] gives S samples, whose masks the batch shares."""
+  state, _ = case.trained
+  keys = jax.random.split(_KEY, 3)
+  rows = np.repeat(case.inputs[:1], 4, axis=0)
+  found = case.apply(state, rows, keys=keys).predictions
+  sizes = case.facts.task.outputs
+  wanted = jax.tree.map(lambda size: (3, 4, size), sizes)
+  shapes = jax.tree.map(lambda leaf: leaf.shape, found)
+  if shapes != wanted:
+    raise Broken(
+      f'apply with 3 keys gave predictions {shapes} of 4 examples; it must be '
+      f'{wanted}'
+    )
+  for leaf in jax.tree.leaves(found):
+    leaf = np.asarray(leaf)
+    if not np.allclose(leaf, leaf[:, :1], rtol=1e-4, atol=1e-5):
+      raise Broken('one key gave four equal examples different predictions')
+
+
+def _rows(case):
+  """Predictions of an example do not depend on its batch."""
+  state, _ = case.trained
+  few = case.apply(state, case.inputs[:4]).predictions
+  for whole, part in zip(
+    *map(jax.tree.leaves, (_predictions(case, state), few)), strict=True
+  ):
+    if not np.allclose(whole[:4], part, rtol=1e-3, atol=1e-4):
+      raise Broken(
+        f'example 0 gets {whole[0]} in a batch of {len(whole)} and '
+        f'{np.asarray(part)[0]} in one of 4'
+      )
+
+
+def _pseudo_labels(case):
+  """Pseudo-labels are int32[N], -1 where an answer was paid for."""
+  if case.learner.pseudo_labels is None:
+    raise Skipped('it has none')
+  found = np.asarray(case.learner.pseudo_labels(case.trained[0], case.pool))
+  number = len(case.inputs)
+  if found.shape != (number,) or found.dtype != np.int32:
+    raise Broken(
+      f'pseudo_labels returned {found.dtype}{list(found.shape)}; it must be '
+      f'int32[{number}]'
+    )
+  if np.any(found[:_NUM_LABELS] != -1):
+    raise Broken('pseudo_labels has a label for an example with an answer')
+
+
+RULES = {
+  'ends': _ends,
+  'shapes': _shapes,
+  'end_is_fixed': _end_is_fixed,
+  'padding': _padding,
+  'hidden': _hidden,
+  'key': _key,
+  'lanes': _lanes,
+  'finite': _finite,
+  'restore': _restore,
+  'dropout': _dropout,
+  'rows': _rows,
+  'pseudo_labels': _pseudo_labels,
+}
+
+
+def _predictions(case, state):
+  return jax.tree.map(np.asarray, case.apply(state, case.inputs).predictions)
+
+
+def _equal(case, state, what):
+  at = _first_other(case.trained[0], state)
+  if at:
+    raise Broken(f'{what} {at}')
+
+
+def _first_other(one, other):
+  """The path of the first leaf whose values differ; '' if none does."""
+  for (path, a), b in zip(
+    jax.tree_util.tree_flatten_with_path(one)[0],
+    jax.tree.leaves(other),
+    strict=True,
+  ):
+    a, b = _plain(a), _plain(b)
+    if not np.array_equal(a, b, equal_nan=a.dtype.kind == 'f'):
+      return jax.tree_util.keystr(path)
+  return ''
+
+
+def _plain(leaf):
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    leaf = jax.random.key_data(leaf)
+  return np.asarray(leaf)
+
+
+def _through_host(learner, state):
+  """What a checkpoint does: NumPy arrays, put where the template says."""
+  template = jax.eval_shape(learner.init, _KEY)
+  problem = tracing.difference(template, tracing.shapes(state))
+  if problem:
+    raise Broken(f'it cannot be restored by the shapes of init: {problem}')
+
+  def restored(wanted, leaf):
+    if jnp.issubdtype(wanted.dtype, jax.dtypes.prng_key):
+      data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
+      return jax.random.wrap_key_data(data)
+    return jnp.asarray(np.array(leaf), wanted.dtype)
+
+  return jax.tree.map(restored, template, state)

@@ -1,0 +1,487 @@
+"""Checks that a strategy keeps the contract of `al_jax.interfaces.Strategy`."""
+
+import dataclasses
+import functools
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import errors, inference, xla
+from al_jax import pool as pool_lib
+from al_jax.interfaces import (
+  Batch,
+  Facts,
+  PyTree,
+  Strategy,
+  picks_problem,
+  result_problem,
+)
+from al_jax.interfaces.base import Applied
+from al_jax.pool import PoolState
+from al_jax.strategies import needs as needs_lib
+from al_jax.tasks import Task
+from al_jax.testing import linear, report, tracing
+from al_jax.testing.report import Broken, Report, Skipped
+
+# Rows of a batch that does not divide the pool: the last one has padding.
+_FEW = 7
+# What may stand in a row that was not measured.
+_POISONS = (np.nan, np.inf, 1e15, 3e38)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+  """A strategy, and what it is tried on.
+
+  Attributes:
+    strategy: The part under test.
+    facts: Facts of the task.
+    apply: Network that is measured through.
+    inputs: float32 [N, ...].
+    k: Number of queries.
+  """
+
+  strategy: Strategy
+  facts: Facts
+  apply: Applied
+  inputs: np.ndarray
+  k: int
+
+  @property
+  def asked(self) -> list[int]:
+    """Pool indices of three queries that were answered, one by abstention."""
+    return [3, 17, 5]
+
+  @functools.cached_property
+  def pool(self) -> PoolState:
+    """The labelled set after these queries."""
+    return self.pool_with(
+      self.asked, [pool_lib.ORACLE, pool_lib.MACHINE, pool_lib.ABSTAINED]
+    )
+
+  def pool_with(
+    self, asked: Collection[int], annotator: Any = pool_lib.ORACLE
+  ) -> PoolState:
+    """Makes a labelled set."""
+    return linear.pool_with(
+      list(asked),
+      num_examples=len(self.inputs),
+      annotator=annotator,
+      task=self.facts.task,
+    )
+
+  @functools.cached_property
+  def _look(self):
+    return jax.jit(
+      lambda key, batch: self.strategy.measure(key, self.apply, batch)
+    )
+
+  @functools.cached_property
+  def measured(self) -> PyTree:
+    """What is measured of `inputs`."""
+    return self.measure(self.inputs)
+
+  def measure(
+    self, inputs: np.ndarray, *, size: int | None = None, filler: float = 0.0
+  ) -> PyTree:
+    """Measures a pool in batches.
+
+    Args:
+      inputs: [N, ...].
+      size: Rows of a batch. If None, N.
+      filler: Value of the inputs of padding rows.
+
+    Returns:
+      Pytree of [N, ...]; `()` if the strategy measures nothing.
+    """
+    if self.strategy.measure is None:
+      return ()
+    number, found = len(inputs), []
+    for begin in range(0, number, size or number):
+      index = np.arange(begin, begin + (size or number), dtype=np.int32)
+      rows = inputs[np.minimum(index, number - 1)].copy()
+      rows[index >= number] = filler
+      index[index >= number] = -1
+      measured = self._look(linear.KEY, Batch(index, rows))
+      try:
+        inference.check_rows(measured, len(index))
+      except ValueError as error:
+        raise Broken(str(error).rstrip('.')) from error
+      found.append(measured)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:number], *found)
+
+  def select(
+    self,
+    measured: PyTree,
+    *,
+    pool: PoolState | None = None,
+    seen: np.ndarray | None = None,
+    state: Any = None,
+    key: jax.Array = linear.KEY,
+    k: int | None = None,
+  ) -> tuple[Any, Any]:
+    """Calls `select`; what is not given is as in a run's first round."""
+    state = self.strategy.init(self.facts) if state is None else state
+    seen = np.ones(len(self.inputs), bool) if seen is None else seen
+    found = self.strategy.select(
+      key, state, measured, jnp.asarray(seen), pool or self.pool, k or self.k
+    )
+    problem = result_problem(found)
+    if problem:
+      raise Broken(f'select {problem}')
+    return found
+
+  def picks(self, measured: PyTree, where: str, **given: Any) -> np.ndarray:
+    """Calls `select` and returns its picks, once they are allowed ones."""
+    try:
+      _, selection = self.select(measured, **given)
+    except Broken:
+      raise
+    except Exception as error:
+      text = report.error_text(error)
+      raise Broken(f'{where} select raised {text}'.lstrip()) from error
+    indices = np.asarray(selection.indices)
+    pool, seen = given.get('pool', self.pool), given.get('seen')
+    problem = picks_problem(
+      indices,
+      given.get('k', self.k),
+      np.asarray(pool_lib.eligible(pool)),
+      np.ones(len(self.inputs), bool) if seen is None else seen,
+    )
+    if problem:
+      raise Broken(f'{where} select {problem}'.lstrip())
+    return indices
+
+
+def check_strategy(
+  strategy: Strategy,
+  *,
+  apply: Applied | None = None,
+  inputs: np.ndarray | None = None,
+  task: Task = linear.TASK,
+  k: int = 8,
+  skip: Collection[str] | Mapping[str, str] = (),
+  raises: bool = True,
+  name: str = 'the strategy',
+) -> Report:
+  """Checks that a strategy keeps its contract, on a small pool on the host.
+
+  Args:
+    strategy: The strategy; the first stage of a chain is checked by itself.
+    apply: Network, as `measure` gets it. If None, a linear one with dropout.
+    inputs: Float [N, ...] with N at least 3 k + 16. If None, 40 drawn points.
+    task: Task that the network predicts. If None, four classes.
+    k: Number of queries.
+    skip: Names of rules to leave out; a mapping gives the reasons.
+    raises: Whether a broken rule is an error.
+    name: Name of the strategy, for messages.
+
+  Returns:
+    A Report.
+
+  Raises:
+    ContractError: with every rule that is broken, and the evidence.
+    ValueError: an argument does not fit.
+  """
+  errors.check_number('k', k, int, least=2)
+  inputs = linear.DRAWN if inputs is None else np.asarray(inputs, np.float32)
+  if len(inputs) < 3 * k + 16:
+    raise ValueError(
+      f'inputs has {len(inputs)} examples; for k = {k} it must have at least '
+      f'{3 * k + 16}.'
+    )
+  if apply is None:
+    _check_needs(strategy, inputs)
+    apply = linear.network(task, inputs.shape[1])
+  case = Case(strategy, linear.facts_of(task, inputs), apply, inputs, k)
+  return report.check(name, RULES, case, skip=skip, raises=raises)
+
+
+def _check_needs(strategy, inputs):
+  """Refuses what the linear network does not have."""
+  for need in needs_lib.of(strategy):
+    if need.startswith(needs_lib.EXTRAS):
+      raise ValueError(
+        f'the strategy needs {need!r}, which a linear network lacks: pass '
+        'apply, a network that has it.'
+      )
+  if inputs.ndim != 2:
+    raise ValueError(
+      f'inputs are {list(inputs.shape)}; without apply they must be [N, D].'
+    )
+
+
+def _picks(case):
+  """K different eligible picks, whatever the pool and however few are left."""
+  for pool, inputs in linear.hostile(case.inputs).items():
+    where = f'on the pool {pool!r}, {case.asked} queried before,'
+    case.picks(case.measure(inputs), where)
+  number = len(case.inputs)
+  for left in (case.k, case.k - 1, 1, 0):
+    pool = case.pool_with(range(number - left))
+    where = f'with {left} of {number} examples left and k = {case.k},'
+    case.picks(case.measured, where, pool=pool)
+
+
+def _one(case):
+  """With k = 1 there is one eligible pick."""
+  case.picks(case.measured, 'with k = 1,', k=1)
+
+
+def _finite(case):
+  """Measurements of eligible examples are finite: a run stops otherwise."""
+  _looks(case)
+  for pool, inputs in linear.hostile(case.inputs).items():
+    for leaf in jax.tree.leaves(case.measure(inputs)):
+      bad = ~np.isfinite(np.asarray(leaf)).reshape(len(inputs), -1).all(1)
+      if bad.any():
+        raise Broken(
+          f'on the pool {pool!r} measure is not finite for example '
+          f'{np.argmax(bad)}'
+        )
+
+
+def _unseen(case):
+  """Examples that were not measured are neither picked nor read."""
+  for kept, rest in ((1, 'a third'), (6, 'six sevenths')):
+    seen = np.arange(len(case.inputs)) % (3 if kept == 1 else 7)
+    seen = seen == 1 if kept == 1 else seen != 1
+    seen[case.asked] = [False, True, True]
+    where = f'with {rest} of the pool measured,'
+    measured = _spoilt(case.measured, ~seen, 0)
+    wanted = case.picks(measured, where, seen=seen)
+    for poison in _POISONS:
+      spoilt = _spoilt(case.measured, ~seen, poison)
+      found = case.picks(spoilt, where, seen=seen)
+      _same(
+        wanted,
+        found,
+        f'{poison} in place of the zeros of rows that were not measured',
+      )
+
+
+def _nan(case):
+  """What measured NaN is never picked while others are left."""
+  _looks(case)
+  bad = np.arange(len(case.inputs)) < 10
+  leaves = jax.tree.leaves(case.measured)
+  if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+    raise Skipped('it measures no floats')
+  spoilt = _spoilt(case.measured, bad, np.nan)
+  try:
+    case.select(spoilt)
+  except Broken:
+    raise
+  except Exception as error:
+    return f'it refuses NaN: {report.error_text(error)}'
+  picks = case.picks(spoilt, 'with NaN measured of 10 examples,')
+  if bad[picks].any():
+    raise Broken(f'picked {picks[bad[picks]][0]}, of which NaN was measured')
+  return None
+
+
+def _key(case):
+  """The same key gives the same picks; with `uniform`, others give others."""
+  first, again = (case.picks(case.measured, '') for _ in range(2))
+  _same(first, again, 'a second call with the same key')
+  if not case.strategy.uniform:
+    return
+  others = [
+    case.picks(case.measured, '', key=key)
+    for key in jax.random.split(linear.KEY, 8)
+  ]
+  if all(np.array_equal(first, other) for other in others):
+    raise Broken(
+      f'it claims to be uniform, and nine keys gave the picks {first.tolist()}'
+    )
+
+
+def _batches(case):
+  """What is measured of an example does not depend on its batch."""
+  _looks(case)
+  few = case.measure(case.inputs, size=_FEW)
+  for whole, part in zip(
+    *map(jax.tree.leaves, (case.measured, few)), strict=True
+  ):
+    whole, part = (np.asarray(leaf, np.float64) for leaf in (whole, part))
+    scale = 1 + np.abs(whole).max()
+    apart = np.abs(whole - part).reshape(len(whole), -1).max(1) / scale
+    # Not `apart > ...`: NaN is apart, too.
+    if not np.all(apart <= 1e-4):
+      bad = np.argmax(~(apart <= 1e-4))
+      raise Broken(
+        f'example {bad} measured {_shown(whole[bad])} in a batch of '
+        f'{len(whole)} and {_shown(part[bad])} in one of {_FEW}'
+      )
+  _same(
+    case.picks(case.measured, ''),
+    case.picks(few, f'measured in batches of {_FEW},'),
+    f'measuring in batches of {_FEW}',
+  )
+
+
+def _padding(case):
+  """The inputs of padding rows change nothing."""
+  _looks(case)
+  kept, changed = (
+    case.measure(case.inputs, size=_FEW, filler=filler) for filler in (0.0, 7.0)
+  )
+  for old, new in zip(*map(jax.tree.leaves, (kept, changed)), strict=True):
+    if not np.array_equal(old, new, equal_nan=old.dtype.kind == 'f'):
+      raise Broken('padding rows of 7 instead of 0 changed other rows')
+
+
+def _hidden(case):
+  """Answers that nobody paid for are not read."""
+  _same(
+    case.picks(case.measured, ''),
+    case.picks(
+      case.measured,
+      'with hidden answers poisoned,',
+      pool=linear.poisoned(case.pool),
+    ),
+    'garbage in place of answers that nobody paid for',
+  )
+
+
+def _state(case):
+  """The state keeps its structure, shapes and types over rounds."""
+  state, pool = case.strategy.init(case.facts), case.pool
+  before = tracing.shapes(state)
+  for _ in range(2):
+    state, selection = case.select(case.measured, state=state, pool=pool)
+    problem = tracing.difference(before, tracing.shapes(state))
+    if problem:
+      raise Broken(f'select changed the state: {problem}')
+    picks = np.asarray(selection.indices)
+    pool = case.pool_with([*case.asked, *picks[picks >= 0].tolist()])
+
+
+def _needs(case):
+  """`measure` gets by with what `needs` declares, and uses it."""
+  _looks(case)
+  declared, rows = dict(case.strategy.needs), case.inputs[:_FEW]
+  measure = case.strategy.measure
+  try:
+    used = tracing.needs_used(measure, case.apply, rows, declared)
+  except Exception as error:
+    raise Broken(
+      f'with no more than needs declares, {list(declared)}, measure raised '
+      f'{report.error_text(error)}'
+    ) from error
+  for need in used - set(declared):
+    raise Broken(f'measure uses {need!r}, which needs does not declare')
+  for need in set(declared) - used:
+    raise Broken(f'needs declares {need!r}, and measure does not use it')
+
+
+def _where(case):
+  """`where` gives bool[N], by the key and without hidden answers."""
+  if case.strategy.where is None:
+    raise Skipped('it has no where')
+  state, number = case.strategy.init(case.facts), len(case.inputs)
+  masks = []
+  for pool in (case.pool, case.pool, linear.poisoned(case.pool)):
+    mask = np.asarray(case.strategy.where(linear.KEY, state, pool))
+    if mask.shape != (number,) or mask.dtype != bool:
+      raise Broken(
+        f'where returned {mask.dtype}{list(mask.shape)}; it must return '
+        f'bool[{number}]'
+      )
+    masks.append(mask)
+  if not np.array_equal(masks[0], masks[1]):
+    raise Broken('where gave two masks for one key')
+  if not np.array_equal(masks[0], masks[2]):
+    raise Broken('answers that nobody paid for changed the mask of where')
+
+
+def _jit(case):
+  """A `select` that can be traced makes the same picks under `jax.jit`."""
+  if tracing.is_jitted(case.strategy.select):
+    raise Skipped('select is jitted already')
+  _traces(case)
+  jitted = case.strategy._replace(
+    select=jax.jit(case.strategy.select, static_argnums=5)
+  )
+  under_jit = dataclasses.replace(case, strategy=jitted)
+  _same(
+    case.picks(case.measured, ''),
+    under_jit.picks(case.measured, 'under jax.jit'),
+    'jax.jit',
+  )
+
+
+def _compilations(case):
+  """A second call of `select` compiles nothing."""
+  measured = case.measured
+  case.select(measured)
+  before = xla.programs_compiled()
+  case.select(measured, key=jax.random.key(9), pool=case.pool_with([1, 2]))
+  count = xla.programs_compiled() - before
+  if not count:
+    return None
+  told = f'the second call of select compiled {count} programs'
+  try:
+    _traces(case)
+  except Skipped as reason:
+    return f'{told}; {reason}'
+  raise Broken(f"{told}: put jax.jit with static_argnames='k' around it")
+
+
+RULES = {
+  'picks': _picks,
+  'one': _one,
+  'finite': _finite,
+  'unseen': _unseen,
+  'nan': _nan,
+  'key': _key,
+  'batches': _batches,
+  'padding': _padding,
+  'hidden': _hidden,
+  'state': _state,
+  'needs': _needs,
+  'where': _where,
+  'jit': _jit,
+  'compilations': _compilations,
+}
+
+
+def _looks(case):
+  if case.strategy.measure is None:
+    raise Skipped('it measures nothing')
+
+
+def _traces(case):
+  """Skips a select that cannot be traced: it is host code."""
+  state = case.strategy.init(case.facts)
+  seen = jnp.ones(len(case.inputs), bool)
+  problem = tracing.why_not_traced(
+    lambda *given: case.strategy.select(*given, case.k),
+    (linear.KEY, state, case.measured, seen, case.pool),
+  )
+  if problem:
+    raise Skipped(f'select is host code ({problem})')
+
+
+def _same(wanted, found, cause):
+  if not np.array_equal(wanted, found):
+    raise Broken(
+      f'{cause} changed the picks from {wanted.tolist()} to {found.tolist()}'
+    )
+
+
+def _shown(values):
+  return np.array2string(np.ravel(values)[:4], precision=6)
+
+
+def _spoilt(measured, rows, poison):
+  """Writes a value into some rows; 3 in place of what integers cannot hold."""
+  return jax.tree.map(
+    lambda leaf: leaf.at[np.flatnonzero(rows)].set(
+      poison if not poison or jnp.issubdtype(leaf.dtype, jnp.floating) else 3
+    ),
+    measured,
+  )
