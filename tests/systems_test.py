@@ -212,10 +212,12 @@ def test_what_is_yours_is_told_apart(facts):
     'model': {
       'name': f'{__name__}.Net(width=5)',
       'modules': {__name__: digest_of_this_file()},
+      'options': {},
     },
     'learner.loss': {
       'name': f'{__name__}.test_what_is_yours_is_told_apart',
       'modules': {__name__: digest_of_this_file()},
+      'options': {'facts': 'al_jax.interfaces.base.Facts'},
     },
   }
   assert not systems.build('margin', facts, model=MLP).own
