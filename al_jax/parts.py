@@ -4,6 +4,7 @@ A dotted path is `my_module.my_thing`. The module is looked for in the folders
 that `search_in` was given, by default the current one, then on `sys.path`.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import functools
@@ -11,6 +12,7 @@ import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import pathlib
 import re
@@ -25,6 +27,7 @@ from al_jax import errors
 _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)+')
 # Modules of which no digest is kept.
 _NOT_YOURS = ('__main__', 'al_jax', 'builtins', 'flax', 'jax')
+_LONGEST_OPTION = 200
 # Folders that are searched before `sys.path`. A process has one list, as it has
 # one `sys.modules`.
 _folders: list[str] = []
@@ -95,23 +98,22 @@ def name_of(part: Any) -> str:
   """Returns what records and messages call a part.
 
   Args:
-    part: a name; a function; a tuple of functions, such as a Strategy, which
-      is called by the function that made its first; or another object.
+    part: a name; a function; a tuple of functions, such as a Strategy; or
+      another object.
 
   Returns:
-    The name, or a dotted path. Options that show follow in brackets: the
-    keywords of a `functools.partial`, the fields of a dataclass.
+    The name, or a dotted path: that of the outermost function that it was made
+    in. Options that show follow in brackets: the keywords of a
+    `functools.partial`, the fields of a dataclass.
   """
   if isinstance(part, str):
     return part
   if isinstance(part, functools.partial):
-    named = [
-      f'{name}={_spelled(part.keywords[name])}' for name in part.keywords
-    ]
+    named = (f'{name}={_spelled(of)}' for name, of in part.keywords.items())
     options = ', '.join([*map(_spelled, part.args), *named])
     return f'{name_of(part.func)}({options})'
   if isinstance(part, tuple) and any(map(callable, part)):
-    return name_of(next(filter(callable, part)))
+    return ', '.join(dict.fromkeys(map(name_of, filter(callable, part))))
   if dataclasses.is_dataclass(part) and not isinstance(part, type):
     return f'{name_of(type(part))}({_fields_of(part)})'
   owner = part if hasattr(part, '__qualname__') else type(part)
@@ -126,15 +128,20 @@ def own_among(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     given: options, nested as they may be.
 
   Returns:
-    By the place of each, such as `'learner.loss'`: its `name`, see `name_of`,
-    and `modules`, the SHA-256 of the files of those that it is from, by name.
-    The program that runs is none of them: it changes for other reasons.
+    By the place of each, such as `'learner.loss'`: its `name`, see `name_of`;
+    `modules`, the SHA-256 of the files of those that it is from, by name; and
+    `options`, what its functions were made with, as far as that can be spelled.
+    The program that runs is none of the modules: it changes for other reasons.
   """
   found = {}
   for place, value in given.items():
     if callable(value) or hasattr(value, '_fields'):
       name = name_of(value)
-      found[place] = {'name': name, 'modules': _modules_in(name)}
+      found[place] = {
+        'name': name,
+        'modules': _modules_in(name),
+        'options': _made_with(value),
+      }
     elif isinstance(value, Mapping | list | tuple):
       inner = value if isinstance(value, Mapping) else dict(enumerate(value))
       found |= {
@@ -194,6 +201,30 @@ def _fields_of(part: Any) -> str:
     if field.name not in ('parent', 'name')
     and getattr(part, field.name) is not field.default
   )
+
+
+def _made_with(part: Any) -> dict[str, str]:
+  """Spells what the functions of a part keep of what they were made with."""
+  found = {}
+  for function in part if isinstance(part, tuple) else [part]:
+    function = inspect.unwrap(function) if callable(function) else function
+    owner = getattr(function, '__self__', None)
+    if dataclasses.is_dataclass(owner):
+      found[name_of(type(owner))] = _fields_of(owner)
+    if not inspect.isfunction(function):
+      continue
+    cells = function.__closure__ or ()
+    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+      with contextlib.suppress(ValueError):  # An empty cell.
+        found[name] = _shortened(_spelled(cell.cell_contents))
+  return found
+
+
+def _shortened(text: str) -> str:
+  """Replaces a long text by its SHA-256: a list of numbers, say."""
+  if len(text) <= _LONGEST_OPTION:
+    return text
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _modules_in(name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ SYSTEMS = [
   'random',
   'my_learner.pair+margin',
   'supervised+my_strategy.spread_margin',
-  'supervised+typiclust.typiclust',
+  'supervised+my_strategy.typiclust',
 ]
 PARTS = [
   'my_data',
@@ -23,7 +23,6 @@ PARTS = [
   'my_losses',
   'my_model',
   'my_strategy',
-  'typiclust',
 ]
 RUN = (
   *('run', '--config=my_config.py', '--workdir=runs/mine', '--quiet'),
@@ -56,7 +55,7 @@ def folder(tmp_path_factory):
   files = re.findall(
     r'^`(\w+\.py)`:\n\n```python\n(.*?)^```', page, re.M | re.S
   )
-  assert len(files) == 8
+  assert len(files) == 7
   for name, content in files:
     (folder / name).write_text(content)
   ended = al_jax(folder, *RUN, '--config.seeds=1', '--workers=2')

@@ -6,6 +6,7 @@ import hashlib
 import pathlib
 import sys
 
+import jax
 import pytest
 
 from al_jax import parts, strategies, systems
@@ -176,19 +177,38 @@ def test_a_part_is_called_by_what_made_it():
     (functools.partial(outer, option=2), f'{here}.outer(option=2)'),
     (Options(), f'{here}.Options()'),
     (Options(5, outer), f'{here}.Options(width=5, kind={here}.outer)'),
-    (strategies.margin(), 'al_jax.strategies.scored.scored'),
+    (tuple([outer(), outer]), f'{here}.outer'),
     (3, 'builtins.int'),
   ):
     assert parts.name_of(part) == name
 
 
 def test_own_parts_are_found_wherever_they_are_nested():
-  given = {'a': outer, 'b': {'c': [1, 'x', outer]}, 'd': None, 'e': 3}
+  given = {'a': outer, 'b': {'c': [1, 'x', outer()]}, 'd': None, 'e': 3}
   found = parts.own_among(given)
-  assert list(found) == ['a', 'b.c.2']
   digest = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
-  assert found['a']['modules'] == {__name__: digest}
-  assert parts.own_among({'a': strategies.margin})['a']['modules'] == {}
+  own = {'name': f'{__name__}.outer', 'modules': {__name__: digest}}
+  assert found == {
+    'a': {**own, 'options': {}},
+    'b.c.2': {**own, 'options': {'option': '1'}},
+  }
+
+
+def test_what_one_function_made_is_told_apart_by_its_options():
+  kinds = [
+    outer(option=1),
+    outer(option=2),
+    strategies.margin(),
+    strategies.entropy(),
+    strategies.margin(num_samples=3),
+    systems.build,
+    jax.jit(outer(option=3)),
+    jax.jit(outer(option=4)),
+  ]
+  found = [parts.own_among({'a': kind}) for kind in kinds]
+  assert all(found.count(one) == 1 for one in found)
+  assert parts.own_among({'a': strategies.margin()}) == found[2]
+  assert found[2]['a']['modules'] == {}
 
 
 def test_a_function_in_a_config_is_named_by_its_path():

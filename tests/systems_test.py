@@ -5,6 +5,7 @@ import pathlib
 import flax.linen as nn
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 
 from al_jax import strategies, systems, tasks
 from al_jax.interfaces import Strategy
@@ -96,6 +97,16 @@ class Net(nn.Module):
     return (logits, hidden) if self.has_embedding else logits
 
 
+class Bridged(nnx.Module):
+  """The bridge draws its weights at every call; there is no dropout."""
+
+  def __init__(self, *, rngs):
+    self.head = nnx.Linear(64, 10, rngs=rngs)
+
+  def __call__(self, inputs):
+    return self.head(inputs.reshape(len(inputs), -1))
+
+
 def a_learner(model, facts):
   return LEARNERS['supervised'](model, facts, stop={'epochs': 2})
 
@@ -154,6 +165,7 @@ def test_a_system_of_ones_own_parts_has_the_name_it_is_given(
       "the output 'embedding' .* return .logits, ",
     ),
     ('bald', {'model': Net()}, 'needs dropout samples; model .*Net'),
+    ('bald', {'model': nnx.bridge.ToLinen(Bridged)}, 'needs dropout samples'),
     ('propagation_random', {'model': Net()}, "the output 'embedding' of a mo"),
   ],
 )
@@ -212,10 +224,12 @@ def test_what_is_yours_is_told_apart(facts):
     'model': {
       'name': f'{__name__}.Net(width=5)',
       'modules': {__name__: digest_of_this_file()},
+      'options': {},
     },
     'learner.loss': {
       'name': f'{__name__}.test_what_is_yours_is_told_apart',
       'modules': {__name__: digest_of_this_file()},
+      'options': {'facts': 'al_jax.interfaces.base.Facts'},
     },
   }
   assert not systems.build('margin', facts, model=MLP).own
