@@ -61,3 +61,49 @@ def test_a_program_that_the_persistent_cache_has_counts_too(
   programs[1](X)
   assert len(everything_is_cached) == hits + 1
   assert xla.programs_compiled() == before + 1
+
+
+def test_what_is_compiled_briefly_is_compiled_once_for_each_form():
+  scaled = xla.compiled_briefly(lambda x, *, by: {'x': x * by})
+  np.testing.assert_array_equal(scaled(X, by=2)['x'], 2 * X)
+  before = xla.programs_compiled()
+  scaled(X + 1, by=2)
+  assert xla.programs_compiled() == before
+  np.testing.assert_array_equal(scaled(X, by=3)['x'], 3 * X)
+  np.testing.assert_array_equal(scaled(X[1:], by=3)['x'], 3 * X[1:])
+  assert xla.programs_compiled() == before + 2
+
+
+def doubled(x):
+  return x + x
+
+
+@pytest.mark.parametrize(
+  ('fn', 'most'),
+  [
+    (doubled, 3),
+    (jax.jit(doubled), 3),
+    (lambda x: jax.lax.scan(lambda c, _: (doubled(c), None), x, length=9), 27),
+    (lambda x: jax.lax.while_loop(lambda c: c[0] < 9, doubled, x), 48),
+    (
+      lambda x: jax.lax.while_loop(
+        lambda c: c[0] < 9,
+        lambda c: jax.lax.cond(c[0] > 3, doubled, lambda c: c, c),
+        x,
+      ),
+      16,  # numbers that decide, one a step
+    ),
+  ],
+)
+def test_arrays_in_loops_count_for_their_steps(fn, most):
+  jaxpr = jax.make_jaxpr(fn)(X).jaxpr
+  assert xla._most_numbers(jaxpr) == most
+
+
+def test_an_option_that_a_compiler_lacks_is_left_out(monkeypatch):
+  monkeypatch.setattr(xla, '_BRIEF', {**xla._BRIEF, 'xla_no_such_thing': True})
+  xla._known_options.cache_clear()
+  known = xla._known_options()
+  xla._known_options.cache_clear()
+  assert 'xla_no_such_thing' not in known
+  assert known == xla._known_options()
