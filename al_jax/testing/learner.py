@@ -21,13 +21,13 @@ from al_jax.interfaces import (
   PyTree,
 )
 from al_jax.pool import PoolState
-from al_jax.sources import Source
+from al_jax.sources import Source, Sources
 from al_jax.testing import linear, report, tracing
 from al_jax.testing.report import Broken, Report, Skipped
 from al_jax.training import fit
 
-# Labels that a batch of 2, 4, 8 or 16 does not divide: there is padding.
-_NUM_LABELS = 11
+# Labels by round. An even batch divides neither: there is padding.
+_NUM_LABELS = (7, 11)
 # How often a round may be called without being over, if nothing bounds it.
 _MOST_CALLS = 10_000
 _KEY = jax.random.key(5)
@@ -51,17 +51,26 @@ class Case:
 
   @functools.cached_property
   def pool(self) -> PoolState:
-    """The labelled set: some answers, the rest filler."""
+    """The labelled set of the last round: some answers, the rest filler."""
+    return self.pools[-1]
+
+  @functools.cached_property
+  def pools(self) -> list[PoolState]:
+    """The labelled set of each round."""
+    return [self._pool_of(number) for number in _NUM_LABELS]
+
+  def _pool_of(self, number):
     return pool_lib.reveal(
       pool_lib.of(self.facts),
-      jnp.arange(_NUM_LABELS, dtype=jnp.int32),
-      jax.tree.map(lambda leaf: jnp.asarray(leaf[:_NUM_LABELS]), self.targets),
+      jnp.arange(number, dtype=jnp.int32),
+      jax.tree.map(lambda leaf: jnp.asarray(leaf[:number]), self.targets),
       pool_lib.ORACLE,
       round=0,
     )
 
   @functools.cached_property
-  def _sources(self):
+  def sources(self) -> Sources:
+    """The pool, and a validation split of the same examples."""
     # On the host: a step is a call, and a padding row can be spoilt.
     known = pool_lib.fully_labelled(self.targets)
     return {
@@ -73,7 +82,7 @@ class Case:
   def fns(self) -> fit.FitFns:
     """The compiled functions of one lane, a call per step."""
     return fit.compile_fit(
-      self.learner, self.facts, self._sources, chunk_size=len(self.inputs)
+      self.learner, self.facts, self.sources, chunk_size=len(self.inputs)
     )
 
   @functools.cached_property
@@ -88,39 +97,49 @@ class Case:
 
   @functools.cached_property
   def trained(self) -> tuple[LearnerState, Progress]:
-    """The state after a round of seed 0, and its last Progress."""
+    """The state after the rounds of seed 0, and its last Progress."""
     return self.train(0)
 
   def train(
-    self, seed: int, *, pool: PoolState | None = None
+    self, seed: int, *, pools: Sequence[PoolState] | None = None
   ) -> tuple[LearnerState, Progress]:
-    """Trains a round from the state of a seed."""
+    """Trains the rounds of a seed, from its initial state."""
     state = self.init(jax.random.key(seed))
-    key = jax.random.fold_in(_KEY, seed)
-    return self._to_the_end(self.fns, [key], [state], [pool or self.pool])
+    for round, pool in enumerate(pools or self.pools):
+      key = _round_key(seed, round)
+      state, progress = self._to_the_end(
+        self.fns, [key], [state], [pool], _NUM_LABELS[round]
+      )
+    return state, progress
 
   def resumed(self) -> tuple[LearnerState, int]:
     """Trains seed 0 with a detour of its state through host and template.
 
     Returns:
-      The state after the round, and the step at which the detour was.
+      The state after the rounds, and the step of the last at which the detour
+      was.
     """
-    key, state = jax.random.fold_in(_KEY, 0), self.init(jax.random.key(0))
-    rounds = fit.fit(self.fns, [key], [key], [state], [self.pool], stop_every=3)
-    state, progress = next(rounds)
-    restored = _through_host(self.learner, state)
-    if np.all(progress.done):
-      return restored, int(progress.step[0])
-    more = self._to_the_end(
-      self.fns, [key], [restored], [self.pool], resume=True
-    )
-    return more[0], int(progress.step[0])
+    last = len(self.pools) - 1
+    state, key = self.init(jax.random.key(0)), _round_key(0, last)
+    for round, pool in enumerate(self.pools[:-1]):
+      first = _round_key(0, round)
+      state, _ = self._to_the_end(
+        self.fns, [first], [state], [pool], _NUM_LABELS[round]
+      )
+    given = self.fns, [key], [key], [state], [self.pool]
+    state, progress = next(fit.fit(*given, stop_every=3))
+    step, state = int(progress.step[0]), _through_host(self.learner, state)
+    if not np.all(progress.done):
+      state, _ = self._to_the_end(
+        self.fns, [key], [state], [self.pool], _NUM_LABELS[-1], resume=True
+      )
+    return state, step
 
   def in_lanes(self, seeds: Sequence[int]) -> list[LearnerState]:
-    """Trains a round of several seeds in one call."""
+    """Trains the rounds of several seeds in one call each."""
     placed = {
       name: source._replace(inputs=jnp.asarray(source.inputs))
-      for name, source in self._sources.items()
+      for name, source in self.sources.items()
     }
     fns = fit.compile_fit(
       self.learner,
@@ -130,22 +149,30 @@ class Case:
       chunk_size=len(self.inputs),
     )
     states = [self.init(jax.random.key(seed)) for seed in seeds]
-    keys = [jax.random.fold_in(_KEY, seed) for seed in seeds]
-    state, _ = self._to_the_end(fns, keys, states, [self.pool] * len(seeds))
-    return fns.unpack(state)
+    for round, pool in enumerate(self.pools):
+      keys = [_round_key(seed, round) for seed in seeds]
+      packed, _ = self._to_the_end(
+        fns, keys, states, [pool] * len(seeds), _NUM_LABELS[round]
+      )
+      states = fns.unpack(packed)
+    return states
 
-  def _to_the_end(self, fns, keys, states, pools, **more):
+  def _to_the_end(self, fns, keys, states, pools, num_labels, **more):
     most = self.learner.most_steps
-    most = _MOST_CALLS if most is None else most(_NUM_LABELS)
+    most = _MOST_CALLS if most is None else most(num_labels)
     calls = fit.fit(fns, keys, keys, states, pools, **more)
     for number, last in enumerate(calls):
       step = np.max(last[1].step)
       if step > most or number > most + 10:
         raise Broken(
-          f'a round with {_NUM_LABELS} labels is not over after {step} steps, '
+          f'a round with {num_labels} labels is not over after {step} steps, '
           f'and most_steps says {most}'
         )
     return last
+
+
+def _round_key(seed, round):
+  return jax.random.fold_in(jax.random.fold_in(_KEY, seed), round)
 
 
 def check_learner(
@@ -259,7 +286,7 @@ def _absorbed(case, survey, state):
   apply = functools.partial(case.learner.apply, state)
   index = jnp.arange(len(case.inputs), dtype=jnp.int32)
   batch = Batch(index, jnp.asarray(case.inputs))
-  held = case._sources[survey.source].pool or case.pool
+  held = case.sources[survey.source].pool or case.pool
   return survey.absorb(_KEY, state, survey.measure(_KEY, apply, batch), held)
 
 
@@ -285,7 +312,9 @@ def _padding(case):
   step = jax.jit(phase.step)
   planned = phase.plan(state, case.pool)
   if not any(np.any(np.asarray(index) < 0) for index in planned.values()):
-    raise Skipped(f'with {_NUM_LABELS} labels the first batch has no padding')
+    raise Skipped(
+      f'with {_NUM_LABELS[-1]} labels the first batch has no padding'
+    )
 
   def stepped(filler):
     batches = {}
@@ -293,7 +322,7 @@ def _padding(case):
       rows = case.inputs[np.maximum(index, 0)].copy()
       rows[np.asarray(index) < 0] = filler
       batches[name] = Batch(index, rows)
-    return step(state, batches, case.pool)
+    return step(state, batches, case.pool)[0]
 
   at = _first_other(stepped(0), stepped(7))
   if at:
@@ -304,7 +333,7 @@ def _hidden(case):
   """Answers that nobody paid for are not read."""
   _equal(
     case,
-    case.train(0, pool=linear.poisoned(case.pool))[0],
+    case.train(0, pools=[*map(linear.poisoned, case.pools)])[0],
     'garbage in place of hidden answers changed',
   )
 
@@ -413,7 +442,7 @@ def _pseudo_labels(case):
       f'pseudo_labels returned {found.dtype}{list(found.shape)}; it must be '
       f'int32[{number}]'
     )
-  if np.any(found[:_NUM_LABELS] != -1):
+  if np.any(found[: _NUM_LABELS[-1]] != -1):
     raise Broken('pseudo_labels has a label for an example with an answer')
 
 
