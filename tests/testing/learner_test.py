@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import errors, learners, testing
+from al_jax import errors, testing
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Learner, ModelOutput, Phase, Progress
 from al_jax.testing import linear
@@ -232,29 +232,11 @@ def test_nothing_but_the_broken_rule_is_reported(name):
   assert set(found.broken) == {rule}
 
 
-OPTIONS = {
-  'batch_size': 8,
-  'stop': {'epochs': 3},
-  'optimizer': {'learning_rate': 0.01},
-}
-MORE = {'label_propagation': {'neighbors': 5, 'labelled_batch_size': 4}}
-
-
-@pytest.mark.parametrize('name', learners.LEARNERS)
-def test_the_learners_of_the_library_keep_the_contract(name):
-  # Each lane's program is compiled anew, for ten seconds: one learner will do.
-  skip = {} if name == 'supervised' else {'lanes': 'compiles for long'}
-  found = testing.check_learner(
-    learners.LEARNERS[name],
-    options={**OPTIONS, **MORE.get(name, {})},
-    name=name,
-    skip=skip,
-  )
-  assert set(found.skipped) <= {'padding', 'pseudo_labels', *skip}
-
-
 def test_a_learner_needs_the_facts_that_it_was_built_for():
   with pytest.raises(ValueError, match='pass facts, inputs and targets, all'):
     testing.check_learner(SOUND)
   with pytest.raises(ValueError, match='model and options are for a function'):
     check(SOUND, options={'decay': 1})
+  few = FACTS._replace(label_budget=5)
+  with pytest.raises(ValueError, match='label_budget of 5 and 40 ex'):
+    testing.check_learner(SOUND, facts=few, inputs=INPUTS, targets=TARGETS)
