@@ -53,7 +53,10 @@ def test_the_package_alone_imports_nothing():
 
 def test_the_core_needs_no_package_of_an_extra():
   loaded = loaded_by(
-    'import al_jax.interfaces, al_jax.pool, al_jax.strategies, al_jax.kernels'
+    'import al_jax.interfaces, al_jax.pool, al_jax.strategies, al_jax.kernels\n'
+    'from al_jax import testing\n'
+    'testing.check_strategy(al_jax.strategies.random())\n'
+    'testing.check_kernel(al_jax.kernels.margin, skip=["half"])'
   )
   assert 'jax' in loaded
   extras = {name for packages in errors.EXTRAS.values() for name in packages}

@@ -32,6 +32,7 @@ CORE = (
   'pool',
   'sources',
   'strategies',
+  'testing',
   'xla',
 )
 # Of a program that wants more: how the only line that counts begins.

@@ -1,8 +1,7 @@
 """Checks that a learner keeps the contract of `al_jax.interfaces.Learner`."""
 
-import dataclasses
 import functools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -10,142 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
-from al_jax import pool as pool_lib
-from al_jax.interfaces import (
-  Batch,
-  Facts,
-  Learner,
-  LearnerState,
-  ModelFns,
-  Progress,
-  PyTree,
-)
-from al_jax.pool import PoolState
-from al_jax.sources import Source
+from al_jax.interfaces import Batch, Facts, Learner, ModelFns, PyTree
 from al_jax.testing import linear, report, tracing
+from al_jax.testing.learner_case import KEY, NUM_LABELS, Case
 from al_jax.testing.report import Broken, Report, Skipped
-from al_jax.training import fit
-
-# Labels that a batch of 2, 4, 8 or 16 does not divide: there is padding.
-_NUM_LABELS = 11
-# How often a round may be called without being over, if nothing bounds it.
-_MOST_CALLS = 10_000
-_KEY = jax.random.key(5)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-  """A learner, and what it is tried on.
-
-  Attributes:
-    learner: The part under test.
-    facts: Facts of the task.
-    inputs: NumPy array [N, ...].
-    targets: Pytree of [N, ...].
-  """
-
-  learner: Learner
-  facts: Facts
-  inputs: np.ndarray
-  targets: PyTree
-
-  @functools.cached_property
-  def pool(self) -> PoolState:
-    """The labelled set: some answers, the rest filler."""
-    return pool_lib.reveal(
-      pool_lib.of(self.facts),
-      jnp.arange(_NUM_LABELS, dtype=jnp.int32),
-      jax.tree.map(lambda leaf: jnp.asarray(leaf[:_NUM_LABELS]), self.targets),
-      pool_lib.ORACLE,
-      round=0,
-    )
-
-  @functools.cached_property
-  def _sources(self):
-    # On the host: a step is a call, and a padding row can be spoilt.
-    known = pool_lib.fully_labelled(self.targets)
-    return {
-      'pool': Source(self.inputs),
-      'validation': Source(self.inputs, known),
-    }
-
-  @functools.cached_property
-  def fns(self) -> fit.FitFns:
-    """The compiled functions of one lane, a call per step."""
-    return fit.compile_fit(
-      self.learner, self.facts, self._sources, chunk_size=len(self.inputs)
-    )
-
-  @functools.cached_property
-  def init(self) -> Callable[[jax.Array], LearnerState]:
-    """`init`, compiled."""
-    return jax.jit(self.learner.init)
-
-  @functools.cached_property
-  def apply(self) -> Callable[..., PyTree]:
-    """`apply`, compiled."""
-    return jax.jit(self.learner.apply)
-
-  @functools.cached_property
-  def trained(self) -> tuple[LearnerState, Progress]:
-    """The state after a round of seed 0, and its last Progress."""
-    return self.train(0)
-
-  def train(
-    self, seed: int, *, pool: PoolState | None = None
-  ) -> tuple[LearnerState, Progress]:
-    """Trains a round from the state of a seed."""
-    state = self.init(jax.random.key(seed))
-    key = jax.random.fold_in(_KEY, seed)
-    return self._to_the_end(self.fns, [key], [state], [pool or self.pool])
-
-  def resumed(self) -> tuple[LearnerState, int]:
-    """Trains seed 0 with a detour of its state through host and template.
-
-    Returns:
-      The state after the round, and the step at which the detour was.
-    """
-    key, state = jax.random.fold_in(_KEY, 0), self.init(jax.random.key(0))
-    rounds = fit.fit(self.fns, [key], [key], [state], [self.pool], stop_every=3)
-    state, progress = next(rounds)
-    restored = _through_host(self.learner, state)
-    if np.all(progress.done):
-      return restored, int(progress.step[0])
-    more = self._to_the_end(
-      self.fns, [key], [restored], [self.pool], resume=True
-    )
-    return more[0], int(progress.step[0])
-
-  def in_lanes(self, seeds: Sequence[int]) -> list[LearnerState]:
-    """Trains a round of several seeds in one call."""
-    placed = {
-      name: source._replace(inputs=jnp.asarray(source.inputs))
-      for name, source in self._sources.items()
-    }
-    fns = fit.compile_fit(
-      self.learner,
-      self.facts,
-      placed,
-      num_lanes=len(seeds),
-      chunk_size=len(self.inputs),
-    )
-    states = [self.init(jax.random.key(seed)) for seed in seeds]
-    keys = [jax.random.fold_in(_KEY, seed) for seed in seeds]
-    state, _ = self._to_the_end(fns, keys, states, [self.pool] * len(seeds))
-    return fns.unpack(state)
-
-  def _to_the_end(self, fns, keys, states, pools, **more):
-    most = self.learner.most_steps
-    most = _MOST_CALLS if most is None else most(_NUM_LABELS)
-    calls = fit.fit(fns, keys, keys, states, pools, **more)
-    for number, last in enumerate(calls):
-      step = np.max(last[1].step)
-      if step > most or number > most + 10:
-        raise Broken(
-          f'a round with {_NUM_LABELS} labels is not over after {step} steps, '
-          f'and most_steps says {most}'
-        )
-    return last
 
 
 def check_learner(
@@ -198,6 +65,11 @@ def check_learner(
     )
   if facts is None:
     facts, inputs, targets = _drawn()
+  if min(facts.label_budget, facts.num_examples) < NUM_LABELS[-1]:
+    raise ValueError(
+      f'facts have a label_budget of {facts.label_budget} and '
+      f'{facts.num_examples} examples; both must be at least {NUM_LABELS[-1]}.'
+    )
   if not is_made:
     model = _mlp if model is None else model
     learner = learner(model(facts), facts, **(options or {}))
@@ -233,8 +105,8 @@ def _ends(case):
 def _shapes(case):
   """Every leaf of the state keeps its shape, dtype and weak type."""
   learner, pool = case.learner, case.pool
-  state = jax.eval_shape(learner.init, _KEY)
-  moves = {'start': lambda s: learner.start(_KEY, s, pool)}
+  state = jax.eval_shape(learner.init, KEY)
+  moves = {'start': lambda s: learner.start(KEY, s, pool)}
   for number, phase in enumerate(learner.phases):
     moves[f'the step of phase {number}'] = functools.partial(
       _stepped, case, phase
@@ -259,8 +131,8 @@ def _absorbed(case, survey, state):
   apply = functools.partial(case.learner.apply, state)
   index = jnp.arange(len(case.inputs), dtype=jnp.int32)
   batch = Batch(index, jnp.asarray(case.inputs))
-  held = case._sources[survey.source].pool or case.pool
-  return survey.absorb(_KEY, state, survey.measure(_KEY, apply, batch), held)
+  held = case.sources[survey.source].pool or case.pool
+  return survey.absorb(KEY, state, survey.measure(KEY, apply, batch), held)
 
 
 def _end_is_fixed(case):
@@ -280,12 +152,14 @@ def _end_is_fixed(case):
 
 def _padding(case):
   """What stands in the padding rows of a batch changes nothing."""
-  state = case.fns.start(_KEY, case.init(_KEY), case.pool)
+  state = case.fns.start(KEY, case.init(KEY), case.pool)
   phase = case.learner.phases[0]
   step = jax.jit(phase.step)
   planned = phase.plan(state, case.pool)
   if not any(np.any(np.asarray(index) < 0) for index in planned.values()):
-    raise Skipped(f'with {_NUM_LABELS} labels the first batch has no padding')
+    raise Skipped(
+      f'with {NUM_LABELS[-1]} labels the first batch has no padding'
+    )
 
   def stepped(filler):
     batches = {}
@@ -293,7 +167,7 @@ def _padding(case):
       rows = case.inputs[np.maximum(index, 0)].copy()
       rows[np.asarray(index) < 0] = filler
       batches[name] = Batch(index, rows)
-    return step(state, batches, case.pool)
+    return step(state, batches, case.pool)[0]
 
   at = _first_other(stepped(0), stepped(7))
   if at:
@@ -304,7 +178,7 @@ def _hidden(case):
   """Answers that nobody paid for are not read."""
   _equal(
     case,
-    case.train(0, pool=linear.poisoned(case.pool))[0],
+    case.train(0, pools=[*map(linear.poisoned, case.pools)])[0],
     'garbage in place of hidden answers changed',
   )
 
@@ -371,7 +245,7 @@ def _restore(case):
 def _dropout(case):
   """`apply` with keys[S] gives S samples, whose masks the batch shares."""
   state, _ = case.trained
-  keys = jax.random.split(_KEY, 3)
+  keys = jax.random.split(KEY, 3)
   rows = np.repeat(case.inputs[:1], 4, axis=0)
   found = case.apply(state, rows, keys=keys).predictions
   sizes = case.facts.task.outputs
@@ -413,7 +287,7 @@ def _pseudo_labels(case):
       f'pseudo_labels returned {found.dtype}{list(found.shape)}; it must be '
       f'int32[{number}]'
     )
-  if np.any(found[:_NUM_LABELS] != -1):
+  if np.any(found[: NUM_LABELS[-1]] != -1):
     raise Broken('pseudo_labels has a label for an example with an answer')
 
 
@@ -460,19 +334,3 @@ def _plain(leaf):
   if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
     leaf = jax.random.key_data(leaf)
   return np.asarray(leaf)
-
-
-def _through_host(learner, state):
-  """What a checkpoint does: NumPy arrays, put where the template says."""
-  template = jax.eval_shape(learner.init, _KEY)
-  problem = tracing.difference(template, tracing.shapes(state))
-  if problem:
-    raise Broken(f'it cannot be restored by the shapes of init: {problem}')
-
-  def restored(wanted, leaf):
-    if jnp.issubdtype(wanted.dtype, jax.dtypes.prng_key):
-      data = jnp.asarray(np.asarray(jax.random.key_data(leaf)))
-      return jax.random.wrap_key_data(data)
-    return jnp.asarray(np.array(leaf), wanted.dtype)
-
-  return jax.tree.map(restored, template, state)

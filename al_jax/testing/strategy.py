@@ -1,159 +1,25 @@
 """Checks that a strategy keeps the contract of `al_jax.interfaces.Strategy`."""
 
 import dataclasses
-import functools
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, inference, xla
-from al_jax import pool as pool_lib
-from al_jax.interfaces import (
-  Batch,
-  Facts,
-  PyTree,
-  Strategy,
-  picks_problem,
-  result_problem,
-)
+from al_jax import errors, xla
+from al_jax.interfaces import Strategy
 from al_jax.interfaces.base import Applied
-from al_jax.pool import PoolState
 from al_jax.strategies import needs as needs_lib
 from al_jax.tasks import Task
 from al_jax.testing import linear, report, tracing
 from al_jax.testing.report import Broken, Report, Skipped
+from al_jax.testing.strategy_case import Case
 
 # Rows of a batch that does not divide the pool: the last one has padding.
 _FEW = 7
 # What may stand in a row that was not measured.
 _POISONS = (np.nan, np.inf, 1e15, 3e38)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Case:
-  """A strategy, and what it is tried on.
-
-  Attributes:
-    strategy: The part under test.
-    facts: Facts of the task.
-    apply: Network that is measured through.
-    inputs: float32 [N, ...].
-    k: Number of queries.
-  """
-
-  strategy: Strategy
-  facts: Facts
-  apply: Applied
-  inputs: np.ndarray
-  k: int
-
-  @property
-  def asked(self) -> list[int]:
-    """Pool indices of three queries that were answered, one by abstention."""
-    return [3, 17, 5]
-
-  @functools.cached_property
-  def pool(self) -> PoolState:
-    """The labelled set after these queries."""
-    return self.pool_with(
-      self.asked, [pool_lib.ORACLE, pool_lib.MACHINE, pool_lib.ABSTAINED]
-    )
-
-  def pool_with(
-    self, asked: Collection[int], annotator: Any = pool_lib.ORACLE
-  ) -> PoolState:
-    """Makes a labelled set."""
-    return linear.pool_with(
-      list(asked),
-      num_examples=len(self.inputs),
-      annotator=annotator,
-      task=self.facts.task,
-    )
-
-  @functools.cached_property
-  def _look(self):
-    return jax.jit(
-      lambda key, batch: self.strategy.measure(key, self.apply, batch)
-    )
-
-  @functools.cached_property
-  def measured(self) -> PyTree:
-    """What is measured of `inputs`."""
-    return self.measure(self.inputs)
-
-  def measure(
-    self, inputs: np.ndarray, *, size: int | None = None, filler: float = 0.0
-  ) -> PyTree:
-    """Measures a pool in batches.
-
-    Args:
-      inputs: [N, ...].
-      size: Rows of a batch. If None, N.
-      filler: Value of the inputs of padding rows.
-
-    Returns:
-      Pytree of [N, ...]; `()` if the strategy measures nothing.
-    """
-    if self.strategy.measure is None:
-      return ()
-    number, found = len(inputs), []
-    for begin in range(0, number, size or number):
-      index = np.arange(begin, begin + (size or number), dtype=np.int32)
-      rows = inputs[np.minimum(index, number - 1)].copy()
-      rows[index >= number] = filler
-      index[index >= number] = -1
-      measured = self._look(linear.KEY, Batch(index, rows))
-      try:
-        inference.check_rows(measured, len(index))
-      except ValueError as error:
-        raise Broken(str(error).rstrip('.')) from error
-      found.append(measured)
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts)[:number], *found)
-
-  def select(
-    self,
-    measured: PyTree,
-    *,
-    pool: PoolState | None = None,
-    seen: np.ndarray | None = None,
-    state: Any = None,
-    key: jax.Array = linear.KEY,
-    k: int | None = None,
-  ) -> tuple[Any, Any]:
-    """Calls `select`; what is not given is as in a run's first round."""
-    state = self.strategy.init(self.facts) if state is None else state
-    seen = np.ones(len(self.inputs), bool) if seen is None else seen
-    found = self.strategy.select(
-      key, state, measured, jnp.asarray(seen), pool or self.pool, k or self.k
-    )
-    problem = result_problem(found)
-    if problem:
-      raise Broken(f'select {problem}')
-    return found
-
-  def picks(self, measured: PyTree, where: str, **given: Any) -> np.ndarray:
-    """Calls `select` and returns its picks, once they are allowed ones."""
-    try:
-      _, selection = self.select(measured, **given)
-    except Broken:
-      raise
-    except Exception as error:
-      text = report.error_text(error)
-      raise Broken(f'{where} select raised {text}'.lstrip()) from error
-    indices = np.asarray(selection.indices)
-    pool, seen = given.get('pool', self.pool), given.get('seen')
-    problem = picks_problem(
-      indices,
-      given.get('k', self.k),
-      np.asarray(pool_lib.eligible(pool)),
-      np.ones(len(self.inputs), bool) if seen is None else seen,
-    )
-    if problem:
-      raise Broken(f'{where} select {problem}'.lstrip())
-    return indices
 
 
 def check_strategy(
@@ -170,10 +36,10 @@ def check_strategy(
   """Checks that a strategy keeps its contract, on a small pool on the host.
 
   Args:
-    strategy: The strategy; the first stage of a chain is checked by itself.
+    strategy: The strategy; of a chain the last stage alone is checked.
     apply: Network, as `measure` gets it. If None, a linear one with dropout.
     inputs: Float [N, ...] with N at least 3 k + 16. If None, 40 drawn points.
-    task: Task that the network predicts. If None, four classes.
+    task: Task that the network predicts.
     k: Number of queries.
     skip: Names of rules to leave out; a mapping gives the reasons.
     raises: Whether a broken rule is an error.
@@ -246,9 +112,11 @@ def _finite(case):
 
 def _unseen(case):
   """Examples that were not measured are neither picked nor read."""
-  for kept, rest in ((1, 'a third'), (6, 'six sevenths')):
-    seen = np.arange(len(case.inputs)) % (3 if kept == 1 else 7)
-    seen = seen == 1 if kept == 1 else seen != 1
+  place = np.arange(len(case.inputs))
+  for rest, seen in (
+    ('a third', place % 3 == 1),
+    ('six sevenths', place % 7 != 1),
+  ):
     seen[case.asked] = [False, True, True]
     where = f'with {rest} of the pool measured,'
     measured = _spoilt(case.measured, ~seen, 0)
@@ -398,6 +266,16 @@ def _where(case):
     raise Broken('answers that nobody paid for changed the mask of where')
 
 
+def _prefilter(case):
+  """A first stage is a strategy of its own, and proposes k candidates."""
+  if case.strategy.prefilter is None:
+    raise Skipped('it has no prefilter')
+  _, num_candidates = case.strategy.prefilter
+  if num_candidates < case.k:
+    raise Broken(f'it has {num_candidates} candidates for k = {case.k}')
+  return 'only the last stage was checked: check prefilter[0] by itself'
+
+
 def _jit(case):
   """A `select` that can be traced makes the same picks under `jax.jit`."""
   if tracing.is_jitted(case.strategy.select):
@@ -444,6 +322,7 @@ RULES = {
   'state': _state,
   'needs': _needs,
   'where': _where,
+  'prefilter': _prefilter,
   'jit': _jit,
   'compilations': _compilations,
 }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels
+from al_jax import kernels, testing
 
 
 def reference_predictive_log_probs(mc_logits):
@@ -211,10 +211,12 @@ def test_scores_equal_the_reference(score, reference, mc_logits):
 
 
 @every_score
-def test_scores_are_the_same_under_jit(score, reference, mc_logits):
-  del reference
-  chex.assert_trees_all_close(
-    jax.jit(score)(mc_logits), score(mc_logits), rtol=1e-6, atol=1e-6
+def test_it_keeps_the_contract_of_scores(score, reference, mc_logits):
+  skip = {'half': 'more exactly below'}
+  if score is streamed_bald:
+    skip['compilations'] = 'whoever has the function jits it'
+  testing.check_kernel(
+    score, mc_logits, axis=1, reference=reference, tolerance=1e-5, skip=skip
   )
 
 
@@ -224,15 +226,6 @@ def test_leading_axes_of_scores_are_free(score, reference, mc_logits):
   block = score(mc_logits.reshape(5, 2, 4, 4))
   np.testing.assert_allclose(
     block, score(mc_logits).reshape(2, 4), rtol=1e-5, atol=1e-6
-  )
-
-
-@every_score
-def test_scores_follow_a_permutation_of_the_pool(score, reference, mc_logits):
-  del reference
-  order = np.random.default_rng(1).permutation(mc_logits.shape[1])
-  np.testing.assert_allclose(
-    score(mc_logits[:, order]), score(mc_logits)[order], rtol=1e-6, atol=1e-7
   )
 
 

@@ -141,19 +141,6 @@ def test_it_begins_with_the_weights_of_the_learner_within(task):
   )
 
 
-def test_what_is_not_revealed_changes_nothing(task):
-  dataset, facts = task
-  learner = ceal(a_model(facts), facts, threshold=0.6, **OPTIONS)
-  pools = growing(dataset, 20, 30, 40)
-  garbage = [
-    pool.replace(targets=jnp.where(pool.annotator == 0, 7, pool.targets))
-    for pool in pools
-  ]
-  clean = run(learner, facts, dataset, pools)[-1]
-  poisoned = run(learner, facts, dataset, garbage)[-1]
-  np.testing.assert_array_equal(weights(clean.inner), weights(poisoned.inner))
-
-
 def test_it_wraps_a_learner_that_looks_over_the_pool_itself(task):
   dataset, facts = task
   inner = label_propagation(

@@ -204,17 +204,6 @@ def test_few_labels_and_none_left_unlabelled_are_no_special_case(
     np.testing.assert_allclose(weights(state), weights(alone), atol=1e-4)
 
 
-def test_what_is_not_revealed_changes_nothing(task):
-  dataset, facts = task
-  pool = a_pool(dataset, np.arange(20))
-  garbage = jnp.where(pool.annotator == 0, 2**30, pool.targets)
-  clean, _ = run(a_learner(facts), facts, dataset, pool)
-  poisoned, _ = run(
-    a_learner(facts), facts, dataset, pool.replace(targets=garbage)
-  )
-  np.testing.assert_array_equal(weights(clean), weights(poisoned))
-
-
 def test_patience_goes_back_to_the_best_epoch(task):
   dataset, facts = task
   learner = a_learner(facts, stop={'epochs': 200, 'patience': 2})

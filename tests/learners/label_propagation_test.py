@@ -268,18 +268,6 @@ def test_without_labels_a_round_is_over_at_once(task):
   assert progress.step.tolist() == [0]
 
 
-def test_what_is_not_revealed_changes_nothing(task):
-  dataset, facts = task
-  pool = a_pool(dataset, np.arange(20))
-  garbage = jnp.where(pool.annotator == 0, 7, pool.targets)
-  clean, _ = run(a_learner(facts), facts, dataset, pool)
-  poisoned, _ = run(
-    a_learner(facts), facts, dataset, pool.replace(targets=garbage)
-  )
-  np.testing.assert_array_equal(weights(clean), weights(poisoned))
-  np.testing.assert_array_equal(clean.labels, poisoned.labels)
-
-
 def test_embeddings_of_zeros_reach_nothing_and_break_nothing(task):
   dataset, facts = task
   pool = a_pool(dataset, np.arange(20))

@@ -207,6 +207,11 @@ BROKEN = {
     SOUND._replace(where=lambda key, state, pool: pool.targets < 9),
     'answers that nobody paid for changed the mask of where',
   ),
+  'prefilter': (
+    'prefilter',
+    SOUND._replace(prefilter=(SOUND, 5)),
+    'it has 5 candidates for k = 8',
+  ),
   'jit': ('jit', SOUND._replace(select=traced_otherwise), 'jax.jit changed'),
   'compilations': (
     'compilations',
@@ -219,7 +224,7 @@ BROKEN = {
 def test_a_sound_one_on_the_host_is_reported():
   found = testing.check_strategy(SOUND, name='mine')
   assert set(found.checked) | set(found.skipped) == set(testing.strategy.RULES)
-  assert set(found.skipped) == {'where', 'jit'}
+  assert set(found.skipped) == {'where', 'prefilter', 'jit'}
   assert not found.broken and not found.notes
   assert str(found).startswith('mine: 12 of 12 rules kept\n  skipped: where:')
 
@@ -274,6 +279,13 @@ def test_a_select_that_refuses_nan_is_noted():
   assert found.notes == {
     'nan': 'it refuses NaN: ValueError: Input contains NaN'
   }
+
+
+def test_of_a_chain_the_last_stage_is_checked_and_that_is_told():
+  chained = strategies.chain(SOUND, 20, SOUND)
+  rules = set(testing.strategy.RULES) - {'prefilter'}
+  found = testing.check_strategy(chained, skip=rules)
+  assert 'check prefilter[0] by itself' in found.notes['prefilter']
 
 
 def test_other_tasks_and_networks():
