@@ -21,6 +21,8 @@ from al_jax.pool import PoolState
 PLACEMENTS = ('auto', 'device', 'host')
 # Inputs up to this share of a device's memory are put there by 'auto'.
 _DEVICE_SHARE = 0.4
+# DLPack's number of the CPU.
+_CPU = 1
 # A CPU reports no memory limit; copying more than this is not worth it.
 _CPU_LIMIT_BYTES = 4 * 2**30
 
@@ -44,30 +46,78 @@ HELD_OUT = ('validation', 'test')
 Sources = Mapping[str, Source]
 
 
-def on_host(name: str, value: Any) -> np.ndarray:
-  """Reads an array of any framework as one of NumPy, in host memory.
+def read_array(name: str, value: Any) -> np.ndarray | jax.Array:
+  """Reads an array of any framework, without a copy where it can.
 
   Args:
     name: of the argument, for messages.
-    value: of NumPy, JAX, PyTorch or another framework, on any device; or lists
-      of numbers. bfloat16 becomes float32.
+    value: of NumPy, JAX, PyTorch or another framework; or lists, or a set.
+
+  Returns:
+    The array. One on an accelerator that JAX has stays there; others come to
+    the host.
 
   Raises:
     ValueError: it is no array.
   """
-  if hasattr(value, 'detach') and hasattr(value, 'cpu'):  # PyTorch
-    value = value.detach().cpu()
-    if 'bfloat16' in str(value.dtype):
-      value = value.float()
-  try:
-    is_foreign = hasattr(value, '__dlpack__') and not hasattr(
-      value, '__array__'
+  if isinstance(value, jax.Array):
+    return value
+  if np.ma.is_masked(value):
+    raise ValueError(f'{name} has masked values; fill them or leave them out.')
+  if isinstance(value, np.ndarray):
+    return np.asarray(value)
+  if isinstance(value, str | bytes):
+    raise ValueError(
+      f'{name} is the text {value!r}; it must be an array: np.load reads a '
+      'file.'
     )
-    array = np.from_dlpack(value) if is_foreign else np.asarray(value)
-  except (BufferError, TypeError, ValueError, RuntimeError) as error:
+  if hasattr(value, 'detach'):
+    value = value.detach()
+  found = _through_dlpack(value)
+  if found is None and hasattr(value, 'cpu'):
+    value = value.cpu()
+    found = _through_dlpack(value)
+  if found is not None:
+    return found
+  try:
+    return np.asarray(list(value) if isinstance(value, set) else value)
+  except (ValueError, TypeError, RuntimeError) as error:
     raise ValueError(
       f'{name} cannot be read as an array: {in_one_line(error)}'
     ) from error
+
+
+def _through_dlpack(value):
+  """The array behind the DLPack protocol; None where it cannot be taken."""
+  if not hasattr(value, '__dlpack__'):
+    return None
+  readers = [jax.dlpack.from_dlpack]
+  # NumPy first: it keeps 64 bits.
+  if value.__dlpack_device__()[0] == _CPU:
+    readers.insert(0, np.from_dlpack)
+  for read_from in readers:
+    try:
+      return read_from(value)
+    except (BufferError, TypeError, ValueError, RuntimeError):
+      # A type (bfloat16) or a device that this reader does not have.
+      continue
+  return None
+
+
+def on_host(name: str, value: Any) -> np.ndarray:
+  """Reads an array of any framework into host memory; see `read_array`.
+
+  Args:
+    name: of the argument, for messages.
+    value: as there. bfloat16 becomes float32.
+
+  Raises:
+    ValueError: it is no array, or a single number.
+  """
+  array = read_array(name, value)
+  if array.dtype == jnp.bfloat16:
+    array = array.astype(jnp.float32)
+  array = np.asarray(array)
   if not array.ndim:
     raise ValueError(
       f'{name} is a {type(value).__name__}; it must be an array whose '

@@ -7,15 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors
+from al_jax import sources
 
 FORMS = {
   'embeddings': '[N, D]',
   'logits': '[N, C]',
   'samples': '[S, N, C]',
 }
-# DLPack's number of the CPU.
-_CPU = 1
 # Rows in [0, 1] whose sums are this close to 1 are probabilities; those of
 # bfloat16 are off by up to 2 ** -9.
 _TOLERANCE = 5e-3
@@ -65,58 +63,9 @@ def read(arrays: Mapping[str, Any], labeled: Any, ids: Any) -> Given:
   return Given(found, names, _mask_of(some, names, size, origin), origin)
 
 
-def _read(name: str, value: Any) -> np.ndarray | jax.Array:
-  """Reads an array of any framework, without a copy where it can.
-
-  Arrays on an accelerator that JAX has stay there; others come to the host.
-  """
-  if isinstance(value, jax.Array):
-    return value
-  if np.ma.is_masked(value):
-    raise ValueError(f'{name} has masked values; fill them or leave them out.')
-  if isinstance(value, np.ndarray):
-    return np.asarray(value)
-  if isinstance(value, str | bytes):
-    raise ValueError(
-      f'{name} is the text {value!r}; it must be an array: np.load reads a '
-      'file.'
-    )
-  if hasattr(value, 'detach'):
-    value = value.detach()
-  found = _through_dlpack(value)
-  if found is None and hasattr(value, 'cpu'):
-    value = value.cpu()
-    found = _through_dlpack(value)
-  if found is not None:
-    return found
-  try:
-    return np.asarray(list(value) if isinstance(value, set) else value)
-  except (ValueError, TypeError, RuntimeError) as error:
-    raise ValueError(
-      f'{name} cannot be read as an array: {errors.in_one_line(error)}'
-    ) from error
-
-
-def _through_dlpack(value):
-  """The array behind the DLPack protocol; None where it cannot be taken."""
-  if not hasattr(value, '__dlpack__'):
-    return None
-  readers = [jax.dlpack.from_dlpack]
-  # NumPy first: it keeps 64 bits.
-  if value.__dlpack_device__()[0] == _CPU:
-    readers.insert(0, np.from_dlpack)
-  for read_from in readers:
-    try:
-      return read_from(value)
-    except (BufferError, TypeError, ValueError, RuntimeError):
-      # A type (bfloat16) or a device that this reader does not have.
-      continue
-  return None
-
-
 def _measured(name, value):
   """Numbers of the form that the name asks for, float32 and finite."""
-  array, form = _read(name, value), FORMS[name]
+  array, form = sources.read_array(name, value), FORMS[name]
   is_number = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(
     array.dtype, jnp.floating
   )
@@ -155,7 +104,7 @@ def _on_host(name, value):
   """Ids or a mask in NumPy; an array of Python's text is one of text."""
   # An accelerator would round 64 bits to 32.
   value = value.cpu() if hasattr(value, 'cpu') else value
-  array = np.asarray(_read(name, value))
+  array = np.asarray(sources.read_array(name, value))
   is_text = array.dtype == object and all(
     isinstance(each, str) for each in array.flat
   )
