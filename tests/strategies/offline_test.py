@@ -1,8 +1,6 @@
 """`al_jax.select`: queries from arrays, whatever framework made them."""
 
 import doctest
-import pathlib
-import re
 import subprocess
 import sys
 
@@ -291,16 +289,6 @@ def test_it_needs_no_package_of_an_extra():
   assert sorted(eval(ids)) == ['a', 'b']
   extras = {name for packages in errors.EXTRAS.values() for name in packages}
   assert not set(loaded.split()) & extras
-
-
-def test_the_example_of_the_readme(capsys):
-  page = (pathlib.Path(__file__).parents[2] / 'README.md').read_text()
-  blocks = re.findall(r'^```python\n(.*?)^```', page, re.M | re.S)
-  (block,) = [block for block in blocks if 'al_jax.select(' in block]
-  names = {}
-  exec(block, names)
-  assert len(set(names['picks'].ids) - {3, 17, 5}) == 32
-  assert capsys.readouterr().out
 
 
 def test_the_example_of_the_docstring():
