@@ -11,8 +11,10 @@ import numpy as np
 
 from al_jax import inference
 from al_jax.testing import linear
-from al_jax.testing.linear import KEY, WEIGHTS, D
 
+N, D, C = linear.N, linear.D, linear.C
+KEY, WEIGHTS = linear.KEY, linear.WEIGHTS
+pool_with = linear.pool_with
 K = 8  # one number of picks, so that selecting compiles once
 FACTS = linear.facts_of(linear.TASK, linear.DRAWN)
 apply = linear.network(linear.TASK, D)

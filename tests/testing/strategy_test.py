@@ -307,6 +307,12 @@ def test_other_tasks_and_networks():
     testing.check_strategy(losses)
 
 
+def test_what_the_check_itself_compiles_is_not_counted():
+  jax.clear_caches()
+  rules = set(testing.strategy.RULES) - {'compilations'}
+  assert not testing.check_strategy(strategies.random(), skip=rules).notes
+
+
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
