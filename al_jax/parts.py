@@ -19,8 +19,10 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 from al_jax import errors
 
@@ -189,6 +191,10 @@ def _spelled(value: Any) -> str:
     return f'{{{", ".join(inner)}}}'
   if value is None or isinstance(value, str | int | float):
     return repr(value)
+  if hasattr(value, '__array__') and hasattr(value, 'dtype'):
+    content = np.ascontiguousarray(np.asarray(value))
+    digest = hashlib.sha256(content.tobytes()).hexdigest()
+    return f'{content.dtype}{list(content.shape)} {digest}'
   return name_of(value)
 
 
@@ -208,16 +214,47 @@ def _made_with(part: Any) -> dict[str, str]:
   found = {}
   for function in part if isinstance(part, tuple) else [part]:
     function = inspect.unwrap(function) if callable(function) else function
-    owner = getattr(function, '__self__', None)
-    if dataclasses.is_dataclass(owner):
+    owner = getattr(function, '__self__', function)
+    if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
       found[name_of(type(owner))] = _fields_of(owner)
-    if not inspect.isfunction(function):
-      continue
-    cells = function.__closure__ or ()
-    for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
-      with contextlib.suppress(ValueError):  # An empty cell.
-        found[name] = _shortened(_spelled(cell.cell_contents))
+    elif inspect.isfunction(function):
+      found |= _kept_by(function)
+    elif getattr(owner, '__dict__', None) and not isinstance(owner, type):
+      found[name_of(type(owner))] = _shortened(_spelled(vars(owner)))
   return found
+
+
+def _kept_by(function: FunctionType) -> dict[str, str]:
+  """Spells defaults and enclosed variables; of the program that runs, code.
+
+  That program has no digest of its file: a notebook is edited all the time.
+  """
+  found = {}
+  defaults = [function.__defaults__, function.__kwdefaults__]
+  if any(defaults):
+    found['defaults'] = _shortened(_spelled(defaults))
+  if function.__module__ == '__main__':
+    found['code'] = _digest_of_code(function.__code__)
+  cells = function.__closure__ or ()
+  for name, cell in zip(function.__code__.co_freevars, cells, strict=True):
+    with contextlib.suppress(ValueError):  # An empty cell.
+      found[name] = _shortened(_spelled(cell.cell_contents))
+  return found
+
+
+def _digest_of_code(code: CodeType) -> str:
+  """Returns the SHA-256 of what a function does, wherever it stands."""
+
+  def spelled(constant):
+    if isinstance(constant, CodeType):
+      return _digest_of_code(constant)
+    # The order of a set of texts is another one in every process.
+    is_set = isinstance(constant, frozenset)
+    return repr(sorted(map(repr, constant)) if is_set else constant)
+
+  constants = [spelled(each) for each in code.co_consts]
+  text = repr((code.co_code, code.co_names, constants))
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _shortened(text: str) -> str:

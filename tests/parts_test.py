@@ -7,6 +7,7 @@ import pathlib
 import sys
 
 import jax
+import numpy as np
 import pytest
 
 from al_jax import parts, strategies, systems
@@ -189,7 +190,7 @@ def test_own_parts_are_found_wherever_they_are_nested():
   digest = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
   own = {'name': f'{__name__}.outer', 'modules': {__name__: digest}}
   assert found == {
-    'a': {**own, 'options': {}},
+    'a': {**own, 'options': {'defaults': '[None, {option: 1}]'}},
     'b.c.2': {**own, 'options': {'option': '1'}},
   }
 
@@ -209,6 +210,61 @@ def test_what_one_function_made_is_told_apart_by_its_options():
   assert all(found.count(one) == 1 for one in found)
   assert parts.own_among({'a': strategies.margin()}) == found[2]
   assert found[2]['a']['modules'] == {}
+
+
+class Scaled:
+  def __init__(self, by):
+    self.by = by
+
+  def __call__(self, logits, targets):
+    return self.by * logits
+
+
+def with_default(by):
+  def loss(logits, targets, scale=by):
+    return scale * logits
+
+  return loss
+
+
+def with_array(values):
+  def loss(logits, targets):
+    return values * logits
+
+  return loss
+
+
+def in_a_notebook(text):
+  names = {'__name__': '__main__'}
+  exec(text, names)
+  return names['loss']
+
+
+def test_what_a_function_keeps_tells_it_apart():
+  pairs = [
+    (with_default(1), with_default(2)),
+    (Scaled(1), Scaled(2)),
+    (Scaled(1).__call__, Scaled(2).__call__),
+    (with_array(np.arange(3)), with_array(np.arange(3) + 1)),
+    (with_array(jax.numpy.arange(3)), with_array(jax.numpy.ones(3))),
+    (
+      functools.partial(outer, option=np.zeros(2)),
+      functools.partial(outer, option=np.ones(2)),
+    ),
+    (
+      in_a_notebook('loss = lambda logits, targets: logits * 2'),
+      in_a_notebook('loss = lambda logits, targets: logits * 3'),
+    ),
+  ]
+  for first, second in pairs:
+    one, other = (parts.own_among({'loss': each}) for each in (first, second))
+    assert one != other
+  text = 'def loss(a, b):\n  return a if b in {"x", "y"} else [c for c in a]'
+  one, other = (
+    parts.own_among({'loss': in_a_notebook(each)})
+    for each in (text, f'\n\n{text}')
+  )
+  assert one == other
 
 
 def test_a_function_in_a_config_is_named_by_its_path():

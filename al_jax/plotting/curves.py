@@ -130,6 +130,7 @@ def curve_panels(
   )
   _scale_x(all_axes[-1], places, logarithmic_x)
   _add_legend(figure, all_axes, panels, count)
+  style.plain_text(figure)
   if path is not None:
     style.save(figure, path)
   return figure

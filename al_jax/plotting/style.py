@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import matplotlib.axes
 import matplotlib.figure
+import matplotlib.text
 import matplotlib.ticker
 
 from al_jax import errors, files
@@ -147,6 +148,23 @@ def legend(
     )
 
 
+def plain_text(figure: matplotlib.figure.Figure) -> None:
+  """Has a `$` in names drawn as it is, not read as the beginning of a formula.
+
+  Args:
+    figure: with all that names anything; the numbers of its axes stay.
+  """
+  ticks = {
+    id(label)
+    for axes in figure.axes
+    for axis in (axes.xaxis, axes.yaxis)
+    for label in axis.get_ticklabels(which='both')
+  }
+  for text in figure.findobj(matplotlib.text.Text):
+    if id(text) not in ticks:
+      text.set_parse_math(False)
+
+
 def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
   """Writes a figure in the format of the suffix, replacing the file whole."""
   suffix = pathlib.Path(path).suffix.removeprefix('.').lower()
@@ -155,6 +173,7 @@ def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
     raise errors.unknown_name('Picture format', suffix, formats)
   # The same figure is the same SVG, byte for byte: no date, no random names.
   metadata = {'Date': None} if suffix == 'svg' else None
+  plain_text(figure)
   with (
     files.replacing(path) as partial,
     matplotlib.rc_context({'svg.hashsalt': 'al_jax'}),

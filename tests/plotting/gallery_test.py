@@ -165,3 +165,19 @@ def test_no_pyplot_figure_is_left_open(tmp_path):
 
   plotting.learning_curves(rising_curves(['random']), tmp_path / 'curves.png')
   assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_a_dollar_sign_is_drawn_as_it_is(tmp_path):
+  images, _ = some_digits(1, 2)
+  plotting.gallery(
+    images,
+    [['$a_{$', 'cat/dog']],
+    tmp_path / 'gallery.png',
+    row_titles=['$\\foo$'],
+    title='$x$: queries of $\\foo$',
+    subtitle='$_{$',
+  )
+  figure = plotting.learning_curves(
+    rising_curves(['random']), tmp_path / 'curves.png', title='$\\foo$'
+  )
+  figure.savefig(tmp_path / 'again.png')
