@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from al_jax import kernels, strategies, tasks
+  from al_jax import kernels, strategies, tasks, testing
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
@@ -31,6 +31,7 @@ __all__ = [
   'select',
   'strategies',
   'tasks',
+  'testing',
 ]
 
 # A name -> the module that has it, or is it.
@@ -46,6 +47,7 @@ _MODULES = {
   'select': 'al_jax.strategies.offline',
   'strategies': 'al_jax.strategies',
   'tasks': 'al_jax.tasks',
+  'testing': 'al_jax.testing',
 }
 
 

@@ -288,6 +288,9 @@ def in_one_line(error: BaseException) -> str:
 def _closest(name, choices):
   """What was perhaps meant, and all that there is, as text."""
   choices = sorted(choices)
-  close = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
-  meant = f' Did you mean {close[0]!r}?' if close else ''
+  by_lower = {choice.lower(): choice for choice in choices}
+  close = difflib.get_close_matches(
+    str(name).lower(), by_lower, n=1, cutoff=0.5
+  )
+  meant = f' Did you mean {by_lower[close[0]]!r}?' if close else ''
   return meant, ', '.join(choices) or 'none'

@@ -139,6 +139,12 @@ def run(
   parts = _parts(systems)
   if model is not None and not isinstance(model, Mapping):
     model = {'name': model}
+  for field, value in (('learner', learner), ('strategy', strategy)):
+    if callable(value) or isinstance(value, Learner | Strategy):
+      raise ValueError(
+        f'{field} is a {field} of yours; it is a part of a system: '
+        f"systems={{'mine+...': {{'{field}': it}}}}. As {field} pass options."
+      )
   if isinstance(protocol, Protocol):
     protocol = dataclasses.asdict(protocol)
   given = {
@@ -191,10 +197,24 @@ def _parts(systems):
   else:
     single = isinstance(systems, str | Strategy) or callable(systems)
     listed = [systems] if single else systems
+    if not isinstance(listed, Sequence):
+      raise ValueError(
+        f'systems is {systems!r}; it must be names of systems, strategies of '
+        'yours, or a mapping of names to parts.'
+      )
     named = [(_name_of(each), each) for each in listed]
   parts = {}
   for name, part in named:
+    if isinstance(part, Mapping) and isinstance(part.get('strategy'), str):
+      # A learner of the user's own, with a strategy of the library.
+      part = dict(part)
+      name = f'{name}+{part.pop("strategy")}'
     if isinstance(part, str):
+      if part != name:
+        raise ValueError(
+          f'systems has {name!r} for {part!r}; a system of the library keeps '
+          'its name: pass a list, or a part of yours.'
+        )
       name, part = systems_lib.canonical(part), None
     if name in parts:
       raise ValueError(f'systems has {name!r} twice; names must differ.')

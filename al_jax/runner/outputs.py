@@ -81,18 +81,27 @@ def _write_gallery(path, rows, dataset, said):
     path,
     row_titles=[f'after {record.labels} labels' for record in asked],
     columns=_GALLERY_COLUMNS,
-    title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}',
+    title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}'
+    f'{_shown_of(asked)}',
     subtitle=_legend(bool(said), score),
   )
   return True
+
+
+def _shown_of(rows):
+  """Says how many queries of a round are shown, if not all."""
+  most = max(len(row.picks) for row in rows)
+  if most <= _GALLERY_COLUMNS:
+    return ''
+  return f', the first {_GALLERY_COLUMNS} of {most} per round'
 
 
 def _legend(has_predictions, score):
   """Says what stands below each picture."""
   legend = 'Below each picture: its true label'
   if has_predictions:
-    legend += '; → what the model predicted, and with which probability'
-  return f'{legend}. Score: {score}.' if score else f'{legend}.'
+    legend += '; → what the model predicted, with which probability'
+  return f'{legend}, and the score: {score}.' if score else f'{legend}.'
 
 
 def _told(said, number):
@@ -102,7 +111,7 @@ def _told(said, number):
     if said.probabilities is not None:
       last.append(f'{said.probabilities[row]:.0%}')
     if said.score and np.isfinite(said.values[row]):
-      last.append(f'{said.values[row]:.2g}')
+      last.append(f'{said.values[row]:.3g}')
     yield '\n'.join(['', f'→ {said.predicted[row]}', ', '.join(last)])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Sequence
 
 from al_jax import files, loop
@@ -102,8 +103,8 @@ def _run_alone(place, cell, should_stop, how):
   text = cells_lib.run(place, cell, Experiments(), should_stop, how)
   print(f'\n{text}\n')
   for picture in sorted(place.path.glob('*.png')):
-    print(f'Picture: {picture}')
-  print(_TO_REPORT.format(place.path))
+    print(f'Picture: {os.path.relpath(picture)}')
+  print(_TO_REPORT.format(os.path.relpath(place.path)))
 
 
 def _run_grid(place, config, cells, before, should_stop, how):
@@ -142,7 +143,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
       partial.write_text(f'{table}\n', encoding='utf-8')
     print(f'\n{table}\n')
   manifest.write(about_path, manifest.finished(place.path, about))
-  print(_TO_REPORT.format(place.path))
+  print(_TO_REPORT.format(os.path.relpath(place.path)))
 
 
 def _by_data(cells):

@@ -238,7 +238,8 @@ def _needs(case):
   except Exception as error:
     raise Broken(
       f'with no more than needs declares, {list(declared)}, measure raised '
-      f'{report.error_text(error)}'
+      f'{report.error_text(error)} Declare what it reads, such as '
+      "needs={'classes': ''}"
     ) from error
   for need in used - set(declared):
     raise Broken(f'measure uses {need!r}, which needs does not declare')

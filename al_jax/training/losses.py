@@ -119,16 +119,22 @@ def _check(called, loss, task):
   )
   try:
     found = jax.eval_shape(loss, predictions, task.empty(_FEW))
-  except ValueError:
-    raise
   except Exception as error:  # It is a program, and may raise anything.
+    if loss.func in LOSSES.values():
+      raise
+    given = f'predictions {_forms(predictions)}'
+    targets = jax.eval_shape(lambda: task.empty(_FEW))
     raise ValueError(
-      f'loss {called!r} fails for {_FEW} examples with {type(error).__name__}: '
-      f'{errors.in_one_line(error)}.'
+      f'loss {called!r} fails with {given} and targets {_forms(targets)}, with '
+      f'{type(error).__name__}: {errors.in_one_line(error)}'
     ) from error
   if getattr(found, 'shape', None) != (_FEW,) or found.dtype != jnp.float32:
-    shown = jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape)}', found)
     raise ValueError(
-      f'loss {called!r} returns {shown} for {_FEW} examples; it must return '
-      f'float32[{_FEW}], a loss for each.'
+      f'loss {called!r} returns {_forms(found)} for {_FEW} examples; it must '
+      f'return float32[{_FEW}], a loss for each.'
     )
+
+
+def _forms(tree):
+  """Types and shapes, for a message."""
+  return jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape)}', tree)

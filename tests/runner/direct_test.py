@@ -132,14 +132,17 @@ def quick(model, facts):
 
 def test_model_and_learner_may_be_ones_own_too(dataset):
   results = al_jax.run(
-    {'quick+first': {'learner': quick, 'strategy': lowest_first()}},
+    {
+      'quick+first': {'learner': quick, 'strategy': lowest_first()},
+      'quick': {'learner': quick, 'strategy': 'margin'},
+    },
     dataset,
     protocol={**PROTOCOL, 'rounds': 1},
     model=Small(),
     quiet=True,
   )
-  (row,) = results.records
-  assert (row.system, row.steps) == ('quick+first', 1)
+  found = [(row.system, row.steps) for row in results.records]
+  assert found == [('quick+first', 1), ('quick+margin', 1)]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +153,15 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     ({'systems': ['margin', 'supervised+margin']}, "has 'margin' twice"),
     ({'systems': [lowest_first()]}, 'a Strategy without a name: pass {'),
     ({'systems': {'a': {'stratgy': 1}}}, "Did you mean 'strategy'"),
+    ({'systems': 3}, 'systems is 3; it must be names of systems'),
+    (
+      {'systems': {'mine': 'margin'}},
+      "'mine' for 'margin'; a system of",
+    ),
+    (
+      {'learner': quick},
+      'learner is a learner of yours; it is a',
+    ),
     ({'systems': {'random': lowest_first}}, "'random' is a published system"),
     ({'protocol': {'round': 3}}, "no option 'round'. Did you mean 'rounds'"),
     ({'protocl': {}}, "'protocl' is not known. Did you mean 'protocol'"),

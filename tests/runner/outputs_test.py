@@ -121,8 +121,8 @@ def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
   with open(tmp_path / 'queries.jsonl', 'a') as cut_short:
     cut_short.write('{"system": "margin", "seed": 0, "rou')
   titles, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
-  assert titles == [['1\n→ 8\n25%', '3\n→ 3\n50%, -0.12'], ['3']]
+  assert titles == [['1\n→ 8\n25%', '3\n→ 3\n50%, -0.125'], ['3']]
   assert subtitle == (
-    'Below each picture: its true label; → what the model predicted, and with '
-    'which probability. Score: how close.'
+    'Below each picture: its true label; → what the model predicted, with '
+    'which probability, and the score: how close.'
   )
