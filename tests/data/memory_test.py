@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import al_jax
-from al_jax import data, tasks
+from al_jax import data, parts, tasks
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(2, 3, (60, 4)).astype(np.float32)
@@ -195,6 +195,8 @@ def test_a_function_of_ones_own_may_return_a_data_set(tmp_path, monkeypatch):
     '    x, np.arange(num) % 2, normalize="channel", test=6)\n'
   )
   monkeypatch.chdir(tmp_path)
+  # Another test may have left folders to search.
+  parts.search_in([])
   source = {'source': 'in_memory_data.made', 'num': 40}
   found = data.load(source)
   assert (len(found.train), len(found.test)) == (34, 6)
@@ -233,5 +235,7 @@ def test_the_examples_of_the_page_run(tmp_path, monkeypatch):
   rows = [f'{at},{at % 4},{"ab"[at % 2]}' for at in range(40)]
   (tmp_path / 'c.csv').write_text('\n'.join([',visits,bought', *rows]))
   monkeypatch.chdir(tmp_path)
+  # Another test may have left folders to search.
+  parts.search_in([])
   found = data.load({'source': 'my_customers.customers', 'path': 'c.csv'})
   assert len(found.train) + len(found.test) == 30

@@ -196,7 +196,9 @@ def test_the_binary_says_where_the_page_is_or_what_is_wrong(tmp_path, capsys):
   folder = a_workdir(tmp_path / 'run', some_rows())
   with flagsaver.as_parsed(workdir=str(folder), baseline='random'):
     assert report.main(['report']) == 0
-  assert capsys.readouterr().out.strip() == str(folder / 'report.html')
+  conclusion, place = capsys.readouterr().out.splitlines()
+  assert 'can be told apart from random' in conclusion
+  assert place == f'Report: {folder / "report.html"}'
   nothing = str(tmp_path / 'nothing')
   with flagsaver.as_parsed(workdir=nothing, baseline='random'):
     assert report.main(['report']) == 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import al_jax
-from al_jax import errors, kernels, keys, strategies, xla
+from al_jax import errors, kernels, keys, parts, strategies, xla
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from tests.strategies.small_pool import (
@@ -190,6 +190,8 @@ def test_strategies_of_your_own(tmp_path, monkeypatch):
     '  )\n'
   )
   monkeypatch.chdir(tmp_path)
+  # Another test may have left folders to search.
+  parts.search_in([])
   for mine in (my_strategy, 'mine_offline.first'):
     picks = al_jax.select(mine, K, embeddings=EMBEDDINGS, options={'sign': -1})
     np.testing.assert_array_equal(picks.ids, order[:K])
