@@ -233,6 +233,8 @@ def log_line(record: RoundRecord, headline: Metric) -> str:
     headline: of the task, which the line tells.
   """
   seconds = record.seconds_measure + record.seconds_select
+  # A run compiles in its first round.
+  compiling = ', compiling included' if record.round == 0 else ''
   pseudo = ''
   if number := record.train.get('pseudo_labels'):
     pseudo = f', {number:,.0f} pseudo-labels'
@@ -243,7 +245,8 @@ def log_line(record: RoundRecord, headline: Metric) -> str:
     f'{record.system}, seed {record.seed}, round {record.round}: '
     f'{record.labels} labels, {_headline(record, headline)}, '
     f'{record.steps} steps in '
-    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s{pseudo}'
+    f'{record.seconds_fit:.2f} s, asked in {seconds:.2f} s'
+    f'{compiling}{pseudo}'
   )
 
 

@@ -176,6 +176,8 @@ def test_the_log_line_is_one_line_with_what_matters():
     'margin, seed 3, round 1: 20 labels, test accuracy 30.00%, 57 steps in '
     '0.50 s, asked in 0.38 s'
   )
+  line = records.log_line(a_record(round=0), tasks.Classes.headline)
+  assert line.endswith('asked in 0.38 s, compiling included')
   train = {'pseudo_labels': 2400.0, 'pseudo_label_accuracy': 0.8125}
   line = records.log_line(a_record(train=train), tasks.Classes.headline)
   assert line.endswith('asked in 0.38 s, 2,400 pseudo-labels (81.2% right)')
