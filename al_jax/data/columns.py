@@ -301,25 +301,26 @@ def _without_gaps(where, parts, columns, drops_targets):
     cells.refuse_gaps(
       f'{where}, {split} split', names, is_gap & undeclared & ~drop[:, None]
     )
-    if not drop.any():
-      kept[split] = part
-      continue
+    # Named before any is left out: rows run on from one split to the next.
+    if part.ids is None:
+      part = part._replace(ids=rows)
     if drop.all():
       raise ValueError(
         f"{where}, {split} split: 'drop' would leave out all {size} rows."
       )
-    remarks.append(
-      f'left out {drop.sum()} of {size} rows of the {split} split, which have '
-      'gaps.'
-    )
-    kept[split] = _taken(part, rows, ~drop)
+    if drop.any():
+      remarks.append(
+        f'left out {drop.sum()} of {size} rows of the {split} split, which '
+        'have gaps.'
+      )
+      part = _taken(part, ~drop)
+    kept[split] = part
   return kept, tuple(remarks)
 
 
-def _taken(part, rows, keep):
-  """Some rows of a part, named as they were."""
-  ids = rows if part.ids is None else part.ids
+def _taken(part, keep):
+  """Some rows of a part."""
   labels = part.labels
   if labels is not None:
     labels = named.mapped(lambda _, each: np.asarray(each)[keep], labels)
-  return splits.Part(part.inputs[keep], labels, ids[keep])
+  return splits.Part(part.inputs[keep], labels, part.ids[keep])

@@ -92,6 +92,9 @@ def test_dropped_rows_keep_the_names_of_the_others():
   raw = settled('drop')
   assert raw.train.ids.tolist() == [0, 3, 5]
   assert raw.test.ids.tolist() == [6]
+  # The rows of a split without gaps go on from all rows before, too.
+  full = {'age': [1.0, 2.0], 'city': ['rome', 'oslo'], 'size': ['S', 'L']}
+  assert settled('drop', test=full).test.ids.tolist() == [6, 7]
   assert raw.train.targets.tolist() == [0, 1, 1]
   assert 'left out 3 of 6 rows of the train split' in ' '.join(raw.remarks)
   raw = settled({'age': 'drop', 'city': 'draw', 'size': 'median'})

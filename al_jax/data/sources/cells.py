@@ -136,8 +136,12 @@ def as_categories(
 
 
 def in_order(names: set[str]) -> tuple[str, ...]:
-  """Returns names of categories sorted; as numbers if all are numbers."""
+  """Returns names sorted; as numbers if all are finite numbers."""
   try:
-    return tuple(sorted(names, key=lambda name: (float(name), name)))
+    number_of = {name: float(name) for name in names}
   except ValueError:
     return tuple(sorted(names))
+  # NaN has no place in an order: sorted() would depend on that of the set.
+  if not np.isfinite(list(number_of.values())).all():
+    return tuple(sorted(names))
+  return tuple(sorted(names, key=lambda name: (number_of[name], name)))

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import itertools
 
 import numpy as np
 import pytest
@@ -62,3 +63,11 @@ def test_categories_are_called_alike_whatever_their_type():
 def test_categories_sort_as_numbers_if_all_are():
   assert cells.in_order({'10', '9', '2'}) == ('2', '9', '10')
   assert cells.in_order({'10', '9', 'a'}) == ('10', '9', 'a')
+
+
+@pytest.mark.parametrize('name', ['nan', 'inf'])
+def test_a_category_that_is_no_finite_number_makes_all_of_them_text(name):
+  names = ['3', name, '1', '2', '10', '7']
+  # As a list: the order of a set of text differs from process to process.
+  for order in itertools.permutations(names):
+    assert cells.in_order(order) == ('1', '10', '2', '3', '7', name)
