@@ -53,6 +53,8 @@ class Declared(NamedTuple):
             f'categories: the column {column!r} has {way!r}; it must be '
             f"'{ONE_HOT}', or a list of two or more categories in order."
           )
+        if way != ONE_HOT:
+          _levels(column, way)
     elif ways is not None and ways != ONE_HOT and not _is_list(ways):
       raise ValueError(
         f"categories is {ways!r}; it must be '{ONE_HOT}', a list of columns, "
@@ -196,15 +198,45 @@ def _is_list(value: Any) -> bool:
   return isinstance(value, Sequence) and not isinstance(value, str)
 
 
+def _levels(column, way):
+  """Names of the categories that are declared of a column, in order."""
+
+  def refuse(_, level):
+    return ValueError(
+      f'categories: the column {column!r} has the level {level!r}; a level is '
+      'text or a number.'
+    )
+
+  levels = cells.as_categories(np.fromiter(way, object, len(way)), refuse)
+  for given, level in zip(way, levels, strict=True):
+    if level is None:
+      raise refuse(None, given)
+    if levels.count(level) > 1:
+      raise ValueError(
+        f'categories: the column {column!r} has the level {level!r} twice.'
+      )
+  return tuple(levels)
+
+
+def _by_name(where, option, names, given):
+  """What is declared, by the name of the column."""
+  found, called = {}, {}
+  for column, value in given.items():
+    name = names[tables.position(where, option, names, column)]
+    if name in found:
+      raise ValueError(
+        f'{option} names the column {name!r} twice: {called[name]!r} and '
+        f'{column!r}.'
+      )
+    found[name], called[name] = value, column
+  return found
+
+
 def _fills(where, missing, names, targets):
   """What becomes of gaps, by the name of the column."""
   if not isinstance(missing, Mapping):
     return {} if missing is None else dict.fromkeys(names, missing)
-  everything = (*names, *targets)
-  fills = {
-    everything[tables.position(where, 'missing', everything, column)]: fill
-    for column, fill in missing.items()
-  }
+  fills = _by_name(where, 'missing', (*names, *targets), missing)
   for name in targets:
     if fills.get(name, 'drop') != 'drop':
       raise ValueError(
@@ -220,10 +252,7 @@ def _ways(where, categories, names):
     return {}
   if not isinstance(categories, Mapping):
     categories = dict.fromkeys(categories, ONE_HOT)
-  return {
-    names[tables.position(where, 'categories', names, column)]: way
-    for column, way in categories.items()
-  }
+  return _by_name(where, 'categories', names, categories)
 
 
 def _as_numbers(where, name, cells_of, is_text, categories):
@@ -269,12 +298,12 @@ def _as_codes(where, column, cells_of, way):
   there = {name for names in said.values() for name in names} - {None}
   levels = cells.in_order(there)
   if way != ONE_HOT:
-    ordered = cells.as_categories(np.array(way, object), refuse)
+    ordered = _levels(column.name, way)
     for name in levels:
       errors.check_name(
         f'{where}: in the column {column.name!r} the category', name, ordered
       )
-    levels = tuple(ordered)
+    levels = ordered
   code = {name: number for number, name in enumerate(levels)} | {None: np.nan}
   column = column._replace(levels=levels, is_ordered=way != ONE_HOT)
   return column, {

@@ -129,6 +129,13 @@ def test_all_text_or_the_columns_that_are_named_become_categories():
     ({'agee': 'mean'}, ORDER, "'agee' is not known. Did you mean 'age'"),
     ('mean', {'city': 'onehot'}, "'city' has 'onehot'; it must be 'one_hot'"),
     ('mean', {'size': ['S']}, 'two or more categories'),
+    ('mean', {'size': ['S', 'M', 'L', 'S ']}, "'size' has the level 'S' twice"),
+    ('mean', {'size': ['1', 1]}, "'size' has the level '1' twice"),
+    ('mean', {'size': ['S', None]}, "'size' has the level None; a level is"),
+    ('mean', {2: ['S', ['M', 'L']]}, r"2 has the level \['M', 'L'\]; a level"),
+    ({'age': 'mean', 0: 'draw'}, ORDER, "missing names .* 'age' twice: .* 0"),
+    ('mean', {-1: 'one_hot', **ORDER}, "categories names .* 'size' twice: -1"),
+    ('mean', ['city', 1], "categories names the column 'city' twice"),
     ('mean', 'city', "categories is 'city'; it must be 'one_hot', a list"),
   ],
 )
