@@ -48,14 +48,14 @@ class Declared(NamedTuple):
     ways = self.categories
     if isinstance(ways, Mapping):
       for column, way in ways.items():
-        if way != ONE_HOT and not (_is_list(way) and len(way) > 1):
+        if _is_list(way) and len(way) > 1:
+          cells.levels(column, way)
+        elif not _is_one_hot(way):
           raise ValueError(
             f'categories: the column {column!r} has {way!r}; it must be '
             f"'{ONE_HOT}', or a list of two or more categories in order."
           )
-        if way != ONE_HOT:
-          _levels(column, way)
-    elif ways is not None and ways != ONE_HOT and not _is_list(ways):
+    elif not (ways is None or _is_one_hot(ways) or _is_list(ways)):
       raise ValueError(
         f"categories is {ways!r}; it must be '{ONE_HOT}', a list of columns, "
         'or a dict by column.'
@@ -194,28 +194,13 @@ def of_arrays(
   return None
 
 
+def _is_one_hot(value: Any) -> bool:
+  # An array of NumPy, compared with text, is no truth value.
+  return isinstance(value, str) and value == ONE_HOT
+
+
 def _is_list(value: Any) -> bool:
   return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _levels(column, way):
-  """Names of the categories that are declared of a column, in order."""
-
-  def refuse(_, level):
-    return ValueError(
-      f'categories: the column {column!r} has the level {level!r}; a level is '
-      'text or a number.'
-    )
-
-  levels = cells.as_categories(np.fromiter(way, object, len(way)), refuse)
-  for given, level in zip(way, levels, strict=True):
-    if level is None:
-      raise refuse(None, given)
-    if levels.count(level) > 1:
-      raise ValueError(
-        f'categories: the column {column!r} has the level {level!r} twice.'
-      )
-  return tuple(levels)
 
 
 def _by_name(where, option, names, given):
@@ -298,7 +283,7 @@ def _as_codes(where, column, cells_of, way):
   there = {name for names in said.values() for name in names} - {None}
   levels = cells.in_order(there)
   if way != ONE_HOT:
-    ordered = _levels(column.name, way)
+    ordered = cells.levels(column.name, way)
     for name in levels:
       errors.check_name(
         f'{where}: in the column {column.name!r} the category', name, ordered

@@ -136,6 +136,8 @@ def test_all_text_or_the_columns_that_are_named_become_categories():
     ({'age': 'mean', 0: 'draw'}, ORDER, "missing names .* 'age' twice: .* 0"),
     ('mean', {-1: 'one_hot', **ORDER}, "categories names .* 'size' twice: -1"),
     ('mean', ['city', 1], "categories names the column 'city' twice"),
+    ('mean', {'size': np.array(['S', 'M'])}, "'size' has array.* or a list"),
+    ('mean', np.array([1, 2]), r'categories is array\(\[1, 2\]\); it must be'),
     ('mean', 'city', "categories is 'city'; it must be 'one_hot', a list"),
   ],
 )
