@@ -33,7 +33,7 @@ from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
 
 # Counted up when the content of an entry, or how sources are decoded, changes.
-_FORMAT = 3
+_FORMAT = 4
 _MANIFEST = 'manifest.json'
 _BLOCK = 1 << 20
 _MAX_BLOCKS = 256

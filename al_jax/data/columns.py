@@ -48,12 +48,14 @@ class Declared(NamedTuple):
     ways = self.categories
     if isinstance(ways, Mapping):
       for column, way in ways.items():
-        if way != ONE_HOT and not (_is_list(way) and len(way) > 1):
+        if _is_list(way) and len(way) > 1:
+          cells.levels(column, way)
+        elif not _is_one_hot(way):
           raise ValueError(
             f'categories: the column {column!r} has {way!r}; it must be '
             f"'{ONE_HOT}', or a list of two or more categories in order."
           )
-    elif ways is not None and ways != ONE_HOT and not _is_list(ways):
+    elif not (ways is None or _is_one_hot(ways) or _is_list(ways)):
       raise ValueError(
         f"categories is {ways!r}; it must be '{ONE_HOT}', a list of columns, "
         'or a dict by column.'
@@ -192,19 +194,34 @@ def of_arrays(
   return None
 
 
+def _is_one_hot(value: Any) -> bool:
+  # An array of NumPy, compared with text, is no truth value.
+  return isinstance(value, str) and value == ONE_HOT
+
+
 def _is_list(value: Any) -> bool:
   return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _by_name(where, option, names, given):
+  """What is declared, by the name of the column."""
+  found, called = {}, {}
+  for column, value in given.items():
+    name = names[tables.position(where, option, names, column)]
+    if name in found:
+      raise ValueError(
+        f'{option} names the column {name!r} twice: {called[name]!r} and '
+        f'{column!r}.'
+      )
+    found[name], called[name] = value, column
+  return found
 
 
 def _fills(where, missing, names, targets):
   """What becomes of gaps, by the name of the column."""
   if not isinstance(missing, Mapping):
     return {} if missing is None else dict.fromkeys(names, missing)
-  everything = (*names, *targets)
-  fills = {
-    everything[tables.position(where, 'missing', everything, column)]: fill
-    for column, fill in missing.items()
-  }
+  fills = _by_name(where, 'missing', (*names, *targets), missing)
   for name in targets:
     if fills.get(name, 'drop') != 'drop':
       raise ValueError(
@@ -220,10 +237,7 @@ def _ways(where, categories, names):
     return {}
   if not isinstance(categories, Mapping):
     categories = dict.fromkeys(categories, ONE_HOT)
-  return {
-    names[tables.position(where, 'categories', names, column)]: way
-    for column, way in categories.items()
-  }
+  return _by_name(where, 'categories', names, categories)
 
 
 def _as_numbers(where, name, cells_of, is_text, categories):
@@ -269,12 +283,12 @@ def _as_codes(where, column, cells_of, way):
   there = {name for names in said.values() for name in names} - {None}
   levels = cells.in_order(there)
   if way != ONE_HOT:
-    ordered = cells.as_categories(np.array(way, object), refuse)
+    ordered = cells.levels(column.name, way)
     for name in levels:
       errors.check_name(
         f'{where}: in the column {column.name!r} the category', name, ordered
       )
-    levels = tuple(ordered)
+    levels = ordered
   code = {name: number for number, name in enumerate(levels)} | {None: np.nan}
   column = column._replace(levels=levels, is_ordered=way != ONE_HOT)
   return column, {
@@ -301,25 +315,26 @@ def _without_gaps(where, parts, columns, drops_targets):
     cells.refuse_gaps(
       f'{where}, {split} split', names, is_gap & undeclared & ~drop[:, None]
     )
-    if not drop.any():
-      kept[split] = part
-      continue
+    # Named before any is left out: rows run on from one split to the next.
+    if part.ids is None:
+      part = part._replace(ids=rows)
     if drop.all():
       raise ValueError(
         f"{where}, {split} split: 'drop' would leave out all {size} rows."
       )
-    remarks.append(
-      f'left out {drop.sum()} of {size} rows of the {split} split, which have '
-      'gaps.'
-    )
-    kept[split] = _taken(part, rows, ~drop)
+    if drop.any():
+      remarks.append(
+        f'left out {drop.sum()} of {size} rows of the {split} split, which '
+        'have gaps.'
+      )
+      part = _taken(part, ~drop)
+    kept[split] = part
   return kept, tuple(remarks)
 
 
-def _taken(part, rows, keep):
-  """Some rows of a part, named as they were."""
-  ids = rows if part.ids is None else part.ids
+def _taken(part, keep):
+  """Some rows of a part."""
   labels = part.labels
   if labels is not None:
     labels = named.mapped(lambda _, each: np.asarray(each)[keep], labels)
-  return splits.Part(part.inputs[keep], labels, ids[keep])
+  return splits.Part(part.inputs[keep], labels, part.ids[keep])

@@ -167,8 +167,10 @@ class Dataset:
         split of its own, `(x, y)`, or a frame that has the column y. If None,
         there is none; nor is there one to draw if y is None.
       validation: as test, taken from what is left to train on; None: none.
-      ids: [N], names of the examples; or the name of a column of x. If None,
-        row numbers; those of `test` and `validation` of their own go on.
+      ids: [N], names of the examples; or the name of a column of x. Every
+        example has an id that no other has, in all splits together. Whole
+        numbers become int64 if it holds them, all other ids text. If None, row
+        numbers; those of `test` and `validation` of their own go on.
       features: the columns of a frame to use; None: all others.
       missing: what becomes of gaps in a table, see `columns.Declared`.
       categories: what becomes of text in a table, see `columns.Declared`.

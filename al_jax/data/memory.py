@@ -10,7 +10,7 @@ from al_jax import errors, sources
 from al_jax.data import columns, filling, named, splits
 from al_jax.data.columns import Declared
 from al_jax.data.dataset import RawData
-from al_jax.data.sources import arrays, frames, tables
+from al_jax.data.sources import arrays, cells, frames, tables
 from al_jax.data.transforms import subsets
 from al_jax.tasks import Task
 
@@ -61,6 +61,7 @@ def read(
   for split, value in (('test', test), ('validation', validation)):
     if _is_examples(value):
       given[split] = _given_split(split, value, y, ids, given['train'])
+  _refuse_shared_ids(name, {split: each.part for split, each in given.items()})
   parts, table = _numbers(name, given, declared)
   raw = splits.assemble(
     name,
@@ -220,7 +221,11 @@ def _from_frame(called, frame, y, ids, features):
   part = splits.Part(
     [column(at) for at in roles.features],
     named.mapped(labels_of, y),
-    _ids(ids) if roles.ids is None else tables.as_ids(column(roles.ids)),
+    _ids(ids)
+    if roles.ids is None
+    else cells.as_ids(
+      column(roles.ids), f'ids, the column {ids!r} of {called}'
+    ),
   )
   names = tuple(table.names[at] for at in roles.features)
   return _Given(part, names, tuple(targets))
@@ -237,7 +242,27 @@ def _are_columns(value, names):
 
 
 def _ids(ids):
-  return None if ids is None else tables.as_ids(sources.on_host('ids', ids))
+  """Reads ids that are no column."""
+  if ids is None:
+    return None
+  array = sources.on_host('ids', ids)
+  # In a list with text, NumPy would make text of None and of NaN.
+  if isinstance(ids, list | tuple) and array.dtype.kind == 'U':
+    array = np.array(ids, object)
+  return cells.as_ids(array)
+
+
+def _refuse_shared_ids(name, parts):
+  """An id that a user gave is that of one example in all splits together."""
+  named_in = {}
+  for split, part in parts.items():
+    ids = [] if part.ids is None else part.ids.tolist()
+    for at in ids:
+      if named_in.setdefault(str(at), split) != split:
+        raise ValueError(
+          f'{name}: the id {at!r} is in the {named_in[str(at)]} split and in '
+          f'the {split} split; an example belongs to one of them.'
+        )
 
 
 def _numbers(name, given, declared):

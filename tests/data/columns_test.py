@@ -92,6 +92,9 @@ def test_dropped_rows_keep_the_names_of_the_others():
   raw = settled('drop')
   assert raw.train.ids.tolist() == [0, 3, 5]
   assert raw.test.ids.tolist() == [6]
+  # The rows of a split without gaps go on from all rows before, too.
+  full = {'age': [1.0, 2.0], 'city': ['rome', 'oslo'], 'size': ['S', 'L']}
+  assert settled('drop', test=full).test.ids.tolist() == [6, 7]
   assert raw.train.targets.tolist() == [0, 1, 1]
   assert 'left out 3 of 6 rows of the train split' in ' '.join(raw.remarks)
   raw = settled({'age': 'drop', 'city': 'draw', 'size': 'median'})
@@ -126,6 +129,15 @@ def test_all_text_or_the_columns_that_are_named_become_categories():
     ({'agee': 'mean'}, ORDER, "'agee' is not known. Did you mean 'age'"),
     ('mean', {'city': 'onehot'}, "'city' has 'onehot'; it must be 'one_hot'"),
     ('mean', {'size': ['S']}, 'two or more categories'),
+    ('mean', {'size': ['S', 'M', 'L', 'S ']}, "'size' has the level 'S' twice"),
+    ('mean', {'size': ['1', 1]}, "'size' has the level '1' twice"),
+    ('mean', {'size': ['S', None]}, "'size' has the level None; a level is"),
+    ('mean', {2: ['S', ['M', 'L']]}, r"2 has the level \['M', 'L'\]; a level"),
+    ({'age': 'mean', 0: 'draw'}, ORDER, "missing names .* 'age' twice: .* 0"),
+    ('mean', {-1: 'one_hot', **ORDER}, "categories names .* 'size' twice: -1"),
+    ('mean', ['city', 1], "categories names the column 'city' twice"),
+    ('mean', {'size': np.array(['S', 'M'])}, "'size' has array.* or a list"),
+    ('mean', np.array([1, 2]), r'categories is array\(\[1, 2\]\); it must be'),
     ('mean', 'city', "categories is 'city'; it must be 'one_hot', a list"),
   ],
 )

@@ -155,6 +155,8 @@ def test_text_and_objects_are_tables_too():
     (X, Y, {'test': (PICTURES, Y)}, r'test has arrays .* must be alike'),
     (X, Y, {'test': None, 'max_train': 5}, 'max_train=5 is for a test split'),
     (X, Y, {'ids': ['a'] * 60}, 'ids must be unique'),
+    (X, Y, {'ids': [*map(str, range(59)), None]}, 'ids: .* no id in row 59'),
+    (X, Y, {'ids': ['a', np.nan, *range(58)]}, 'ids: .* no id in row 1 '),
     (X, Y, {'seed': -1}, 'seed'),
     (X, Y, {'normalize': 'z'}, "normalize 'z' is not known"),
     (X, Y, {'transforms': [{'name': 'cup'}]}, "'cup' is not known"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from al_jax.data.sources import tables
+from al_jax.data.sources import cells
 from al_jax.data.sources._modality_files import File
 
 # What messages say of files that do not fit.
@@ -177,7 +177,7 @@ def _by_id(
         'label in any file.'
       )
   labels = np.asarray([label_of[name] for name in ids])
-  return SplitExamples(labels, tables.as_ids(np.asarray(ids)))
+  return SplitExamples(labels, cells.as_ids(np.asarray(ids)))
 
 
 def _check_found(

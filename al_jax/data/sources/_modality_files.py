@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from al_jax import errors
-from al_jax.data.sources import arrays, delimited, tables
+from al_jax.data.sources import arrays, cells, delimited
 
 # What arrays are called, in the order of trying.
 _USUAL = {
@@ -114,7 +114,7 @@ def read_labels(path: Path, keys: Keys) -> File:
     return File(path, {'train': Block(labels=labels)})
   _, (labels, ids) = table.read([], [label, named])
   return _checked(
-    File(path, {'train': Block(labels=labels, ids=tables.as_ids(ids))})
+    File(path, {'train': Block(labels=labels, ids=cells.as_ids(ids, path))})
   )
 
 
@@ -146,7 +146,8 @@ def _read_npz(path: Path, keys: Keys, *, needed: str, skipped: bool) -> File:
       if found['targets']:
         labels = _labels(path, archive, found['targets'][split])
       if found['ids']:
-        ids = tables.as_ids(arrays.member(path, archive, found['ids'][split]))
+        key = found['ids'][split]
+        ids = cells.as_ids(arrays.member(path, archive, key), path)
       blocks[split] = Block(inputs, present, labels, ids)
     names = None
     if 'class_names' in archive.files:

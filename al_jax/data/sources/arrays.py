@@ -9,7 +9,7 @@ import numpy as np
 
 from al_jax import errors
 from al_jax.data import splits
-from al_jax.data.sources import idx, tables
+from al_jax.data.sources import cells, idx, tables
 
 # What inputs and targets are called in .npz files, in the order of trying.
 PAIRS = (
@@ -65,7 +65,7 @@ def read_npz(
       for split, pair in keys.items()
     }
     if ids is not None:
-      named = tables.as_ids(member(path, archive, ids))
+      named = cells.as_ids(member(path, archive, ids), path)
       parts['train'] = parts['train']._replace(ids=named)
     class_names = None
     if 'class_names' in archive.files:
@@ -211,7 +211,7 @@ def read_separate(
     for split, pair in files.items()
   }
   if ids is not None:
-    named = tables.as_ids(_open_array(path, ids))
+    named = cells.as_ids(_open_array(path, ids), ids)
     parts['train'] = parts['train']._replace(ids=named)
   return parts
 

@@ -1,4 +1,4 @@
-"""Cells of a column as numbers or names of categories; gaps in either."""
+"""Cells of a column as numbers, names of categories or ids; gaps in them."""
 
 import decimal
 import numbers
@@ -39,6 +39,8 @@ def gaps(values: np.ndarray) -> np.ndarray:
     return np.zeros(len(values), bool)
   if values.dtype.kind == 'f':
     found = np.isnan(values)
+  elif values.dtype.kind in 'mM':
+    found = np.isnat(values)
   else:
     cells = (is_gap(cell) for cell in values.ravel().tolist())
     found = np.fromiter(cells, bool, values.size).reshape(values.shape)
@@ -136,8 +138,91 @@ def as_categories(
 
 
 def in_order(names: set[str]) -> tuple[str, ...]:
-  """Returns names of categories sorted; as numbers if all are numbers."""
+  """Returns names sorted; as numbers if all are finite numbers."""
   try:
-    return tuple(sorted(names, key=lambda name: (float(name), name)))
+    number_of = {name: float(name) for name in names}
   except ValueError:
     return tuple(sorted(names))
+  # NaN has no place in an order: sorted() would depend on that of the set.
+  if not np.isfinite(list(number_of.values())).all():
+    return tuple(sorted(names))
+  return tuple(sorted(names, key=lambda name: (number_of[name], name)))
+
+
+def levels(column: str | int, given: Sequence[Any]) -> tuple[str, ...]:
+  """Returns names of the categories that are declared of a column, in order.
+
+  Args:
+    column: what it is called, for messages.
+    given: the categories, text or numbers.
+
+  Raises:
+    ValueError: one is neither, or is there twice.
+  """
+
+  def refuse(_, level):
+    return ValueError(
+      f'categories: the column {column!r} has the level {level!r}; a level is '
+      'text or a number.'
+    )
+
+  names = as_categories(np.fromiter(given, object, len(given)), refuse)
+  for level, name in zip(given, names, strict=True):
+    if name is None:
+      raise refuse(None, level)
+    if names.count(name) > 1:
+      raise ValueError(
+        f'categories: the column {column!r} has the level {name!r} twice.'
+      )
+  return tuple(names)
+
+
+def as_ids(values: np.ndarray, where: Path | str = 'ids') -> np.ndarray:
+  """Reads ids as int64 where all are whole numbers it can hold, else as text.
+
+  Args:
+    values: [N], of any type.
+    where: what holds them, for messages.
+
+  Raises:
+    ValueError: they have another shape, one is missing, or a whole float is so
+      large that it may be rounded.
+  """
+  values = np.asarray(values)
+  if values.ndim != 1:
+    raise ValueError(
+      f'{where}: the shape is {list(values.shape)}; it must be [N], one id per '
+      'example.'
+    )
+  missing = np.flatnonzero(gaps(values))
+  if missing.size:
+    raise ValueError(
+      f'{where}: there is no id in row {missing[0]} (counted from 0), and in '
+      f'{missing.size} of {len(values)} rows; every example needs one.'
+    )
+  if values.dtype.kind == 'O' and all(isinstance(at, float) for at in values):
+    values = values.astype(np.float64)
+  if values.dtype.kind == 'f' and np.array_equal(values, np.round(values)):
+    values = _whole(values, where)
+  if values.dtype.kind in 'bi':
+    return values.astype(np.int64)
+  text = values.astype(str)
+  # '007' and '7' are two ids: text that int64 would not give back stays text.
+  try:
+    numbers = text.astype(np.int64)
+  except (ValueError, OverflowError):
+    return text
+  return numbers if np.array_equal(numbers.astype(str), text) else text
+
+
+def _whole(values, where):
+  """Whole floats as int64; an error where floats skip whole numbers."""
+  limit = 2 ** (np.finfo(values.dtype).nmant + 1)
+  beyond = np.flatnonzero(np.abs(values) >= limit)
+  if beyond.size:
+    raise ValueError(
+      f'{where}: the id in row {beyond[0]} (counted from 0) is '
+      f'{values[beyond[0]]}; as {values.dtype} it must be below {limit}, where '
+      'rounding begins: give integers or text.'
+    )
+  return values.astype(np.int64)

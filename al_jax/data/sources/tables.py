@@ -190,7 +190,7 @@ def _examples(table, roles, labels, found_ids):
   return Examples(
     inputs=[],
     labels=labels,
-    ids=as_ids(found_ids[0]) if found_ids else None,
+    ids=cells.as_ids(found_ids[0], table.path) if found_ids else None,
     features=tuple(table.names[at] for at in roles.features),
     targets=tuple(table.names[at] for at in roles.targets),
   )
@@ -232,20 +232,6 @@ def as_float32(values: np.ndarray, where: str) -> np.ndarray:
       f'float32, whose largest is {np.finfo(np.float32).max:.4g}.'
     )
   return rounded
-
-
-def as_ids(values: np.ndarray) -> np.ndarray:
-  """Ids as int64 where all are whole numbers, else as text."""
-  values = np.asarray(values)
-  if values.dtype.kind in 'biu':
-    return values.astype(np.int64)
-  text = values.astype(str)
-  # '007' and '7' are two ids: text that int64 would not give back stays text.
-  try:
-    numbers = text.astype(np.int64)
-  except ValueError:
-    return text
-  return numbers if np.array_equal(numbers.astype(str), text) else text
 
 
 def position(

@@ -86,6 +86,23 @@ def test_a_test_frame_has_the_columns_of_the_other(frames):
     make(frame, 'y', test=frame[['a', 'y']])
 
 
+def test_an_example_is_in_one_split_and_has_an_id(frames):
+  frame = frames.DataFrame(
+    {'a': range(40), 'y': [0, 1] * 20, 'id': [*range(1, 40), None]}
+  )
+  with pytest.raises(ValueError, match=r"'id' of x: .* no id in row 39"):
+    make(frame, 'y', ids='id')
+  frame = frame[:39]
+  found = make(frame[8:], 'y', ids='id', test=frame[:4], validation=frame[4:8])
+  assert found.test.ids.tolist() == [1, 2, 3, 4]
+  with pytest.raises(ValueError, match=r'id 9 is in the train .* the test spl'):
+    make(frame[8:], 'y', ids='id', test=frame[:10])
+  with pytest.raises(
+    ValueError, match=r'id 3 is in the test .* the validation'
+  ):
+    make(frame[8:], 'y', ids='id', test=frame[:4], validation=frame[2:8])
+
+
 def test_columns_to_use_may_be_named(frames):
   frame = frames.DataFrame({'a': range(40), 'b': range(40), 'y': [0, 1] * 20})
   assert make(frame, 'y', features=['b']).train.inputs.shape == (36, 1)

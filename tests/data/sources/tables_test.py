@@ -52,21 +52,6 @@ def test_a_column_that_does_not_fit_is_named(tmp_path, options, message):
     tables.read_examples(table, **options)
 
 
-@pytest.mark.parametrize(
-  ('values', 'ids'),
-  [
-    (['1', '20', '3'], np.int64([1, 20, 3])),
-    (['1', '007', '7'], np.array(['1', '007', '7'])),
-    (['a', '2'], np.array(['a', '2'])),
-    (np.uint8([1, 2]), np.int64([1, 2])),
-  ],
-)
-def test_ids_are_numbers_only_if_nothing_is_lost(values, ids):
-  found = tables.as_ids(values)
-  assert found.dtype.kind == ids.dtype.kind
-  np.testing.assert_array_equal(found, ids)
-
-
 _PANDAS = ',width,class\n0,1,cat\n1,-3,dog\n'
 
 
