@@ -12,7 +12,7 @@ import numpy as np
 from al_jax import errors, parts, strategies, xla
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
-from al_jax.strategies.offline import choosing, given
+from al_jax.strategies.offline import choosing, given, spread
 
 # What a need is met by.
 _MET_BY = {
@@ -248,3 +248,5 @@ def _check_needs(asking, arrays):
         f'strategy {asking.called} needs {wanted}{why}; given are '
         f'{", ".join(arrays) or "none"}.'
       )
+  if needs.EMBEDDING in needed:
+    spread.check(arrays['embeddings'])
