@@ -243,6 +243,10 @@ PROBS = softmax(LOGITS)
       f'k is {K}; it must be at most 0',
     ),
     ({'logits': LOGITS, 'options': {'colness': 2}}, "Did you mean 'coldness'?"),
+    (
+      {'logits': LOGITS, 'options': {1: 1, 'a': 2}},
+      "strategy 'margin' has no option 1. It has: coldness, draw",
+    ),
     ({'logits': LOGITS, 'options': 3}, 'options is 3; it must be a mapping'),
     (
       {'samples': SAMPLES, 'options': {'num_samples': 2}},
