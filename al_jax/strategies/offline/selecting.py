@@ -94,8 +94,8 @@ def select(
       networks.
     labeled: examples that have a label and are not selected: a mask bool[N], or
       a list of ids. If None, no example has one.
-    ids: [N], names of the examples: whole numbers or text. If None, examples
-      are named by position.
+    ids: [N], names of the examples: whole numbers or text; bytes become text,
+      as UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
 
