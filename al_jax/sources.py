@@ -7,6 +7,7 @@ values are the same.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -44,9 +45,10 @@ class Source(NamedTuple):
 HELD_OUT = ('validation', 'test')
 # By name; `'pool'` is always there, those of `HELD_OUT` may be.
 Sources = Mapping[str, Source]
+Array = np.ndarray | jax.Array
 
 
-def read_array(name: str, value: Any) -> np.ndarray | jax.Array:
+def read_array(name: str, value: Any) -> Array:
   """Reads an array of any framework, without a copy where it can.
 
   Args:
@@ -73,6 +75,9 @@ def read_array(name: str, value: Any) -> np.ndarray | jax.Array:
     )
   if hasattr(value, 'detach'):
     value = value.detach()
+  # PyTorch may keep a sign apart from the numbers, and DLPack leaves it out.
+  for resolve in ('resolve_conj', 'resolve_neg'):
+    value = getattr(value, resolve, lambda as_it_is=value: as_it_is)()
   found = _through_dlpack(value)
   if found is None and hasattr(value, 'cpu'):
     value = value.cpu()
@@ -102,6 +107,22 @@ def _through_dlpack(value):
       # A type (bfloat16) or a device that this reader does not have.
       continue
   return None
+
+
+def viewed(array: Array) -> tuple[Array, ModuleType]:
+  """Finds what to look at an array with, without moving it.
+
+  Args:
+    array: of `read_array`.
+
+  Returns:
+    The array, and NumPy; or, if it is on an accelerator, JAX's NumPy.
+  """
+  if isinstance(array, np.ndarray):
+    return array, np
+  if all(device.platform == 'cpu' for device in array.devices()):
+    return np.asarray(array), np
+  return array, jnp
 
 
 def on_host(name: str, value: Any) -> np.ndarray:

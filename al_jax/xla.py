@@ -143,6 +143,8 @@ _BRIEF = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
 }
+# How many programs of a function are kept: each holds megabytes of code.
+_KEPT = 32
 
 
 def compiled_briefly(fn: Callable) -> Callable:
@@ -157,21 +159,28 @@ def compiled_briefly(fn: Callable) -> Callable:
     fn: takes arrays by position, and hashable options by keyword.
 
   Returns:
-    The same function, compiled once for each form of its arguments.
+    The same function, compiled once for each form of its arguments. The 32
+    programs that were called last are kept: shapes that always change, such as
+    those of a pool that shrinks, compile at every call.
   """
+  # In the order of their last calls.
   programs = {}
 
   def call(*args, **options):
     leaves, structure = jax.tree.flatten(args)
     form = structure, tuple(map(_form, leaves)), tuple(options.items())
-    if form not in programs:
-      static = jax.jit(fn, static_argnames=tuple(options))
+    program = programs.pop(form, None)
+    if program is None:
+      # JAX keeps programs as long as the function that it was given.
+      alone = functools.partial(fn)
+      static = jax.jit(alone, static_argnames=tuple(options))
       traced = static.trace(*args, **options)
       is_small = _most_numbers(traced.jaxpr.jaxpr) <= _MANY_NUMBERS
-      programs[form] = traced.lower().compile(
-        _known_options() if is_small else None
-      )
-    return programs[form](*args)
+      program = traced.lower().compile(_known_options() if is_small else None)
+    programs[form] = program
+    if len(programs) > _KEPT:
+      del programs[next(iter(programs))]
+    return program(*args)
 
   return call
 

@@ -126,6 +126,39 @@ def test_arrays_of_any_framework_are_read():
   assert sources.on_host('x', foreign[-1]).dtype == np.float32
 
 
+class Negated:
+  """A tensor of PyTorch whose sign is a bit that DLPack does not carry."""
+
+  def __init__(self, values, is_negative=True):
+    self._values, self._is_negative = values, is_negative
+
+  def resolve_conj(self):
+    return self
+
+  def resolve_neg(self):
+    sign = -1 if self._is_negative else 1
+    return Negated(sign * self._values, is_negative=False)
+
+  def __dlpack__(self, **options):
+    return self._values.__dlpack__(**options)
+
+  def __dlpack_device__(self):
+    return self._values.__dlpack_device__()
+
+
+def test_a_sign_that_is_kept_apart_is_not_lost():
+  values = np.arange(3, dtype=np.float32)
+  np.testing.assert_array_equal(
+    sources.read_array('x', Negated(values)), -values
+  )
+
+
+def test_a_sign_that_pytorch_keeps_apart_is_not_lost():
+  torch = pytest.importorskip('torch')
+  found = sources.read_array('x', torch.tensor([1 + 2j, -3j]).conj().imag)
+  np.testing.assert_array_equal(found, np.array([-2, 3], np.float32))
+
+
 @pytest.mark.parametrize('value', [object(), 3.0, [[1], [1, 2]]])
 def test_what_is_no_array_is_named(value):
   with pytest.raises(ValueError, match=r'^x (is a|cannot be read)'):

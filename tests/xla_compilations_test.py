@@ -74,6 +74,23 @@ def test_what_is_compiled_briefly_is_compiled_once_for_each_form():
   assert xla.programs_compiled() == before + 2
 
 
+def test_the_programs_called_last_are_kept_and_no_more(monkeypatch):
+  monkeypatch.setattr(xla, '_KEPT', 2)
+  count = xla.compiled_briefly(lambda x: x.sum())
+  shapes = [np.zeros(size) for size in (1, 2, 3)]
+  for array in shapes[:-1]:
+    count(array)
+  before = xla.programs_compiled()
+  count(shapes[0])
+  assert xla.programs_compiled() == before
+  # One more than are kept: the one that was not called for longest goes.
+  count(shapes[-1])
+  count(shapes[0])
+  assert xla.programs_compiled() == before + 1
+  count(shapes[1])
+  assert xla.programs_compiled() == before + 2
+
+
 def doubled(x):
   return x + x
 

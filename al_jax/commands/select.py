@@ -89,9 +89,9 @@ def _run():
     for name, flag in _ARRAYS.items()
     if flag.value is not None
   }
-  for name, flag in _IDS.items():
-    if flag.value is not None:
-      given[name] = single.read_ids(flag.value)
+  given |= single.read_alike(
+    {name: flag.value for name, flag in _IDS.items() if flag.value is not None}
+  )
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   selected = offline.select(

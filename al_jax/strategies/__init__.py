@@ -93,7 +93,8 @@ def build(
     A Strategy.
 
   Raises:
-    ValueError: an unknown name or option, or a value of the wrong type.
+    ValueError: an unknown name or option, a value of the wrong type, or an
+      error that the function raises, which is the cause.
   """
   make, options = parts.find('strategy', name, STRATEGIES), dict(options or {})
   called = parts.name_of(name)
@@ -102,9 +103,12 @@ def build(
     options['arms'] = [_arm(arm) for arm in options['arms']]
   try:
     strategy = make(**options)
-  except TypeError as error:
+  except (ValueError, ImportError):
+    raise
+  except Exception as error:  # A function of yours may raise anything.
     raise ValueError(
-      f'strategy {called!r} cannot be made with {options}: {error}.'
+      f'strategy {called!r} cannot be made with {options}: '
+      f'{type(error).__name__}: {errors.in_one_line(error)}.'
     ) from error
   parts.check_made('strategy', called, strategy, Strategy)
   return strategy

@@ -30,7 +30,7 @@ def bald(
   and layers before the first dropout run once.
 
   Args:
-    num_samples: S, dropout samples.
+    num_samples: S, dropout samples, at least 2.
     draw: how a batch is made of the scores, see `scored`; `'power'` is
       PowerBALD (Kirsch et al. 2023).
     coldness: of a draw.
@@ -68,7 +68,7 @@ def disagreement(
   Args:
     score: `logits [S, B, C] -> [B]`, larger is asked first.
     called: what the score is, see `Strategy.score`.
-    num_samples: S, dropout samples.
+    num_samples: S, dropout samples, at least 2.
     draw: how a batch is made of the scores, see `scored`.
     coldness: of a draw.
 
@@ -108,7 +108,7 @@ def batch_bald(
   4 S C bytes per example: look at a subset of a large pool.
 
   Args:
-    num_samples: S, dropout samples.
+    num_samples: S, dropout samples, at least 2.
     num_configurations: of the labels of the batch so far: all of them while
       there are no more than these, afterwards so many draws.
 
@@ -138,7 +138,8 @@ def batch_bald(
 
 
 def _check_samples(num_samples):
-  errors.check_number('num_samples', num_samples, int, least=1)
+  """Refuses one network: it does not disagree with itself."""
+  errors.check_number('num_samples', num_samples, int, least=2)
 
 
 @among_measured

@@ -29,7 +29,8 @@ def scored(
     measure: `(key, apply, Batch) -> float[B]`, larger is asked first; for power
       0 or above.
     draw: one of `DRAWS`.
-    coldness: of a draw, above 0; as it grows a draw becomes the top.
+    coldness: of a draw, above 0; as it grows a draw becomes the top. At the
+      top it must be 1.
     needs: of the measure, see `Strategy`.
     score: what the measure is, see `Strategy`; drawn batches do not show it.
 
@@ -40,6 +41,12 @@ def scored(
     raise errors.unknown_name('draw', draw, DRAWS)
   errors.check_number('coldness', coldness, above=0)
   if draw == 'top':
+    if coldness != 1:
+      drawn = ', '.join(map(repr, DRAWS[1:]))
+      raise ValueError(
+        f"coldness is {coldness!r} and draw is 'top', which does not use it; "
+        f'draw must be one of: {drawn}.'
+      )
     return Strategy(stateless, measure, select_top, needs=needs, score=score)
   select = functools.partial(_draw, kind=draw, coldness=coldness)
   return Strategy(stateless, measure, select, needs=needs)

@@ -39,6 +39,7 @@ def folder(tmp_path_factory):
   (folder / 'ids.txt').write_text('\n'.join(NAMES) + '\n')
   np.save(folder / 'ids.npy', NAMES)
   (folder / 'labeled.txt').write_text('3\n17\n5\n')
+  (folder / 'labeled_names.txt').write_text('\n'.join(NAMES[:2]))
   np.save(folder / 'mask.npy', np.isin(np.arange(N), [3, 17, 5]))
   return folder
 
@@ -122,6 +123,26 @@ def test_what_it_wrote_is_what_it_reads_as_labeled(call, folder):
   )
   assert call(*words, '--k=1', '--out=picks.csv', '--overwrite')[0] == 0
   assert len(rows_of(path.read_text())) == 1
+
+
+@pytest.mark.parametrize('labeled', ['1\n2\n', '1\n007\n'])
+def test_ids_of_which_some_are_no_numbers_are_all_text(call, folder, labeled):
+  names = ['007', *map(str, range(1, N))]
+  (folder / 'sevens.txt').write_text('\n'.join(names))
+  (folder / 'some.txt').write_text(labeled)
+  words = '--strategy=margin', '--logits=logits.npy', '--ids=sevens.txt'
+  _, told, _ = call(*words, '--labeled=some.txt')
+  picks = direct(ids=names, labeled=labeled.split())
+  assert [row['id'] for row in rows_of(told)] == picks.ids.tolist()
+
+
+def test_ids_that_are_bytes_are_written_as_text(call, folder):
+  np.save(folder / 'bytes.npy', NAMES.astype(bytes))
+  words = '--strategy=margin', '--logits=logits.npy'
+  _, told, _ = call(*words, '--ids=bytes.npy', '--labeled=labeled_names.txt')
+  assert [row['id'] for row in rows_of(told)] == direct(
+    ids=NAMES, labeled=NAMES[:2]
+  ).ids.tolist()
 
 
 def test_options_of_the_strategy(call):

@@ -66,9 +66,21 @@ def test_votes_that_tie_are_drawn_by_the_key(inputs):
   assert len(draws) == 4
 
 
-def test_one_sample_tells_nothing_and_all_tie(inputs):
-  scores = measure_pool(strategies.bald(num_samples=1), inputs)
-  np.testing.assert_array_equal(scores, 0)
+@pytest.mark.parametrize(
+  'name', ['bald', 'batch_bald', 'mean_std', 'variation_ratio']
+)
+def test_one_sample_tells_nothing_and_is_refused(name):
+  with pytest.raises(
+    ValueError, match=r'^num_samples is 1; it must be a whole number at least 2'
+  ):
+    strategies.STRATEGIES[name](num_samples=1)
+
+
+def test_a_coldness_without_a_draw_is_refused():
+  with pytest.raises(
+    ValueError, match=r"^coldness is 5\.0 and draw is 'top', wh"
+  ):
+    strategies.bald(num_samples=S, coldness=5.0)
 
 
 @pytest.mark.parametrize('draw', ['power', 'softmax', 'softrank'])

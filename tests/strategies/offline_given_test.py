@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import al_jax
+from al_jax.strategies.offline import spread
 from tests.strategies.small_pool import (
   EMBEDDINGS,
   LABELED,
@@ -116,14 +117,18 @@ def test_half_precision_is_taken():
     (None, jnp.asarray(mask_of(LABELED))),
     (NAMES, NAMES[LABELED].tolist()),
     (NAMES.tolist(), mask_of(LABELED)),
+    (NAMES, []),
+    (NAMES.astype(bytes), NAMES[LABELED].astype(bytes)),
     (NAMES.astype(object), NAMES[LABELED].astype(object)),
     (np.arange(N) * 10 + 2**40, np.array(LABELED) * 10 + 2**40),
   ],
 )
 def test_labels_and_ids_in_any_form(ids, labeled):
   picks = al_jax.select('margin', K, logits=LOGITS, labeled=labeled, ids=ids)
-  plain = al_jax.select('margin', K, logits=LOGITS, labeled=LABELED)
+  some = [] if isinstance(labeled, list) and not labeled else LABELED
+  plain = al_jax.select('margin', K, logits=LOGITS, labeled=some)
   named = np.arange(N) if ids is None else np.asarray(ids)
+  named = named.astype(str) if named.dtype.kind == 'S' else named
   assert picks.ids.tolist() == named[plain.ids].tolist()
 
 
@@ -157,7 +162,8 @@ PROBS = softmax(LOGITS)
     ),
     (
       {'logits': PROBS},
-      'every row of logits sums to 1: pass logits, not probabilities',
+      'every row of logits sums to 1: pass logits, not probabilities p '
+      '(np.log(np.maximum(p, 1e-30)) are logits).',
     ),
     ({'samples': softmax(SAMPLES)}, 'every row of samples sums to 1: pass'),
     (
@@ -213,6 +219,17 @@ PROBS = softmax(LOGITS)
       {'logits': LOGITS, 'ids': ['a'] * N},
       "ids has 'a' twice; they must differ",
     ),
+    (
+      {'logits': LOGITS, 'labeled': np.zeros(0, bool)},
+      f'labeled are (0,); logits say N is {N}: pass [N].',
+    ),
+    ({'ids': ['a', 'b\0', 'c']}, "ids has 'b\\x00'; text must have no NUL."),
+    ({'ids': np.array(['a', 'b\0c'])}, "ids has 'b\\x00c'; text must have no"),
+    (
+      {'ids': np.array(['a', 'b\0'], object)},
+      "ids has 'b\\x00'; text must have no",
+    ),
+    ({'ids': np.array([b'a', b'\xe4'])}, "ids has b'\\xe4', which is no text"),
     ({'ids': ['a', 1]}, 'ids are numbers and text; they must be [N]'),
     ({'ids': [0.5, 1.5]}, 'ids are float64 (2,); they must be [N], all whole'),
     (
@@ -226,6 +243,10 @@ PROBS = softmax(LOGITS)
       f'k is {K}; it must be at most 0',
     ),
     ({'logits': LOGITS, 'options': {'colness': 2}}, "Did you mean 'coldness'?"),
+    (
+      {'logits': LOGITS, 'options': {1: 1, 'a': 2}},
+      "strategy 'margin' has no option 1. It has: coldness, draw",
+    ),
     ({'logits': LOGITS, 'options': 3}, 'options is 3; it must be a mapping'),
     (
       {'samples': SAMPLES, 'options': {'num_samples': 2}},
@@ -243,3 +264,65 @@ def test_a_wrong_argument_is_one_sentence(arguments, sentence):
 
 def test_uniform_logits_are_no_mistake():
   al_jax.select('margin', K, logits=np.full((N, C), 1 / C))
+
+
+def test_advised_logits_of_probabilities_are_taken():
+  probs = PROBS.copy()
+  probs[0] = np.eye(C)[0]
+  logits = np.log(np.maximum(probs, 1e-30))
+  picks = al_jax.select('margin', N, logits=logits)
+  assert picks.ids[-1] == 0
+
+
+@pytest.mark.parametrize(
+  ('embeddings', 'sentence'),
+  [
+    (
+      EMBEDDINGS + np.float32(1e3),
+      r'lie far from 0: their mean has length 2\.45e\+03, their spread is '
+      r'2\.\d+; .*pass embeddings - embeddings\.mean\(axis=0\)\.$',
+    ),
+    (EMBEDDINGS + np.float32(1e7), 'lie far from 0: their mean has'),
+    (EMBEDDINGS * np.float32(1e25), r'have \d.*e\+25 as their largest abs'),
+    (
+      EMBEDDINGS * np.float32(1e-30),
+      r'have \d.*e-30 as .*from 1e-15 to 1e\+15',
+    ),
+  ],
+)
+def test_embeddings_without_digits_are_refused(embeddings, sentence):
+  with pytest.raises(ValueError, match=f'^embeddings {sentence}'):
+    al_jax.select('core_set', K, embeddings=embeddings, labeled=LABELED)
+  # A strategy that does not look at them takes them.
+  al_jax.select('random', K, embeddings=embeddings)
+
+
+@pytest.mark.parametrize('moved', [1.0, 8.0])
+@pytest.mark.parametrize('scale', [1e-14, 1.0, 1e13])
+def test_embeddings_with_digits_are_taken(moved, scale):
+  embeddings = ((EMBEDDINGS + moved) * scale).astype(np.float32)
+  plain = al_jax.select('core_set', K, embeddings=EMBEDDINGS, labeled=LABELED)
+  picks = al_jax.select('core_set', K, embeddings=embeddings, labeled=LABELED)
+  np.testing.assert_array_equal(picks.ids, plain.ids)
+
+
+@pytest.mark.parametrize('value', [0.0, 0.1, 1e6 / 3])
+def test_embeddings_may_all_be_equal(value):
+  equal = np.full((N, D), value, np.float32)
+  picks = al_jax.select('core_set', K, embeddings=equal, labeled=LABELED)
+  assert not set(picks.ids) & set(LABELED) and not picks.values.any()
+
+
+def test_the_mean_and_the_spread_are_those_of_numpy(monkeypatch):
+  monkeypatch.setattr(spread, '_BLOCK', 2 * N)
+  embeddings = np.asarray(EMBEDDINGS + np.arange(D) * 1e3, np.float32)
+  exact = embeddings.astype(np.float64)
+  center = exact.mean(0)
+  expected = (
+    np.linalg.norm(center),
+    np.sqrt(((exact - center) ** 2).sum(1).mean()),
+  )
+  found = spread._length_and_spread(embeddings, np)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
+  found = spread._length_and_spread(jnp.asarray(embeddings), jnp)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -1,6 +1,8 @@
 """`al_jax.select`: queries from arrays, whatever framework made them."""
 
+import dataclasses
 import doctest
+import functools
 import subprocess
 import sys
 
@@ -248,6 +250,79 @@ def test_what_nobody_declared_is_told_by_the_numbers():
   asks = my_strategy()._replace(needs={'extras.depth': ''})
   with pytest.raises(ValueError, match="needs the output 'depth' of a model"):
     al_jax.select(asks, K, **EVERYTHING)
+
+
+def test_an_error_of_your_own_code_is_told_as_such():
+  def select(key, state, measured, seen, pool, k):
+    return {}['boom']
+
+  broken = strategies.margin()._replace(select=select)
+  with pytest.raises(
+    ValueError, match=r"^strategy of yours raises KeyError: 'boom'\.$"
+  ) as caught:
+    al_jax.select(broken, K, logits=LOGITS)
+  assert isinstance(caught.value.__cause__, KeyError)
+
+  def reads(key, apply, batch):
+    return apply(batch.inputs).extras['depth']
+
+  with pytest.raises(ValueError, match="needs the output 'depth' of a model"):
+    al_jax.select(strategies.scored(reads), K, logits=LOGITS)
+
+
+def failing():
+  return 1 / 0
+
+
+@pytest.mark.parametrize(
+  ('make', 'sentence'),
+  [
+    (
+      failing,
+      r"strategy '.*\.failing' cannot be made with {}: ZeroDivisionErr",
+    ),
+    (int, "strategy is <class 'int'>; it must be a name, a Strategy, or a"),
+    (print, "strategy 'builtins.print' returns NoneType; it must return"),
+  ],
+)
+def test_a_function_that_makes_no_strategy_is_named(make, sentence):
+  with pytest.raises(ValueError, match=f'^{sentence}'):
+    al_jax.select(make, K, logits=LOGITS)
+
+
+@dataclasses.dataclass
+class Signed:
+  """Makes a strategy by what it holds; it cannot be hashed."""
+
+  sign: int = 1
+
+  def __call__(self):
+    return my_strategy(sign=self.sign)
+
+  def make(self):
+    return my_strategy(sign=self.sign)
+
+
+@pytest.mark.parametrize('of', [lambda made: made, lambda made: made.make])
+def test_a_function_of_yours_is_called_each_time(of):
+  made, order = Signed(), np.argsort(EMBEDDINGS[:, 0])
+  picks = al_jax.select(of(made), K, embeddings=EMBEDDINGS)
+  np.testing.assert_array_equal(picks.ids, order[::-1][:K])
+  made.sign = -1
+  picks = al_jax.select(of(made), K, embeddings=EMBEDDINGS)
+  np.testing.assert_array_equal(picks.ids, order[:K])
+
+
+def test_options_in_a_partial_are_options():
+  def powered():
+    make = functools.partial(strategies.bald, draw='power')
+    return al_jax.select(make, K, samples=SAMPLES, options={'coldness': 2})
+
+  options = {'draw': 'power', 'coldness': 2}
+  by_name = al_jax.select('bald', K, samples=SAMPLES, options=options)
+  before = xla.programs_compiled()
+  np.testing.assert_array_equal(powered().ids, by_name.ids)
+  assert xla.programs_compiled() == before
 
 
 def test_options_of_a_strategy_are_its_own():

@@ -1,6 +1,6 @@
 """Single arrays in files: .npy, .npz, .safetensors, and text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,25 @@ def read_ids(where: str) -> np.ndarray:
     ValueError: no such array, or a file that cannot be read as one.
   """
   return _read(where, _ids_of_text)
+
+
+def read_alike(places: Mapping[str, str]) -> dict[str, np.ndarray]:
+  """Reads ids that are compared with each other, see `read_ids`.
+
+  Args:
+    places: paths of files, by any names.
+
+  Returns:
+    The ids by these names. If those of one file are text, whole numbers of the
+    others are text too: of 007 and 1, one file may have only the latter.
+  """
+  found = {name: read_ids(where) for name, where in places.items()}
+  if all(ids.dtype.kind not in 'SU' for ids in found.values()):
+    return found
+  return {
+    name: ids.astype(str) if ids.dtype.kind in 'iu' else ids
+    for name, ids in found.items()
+  }
 
 
 def _read(where: str, of_text: Callable) -> np.ndarray:

@@ -34,6 +34,26 @@ class NotFiniteError(ValueError):
   """A measurement that is not finite; the message is the pool index."""
 
 
+class LacksError(KeyError):
+  """An output of a model that is not there; the message is its name."""
+
+
+@jax.tree_util.register_pytree_node_class
+class _NoExtras(dict):
+  """The further outputs of a model: there are none."""
+
+  def __missing__(self, name):
+    raise LacksError(name)
+
+  def tree_flatten(self):
+    return (), None
+
+  @classmethod
+  def tree_unflatten(cls, kept, leaves):
+    del kept, leaves
+    return cls()
+
+
 def choose(
   strategy: Strategy,
   arrays: Arrays,
@@ -59,6 +79,7 @@ def choose(
 
   Raises:
     NotFiniteError: a measurement that is not finite.
+    LacksError: a measure that reads an output which select does not have.
     ContractError: picks that break the contract of a strategy.
     ValueError: too few candidates, or samples that do not fit.
   """
@@ -212,11 +233,11 @@ def _apply(measure_key, num_examples, inputs, *, keys=None):
       )
     drawn = _drawn(measure_key, samples, keys)
     embedding = jnp.broadcast_to(embedding, (len(drawn), *embedding.shape))
-    return ModelOutput(drawn, embedding, {})
+    return ModelOutput(drawn, embedding, _NoExtras())
   logits = inputs.get('logits')
   if logits is None:
     logits = absent if samples is None else predictive_log_probs(samples)
-  return ModelOutput(logits, embedding, {})
+  return ModelOutput(logits, embedding, _NoExtras())
 
 
 def _drawn(measure_key, samples, keys):

@@ -80,7 +80,7 @@ def _measured(name, value):
     )
   with np.errstate(over='ignore', invalid='ignore'):
     cast = array.astype(jnp.float32, copy=False)
-    view, xp = _viewed(cast)
+    view, xp = sources.viewed(cast)
     # Neither needs memory, and NaN goes through both.
     if np.isfinite(xp.min(view)) and np.isfinite(xp.max(view)):
       return cast
@@ -91,24 +91,34 @@ def _measured(name, value):
   )
 
 
-def _viewed(array):
-  """What to look at an array with: NumPy, unless it is on an accelerator."""
-  if isinstance(array, np.ndarray):
-    return array, np
-  if all(device.platform == 'cpu' for device in array.devices()):
-    return np.asarray(array), np
-  return array, jnp
-
-
 def _on_host(name, value):
-  """Ids or a mask in NumPy; an array of Python's text is one of text."""
+  """Ids or a mask in NumPy; Python's text and bytes become NumPy's text."""
   # An accelerator would round 64 bits to 32.
   value = value.cpu() if hasattr(value, 'cpu') else value
+  # NumPy drops a NUL at the end of text.
+  listed = isinstance(value, list | tuple | set)
+  _check_no_nul(name, value if listed else ())
   array = np.asarray(sources.read_array(name, value))
-  is_text = array.dtype == object and all(
-    isinstance(each, str) for each in array.flat
-  )
-  return array.astype(str) if is_text else array
+  if array.dtype == object:
+    _check_no_nul(name, array.flat)
+    if all(isinstance(each, str) for each in array.flat):
+      return array.astype(str)
+  if array.dtype.kind == 'S':
+    try:
+      array = np.char.decode(array, 'utf-8')
+    except UnicodeDecodeError as error:
+      raise ValueError(
+        f'{name} has {error.object!r}, which is no text in UTF-8.'
+      ) from error
+  if array.dtype.kind == 'U':
+    _check_no_nul(name, array[np.char.find(array, '\0') >= 0])
+  return array
+
+
+def _check_no_nul(name, values):
+  for value in values:
+    if isinstance(value, str) and '\0' in value:
+      raise ValueError(f'{name} has {str(value)!r}; text must have no NUL.')
 
 
 def _names(ids):
@@ -116,7 +126,7 @@ def _names(ids):
   names = _on_host('ids', ids)
   became_text = names.dtype.kind == 'U' and isinstance(ids, list | tuple)
   mixed = became_text and not all(isinstance(name, str) for name in ids)
-  if names.ndim != 1 or names.dtype.kind not in 'iuSU' or mixed:
+  if names.ndim != 1 or names.dtype.kind not in 'iuU' or mixed:
     found = 'numbers and text' if mixed else f'{names.dtype} {names.shape}'
     raise ValueError(
       f'ids are {found}; they must be [N], all whole numbers or all text.'
@@ -135,9 +145,10 @@ def _check_distinct(name, values, allowed):
 def _some(labeled):
   """A mask, or ids of some examples."""
   found = _on_host('labeled', labeled)
-  if not found.size:
+  # An empty list has no type; an empty mask is one of another size.
+  if not found.size and found.dtype != bool:
     return np.zeros(0, np.int64)
-  if found.ndim != 1 or found.dtype.kind not in 'biuSU':
+  if found.ndim != 1 or found.dtype.kind not in 'biuU':
     raise ValueError(
       f'labeled are {found.dtype} {found.shape}; they must be a mask bool[N], '
       'or a list of ids.'
@@ -201,14 +212,14 @@ def _check_classes(arrays):
 
 def _check_logits(name, array):
   """Refuses probabilities; uniform ones mean the same as logits."""
-  view, xp = _viewed(array)
+  view, xp = sources.viewed(array)
   if xp.min(view) < 0 or xp.max(view) > 1 + _TOLERANCE:
     return
   sums_to_1 = xp.all(xp.abs(xp.sum(view, axis=-1) - 1) < _TOLERANCE)
   if sums_to_1 and xp.any(xp.abs(view - 1 / view.shape[-1]) > _TOLERANCE):
     raise ValueError(
-      f'every row of {name} sums to 1: pass logits, not probabilities '
-      f'(np.log({name}) are logits).'
+      f'every row of {name} sums to 1: pass logits, not probabilities p '
+      '(np.log(np.maximum(p, 1e-30)) are logits).'
     )
 
 

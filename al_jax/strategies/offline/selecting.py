@@ -12,7 +12,7 @@ import numpy as np
 from al_jax import errors, parts, strategies, xla
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
-from al_jax.strategies.offline import choosing, given
+from al_jax.strategies.offline import choosing, given, spread
 
 # What a need is met by.
 _MET_BY = {
@@ -20,6 +20,8 @@ _MET_BY = {
   needs.EMBEDDING: ('embeddings',),
   needs.DROPOUT: ('samples',),
 }
+# Errors that are sentences already, or that a smaller pool mends.
+_NOT_OF_YOURS = ValueError, MemoryError, jax.errors.JaxRuntimeError
 
 
 class Selected(NamedTuple):
@@ -65,8 +67,12 @@ def select(
 
   Arrays may be lists, or come from NumPy, JAX, PyTorch or any framework with
   DLPack; they are not copied where they are float32 already. All arrays are
-  checked, also those that the strategy does not need. The first call compiles;
-  later calls with arrays of the same shapes and the same k do not.
+  checked, also those that the strategy does not need.
+
+  The first call compiles; later calls of a strategy of the library with the
+  same options, k and shapes do not. So keep labeled rows in the arrays, and
+  pass `labeled`: a pool that shrinks compiles at every size. What you make anew
+  compiles anew; a function of your own is called each time.
 
   >>> import numpy as np
   >>> import al_jax
@@ -78,8 +84,8 @@ def select(
   Args:
     strategy: name in `strategies.STRATEGIES`, a dotted path to a function of
       your own that returns a Strategy, that function, or a Strategy, such as
-      `strategies.chain` and `strategies.subset` return. One that you build
-      yourself compiles once: build it once.
+      `strategies.chain` and `strategies.subset` return. Build a Strategy once,
+      and pass it again.
     k: number of queries, at most the number of unlabeled examples.
     embeddings: [N, D], the input of the last layer, or any features.
     logits: [N, C], before the softmax, or log-probabilities. If None, the log
@@ -88,8 +94,8 @@ def select(
       networks.
     labeled: examples that have a label and are not selected: a mask bool[N], or
       a list of ids. If None, no example has one.
-    ids: [N], names of the examples: whole numbers or text. If None, examples
-      are named by position.
+    ids: [N], names of the examples: whole numbers or text; bytes become text,
+      as UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
 
@@ -98,7 +104,9 @@ def select(
 
   Raises:
     ValueError: arrays that are not what their names say or do not fit each
-      other, or that lack what the strategy needs; an unknown name or option.
+      other, or that lack what the strategy needs; embeddings whose distances
+      float32 cannot tell apart; an unknown name or option; a strategy of your
+      own that raises an error, which is the cause.
     ContractError: a strategy of your own that picks what it must not.
   """
   errors.check_number('k', k, int, least=1)
@@ -148,8 +156,17 @@ def _chosen(asking, found, k, seed):
     ) from error
   except errors.ContractError as error:
     raise errors.ContractError(f'strategy {asking.called} {error}.') from error
-  except KeyError as error:
+  except choosing.LacksError as error:
     raise ValueError(_lacks(asking, str(error))) from error
+  except _NOT_OF_YOURS:
+    raise
+  except Exception as error:  # A strategy of yours may raise anything.
+    if asking.program is not None:
+      raise
+    raise ValueError(
+      f'strategy {asking.called} raises {type(error).__name__}: '
+      f'{errors.in_one_line(error)}.'
+    ) from error
 
 
 def _lacks(asking, output):
@@ -169,16 +186,39 @@ def _asking(strategy, options, arrays):
     return _Asking('of yours', strategy)
   options = {} if options is None else options
   errors.check_mapping('options', options)
-  make = strategy
-  if not callable(strategy):
-    make = parts.find('strategy', strategy, strategies.STRATEGIES)
+  name, preset = _of_library(strategy)
+  if name is not None:
+    options = {**preset, **options}
+    options = _with_samples(strategies.STRATEGIES[name], options, arrays)
+    return _built(name, _Options(_frozen(options), options))
+  make = parts.find('strategy', strategy, strategies.STRATEGIES)
   options = _with_samples(make, dict(options), arrays)
-  return _built(strategy, make, _Options(_frozen(options), options))
+  # What it makes may depend on more than its options: nothing is kept.
+  made = strategies.build(strategy, options)
+  return _Asking(repr(parts.name_of(strategy)), made)
+
+
+def _of_library(strategy):
+  """The name of a strategy of the library, and options that it comes with."""
+  preset = {}
+  for name, make in strategies.STRATEGIES.items():
+    if strategy is make or (isinstance(strategy, str) and strategy == name):
+      return name, preset
+  if isinstance(strategy, functools.partial) and not strategy.args:
+    name, preset = _of_library(strategy.func)
+    return name, {**preset, **strategy.keywords}
+  return None, preset
 
 
 def _with_samples(make, options, arrays):
   """The options, with the number of samples where a strategy has one."""
-  number = inspect.signature(make).parameters.get('num_samples')
+  try:
+    number = inspect.signature(make).parameters.get('num_samples')
+  except ValueError as error:
+    raise ValueError(
+      f'strategy is {make!r}; it must be a name, a Strategy, or a function of '
+      'keywords that returns one.'
+    ) from error
   if number is None:
     return options
   if 'samples' not in arrays:
@@ -207,7 +247,9 @@ class _Options:
 def _frozen(value):
   """A hashable form of options; of what has none, its identity."""
   if isinstance(value, Mapping):
-    return tuple((name, _frozen(value[name])) for name in sorted(value))
+    return tuple(
+      (name, _frozen(value[name])) for name in sorted(value, key=str)
+    )
   if isinstance(value, list | tuple):
     return tuple(map(_frozen, value))
   try:
@@ -218,15 +260,11 @@ def _frozen(value):
 
 
 @functools.lru_cache(maxsize=256)
-def _built(strategy, make, options):
-  """Makes a strategy once, and what compiles it if it is of the library."""
-  del make  # A module that was imported anew has another function.
-  made = strategies.build(strategy, options.given)
-  called = repr(getattr(strategy, '__name__', strategy))
-  program = None
-  if not callable(strategy) and strategy in strategies.STRATEGIES:
-    program = xla.compiled_briefly(functools.partial(choosing.stage, made))
-  return _Asking(called, made, program)
+def _built(name, options):
+  """Makes a strategy of the library once, and what compiles it."""
+  made = strategies.build(name, options.given)
+  program = xla.compiled_briefly(functools.partial(choosing.stage, made))
+  return _Asking(repr(name), made, program)
 
 
 def _check_needs(asking, arrays):
@@ -248,3 +286,5 @@ def _check_needs(asking, arrays):
         f'strategy {asking.called} needs {wanted}{why}; given are '
         f'{", ".join(arrays) or "none"}.'
       )
+  if needs.EMBEDDING in needed:
+    spread.check(arrays['embeddings'])

@@ -1,0 +1,68 @@
+"""Refuses embeddings whose distances float32 cannot tell apart."""
+
+import numpy as np
+
+from al_jax import sources
+
+# Squares of larger and of smaller numbers, summed, leave float32.
+_MOST, _LEAST = 1e15, 1e-15
+# Of the squared length of the mean to the mean squared distance from it. A
+# squared distance loses the digits of this number, of the 7 that there are.
+_FARTHEST = 1e4
+# Numbers that are looked at together.
+_BLOCK = 1 << 20
+
+
+def check(embeddings: sources.Array) -> None:
+  """Refuses embeddings that are too large, too small, or too far from 0.
+
+  Args:
+    embeddings: float32[N, D], finite. All may be equal.
+
+  Raises:
+    ValueError: with the numbers that are wrong, and the remedy.
+  """
+  view, xp = sources.viewed(embeddings)
+  largest = max(abs(float(xp.min(view))), abs(float(xp.max(view))))
+  if largest > _MOST or 0 < largest < _LEAST:
+    raise ValueError(
+      f'embeddings have {largest:.3g} as their largest absolute value, and '
+      f'float32 cannot hold its square; scale them: it must be 0, or from '
+      f'{_LEAST:g} to {_MOST:g}.'
+    )
+  if _is_clearly_near(view, xp):
+    return
+  length, spread = _length_and_spread(view, xp)
+  if length**2 > _FARTHEST * spread**2 > 0:
+    raise ValueError(
+      f'embeddings lie far from 0: their mean has length {length:.3g}, their '
+      f'spread is {spread:.3g}; float32 distances lose their digits: pass '
+      'embeddings - embeddings.mean(axis=0).'
+    )
+
+
+def _is_clearly_near(view, xp):
+  """Tells in float32 that the spread is a tenth of the length or more.
+
+  Most embeddings are so, and exact moments take as long as BADGE.
+  """
+  squared_length = float(xp.sum(xp.mean(view, axis=0) ** 2))
+  mean_square = float(xp.vdot(view, view)) / len(view)
+  return np.isfinite(mean_square) and squared_length < 0.99 * mean_square
+
+
+def _length_and_spread(view, xp):
+  """The length of the mean, and the root mean squared distance from it."""
+  # An accelerator has no float64, and memory for a copy.
+  dtype, columns = np.float32, view.shape[1]
+  if xp is np:
+    dtype, columns = np.float64, max(1, _BLOCK // len(view))
+  squared_length = squared_spread = 0.0
+  for start in range(0, view.shape[1], columns):
+    block = view[:, start : start + columns]
+    # Exact for numbers close to each other: 0 if all points are equal.
+    shifted = block - block[:1]
+    mean = block[0] + xp.mean(shifted, axis=0, dtype=dtype)
+    squared_length += float(xp.sum(mean**2))
+    squared_spread += float(xp.sum(xp.var(shifted, axis=0, dtype=dtype)))
+  return squared_length**0.5, squared_spread**0.5
