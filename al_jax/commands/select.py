@@ -79,19 +79,28 @@ def main(argv: list[str]) -> int:
   return ending.in_a_sentence(argv, _run)
 
 
+def _read(read, of_flags):
+  """The arrays of the flags that are set, by name."""
+  found = {}
+  for name, flag in of_flags.items():
+    if flag.value is None:
+      continue
+    try:
+      found[name] = read(flag.value)
+    except FileNotFoundError as error:
+      raise ValueError(
+        f'--{name} is {flag.value!r}; there is no such file.'
+      ) from error
+  return found
+
+
 def _run():
   for flag in (STRATEGY, K):
     if flag.value is None:
       raise ValueError(f'--{flag.name} is not set; see --help.')
   _check_out(OUT.value)
-  given = {
-    name: single.read_numbers(flag.value)
-    for name, flag in _ARRAYS.items()
-    if flag.value is not None
-  }
-  given |= single.read_alike(
-    {name: flag.value for name, flag in _IDS.items() if flag.value is not None}
-  )
+  given = _read(single.read_numbers, _ARRAYS)
+  given |= single.alike(_read(single.read_ids, _IDS))
   if COMPILATION_CACHE.value:
     xla.keep_programs(xla.program_cache())
   selected = offline.select(

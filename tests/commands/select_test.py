@@ -164,7 +164,7 @@ def test_options_of_the_strategy(call):
     (['--logits=logits.npy'], 'ValueError: --strategy is not set; see --help.'),
     (
       ['--strategy=margin', '--logits=none.npy'],
-      "FileNotFoundError: [Errno 2] No such file or directory: 'none.npy'",
+      "ValueError: --logits is 'none.npy'; there is no such file.",
     ),
     (
       ['--strategy=margin', '--logits=both.npz'],

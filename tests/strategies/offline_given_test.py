@@ -153,8 +153,7 @@ PROBS = softmax(LOGITS)
     ),
     (
       {'samples': SAMPLES.swapaxes(0, 1), 'labeled': [9]},
-      f'labeled has 9; it must be a mask bool[N], or distinct positions from 0 '
-      f'to {S - 1} (samples ({N}, {S}, {C}) are [S, N, C]).',
+      f'samples are ({N}, {S}, {C}), which is [S, N, C] with more samples than',
     ),
     (
       {'logits': LOGITS[:5], 'embeddings': EMBEDDINGS},
@@ -179,6 +178,14 @@ PROBS = softmax(LOGITS)
       'embeddings[1, 0] is 1e+300; it must be a finite',
     ),
     ({}, 'nothing is given: pass embeddings [N, D], logits [N, C]'),
+    (
+      {'logits': LOGITS, 'labeled': np.arange(N) % 2},
+      f'labeled has {N} numbers, all 0 or 1; a mask must be bool[N]: pass',
+    ),
+    (
+      {'logits': LOGITS, 'labelled': [3]},
+      "al_jax.select has no option 'labelled'. Did you mean 'labeled'?",
+    ),
     (
       {'embeddings': 'x.npy'},
       "embeddings is the text 'x.npy'; it must be an array: np.load",
@@ -240,7 +247,7 @@ PROBS = softmax(LOGITS)
     ({'logits': LOGITS, 'seed': -1}, 'seed is -1; it must be a whole number'),
     (
       {'logits': LOGITS, 'labeled': range(N)},
-      f'k is {K}; it must be at most 0',
+      f'all {N} examples are labeled',
     ),
     ({'logits': LOGITS, 'options': {'colness': 2}}, "Did you mean 'coldness'?"),
     (

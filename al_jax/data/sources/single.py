@@ -50,19 +50,18 @@ def read_ids(where: str) -> np.ndarray:
   return _read(where, _ids_of_text)
 
 
-def read_alike(places: Mapping[str, str]) -> dict[str, np.ndarray]:
-  """Reads ids that are compared with each other, see `read_ids`.
+def alike(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Makes ids comparable that come from different files, see `read_ids`.
 
   Args:
-    places: paths of files, by any names.
+    found: ids by any names.
 
   Returns:
     The ids by these names. If those of one file are text, whole numbers of the
     others are text too: of 007 and 1, one file may have only the latter.
   """
-  found = {name: read_ids(where) for name, where in places.items()}
   if all(ids.dtype.kind not in 'SU' for ids in found.values()):
-    return found
+    return dict(found)
   return {
     name: ids.astype(str) if ids.dtype.kind in 'iu' else ids
     for name, ids in found.items()

@@ -168,6 +168,14 @@ def _common_size(arrays, names, labeled):
       'nothing is given: pass embeddings [N, D], logits [N, C] or samples '
       '[S, N, C]; for random draws, ids [N].'
     )
+  if set(shapes) == {'samples'} and shapes['samples'][0] > shapes['samples'][1]:
+    # Nothing else tells N, and the axes are often in another order.
+    s, n, c = shapes['samples']
+    raise ValueError(
+      f'samples are {(s, n, c)}, which is [S, N, C] with more samples than '
+      f'examples. If they are [N, S, C], pass np.swapaxes(samples, 0, 1); if N '
+      f'is {n}, say so with ids=range({n}).'
+    )
   # Of all these the axes of samples are most often in another order.
   first, *others = sorted(shapes, key=lambda name: name == 'samples')
   size = shapes[first][1 if first == 'samples' else 0]
@@ -229,6 +237,11 @@ def _mask_of(labeled, names, size, origin):
     return np.zeros(size, bool)
   if labeled.dtype == bool:
     return labeled
+  if len(labeled) == size > 2 and np.isin(labeled, (0, 1)).all():
+    raise ValueError(
+      f'labeled has {size} numbers, all 0 or 1; a mask must be bool[N]: pass '
+      'labeled.astype(bool).'
+    )
   mask = np.zeros(size, bool)
   if names is None:
     allowed = f'a mask bool[N], or distinct positions from 0 to {size - 1}'

@@ -14,6 +14,9 @@ from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
 from al_jax.strategies.offline import choosing, given, spread
 
+_ARGUMENTS = (
+  *('embeddings', 'logits', 'samples', 'labeled', 'ids', 'seed', 'options'),
+)
 # What a need is met by.
 _MET_BY = {
   needs.CLASSES: ('logits', 'samples'),
@@ -30,7 +33,8 @@ class Selected(NamedTuple):
   Attributes:
     ids: [K], as given; pool indices, int64, if no ids were given.
     values: float[K], what each query was chosen by: a score, or a distance to
-      the queries before it. Larger came first where all have one score.
+      the queries before it, which of a first query may be infinite. Larger came
+      first where all have one score.
   """
 
   ids: np.ndarray
@@ -62,6 +66,7 @@ def select(
   ids: Any = None,
   seed: int = 0,
   options: Mapping[str, Any] | None = None,
+  **unknown: Any,
 ) -> Selected:
   """Selects k examples to label, given what a model says about the pool.
 
@@ -98,6 +103,7 @@ def select(
       as UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
+    **unknown: nothing: a misspelt name is told with the closest one.
 
   Returns:
     Selected.
@@ -109,6 +115,8 @@ def select(
       own that raises an error, which is the cause.
     ContractError: a strategy of your own that picks what it must not.
   """
+  for name in unknown:
+    raise errors.unknown_option('al_jax.select', name, _ARGUMENTS)
   errors.check_number('k', k, int, least=1)
   errors.check_number('seed', seed, int, least=0, most=2**32 - 1)
   arrays = {'embeddings': embeddings, 'logits': logits, 'samples': samples}
@@ -124,6 +132,11 @@ def select(
 
 def _check_count(k, found):
   size, labeled = len(found.labeled), np.count_nonzero(found.labeled)
+  if size == labeled:
+    raise ValueError(
+      f'all {size} examples are labeled ({found.origin}); nothing is left to '
+      'select.'
+    )
   if k > size - labeled:
     raise ValueError(
       f'k is {k}; it must be at most {size - labeled}, the number of unlabeled '
