@@ -243,7 +243,8 @@ def _needs(case):
     ) from error
   for need in used - set(declared):
     raise Broken(f'measure uses {need!r}, which needs does not declare')
-  for need in set(declared) - used:
+  # Answers are none of a model's: a select reads them.
+  for need in set(declared) - used - {needs_lib.ANSWERS}:
     raise Broken(f'needs declares {need!r}, and measure does not use it')
 
 
