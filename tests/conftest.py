@@ -12,6 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+# It defines flags when it is imported. Within `flagsaver` they would be deleted
+# at the end, and TFDS could read nothing any more.
+from array_record.python import array_record_data_source  # noqa: F401
+
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 # Compiled programs outlive the process: a second run of the suite is faster, in
 # another checkout too. They are not among those of the user, and the processes
@@ -36,6 +40,8 @@ hypothesis.settings.load_profile('suite')
 # the end no process waits for the other.
 LONGEST = (
   'devices_test.py',
+  'extending_test.py',
+  'docs_test.py',
   'rethinking_test.py',
   'variants_test.py',
   'colabs_test.py',
