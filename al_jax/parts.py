@@ -216,7 +216,9 @@ def _made_with(part: Any) -> dict[str, str]:
     function = inspect.unwrap(function) if callable(function) else function
     owner = getattr(function, '__self__', function)
     if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
-      found[name_of(type(owner))] = _fields_of(owner)
+      # The name of the part itself has its fields.
+      if owner is not function:
+        found[name_of(type(owner))] = _fields_of(owner)
     elif inspect.isfunction(function):
       found |= _kept_by(function)
     elif getattr(owner, '__dict__', None) and not isinstance(owner, type):
