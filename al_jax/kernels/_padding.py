@@ -17,3 +17,14 @@ def past_end(indices: jax.Array, num_rows: int) -> jax.Array:
     The indices, with `num_rows` in place of -1.
   """
   return jnp.where(indices < 0, num_rows, indices)
+
+
+def size_for(count: int) -> int:
+  """Returns the least power of two that holds `count` rows.
+
+  Arrays of few sizes compile few programs.
+
+  Args:
+    count: number of rows, at least 0.
+  """
+  return 1 << max(count - 1, 0).bit_length()

@@ -9,6 +9,7 @@ import numpy as np
 
 from al_jax import errors, inference, sources, tasks
 from al_jax.interfaces import Learner, LearnerState, PyTree
+from al_jax.kernels import _padding
 from al_jax.sources import Source
 from al_jax.tasks import Task
 from al_jax.tasks.base import Targets
@@ -142,8 +143,7 @@ def make_predict(
     return decided, jnp.exp(-task.losses(predictions, decided))
 
   def predict(state, picks):
-    # Few sizes: each is a program of its own.
-    index = np.full(1 << max(len(picks) - 1, 0).bit_length(), -1, np.int32)
+    index = np.full(_padding.size_for(len(picks)), -1, np.int32)
     index[: len(picks)] = picks
     found = jax.device_get(of_batch(state, reader()(index)))
     return jax.tree.map(lambda leaf: leaf[: len(picks)], found)

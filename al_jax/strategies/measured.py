@@ -31,8 +31,7 @@ def among_measured(select: Callable) -> Callable:
     if isinstance(seen, jax.core.Tracer):
       return select(key, state, measured, seen, pool, k, **options)
     count = int(_count(seen))
-    # Few sizes: each is a program of its own.
-    size = 1 << max(count - 1, k - 1, 0).bit_length()
+    size = _padding.size_for(max(count, k))
     if size >= pool.num_examples:
       return select(key, state, measured, seen, pool, k, **options)
     rows, *part = _gather(measured, seen, pool, size=size)
