@@ -162,6 +162,7 @@ def run(
     dataset=dataset,
   )
   options.check_system_options(experiment.config)
+  _refuse_options_of_nobody(parts, experiment.config)
   experiment, _ = pretraining.with_weights(experiment, lambda: False)
   for name, part in parts.items():
     if part is None:
@@ -178,6 +179,21 @@ def run(
       experiment, jobs, None, lambda: False, [records, bar, *observers]
     )
   return _results(records.rows, dataset)
+
+
+def _refuse_options_of_nobody(parts, config):
+  """Parts of the user's own take no options of `strategy`."""
+  own = [name for name, part in parts.items() if part is not None]
+  looking = [
+    name
+    for name, part in parts.items()
+    if part is None and options.looks(name, config)
+  ]
+  if config['strategy'] and own and not looking:
+    raise ValueError(
+      f'strategy is {config["strategy"]}, and no system here takes it: give '
+      f'{own[0]} its options when you make it.'
+    )
 
 
 class _Records:

@@ -153,6 +153,10 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     ({'systems': ['margin', 'supervised+margin']}, "has 'margin' twice"),
     ({'systems': [lowest_first()]}, 'a Strategy without a name: pass {'),
     ({'systems': {'a': {'stratgy': 1}}}, "Did you mean 'strategy'"),
+    (
+      {'systems': {'mine': lowest_first}, 'strategy': {'draw': 'power'}},
+      'no system here takes it: give mine its options',
+    ),
     ({'systems': 3}, 'systems is 3; it must be names of systems'),
     (
       {'systems': {'mine': 'margin'}},
