@@ -57,6 +57,7 @@ _SETTLES = 'Settles and Craven 2008, An Analysis of Active Learning Strategies'
 _SHANNON = 'Settles 2009, Active Learning Literature Survey, section 3.1'
 _SIMEONI = 'Simeoni et al. 2020, Rethinking Deep Active Learning'
 _WANG = 'Wang et al. 2017, Cost-Effective Active Learning'
+_YOO = 'Yoo and Kweon 2019, Learning Loss for Active Learning'
 _ZHDANOV = 'Zhdanov 2019, Diverse mini-batch Active Learning'
 
 
@@ -114,6 +115,8 @@ SYSTEMS = {
   'propagation_core_set': _propagating('core_set'),
   'propagation_jlp': _propagating('jlp'),
   'propagation_badge': _propagating('badge'),
+  'learning_loss': Published('learning_loss', 'learning_loss', {}, _YOO),
+  'learning_loss_random': Published('learning_loss', 'random', {}, _YOO),
 }
 
 

@@ -12,6 +12,7 @@ from al_jax.learners.ceal import ceal, room_for_all, self_training
 from al_jax.learners.deep_cluster import deep_cluster
 from al_jax.learners.joint import joint
 from al_jax.learners.label_propagation import label_propagation
+from al_jax.learners.learning_loss import learning_loss
 from al_jax.learners.supervised import supervised
 
 LEARNERS = {
@@ -19,6 +20,7 @@ LEARNERS = {
   'joint': joint,
   'label_propagation': label_propagation,
   'ceal': ceal,
+  'learning_loss': learning_loss,
 }
 
 # What may be trained before the first label.
@@ -39,6 +41,7 @@ __all__ = [
   'denoising_autoencoder',
   'joint',
   'label_propagation',
+  'learning_loss',
   'room_for_all',
   'self_training',
   'supervised',

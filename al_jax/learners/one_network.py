@@ -16,8 +16,10 @@ from al_jax.interfaces import (
   ModelOutput,
   Phase,
   PyTree,
+  Report,
   Survey,
 )
+from al_jax.pool import PoolState
 from al_jax.training import augment as augment_lib
 from al_jax.training import course, forward, losses, networks, validation
 from al_jax.training.course import Course
@@ -47,6 +49,7 @@ class Trains:
     warnings: sentences by the metric that tells when they are true.
     pseudo_labels: see `interfaces.Learner`.
     pictures: see `interfaces.Learner`.
+    report: see `interfaces.Learner`.
   """
 
   model: ModelFns
@@ -57,6 +60,7 @@ class Trains:
   warnings: ClassVar[Mapping[str, str]] = {}
   pseudo_labels: ClassVar[Callable[..., jax.Array] | None] = None
   pictures: ClassVar[Callable[..., Mapping[str, jax.Array]] | None] = None
+  report: ClassVar[Report | None] = None
 
   @property
   def surveys(self) -> dict[str, Survey]:
@@ -123,12 +127,15 @@ class Trains:
 
   def finite(self, state: Any) -> dict[str, jax.Array]:
     """Tells whether the variables of the network are finite."""
-    return {'network': networks.is_finite(state.network)}
+    return {'network': networks.is_finite(state.network.variables)}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class OneNetwork(Trains):
   """Options of learners that train one network on labelled examples.
+
+  Its state is a `Training`, and a step takes a batch of labelled examples; a
+  learner with a state or batches of its own overrides `init`, `start`, `plan`.
 
   Attributes:
     model: the network.
@@ -184,6 +191,21 @@ class OneNetwork(Trains):
     super().check()
     _ = self.losses
 
+  def init(self, key: jax.Array) -> Any:
+    """See `interfaces.Learner`."""
+    return Training(*self.init_training(key))
+
+  def start(self, key: jax.Array, state: Any, pool: PoolState) -> Any:
+    """See `interfaces.Learner`."""
+    init_key, round_key, order_key = jax.random.split(key, 3)
+    network, begun = self.begin_training(init_key, round_key, state)
+    return Training(network, self.rules.over_labelled(order_key, begun, pool))
+
+  def plan(self, state: Any, pool: PoolState) -> dict[str, jax.Array]:
+    """See `interfaces.Phase`."""
+    del pool
+    return {'labelled': self.rules.next_batch(state.course)}
+
   @property
   def continues(self) -> bool:
     """Whether a round begins with the weights of the round before."""
@@ -198,8 +220,7 @@ def bound(options: Any) -> Learner:
   """Binds the methods of a dataclass of options into a Learner.
 
   Args:
-    options: with the methods `init`, `start`, `plan`, `step` and those of
-      `OneNetwork`.
+    options: with the method `step` and those of `OneNetwork`.
 
   Returns:
     A Learner of one phase.
@@ -217,6 +238,7 @@ def bound(options: Any) -> Learner:
     continues=options.continues,
     warnings=options.warnings,
     pictures=options.pictures,
+    report=options.report,
   )
 
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-import jax
-
 from al_jax.learners import one_network
 from al_jax.learners.one_network import OneNetwork, Training
 from al_jax.training import course, forward, objectives
@@ -20,21 +18,6 @@ class Supervised(OneNetwork):
   `Progress.metrics` has `loss` and what the task watches (`accuracy`), over the
   last whole epoch, as the training passes saw them.
   """
-
-  def init(self, key):
-    """See `interfaces.Learner`."""
-    return Training(*self.init_training(key))
-
-  def start(self, key, state, pool):
-    """See `interfaces.Learner`."""
-    init_key, round_key, order_key = jax.random.split(key, 3)
-    network, begun = self.begin_training(init_key, round_key, state)
-    return Training(network, self.rules.over_labelled(order_key, begun, pool))
-
-  def plan(self, state, pool):
-    """See `interfaces.Phase`."""
-    del pool
-    return {'labelled': self.rules.next_batch(state.course)}
 
   def step(self, state, batches, pool):
     """See `interfaces.Phase`."""

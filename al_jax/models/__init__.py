@@ -10,6 +10,7 @@ with errors.needs('al_jax.models'):
   import flax.linen as nn
 
   from al_jax.models import adapted, checks, common
+  from al_jax.models.cnn import cnn
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
   from al_jax.models.mlp import mlp
@@ -20,6 +21,7 @@ with errors.needs('al_jax.models'):
 __all__ = [
   'MODELS',
   'build',
+  'cnn',
   'cnn13',
   'fusion',
   'mlp',
@@ -31,6 +33,7 @@ __all__ = [
 
 # name -> (facts, **options) -> Flax module; raises for inputs it cannot take.
 MODELS = {
+  'cnn': cnn,
   'cnn13': cnn13,
   'fusion': fusion,
   'mlp': mlp,

@@ -80,18 +80,22 @@ class Cnn13(nn.Module):
       return common.normalise(layer(hidden), self.norm, how)
 
     hidden = _as_rgb_of_32(inputs)
-    for channels in (self.width, 2 * self.width):
+    extras = {}
+    for block, channels in enumerate((self.width, 2 * self.width), start=1):
       for _ in range(2):
         hidden = _activate(normed(hidden, channels))
       # Before the activation: the same, on a quarter of the values.
       hidden = _activate(pooling.max_pool_2x2(normed(hidden, channels)))
+      extras[f'block_{block}'] = hidden
       hidden = common.dropout(hidden, self.dropout, how)
     hidden = _activate(normed(hidden, 4 * self.width, padding='VALID'))
+    extras['block_3'] = hidden
     hidden = _activate(normed(hidden, 2 * self.width, window=1))
     features = _activate(normed(hidden, self.width, window=1))
     embedding = common.unit(jnp.mean(features, axis=(1, 2)), axes=(1,))
     predictions = common.heads(self.outputs, embedding, WeightNorm)
-    return ModelOutput(predictions, embedding, {'features': features})
+    extras['features'] = features
+    return ModelOutput(predictions, embedding, extras)
 
 
 def _as_rgb_of_32(images):
@@ -145,8 +149,10 @@ def cnn13(
       of 8 channels), which has no statistics.
 
   Returns:
-    The module. Extras: `features`, the map [B, height, width, channels] whose
-    mean over pixels is the embedding before it is brought to length 1.
+    The module. Extras are feature maps [B, height, width, channels]: `block_1`
+    and `block_2` after the poolings, `block_3` after the 3x3 convolution that
+    follows; and `features`, whose mean over pixels is the embedding before it
+    is brought to length 1.
   """
   checks.check_image('cnn13', facts, smallest=_SMALLEST)
   checks.check_rate('dropout', dropout)

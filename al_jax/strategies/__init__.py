@@ -21,6 +21,7 @@ from al_jax.strategies.core_set import core_set
 from al_jax.strategies.density import graph_density, information_density
 from al_jax.strategies.expected_error import expected_error_reduction
 from al_jax.strategies.jlp import jlp
+from al_jax.strategies.learning_loss import learning_loss
 from al_jax.strategies.random import random
 from al_jax.strategies.scored import scored
 from al_jax.strategies.subset import subset
@@ -47,6 +48,7 @@ STRATEGIES = {
   'graph_density': graph_density,
   'expected_error_reduction': expected_error_reduction,
   'jlp': jlp,
+  'learning_loss': learning_loss,
   'albl': albl,
 }
 
@@ -65,6 +67,7 @@ __all__ = [
   'information_density',
   'jlp',
   'k_means',
+  'learning_loss',
   'least_confidence',
   'margin',
   'mean_std',

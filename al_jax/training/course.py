@@ -35,6 +35,11 @@ class Mean:
   total: jax.Array
   count: jax.Array
 
+  @property
+  def value(self) -> jax.Array:
+    """The mean so far; 0 of nothing."""
+    return self.total / jnp.maximum(self.count, 1)
+
 
 @flax.struct.dataclass
 class Best:
@@ -277,10 +282,7 @@ def rules(
 
 
 def _means(tally):
-  return {
-    name: mean.total / jnp.maximum(mean.count, 1)
-    for name, mean in tally.items()
-  }
+  return {name: mean.value for name, mean in tally.items()}
 
 
 def step_keys(course: Course) -> tuple[jax.Array, jax.Array]:

@@ -129,13 +129,10 @@ def trainer(
   return Trainer(init, built, weights)
 
 
-def is_finite(network: Network) -> jax.Array:
+def is_finite(variables: PyTree) -> jax.Array:
   """Tells whether all variables of a network are finite: bool."""
   return jnp.all(
     jnp.array(
-      [
-        jnp.all(jnp.isfinite(leaf))
-        for leaf in jax.tree.leaves(network.variables)
-      ]
+      [jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(variables)]
     )
   )

@@ -138,8 +138,8 @@ def two_networks(model, facts, *, critic_weight=1.0):
 
   def finite(state):
     return {
-      'classifier': networks.is_finite(state.task.network),
-      'critic': networks.is_finite(state.critic),
+      'classifier': networks.is_finite(state.task.network.variables),
+      'critic': networks.is_finite(state.critic.variables),
     }
 
   def pictures(key, state, pool):

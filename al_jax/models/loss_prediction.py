@@ -1,0 +1,201 @@
+"""A small module beside a model that predicts the loss of each example.
+
+Yoo and Kweon 2019, "Learning Loss for Active Learning", section 3.2. The module
+looks at intermediate maps of the model, which any model names in its `extras`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.interfaces import Facts, ModelFns, ModelOutput, NetFns, PyTree
+from al_jax.models import common
+
+# The output that strategies read.
+PREDICTED_LOSS = 'predicted_loss'
+# A map that every model with an embedding has.
+_EMBEDDING = 'embedding'
+# The two kinds of parameters.
+_MODEL, _MODULE = 'model', 'loss_prediction'
+# Rows of the batch that is traced.
+_FEW = 2
+
+
+class LossPrediction(nn.Module):
+  """Dense layers with ReLU for each map, and one dense layer over all of them.
+
+  Attributes:
+    width: units of each layer.
+    depth: layers for each map.
+  """
+
+  width: int
+  depth: int
+
+  @nn.compact
+  def __call__(self, means: Mapping[str, jax.Array]) -> jax.Array:
+    """Maps float32 [B, K] by name to a loss for each example, [B]."""
+    found = []
+    for name in sorted(means):
+      hidden = means[name]
+      for layer in range(1, self.depth + 1):
+        hidden = nn.relu(nn.Dense(self.width, name=f'{name}_{layer}')(hidden))
+      found.append(hidden)
+    return nn.Dense(1, name='loss')(jnp.concatenate(found, axis=-1))[:, 0]
+
+
+class LossPredicting(NamedTuple):
+  """A model with a module that predicts its losses, see `loss_predicting`.
+
+  Its variables are those of the model, with `params` of two kinds, see
+  `divided`. It evaluates and trains as ModelFns do; the output has
+  `extras['predicted_loss']`, float32[B], of no known unit or sign: it only says
+  which of two losses is the larger.
+
+  Attributes:
+    model: the model.
+    net: of the module.
+    maps: names of the maps that the module looks at.
+  """
+
+  model: ModelFns
+  net: NetFns
+  maps: tuple[str, ...]
+
+  def init(self, key: jax.Array) -> PyTree:
+    """See `interfaces.ModelFns`; the model starts as it would alone."""
+    variables = self.model.init(key)
+    module = self.net.init(jax.random.fold_in(key, 1))
+    params = {_MODEL: variables['params'], _MODULE: module['params']}
+    return {**variables, 'params': params}
+
+  def apply(
+    self, variables: PyTree, inputs: PyTree, *, key: jax.Array | None = None
+  ) -> ModelOutput:
+    """See `interfaces.ModelFns`."""
+    of_model, of_module = divided(variables)
+    output = self.model.apply(of_model, inputs, key=key)
+    return self._with_loss(of_module, output, detached=False)
+
+  def train(
+    self,
+    variables: PyTree,
+    inputs: PyTree,
+    key: jax.Array,
+    *,
+    real: jax.Array | None = None,
+    detached: jax.Array | bool = False,
+  ) -> tuple[ModelOutput, PyTree]:
+    """See `interfaces.ModelFns`.
+
+    Args:
+      variables: of both.
+      inputs: pytree of [B, ...], raw.
+      key: of dropout.
+      real: bool[B], False in padding rows. If None, all rows are real.
+      detached: what the module learns does not reach the model.
+
+    Returns:
+      ModelOutput; and the new statistics of the model.
+    """
+    of_model, of_module = divided(variables)
+    output, statistics = self.model.train(of_model, inputs, key, real=real)
+    return self._with_loss(of_module, output, detached=detached), statistics
+
+  def _with_loss(self, of_module, output, *, detached):
+    means = _means(output, self.maps)
+    if detached is not False:
+      means = {
+        name: jnp.where(detached, jax.lax.stop_gradient(mean), mean)
+        for name, mean in means.items()
+      }
+    predicted, _ = self.net.apply(of_module, means)
+    extras = {**output.extras, PREDICTED_LOSS: predicted}
+    return output._replace(extras=extras)
+
+
+def loss_predicting(
+  model: ModelFns,
+  facts: Facts,
+  *,
+  maps: Sequence[str] | None = None,
+  width: int = 128,
+  depth: int = 1,
+) -> LossPredicting:
+  """Puts a loss prediction module beside a model.
+
+  Each map is averaged over its pixels, goes through `depth` dense layers with
+  ReLU, and a last dense layer over all of them gives the loss.
+
+  Args:
+    model: with intermediate maps in its extras.
+    facts: facts of the task.
+    maps: names of extras, and maybe `'embedding'`. If None, all extras of
+      float32[B, ...].
+    width: units of each dense layer.
+    depth: dense layers for each map, at least 1.
+
+  Returns:
+    The LossPredicting.
+
+  Raises:
+    ValueError: a map that the model does not have, or none at all; a number
+      out of its range.
+  """
+  errors.check_number('width', width, int, least=1)
+  errors.check_number('depth', depth, int, least=1)
+  rows = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((_FEW, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+  variables = jax.eval_shape(model.init, jax.random.key(0))
+  output = jax.eval_shape(model.apply, variables, rows)
+  maps = _chosen(output, maps)
+  means = jax.eval_shape(lambda output: _means(output, maps), output)
+  module = LossPrediction(width, depth)
+  return LossPredicting(model, common.net_fns(module, means), maps)
+
+
+def divided(variables: PyTree) -> tuple[PyTree, PyTree]:
+  """Divides variables of a LossPredicting into the model's and the module's."""
+  params = variables['params']
+  return {**variables, 'params': params[_MODEL]}, {'params': params[_MODULE]}
+
+
+def _chosen(output, maps):
+  """The names of the maps, which are checked."""
+  known = [
+    name
+    for name, leaf in output.extras.items()
+    if leaf.dtype == jnp.float32 and leaf.ndim >= 2
+  ]
+  if maps is None:
+    if not known:
+      raise ValueError(
+        'maps is None, and the model has no extras, which are the maps that '
+        "losses are predicted from: return some, or set maps to ('embedding',)."
+      )
+    return tuple(sorted(known))
+  if output.embedding is not None:
+    known.append(_EMBEDDING)
+  if isinstance(maps, str) or not isinstance(maps, Sequence) or not maps:
+    raise ValueError(
+      f'maps is {maps!r}; it must be a list of one or more of: '
+      f'{", ".join(known)}.'
+    )
+  for name in maps:
+    errors.check_name('maps: the map', name, known)
+  return tuple(sorted(set(maps)))
+
+
+def _means(output, maps):
+  """The mean of each map over its pixels: float32[B, K] by name."""
+  found = {}
+  for name in maps:
+    leaf = output.extras.get(name, output.embedding)
+    found[name] = jnp.mean(leaf, axis=tuple(range(1, leaf.ndim - 1)))
+  return found
