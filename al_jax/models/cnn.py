@@ -34,11 +34,14 @@ class Cnn(nn.Module):
     hidden, extras = inputs, {}
     for block, channels in enumerate(self.channels, start=1):
       layer = conv.Conv(
-        channels, (3, 3), padding=1, kernel_init=_INIT, name=f'conv_{block}'
+        channels,
+        (3, 3),
+        (2, 2),
+        padding=1,
+        kernel_init=_INIT,
+        name=f'conv_{block}',
       )
-      hidden = common.normalise(layer(hidden), self.norm, how)
-      # The largest value first, then ReLU: the same on fewer values.
-      hidden = nn.relu(pooling.max_pool_2x2(hidden))
+      hidden = nn.relu(common.normalise(layer(hidden), self.norm, how))
       extras[f'block_{block}'] = hidden
     hidden = hidden.reshape(len(hidden), -1)
     hidden = nn.relu(nn.Dense(self.width, name='dense')(hidden))
