@@ -40,7 +40,7 @@ def read(
     f'detect:{location}',
     location,
     lambda names: tasks.detection(names, scale=canvas, box_weight=box_weight),
-    lambda drawn: {'class': drawn.classes, 'box': drawn.boxes},
+    lambda drawn, classes: {'class': classes, 'box': drawn.boxes},
     canvas=canvas,
     clutter=clutter,
     seed=seed,

@@ -12,8 +12,10 @@ from al_jax.data.sources import digits as embedded
 from al_jax.data.sources.canvases import drawing
 from al_jax.tasks import Task
 
-# A digit with room around it takes some pixels.
-_SMALLEST = 16
+# Smaller digits could not be told apart.
+_SMALLEST = 32
+# Canvases that are drawn at once: their arrays stay in the processor's cache.
+_BLOCK = 128
 
 
 class _Source(NamedTuple):
@@ -55,22 +57,6 @@ _SOURCES = {
 }
 
 
-class Canvases(NamedTuple):
-  """Canvases, a row per digit, and what there is to predict.
-
-  Attributes:
-    images: uint8 [N, H, H, 1].
-    points: float32 [N, 6], see `drawing.Canvas`.
-    boxes: float32 [N, 4], see `drawing.Canvas`.
-    classes: int32 [N], which digit it is.
-  """
-
-  images: np.ndarray
-  points: np.ndarray
-  boxes: np.ndarray
-  classes: np.ndarray
-
-
 def files(location: str, options: Mapping[str, Any]) -> Sequence[pathlib.Path]:
   """Lists the files that the digits are read from.
 
@@ -86,7 +72,7 @@ def read(
   name: str,
   location: str,
   task_of: Callable[[Sequence[str]], Task],
-  targets_of: Callable[[Canvases], Any],
+  targets_of: Callable[[drawing.Canvases, np.ndarray], Any],
   *,
   canvas: int,
   clutter: int,
@@ -104,7 +90,7 @@ def read(
     name: what a log line calls the data set.
     location: name of the digits: `'mnist'` or `'digits'`.
     task_of: makes the task from the names of the classes.
-    targets_of: takes the targets of the task from canvases.
+    targets_of: makes the targets from canvases and class numbers.
     canvas: width and height of a canvas in pixels.
     clutter: number of pieces of other digits on a canvas.
     seed: seed of all draws.
@@ -132,7 +118,10 @@ def read(
     drawn = _draw_all(
       split, count, (seed, number), size=canvas, clutter=clutter
     )
-    splits[part] = Split(drawn.images, targets_of(drawn), split.ids[:count])
+    targets = targets_of(drawn, split.targets[:count])
+    splits[part] = Split(
+      drawn.images[..., np.newaxis], targets, split.ids[:count]
+    )
   return RawData(
     name=name,
     task=task_of(source.task.class_names),
@@ -144,15 +133,20 @@ def read(
 def _draw_all(split, count, key, *, size, clutter):
   """Draws the canvases of the first digits of a split."""
   digits = split.inputs[..., 0]
-  found = Canvases(
-    np.empty((count, size, size, 1), np.uint8),
+  found = drawing.Canvases(
+    np.empty((count, size, size), np.uint8),
     np.empty((count, 6), np.float32),
     np.empty((count, 4), np.float32),
-    split.targets[:count],
   )
-  for index in range(count):
-    generator = np.random.default_rng((*key, index))
-    drawn = drawing.draw(generator, digits, index, size=size, clutter=clutter)
-    found.images[index, ..., 0] = drawn.image
-    found.points[index], found.boxes[index] = drawn.points, drawn.box
+  # Two streams: the digits lie alike whatever the clutter.
+  of_digits, of_pieces = (np.random.default_rng((*key, of)) for of in range(2))
+  for start in range(0, count, _BLOCK):
+    rows = np.arange(start, min(start + _BLOCK, count))
+    draws = drawing.Draws(
+      of_digits.random((len(rows), 4)),
+      of_pieces.random((len(rows), clutter, 6)),
+    )
+    drawn = drawing.draw(digits, rows, draws, size=size)
+    for whole, part in zip(found, drawn, strict=True):
+      whole[rows] = part
   return found

@@ -1,14 +1,13 @@
-"""Draws a digit on a canvas, among pieces of other digits.
+"""Draws digits on canvases, each among pieces of other digits.
 
-Coordinates are in pixels of the canvas, x to the right and y down. The corner
-of the picture is (0, 0); the centre of its first pixel is (0.5, 0.5).
+Coordinates are in pixels, x to the right and y down. The corner of a picture is
+(0, 0); the centre of its first pixel is (0.5, 0.5).
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 # Longer side of an upright digit's ink, in units of the canvas: MNIST's 20
 # pixels, scaled by 0.75 to 1.5, on 64.
@@ -23,178 +22,234 @@ FAINTEST = 16
 _PIECE = 0.2
 
 
-class Canvas(NamedTuple):
-  """A picture, and where the digit is in it.
+class Draws(NamedTuple):
+  """Uniform numbers in [0, 1) that decide how canvases look.
 
   Attributes:
-    image: uint8 [H, H].
-    points: float32 [6], x and y of three points of the digit: the centre of the
-      box around its ink when it stands upright, the middle of the upper edge of
-      that box, and the middle of its right edge.
-    box: float32 [4], left, top, right and bottom of its ink on the canvas.
+    digit: float64 [B, 4]: size, angle, x and y of the digit.
+    pieces: float64 [B, K, 6]: of each piece the other digit, the pixel of it,
+      size, angle, x and y.
   """
 
-  image: np.ndarray
+  digit: np.ndarray
+  pieces: np.ndarray
+
+
+class Canvases(NamedTuple):
+  """Pictures, and where the digit is in each.
+
+  Attributes:
+    images: uint8 [B, H, H].
+    points: float32 [B, 6], x and y of three points of the digit: the centre of
+      the box around its ink when it stands upright, the middle of the upper
+      edge of that box, and the middle of its right edge.
+    boxes: float32 [B, 4], left, top, right and bottom of the digit's ink on the
+      canvas.
+  """
+
+  images: np.ndarray
   points: np.ndarray
-  box: np.ndarray
+  boxes: np.ndarray
 
 
-class Pose(NamedTuple):
-  """How a tile lies on a canvas.
+class Poses(NamedTuple):
+  """How tiles lie on canvases.
 
   Attributes:
-    origin: (x, y) of a point of the tile.
-    place: (x, y) of this point on the canvas.
-    factor: pixels of the canvas per pixel of the tile.
-    angle: in radians; positive turns are clockwise.
+    origin: float64 [B, 2], x and y of a point of the tile.
+    place: float64 [B, 2], x and y of this point on the canvas.
+    factor: float64 [B], pixels of the canvas per pixel of the tile.
+    angle: float64 [B], in radians; positive turns are clockwise.
   """
 
-  origin: tuple[float, float]
-  place: tuple[float, float]
-  factor: float
-  angle: float
+  origin: np.ndarray
+  place: np.ndarray
+  factor: np.ndarray
+  angle: np.ndarray
 
-  def of(self, x: float, y: float) -> tuple[float, float]:
-    """Returns where a point of the tile lies on the canvas."""
-    x, y = (
-      self.factor * (x - self.origin[0]),
-      self.factor * (y - self.origin[1]),
-    )
-    cos, sin = math.cos(self.angle), math.sin(self.angle)
-    return (
-      self.place[0] + cos * x - sin * y,
-      self.place[1] + sin * x + cos * y,
-    )
+  def of(self, points: np.ndarray) -> np.ndarray:
+    """Returns where points of the tiles, [B, 2], lie on the canvases."""
+    x, y = ((points - self.origin) * self.factor[:, np.newaxis]).T
+    cos, sin = np.cos(self.angle), np.sin(self.angle)
+    return self.place + np.stack([cos * x - sin * y, sin * x + cos * y], 1)
 
 
 def draw(
-  generator: np.random.Generator,
-  digits: np.ndarray,
-  index: int,
-  *,
-  size: int,
-  clutter: int,
-) -> Canvas:
-  """Draws a digit at a random place, scale and angle, among random clutter.
+  digits: np.ndarray, rows: np.ndarray, draws: Draws, *, size: int
+) -> Canvases:
+  """Draws digits at random places, scales and angles, among random clutter.
+
+  A digit lies wholly within its canvas. Pieces may touch it, and the edge of
+  the canvas may cut them off.
 
   Args:
-    generator: makes the draws of this canvas and of no other.
-    digits: uint8 [N, h, w], all digits of the split.
-    index: the digit to draw.
-    size: H, width and height of the canvas.
-    clutter: number of pieces of other digits. Pieces may touch the digit or be
-      cut off by the edge; the digit lies wholly within the canvas.
+    digits: uint8 [N, h, w], all digits of a split.
+    rows: int [B], the digits to draw.
+    draws: what is random.
+    size: H, width and height of the canvases.
   """
-  image = np.zeros((size, size), np.uint8)
-  tile = digits[index]
-  left, top, right, bottom = ink_box(tile)
-  middle = (left + right) / 2, (top + bottom) / 2
-  factor = _drawn_factor(generator, right - left, bottom - top, size)
-  angle = generator.uniform(-MAX_ANGLE, MAX_ANGLE)
-  reach = _reach(right - left, bottom - top, factor, angle)
-  place = tuple(generator.uniform(each, size - each) for each in reach)
-  pose = Pose(middle, place, factor, angle)
-  paste(image, tile, pose, reach)
-  box = np.array(ink_box(image), np.float32)
-  points = pose.of(*middle), pose.of(middle[0], top), pose.of(right, middle[1])
-  for _ in range(clutter):
-    other = int(generator.integers(len(digits) - 1))
-    _paste_piece(generator, image, digits[other + (other >= index)])
-  return Canvas(image, np.array(points, np.float32).reshape(6), box)
+  images = np.zeros((len(rows), size, size), np.uint8)
+  tiles = digits[rows]
+  boxes = ink_boxes(tiles).astype(float)
+  sides = boxes[:, 2:] - boxes[:, :2]
+  middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+  side, turn = draws.digit[:, 0], draws.digit[:, 1]
+  factor, angle = _factor(side, sides, size), MAX_ANGLE * (2 * turn - 1)
+  reach = _reach(sides, factor, angle)
+  place = reach + draws.digit[:, 2:] * (size - 2 * reach)
+  poses = Poses(middle, place, factor, angle)
+  paste(images, tiles, poses, reach)
+  found = ink_boxes(images).astype(np.float32)
+  up = np.stack([middle[:, 0], boxes[:, 1]], axis=1)
+  right = np.stack([boxes[:, 2], middle[:, 1]], axis=1)
+  points = np.concatenate([poses.of(each) for each in (middle, up, right)], 1)
+  for piece in np.moveaxis(draws.pieces, 1, 0):
+    others = (piece[:, 0] * (len(digits) - 1)).astype(int)
+    _paste_pieces(images, digits[others + (others >= rows)], piece[:, 1:])
+  return Canvases(images, points.astype(np.float32), found)
 
 
-def ink_box(image: np.ndarray) -> tuple[int, int, int, int]:
-  """Returns left, top, right and bottom of what is not black.
+def ink_boxes(images: np.ndarray) -> np.ndarray:
+  """Returns left, top, right and bottom of what is not black: int [B, 4].
 
   Args:
-    image: uint8 [h, w]. Pixels below `FAINTEST` count as black; one must not.
+    images: uint8 [B, h, w]. Pixels below `FAINTEST` count as black; in every
+      picture some must not.
   """
-  ink = image >= FAINTEST
-  columns, rows = np.flatnonzero(ink.any(0)), np.flatnonzero(ink.any(1))
-  return (
-    int(columns[0]),
-    int(rows[0]),
-    int(columns[-1]) + 1,
-    int(rows[-1]) + 1,
+  ink = images >= FAINTEST
+  columns, rows = ink.any(axis=1), ink.any(axis=2)
+  return np.stack(
+    [
+      columns.argmax(axis=1),
+      rows.argmax(axis=1),
+      columns.shape[1] - columns[:, ::-1].argmax(axis=1),
+      rows.shape[1] - rows[:, ::-1].argmax(axis=1),
+    ],
+    axis=1,
   )
 
 
 def paste(
-  image: np.ndarray, tile: np.ndarray, pose: Pose, reach: tuple[float, float]
+  images: np.ndarray, tiles: np.ndarray, poses: Poses, reach: np.ndarray
 ) -> None:
-  """Draws a tile into a picture; the lighter of two pixels stays.
+  """Draws a tile into each picture; the lighter of two pixels stays.
 
-  Interpolation is bilinear. A tile that shrinks is blurred first, by as much as
-  a pixel of the canvas is wider than one of the tile: their variances differ by
-  (1 / factor^2 - 1) / 12.
+  Interpolation is bilinear. Tiles that shrink are blurred first.
 
   Args:
-    image: uint8 [H, H], changed in place.
-    tile: uint8 [h, w], black beyond its edges.
-    pose: how it lies on the picture.
-    reach: half the width and half the height of the window to draw in, around
-      the place of the tile's origin.
+    images: uint8 [B, H, H], changed in place.
+    tiles: uint8 [B, h, w], black beyond their edges.
+    poses: how they lie on the pictures.
+    reach: float64 [B, 2], half the width and half the height of what is drawn,
+      around the place of the tile's origin.
   """
-  tile = tile.astype(np.float32)
-  if pose.factor < 1:
-    sigma = math.sqrt((1 / pose.factor**2 - 1) / 12)
-    tile = ndimage.gaussian_filter(tile, sigma, mode='constant')
-  (left, right), (top, bottom) = (
-    (max(math.floor(at - by), 0), min(math.ceil(at + by), len(image)))
-    for at, by in zip(pose.place, reach, strict=True)
+  size = images.shape[1]
+  width = min(math.ceil(2 * reach.max()) + 1, size)
+  # Of the window's first pixel; x, y.
+  corner = np.floor(poses.place - reach).astype(int).clip(0, size - width)
+  steps = np.arange(width)
+  pixels = corner[:, np.newaxis] + steps[:, np.newaxis]  # [B, width, 2]
+  # From the centres of the window's pixels back to the tile.
+  offset = pixels + 0.5 - poses.place[:, np.newaxis]
+  offset = (offset / poses.factor[:, np.newaxis, np.newaxis]).astype(np.float32)
+  x, y = offset[:, np.newaxis, :, 0], offset[:, :, np.newaxis, 1]
+  cos, sin, left, top = (
+    each.astype(np.float32)[:, np.newaxis, np.newaxis]
+    for each in (np.cos(poses.angle), np.sin(poses.angle), *poses.origin.T)
   )
-  if left >= right or top >= bottom:
-    return
-  cos = math.cos(pose.angle) / pose.factor
-  sin = math.sin(pose.angle) / pose.factor
-  # From the centre of the window's first pixel, back to the tile.
-  x, y = left + 0.5 - pose.place[0], top + 0.5 - pose.place[1]
-  drawn = ndimage.affine_transform(
-    tile,
-    # Of rows and columns, in this order.
-    np.array([[cos, -sin], [sin, cos]]),
-    (
-      pose.origin[1] - 0.5 + cos * y - sin * x,
-      pose.origin[0] - 0.5 + sin * y + cos * x,
-    ),
-    (bottom - top, right - left),
-    order=1,
-    mode='grid-constant',
-    prefilter=False,
+  drawn = _interpolated(
+    _blurred(tiles, poses.factor),
+    left - 0.5 + cos * x + sin * y,
+    top - 0.5 + cos * y - sin * x,
   )
   drawn[drawn < FAINTEST] = 0
-  window = image[top:bottom, left:right]
-  np.maximum(window, np.rint(drawn).astype(np.uint8), out=window)
+  each = np.arange(len(images))[:, np.newaxis, np.newaxis]
+  window = each, pixels[:, :, np.newaxis, 1], pixels[:, np.newaxis, :, 0]
+  drawn = np.rint(drawn).astype(np.uint8)
+  images[window] = np.maximum(images[window], drawn)
 
 
-def _drawn_factor(generator, width, height, size):
-  """Draws how much larger a digit with ink of this size becomes."""
-  return generator.uniform(*SIDES) * size / max(width, height)
+def _blurred(tiles, factor):
+  """Blurs tiles that shrink, and puts black around all of them.
+
+  A pixel of the canvas is wider than one of the tile: their variances differ by
+  (1 / factor^2 - 1) / 12, which is that of the three weights here. No blur is
+  wider than the mean of three pixels.
+
+  Returns:
+    float32 [B, h + 3, w + 3]; the tile begins at 1, 1.
+  """
+  padded = np.pad(tiles, ((0, 0), (1, 2), (1, 2))).astype(np.float32)
+  weight = ((1 / factor**2 - 1) / 24).clip(0, 1 / 3).astype(np.float32)
+  shrinks = np.flatnonzero(weight)
+  weight = weight[shrinks, np.newaxis, np.newaxis]
+  part = padded[shrinks]
+  for axis in (1, 2):
+    # Both ends are black, so that going round brings nothing in.
+    beside = np.roll(part, 1, axis) + np.roll(part, -1, axis)
+    part = (1 - 2 * weight) * part + weight * beside
+  padded[shrinks] = part
+  return padded
 
 
-def _reach(width, height, factor, angle):
-  """Half the width and height that a turned box of ink needs on the canvas."""
-  cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+def _interpolated(padded, x, y):
+  """Values at places in tiles, counted in pixels from their first one.
+
+  Args:
+    padded: float32 [B, h + 3, w + 3], see `_blurred`.
+    x: float32 [B, W, W].
+    y: float32 [B, W, W].
+  """
+  count, height, width = padded.shape
+  x, y = np.clip(x + 1, 0, width - 2), np.clip(y + 1, 0, height - 2)
+  column, row = x.astype(np.int32), y.astype(np.int32)
+  x -= column
+  y -= row
+  first = np.arange(count, dtype=np.int32)[:, np.newaxis, np.newaxis] * height
+  at = (first + row) * width + column
+  flat = padded.reshape(-1)
+  above = flat[at]
+  above += x * (flat[at + 1] - above)
+  at += width
+  below = flat[at]
+  below += x * (flat[at + 1] - below)
+  return above + y * (below - above)
+
+
+def _factor(side, sides, size):
+  """How much larger a digit with ink of these sides becomes, by a draw."""
+  least, most = SIDES
+  return (least + side * (most - least)) * size / sides.max(axis=1)
+
+
+def _reach(sides, factor, angle):
+  """Half the width and height that turned boxes of ink need on the canvas."""
+  cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
   # Interpolation widens ink by half a pixel of the tile on each side.
-  width, height = factor * (width + 1) / 2, factor * (height + 1) / 2
+  width, height = factor * (sides.T + 1) / 2
   # The outermost pixel has half its width beyond its centre.
-  return cos * width + sin * height + 0.5, sin * width + cos * height + 0.5
+  return 0.5 + np.stack(
+    [cos * width + sin * height, sin * width + cos * height], axis=1
+  )
 
 
-def _paste_piece(generator, image, tile):
-  """Cuts a disc around a random pixel of a digit's ink and draws it."""
-  size = len(image)
-  left, top, right, bottom = ink_box(tile)
-  factor = _drawn_factor(generator, right - left, bottom - top, size)
-  angle = generator.uniform(-math.pi, math.pi)
-  place = generator.uniform(0, size), generator.uniform(0, size)
-  rows, columns = np.nonzero(tile >= FAINTEST)
-  at = generator.integers(len(rows))
-  row, column = int(rows[at]), int(columns[at])
-  radius = _PIECE * max(right - left, bottom - top)
-  height, width = tile.shape
-  y, x = np.arange(height)[:, np.newaxis] - row, np.arange(width) - column
-  piece = np.where(x**2 + y**2 <= radius**2, tile, np.uint8(0))
-  reach = factor * (radius + 1) + 0.5
-  pose = Pose((column + 0.5, row + 0.5), place, factor, angle)
-  paste(image, piece, pose, (reach, reach))
+def _paste_pieces(images, tiles, draws):
+  """Cuts a disc around a random pixel of each tile's ink and draws it."""
+  count, height, width = tiles.shape
+  size = images.shape[1]
+  boxes = ink_boxes(tiles)
+  sides = boxes[:, 2:] - boxes[:, :2]
+  passed = np.cumsum((tiles >= FAINTEST).reshape(count, -1), axis=1)
+  number = (draws[:, 0] * passed[:, -1]).astype(int)
+  row, column = divmod((passed > number[:, np.newaxis]).argmax(axis=1), width)
+  radius = _PIECE * sides.max(axis=1)
+  y = np.arange(height)[:, np.newaxis] - row[:, np.newaxis, np.newaxis]
+  x = np.arange(width) - column[:, np.newaxis, np.newaxis]
+  is_far = x**2 + y**2 > radius[:, np.newaxis, np.newaxis] ** 2
+  tiles[is_far] = 0
+  factor = _factor(draws[:, 1], sides, size)
+  angle = math.pi * (2 * draws[:, 2] - 1)
+  origin = np.stack([column, row], axis=1) + 0.5
+  poses = Poses(origin, draws[:, 3:] * size, factor, angle)
+  reach = np.repeat(factor * (radius + 1) + 0.5, 2).reshape(-1, 2)
+  paste(images, tiles, poses, reach)

@@ -49,7 +49,7 @@ def read(
     f'keypoints:{location}',
     location,
     lambda names: Keypoints(3, scale=canvas),
-    lambda drawn: drawn.points,
+    lambda drawn, classes: drawn.points,
     canvas=canvas,
     clutter=clutter,
     seed=seed,
