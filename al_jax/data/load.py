@@ -64,13 +64,30 @@ def _ensure_tfds_prepared(
   return tfds.ensure_prepared(location, data_dir=options.get('data_dir'))
 
 
+def _files_of_canvases(
+  location: str, options: Mapping[str, Any]
+) -> Sequence[pathlib.Path]:
+  """Lists the files that the digits on canvases are read from."""
+  from al_jax.data.sources import canvases
+
+  return canvases.files(location, options)
+
+
 _FORMATS = {
+  'detect': _Format(
+    'al_jax.data.sources.canvases.detect', 'detect:DIGITS', _files_of_canvases
+  ),
   # Quicker to read than to look up.
   'diabetes': _Format('al_jax.data.sources.diabetes', 'diabetes', None),
   'digits': _Format('al_jax.data.sources.digits', 'digits', None),
   'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
   'images': _Format(
     'al_jax.data.sources.images', 'images:FOLDER', _files_named
+  ),
+  'keypoints': _Format(
+    'al_jax.data.sources.canvases.keypoints',
+    'keypoints:DIGITS',
+    _files_of_canvases,
   ),
   'modalities': _Format(
     'al_jax.data.sources.modalities', 'modalities:FOLDER', _files_named
@@ -120,9 +137,10 @@ def load(
 
   Args:
     spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
-      `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'` or `'modalities:FOLDER'`;
-      or a function of yours that returns RawData or a Dataset, by a dotted
-      path. Arrays and frames go to `Dataset.from_arrays`. Or a dict
+      `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'`, `'modalities:FOLDER'`,
+      `'keypoints:mnist'` or `'detect:mnist'`; or a function of yours that
+      returns RawData or a Dataset, by a dotted path. Arrays and frames go to
+      `Dataset.from_arrays`. Or a dict
       that has it as `'source'`, and maybe options of the source's `read`;
       `'transforms'`, a list as `transforms.apply_transforms` takes it; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see

@@ -7,6 +7,7 @@ with one sentence (`need_classes`).
 
 from al_jax.tasks.base import Metric, Task
 from al_jax.tasks.classes import Classes, numbered
+from al_jax.tasks.detection import detection
 from al_jax.tasks.mixed import Mixed
 from al_jax.tasks.named import (
   are_classes,
@@ -26,6 +27,7 @@ __all__ = [
   'Task',
   'Vector',
   'are_classes',
+  'detection',
   'from_json',
   'need_classes',
   'numbered',

@@ -22,6 +22,7 @@ class Mixed:
     headline_name: the metric that curves go by; None: that of the first part.
     own_metrics: further metrics by name, `(predictions, targets) -> [B]` over
       the whole structure; the mean over the split counts, and larger is better.
+      A function whose attribute `unit` is `'%'` is a share, shown in percent.
   """
 
   parts: Mapping[str, Task] | tuple[tuple[str, Task], ...]
@@ -97,7 +98,10 @@ class Mixed:
       for name, part in self.parts
       for metric in part.metrics
     ]
-    own = [Metric(name, '', True) for name, _ in self.own_metrics]
+    own = [
+      Metric(name, getattr(function, 'unit', ''), True)
+      for name, function in self.own_metrics
+    ]
     return (*of_parts, *own)
 
   @property

@@ -1,13 +1,13 @@
 """Tasks in terms of JSON, and the one question that others may ask of them."""
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 from al_jax import errors
 from al_jax.tasks.base import Task
 from al_jax.tasks.classes import Classes
+from al_jax.tasks.detection import Found
 from al_jax.tasks.mixed import Mixed
 from al_jax.tasks.vector import Box, Keypoints, Vector
 
@@ -18,6 +18,28 @@ _KINDS = {
   'box': Box,
   'mixed': Mixed,
 }
+# Metrics of mixed tasks that a file can name: frozen dataclasses of numbers.
+_METRICS = {'found': Found}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Lost:
+  """A metric of the user's own in a task that was read from a file.
+
+  Attributes:
+    name: of the metric.
+    unit: see `Metric`.
+  """
+
+  name: str
+  unit: str = ''
+
+  def __call__(self, predictions, targets):
+    """Raises ValueError."""
+    raise ValueError(
+      f'the metric {self.name!r} is a function of yours, which no file has: '
+      'make the task anew.'
+    )
 
 
 def need_classes(task: Task, who: str) -> Classes:
@@ -64,7 +86,8 @@ def parts_of(task: Task) -> dict[str, Task]:
 def to_json(task: Task) -> dict[str, Any]:
   """Returns a task in terms of JSON, with `kind` and its options.
 
-  Of `own_metrics` there are the names.
+  Of `own_metrics` there are the names; with options where a metric is one of
+  the library's, and with the unit where it has one.
   """
   kinds = [name for name, of in _KINDS.items() if type(task) is of]
   if not kinds:
@@ -76,7 +99,7 @@ def to_json(task: Task) -> dict[str, Any]:
     field.name: getattr(task, field.name) for field in dataclasses.fields(task)
   }
   if kind == 'mixed':
-    values['own_metrics'] = [name for name, _ in task.own_metrics]
+    values['own_metrics'] = [_written(*each) for each in task.own_metrics]
     values['parts'] = {name: to_json(part) for name, part in task.parts}
     values['weights'] = dict(task.weights)
   if kind == 'classes':
@@ -91,25 +114,36 @@ def from_json(values: Mapping[str, Any]) -> Task:
     values: in terms of JSON.
 
   Returns:
-    The task. Its `own_metrics`, if it has any, have their names and cannot be
-    computed: no file has functions.
+    The task. Those of its `own_metrics` that are functions of the user have
+    their names and cannot be computed: no file has functions.
   """
   values = dict(values)
   kind = values.pop('kind')
   errors.check_name('the kind of a task', kind, _KINDS)
   if kind == 'mixed':
-    values['own_metrics'] = {
-      name: functools.partial(_lost, name) for name in values['own_metrics']
-    }
+    values['own_metrics'] = dict(map(_read, values['own_metrics']))
     values['parts'] = {
       name: from_json(part) for name, part in values['parts'].items()
     }
   return _KINDS[kind](**values)
 
 
-def _lost(name, predictions, targets):
-  del predictions, targets
-  raise ValueError(
-    f'the metric {name!r} is a function of yours, which no file has: make the '
-    'task anew.'
-  )
+def _written(name, metric):
+  """Returns a metric of a mixed task in terms of JSON."""
+  for kind, of in _METRICS.items():
+    if type(metric) is of:
+      return {'name': name, 'kind': kind, **dataclasses.asdict(metric)}
+  unit = getattr(metric, 'unit', '')
+  return {'name': name, 'unit': unit} if unit else name
+
+
+def _read(written):
+  """Returns name and metric of what `_written` wrote."""
+  if isinstance(written, str):
+    return written, _Lost(written)
+  options = dict(written)
+  kind = options.pop('kind', None)
+  if kind is None:
+    return options['name'], _Lost(**options)
+  errors.check_name('the kind of a metric', kind, _METRICS)
+  return options.pop('name'), _METRICS[kind](**options)

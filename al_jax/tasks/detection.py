@@ -1,0 +1,60 @@
+"""One object in a picture: its class, and the box around it."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from al_jax.tasks.classes import Classes
+from al_jax.tasks.mixed import Mixed
+from al_jax.tasks.vector import Box, overlap
+
+# The least overlap of a box that counts as found.
+_LEAST = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """Tells which objects are found: right class, and overlap of at least half.
+
+  Attributes:
+    scale: that of the box, see `Box`.
+  """
+
+  scale: float
+
+  unit: ClassVar[str] = '%'
+
+  def __call__(self, predictions, targets) -> jax.Array:
+    """Returns bool[B]."""
+    is_right = jnp.argmax(predictions['class'], -1) == targets['class']
+    overlaps = overlap(predictions['box'], targets['box'] / self.scale)
+    return is_right & (overlaps >= _LEAST)
+
+
+def detection(
+  names: Sequence[str], *, scale: float, box_weight: float = 1.0
+) -> Mixed:
+  """Makes the task of finding the one object of a picture.
+
+  The headline is `found`, the share of the pictures with the right class and a
+  box whose overlap with the true one is at least one half. Many objects in a
+  picture are not supported.
+
+  Args:
+    names: names of the classes, by number.
+    scale: width of the picture, in the units of the boxes.
+    box_weight: weight of the loss of the box; that of the class is 1.
+
+  Returns:
+    A task with the parts `class` and `box`.
+  """
+  box = Box(scale=scale)
+  return Mixed(
+    {'class': Classes(tuple(names)), 'box': box},
+    weights={'box': box_weight},
+    headline_name='found',
+    own_metrics={'found': Found(box.scale)},
+  )
