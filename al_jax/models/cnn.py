@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 
 from al_jax.interfaces import Facts, ModelOutput
-from al_jax.models import checks, common, conv, pooling
+from al_jax.models import checks, common, conv
 
 _INIT = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 

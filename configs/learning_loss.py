@@ -1,0 +1,167 @@
+"""Learning loss: a module predicts which losses are large.
+
+python -m experiments.run --config=configs/learning_loss.py:cifar10 \
+        --workdir=runs/learning_loss/cifar10
+python -m experiments.run --config=configs/learning_loss.py:mnist \
+        --workdir=runs/learning_loss/mnist
+
+Yoo and Kweon 2019, "Learning Loss for Active Learning". `cifar10` is their
+protocol; the others are for two cores: `cifar10,local`, `mnist`, `keypoints`
+(three points of a digit on a canvas) and `detect` (its class and its box).
+`ablation` varies the module on MNIST. `cheat` puts a strategy beside it that
+sees the hidden labels, which no method may. `weight` chooses the weight of the
+module's loss for keypoints and for boxes, by a validation split.
+"""
+
+from ml_collections import ConfigDict
+
+from al_jax.runner import defaults
+
+CHEAT = 'supervised+experiments.diagnostics.cheating.true_loss_that_cheats'
+_OF_CLASSES = ('random', 'entropy', 'core_set', 'learning_loss')
+_OF_NUMBERS = ('random', 'variance', 'core_set', 'learning_loss')
+# Weights of the module's loss, of which a validation split tells the best.
+_WEIGHTS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_MODULES = {
+  'published': {},
+  'one_map': {'maps': ('dense',)},
+  'deeper': {'depth': 3},
+  'wider': {'width': 512},
+  'squared': {'module_loss': 'squared'},
+  'never_detached': {'detach_at': None},
+  'always_detached': {'detach_at': 0.0},
+  'weight_0.1': {'loss_weight': 0.1},
+}
+ARGUMENTS = (
+  'cifar10',
+  'cifar10,local',
+  'mnist',
+  'keypoints',
+  'detect',
+  'ablation',
+  'cheat',
+  'weight',
+)
+
+
+def get_config(arg: str = 'cifar10') -> ConfigDict:
+  """The protocol of a study.
+
+  Args:
+    arg: one of `ARGUMENTS`.
+
+  Returns:
+    `'cifar10'` as published: ResNet-18, 200 epochs of SGD, 1,000 labels and
+    1,000 a round to 10,000, each chosen in a random part of 10,000. Weights are
+    new each round, which is fair to all; `--config.learner.weights=warm` goes
+    on with those of the round before, as the paper's reproduction does.
+  """
+  if arg not in ARGUMENTS:
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of: {"; ".join(ARGUMENTS)}.'
+    )
+  config = defaults.get_config()
+  config.seeds = 5
+  config.systems = _OF_CLASSES
+  config.subset_size = 10_000
+  name, _, variant = arg.partition(',')
+  if name == 'cifar10':
+    _cifar10(config)
+    if variant:
+      _shrink(config)
+  elif name in ('keypoints', 'detect', 'weight'):
+    _canvases(config, name)
+  else:
+    _mnist(config, name)
+  return config
+
+
+def _cifar10(config):
+  config.data = ConfigDict({'source': 'tfds:cifar10', 'transforms': ()})
+  config.model = ConfigDict({'name': 'resnet18'})
+  config.learner.batch_size = 128
+  config.learner.augment = ('flip', {'name': 'crop', 'pixels': 4})
+  config.learner.optimizer.update(
+    {
+      'name': 'sgd',
+      'learning_rate': 0.1,
+      'momentum': 0.9,
+      'weight_decay': 5e-4,
+      'schedule': 'milestones',
+      'milestones': (0.8,),
+    }
+  )
+  config.learner.stop.epochs = 200
+  config.protocol.first_size = 1000
+  config.protocol.labels_per_round = 1000
+  config.protocol.rounds = 10
+
+
+def _shrink(config):
+  """Four rounds and 30 epochs of a small network."""
+  transforms = ({'name': 'cap', 'train': 20_000, 'test': 5000},)
+  config.data.transforms = transforms
+  config.model = ConfigDict(
+    {'name': 'cnn', 'channels': (16, 32, 64), 'norm': 'batch'}
+  )
+  config.learner.batch_size = 64
+  config.learner.stop.epochs = 30
+  config.protocol.rounds = 4
+
+
+def _mnist(config, name):
+  """100 digits, 100 a round to 1,000."""
+  config.data = ConfigDict({'source': 'tfds:mnist', 'transforms': ()})
+  config.model = ConfigDict(
+    {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
+  )
+  config.learner.batch_size = 32
+  config.learner.stop.epochs = 40
+  config.protocol.rounds = 10
+  if name == 'mnist':
+    config.systems = (*_OF_CLASSES, 'learning_loss_random')
+  if name == 'ablation':
+    config.systems = ('learning_loss',)
+    config.protocol.rounds = 5
+    config.grid = {
+      'module': {
+        name: {'learner': {'learning_loss': options}} if options else {}
+        for name, options in _MODULES.items()
+      }
+    }
+  if name == 'cheat':
+    config.systems = ('random', CHEAT)
+    config.strategy = ConfigDict({'data': config.data.to_dict()})
+
+
+def _canvases(config, name):
+  """500 canvases, 500 a round to 2,000; the loss of points is small."""
+  source = 'detect:mnist' if name == 'detect' else 'keypoints:mnist'
+  cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
+  config.data = ConfigDict({'source': source, 'transforms': (cap,)})
+  config.systems = _OF_NUMBERS
+  config.strategy = ConfigDict({'num_samples': 20})
+  config.model = ConfigDict(
+    {'name': 'cnn', 'channels': (8, 16, 32, 32), 'dropout': 0.25}
+  )
+  config.learner.stop.epochs = 30
+  config.protocol.first_size = 500
+  config.protocol.labels_per_round = 500
+  config.protocol.rounds = 4
+  if name == 'weight':
+    held_out = {'name': 'validation_split', 'size': 2000}
+    config.data.transforms = (cap, held_out)
+    config.systems = ('learning_loss_random',)
+    config.seeds = 2
+    config.protocol.first_size = 1000
+    config.protocol.rounds = 1
+    config.grid = {
+      'data': {
+        'keypoints': {},
+        'detect': {'data': {'source': 'detect:mnist'}},
+      },
+      'weight': {
+        str(weight): {'learner': {'learning_loss': {'loss_weight': weight}}}
+        for weight in _WEIGHTS
+      },
+    }

@@ -1,0 +1,34 @@
+"""A strategy that sees the hidden labels: for studies, and never a method."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import al_jax
+from al_jax.interfaces import Strategy
+from al_jax.strategies import scored
+
+
+def true_loss_that_cheats(*, data: str | Mapping[str, Any]) -> Strategy:
+  """Queries the largest losses, of labels that nobody has paid for.
+
+  It shows what a perfect prediction of the loss would be worth.
+
+  Args:
+    data: the data set of the run, as its config names it.
+
+  Returns:
+    A Strategy that measures losses [N].
+  """
+  dataset = al_jax.load(data)
+  targets = jax.tree.map(jnp.asarray, dataset.train.targets)
+
+  def measure(key, apply, batch):
+    del key
+    # Padding takes the last target; nothing of it is kept.
+    of_batch = jax.tree.map(lambda leaf: leaf[batch.index], targets)
+    return dataset.task.losses(apply(batch.inputs).predictions, of_batch)
+
+  return scored(measure, score='true loss, which no method can see')
