@@ -1,5 +1,6 @@
 """A gallery of the examples that were queried."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.axes
@@ -12,6 +13,8 @@ from al_jax.plotting import style
 # In inches: a picture, a line of its caption, and the titles of the rows.
 _CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
 _CAPTION_LENGTH = 13
+# The most that one line of a caption becomes, wrapped.
+_MOST_LINES = 4
 
 
 def gallery(
@@ -30,8 +33,8 @@ def gallery(
     images: per row, pictures [height, width], [height, width, 1] or [height,
       width, 3], all of one shape. uint8 is shown as it is; the range of floats
       is that of all finite values together, so that brightness compares.
-    titles: per row, a caption for each picture; lines are cut where they do not
-      fit.
+    titles: per row, a caption for each picture. Long lines are wrapped; of one
+      line at most four are shown.
     path: the picture; its suffix (png, pdf, svg, ...) is the format.
     row_titles: one per row.
     columns: at most so many pictures of each row are drawn.
@@ -40,6 +43,7 @@ def gallery(
   """
   _check_rows(images, titles, row_titles)
   rows = _displayable([list(row)[:columns] for row in images])
+  titles = [list(map(_wrapped, row)) for row in titles]
   width = max(map(len, rows))
   heading = (0.35 if title else 0.1) + (0.18 if subtitle else 0)
   lines = 1 + max(text.count('\n') for row in titles for text in row)
@@ -126,6 +130,15 @@ def _displayable(
   return [[as_colour(image) for image in row] for row in images]
 
 
+def _wrapped(caption: str) -> str:
+  """Breaks the lines of a caption that do not fit."""
+  lines = [
+    textwrap.fill(line, _CAPTION_LENGTH, max_lines=_MOST_LINES, placeholder='…')
+    for line in caption.split('\n')
+  ]
+  return '\n'.join(lines)
+
+
 def _draw_picture(
   axes: matplotlib.axes.Axes,
   image: np.ndarray,
@@ -152,14 +165,10 @@ def _draw_picture(
     # The pixels that the network sees, not a softened version of them.
     interpolation='nearest',
   )
-  lines = [
-    line if len(line) <= _CAPTION_LENGTH else f'{line[: _CAPTION_LENGTH - 1]}…'
-    for line in caption.split('\n')
-  ]
   axes.text(
     middle,
     top + _CELL_WIDTH,
-    '\n'.join(lines),
+    caption,
     ha='center',
     va='top',
     color=style.INK,

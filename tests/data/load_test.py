@@ -138,7 +138,7 @@ def test_a_validation_split_is_a_split_of_the_data_set(cache_dir):
     ('digits:big', "takes no name after it, got 'big'"),
     (
       7,
-      "a string, or by a dict with 'source', not 7. Sources: diabetes, ",
+      "a string, or by a dict with 'source', not 7. Sources: detect:DIGITS, ",
     ),
     ({'name': 'digits'}, "dict with 'source'"),
     ({'source': 'digits', 'transform': []}, "Did you mean 'transforms'"),

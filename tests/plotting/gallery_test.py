@@ -104,6 +104,23 @@ def test_the_gallery_has_a_row_per_round_and_at_most_the_columns(tmp_path):
   assert sorted(tmp_path.iterdir()) == [large, small]
 
 
+def test_long_captions_are_wrapped_and_the_rows_grow(tmp_path):
+  images, _ = some_digits(1, 2)
+  height = {}
+  for name, caption in {
+    'one': 'class 7',
+    # Three lines: `class 7, box`, `12, 20, 44,` and `50`.
+    'three': 'class 7, box 12, 20, 44, 50',
+    'four': ', '.join(map(str, range(100))),
+  }.items():
+    path = tmp_path / f'{name}.png'
+    plotting.gallery(images, [[caption, '']], path, row_titles=[''])
+    height[name] = pixels(path).shape[0]
+  # A line is 0.11 inches, 200 dots an inch.
+  assert abs(height['three'] - height['one'] - 44) <= 1
+  assert abs(height['four'] - height['one'] - 66) <= 1
+
+
 def test_the_gallery_shows_the_very_pixels(tmp_path):
   images, titles = some_digits(1, 1)
   path = tmp_path / 'gallery.png'

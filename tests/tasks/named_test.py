@@ -26,6 +26,31 @@ def test_own_metrics_have_names_in_a_file_and_do_not_come_back():
     dict(found.own_metrics)['mine'](predictions, targets)
 
 
+def test_a_share_of_the_user_keeps_its_unit_in_a_file():
+  def mine(predictions, targets):
+    return predictions
+
+  mine.unit = '%'
+  task = tasks.Mixed({'kind': CLASS}, own_metrics={'mine': mine})
+  written = json.loads(json.dumps(tasks.to_json(task)))
+  assert written['own_metrics'] == [{'name': 'mine', 'unit': '%'}]
+  found = tasks.from_json(written)
+  assert found.metrics[-1] == tasks.Metric('mine', '%', True)
+  assert found.metrics == task.metrics
+  # And again, as from a cache into a manifest.
+  assert tasks.to_json(found) == written
+
+
+def test_a_metric_of_the_library_comes_back_whole():
+  task = tasks.detection(('a', 'b'), scale=np.float32(32), box_weight=2.0)
+  written = json.loads(json.dumps(tasks.to_json(task)))
+  assert tasks.from_json(written) == task
+  assert hash(tasks.from_json(written)) == hash(task)
+  written['own_metrics'][0]['kind'] = 'fond'
+  with pytest.raises(ValueError, match=r"'fond' is not known.*'found'"):
+    tasks.from_json(written)
+
+
 def test_a_task_that_is_no_task_is_refused():
   with pytest.raises(ValueError, match=r'none of the tasks .*: classes'):
     tasks.to_json(('ant', 'bee'))
