@@ -61,9 +61,9 @@ def accuracy(predicted: jax.Array, true: jax.Array) -> jax.Array:
   rows = jnp.minimum(jnp.arange(padded), size - 1).reshape(-1, _ROWS)
 
   def of_rows(index):
-    above = true[index][:, None] > true
-    higher = predicted[index][:, None] > predicted
-    same = predicted[index][:, None] == predicted
+    above = true[index][:, None] > true[None]
+    higher = predicted[index][:, None] > predicted[None]
+    same = predicted[index][:, None] == predicted[None]
     # Twice the score, in whole numbers.
     score = jnp.where(same, 1, 2 * higher.astype(jnp.int32))
     score = jnp.sum(jnp.where(above, score, 0), axis=1)
