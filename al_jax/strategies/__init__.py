@@ -124,13 +124,19 @@ def without(need: str) -> list[str]:
     need: see `Strategy.needs`.
 
   Returns:
-    Names in `STRATEGIES`, without those that must be told others to follow.
+    Names in `STRATEGIES`, without those that must be told others to follow, and
+    without those that need an output which only some learners have.
   """
   return [
     name
     for name, make in STRATEGIES.items()
-    if _has_defaults(make) and need not in needs.of(make())
+    if _has_defaults(make) and not _needs(make(), need)
   ]
+
+
+def _needs(strategy, need):
+  found = needs.of(strategy)
+  return need in found or any(map(needs.is_extra, found))
 
 
 def _has_defaults(make):

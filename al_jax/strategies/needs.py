@@ -37,7 +37,7 @@ def of(strategy: Strategy) -> dict[str, str]:
     )
   for need, reason in strategy.needs.items():
     known = CLASSES, EMBEDDING, DROPOUT, ANSWERS
-    if need not in known and not _is_extra(need):
+    if need not in known and not is_extra(need):
       raise ValueError(
         f'needs has {need!r}; it must be {", ".join(map(repr, known))}, or '
         f"'{EXTRAS}NAME' for an output of the model."
@@ -46,5 +46,6 @@ def of(strategy: Strategy) -> dict[str, str]:
   return found
 
 
-def _is_extra(need):
+def is_extra(need: str) -> bool:
+  """Tells whether a need is an output in the extras of a model."""
   return need.startswith(EXTRAS) and need != EXTRAS
