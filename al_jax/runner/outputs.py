@@ -178,7 +178,7 @@ def summary(
   headline: Metric,
   notes: Sequence[str] = (),
 ) -> str:
-  """Describes the results: a table of curves, a line per system, and notes.
+  """Describes the results: curves, a line per system, parts, and notes.
 
   Args:
     rows: all records.
@@ -186,6 +186,7 @@ def summary(
     notes: sentences at the end.
   """
   metric = curves.headline_of(rows, headline)
+  notes = (*tables.parts_notes(rows), *notes)
   if metric is None:
     return '\n\n'.join((tables.NOTHING, *notes))
   of_curves = tables.round_table(rows, metric=metric)
