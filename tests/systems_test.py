@@ -271,11 +271,11 @@ def test_what_is_yours_is_told_apart(facts):
       'margin',
       {
         'prefilter': {
-          'name': 'al_jax.strategies.uncertainty.entropy',
+          'name': 'al_jax.strategies.entropy',
           'size': 50,
         }
       },
-      {'prefilter': 'al_jax.strategies.uncertainty.entropy'},
+      {'prefilter': 'al_jax.strategies.entropy'},
     ),
   ],
 )

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from al_jax import plotting, sources
-from al_jax.analysis import curves, tables
+from al_jax.analysis import curves, naming, tables
 from al_jax.data import Dataset
 from al_jax.runner import queries
 from al_jax.storage import manifest, metrics, records
@@ -44,7 +44,9 @@ def write_pictures(
     place = [f'{axis} {value}' for axis, value in axes.items()]
     title = ', '.join([dataset.name, *place])
     written.append(folder / 'curves.png')
-    plotting.learning_curves(rows, written[0], metric=metric, title=title)
+    plotting.learning_curves(
+      naming.readable(rows), written[0], metric=metric, title=title
+    )
   if dataset.is_image:
     said = queries.read(folder / queries.NAME)
     for system in dict.fromkeys(record.system for record in rows):

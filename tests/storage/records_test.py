@@ -144,7 +144,7 @@ def test_parts_are_written_where_there_are_any():
   assert records.deterministic(record)['parts'] == parts
   # Numbers alone can be drawn.
   assert record.flat() == plain.flat()
-  with pytest.raises(ValueError, match="parts is {'loss': 3}; it must be dict"):
+  with pytest.raises(ValueError, match=r'parts is .* it must be dict'):
     a_record(parts={'loss': 3})
 
 
