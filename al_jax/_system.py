@@ -8,12 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, inference, strategies, xla
+from al_jax import errors, inference, parts, strategies, xla
 from al_jax.interfaces import (
   Batch,
   Facts,
   Learner,
   LearnerState,
+  ModelFns,
   ModelOutput,
   Strategy,
 )
@@ -38,6 +39,8 @@ class System:
     facts: of the task that both were built for.
     own: the parts that were given as objects, see `parts.own_among`: a run does
       not go on from a checkpoint of others.
+    parts: what records call the parts that are yours, and a loss in place of
+      the task's: names by role.
   """
 
   name: str
@@ -45,6 +48,7 @@ class System:
   strategy: Strategy
   facts: Facts
   own: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+  parts: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @functools.cached_property
   def state(self) -> LearnerState:
@@ -189,6 +193,37 @@ class System:
         f'{errors.in_one_line(error)}'
       ) from error
     return measured, any(sampled)
+
+
+def is_own(part: object) -> bool:
+  """Tells a part of your own from a name, or from options."""
+  return callable(part) or isinstance(part, Learner | ModelFns | Strategy)
+
+
+def own_names(given: Mapping[str, Any]) -> dict[str, str]:
+  """Names the parts that are your own.
+
+  Args:
+    given: by role, a part or a list of parts: objects, dotted paths, names of
+      the library, or mappings with one of these as `name`, and options.
+
+  Returns:
+    Names by role. Of a list with a part of yours, those of all its parts; roles
+    without any are left out.
+  """
+  found = {}
+  for role, part in given.items():
+    # Parts are named tuples, some of them.
+    is_list = isinstance(part, tuple | list) and not hasattr(part, '_fields')
+    listed = part if is_list else [part]
+    if any(map(_is_yours, listed)):
+      found[role] = ', '.join(map(parts.name_of, listed))
+  return found
+
+
+def _is_yours(part):
+  name = part.get('name') if isinstance(part, Mapping) else part
+  return is_own(name) or parts.is_dotted(name)
 
 
 class _NoEmbedding(ModelOutput):

@@ -100,16 +100,20 @@ def name_of(part: Any) -> str:
   """Returns what records and messages call a part.
 
   Args:
-    part: a name; a function; a tuple of functions, such as a Strategy; or
-      another object.
+    part: a name; a mapping with a `name`, and options; a function; a tuple of
+      functions, such as a Strategy; or another object.
 
   Returns:
     The name, or a dotted path: that of the outermost function that it was made
-    in. Options that show follow in brackets: the keywords of a
-    `functools.partial`, the fields of a dataclass.
+    in. Options that show follow in brackets: those of a mapping, the keywords
+    of a `functools.partial`, the fields of a dataclass.
   """
   if isinstance(part, str):
     return part
+  if isinstance(part, Mapping) and 'name' in part:
+    given = (f'{of}={_spelled(part[of])}' for of in part if of != 'name')
+    options = ', '.join(given)
+    return name_of(part['name']) + (f'({options})' if options else '')
   if isinstance(part, functools.partial):
     named = (f'{name}={_spelled(of)}' for name, of in part.keywords.items())
     options = ', '.join([*map(_spelled, part.args), *named])

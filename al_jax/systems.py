@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from al_jax import errors, learners, models, parts, strategies
-from al_jax._system import System
+from al_jax._system import System, is_own, own_names
 from al_jax.interfaces import Facts, Learner, ModelFns, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
 
@@ -233,12 +233,12 @@ def build(
       cannot give, or a name that would have records say what is not so.
   """
   own = {'model': model, 'learner': learner, 'strategy': strategy}
-  if _is_own(learner) or _is_own(strategy):
+  if is_own(learner) or is_own(strategy):
     of_system = _named(name, learner, strategy)
   else:
     name = canonical(name)
     of_system = published(name)
-  if _is_own(model):
+  if is_own(model):
     model = {'name': model}
   built, called = _learner(of_system, facts, model, learner, pretrained)
   asking = _strategy(of_system, strategy)
@@ -248,15 +248,34 @@ def build(
       'leave them None.'
     )
   asking = _looking_at(asking, facts.num_examples, subset_size, prefilter)
-  system = System(name, built, asking, facts, parts.own_among(own))
+  named = _names_of_parts(of_system, prefilter, **{**own, 'model': model})
+  system = System(name, built, asking, facts, parts.own_among(own), named)
   system.check_predictions()
   system.check_strategy(called)
   return system
 
 
-def _is_own(part):
-  """Tells a part of your own from a name with options."""
-  return callable(part) or isinstance(part, Learner | ModelFns | Strategy)
+def _names_of_parts(of_system, prefilter, model, learner, strategy):
+  """What records call the parts of a system, see `System.parts`."""
+  training = {**of_system.learner_options, **_options(learner)}
+  named = own_names(
+    {
+      'learner': learner if is_own(learner) else of_system.learner,
+      'model': _options(model).get('name'),
+      'strategy': strategy if is_own(strategy) else of_system.strategy,
+      'prefilter': _options(prefilter).get('name'),
+      'arms': _options(strategy).get('arms'),
+      'augment': training.get('augment'),
+    }
+  )
+  loss = training.get('loss')
+  if isinstance(loss, str | Mapping) or callable(loss):
+    named['loss'] = parts.name_of(loss)
+  return named
+
+
+def _options(given):
+  return given if isinstance(given, Mapping) else {}
 
 
 def _named(name, learner, strategy):
@@ -272,7 +291,7 @@ def _named(name, learner, strategy):
       "'supervised+mine'."
     )
   first, plus, second = name.partition('+')
-  if not plus and not _is_own(strategy):
+  if not plus and not is_own(strategy):
     raise ValueError(
       f'system {name!r} has a learner of yours, and nothing says what to ask: '
       f"name it '{name}+margin', say, or pass a strategy too."
@@ -284,7 +303,7 @@ def _named(name, learner, strategy):
     ('strategy', second, strategy, strategies.STRATEGIES),
   )
   for kind, half, given, table in halves:
-    if not _is_own(given):
+    if not is_own(given):
       parts.find(kind, half, table)
     elif half in table and (plus or kind == 'strategy'):
       raise ValueError(

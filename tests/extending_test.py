@@ -70,6 +70,11 @@ def test_parts_of_a_stranger_run_in_worker_processes(folder):
   about = manifest.read(folder / 'runs' / 'mine' / 'manifest.json')
   assert sorted(about['modules']) == PARTS
   assert about['config']['learner']['loss']['name'] == 'my_losses.smoothed'
+  assert {row.parts['loss'] for row in rows} == {
+    'my_losses.smoothed(smoothing=0.2)'
+  }
+  of_pair = {'unit': '', 'larger_is_better': False}
+  assert about['report_metrics'] == {'gap': of_pair}
 
 
 def test_a_metric_of_a_stranger_is_in_the_records(folder):

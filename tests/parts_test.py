@@ -179,6 +179,8 @@ def test_a_part_is_called_by_what_made_it():
     (Options(), f'{here}.Options()'),
     (Options(5, outer), f'{here}.Options(width=5, kind={here}.outer)'),
     (tuple([outer(), outer]), f'{here}.outer'),
+    ({'name': 'focal'}, 'focal'),
+    ({'name': outer, 'option': 2}, f'{here}.outer(option=2)'),
     (3, 'builtins.int'),
   ):
     assert parts.name_of(part) == name

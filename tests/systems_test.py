@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 
-from al_jax import strategies, systems, tasks
+from al_jax import parts, strategies, systems, tasks
 from al_jax.interfaces import Strategy
 from al_jax.learners import LEARNERS
 from tests.factories import a_system, a_task
@@ -109,6 +109,10 @@ class Bridged(nnx.Module):
 
 def a_learner(model, facts):
   return LEARNERS['supervised'](model, facts, stop={'epochs': 2})
+
+
+def unchanged(key, image):
+  return image
 
 
 OWN = strategies.margin()
@@ -233,6 +237,53 @@ def test_what_is_yours_is_told_apart(facts):
     },
   }
   assert not systems.build('margin', facts, model=MLP).own
+
+
+@pytest.mark.parametrize(
+  ('name', 'given', 'told'),
+  [
+    ('margin', {'learner': {'loss': None, 'augment': ()}}, {}),
+    ('margin', {'learner': {'loss': 'focal'}}, {'loss': 'focal'}),
+    (
+      'ceal',
+      {'learner': {'loss': {'name': 'focal', 'gamma': 1.0}}},
+      {'loss': 'focal(gamma=1.0)'},
+    ),
+    (
+      'margin',
+      {'learner': {'augment': ('flip', unchanged)}},
+      {'augment': f'flip, {__name__}.unchanged'},
+    ),
+    ('margin', {'model': Net(width=5)}, {'model': f'{__name__}.Net(width=5)'}),
+    ('margin', {'learner': {'augment': ['flip']}}, {}),
+    ('mine', {'strategy': OWN}, {'strategy': parts.name_of(OWN)}),
+    (
+      'mine+margin',
+      {'learner': a_learner},
+      {'learner': f'{__name__}.a_learner'},
+    ),
+    (
+      'supervised+al_jax.strategies.badge.badge',
+      {},
+      {'strategy': 'al_jax.strategies.badge.badge'},
+    ),
+    (
+      'margin',
+      {
+        'prefilter': {
+          'name': 'al_jax.strategies.entropy',
+          'size': 50,
+        }
+      },
+      {'prefilter': 'al_jax.strategies.entropy'},
+    ),
+  ],
+)
+def test_parts_that_records_tell_are_yours_and_the_loss(
+  facts, name, given, told
+):
+  built = systems.build(name, facts, **{'model': MLP, **given})
+  assert built.parts == told
 
 
 def digest_of_this_file():

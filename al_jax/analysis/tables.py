@@ -169,6 +169,24 @@ def _comparison(
   ]
 
 
+def parts_notes(records: Iterable[records_lib.RoundRecord]) -> list[str]:
+  """Says which parts of systems are the user's own, and which losses were set.
+
+  Args:
+    records: rounds of any number of runs.
+
+  Returns:
+    A sentence for each set of parts; none if all are the library's.
+  """
+  systems = {}
+  for record in records:
+    if record.parts:
+      systems.setdefault(record.named_parts, {})[record.system] = None
+  return [
+    f'Parts of {", ".join(names)}: {parts}.' for parts, names in systems.items()
+  ]
+
+
 def _title(metric: Metric) -> str:
   return metrics.with_unit(metrics.spelled(metric.name), metric)
 

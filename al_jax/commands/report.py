@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import flags
 
 from al_jax import errors
-from al_jax.analysis import curves
+from al_jax.analysis import curves, naming
 from al_jax.commands import ending
 from al_jax.reporting import (
   across,
@@ -64,6 +64,8 @@ def _write(workdir, baseline):
   experiments = data.read_workdir(workdir)
   known = {name for each in experiments for name in each.systems}
   if baseline != curves.BASELINE:
+    if baseline not in known:
+      baseline = naming.without_modules(baseline)
     errors.check_name('--baseline', baseline, known)
   about_grid = _about_grid(workdir, experiments)
   known = {experiment.folder.name for experiment in experiments}

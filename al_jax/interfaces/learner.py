@@ -16,6 +16,7 @@ from al_jax.interfaces.base import (
   ModelOutput,
   PyTree,
 )
+from al_jax.tasks import Metric
 
 if TYPE_CHECKING:
   from al_jax.pool import PoolState
@@ -160,7 +161,11 @@ class ReduceReport(Protocol):
   """Makes metrics of what was measured."""
 
   def __call__(self, measured: PyTree) -> Mapping[str, jax.Array]:
-    """Returns scalars by name of a pytree of [N, ...], the whole split."""
+    """Returns a scalar for each declared metric.
+
+    Args:
+      measured: pytree of [N, ...], the whole split.
+    """
 
 
 class Report(NamedTuple):
@@ -169,10 +174,12 @@ class Report(NamedTuple):
   Attributes:
     measure: see `MeasureReport`.
     reduce: see `ReduceReport`.
+    metrics: the names that `reduce` returns, each with its unit and direction.
   """
 
   measure: MeasureReport
   reduce: ReduceReport
+  metrics: tuple[Metric, ...]
 
 
 class InitLearner(Protocol):

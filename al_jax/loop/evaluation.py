@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors, inference, sources, tasks
-from al_jax.interfaces import Learner, LearnerState, PyTree
+from al_jax.interfaces import Learner, LearnerState, PyTree, Report
 from al_jax.kernels import _padding
 from al_jax.sources import Source
-from al_jax.tasks import Task
+from al_jax.tasks import Metric, Task
 from al_jax.tasks.base import Targets
 
 
@@ -37,8 +37,13 @@ def make_evaluate(
     `evaluate(key, state) -> (metrics, class_accuracy)`, see `Task.summarise`,
     with the metrics of the learner's own report; the key is of the dropout
     samples. It raises FloatingPointError for predictions that are not finite.
+
+  Raises:
+    ContractError: the report declares something else than metrics of its own.
   """
   targets, report = source.pool.targets, learner.report
+  if report is not None:
+    _check_declared(report, task)
 
   def measure(args, batch):
     key, state, targets = args
@@ -67,7 +72,7 @@ def make_evaluate(
       of_samples, _ = task.summarise(each, targets)
       metrics |= {f'mc_{name}': value for name, value in of_samples.items()}
     if report is not None:
-      metrics |= _checked_report(report.reduce(own), metrics)
+      metrics |= _checked_report(report.reduce(own), report)
     return jnp.sum(~is_finite), metrics, class_accuracy
 
   def evaluate(key, state):
@@ -92,23 +97,41 @@ def _are_finite(predictions):
   return functools.reduce(jnp.logical_and, found)
 
 
-def _checked_report(found, metrics):
-  """Metrics of a learner's own: scalars, with names of their own."""
+def _check_declared(report: Report, task: Task) -> None:
+  """Refuses a report whose metrics are none, or have names of the task's."""
+  taken = {metric.name for metric in task.metrics}
+  taken |= {f'mc_{name}' for name in taken}
+  for metric in report.metrics:
+    if not isinstance(metric, Metric):
+      raise errors.ContractError(
+        f'the metrics of a report have {metric!r}; each must be a tasks.Metric.'
+      )
+    if metric.name in taken:
+      raise errors.ContractError(
+        f'a report has the metric {metric.name!r} twice, or one of the task: '
+        'give it another name.'
+      )
+    taken.add(metric.name)
+
+
+def _checked_report(found, report):
+  """Metrics of a learner's own: scalars, by the names that it declares."""
   if not isinstance(found, Mapping):
     raise errors.ContractError(
       f'the reduce of a report returned {type(found).__name__}; it must return '
       'scalars by name.'
+    )
+  declared = sorted(metric.name for metric in report.metrics)
+  if sorted(found) != declared:
+    raise errors.ContractError(
+      f'the reduce of a report returned {sorted(found)}; its metrics are '
+      f'{declared}.'
     )
   for name, value in found.items():
     if jnp.shape(value) != ():
       raise errors.ContractError(
         f'the metric {name!r} of a report has shape {list(jnp.shape(value))}; '
         'it must be a scalar.'
-      )
-    if name in metrics:
-      raise errors.ContractError(
-        f'a report has the metric {name!r}, which is one of the task: give it '
-        'another name.'
       )
   return found
 

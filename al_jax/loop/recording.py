@@ -139,6 +139,7 @@ def draft(
     batch=described,
     compilations=0,
     validation=evaluated.validation,
+    parts=dict(program.system.parts),
     **_seconds(run, evaluated, proposal, since_trained),
   )
 

@@ -60,7 +60,7 @@ def _countable(experiments, baseline):
   """Returns the experiments that are compared, and a warning of the others."""
   counted, left_out = [], []
   for experiment in experiments:
-    runs = experiment.runs
+    runs = experiment.methods
     if experiment.missing:
       left_out.append(f'{experiment.title} (not complete)')
     elif experiment.metric is None:

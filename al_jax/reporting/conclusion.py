@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import curves, tables, tests
+from al_jax.analysis import curves, naming, tables, tests
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Explanation, Part, Text
 from al_jax.reporting.results import SIGNIFICANT
@@ -36,6 +36,16 @@ def parts(
     Text(text(experiments, baseline), 'conclusion'),
     Explanation('conclusion', baseline),
   ]
+  cheating = dict.fromkeys(
+    name for of in experiments for name in of.systems if naming.cheats(name)
+  )
+  if cheating:
+    left_out = (
+      f'Diagnostics that read hidden labels, and no methods: '
+      f'{", ".join(cheating)}. The sentence above and comparisons over '
+      'experiments leave them out.'
+    )
+    found.append(Text(left_out, 'note'))
   missing = sum(bool(experiment.missing) for experiment in experiments)
   if missing:
     who = f': {missing} of {len(experiments)} experiments'
@@ -76,7 +86,7 @@ def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
 def sentence(experiment: ExperimentResults, baseline: str) -> str:
   """Says which systems of an experiment are told apart from the baseline."""
   runs, headline = experiment.runs, experiment.task.headline
-  found = tests.of_last_values(runs, baseline)
+  found = _tested(experiment, baseline)
   if not found:
     return f'Nothing here can be compared with {baseline}.'
   after = 'So far, after' if experiment.missing else 'After'
@@ -114,6 +124,12 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
+def _tested(experiment, baseline):
+  """Tests of methods; corrected for all systems, as in the table of tests."""
+  found = tests.of_last_values(experiment.runs, baseline)
+  return {name: of for name, of in found.items() if not naming.cheats(name)}
+
+
 def sentence_of_grid(
   experiments: Sequence[ExperimentResults], baseline: str
 ) -> str:
@@ -123,7 +139,7 @@ def sentence_of_grid(
   for experiment, headline in zip(experiments, headlines, strict=True):
     if experiment.missing:
       continue
-    found = tests.of_last_values(experiment.runs, baseline)
+    found = _tested(experiment, baseline)
     tested.update(name for name in found if found[name].difference.n > 1)
     apart = _told_apart(found, headline)
     for counter, names in zip((better, worse), apart, strict=True):

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from al_jax.analysis import comparison, curves, tables
+from al_jax.analysis import comparison, curves, naming, tables
 from al_jax.runner import result_files
 from al_jax.runner.result_files import Diagnostic
 from al_jax.storage import manifest, metrics, records, workdir
@@ -22,6 +22,8 @@ _OF_EXPERIMENTS = ('records.jsonl', 'manifest.json')
 @dataclasses.dataclass(frozen=True)
 class ExperimentResults:
   """The results of one experiment: the runs of all its systems and seeds.
+
+  Systems have the names that readers see, see `naming.short`.
 
   Attributes:
     folder: the folder that they were read from.
@@ -83,6 +85,18 @@ class ExperimentResults:
       return {}
     return curves.runs(self.rows, column=self.metric.name)
 
+  @property
+  def methods(self) -> curves.Runs:
+    """The values of systems that do not cheat, see `naming.cheats`."""
+    return {
+      name: of for name, of in self.runs.items() if not naming.cheats(name)
+    }
+
+  @property
+  def report_metrics(self) -> tuple[Metric, ...]:
+    """The metrics that learners have of themselves."""
+    return manifest.report_metrics_of(self.about)
+
   def having(self, column: str) -> list[records.RoundRecord]:
     """Returns the records that have a column."""
     return [row for row in self.rows if column in row.flat()]
@@ -93,8 +107,8 @@ class ExperimentResults:
     return tables.majority_notes(self.rows, shares)
 
   def compared(self) -> comparison.CellScores:
-    """Returns its values, for comparisons over experiments."""
-    return comparison.CellScores(self.runs, self.axes, self.metric)
+    """Returns the values of its methods, to compare over experiments."""
+    return comparison.CellScores(self.methods, self.axes, self.metric)
 
 
 def read_workdir(
@@ -132,7 +146,13 @@ def read_workdir(
     )
   experiments = sorted(experiments, key=_place)
   order = dict.fromkeys(name for of in experiments for name in of.systems)
-  return [dataclasses.replace(of, order=tuple(order)) for of in experiments]
+  short = naming.short(order)
+  return [
+    dataclasses.replace(
+      of, rows=naming.renamed(of.rows, short), order=tuple(short.values())
+    )
+    for of in experiments
+  ]
 
 
 def axis_names(experiments: list[ExperimentResults]) -> list[str]:

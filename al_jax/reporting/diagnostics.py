@@ -33,6 +33,7 @@ _Panels = Mapping[str, Mapping[str, curves.Curve]]
 def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   """Builds the parts on diagnostics, by the title of their section."""
   found = {
+    'Reports of learners': _reports(experiment),
     **_metrics(experiment),
     'Queried batches': _batches(experiment),
   }
@@ -63,9 +64,27 @@ def _metric_curves(
   return found
 
 
+def _reports(experiment):
+  """What learners measure of themselves: curves, and the last values."""
+  split = 'test' if experiment.has_test else 'validation'
+  measured = {
+    metrics.column(metric, split).name: metric
+    for metric in experiment.report_metrics
+  }
+  found = _metric_curves(experiment, list(measured))
+  if not found:
+    return []
+  picture = _picture(experiment, 'reports', found, measured)
+  table = _last_metrics(experiment, found, measured, picture.name)
+  return [picture, table, Explanation('reports', split)]
+
+
 def _metrics(experiment):
-  """All metrics on the test split; with pictures of how calibrated it is."""
-  in_order = sorted(experiment.task.metrics, key=lambda of: of.unit != '%')
+  """The metrics of the task on the test split, and how calibrated it is."""
+  headline = experiment.task.headline
+  in_order = sorted(
+    experiment.task.metrics, key=lambda of: (of != headline, of.unit != '%')
+  )
   # Pairs next to each other: one pass, then MC-dropout.
   measured = {
     f'{kind}{metric.name}': metric
@@ -73,40 +92,78 @@ def _metrics(experiment):
     for kind in ('test.', _MONTE_CARLO)
   }
   found = _metric_curves(experiment, list(measured))
-  if len(found) < 2:
-    return {}
-  shown, rows = _last_metrics(experiment, found, measured)
-  if not any(name.endswith(_CALIBRATION[-1]) for name in found):
-    table = Table(shown, rows, f'{experiment.slug}_metrics_last')
-    return {'Metrics': [table, Explanation('metrics')]}
-  picture = _calibration(experiment, found)
-  table = Table(shown, rows, f'{picture.name}_last')
-  return {'Calibration': [picture, table, Explanation('calibration')]}
+  calibration = {
+    name: of for name, of in found.items() if name.endswith(_CALIBRATION)
+  }
+  if not any(name.endswith(_CALIBRATION[-1]) for name in calibration):
+    calibration = {}
+  others = {name: of for name, of in found.items() if name not in calibration}
+  parts = {}
+  further = {
+    name: of for name, of in others.items() if measured[name] != headline
+  }
+  if further:
+    stem = f'{experiment.slug}_metrics'
+    table = _last_metrics(experiment, others, measured, stem)
+    words = Explanation('metrics', experiment.task)
+    parts['Metrics'] = [table, words]
+    # One more metric, such as balanced accuracy, says little beside the
+    # headline; where it does, it is drawn with the learning curves.
+    if len(further) > 1:
+      picture = _picture(experiment, 'metrics', further, measured)
+      parts['Metrics'].insert(0, picture)
+  if calibration:
+    picture = _calibration(experiment, calibration)
+    table = _last_metrics(experiment, calibration, measured, picture.name)
+    parts['Calibration'] = [picture, table, Explanation('calibration')]
+  return parts
+
+
+def _picture(experiment, name, found, measured):
+  """Draws a panel for each metric."""
+  labels = {column: _label(column) for column in found}
+  lower = [
+    metrics.spelled(labels[column])
+    for column in found
+    if not measured[column].larger_is_better
+  ]
+  note = f' Lower is better: {", ".join(lower)}.' if lower else ''
+  return picture_of(
+    experiment,
+    name,
+    plotting.curve_panels,
+    {labels[column]: of for column, of in found.items()},
+    rows=_panel_rows(found),
+    caption=f'Means over seeds in bands of a standard error.{note}',
+    in_percent=[
+      labels[column] for column in found if measured[column].unit == '%'
+    ],
+    systems=experiment.order,
+  )
 
 
 def _calibration(experiment, found):
+  names = dict.fromkeys(
+    column.removeprefix(_MONTE_CARLO).removeprefix('test.') for column in found
+  )
   return picture_of(
     experiment,
     'calibration',
     plotting.curve_panels,
-    {
-      _calibration_label(name): of
-      for name, of in found.items()
-      if name.endswith(_CALIBRATION)
-    },
+    {_label(name, ', softmax'): of for name, of in found.items()},
     rows=_panel_rows(found),
     caption='Log loss and calibration error on the test split; lower is '
     'better.',
     systems=experiment.order,
     same_scale=[
-      [_calibration_label(f'{kind}{name}') for kind in ('test.', _MONTE_CARLO)]
-      for name in _CALIBRATION
+      [_label(f'{kind}{name}', ', softmax') for kind in ('test.', _MONTE_CARLO)]
+      for name in names
     ],
   )
 
 
-def _last_metrics(experiment, found, measured):
-  """Columns and rows of a table of the metrics at the last labels."""
+def _last_metrics(experiment, found, measured, stem):
+  """Makes a table of metrics at the last labels of each system."""
   rows = []
   for system in experiment.systems:
     row = {'system': system}
@@ -114,7 +171,8 @@ def _last_metrics(experiment, found, measured):
       if system in of:
         row[metric] = float(of[system].mean[-1])
         row[f'{metric}_standard_error'] = float(of[system].standard_error[-1])
-    rows.append(row)
+    if len(row) > 1:
+      rows.append(row)
   shown = [
     Column(
       columns.title(measured[name]._replace(name=name)),
@@ -123,13 +181,14 @@ def _last_metrics(experiment, found, measured):
     )
     for name in found
   ]
-  return [Column('system', 'system'), *shown], rows
+  return Table([Column('system', 'system'), *shown], rows, f'{stem}_last')
 
 
-def _calibration_label(metric):
-  if metric.startswith(_MONTE_CARLO):
-    return f'{metric.removeprefix(_MONTE_CARLO)}, MC-dropout'
-  return f'{metric.removeprefix("test.")}, softmax'
+def _label(column, of_one_pass=''):
+  """Names a panel after a column."""
+  if column.startswith(_MONTE_CARLO):
+    return f'{column.removeprefix(_MONTE_CARLO)}, MC-dropout'
+  return f'{column.removeprefix("test.")}{of_one_pass}'
 
 
 def _batches(experiment):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from al_jax.analysis import tables
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Listing, Section, Table, Text
@@ -31,6 +32,7 @@ def what_was_run(
   with_command = [about_grid] if 'command' in about_grid else abouts
   commands = _different(about.get('command') for about in with_command)
   report = f'al-jax report --workdir={workdir}'
+  parts = tables.parts_notes(row for each in experiments for row in each.rows)
   shown = (
     Column('experiment', 'setting'),
     Column('systems', 'systems'),
@@ -44,6 +46,7 @@ def what_was_run(
     'What was run',
     [
       Listing(_facts(abouts)),
+      *(Text(sentence, 'note') for sentence in parts),
       Table(shown, rows, 'settings'),
       Text('Commands', 'heading'),
       Text('\n'.join([*commands, report]), 'code'),

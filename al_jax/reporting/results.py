@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, intervals, tables, tests
+from al_jax.analysis import curves, intervals, naming, tables, tests
 from al_jax.reporting import columns
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
@@ -162,8 +162,10 @@ def _result_columns(headline, rows, baseline):
 
 
 def _best(headline, rows, key):
-  """The row with the best value, the first of equal ones; None if none has."""
-  having = [row for row in rows if key in row]
+  """The row of the method with the best value, the first of equal ones."""
+  having = [
+    row for row in rows if key in row and not naming.cheats(row['system'])
+  ]
   choose = max if headline.larger_is_better else min
   return choose(having, key=lambda row: row[key], default=None)
 

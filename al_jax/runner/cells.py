@@ -131,6 +131,7 @@ def run(
     return ''
   experiment = experiments.checked(cell)
   names = options.system_names(config)
+  reported = _report_metrics(experiment, names)
   if how.overwrite:
     # Not before it is known that there is something to put in its place.
     place.overwrite()
@@ -141,6 +142,8 @@ def run(
     about['data'][features.FIELD] = features.fingerprint(experiment.features)
   about['labels_seen'] = _labels_seen(experiment)
   about['modules'] = _modules(names, config)
+  if reported:
+    about['report_metrics'] = reported
   if before is not None:
     resuming.refuse_other_modules(folder, before, about)
     resuming.refuse_other_data(folder, before, about)
@@ -171,6 +174,23 @@ def _modules(names, config):
   return parts.digests(
     part for name in names for part in options.parts_of(name, config)
   )
+
+
+def _report_metrics(experiment, names):
+  """Unit and direction of the metrics of learners' own, by name."""
+  found = {}
+  for name in names:
+    report = config_lib.system_of(experiment, name).learner.report
+    for metric in () if report is None else report.metrics:
+      if found.setdefault(metric.name, metric) != metric:
+        raise ValueError(
+          f'two learners report {metric.name!r} with another unit or '
+          f'direction, {found[metric.name]} and {metric}: rename one of them.'
+        )
+  return {
+    name: {'unit': of.unit, 'larger_is_better': of.larger_is_better}
+    for name, of in found.items()
+  }
 
 
 def _labels_seen(experiment):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from al_jax import plotting, sources
-from al_jax.analysis import curves, tables
+from al_jax.analysis import curves, naming, tables
 from al_jax.data import Dataset
 from al_jax.runner import queries
 from al_jax.storage import manifest, metrics, records
@@ -44,7 +44,9 @@ def write_pictures(
     place = [f'{axis} {value}' for axis, value in axes.items()]
     title = ', '.join([dataset.name, *place])
     written.append(folder / 'curves.png')
-    plotting.learning_curves(rows, written[0], metric=metric, title=title)
+    plotting.learning_curves(
+      naming.readable(rows), written[0], metric=metric, title=title
+    )
   if dataset.is_image:
     said = queries.read(folder / queries.NAME)
     for system in dict.fromkeys(record.system for record in rows):
@@ -178,7 +180,7 @@ def summary(
   headline: Metric,
   notes: Sequence[str] = (),
 ) -> str:
-  """Describes the results: a table of curves, a line per system, and notes.
+  """Describes the results: curves, a line per system, parts, and notes.
 
   Args:
     rows: all records.
@@ -186,6 +188,7 @@ def summary(
     notes: sentences at the end.
   """
   metric = curves.headline_of(rows, headline)
+  notes = (*tables.parts_notes(rows), *notes)
   if metric is None:
     return '\n\n'.join((tables.NOTHING, *notes))
   of_curves = tables.round_table(rows, metric=metric)

@@ -26,7 +26,9 @@ _FIELDS = {
   'settings': list,
   'axes': dict,
   'digests': dict,
+  'report_metrics': dict,
 }
+_METRIC = {'unit': str, 'larger_is_better': bool}
 
 
 def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
@@ -45,6 +47,8 @@ def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
       _check_field(path, name, manifest[name], kind)
   if 'data' in manifest:
     _check_task(path, manifest['data'])
+  for name, metric in manifest.get('report_metrics', {}).items():
+    _check_field(path, f'report_metrics.{name}', metric, _METRIC)
 
 
 def damaged(path: files.Path, why: str) -> ValueError:

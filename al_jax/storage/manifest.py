@@ -178,6 +178,16 @@ def task_of(manifest: Mapping[str, Any]) -> tasks.Task:
   return tasks.numbered(facts.get('num_classes', 1))
 
 
+def report_metrics_of(manifest: Mapping[str, Any]) -> tuple[tasks.Metric, ...]:
+  """Returns the metrics that learners have of themselves, see `Report`.
+
+  Args:
+    manifest: as it was read; most have none.
+  """
+  declared = manifest.get('report_metrics', {})
+  return tuple(tasks.Metric(name, **of) for name, of in declared.items())
+
+
 def missing_files(
   folder: pathlib.Path, manifest: Mapping[str, Any]
 ) -> list[str]:

@@ -68,6 +68,9 @@ class RoundRecord:
     compilations: programs compiled by this process since the run began.
     validation: as `test`, on the validation split: what choices are made by.
       Empty if there is none.
+    parts: names by role (`model`, `learner`, `strategy`, `augment`, ...) of the
+      parts of the system that are the user's own, and of a `loss` in place of
+      the task's. Files and `deterministic` leave it out if it is empty.
   """
 
   system: str
@@ -90,6 +93,7 @@ class RoundRecord:
   batch: dict[str, float]
   compilations: int
   validation: dict[str, float] = dataclasses.field(default_factory=dict)
+  parts: dict[str, str] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -121,7 +125,7 @@ class RoundRecord:
 
   def to_json(self) -> str:
     """One line of valid JSON; NaN and infinities are strings in it."""
-    return json.dumps(files.json_value(vars(self)), allow_nan=False)
+    return json.dumps(_values(self), allow_nan=False)
 
   @classmethod
   def from_json(cls, line: str) -> 'RoundRecord':
@@ -148,15 +152,30 @@ class RoundRecord:
       raise ValueError(f'The record lacks: {", ".join(missing)}.')
     return cls(**values)
 
+  @property
+  def named_parts(self) -> str:
+    """The parts in a line: `'model my.Net, loss focal'`; maybe empty."""
+    return ', '.join(f'{role} {name}' for role, name in self.parts.items())
+
   def flat(self) -> dict[str, str | int | float]:
-    """The scalars by column name: `labels`, `test.accuracy`, ..."""
+    """The system and all numbers by column name: `labels`, `test.accuracy`."""
     columns = {}
     for name, value in vars(self).items():
+      if name == 'parts':
+        continue
       if isinstance(value, dict):
         columns |= {f'{name}.{key}': number for key, number in value.items()}
       elif not isinstance(value, list):
         columns[name] = value
     return columns
+
+
+def _values(record: RoundRecord) -> dict[str, Any]:
+  """The fields as JSON has them; most records have no `parts`."""
+  values = files.json_value(vars(record))
+  if not values['parts']:
+    del values['parts']
+  return values
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
@@ -183,6 +202,10 @@ def _floats_by_name(values: Mapping[str, Any]) -> dict[str, float]:
   return {_text(name): float(value) for name, value in values.items()}
 
 
+def _texts_by_name(values: Mapping[str, Any]) -> dict[str, str]:
+  return {_text(name): _text(value) for name, value in values.items()}
+
+
 def _floats_or_none(values: Iterable[Any]) -> list[float | None]:
   return [None if value is None else float(value) for value in values]
 
@@ -205,6 +228,7 @@ _TO_PLAIN = {
   int: _whole_number,
   float: float,
   dict[str, float]: _floats_by_name,
+  dict[str, str]: _texts_by_name,
   list[float | None]: _floats_or_none,
   list[int]: _whole_numbers,
   list[str | int]: _identifiers,
@@ -221,7 +245,7 @@ def deterministic(record: RoundRecord) -> dict[str, Any]:
     Its fields but for seconds and compilations. NaN is a string here, so that
     equal records compare equal.
   """
-  values = files.json_value(dataclasses.asdict(record))
+  values = _values(record)
   return {name: values[name] for name in values if name not in _INCIDENTAL}
 
 
@@ -292,9 +316,9 @@ def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
   Args:
     path: the file.
     records: the rows. A column that only some of them have is empty in the
-      others. Floats are written in full.
+      others. Floats are written in full. Parts are in one column.
   """
-  rows = [record.flat() for record in records]
+  rows = [_row(record) for record in records]
   columns = list(dict.fromkeys(name for row in rows for name in row))
   with (
     files.replacing(path) as partial,
@@ -303,3 +327,8 @@ def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
     writer = csv.DictWriter(file, columns, lineterminator='\n')
     writer.writeheader()
     writer.writerows(rows)
+
+
+def _row(record):
+  parts = {'parts': record.named_parts} if record.parts else {}
+  return {**record.flat(), **parts}

@@ -291,6 +291,23 @@ def _pseudo_labels(case):
     raise Broken('pseudo_labels has a label for an example with an answer')
 
 
+def _report(case):
+  """A report gives the metrics it declares, however the split is cut."""
+  if case.learner.report is None:
+    raise Skipped('it has none')
+  try:
+    whole, cut = case.reported(len(case.inputs)), case.reported(7)
+  except errors.ContractError as error:
+    raise Broken(str(error).rstrip('.')) from error
+  for name, value in whole.items():
+    close = np.isclose(value, cut[name], rtol=1e-3, atol=1e-4, equal_nan=True)
+    if not close:
+      raise Broken(
+        f'the metric {name!r} of the report is {value:.4g} in one chunk and '
+        f'{cut[name]:.4g} in chunks of 7'
+      )
+
+
 RULES = {
   'ends': _ends,
   'shapes': _shapes,
@@ -304,6 +321,7 @@ RULES = {
   'dropout': _dropout,
   'rows': _rows,
   'pseudo_labels': _pseudo_labels,
+  'report': _report,
 }
 
 

@@ -153,6 +153,22 @@ class Case:
       states = fns.unpack(packed)
     return states
 
+  def reported(self, chunk_size: int) -> dict[str, float]:
+    """Measures the report on all examples, `chunk_size` at once."""
+    # The loop needs the extra `experiments`, which other checks do without.
+    from al_jax.loop import evaluation
+
+    known = self.sources['validation'].pool
+    evaluate = evaluation.make_evaluate(
+      self.learner,
+      Source(jnp.asarray(self.inputs), known),
+      self.facts.task,
+      chunk_size=chunk_size,
+    )
+    found, _ = evaluate(KEY, self.trained[0])
+    declared = [metric.name for metric in self.learner.report.metrics]
+    return {name: float(found[name]) for name in declared}
+
   def _to_the_end(self, fns, keys, states, pools, num_labels, **more):
     most = self.learner.most_steps
     most = _MOST_CALLS if most is None else most(num_labels)

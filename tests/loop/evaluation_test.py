@@ -13,6 +13,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Learner, ModelOutput, Report
 from al_jax.loop import evaluation
 from al_jax.sources import Source
+from al_jax.tasks import Metric
 
 C = 5
 
@@ -195,7 +196,7 @@ def test_a_report_of_the_learner_is_among_the_test_metrics(
 
   learner = linear_learner(
     lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
-  )._replace(report=Report(measure, reduce))
+  )._replace(report=Report(measure, reduce, (Metric('spread', '', False),)))
   source = Source(jnp.asarray(logits), pool_lib.fully_labelled(targets))
   found, _ = evaluation.make_evaluate(
     learner, source, tasks.numbered(C), chunk_size=chunk_size
@@ -205,24 +206,50 @@ def test_a_report_of_the_learner_is_among_the_test_metrics(
   np.testing.assert_allclose(found['spread'], wanted, rtol=1e-5)
 
 
+MINE = Metric('mine', '', True)
+
+
+def with_report(logits, targets, reduced, metrics):
+  """Makes the evaluation of a learner whose report returns a value."""
+  learner = linear_learner(
+    lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
+  )._replace(report=Report(lambda *_: (), lambda measured: reduced, metrics))
+  source = Source(jnp.asarray(logits), pool_lib.fully_labelled(targets))
+  return evaluation.make_evaluate(learner, source, tasks.numbered(C))
+
+
 @pytest.mark.parametrize(
   ('reduced', 'message'),
   [
-    ({'accuracy': 1.0}, "'accuracy', which is one of the task"),
     ({'mine': jnp.zeros(3)}, r"'mine' of a report has shape \[3\]"),
+    ({'yours': 1.0}, r"returned \['yours'\]; its metrics are \['mine'\]"),
+    ({'mine': 1.0, 'b': 1.0}, r"returned \['b', 'mine'\]; its metrics are"),
+    ({}, r"returned \[\]; its metrics are \['mine'\]"),
     (3.0, 'returned float; it must return'),
   ],
 )
 def test_a_report_of_something_else_is_refused(
   logits, targets, reduced, message
 ):
-  learner = linear_learner(
-    lambda state, inputs, *, keys=None: ModelOutput(inputs + state, inputs, {})
-  )._replace(report=Report(lambda *_: (), lambda measured: reduced))
-  source = Source(jnp.asarray(logits), pool_lib.fully_labelled(targets))
-  evaluate = evaluation.make_evaluate(learner, source, tasks.numbered(C))
+  evaluate = with_report(logits, targets, reduced, (MINE,))
   with pytest.raises(errors.ContractError, match=message):
     evaluate(jax.random.key(0), jnp.float32(0))
+
+
+@pytest.mark.parametrize(
+  ('metrics', 'message'),
+  [
+    ((MINE._replace(name='accuracy'),), "'accuracy' twice, or one of the task"),
+    ((MINE._replace(name='mc_accuracy'),), "'mc_accuracy' twice, or one of"),
+    ((MINE, MINE), "'mine' twice, or one of the task"),
+    (('mine',), "have 'mine'; each must be a tasks.Metric"),
+  ],
+)
+def test_metrics_that_nobody_can_tell_apart_are_refused_before_training(
+  logits, targets, metrics, message
+):
+  with pytest.raises(errors.ContractError, match=message):
+    with_report(logits, targets, {}, metrics)
 
 
 def test_predictions_that_are_not_finite_are_not_judged(logits, targets):

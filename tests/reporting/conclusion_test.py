@@ -98,6 +98,39 @@ def test_networks_that_learn_nothing_are_no_finding(tmp_path):
   assert 'random (5 of 5 seeds), margin (5 of 5 seeds)' in curves[0].text
 
 
+CHEATING = 'supervised+experiments.cheating.true_loss_that_cheats'
+
+
+def test_who_cheats_is_no_method(tmp_path):
+  gaps = {CHEATING: 9, 'margin': 4}
+  experiments = [
+    an_experiment(
+      tmp_path / name,
+      rows_of_gaps(gaps),
+      systems=[],
+      config={},
+      axes={'a': name},
+    )
+    for name in 'xy'
+  ]
+  short = 'supervised+true_loss_that_cheats'
+  assert conclusion.sentence(experiments[0], 'random') == (
+    'After 200 labels, over 5 seeds, margin is 4.8 points above random '
+    '(p < 0.001).'
+  )
+  assert conclusion.sentence_of_grid(experiments, 'random') == (
+    'At the last number of labels margin is above random in 2 of 2 experiments.'
+  )
+  _, _, note = conclusion.parts(experiments, baseline='random', not_begun=[])
+  assert note.kind == 'note' and f'no methods: {short}.' in note.text
+  # It has a row, which is not the best, and is not compared over experiments.
+  table, _ = results.parts(experiments[0], 'random')['Results']
+  assert [row['system'] for row in table.rows] == ['random', short, 'margin']
+  accuracy = table.columns[3]
+  assert [accuracy.is_bold(row) for row in table.rows] == [False, False, True]
+  assert list(experiments[0].compared().runs) == ['random', 'margin']
+
+
 def test_a_long_list_is_cut(tmp_path):
   rows = rows_of_gaps({f'system_{n}': 10 + n for n in range(7)})
   assert said(tmp_path, rows, config={}).endswith('and 2 more.')

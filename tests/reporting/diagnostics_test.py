@@ -1,6 +1,7 @@
 import json
 import math
 
+from al_jax import tasks
 from al_jax.commands import report
 from al_jax.reporting import diagnostics as report_diagnostics
 from al_jax.reporting.page import Section
@@ -63,3 +64,89 @@ def test_batches_and_calibration_are_shown_where_they_were_measured(tmp_path):
   assert [row['test.mc_log_loss'] for row in last] == ['', '0.9']
   panels = (tmp_path / 'report' / 'run_calibration.svg').read_text()
   assert 'calibration error, MC-dropout' in panels
+
+
+def facts_of(task):
+  facts = {'name': 'd', 'fingerprint': '', 'train': 1, 'test': 1}
+  return {**facts, 'task': tasks.to_json(task)}
+
+
+DECLARED = {
+  'ranking_accuracy': {'unit': '%', 'larger_is_better': True},
+  'loss_gap': {'unit': '', 'larger_is_better': False},
+}
+
+
+def test_what_learners_report_has_curves_where_it_was_measured(tmp_path):
+  own = {'ranking_accuracy': 0.75, 'loss_gap': 0.25, 'undeclared': 1}
+  rows = [
+    a_record(
+      system, seed, labels, test={'accuracy': 0.5, **more}, seconds_fit=1
+    )
+    for system, more in (('random', {}), ('mine+badge', own))
+    for seed in range(2)
+    for labels in (10, 20)
+  ]
+  experiment = an_experiment(tmp_path / 'run', rows, report_metrics=DECLARED)
+  parts = report_diagnostics.parts(experiment)
+  assert list(parts) == ['Reports of learners']
+  picture, table, _ = parts['Reports of learners']
+  assert picture.caption.endswith('Lower is better: loss gap.')
+  reader = a_page(tmp_path, [Section('Reports', [picture, table])])
+  assert reader.rows == [
+    ['system', 'ranking accuracy %', 'loss gap'],
+    ['mine+badge', '75.00 ± 0.00', '0.2500 ± 0.0000'],
+  ]
+  drawn = (tmp_path / 'report' / 'run_reports.svg').read_text()
+  assert '<!-- ranking accuracy -->' in drawn and '<!-- 75% -->' in drawn
+  curve = rows_of(tmp_path / 'report' / 'run_reports.csv')
+  assert [row['labels'] for row in curve] == ['10', '20', '10', '20']
+  assert {row['system'] for row in curve} == {'mine+badge'}
+
+
+def test_without_a_test_split_reports_are_of_the_validation_split(tmp_path):
+  validation = {'accuracy': 0.5, 'loss_gap': 0.25}
+  rows = [a_record('mine', test={}, validation=validation)]
+  experiment = an_experiment(tmp_path / 'run', rows, report_metrics=DECLARED)
+  parts = report_diagnostics.parts(experiment)
+  _, table, words = parts['Reports of learners']
+  assert [column.title for column in table.columns] == [
+    'system',
+    'validation loss gap',
+  ]
+  assert words.value == 'validation'
+
+
+def test_metrics_of_a_box_are_no_calibration(tmp_path):
+  parts = {'digit': tasks.numbered(3), 'box': tasks.Box(scale=64)}
+  task = tasks.Mixed(parts)
+  test = {metric.name: 0.5 for metric in task.metrics}
+  test['mc_digit.log_loss'] = 0.25
+  rows = [a_record(test=test, labels=labels) for labels in (10, 20)]
+  experiment = an_experiment(tmp_path / 'run', rows, data=facts_of(task))
+  found = report_diagnostics.parts(experiment)
+  columns = {
+    title: [column.title for column in of[1].columns]
+    for title, of in found.items()
+  }
+  assert columns == {
+    'Metrics': [
+      'system',
+      'digit accuracy %',
+      'digit balanced accuracy %',
+      'box IoU %',
+      'box IoU above 0.5 %',
+      'box RMSE',
+      'box MAE',
+      'box R²',
+    ],
+    'Calibration': [
+      'system',
+      'digit log loss',
+      'mc digit log loss',
+      'digit calibration error',
+    ],
+  }
+  # The headline is drawn elsewhere.
+  drawn = {row['metric'] for row in found['Metrics'][0].rows}
+  assert 'test.digit.accuracy' not in drawn and 'test.box.iou' in drawn

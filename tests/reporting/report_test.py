@@ -184,6 +184,14 @@ def test_a_report_of_little_is_still_a_report(tmp_path, rows):
     assert reader.says('Learning curves')
 
 
+def test_the_page_tells_which_parts_are_not_the_librarys(tmp_path):
+  rows = some_rows(systems=['random', 'margin'], parts={'loss': 'focal'})
+  rows += some_rows(systems=['badge'])
+  folder = a_workdir(tmp_path / 'run', rows)
+  reader = Reader(report.write_report(folder))
+  assert reader.says('Parts of random, margin: loss focal.')
+
+
 def test_another_baseline_can_be_chosen(tmp_path):
   folder = a_workdir(tmp_path / 'run', some_rows())
   reader = Reader(report.write_report(folder, baseline='margin'))

@@ -81,6 +81,14 @@ def test_a_strategy_of_ones_own_goes_by_its_name(results):
     assert row.picks == sorted(row.picks) and max(row.picks) < 15
 
 
+def test_records_and_the_table_tell_which_parts_are_ones_own(results):
+  told = {row.system: row.parts for row in results.records}
+  mine = f'{__name__}.lowest_first'
+  own = {'strategy': mine}
+  assert told == {'random': {}, 'margin': {}, 'lowest_first': own}
+  assert f'Parts of lowest_first: strategy {mine}.' in results.table
+
+
 def test_table_and_figure(results, tmp_path):
   assert 'minus random' in results.table and str(results) == results.table
   assert repr(results) == 'Results(12 records of random, margin, lowest_first)'

@@ -256,6 +256,19 @@ def test_a_field_of_a_field_has_a_type_too(tmp_path, wrong):
     manifest.read(path)
 
 
+def test_metrics_of_learners_own_are_read_as_they_were_written(tmp_path):
+  path = tmp_path / 'manifest.json'
+  declared = {'gap': {'unit': '%', 'larger_is_better': False}}
+  manifest.write(path, {'report_metrics': declared})
+  found = manifest.report_metrics_of(manifest.read(path))
+  assert found == (tasks.Metric('gap', '%', False),)
+  assert manifest.report_metrics_of(WHOLE) == ()
+  for wrong in ({'unit': '%'}, {'unit': 3, 'larger_is_better': True}, '%'):
+    manifest.write(path, {'report_metrics': {'gap': wrong}})
+    with pytest.raises(ValueError, match=r'damaged: report_metrics\.gap'):
+      manifest.read(path)
+
+
 @pytest.mark.parametrize(
   'field', ['data.train', 'data.name', 'device.kind', 'git.dirty']
 )

@@ -135,6 +135,19 @@ def test_json_with_other_fields_is_refused():
     records.RoundRecord.from_json('[1]')
 
 
+def test_parts_are_written_where_there_are_any():
+  parts = {'model': 'my.Net(width=5)', 'loss': 'focal'}
+  record, plain = a_record(parts=parts), a_record()
+  assert 'parts' not in json.loads(plain.to_json())
+  assert 'parts' not in records.deterministic(plain)
+  assert records.RoundRecord.from_json(record.to_json()) == record
+  assert records.deterministic(record)['parts'] == parts
+  # Numbers alone can be drawn.
+  assert record.flat() == plain.flat()
+  with pytest.raises(ValueError, match=r'parts is .* it must be dict'):
+    a_record(parts={'loss': 3})
+
+
 def test_names_of_before_are_read_as_those_of_today():
   train = {'loss': 0.5, 'pseudo_labels': 7.0, 'pseudo_label_accuracy': 0.5}
   now = a_record(train=train).to_json()
@@ -253,7 +266,12 @@ def test_csv_has_every_column_and_whole_floats(tmp_path):
   path = tmp_path / 'records.csv'
   rows = [
     a_record(),
-    a_record(system='joint', train={'energy': math.inf}, seconds_fit=1 / 3),
+    a_record(
+      system='joint',
+      train={'energy': math.inf},
+      seconds_fit=1 / 3,
+      parts={'model': 'my.Net', 'loss': 'focal'},
+    ),
   ]
   records.write_csv(path, rows)
   with open(path, newline='') as file:
@@ -263,6 +281,7 @@ def test_csv_has_every_column_and_whole_floats(tmp_path):
   assert second['train.loss'] == ''
   assert float(second['train.energy']) == math.inf
   assert float(second['seconds_fit']) == 1 / 3
+  assert (first['parts'], second['parts']) == ('', 'model my.Net, loss focal')
   assert list(tmp_path.iterdir()) == [path]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from al_jax import errors, testing
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Learner, ModelOutput, Phase, Progress
+from al_jax.interfaces import Learner, ModelOutput, Phase, Progress, Report
+from al_jax.tasks import Metric
 from al_jax.testing import linear
 
 STEPS, ROOM = 4, 16
@@ -127,6 +128,20 @@ def one_sample_only(state, inputs, *, keys=None):
   return apply(state, inputs)
 
 
+def largest(key, apply, batch, targets):
+  return jnp.max(apply(batch.inputs).predictions, axis=-1)
+
+
+def beside_the_batch(*given):
+  values = largest(*given)
+  return values - jnp.max(values)
+
+
+def report_of(measure):
+  metrics = (Metric('mine', '', True),)
+  return Report(measure, lambda found: {'mine': jnp.mean(found)}, metrics)
+
+
 BROKEN = {
   'never over': ('ends', with_step(never_over), 'is not over after 5 steps'),
   'diverges': (
@@ -198,6 +213,16 @@ BROKEN = {
     SOUND._replace(pseudo_labels=lambda state, pool: pool.targets),
     'a label for an example with an answer',
   ),
+  'report': (
+    'report',
+    SOUND._replace(report=report_of(beside_the_batch)),
+    "the metric 'mine' of the report is .* in one chunk and .* in chunks of 7",
+  ),
+  'undeclared': (
+    'report',
+    SOUND._replace(report=report_of(largest)._replace(metrics=())),
+    r"returned \['mine'\]; its metrics are \[\]",
+  ),
 }
 
 
@@ -209,8 +234,10 @@ def check(learner, **options):
 
 def test_a_sound_one_is_reported():
   found = check(SOUND)
-  assert set(found.skipped) == {'pseudo_labels'}
-  assert set(found.checked) == RULES - {'pseudo_labels'}
+  assert set(found.skipped) == {'pseudo_labels', 'report'}
+  assert set(found.checked) == RULES - {'pseudo_labels', 'report'}
+  reporting = SOUND._replace(report=report_of(largest))
+  assert 'report' in check(reporting, skip=RULES - {'report'}).checked
   assert not check(SOUND, raises=False, skip=RULES - {'ends'}).broken
 
 
