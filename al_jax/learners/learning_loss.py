@@ -11,9 +11,15 @@ from al_jax.interfaces import ModelFns, Report
 from al_jax.learners import one_network
 from al_jax.learners.one_network import OneNetwork, Training
 from al_jax.models import loss_prediction
+from al_jax.tasks import Metric
 from al_jax.training import course, forward, networks, objectives, ranking
 
 MODULE_LOSSES = ('ranking', 'squared')
+# How well losses are predicted: only their order means anything.
+METRICS = (
+  Metric('ranking_accuracy', '%', True),
+  Metric('loss_rank_correlation', '', True),
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -99,7 +105,7 @@ class LearningLoss(OneNetwork):
   @property
   def report(self) -> Report:
     """How well the losses of the test split are ranked."""
-    return Report(self._measure_report, _reduce_report)
+    return Report(self._measure_report, _reduce_report, METRICS)
 
   def step(self, state, batches, pool):
     """See `interfaces.Phase`."""
@@ -170,9 +176,12 @@ class LearningLoss(OneNetwork):
 
 def _reduce_report(measured):
   predicted, losses = measured
+  found = (
+    ranking.concordance(predicted, losses),
+    ranking.rank_correlation(predicted, losses),
+  )
   return {
-    'ranking_accuracy': ranking.accuracy(predicted, losses),
-    'loss_rank_correlation': ranking.rank_correlation(predicted, losses),
+    metric.name: value for metric, value in zip(METRICS, found, strict=True)
   }
 
 

@@ -43,7 +43,7 @@ def pair_loss(
   return Mean(jnp.sum(jnp.where(is_pair, costs, 0.0)), count // 2)
 
 
-def accuracy(predicted: jax.Array, true: jax.Array) -> jax.Array:
+def concordance(predicted: jax.Array, true: jax.Array) -> jax.Array:
   """Computes the share of pairs that are predicted in the right order.
 
   All pairs of examples count whose true values differ; one whose predicted

@@ -76,7 +76,13 @@ def test_every_strategy_selects_unlabeled_examples_or_says_what_it_lacks(name):
 
 
 def test_no_strategy_is_left_out():
-  assert set(NEEDS) == set(strategies.STRATEGIES) - {'albl'}
+  others = {'albl', 'learning_loss'}
+  assert set(NEEDS) == set(strategies.STRATEGIES) - others
+
+
+def test_a_strategy_that_needs_an_output_of_a_learner_is_refused():
+  with pytest.raises(ValueError, match="needs the output 'predicted_loss' of"):
+    al_jax.select('learning_loss', K, **EVERYTHING)
 
 
 def test_a_strategy_that_learns_from_answers_is_refused():

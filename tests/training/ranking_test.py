@@ -12,7 +12,7 @@ from al_jax.training import ranking
 
 RNG = np.random.default_rng(0)
 pair_loss = jax.jit(ranking.pair_loss, static_argnames='margin')
-accuracy = jax.jit(ranking.accuracy)
+concordance = jax.jit(ranking.concordance)
 
 
 def by_hand(predicted, true, count, margin):
@@ -61,7 +61,7 @@ def test_gradients_reach_the_predictions_alone_and_no_padding():
 
 
 @pytest.mark.parametrize('size', [2, 5, 130, 300])
-def test_accuracy_counts_every_pair_whose_true_values_differ(size):
+def test_concordance_counts_every_pair_whose_true_values_differ(size):
   predicted = RNG.integers(0, 9, size).astype(np.float32)
   true = RNG.integers(0, 5, size).astype(np.float32)
   true[:2] = 0, 1
@@ -73,16 +73,16 @@ def test_accuracy_counts_every_pair_whose_true_values_differ(size):
     if t != u
   ]
   np.testing.assert_allclose(
-    accuracy(predicted, true), np.mean(scores), rtol=1e-6
+    concordance(predicted, true), np.mean(scores), rtol=1e-6
   )
 
 
 def test_chance_is_a_half_and_no_order_is_nan():
   true = RNG.normal(size=50).astype(np.float32)
-  assert accuracy(np.zeros(50, np.float32), true) == 0.5
-  assert accuracy(true, true) == 1
-  assert accuracy(-true, true) == 0
-  assert np.isnan(accuracy(true, np.zeros(50, np.float32)))
+  assert concordance(np.zeros(50, np.float32), true) == 0.5
+  assert concordance(true, true) == 1
+  assert concordance(-true, true) == 0
+  assert np.isnan(concordance(true, np.zeros(50, np.float32)))
 
 
 def test_rank_correlation_is_that_of_scipy():
