@@ -1,15 +1,18 @@
 """Work that a run does once: systems are built and data are loaded."""
 
 import collections
+import types
 
 import numpy as np
 import pytest
 from sklearn import datasets
 
 from al_jax import data, systems
+from al_jax.interfaces import Report
 from al_jax.runner import cells, defaults, estimate, grid, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
+from al_jax.tasks import Metric
 
 FEW = {'name': 'cap', 'train': 90, 'test': 50}
 QUIET = cells.How(quiet=True)
@@ -198,3 +201,27 @@ def test_wine_of_raw_columns_learns_nothing_and_says_so(tmp_path, caplog):
   assert said in (tmp_path / 'run' / 'summary.txt').read_text()
   about = manifest.read(tmp_path / 'run' / 'manifest.json')
   assert about['data']['normalize'] == 'none'
+
+
+def reporting(**metrics):
+  """An experiment of systems by name that each report a metric."""
+  built = {
+    name: types.SimpleNamespace(
+      learner=types.SimpleNamespace(
+        report=metric and Report(None, None, metric)
+      )
+    )
+    for name, metric in metrics.items()
+  }
+  return types.SimpleNamespace(built=built)
+
+
+def test_metrics_that_learners_report_are_declared_once():
+  gap = Metric('gap', '', False)
+  experiment = reporting(a=(gap,), b=None, c=(gap,))
+  declared = {'gap': {'unit': '', 'larger_is_better': False}}
+  assert cells._report_metrics(experiment, ['a', 'b', 'c']) == declared
+  assert cells._report_metrics(experiment, ['b']) == {}
+  experiment = reporting(a=(gap,), b=(gap._replace(larger_is_better=True),))
+  with pytest.raises(ValueError, match="two learners report 'gap' with"):
+    cells._report_metrics(experiment, ['a', 'b'])
