@@ -98,31 +98,33 @@ def _cifar10(config):
 
 
 def _shrink(config):
-  """Four rounds and 30 epochs of a small network."""
+  """Four rounds and 40 epochs of a small network."""
   transforms = ({'name': 'cap', 'train': 20_000, 'test': 5000},)
   config.data.transforms = transforms
   config.model = ConfigDict(
     {'name': 'cnn', 'channels': (16, 32, 64), 'norm': 'batch'}
   )
   config.learner.batch_size = 64
-  config.learner.stop.epochs = 30
+  config.learner.stop.epochs = 40
   config.protocol.rounds = 4
 
 
 def _mnist(config, name):
-  """100 digits, 100 a round to 1,000."""
+  """200 digits, 200 a round to 1,000."""
   config.data = ConfigDict({'source': 'tfds:mnist', 'transforms': ()})
   config.model = ConfigDict(
     {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
   )
   config.learner.batch_size = 32
-  config.learner.stop.epochs = 40
-  config.protocol.rounds = 10
+  config.learner.stop.epochs = 100
+  config.protocol.first_size = 200
+  config.protocol.labels_per_round = 200
+  config.protocol.rounds = 5
   if name == 'mnist':
     config.systems = (*_OF_CLASSES, 'learning_loss_random')
   if name == 'ablation':
     config.systems = ('learning_loss',)
-    config.protocol.rounds = 5
+    config.protocol.rounds = 3
     config.grid = {
       'module': {
         name: {'learner': {'learning_loss': options}} if options else {}
