@@ -30,7 +30,11 @@ CASES = {
   'mlp batch': ('mlp', {'norm': 'batch', 'unit_embedding': True}, (4, 3)),
   'mnist_cnn': ('mnist_cnn', {}, (9, 8, 1)),
   'cnn': ('cnn', {'channels': (4, 6), 'dropout': 0.5}, (9, 8, 1)),
-  'cnn batch': ('cnn', {'channels': (4,), 'norm': 'batch'}, (4, 4, 3)),
+  'cnn batch': (
+    'cnn',
+    {'channels': (4,), 'norm': 'batch', 'summary': 'positions'},
+    (4, 4, 3),
+  ),
   'resnet18 batch': ('resnet18', {'width': 8}, (8, 8, 3)),
   'resnet18 group': ('resnet18', {'width': 8, 'norm': 'group'}, (8, 8, 3)),
   'vgg11': ('vgg11', {'dropout': 0.5}, (32, 32, 1)),
