@@ -14,6 +14,7 @@ from al_jax.tasks.named import (
   need_classes,
   parts_of,
   to_json,
+  weights_of,
 )
 from al_jax.tasks.vector import Box, Keypoints, Vector
 
@@ -31,4 +32,5 @@ __all__ = [
   'numbered',
   'parts_of',
   'to_json',
+  'weights_of',
 ]
