@@ -36,11 +36,15 @@ class Published(NamedTuple):
   learner_options: Mapping[str, Any] = types.MappingProxyType({})
 
 
+_ARTHUR = 'Arthur and Vassilvitskii 2007, k-means++'
 _ASH = 'Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain ...'
 _COHN = 'Cohn et al. 1996, Active Learning with Statistical Models'
 _EBERT = 'Ebert et al. 2012, RALF: A Reinforced Active Learning Formulation'
 _GAL = 'Gal et al. 2017, Deep Bayesian Active Learning with Image Data'
 _HOULSBY = 'Houlsby et al. 2011, Bayesian Active Learning for Classification'
+_HOLZMUELLER = (
+  'Holzmueller et al. 2023, A Framework and Benchmark for Deep Batch Active ...'
+)
 _HSU = 'Hsu and Lin 2015, Active Learning by Learning'
 _KIRSCH = 'Kirsch et al. 2023, Stochastic Batch Acquisition'
 _LEWIS = 'Lewis and Gale 1994, A Sequential Algorithm for Training Classifiers'
@@ -66,6 +70,17 @@ def _asking(strategy, paper, **options):
   return Published('supervised', strategy, options, paper)
 
 
+def _asking_by_gradients(strategy, paper):
+  """A supervised learner that sketches gradients, with a strategy on these."""
+  return Published(
+    'supervised',
+    strategy,
+    {'embedding': 'gradient'},
+    paper,
+    {'gradient_sketch': 512},
+  )
+
+
 def _propagating(strategy):
   """A learner that propagates labels, with a strategy."""
   return Published('label_propagation', strategy, {}, _SIMEONI)
@@ -88,10 +103,14 @@ SYSTEMS = {
   'softrank_bald': _asking('bald', _KIRSCH, draw='softrank'),
   'batch_bald': _asking('batch_bald', _REDUX),
   'badge': _asking('badge', _ASH),
+  'badge_gradient': _asking_by_gradients('badge', _ASH),
   'core_set': _asking('core_set', _SENER),
   'robust_core_set': _asking('core_set', _SENER, robust=True),
   'k_means': _asking('k_means', _ZHDANOV),
   'weighted_k_means': _asking('weighted_k_means', _ZHDANOV),
+  'k_means_plus_plus': _asking('k_means_plus_plus', _ARTHUR),
+  'lcmd': _asking('lcmd', _HOLZMUELLER),
+  'lcmd_gradient': _asking_by_gradients('lcmd', _HOLZMUELLER),
   'information_density': _asking('information_density', _SETTLES),
   'graph_density': _asking('graph_density', _EBERT),
   'expected_error_reduction': _asking('expected_error_reduction', _ROY),

@@ -49,6 +49,7 @@ def of(seed: int) -> dict[str, Callable[[], Any]]:
     'kmeans_plus_plus': ((key, floats(4, 1), 2), {}),
     'knn_graph': ((floats(3, 1), 2), {'metric': 'euclidean'}),
     'label_propagation': ((graph(4), jnp.asarray([0, -1, -1, 1]), 2), {}),
+    'lcmd': ((floats(6, 1), 2), {'centers': mask(6)}),
     'least_confidence': ((floats(3, 2),), {}),
     'margin': ((floats(3, 2),), {}),
     'mean_std': ((floats(2, 2, 2),), {}),

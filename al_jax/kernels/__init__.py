@@ -32,6 +32,7 @@ from al_jax.kernels.hybrid import hybrid_informativeness
 from al_jax.kernels.k_center import k_center
 from al_jax.kernels.k_means import Clusters, k_means
 from al_jax.kernels.kmeans_plus_plus import kmeans_plus_plus
+from al_jax.kernels.lcmd import lcmd
 from al_jax.kernels.online import online_uncertainty
 from al_jax.kernels.propagation import Propagation, label_propagation
 from al_jax.kernels.selection import Selection, top_k, uniform
@@ -67,6 +68,7 @@ __all__ = [
   'kmeans_plus_plus',
   'knn_graph',
   'label_propagation',
+  'lcmd',
   'least_confidence',
   'margin',
   'mean_std',

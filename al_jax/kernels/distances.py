@@ -150,6 +150,18 @@ def rounding_error(a_norms: jax.Array, b_norms: jax.Array) -> jax.Array:
   return 8 * jnp.finfo(a_norms.dtype).eps * (a_norms[:, None] + b_norms[None])
 
 
+def clear_squared_distances(
+  a: Points, b: Points, a_norms: jax.Array, b_norms: jax.Array
+) -> jax.Array:
+  """`expanded_squared_distances`; 0 where they are all rounding error, or NaN.
+
+  [A, B].
+  """
+  sq_dists = expanded_squared_distances(a, b, a_norms, b_norms)
+  error = rounding_error(a_norms, b_norms)
+  return jnp.where(sq_dists > error, sq_dists, 0.0)
+
+
 def paired_squared_distances(a: Points, b: Points) -> jax.Array:
   """Squared distance of every row of `a` to the same row of `b`, [N].
 

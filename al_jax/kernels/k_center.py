@@ -187,12 +187,10 @@ def _shrink(pool, sq_dists, indices, count):
 
 
 def _distances(a, b):
-  """Squared distances [A, B]; 0 where they are all rounding error, or NaN.
+  """Squared distances [A, B].
 
   Points that are not finite are at -inf from the start, which 0 leaves so.
   """
-  sq_dists = distances.expanded_squared_distances(
+  return distances.clear_squared_distances(
     a.points, b.points, a.sq_norms, b.sq_norms
   )
-  error = distances.rounding_error(a.sq_norms, b.sq_norms)
-  return jnp.where(sq_dists > error, sq_dists, 0.0)

@@ -2,9 +2,10 @@
 
 import dataclasses
 
+from al_jax import errors
 from al_jax.learners import one_network
 from al_jax.learners.one_network import OneNetwork, Training
-from al_jax.training import course, forward, objectives
+from al_jax.training import course, forward, objectives, sketches
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -17,7 +18,21 @@ class Supervised(OneNetwork):
 
   `Progress.metrics` has `loss` and what the task watches (`accuracy`), over the
   last whole epoch, as the training passes saw them.
+
+  Attributes:
+    gradient_sketch: m, numbers per example: `apply` without dropout also gives
+      `extras['gradient']`, float32[B, m], see `training.sketches`. Nothing is
+      computed where nobody reads it. If None, there is no such output.
   """
+
+  gradient_sketch: int | None = None
+
+  def check(self):
+    """See `OneNetwork`."""
+    errors.check_number(
+      'gradient_sketch', self.gradient_sketch, int, least=1, optional=True
+    )
+    super().check()
 
   def step(self, state, batches, pool):
     """See `interfaces.Phase`."""
@@ -35,6 +50,20 @@ class Supervised(OneNetwork):
     moved = Training(*self.updated(state, objective))
     state = course.hold(state.course, state, moved)
     return state, self.rules.progress(state.course)
+
+  def apply(self, state, inputs, *, keys=None):
+    """See `interfaces.Learner`."""
+    output = super().apply(state, inputs, keys=keys)
+    if self.gradient_sketch is None or keys is not None:
+      return output
+    gradient = sketches.of_gradients(
+      self.model,
+      state.network.variables,
+      self.facts.task,
+      inputs,
+      self.gradient_sketch,
+    )
+    return output._replace(extras={**output.extras, 'gradient': gradient})
 
 
 supervised = one_network.factory(Supervised)

@@ -19,6 +19,7 @@ from al_jax.strategies.chain import chain
 from al_jax.strategies.clusters import k_means, weighted_k_means
 from al_jax.strategies.core_set import core_set
 from al_jax.strategies.density import graph_density, information_density
+from al_jax.strategies.diverse import k_means_plus_plus, lcmd
 from al_jax.strategies.expected_error import expected_error_reduction
 from al_jax.strategies.jlp import jlp
 from al_jax.strategies.learning_loss import learning_loss
@@ -44,6 +45,8 @@ STRATEGIES = {
   'core_set': core_set,
   'k_means': k_means,
   'weighted_k_means': weighted_k_means,
+  'k_means_plus_plus': k_means_plus_plus,
+  'lcmd': lcmd,
   'information_density': information_density,
   'graph_density': graph_density,
   'expected_error_reduction': expected_error_reduction,
@@ -67,6 +70,8 @@ __all__ = [
   'information_density',
   'jlp',
   'k_means',
+  'k_means_plus_plus',
+  'lcmd',
   'learning_loss',
   'least_confidence',
   'margin',

@@ -8,56 +8,50 @@ that are far from each other.
 
 import functools
 
-import jax
-
-from al_jax import kernels
-from al_jax import pool as pool_lib
+from al_jax import errors, kernels
 from al_jax.interfaces import Strategy
-from al_jax.strategies import needs
-from al_jax.strategies.measured import among_measured
+from al_jax.strategies import diverse, needs
 from al_jax.strategies.scored import stateless
 
-_NEEDS = {
+_CLASSES = {
   needs.CLASSES: (
     "its gradient embeddings of a squared loss at the model's own prediction "
     'are all zero'
-  ),
-  needs.EMBEDDING: '',
+  )
 }
 
 
-def badge(*, first: str = 'uniform') -> Strategy:
+def badge(*, embedding: str = 'head', first: str = 'uniform') -> Strategy:
   """k-means++ over gradient embeddings, which are never multiplied out.
 
   Args:
+    embedding: `'head'`, gradients of the last layer, as in the paper, or
+      `'gradient'`, those of all weights, which the model's output of that name
+      sketches.
     first: how the batch begins: `'uniform'` as in the paper (algorithm 2), or
       `'max_norm'` as in the authors' code.
 
   Returns:
-    A Strategy that measures Factors: residuals [N, C] and embeddings [N, D].
+    A Strategy that measures Factors: residuals [N, C] and embeddings [N, D]; or
+    sketches [N, m].
   """
-  if first not in ('uniform', 'max_norm'):
-    raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
-  select = functools.partial(_select, first=first)
+  choices = {
+    'head': (_of_head, {needs.EMBEDDING: ''}),
+    diverse.GRADIENT: (diverse.gradient, diverse.NEEDS_GRADIENT),
+  }
+  errors.check_name('embedding', embedding, choices)
+  diverse.check_first(first)
+  measure, needed = choices[embedding]
   return Strategy(
     stateless,
-    _measure,
-    select,
-    needs=_NEEDS,
+    measure,
+    functools.partial(diverse.seed, first=first),
+    needs={**_CLASSES, **needed},
     score='squared distance of gradients to the nearest earlier pick',
   )
 
 
-def _measure(key, apply, batch):
+def _of_head(key, apply, batch):
   del key
   output = apply(batch.inputs)
   return kernels.gradient_factors(output.predictions, output.embedding)
-
-
-@among_measured
-@functools.partial(jax.jit, static_argnames=('k', 'first'))
-def _select(key, state, factors, seen, pool, k, *, first):
-  eligible = pool_lib.eligible(pool) & seen
-  return state, kernels.kmeans_plus_plus(
-    key, factors, k, eligible=eligible, first=first
-  )

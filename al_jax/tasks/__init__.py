@@ -15,6 +15,7 @@ from al_jax.tasks.named import (
   need_classes,
   parts_of,
   to_json,
+  weights_of,
 )
 from al_jax.tasks.vector import Box, Keypoints, Vector
 
@@ -33,4 +34,5 @@ __all__ = [
   'numbered',
   'parts_of',
   'to_json',
+  'weights_of',
 ]

@@ -74,6 +74,21 @@ def are_classes(task: Task) -> Any:
   return isinstance(task, Classes)
 
 
+def weights_of(task: Task) -> Any:
+  """Tells how much the loss of each prediction of a task weighs.
+
+  Args:
+    task: any.
+
+  Returns:
+    A float; by name if the task has several parts.
+  """
+  if isinstance(task, Mixed):
+    weights = dict(task.weights)
+    return {name: weights.get(name, 1.0) for name, _ in task.parts}
+  return 1.0
+
+
 def parts_of(task: Task) -> dict[str, Task]:
   """Returns the tasks of the parts by name; `''` is the name of a single one.
 

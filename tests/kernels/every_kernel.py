@@ -242,6 +242,14 @@ def _points(sizes):
       (points, mask(n)),
       costs.k_center(k=k, num_centers=n // 10, **of),
     )
+    found['lcmd' + kind] = Call(
+      functools.partial(kernels.lcmd, k=k), (points,), costs.lcmd(k=k, **of)
+    )
+    found['lcmd of centers' + kind] = Call(
+      lambda points, centers: kernels.lcmd(points, k, centers=centers),
+      (points, mask(n)),
+      costs.lcmd(k=k, num_centers=n // 10, **of),
+    )
     found['k_means' + kind] = Call(
       functools.partial(kernels.k_means, k=k),
       (_key(), points),

@@ -43,6 +43,8 @@ NEEDS = {
   'core_set': ('embeddings',),
   'k_means': ('embeddings',),
   'weighted_k_means': ('embeddings', 'logits'),
+  'k_means_plus_plus': ('embeddings',),
+  'lcmd': ('embeddings',),
   'information_density': ('embeddings', 'logits'),
   'graph_density': ('embeddings',),
   'expected_error_reduction': ('embeddings', 'logits'),

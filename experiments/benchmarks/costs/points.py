@@ -169,6 +169,34 @@ def k_center(
   )
 
 
+def lcmd(
+  *,
+  num_points: int,
+  num_features: int,
+  k: int,
+  num_classes: int = 0,
+  num_centers: int = 0,
+) -> Cost:
+  """Of dense points, or of Factors with C columns on the left.
+
+  A look at all points per pick, and at the sums of the clusters.
+  """
+  dim = num_classes + num_features
+  num_passes = k + num_centers / _COVER_CENTERS
+  columns = _COVER_CENTERS if num_centers else 1
+  rows = _COVER_TILE if num_centers else 0
+  return Cost(
+    operations=2 * num_points * dim * (k + num_centers) + 8 * num_points * k,
+    num_bytes=BYTES * num_points * (dim + 10) * num_passes,
+    extra_bytes=BYTES
+    * (
+      12 * num_points
+      + rows * ((3 if num_classes else 2) * columns + 2 * dim)
+      + 2 * columns * dim
+    ),
+  )
+
+
 def k_means(
   *,
   num_points: int,

@@ -65,6 +65,7 @@ def measure(
     (kernels.kmeans_plus_plus, many, key, factors),
     (kernels.knn_graph, few, points),
     (kernels.label_propagation, classes, graph, known),
+    (kernels.lcmd, many, points),
     (kernels.mean_std, {}, mc_logits),
     (kernels.squared_distances, {}, points, points),
     (kernels.stochastic_top_k, many, key, scores),
