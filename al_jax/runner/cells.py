@@ -142,7 +142,6 @@ def run(
   about['labels_seen'] = _labels_seen(experiment)
   about['modules'] = _modules(names, config)
   if before is not None:
-    resuming.refuse_other_modules(folder, before, about)
     resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
   seeds = len(config_lib.seed_list(config))
