@@ -256,13 +256,22 @@ def _is_own(part):
   return callable(part) or isinstance(part, Learner | ModelFns | Strategy)
 
 
-def _named(name, learner, strategy):
-  """The parts of a system, one of which is yours and is called as you like."""
+def check_own_name(name: object) -> None:
+  """Raises ValueError for a name that a system with your own part cannot have.
+
+  Args:
+    name: as you gave it.
+  """
   if not isinstance(name, str) or not _OWN_NAME.fullmatch(name):
     raise ValueError(
       f'system {name!r} has a part of yours: name it in letters, digits and '
       "any of '_-.', or as learner+strategy."
     )
+
+
+def _named(name, learner, strategy):
+  """The parts of a system, one of which is yours and is called as you like."""
+  check_own_name(name)
   if name in SYSTEMS:
     raise ValueError(
       f'{name!r} is a published system; give yours a name of its own, such as '
