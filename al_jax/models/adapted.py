@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
-from al_jax.models import common
+from al_jax.models import checks, common
 from al_jax.models.common import Pass
 
 # What a module may be told of a pass, by the name of its argument.
@@ -49,7 +49,8 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
     layers do; BatchNorm leaves padding rows out.
 
   Raises:
-    ValueError: the module cannot be called, or returns another form.
+    ValueError: the module cannot be called, or returns another form, or
+      probabilities.
   """
   fns = common.model_fns(_Adapted(name, module), facts)
   rows = jax.tree.map(
@@ -62,7 +63,7 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
     jax.eval_shape(
       functools.partial(fns.train, real=real), variables, rows, key
     )
-    jax.eval_shape(fns.apply, variables, rows)
+    checks.check_predictions(name, facts, fns.apply, variables, rows)
   except Exception as error:  # A module is a program, and may raise anything.
     if str(error).startswith(f'model {name!r} '):
       raise

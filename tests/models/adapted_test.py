@@ -254,6 +254,25 @@ class Returning(nn.Module):
     return self.what(nn.Dense(5)(flat(inputs)))
 
 
+def own_softmax(x):
+  shares = jnp.exp(x)
+  shares /= shares.sum(axis=1).reshape(-1, 1)
+  return shares.astype(jnp.bfloat16).astype(jnp.float32), x
+
+
+@pytest.mark.parametrize(
+  'what',
+  [
+    nn.log_softmax,
+    lambda x: x / jnp.exp(x).sum(axis=1, keepdims=True),
+    lambda x: nn.softmax(x) @ x.T @ x,
+    lambda x: (x, nn.softmax(x)),
+  ],
+)
+def test_logits_are_no_softmax(what):
+  models.build(Returning(what), FACTS)
+
+
 @pytest.mark.parametrize(
   ('module', 'message'),
   [
@@ -266,6 +285,9 @@ class Returning(nn.Module):
     (Returning(lambda x: x[0]), r'predictions float32\[5\] for 2 examples'),
     (Returning(lambda x: (x, x[:, None])), r'embedding float32\[2, 1, 5\]'),
     (Returning(lambda x: x.astype(jnp.bfloat16)), 'predictions bfloat16'),
+    (Returning(nn.softmax), 'ends in a softmax: it returns probabilities'),
+    (Returning(jax.jit(own_softmax)), 'ends in a softmax.* leave the softmax'),
+    (Returning(lambda x: x[:, :3]), r'shape \(3,\) for .* must be \(5,\)'),
     (Returning(lambda x: x @ x), r'fails for inputs of shape \(2, 4, 3\) with'),
     (3, 'model 3 is not known'),
     (lambda facts: 3, 'returns int; it must return flax'),
