@@ -290,7 +290,7 @@ def _closest(name, choices):
   choices = sorted(choices)
   by_lower = {choice.lower(): choice for choice in choices}
   close = difflib.get_close_matches(
-    str(name).lower(), by_lower, n=1, cutoff=0.5
+    str(name).lower(), by_lower, n=1, cutoff=0.6
   )
   meant = f' Did you mean {by_lower[close[0]]!r}?' if close else ''
   return meant, ', '.join(choices) or 'none'
