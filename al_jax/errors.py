@@ -71,7 +71,7 @@ def needs(what: str) -> Iterator[None]:
       if module in packages:
         raise MissingPackageError(
           f'{what} needs {packages[module]}, which is not installed: '
-          f"pip install 'al-jax[{extra}]'",
+          f"pip install 'al-jax[{extra}]' (in a clone: '.[{extra}]')",
           name=error.name,
         ) from error
     raise
@@ -283,6 +283,11 @@ def in_one_line(error: BaseException) -> str:
   """What an error says, without line breaks and not without end."""
   text = ' '.join(str(error).split())
   return text if len(text) <= 300 else text[:300] + ' ...'
+
+
+def clause(error: BaseException) -> str:
+  """Returns what an error says, for the middle or the end of a sentence."""
+  return in_one_line(error).rstrip('.')
 
 
 def _closest(name, choices):

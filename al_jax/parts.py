@@ -391,7 +391,7 @@ def _failed(
       where = f' ({frame.f_code.co_filename}, line {line})'
   return ValueError(
     f'{kind} {name!r}: importing {module_name} fails with '
-    f'{type(error).__name__}: {errors.in_one_line(error)}{where}.'
+    f'{type(error).__name__}: {errors.clause(error)}{where}.'
   )
 
 

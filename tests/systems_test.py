@@ -257,9 +257,9 @@ def test_a_strategy_of_classes_is_refused_where_there_are_none():
     with pytest.raises(ValueError, match='classes') as caught:
       asking(strategy, task=tasks.Vector(2)).check_strategy('mlp')
     assert str(caught.value) == (
-      "system 'mine' needs classes, and the task is 2 numbers: its gradient "
-      "embeddings of a squared loss at the model's own prediction are all "
-      f'zero. {", ".join(strategies.without("classes")[:-1])} and '
+      "system 'mine' needs classes, and the task is 2 numbers: it compares "
+      'gradients of the loss as if the likeliest class were true. '
+      f'{", ".join(strategies.without("classes")[:-1])} and '
       f'{strategies.without("classes")[-1]} ask without classes.'
     )
   with pytest.raises(

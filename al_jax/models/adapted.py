@@ -70,7 +70,7 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
     raise ValueError(
       f'model {name!r} fails for inputs of shape '
       f'{jax.tree.map(lambda leaf: leaf.shape, rows)} with '
-      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+      f'{type(error).__name__}: {errors.clause(error)}.'
     ) from error
   return fns
 
@@ -198,6 +198,11 @@ def _flags_of(name, called):
   """The arguments of `_FLAGS` that a module takes."""
   if inspect.isfunction(called):
     return ()  # It makes an nnx module: nobody knows which.
+  owner = called if isinstance(called, type) else type(called)
+  if not any('__call__' in vars(base) for base in owner.__mro__):
+    raise ValueError(
+      f'model {name!r} has no __call__: define __call__(self, inputs).'
+    )
   parameters = inspect.signature(called.__call__).parameters
   flags = tuple(flag for flag in _FLAGS if flag in parameters)
   for other in [each for each in parameters if each != 'self'][1:]:

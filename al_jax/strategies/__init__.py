@@ -124,7 +124,7 @@ def build(
   except Exception as error:  # A function of yours may raise anything.
     raise ValueError(
       f'strategy {called!r} cannot be made with {options}: '
-      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+      f'{type(error).__name__}: {errors.clause(error)}.'
     ) from error
   parts.check_made('strategy', called, strategy, Strategy)
   return strategy

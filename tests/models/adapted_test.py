@@ -246,6 +246,12 @@ class Counting(nn.Module):
     return nn.Dense(5)(flat(inputs))
 
 
+class Forward(nn.Module):
+  @nn.compact
+  def forward(self, inputs):
+    return nn.Dense(5)(flat(inputs))
+
+
 class Returning(nn.Module):
   what: object
 
@@ -280,6 +286,7 @@ def test_logits_are_no_softmax(what):
     (Nnx, r'ToLinen\(Nnx, args'),
     (Nnx(12, 5, rngs=nnx.Rngs(0)), r'every seed draws its own: pass .*ToLinen'),
     (Needy(), "needs the argument 'targets'; .* how, train, training, determ"),
+    (Forward(), 'has no __call__: define __call__'),
     (Counting(), "variables of the kind 'cache'; a model keeps params and"),
     (Returning(lambda x: (x, x, x)), 'a tuple of 3; it must return logits, '),
     (Returning(lambda x: x[0]), r'predictions float32\[5\] for 2 examples'),

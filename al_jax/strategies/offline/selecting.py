@@ -178,7 +178,7 @@ def _chosen(asking, found, k, seed):
       raise
     raise ValueError(
       f'strategy {asking.called} raises {type(error).__name__}: '
-      f'{errors.in_one_line(error)}.'
+      f'{errors.clause(error)}.'
     ) from error
 
 
@@ -267,6 +267,11 @@ def _with_samples(make, options, arrays):
   num_samples = len(arrays['samples'])
   # 0 is one pass without samples.
   if number.default != 0:
+    if num_samples < 2 and make in strategies.STRATEGIES.values():
+      raise ValueError(
+        f'samples [S, N, C] are {arrays["samples"].shape}: one sample, and the '
+        'strategy compares two or more.'
+      )
     options.setdefault('num_samples', num_samples)
   if options.get('num_samples', 0) not in (0, num_samples):
     raise ValueError(
