@@ -7,9 +7,9 @@ STUDY ?= tests
 .PHONY: quickstart test package lint format study benchmark clean
 
 quickstart: $(VENV)/.experiments
-	$(BIN)/python -m experiments.run --config=configs/quickstart.py \
+	$(BIN)/al-jax run --config=configs/quickstart.py \
 	  --workdir=runs/quickstart --overwrite
-	$(BIN)/python -m experiments.report --workdir=runs/quickstart
+	$(BIN)/al-jax report --workdir=runs/quickstart
 
 # Two processes: the suite is mostly compilation, which takes one core.
 test: $(VENV)/.test

@@ -71,7 +71,7 @@ def needs(what: str) -> Iterator[None]:
       if module in packages:
         raise MissingPackageError(
           f'{what} needs {packages[module]}, which is not installed: '
-          f"pip install 'al-jax[{extra}]'",
+          f"pip install 'al-jax[{extra}]' (in a clone: '.[{extra}]')",
           name=error.name,
         ) from error
     raise
@@ -285,12 +285,17 @@ def in_one_line(error: BaseException) -> str:
   return text if len(text) <= 300 else text[:300] + ' ...'
 
 
+def clause(error: BaseException) -> str:
+  """Returns what an error says, for the middle or the end of a sentence."""
+  return in_one_line(error).rstrip('.')
+
+
 def _closest(name, choices):
   """What was perhaps meant, and all that there is, as text."""
   choices = sorted(choices)
   by_lower = {choice.lower(): choice for choice in choices}
   close = difflib.get_close_matches(
-    str(name).lower(), by_lower, n=1, cutoff=0.5
+    str(name).lower(), by_lower, n=1, cutoff=0.6
   )
   meant = f' Did you mean {by_lower[close[0]]!r}?' if close else ''
   return meant, ', '.join(choices) or 'none'

@@ -186,6 +186,22 @@ def digests(names: Iterable[object]) -> dict[str, str]:
   return {name: _digests[name] for name in sorted(modules & set(_digests))}
 
 
+def file_of(module_name: str) -> tuple[str, str]:
+  """Finds the file of a module of your own, which is imported if need be.
+
+  Args:
+    module_name: name of the module, as in `digests`.
+
+  Returns:
+    Its path, and its SHA-256 as it was when it was imported.
+
+  Raises:
+    ValueError: there is no such module, or it cannot be imported.
+  """
+  module = _imported('module', module_name, module_name)
+  return getattr(module, '__file__', None) or '', _digests[module_name]
+
+
 def _spelled(value: Any) -> str:
   """Spells an option without addresses in memory."""
   if isinstance(value, tuple | list) and not hasattr(value, '_fields'):
@@ -379,7 +395,7 @@ def _failed(
       where = f' ({frame.f_code.co_filename}, line {line})'
   return ValueError(
     f'{kind} {name!r}: importing {module_name} fails with '
-    f'{type(error).__name__}: {errors.in_one_line(error)}{where}.'
+    f'{type(error).__name__}: {errors.clause(error)}{where}.'
   )
 
 

@@ -81,6 +81,12 @@ def _asking_by_gradients(strategy, paper):
   )
 
 
+def _preset(name, paper):
+  """A supervised learner with a strategy whose options have a name."""
+  strategy, options = strategies.PUBLISHED[name]
+  return _asking(strategy, paper, **options)
+
+
 def _propagating(strategy):
   """A learner that propagates labels, with a strategy."""
   return Published('label_propagation', strategy, {}, _SIMEONI)
@@ -91,21 +97,21 @@ SYSTEMS = {
   'least_confidence': _asking('least_confidence', _LEWIS),
   'margin': _asking('margin', _SCHEFFER),
   'entropy': _asking('entropy', _SHANNON),
-  'mc_least_confidence': _asking('least_confidence', _GAL, num_samples=50),
-  'mc_margin': _asking('margin', _GAL, num_samples=50),
-  'mc_entropy': _asking('entropy', _GAL, num_samples=50),
+  'mc_least_confidence': _preset('mc_least_confidence', _GAL),
+  'mc_margin': _preset('mc_margin', _GAL),
+  'mc_entropy': _preset('mc_entropy', _GAL),
   'variation_ratio': _asking('variation_ratio', _GAL),
   'mean_std': _asking('mean_std', _GAL),
   'variance': _asking('variance', _COHN),
   'bald': _asking('bald', _HOULSBY),
-  'power_bald': _asking('bald', _KIRSCH, draw='power'),
-  'softmax_bald': _asking('bald', _KIRSCH, draw='softmax'),
-  'softrank_bald': _asking('bald', _KIRSCH, draw='softrank'),
+  'power_bald': _preset('power_bald', _KIRSCH),
+  'softmax_bald': _preset('softmax_bald', _KIRSCH),
+  'softrank_bald': _preset('softrank_bald', _KIRSCH),
   'batch_bald': _asking('batch_bald', _REDUX),
   'badge': _asking('badge', _ASH),
   'badge_gradient': _asking_by_gradients('badge', _ASH),
   'core_set': _asking('core_set', _SENER),
-  'robust_core_set': _asking('core_set', _SENER, robust=True),
+  'robust_core_set': _preset('robust_core_set', _SENER),
   'k_means': _asking('k_means', _ZHDANOV),
   'weighted_k_means': _asking('weighted_k_means', _ZHDANOV),
   'k_means_plus_plus': _asking('k_means_plus_plus', _ARTHUR),
@@ -297,13 +303,22 @@ def _options(given):
   return given if isinstance(given, Mapping) else {}
 
 
-def _named(name, learner, strategy):
-  """The parts of a system, one of which is yours and is called as you like."""
+def check_own_name(name: object) -> None:
+  """Raises ValueError for a name that a system with your own part cannot have.
+
+  Args:
+    name: as you gave it.
+  """
   if not isinstance(name, str) or not _OWN_NAME.fullmatch(name):
     raise ValueError(
       f'system {name!r} has a part of yours: name it in letters, digits and '
       "any of '_-.', or as learner+strategy."
     )
+
+
+def _named(name, learner, strategy):
+  """The parts of a system, one of which is yours and is called as you like."""
+  check_own_name(name)
   if name in SYSTEMS:
     raise ValueError(
       f'{name!r} is a published system; give yours a name of its own, such as '

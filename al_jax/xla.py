@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 from absl import logging
 from jax.interpreters import partial_eval
@@ -98,12 +99,12 @@ def _equations(jaxpr, times=1) -> Iterator[tuple]:
     yield equation, times
     length = equation.params.get('length', 1)
     repeats = length if equation.primitive.name == 'scan' else 1
-    for inner in _jaxprs_in(equation):
+    for inner in jaxprs_in(equation):
       yield from _equations(inner, times * repeats)
 
 
-def _jaxprs_in(equation):
-  """The jaxprs among the parameters of an equation."""
+def jaxprs_in(equation: jax.extend.core.JaxprEqn) -> list:
+  """Returns the jaxprs among the parameters of an equation."""
   leaves = jax.tree.leaves(
     list(equation.params.values()),
     is_leaf=lambda value: _as_jaxpr(value) is not None,
@@ -194,7 +195,7 @@ def _most_numbers(jaxpr, weight=1):
   """Numbers of the largest array, times how often it is computed at least."""
   most = 0
   for equation in jaxpr.eqns:
-    inner = _jaxprs_in(equation)
+    inner = jaxprs_in(equation)
     inside = {
       'scan': weight * equation.params.get('length', 1),
       'while': max(weight, _STEPS),

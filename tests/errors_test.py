@@ -158,13 +158,19 @@ def test_an_error_fits_a_line():
   assert len(text) < 310
 
 
+def test_an_error_in_a_sentence_has_no_full_stop_of_its_own():
+  assert errors.clause(ValueError('got (64,)\nand (63,).')) == (
+    'got (64,) and (63,)'
+  )
+
+
 def test_a_missing_package_names_the_extra(monkeypatch):
   monkeypatch.setitem(sys.modules, 'sklearn', None)
   with pytest.raises(ImportError) as caught, errors.needs('al_jax.load'):
     import sklearn.datasets  # noqa: F401
   assert str(caught.value) == (
     'al_jax.load needs scikit-learn, which is not installed: '
-    "pip install 'al-jax[experiments]'"
+    "pip install 'al-jax[experiments]' (in a clone: '.[experiments]')"
   )
 
 

@@ -91,13 +91,15 @@ def test_a_loop_of_a_stranger_has_parts_as_objects(folder):
   assert [line[1] for line in lines] == ['10', '20', '30']
 
 
-@pytest.mark.parametrize('module', ['my_strategy', 'my_losses'])
-def test_going_on_after_an_edit_is_refused(folder, module):
+@pytest.mark.parametrize(
+  ('module', 'seeds'), [('my_strategy', 1), ('my_losses', 2)]
+)
+def test_going_on_after_an_edit_is_refused(folder, module, seeds):
   path = folder / f'{module}.py'
   before = path.read_text()
   path.write_text(before + '# Edited.\n')
-  ended = al_jax(folder, *RUN, '--config.seeds=2')
+  ended = al_jax(folder, *RUN, f'--config.seeds={seeds}')
   assert ended.returncode == 1
-  assert f'the file of {module} has changed since ' in ended.stderr
+  assert f'the file of {module}, was edited after ' in ended.stderr
   assert len(ended.stderr.splitlines()) == 1
   path.write_text(before)

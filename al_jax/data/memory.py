@@ -186,6 +186,11 @@ def _given(called, x, y, ids, features):
     }
     return _Given(splits.Part(x, labels, ids), None)
   array = sources.on_host(called, x)
+  if array.ndim == 1 and np.ndim(labels) > 1:
+    raise ValueError(
+      f'{called} has shape {list(array.shape)}, and its labels have '
+      f'{list(np.shape(labels))}: they may be swapped; inputs come first.'
+    )
   names = None
   if array.ndim == 2:
     names = tuple(str(at) for at in range(array.shape[1]))

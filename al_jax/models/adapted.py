@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
-from al_jax.models import common
+from al_jax.models import checks, common
 from al_jax.models.common import Pass
 
 # What a module may be told of a pass, by the name of its argument.
@@ -49,7 +49,8 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
     layers do; BatchNorm leaves padding rows out.
 
   Raises:
-    ValueError: the module cannot be called, or returns another form.
+    ValueError: the module cannot be called, or returns another form, or
+      probabilities.
   """
   fns = common.model_fns(_Adapted(name, module), facts)
   rows = jax.tree.map(
@@ -62,14 +63,14 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
     jax.eval_shape(
       functools.partial(fns.train, real=real), variables, rows, key
     )
-    jax.eval_shape(fns.apply, variables, rows)
+    checks.check_predictions(name, facts, fns.apply, variables, rows)
   except Exception as error:  # A module is a program, and may raise anything.
     if str(error).startswith(f'model {name!r} '):
       raise
     raise ValueError(
       f'model {name!r} fails for inputs of shape '
       f'{jax.tree.map(lambda leaf: leaf.shape, rows)} with '
-      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+      f'{type(error).__name__}: {errors.clause(error)}.'
     ) from error
   return fns
 
@@ -197,6 +198,11 @@ def _flags_of(name, called):
   """The arguments of `_FLAGS` that a module takes."""
   if inspect.isfunction(called):
     return ()  # It makes an nnx module: nobody knows which.
+  owner = called if isinstance(called, type) else type(called)
+  if not any('__call__' in vars(base) for base in owner.__mro__):
+    raise ValueError(
+      f'model {name!r} has no __call__: define __call__(self, inputs).'
+    )
   parameters = inspect.signature(called.__call__).parameters
   flags = tuple(flag for flag in _FLAGS if flag in parameters)
   for other in [each for each in parameters if each != 'self'][1:]:

@@ -14,6 +14,7 @@ from al_jax.tasks import Metric
 
 # A sentence of more names is not read.
 _MOST_NAMES = 5
+_CORRECTED = " after Holm's correction"
 
 
 def parts(
@@ -106,10 +107,10 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   better, worse = _told_apart(found, headline)
   if not better and not worse:
     # A single pair has no p value, nor have differences that are all the same.
-    least = np.nanmin([test.difference.p_value for test in found.values()])
+    least = np.nanmin([test.t_holm for test in found.values()])
     return (
-      f'{when}no system is told apart from {baseline} (smallest p: '
-      f'{tables.p_value(least)}).'
+      f'{when}no system is told apart from {baseline} (smallest p'
+      f'{_CORRECTED if len(found) > 1 else ""}: {tables.p_value(least)}).'
     )
   above, below = _sides([headline])
   clauses = [
@@ -121,6 +122,8 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   if others:
     who = f'{others[0]} is' if len(others) == 1 else f'{len(others)} others are'
     clauses.append(f'{who} not told apart from it')
+  if len(found) > 1:
+    clauses.append(f'p{_CORRECTED}')
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
@@ -198,7 +201,7 @@ def _gaps(names, found, headline, where):
   for name in names:
     size, unit = _gap(found[name], headline)
     gap = f'{name} {size}' if texts else f'{name} is {size} {unit} {where}'
-    p = tables.p_value(found[name].difference.p_value)
+    p = tables.p_value(found[name].t_holm)
     texts.append(f'{gap} (p {"< 0.001" if p[0] == "<" else f"= {p}"})')
   return _listed(texts)
 

@@ -145,7 +145,6 @@ def run(
   if reported:
     about['report_metrics'] = reported
   if before is not None:
-    resuming.refuse_other_modules(folder, before, about)
     resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
   seeds = len(config_lib.seed_list(config))

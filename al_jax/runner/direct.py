@@ -1,21 +1,22 @@
 """Runs systems from Python, in one call, without a folder of results."""
 
 import base64
+import contextlib
 import dataclasses
 import html
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from al_jax import data as data_lib
-from al_jax import errors
 from al_jax import systems as systems_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Learner, Strategy
 from al_jax.loop.events import Observer
 from al_jax.loop.protocol import Protocol
 from al_jax.runner import config as config_lib
-from al_jax.runner import defaults, options, pretraining, progress
+from al_jax.runner import defaults, options, own_systems, pretraining, progress
 from al_jax.runner import jobs as jobs_lib
 from al_jax.storage import manifest
 from al_jax.storage.records import RoundRecord
@@ -23,13 +24,6 @@ from al_jax.tasks import Metric
 
 # In a notebook, pictures are as wide as a column of text.
 _DOTS_PER_INCH = 110
-
-# The parts of a system that a mapping may name.
-_PARTS = ('learner', 'model', 'strategy')
-
-# The name of a system; a strategy of your own, or the function that makes it;
-# or a mapping of `learner` and `strategy`, see `systems.build`.
-AnySystem = str | Strategy | Callable[[], Strategy] | Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -92,7 +86,9 @@ class Results:
 
 
 def run(
-  systems: AnySystem | Sequence[AnySystem] | Mapping[str, AnySystem],
+  systems: own_systems.AnySystem
+  | Sequence[own_systems.AnySystem]
+  | Mapping[str, own_systems.AnySystem],
   data: Dataset | str | Mapping[str, Any],
   *,
   seeds: int = 1,
@@ -123,7 +119,8 @@ def run(
       100 labels a round, 100 to begin with.
     model: a name; a mapping of `name` and options; or a Flax module of your
       own, see `systems.build`. An MLP by default.
-    learner: options of the learners, over the defaults.
+    learner: options of the learners, over the defaults. Here and in `strategy`,
+      functions of your own take those that they have as keyword-only arguments.
     strategy: options of the strategies, over the published ones.
     observers: see `loop.run_rounds`.
     quiet: show no progress.
@@ -136,7 +133,7 @@ def run(
   Raises:
     ValueError: arguments that do not fit, before any work.
   """
-  parts = _parts(systems)
+  parts = own_systems.named(systems)
   if model is not None and not isinstance(model, Mapping):
     model = {'name': model}
   for field, value in (('learner', learner), ('strategy', strategy)):
@@ -157,18 +154,8 @@ def run(
     **config,
   }
   dataset = data if isinstance(data, Dataset) else data_lib.load(data)
-  experiment = config_lib.prepare(
-    _config(given, [name for name, part in parts.items() if part is None]),
-    dataset=dataset,
-  )
-  options.check_system_options(experiment.config)
-  _refuse_options_of_nobody(parts, experiment.config)
-  experiment, _ = pretraining.with_weights(experiment, lambda: False)
-  for name, part in parts.items():
-    if part is None:
-      config_lib.system_of(experiment, name)
-    else:
-      experiment.built[name] = _built(experiment, name, part)
+  with _in_arguments():
+    experiment = _experiment(parts, given, dataset)
   records = _Records()
   jobs = jobs_lib.jobs_of(experiment.config, list(parts), workers=1)
   rounds = experiment.protocol.rounds * seeds * len(parts)
@@ -181,19 +168,36 @@ def run(
   return _results(records.rows, dataset)
 
 
-def _refuse_options_of_nobody(parts, config):
-  """Parts of the user's own take no options of `strategy`."""
-  own = [name for name, part in parts.items() if part is not None]
-  looking = [
-    name
+@contextlib.contextmanager
+def _in_arguments():
+  """Has messages about fields of a config name the arguments they are here."""
+  try:
+    yield
+  except ValueError as error:
+    said = re.sub(r'\bconfig\.(?=[a-z])', '', str(error))
+    if said == str(error):
+      raise
+    raise ValueError(said) from error
+
+
+def _experiment(parts, given, dataset):
+  """What is to be run: all that does not fit is said before any work."""
+  names = [name for name, part in parts.items() if part is None]
+  config = _config(given, names)
+  experiment = config_lib.prepare(config, dataset=dataset)
+  mine = {
+    name: own_systems.options_of(name, part)
     for name, part in parts.items()
-    if part is None and options.looks(name, config)
-  ]
-  if config['strategy'] and own and not looking:
-    raise ValueError(
-      f'strategy is {config["strategy"]}, and no system here takes it: give '
-      f'{own[0]} its options when you make it.'
-    )
+    if part is not None
+  }
+  options.check_system_options(config, names=names, own=mine)
+  experiment, _ = pretraining.with_weights(experiment, lambda: False)
+  for name, part in parts.items():
+    if part is None:
+      config_lib.system_of(experiment, name)
+    else:
+      experiment.built[name] = own_systems.build(experiment, name, part, given)
+  return experiment
 
 
 class _Records:
@@ -206,106 +210,23 @@ class _Records:
     self.rows.append(record)
 
 
-def _parts(systems):
-  """Strategies of the user's own by name; None for names of the library."""
-  if isinstance(systems, Mapping):
-    named = list(systems.items())
-  else:
-    single = isinstance(systems, str | Strategy) or callable(systems)
-    listed = [systems] if single else systems
-    if not isinstance(listed, Sequence):
-      raise ValueError(
-        f'systems is {systems!r}; it must be names of systems, strategies of '
-        'yours, or a mapping of names to parts.'
-      )
-    named = [(_name_of(each), each) for each in listed]
-  parts = {}
-  for name, part in named:
-    if isinstance(part, Mapping) and isinstance(part.get('strategy'), str):
-      # A learner of the user's own, with a strategy of the library.
-      part = dict(part)
-      name = f'{name}+{part.pop("strategy")}'
-    if isinstance(part, str):
-      if part != name:
-        raise ValueError(
-          f'systems has {name!r} for {part!r}; a system of the library keeps '
-          'its name: pass a list, or a part of yours.'
-        )
-      name, part = systems_lib.canonical(part), None
-    if name in parts:
-      raise ValueError(f'systems has {name!r} twice; names must differ.')
-    parts[name] = part
-  if not parts:
-    raise ValueError('systems is empty; name one or more.')
-  return parts
-
-
-def _name_of(part):
-  """A name, or the name of a function."""
-  if isinstance(part, str):
-    return part
-  name = getattr(part, '__name__', None)
-  if name is None or not name.isidentifier():
-    raise ValueError(
-      f'systems has a {type(part).__name__} without a name: pass '
-      "{'my_name': it}."
-    )
-  return name
-
-
 def _config(given, names):
   """The defaults with what is given, as plain values."""
   for field in ('full_labels', 'grid'):
     if field in given:
       raise ValueError(f'{field} is for `al-jax run`; al_jax.run has none.')
+  if 'workdir' in given:
+    raise ValueError(
+      'al_jax.run has no workdir, because it writes nothing to disk; '
+      '`al-jax run --workdir=...` does.'
+    )
   config = manifest.plain_config(defaults.get_config().to_dict())
   del config['grid']
   config['systems'] = names or [systems_lib.BASELINE]
   for field, value in given.items():
     if value is not None:
-      config[field] = _over(config.get(field), value)
+      config[field] = own_systems.over(config.get(field), value)
   return config
-
-
-def _over(default, given):
-  """A mapping over another, however deep; anything else takes its place."""
-  if not isinstance(default, Mapping) or not isinstance(given, Mapping):
-    return given
-  merged = {
-    name: _over(default.get(name), value) for name, value in given.items()
-  }
-  return {**default, **merged}
-
-
-def _built(experiment, name, part):
-  """A system with a part of the user's own."""
-  config = experiment.config
-  given = dict(part) if isinstance(part, Mapping) else {'strategy': part}
-  for field in given:
-    if field not in _PARTS:
-      raise errors.unknown_option(f'system {name!r}', field, _PARTS)
-  learner = given.get('learner')
-  if learner is None or isinstance(learner, Mapping):
-    # Over the options of all systems.
-    known = _learner_options(name, config)
-    given['learner'] = _over(known, learner or {})
-  if not isinstance(learner, Learner):
-    given.setdefault('model', config['model'])
-    given['pretrained'] = experiment.pretrained
-  return systems_lib.build(
-    name,
-    experiment.facts,
-    subset_size=config['subset_size'],
-    prefilter=config['prefilter'],
-    **given,
-  )
-
-
-def _learner_options(name, config):
-  """The options of the learner that a name begins with, or of the default."""
-  learner, plus, _ = name.rpartition('+')
-  known = f'{learner}+{systems_lib.BASELINE}' if plus else systems_lib.BASELINE
-  return options.learner_options(known, config)
 
 
 def _results(records: Iterable[RoundRecord], dataset: Dataset) -> Results:

@@ -24,9 +24,11 @@ def describe(experiment: Experiment) -> str:
     Text.
   """
   dataset = experiment.dataset
+  systems = options.system_names(experiment.config)
+  config = {**experiment.config, 'systems': systems}
   test, validation = _size(dataset.test), _size(dataset.validation)
   lines = [
-    json.dumps(files.json_value(experiment.config), indent=2),
+    json.dumps(files.json_value(config), indent=2),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
@@ -38,8 +40,12 @@ def describe(experiment: Experiment) -> str:
   ]
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
+  lines.append(
+    'compiling comes on top: about 5 to 10 s per system on a CPU, less if its '
+    'programs are kept from an earlier run'
+  )
   lines += _pretraining_cost(experiment, rate)
-  for name in options.system_names(experiment.config):
+  for name in systems:
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
 

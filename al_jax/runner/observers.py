@@ -94,7 +94,7 @@ class RecordsFile:
     except ValueError as error:
       logging.warning(
         '%s. It is written anew from the checkpoints.',
-        errors.in_one_line(error).rstrip('.'),
+        errors.clause(error),
       )
       return {}
 

@@ -3,7 +3,7 @@
 A config may have options for several systems; each takes those that it knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from al_jax import errors, parts, strategies, systems
@@ -43,7 +43,12 @@ def system_names(config: Config) -> list[str]:
   return names
 
 
-def check_system_options(config: Config) -> None:
+def check_system_options(
+  config: Config,
+  *,
+  names: Sequence[str] | None = None,
+  own: Mapping[str, Mapping[str, Collection[str]]] | None = None,
+) -> None:
   """Refuses an option that no strategy or no learner of the systems has.
 
   Systems that look at nothing are the baseline of a comparison: alone they may
@@ -51,18 +56,23 @@ def check_system_options(config: Config) -> None:
 
   Args:
     config: as plain values.
+    names: of the systems. If None, those of the config.
+    own: further systems by name, with parts that were given as objects: the
+      options of each by `'strategy'` and `'learner'`. If None, there are none.
 
   Raises:
     ValueError: for the first such option.
   """
-  names = system_names(config)
+  names = system_names(config) if names is None else names
   _check_prefilter(config['prefilter'])
-  is_baseline = all(not looks(name, config) for name in names)
+  own = own or {}
+  is_baseline = not own and not any(looks(name, config) for name in names)
   strategic = systems.SYSTEMS if is_baseline else names
   for field, known in (
-    ('strategy', _united(_known_strategy_options, strategic)),
-    ('learner', _united(_known_learner_options, names)),
+    ('strategy', _united(known_strategy_options, strategic)),
+    ('learner', _united(known_learner_options, names)),
   ):
+    known = known.union(*(of[field] for of in own.values()))
     for option in config[field]:
       if field == 'learner' and option in LEARNERS:
         # For systems that have this learner, whether or not they are run.
@@ -70,7 +80,7 @@ def check_system_options(config: Config) -> None:
         errors.check_mapping(what, config['learner'][option])
         errors.check_options(what, LEARNERS[option], config['learner'][option])
       elif option not in known and not _is_default(field, option, config):
-        raise _nobodys_option(field, option, known, names)
+        raise _nobodys_option(field, option, known, [*names, *own])
 
 
 def _is_default(field, option, config):
@@ -174,7 +184,7 @@ def strategy_options(name: str, config: Config) -> dict[str, Any]:
   Returns:
     Those of `config.strategy` that the strategy has.
   """
-  return _among(config['strategy'], _known_strategy_options(name))
+  return _among(config['strategy'], known_strategy_options(name))
 
 
 def learner_options(name: str, config: Config) -> dict[str, Any]:
@@ -191,19 +201,21 @@ def learner_options(name: str, config: Config) -> dict[str, Any]:
   given = config['learner']
   learner = systems.published(name).learner
   options = {**given, **given.get(learner, {})}
-  return _among(options, _known_learner_options(name))
+  return _among(options, known_learner_options(name))
 
 
 def _among(options, known):
   return {option: options[option] for option in options if option in known}
 
 
-def _known_strategy_options(name):
+def known_strategy_options(name: str) -> list[str]:
+  """Returns the options that the strategy of a system has, given or not."""
   strategy = systems.published(name).strategy
   make = parts.find('strategy', strategy, strategies.STRATEGIES)
   return errors.options_of(make)
 
 
-def _known_learner_options(name):
+def known_learner_options(name: str) -> list[str]:
+  """Returns the options that the learner of a system has, given or not."""
   learner = systems.published(name).learner
   return errors.options_of(parts.find('learner', learner, LEARNERS))

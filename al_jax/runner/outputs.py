@@ -1,6 +1,7 @@
 """The files of a finished run: tables, curves, and what was asked."""
 
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -16,6 +17,8 @@ from al_jax.tasks import Metric
 # Rows and pictures per row of a gallery.
 _GALLERY_ROWS = 10
 _GALLERY_COLUMNS = 12
+# So that a probability fits before it: `100%, -1.2e-4`.
+_LONGEST_SCORE = 7
 
 
 def write_pictures(
@@ -65,7 +68,7 @@ def _write_gallery(path, rows, dataset, said):
   ][:_GALLERY_ROWS]
   if not asked:
     return False
-  images, titles, score = [], [], ''
+  images, titles, score, has_infinite = [], [], '', False
   for record in asked:
     # Those that were made are not in the data set.
     picks = [pick for pick in record.picks if pick < len(dataset.train)]
@@ -75,6 +78,7 @@ def _write_gallery(path, rows, dataset, said):
     of_round = said.get((record.system, record.seed, record.round))
     if of_round is not None and of_round.picks[: len(picks)] == picks.tolist():
       score = of_round.score
+      has_infinite |= not np.isfinite(of_round.values[: len(picks)]).all()
       for row, told in enumerate(_told(of_round, len(picks))):
         titles[-1][row] += told
   plotting.gallery(
@@ -85,7 +89,7 @@ def _write_gallery(path, rows, dataset, said):
     columns=_GALLERY_COLUMNS,
     title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}'
     f'{_shown_of(asked)}',
-    subtitle=_legend(bool(said), score),
+    subtitle=_legend(bool(said), score, has_infinite=has_infinite),
   )
   return True
 
@@ -98,12 +102,15 @@ def _shown_of(rows):
   return f', the first {_GALLERY_COLUMNS} of {most} per round'
 
 
-def _legend(has_predictions, score):
+def _legend(has_predictions, score, has_infinite):
   """Says what stands below each picture."""
   legend = 'Below each picture: its true label'
   if has_predictions:
     legend += '; → what the model predicted, with which probability'
-  return f'{legend}, and the score: {score}.' if score else f'{legend}.'
+  if not score:
+    return f'{legend}.'
+  none = ' (-: infinite, for the first query)' if has_infinite else ''
+  return f'{legend}, and the score{none}: {score}.'
 
 
 def _told(said, number):
@@ -112,9 +119,22 @@ def _told(said, number):
     last = []
     if said.probabilities is not None:
       last.append(f'{said.probabilities[row]:.0%}')
-    if said.score and np.isfinite(said.values[row]):
-      last.append(f'{said.values[row]:.3g}')
+    if said.score:
+      last.append(_short(said.values[row]))
     yield '\n'.join(['', f'→ {said.predicted[row]}', ', '.join(last)])
+
+
+def _short(value):
+  """A score of two digits that fits below a picture; a dash if infinite."""
+  if not np.isfinite(value):
+    return '-'
+  if 10 <= abs(value) < 1e5:
+    return f'{value:.0f}'
+  for form in ('.2g', '.1e', '.0e'):
+    text = re.sub(r'e\+?(-?)0*', r'e\1', f'{value:{form}}')
+    if len(text) <= _LONGEST_SCORE:
+      break
+  return text
 
 
 def _true(dataset, pick):

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from al_jax import parts
 from al_jax.runner import config as config_lib
 from al_jax.runner import grid, options
 from al_jax.runner.options import Config
@@ -26,7 +27,8 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
 
   Raises:
     ValueError: what was begun is another run, or nobody knows what it is, or
-      its results have changed since it finished.
+      its results have changed since it finished, or the file of a part of yours
+      has, since it began.
   """
   path = folder / 'manifest.json'
   anew = 'choose another --workdir, or begin anew with --overwrite'
@@ -50,6 +52,7 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
   except ValueError as error:
     raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
   _refuse(folder, lines)
+  _refuse_edited(folder, before)
   # What is gone of a finished run is written anew.
   if _has_grown(before, config, systems) or manifest.missing_files(
     folder, before
@@ -89,29 +92,6 @@ def refuse_other_data(
   _refuse(folder, manifest.config_difference(then, now))
 
 
-def refuse_other_modules(
-  folder: pathlib.Path, before: Config, about: Config
-) -> None:
-  """Refuses to go on with a part of yours whose file has changed.
-
-  Args:
-    folder: of the cell.
-    before: its manifest.
-    about: the manifest of what is to go on there.
-
-  Raises:
-    ValueError: the file of a module is another than the run began with.
-  """
-  then = before.get('modules', {})
-  for module, digest in about['modules'].items():
-    if then.get(module, digest) != digest:
-      raise ValueError(
-        f'the file of {module} has changed since {folder} was begun, and all '
-        'of a run is made by one version: undo the edit, choose another '
-        '--workdir, or begin anew with --overwrite.'
-      )
-
-
 def normalize_of(about: Config, now: str) -> str:
   """What normalised the inputs of a run that was begun.
 
@@ -135,6 +115,18 @@ def _refuse(folder, lines):
       f'{folder} holds another run; choose another --workdir, or --overwrite. '
       'The difference:\n  ' + '\n  '.join(lines)
     )
+
+
+def _refuse_edited(folder, before):
+  """All of a run is made by one version of the user's own files."""
+  for module, digest in before.get('modules', {}).items():
+    path, now = parts.file_of(module)
+    if now != digest:
+      raise ValueError(
+        f'{path}, the file of {module}, was edited after the run in {folder} '
+        'began, and all of a run is made by one version: undo the edit, choose '
+        'another --workdir, or begin anew with --overwrite.'
+      )
 
 
 def _lost(before, now, systems_before, systems):

@@ -15,7 +15,9 @@ from al_jax.runner.options import Config
 from al_jax.storage import manifest, workdir
 
 # What to do next, when a run is over.
-_TO_REPORT = 'For curves, tests and diagnostics: al-jax report --workdir={}'
+_TO_REPORT = (
+  'Next, for curves, tests and diagnostics: al-jax report --workdir={}'
+)
 
 
 def cells_of(config: Config) -> list[Cell]:

@@ -55,7 +55,19 @@ STRATEGIES = {
   'albl': albl,
 }
 
+# Published names of a strategy with options: the strategy, and the options.
+PUBLISHED = {
+  'mc_least_confidence': ('least_confidence', {'num_samples': 50}),
+  'mc_margin': ('margin', {'num_samples': 50}),
+  'mc_entropy': ('entropy', {'num_samples': 50}),
+  'power_bald': ('bald', {'draw': 'power'}),
+  'softmax_bald': ('bald', {'draw': 'softmax'}),
+  'softrank_bald': ('bald', {'draw': 'softrank'}),
+  'robust_core_set': ('core_set', {'robust': True}),
+}
+
 __all__ = [
+  'PUBLISHED',
   'STRATEGIES',
   'albl',
   'badge',
@@ -107,6 +119,10 @@ def build(
   make, options = parts.find('strategy', name, STRATEGIES), dict(options or {})
   called = parts.name_of(name)
   errors.check_options(f'strategy {called!r}', make, options)
+  for option in errors.options_of(make):
+    is_needed = not _has_default(inspect.signature(make).parameters[option])
+    if is_needed and option not in options:
+      raise ValueError(f'strategy {called!r} needs the option {option!r}.')
   if 'arms' in options:
     options['arms'] = [_arm(arm) for arm in options['arms']]
   try:
@@ -116,7 +132,7 @@ def build(
   except Exception as error:  # A function of yours may raise anything.
     raise ValueError(
       f'strategy {called!r} cannot be made with {options}: '
-      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+      f'{type(error).__name__}: {errors.clause(error)}.'
     ) from error
   parts.check_made('strategy', called, strategy, Strategy)
   return strategy
@@ -145,8 +161,11 @@ def _needs(strategy, need):
 
 
 def _has_defaults(make):
-  options = inspect.signature(make).parameters.values()
-  return all(option.default is not option.empty for option in options)
+  return all(map(_has_default, inspect.signature(make).parameters.values()))
+
+
+def _has_default(option):
+  return option.default is not option.empty
 
 
 def _arm(given):

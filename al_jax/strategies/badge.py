@@ -15,8 +15,7 @@ from al_jax.strategies.scored import stateless
 
 _CLASSES = {
   needs.CLASSES: (
-    "its gradient embeddings of a squared loss at the model's own prediction "
-    'are all zero'
+    'it compares gradients of the loss as if the likeliest class were true'
   )
 }
 

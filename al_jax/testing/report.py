@@ -16,7 +16,7 @@ class Broken(Exception):  # noqa: N818  It is turned into a ContractError.
 
 def error_text(error: Exception) -> str:
   """Returns the kind of an error and its message, on one line."""
-  return f'{type(error).__name__}: {errors.in_one_line(error)}'.rstrip('.')
+  return f'{type(error).__name__}: {errors.clause(error)}'
 
 
 class Skipped(Exception):  # noqa: N818  It is no error.

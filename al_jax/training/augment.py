@@ -133,7 +133,7 @@ def _check_own(called, step, example):
   except Exception as error:  # It is a program, and may raise anything.
     raise ValueError(
       f'augmentation {called!r} fails for an input {_spelled(example)} with '
-      f'{type(error).__name__}: {errors.in_one_line(error)}.'
+      f'{type(error).__name__}: {errors.clause(error)}.'
     ) from error
   if _spelled(found) != _spelled(example):
     raise ValueError(

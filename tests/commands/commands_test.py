@@ -68,7 +68,7 @@ def test_a_missing_package_is_one_line(capsys, monkeypatch):
   assert command.main(['run', '--workdir=x']) == 1
   assert capsys.readouterr().err == (
     'al-jax run needs ml-collections, which is not installed: '
-    "pip install 'al-jax[experiments]'\n"
+    "pip install 'al-jax[experiments]' (in a clone: '.[experiments]')\n"
   )
 
 

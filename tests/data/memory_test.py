@@ -166,6 +166,7 @@ def test_text_and_objects_are_tables_too():
     ({'a': X}, Y, {'test': ({'b': X}, Y)}, 'has the modalities b, x has .* a;'),
     ({'a': X[:, 0]}, Y, {}, r"x\['a'\]: inputs have shape \[60\]"),
     ({'a': X}, Y, {'categories': 'one_hot'}, 'is for tables'),
+    (Y, X, {}, r'x has shape \[60\], .* labels have \[60, 4\]: .* swapped'),
   ],
 )
 def test_what_does_not_fit_is_refused_in_a_sentence(x, y, options, message):
@@ -177,6 +178,9 @@ def test_gaps_are_refused_with_row_and_column():
   broken = X.copy()
   broken[7, 2] = np.nan
   with pytest.raises(ValueError, match=r"'2' has no value in row 7 .*'median'"):
+    make(broken, Y)
+  broken[3:5, 0] = np.nan
+  with pytest.raises(ValueError, match=r"'0' .* Other .*: '2' \(1\)\."):
     make(broken, Y)
   assert np.isfinite(make(broken, Y, missing='draw').train.inputs).all()
 

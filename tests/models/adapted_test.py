@@ -246,12 +246,37 @@ class Counting(nn.Module):
     return nn.Dense(5)(flat(inputs))
 
 
+class Forward(nn.Module):
+  @nn.compact
+  def forward(self, inputs):
+    return nn.Dense(5)(flat(inputs))
+
+
 class Returning(nn.Module):
   what: object
 
   @nn.compact
   def __call__(self, inputs):
     return self.what(nn.Dense(5)(flat(inputs)))
+
+
+def own_softmax(x):
+  shares = jnp.exp(x)
+  shares /= shares.sum(axis=1).reshape(-1, 1)
+  return shares.astype(jnp.bfloat16).astype(jnp.float32), x
+
+
+@pytest.mark.parametrize(
+  'what',
+  [
+    nn.log_softmax,
+    lambda x: x / jnp.exp(x).sum(axis=1, keepdims=True),
+    lambda x: nn.softmax(x) @ x.T @ x,
+    lambda x: (x, nn.softmax(x)),
+  ],
+)
+def test_logits_are_no_softmax(what):
+  models.build(Returning(what), FACTS)
 
 
 @pytest.mark.parametrize(
@@ -261,11 +286,15 @@ class Returning(nn.Module):
     (Nnx, r'ToLinen\(Nnx, args'),
     (Nnx(12, 5, rngs=nnx.Rngs(0)), r'every seed draws its own: pass .*ToLinen'),
     (Needy(), "needs the argument 'targets'; .* how, train, training, determ"),
+    (Forward(), 'has no __call__: define __call__'),
     (Counting(), "variables of the kind 'cache'; a model keeps params and"),
     (Returning(lambda x: (x, x, x)), 'a tuple of 3; it must return logits, '),
     (Returning(lambda x: x[0]), r'predictions float32\[5\] for 2 examples'),
     (Returning(lambda x: (x, x[:, None])), r'embedding float32\[2, 1, 5\]'),
     (Returning(lambda x: x.astype(jnp.bfloat16)), 'predictions bfloat16'),
+    (Returning(nn.softmax), 'ends in a softmax: it returns probabilities'),
+    (Returning(jax.jit(own_softmax)), 'ends in a softmax.* leave the softmax'),
+    (Returning(lambda x: x[:, :3]), r'shape \(3,\) for .* must be \(5,\)'),
     (Returning(lambda x: x @ x), r'fails for inputs of shape \(2, 4, 3\) with'),
     (3, 'model 3 is not known'),
     (lambda facts: 3, 'returns int; it must return flax'),

@@ -31,17 +31,22 @@ def test_it_says_who_is_above_who_is_below_and_who_is_neither(tmp_path):
   assert said(tmp_path, rows, config={}) == (
     'After 200 labels, over 5 seeds, badge is 7.8 points above random '
     '(p < 0.001), margin 4.8 (p < 0.001); core_set is 8.2 points below random '
-    '(p < 0.001); bald is not told apart from it.'
+    "(p < 0.001); bald is not told apart from it; p after Holm's correction."
   )
 
 
-def test_p_is_that_of_the_test_and_the_decision_that_of_holm(tmp_path):
+def test_p_is_holms_as_the_decision_is(tmp_path):
   # 1, 2, 3 points: t = 2 * sqrt(3), of two degrees of freedom.
   rows = rows_of_gaps({'margin': 1, 'badge': 1}, seeds=3)
   assert said(tmp_path, rows, config={}) == (
     'After 200 labels, over 3 seeds, no system is told apart from random '
-    '(smallest p: 0.074).'
+    "(smallest p after Holm's correction: 0.148)."
   )
+  # It alone would be below 0.05; of two systems it is not.
+  rows = rows_of_gaps({'margin': 1.6, 'badge': 0}, seeds=3)
+  assert said(tmp_path / 'two', rows, config={}).endswith('correction: 0.092).')
+  rows = rows_of_gaps({'margin': 1.6}, seeds=3)
+  assert 'random (p = 0.046).' in said(tmp_path / 'one', rows, config={})
 
 
 def test_one_seed_tells_nothing_apart(tmp_path):
@@ -133,7 +138,9 @@ def test_who_cheats_is_no_method(tmp_path):
 
 def test_a_long_list_is_cut(tmp_path):
   rows = rows_of_gaps({f'system_{n}': 10 + n for n in range(7)})
-  assert said(tmp_path, rows, config={}).endswith('and 2 more.')
+  assert said(tmp_path, rows, config={}).endswith(
+    "and 2 more; p after Holm's correction."
+  )
 
 
 def test_a_run_that_goes_on_is_so_far(tmp_path):

@@ -143,6 +143,7 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     {
       'quick+first': {'learner': quick, 'strategy': lowest_first()},
       'quick': {'learner': quick, 'strategy': 'margin'},
+      'fast+margin': {'learner': quick, 'strategy': 'margin'},
     },
     dataset,
     protocol={**PROTOCOL, 'rounds': 1},
@@ -150,7 +151,44 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     quiet=True,
   )
   found = [(row.system, row.steps) for row in results.records]
-  assert found == [('quick+first', 1), ('quick+margin', 1)]
+  assert found == [
+    ('quick+first', 1),
+    ('quick+margin', 1),
+    ('fast+margin', 1),
+  ]
+
+
+def weighted(*, power: float = 1.0) -> Strategy:
+  """Asks in the order of the pool, whatever the power."""
+  assert power in (1.0, 2.0)
+  return Strategy(lambda facts: (), None, _first)
+
+
+def by_position(power=1.0):
+  return weighted(power=power)
+
+
+def test_functions_of_ones_own_take_the_options_that_they_have(dataset):
+  got = []
+
+  def noting(*, power=1.0):
+    got.append(('strategy', power))
+    return lowest_first()
+
+  def counting(model, facts, *, epochs=9):
+    got.append(('learner', epochs))
+    return quick(model, facts)
+
+  al_jax.run(
+    {'c': {'learner': counting, 'strategy': noting}},
+    dataset,
+    protocol={**PROTOCOL, 'rounds': 1},
+    model=MODEL,
+    learner={'epochs': 1},
+    strategy={'power': 2.0},
+    quiet=True,
+  )
+  assert got == [('learner', 1), ('strategy', 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +201,7 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     ({'systems': {'a': {'stratgy': 1}}}, "Did you mean 'strategy'"),
     (
       {'systems': {'mine': lowest_first}, 'strategy': {'draw': 'power'}},
-      'no system here takes it: give mine its options',
+      "strategy has no option 'draw' for the systems mine: it is one of",
     ),
     ({'systems': 3}, 'systems is 3; it must be names of systems'),
     (
@@ -179,8 +217,39 @@ def test_model_and_learner_may_be_ones_own_too(dataset):
     ({'protocl': {}}, "'protocl' is not known. Did you mean 'protocol'"),
     ({'full_labels': True}, 'full_labels is for `al-jax run`'),
     ({'grid': {}}, 'grid is for `al-jax run`'),
+    ({'workdir': 'runs'}, 'has no workdir, because it writes nothing to disk'),
+    (
+      {'systems': [weighted], 'strategy': {'pwer': 2.0}},
+      "strategy has no option 'pwer'. Did you mean 'power'",
+    ),
+    (
+      {'systems': {'m': weighted(power=2.0)}, 'strategy': {'power': 3.0}},
+      "strategy has no option 'power'",
+    ),
+    (
+      {'systems': {'m': functools.partial(weighted, power=2.0)}}
+      | {'strategy': {'power': 3.0}},
+      "strategy has no option 'power'",
+    ),
+    (
+      {'systems': [by_position], 'strategy': {'power': 2.0}},
+      "takes 'power' by position; options are keyword-only",
+    ),
+    (
+      {'systems': {'my q': {'learner': quick, 'strategy': 'margin'}}},
+      "^system 'my q' has a part of yours: name it in letters",
+    ),
+    (
+      {'systems': {'q+badge': {'learner': quick, 'strategy': 'margin'}}},
+      r"'q\+badge' with the strategy 'margin'; name it 'q' or 'q\+margin'",
+    ),
+    (
+      {'systems': {'q': {'learner': quick, 'strategy': 'margin'}}}
+      | {'learner': {'batch_size': 3}},
+      r"learner has no option 'batch_size' for the systems q\+margin",
+    ),
     ({'learner': {'batchsize': 3}}, "Did you mean 'batch_size'"),
-    ({'seeds': [0, 1]}, r'config.seeds is \[0, 1\]; it must be'),
+    ({'seeds': [0, 1]}, r'^seeds is \[0, 1\]; it must be'),
   ],
 )
 def test_bad_input_is_refused_in_a_sentence(dataset, given, message):

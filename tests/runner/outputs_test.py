@@ -3,6 +3,7 @@
 import types
 
 import numpy as np
+import pytest
 
 from al_jax import data, tasks
 from al_jax.analysis import tables
@@ -121,8 +122,29 @@ def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
   with open(tmp_path / 'queries.jsonl', 'a') as cut_short:
     cut_short.write('{"system": "margin", "seed": 0, "rou')
   titles, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
-  assert titles == [['1\n→ 8\n25%', '3\n→ 3\n50%, -0.125'], ['3']]
+  assert titles == [['1\n→ 8\n25%, -', '3\n→ 3\n50%, -0.12'], ['3']]
   assert subtitle == (
     'Below each picture: its true label; → what the model predicted, with '
-    'which probability, and the score: how close.'
+    'which probability, and the score (-: infinite, for the first query): how '
+    'close.'
   )
+
+
+@pytest.mark.parametrize(
+  ('value', 'text'),
+  [
+    (0.0, '0'),
+    (-0.00012345, '-1.2e-4'),
+    (-6.24e-10, '-6e-10'),
+    (0.00012345, '0.00012'),
+    (-0.0625, '-0.062'),
+    (2.46, '2.5'),
+    (1234.5, '1234'),
+    (1234567, '1.2e6'),
+    (-1.5e30, '-1.5e30'),
+    (np.inf, '-'),
+    (np.nan, '-'),
+  ],
+)
+def test_a_score_fits_below_a_picture(value, text):
+  assert outputs._short(np.float64(value)) == text

@@ -1,7 +1,10 @@
 """What may go on in a folder, and what is refused."""
 
+import hashlib
+
 import pytest
 
+from al_jax import parts
 from al_jax.runner import resuming
 from al_jax.storage import manifest
 
@@ -20,6 +23,28 @@ def begun(folder, config, *, systems=('badge', 'margin')):
       'finished': 'later',
     },
   )
+
+
+def test_a_run_with_an_edited_part_is_refused(tmp_path):
+  part = tmp_path / 'mine_resuming.py'
+  part.write_text('def thing(): return 1\n')
+  digest = hashlib.sha256(part.read_bytes()).hexdigest()
+  begun(tmp_path, CONFIG)
+  path = tmp_path / 'manifest.json'
+  finished = {**manifest.read(path), 'modules': {'mine_resuming': digest}}
+  unfinished = {**finished}
+  del unfinished['finished']
+  parts.search_in([tmp_path])
+  try:
+    for about in (finished, unfinished):
+      manifest.write(path, about)
+      assert resuming.what_is_in(tmp_path, CONFIG) == about
+      edited = {**about, 'modules': {'mine_resuming': 'of before the edit'}}
+      manifest.write(path, edited)
+      with pytest.raises(ValueError, match=f'^{part}, .* was edited after'):
+        resuming.what_is_in(tmp_path, CONFIG)
+  finally:
+    parts.search_in([])
 
 
 def test_a_new_folder_holds_nothing(tmp_path):

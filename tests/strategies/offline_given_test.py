@@ -259,6 +259,14 @@ PROBS = softmax(LOGITS)
       {'samples': SAMPLES, 'options': {'num_samples': 2}},
       f'num_samples is 2; samples are ({S}, {N}, {C}), and S is {S}.',
     ),
+    (
+      {'samples': SAMPLES[:1], 'strategy': 'bald'},
+      f'samples [S, N, C] are {(1, N, C)}: one sample, and the strategy',
+    ),
+    (
+      {'logits': LOGITS, 'labeled': ['3', 'foo']},
+      "labeled has 'foo', and no ids are given",
+    ),
     ({'logits': LOGITS, 'strategy': 'margn'}, "Did you mean 'margin'?"),
   ],
 )

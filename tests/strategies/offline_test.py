@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import al_jax
-from al_jax import errors, kernels, keys, parts, strategies, xla
+from al_jax import errors, kernels, keys, parts, strategies, systems, xla
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from tests.strategies.small_pool import (
@@ -92,6 +92,31 @@ def test_a_strategy_that_learns_from_answers_is_refused():
     al_jax.select(
       'albl', K, **EVERYTHING, options={'arms': ['random', 'core_set']}
     )
+
+
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('power_bald', "^'power_bald' is a system; select takes its strategy, "),
+    ('power_bald', "strategy, 'bald', with options={'draw': 'power'}"),
+    ('supervised+robust_core_set', "'core_set', with options={'robust': True}"),
+    ('supervised+margin', "trains nothing: pass its strategy, 'margin'"),
+    ('ceal', 'Known: .*with a learner of their own are for al-jax run'),
+    ('kcenter', "'kcenter' is not known. Known: badge"),
+    ('albl', "strategy 'albl' needs the option 'arms'"),
+  ],
+)
+def test_what_is_no_strategy_is_told_with_what_there_is(name, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    al_jax.select(name, K, **EVERYTHING)
+  assert 'albl' not in str(caught.value).partition('Known:')[2]
+
+
+def test_published_names_of_strategies_with_options_are_systems():
+  for name, (strategy, options) in strategies.PUBLISHED.items():
+    found = systems.SYSTEMS[name]
+    assert (found.strategy, found.strategy_options) == (strategy, options)
+    assert strategies.build(strategy, options)
 
 
 def test_scores_rank_as_in_numpy():

@@ -60,11 +60,14 @@ def refuse_gaps(
   if not is_gap.any():
     return
   row, at = (int(axis[0]) for axis in np.nonzero(is_gap))
-  count = np.count_nonzero(is_gap[:, at])
+  counts = np.count_nonzero(is_gap, axis=0)
+  others = [f'{names[i]!r} ({counts[i]})' for i in np.flatnonzero(counts)]
+  others.remove(f'{names[at]!r} ({counts[at]})')
+  also = f' Other columns with gaps: {", ".join(others)}.' if others else ''
   raise ValueError(
     f'{where}: the column {names[at]!r} has no value in row {row} (counted '
-    f'from 0), and in {count} of {len(is_gap)} rows. The option missing says '
-    f'what becomes of gaps: {GAP_HINT}.'
+    f'from 0), and in {counts[at]} of {len(is_gap)} rows.{also} The option '
+    f'missing says what becomes of gaps: {GAP_HINT}.'
   )
 
 

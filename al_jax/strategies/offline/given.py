@@ -231,6 +231,10 @@ def _check_logits(name, array):
     )
 
 
+def _is_whole(text):
+  return text.strip().removeprefix('-').isdecimal()
+
+
 def _mask_of(labeled, names, size, origin):
   """bool[N], of a mask or of ids."""
   if labeled is None or not labeled.size:
@@ -246,9 +250,10 @@ def _mask_of(labeled, names, size, origin):
   if names is None:
     allowed = f'a mask bool[N], or distinct positions from 0 to {size - 1}'
     if labeled.dtype.kind not in 'iu':
+      text = [each for each in labeled.tolist() if not _is_whole(each)]
       raise ValueError(
-        f'labeled has {labeled[0].item()!r}, and no ids are given; it must be '
-        f'{allowed}.'
+        f'labeled has {(text or labeled.tolist())[0]!r}, and no ids are given; '
+        f'it must be {allowed}.'
       )
     _check_distinct('labeled', labeled, f'it must be {allowed}')
     wrong = (labeled < 0) | (labeled >= size)

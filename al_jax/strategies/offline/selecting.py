@@ -178,7 +178,7 @@ def _chosen(asking, found, k, seed):
       raise
     raise ValueError(
       f'strategy {asking.called} raises {type(error).__name__}: '
-      f'{errors.in_one_line(error)}.'
+      f'{errors.clause(error)}.'
     ) from error
 
 
@@ -204,11 +204,38 @@ def _asking(strategy, options, arrays):
     options = {**preset, **options}
     options = _with_samples(strategies.STRATEGIES[name], options, arrays)
     return _built(name, _Options(_frozen(options), options))
+  _refuse_unknown(strategy)
   make = parts.find('strategy', strategy, strategies.STRATEGIES)
   options = _with_samples(make, dict(options), arrays)
   # What it makes may depend on more than its options: nothing is kept.
   made = strategies.build(strategy, options)
   return _Asking(repr(parts.name_of(strategy)), made)
+
+
+def _refuse_unknown(strategy):
+  """Raises for a name that no strategy has; some are those of systems."""
+  if not isinstance(strategy, str) or strategy in strategies.STRATEGIES:
+    return
+  if '.' in strategy:
+    return  # A dotted path, or meant as one.
+  name = strategy.rpartition('+')[2]
+  if name in strategies.PUBLISHED:
+    name, options = strategies.PUBLISHED[name]
+    raise ValueError(
+      f'{strategy!r} is a system; select takes its strategy, {name!r}, with '
+      f'options={options}.'
+    )
+  if name != strategy and name in strategies.STRATEGIES:
+    raise ValueError(
+      f'{strategy!r} is a system, and select trains nothing: pass its '
+      f'strategy, {name!r}.'
+    )
+  known = strategies.without(needs.ANSWERS)
+  error = errors.unknown_name('strategy', strategy, known)
+  raise ValueError(
+    f'{error} select trains nothing: systems with a learner of their own are '
+    'for al-jax run.'
+  )
 
 
 def _of_library(strategy):
@@ -240,6 +267,11 @@ def _with_samples(make, options, arrays):
   num_samples = len(arrays['samples'])
   # 0 is one pass without samples.
   if number.default != 0:
+    if num_samples < 2 and make in strategies.STRATEGIES.values():
+      raise ValueError(
+        f'samples [S, N, C] are {arrays["samples"].shape}: one sample, and the '
+        'strategy compares two or more.'
+      )
     options.setdefault('num_samples', num_samples)
   if options.get('num_samples', 0) not in (0, num_samples):
     raise ValueError(
