@@ -35,12 +35,14 @@ _SYSTEMS = {
   'mc_margin mc_entropy variation_ratio mean_std',
   'bayesian': 'bald power_bald softmax_bald softrank_bald batch_bald',
   'diversity': 'badge core_set robust_core_set k_means weighted_k_means '
-  'information_density graph_density',
+  'information_density graph_density k_means_plus_plus lcmd',
+  'gradients': 'badge_gradient lcmd_gradient',
   'others': 'expected_error_reduction jlp albl albl_by_query',
   'joint': 'joint joint_random joint_bald',
   'ceal': 'ceal ceal_random ceal_margin ceal_least_confidence',
   'propagation': 'propagation_random propagation_entropy propagation_core_set '
   'propagation_jlp propagation_badge',
+  'learning_loss': 'learning_loss learning_loss_random',
 }
 _PRETRAINING = {
   'deep_cluster': {'clusters_per_class': 2},

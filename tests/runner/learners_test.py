@@ -41,6 +41,7 @@ def compiled():
     'joint': {},
     'propagation_jlp': {'neighbors': 10},
     'ceal': {'threshold': 2.0},
+    'learning_loss': {'width': 8},
   }
   programs = {
     name: program.compile_program(
@@ -57,7 +58,9 @@ def results(rows):
   return [records.deterministic(row) for row in rows]
 
 
-@pytest.mark.parametrize('name', ['joint', 'propagation_jlp', 'ceal'])
+@pytest.mark.parametrize(
+  'name', ['joint', 'propagation_jlp', 'ceal', 'learning_loss']
+)
 def test_a_round_that_was_stopped_goes_on_bit_for_bit(name, compiled, tmp_path):
   programs, answers = compiled
   whole = list(loop.run_rounds(programs[name], answers, PROTOCOL, [0]))
@@ -67,6 +70,8 @@ def test_a_round_that_was_stopped_goes_on_bit_for_bit(name, compiled, tmp_path):
   )
   assert stops > 1
   assert results(found) == results(whole)
+  # The first rounds compile all that there is to compile.
+  assert whole[1].compilations == whole[2].compilations
 
 
 def test_pseudo_labels_are_counted_and_compared_with_the_truth(compiled):
