@@ -15,6 +15,7 @@ SUITES = {
   'training': 'experiments.benchmarks.training',
   'convolutions': 'experiments.benchmarks.convolutions',
   'watching': 'experiments.benchmarks.watching',
+  'loss_prediction': 'experiments.benchmarks.loss_prediction',
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',

@@ -7,7 +7,13 @@ import pytest
 
 pytest.importorskip('torch', reason='needs the extra `benchmark`')
 
-from experiments.benchmarks import steps, table, training, unlabelled
+from experiments.benchmarks import (
+  loss_prediction,
+  steps,
+  table,
+  training,
+  unlabelled,
+)
 
 SMALL_MLP = {'name': 'mlp', 'widths': (8,)}
 
@@ -46,6 +52,19 @@ def test_an_epoch_of_propagation_beside_a_supervised_one(dataset):
   assert_measured(row)
   # Of 80 half are drawn, 10 in a batch; 64 examples are as many steps.
   assert '4 steps of 16; the other has 4' in row.note
+
+
+def test_a_module_beside_the_network_alone(dataset):
+  row = loss_prediction.step_beside_supervised(
+    dataset, SMALL_MLP, num_labels=32, batch_size=16, epochs=1, repeats=1
+  )
+  assert_measured(row)
+  of_both, of_network = row.note.removesuffix(' parameters').split(' against ')
+  assert int(of_both.replace(',', '')) > int(of_network.replace(',', ''))
+  row = loss_prediction.look_beside_entropy(
+    dataset, SMALL_MLP, num_examples=50, repeats=1
+  )
+  assert_measured(row)
 
 
 def test_a_step_beside_pytorch(dataset):

@@ -1,0 +1,144 @@
+"""What a loss prediction module costs: in a step, and in a look over the pool.
+
+Run as `python -m experiments.benchmark loss_prediction`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+
+from al_jax import data, systems
+from al_jax.loop import program, stages
+from experiments.benchmarks import steps
+from experiments.benchmarks.steps import Trainer, labelled
+from experiments.benchmarks.table import Row
+from experiments.benchmarks.timing import in_turns, seconds_of
+
+_SMALL = {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
+_RESNET = {'name': 'resnet18', 'width': 16}
+# Shares of the cost of a network alone that are aimed at.
+_TRAINING, _MEASURING = 1.15, 1.05
+
+
+def measure() -> Iterator[Row]:
+  """Every measurement, for a small network and for ResNet-18."""
+  dataset = steps.load_images()
+  for images, model, num_labels in (
+    (dataset, _SMALL, 1024),
+    (steps.as_colour(dataset), _RESNET, 256),
+  ):
+    yield step_beside_supervised(images, model, num_labels=num_labels)
+    yield look_beside_entropy(images, model)
+
+
+def step_beside_supervised(
+  dataset: data.Dataset,
+  model: Mapping[str, Any],
+  *,
+  num_labels: int,
+  batch_size: int = 64,
+  epochs: int = 2,
+  repeats: int = 9,
+) -> Row:
+  """A step with the module, and one of the network alone.
+
+  Args:
+    dataset: pictures.
+    model: for `models.build`.
+    num_labels: labelled examples.
+    batch_size: of a step.
+    epochs: per measurement.
+    repeats: pairs of measurements.
+
+  Returns:
+    A Row; its seconds are those of a step.
+  """
+  all_sources = program.sources_of(dataset)
+  both = [
+    Trainer(
+      dataset,
+      all_sources,
+      model,
+      system=system,
+      label_budget=num_labels,
+      batch_size=batch_size,
+      epochs=epochs,
+    )
+    for system in ('learning_loss_random', 'random')
+  ]
+  pool = labelled(dataset, num_labels)
+  first, *others = both
+  _, seconds, against, ratio = in_turns(
+    lambda: first.rounds([pool]),
+    lambda: others[0].rounds([pool]),
+    repeats,
+  )
+  return Row(
+    f'a step of learning loss, {model["name"]}',
+    seconds / first.num_steps,
+    against / first.num_steps,
+    'without the module',
+    ratio,
+    at_most=_TRAINING,
+    note=_sizes(*both),
+  )
+
+
+def look_beside_entropy(
+  dataset: data.Dataset,
+  model: Mapping[str, Any],
+  *,
+  num_examples: int = 2000,
+  repeats: int = 9,
+) -> Row:
+  """A look over the pool for predicted losses, and one for entropies.
+
+  Args:
+    dataset: pictures.
+    model: for `models.build`.
+    num_examples: looked at, if there are as many.
+    repeats: pairs of measurements.
+
+  Returns:
+    A Row; its seconds are those of a look.
+  """
+  facts = program.facts_of(dataset, 10)
+  inputs = program.sources_of(dataset)['pool'].inputs[:num_examples]
+  key, looks = jax.random.key(0), []
+  for name in ('learning_loss', 'entropy'):
+    system = systems.build(name, facts, model=model)
+    compiled = stages.compile_strategy(
+      system.strategy, system.learner, inputs, chunk_size=1000
+    )
+    state = jax.jit(system.learner.init)(key)
+    looks.append(
+      lambda compiled=compiled, state=state: compiled.measure(key, state, None)
+    )
+  _, seconds, against, ratio = in_turns(
+    *(lambda look=look: seconds_of(look) for look in looks), repeats
+  )
+  return Row(
+    f'a look for predicted losses, {model["name"]}, N {len(inputs):,}',
+    seconds,
+    against,
+    'for entropies',
+    ratio,
+    at_most=_MEASURING,
+  )
+
+
+def _sizes(*trainers):
+  """How many parameters each has."""
+  counts = [
+    sum(
+      leaf.size
+      for leaf in jax.tree.leaves(
+        jax.eval_shape(of.learner.init, jax.random.key(0)).network.variables[
+          'params'
+        ]
+      )
+    )
+    for of in trainers
+  ]
+  return ' against '.join(f'{count:,}' for count in counts) + ' parameters'
