@@ -19,8 +19,9 @@ NAME = 'predicted and true loss'
 # The output of a learner that predicts its losses.
 _OUTPUT = 'predicted_loss'
 _MOST_EXAMPLES = 2000
-# A logarithmic axis has no zero, which is the loss of a sure and right class.
-_LEAST_LOSS = 1e-6
+# A logarithmic axis has no zero, the loss of a class that is sure and right.
+# Below this the steps of float32 would show.
+_LEAST_LOSS = 1e-5
 
 
 def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
