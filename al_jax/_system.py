@@ -78,6 +78,11 @@ class System:
     """Whether the learner has an embedding of an example."""
     return self._output.embedding is not None
 
+  @property
+  def extras(self) -> frozenset[str]:
+    """Names of the further outputs that the learner has of an example."""
+    return frozenset(self._output.extras)
+
   def need_embedding(self, who: str) -> None:
     """Raises ValueError for a model without an embedding.
 
@@ -151,9 +156,9 @@ class System:
         f'{start} dropout samples{why}; model {model!r} has no dropout as '
         'configured: set its dropout rate above 0.'
       )
-    name, output = need.removeprefix(needs.EXTRAS), self._output
+    name = need.removeprefix(needs.EXTRAS)
     has_it = self.has_embedding and need == needs.EMBEDDING
-    if not has_it and name not in output.extras:
+    if not has_it and name not in self.extras:
       raise _lacking(start, name, f' of a model{why}; {model!r}')
 
   def _draws_samples(self, model):

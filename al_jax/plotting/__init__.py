@@ -12,6 +12,7 @@ from al_jax.plotting.comparison import (
 )
 from al_jax.plotting.curves import curve_panels, learning_curves
 from al_jax.plotting.gallery import gallery
+from al_jax.plotting.scatter import scatter
 
 __all__ = [
   'curve_panels',
@@ -19,6 +20,7 @@ __all__ = [
   'gallery',
   'learning_curves',
   'penalty_matrix',
+  'scatter',
   'stacked_bars',
   'time_against_score',
 ]

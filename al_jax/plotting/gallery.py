@@ -13,8 +13,13 @@ from al_jax.plotting import style
 # In inches: a picture, a line of its caption, and the titles of the rows.
 _CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
 _CAPTION_LENGTH = 13
+# Colour, dashes, and a point of true and of predicted marks.
+_MARKS = (('#2ECC71', '-', 'o'), ('#FF9F1C', (0, (3, 1.5)), 'x'))
 # The most that one line of a caption becomes, wrapped.
 _MOST_LINES = 4
+
+# Lines on a picture.
+Marks = Sequence[np.ndarray]
 
 
 def gallery(
@@ -26,6 +31,8 @@ def gallery(
   columns: int = 12,
   title: str | None = None,
   subtitle: str = '',
+  true_marks: Sequence[Sequence[Marks]] = (),
+  predicted_marks: Sequence[Sequence[Marks]] = (),
 ) -> None:
   """Draws queries: a row per round, a picture per query.
 
@@ -40,8 +47,19 @@ def gallery(
     columns: at most so many pictures of each row are drawn.
     title: above the gallery.
     subtitle: below the title, smaller.
+    true_marks: per row, the lines to draw on each picture in green; a row may
+      have fewer than pictures. A line is float[n, 2], see `Task.marks`; what
+      lies outside the picture is drawn on its edge. If empty, none.
+    predicted_marks: the same in orange, dashed; a point is a cross.
   """
   _check_rows(images, titles, row_titles)
+  marks = [of or [[]] * len(images) for of in (true_marks, predicted_marks)]
+  for name, of in zip(('true_marks', 'predicted_marks'), marks, strict=True):
+    if len(of) != len(images):
+      raise ValueError(
+        f'{name} has {len(of)} rows and images {len(images)}; each row of '
+        'pictures needs one.'
+      )
   rows = _displayable([list(row)[:columns] for row in images])
   titles = [list(map(_wrapped, row)) for row in titles]
   width = max(map(len, rows))
@@ -68,7 +86,8 @@ def gallery(
     )
     for column, image in enumerate(row):
       left = _MARGIN + column * _CELL_WIDTH
-      _draw_picture(axes, image, titles[number][column], left, top)
+      on_it = [kind[number][column : column + 1] for kind in marks]
+      _draw_picture(axes, image, titles[number][column], left, top, on_it)
   if title:
     axes.text(0.12, 0.18, title, va='center', color=style.INK, fontsize=10)
   if subtitle:
@@ -77,6 +96,22 @@ def gallery(
   axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
   axes.set_axis_off()
   style.save(figure, path)
+
+
+def _draw_marks(axes, lines, corner, size, kind):
+  """Draws lines on the picture with this upper left corner."""
+  colour, dashes, point = kind
+  for line in lines:
+    places = corner + np.clip(np.asarray(line) * size[0], 0, size)
+    axes.plot(
+      *places.T,
+      color=colour,
+      linestyle=dashes,
+      linewidth=0.8,
+      marker=point if len(places) == 1 else None,
+      markersize=2.5,
+      markeredgewidth=0.7,
+    )
 
 
 def _check_rows(
@@ -145,6 +180,7 @@ def _draw_picture(
   caption: str,
   left: float,
   top: float,
+  marks: Sequence[Sequence[Marks]],
 ) -> None:
   """Draws a picture and its caption into the cell that begins at left, top."""
   height, width = image.shape[:2]
@@ -165,6 +201,12 @@ def _draw_picture(
     # The pixels that the network sees, not a softened version of them.
     interpolation='nearest',
   )
+  size = np.array([drawn_width, drawn_height])
+  for kind, of_picture in zip(_MARKS, marks, strict=True):
+    for lines in of_picture:
+      _draw_marks(
+        axes, lines, np.array([middle, centre]) - size / 2, size, kind
+      )
   axes.text(
     middle,
     top + _CELL_WIDTH,

@@ -239,6 +239,9 @@ def _panel_rows(found: _Panels):
 
 
 def _diagnostic(experiment, name, title, diagnostic):
+  notes = [Text(diagnostic.note, 'note')] if diagnostic.note else []
+  if diagnostic.points:
+    return [_scatter(experiment, name, title, diagnostic), *notes]
   errors = [curve.standard_error for curve in diagnostic.curves.values()]
   has_error = np.isfinite(np.concatenate(errors)).any()
   picture = picture_of(
@@ -255,8 +258,28 @@ def _diagnostic(experiment, name, title, diagnostic):
     logarithmic_x=diagnostic.logarithmic_x,
     count=None,
   )
-  notes = [Text(diagnostic.note, 'note')] if diagnostic.note else []
   return [picture, _diagnostic_table(diagnostic), *notes]
+
+
+def _scatter(experiment, name, title, diagnostic):
+  """Draws a point for each example; the numbers are in the CSV alone."""
+  return picture_of(
+    experiment,
+    slug(name),
+    plotting.scatter,
+    diagnostic.points,
+    rows=[
+      {'system': system, 'x': x, 'y': y}
+      for system, points in diagnostic.points.items()
+      for x, y in points.T.tolist()
+    ],
+    caption=f'{title}: a point for each example, and running medians.',
+    x_label=diagnostic.x_label,
+    y_label=diagnostic.y_label,
+    logarithmic_x=diagnostic.logarithmic_x,
+    logarithmic_y=diagnostic.logarithmic_y,
+    systems=experiment.order,
+  )
 
 
 def _diagnostic_table(diagnostic):

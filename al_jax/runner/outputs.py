@@ -69,16 +69,21 @@ def _write_gallery(path, rows, dataset, said):
   if not asked:
     return False
   images, titles, score, has_infinite = [], [], '', False
+  true_marks, predicted_marks = [], []
   for record in asked:
     # Those that were made are not in the data set.
     picks = [pick for pick in record.picks if pick < len(dataset.train)]
     picks = np.array(picks[:_GALLERY_COLUMNS], int)
     images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
-    titles.append([_true(dataset, pick) for pick in picks])
+    targets = [_target(dataset, pick) for pick in picks]
+    titles.append([_spelled(dataset.task, target) for target in targets])
+    true_marks.append([_marks(dataset.task, target) for target in targets])
+    predicted_marks.append([])
     of_round = said.get((record.system, record.seed, record.round))
     if of_round is not None and of_round.picks[: len(picks)] == picks.tolist():
       score = of_round.score
       has_infinite |= not np.isfinite(of_round.values[: len(picks)]).all()
+      predicted_marks[-1] = of_round.marks[: len(picks)]
       for row, told in enumerate(_told(of_round, len(picks))):
         titles[-1][row] += told
   plotting.gallery(
@@ -89,7 +94,14 @@ def _write_gallery(path, rows, dataset, said):
     columns=_GALLERY_COLUMNS,
     title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}'
     f'{_shown_of(asked)}',
-    subtitle=_legend(bool(said), score, has_infinite=has_infinite),
+    subtitle=_legend(
+      bool(said),
+      score,
+      has_infinite=has_infinite,
+      has_marks=any(map(any, true_marks)),
+    ),
+    true_marks=true_marks,
+    predicted_marks=predicted_marks,
   )
   return True
 
@@ -102,15 +114,17 @@ def _shown_of(rows):
   return f', the first {_GALLERY_COLUMNS} of {most} per round'
 
 
-def _legend(has_predictions, score, has_infinite):
-  """Says what stands below each picture."""
+def _legend(has_predictions, score, *, has_infinite, has_marks):
+  """Says what stands below each picture, and what is drawn on it."""
   legend = 'Below each picture: its true label'
   if has_predictions:
     legend += '; → what the model predicted, with which probability'
-  if not score:
-    return f'{legend}.'
   none = ' (-: infinite, for the first query)' if has_infinite else ''
-  return f'{legend}, and the score{none}: {score}.'
+  legend += f', and the score{none}: {score}.' if score else '.'
+  if has_marks:
+    legend += ' On it: the true place in green'
+    legend += ', the predicted one in orange.' if has_predictions else '.'
+  return legend
 
 
 def _told(said, number):
@@ -137,12 +151,17 @@ def _short(value):
   return text
 
 
-def _true(dataset, pick):
+def _target(dataset, pick):
   """The true target: the run is over, and this is for people."""
-  targets = dataset.train.targets
-  if targets is None:
-    return ''
-  return dataset.task.spell(jax.tree.map(lambda part: part[pick], targets))
+  return jax.tree.map(lambda part: part[pick], dataset.train.targets)
+
+
+def _spelled(task, target):
+  return '' if target is None else task.spell(target)
+
+
+def _marks(task, target):
+  return [] if target is None else task.marks(target)
 
 
 class GridTable:

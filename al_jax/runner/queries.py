@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +13,8 @@ from al_jax.loop.queries import RoundQueries
 from al_jax.tasks import Task
 
 NAME = 'queries.jsonl'
+# Of marks, in widths of a picture.
+_DECIMALS = 4
 
 
 class Said(NamedTuple):
@@ -23,6 +26,8 @@ class Said(NamedTuple):
     probabilities: of the predicted classes; None for a task with other parts.
     values: what each was chosen by.
     score: what the values are; empty: nothing to show.
+    marks: lines that show each predicted target in its picture, see
+      `Task.marks`; empty for targets without a place.
   """
 
   picks: list[int]
@@ -30,6 +35,7 @@ class Said(NamedTuple):
   probabilities: list[float] | None
   values: list[float]
   score: str
+  marks: Sequence[Sequence[Any]] = ()
 
 
 class QueriesFile:
@@ -47,15 +53,21 @@ class QueriesFile:
   def on_queries(self, queries: RoundQueries) -> None:
     """Adds the line of a round."""
     probabilities = queries.probabilities
+    targets = list(_rows(queries.predicted, len(queries.picks)))
+    marks = [
+      [
+        np.round(np.asarray(line, float), _DECIMALS).tolist()
+        for line in self._task.marks(target)
+      ]
+      for target in targets
+    ]
     said = Said(
       picks=queries.picks.tolist(),
-      predicted=[
-        self._task.spell(target)
-        for target in _rows(queries.predicted, len(queries.picks))
-      ],
+      predicted=[self._task.spell(target) for target in targets],
       probabilities=None if probabilities is None else probabilities.tolist(),
       values=np.asarray(queries.values, float).tolist(),
       score=queries.score,
+      marks=marks if any(marks) else (),
     )
     place = {
       'system': queries.system,

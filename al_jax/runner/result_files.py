@@ -23,14 +23,17 @@ BUSY = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
-  """A quantity that was measured beside the runs, as curves.
+  """A quantity that was measured beside the runs: curves, or points.
 
   Attributes:
     x_label: what is on the horizontal axis.
     y_label: what is on the vertical axis.
-    curves: by the name of the series; their `labels` are the x.
+    curves: by the name of the series; their `labels` are the x. Empty if there
+      are points.
     note: what it is of, and when and how it was measured; maybe empty.
     logarithmic_x: whether the horizontal axis is.
+    points: by the name of the system, float[2, N]: x and y of an example each.
+    logarithmic_y: whether the vertical axis of points is.
   """
 
   x_label: str
@@ -38,6 +41,8 @@ class Diagnostic:
   curves: dict[str, curves.Curve]
   note: str = ''
   logarithmic_x: bool = False
+  points: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  logarithmic_y: bool = False
 
 
 def measured_now() -> dict[str, Any]:
@@ -64,8 +69,10 @@ def write_diagnostics(
   Args:
     folder: of the experiment.
     measured: see `measured_now`.
-    found: by name `x_label`, `y_label`, `note`, `logarithmic_x`, `x`, and by
-      the name of each of its `series` a `mean` and a `standard_error`.
+    found: by name `x_label`, `y_label`, `note`, `logarithmic_x`, and either
+      `x`, and by the name of each of its `series` a `mean` and a
+      `standard_error`; or `logarithmic_y`, and by the name of each system of
+      its `points` an `x` and a `y`.
 
   Returns:
     The path of the file.
@@ -91,7 +98,7 @@ def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
     folder: of the experiment.
 
   Returns:
-    The curves.
+    The curves or points.
 
   Raises:
     ValueError: the file holds something else; the message is one line.
@@ -184,6 +191,29 @@ def _saying(path: pathlib.Path, what: str) -> Iterator[None]:
 
 
 def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
+  points = _points(values['points']) if 'points' in values else {}
+  series = {} if points else _curves(values)
+  note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
+  found = Diagnostic(
+    values['x_label'],
+    values['y_label'],
+    series,
+    note=note.strip(),
+    logarithmic_x=bool(values.get('logarithmic_x', False)),
+    points=points,
+    logarithmic_y=bool(values.get('logarithmic_y', False)),
+  )
+  logarithmic = [found.logarithmic_x, found.logarithmic_y]
+  for label, points in found.points.items():
+    if (points[logarithmic] <= 0).any():
+      raise ValueError(
+        f'{label!r} has a point at 0 or below; the axis is logarithmic.'
+      )
+  return found
+
+
+def _curves(values):
+  """Reads a curve for each series."""
   x = np.asarray(values['x'], float)
   found = {}
   for label, series in values['series'].items():
@@ -197,14 +227,22 @@ def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
     found[str(label)] = curves.Curve(x, mean, error, np.ones(len(x)))
   if not found:
     raise ValueError('there is no series.')
-  note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
-  return Diagnostic(
-    values['x_label'],
-    values['y_label'],
-    found,
-    note=note.strip(),
-    logarithmic_x=bool(values.get('logarithmic_x', False)),
-  )
+  return found
+
+
+def _points(values):
+  """Reads the points of each system."""
+  found = {}
+  for label, of in values.items():
+    x, y = (np.asarray(of[axis], float) for axis in 'xy')
+    if not len(x) == len(y) > 0:
+      raise ValueError(f'{label!r} has {len(x)} x and {len(y)} y.')
+    found[str(label)] = np.stack([x, y])
+    if not np.isfinite(found[label]).all():
+      raise ValueError(f'{label!r} has a point that is not finite.')
+  if not found:
+    raise ValueError('there are no points.')
+  return found
 
 
 def _numbers(values):

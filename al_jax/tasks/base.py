@@ -56,6 +56,18 @@ class Task(Protocol):
   def spell(self, target: Targets) -> str:
     """Returns the target of one example as a caption says it."""
 
+  def marks(self, target: Targets) -> list[np.ndarray]:
+    """Returns what shows the target of one example in its picture.
+
+    Args:
+      target: of one example, on the host.
+
+    Returns:
+      Lines, float[n, 2] each: x and y of its n corners in widths of the
+      picture, from the upper left; one corner is a point. Empty for a target
+      without a place.
+    """
+
   def empty(self, num_examples: int) -> Targets:
     """Returns targets of so many examples that nobody reads: zeros."""
 

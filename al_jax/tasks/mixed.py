@@ -136,6 +136,12 @@ class Mixed:
       f'{name} {part.spell(target[name])}' for name, part in self.parts
     )
 
+  def marks(self, target):
+    """See `Task`."""
+    return [
+      line for name, part in self.parts for line in part.marks(target[name])
+    ]
+
   def empty(self, num_examples):
     """See `Task`."""
     return {name: part.empty(num_examples) for name, part in self.parts}

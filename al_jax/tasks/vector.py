@@ -75,6 +75,11 @@ class Vector:
     """Returns the numbers, to three digits."""
     return ', '.join(f'{value:.3g}' for value in np.asarray(target).tolist())
 
+  def marks(self, target):
+    """See `Task`."""
+    del target
+    return []
+
   def empty(self, num_examples: int) -> jax.Array:
     """See `Task`."""
     return jnp.zeros((num_examples, self.outputs), jnp.float32)
@@ -207,6 +212,10 @@ class Keypoints(Vector):
     """See `Task`."""
     return f'{self.size} points' + self._with_scale()
 
+  def marks(self, target):
+    """See `Task`."""
+    return list(np.reshape(target, (self.size, 1, 2)) / self.scale)
+
   def _found(self, predicted, targets):
     offsets = (predicted - targets).reshape(len(predicted), self.size, 2)
     distances = jnp.sqrt(jnp.sum(jnp.square(offsets), axis=-1))
@@ -244,6 +253,12 @@ class Box(Vector):
   def describe(self) -> str:
     """See `Task`."""
     return 'a box' + self._with_scale()
+
+  def marks(self, target):
+    """See `Task`; the line of a box is closed."""
+    # Left, top; right, top; right, bottom; left, bottom; left, top.
+    corners = np.asarray(target)[[0, 1, 2, 1, 2, 3, 0, 3, 0, 1]]
+    return [corners.reshape(5, 2) / self.scale]
 
   def check(self, targets, where, ids=None):
     """See `Task`; a box has a left before its right, a top above its bottom."""

@@ -15,16 +15,32 @@ from al_jax import keys, strategies
 from al_jax.analysis import curves
 from al_jax.loop import stages
 from experiments.diagnostics import runs
-from experiments.diagnostics.runs import Case, Model
+from experiments.diagnostics.runs import Case, Model, Options
 
 NAME = "BALD's rank correlation with itself"
 # S, of either ranking.
 NUM_SAMPLES = (5, 10, 20, 50, 100, 200)
 
 
-def has_dropout(case: Case) -> bool:
-  """Whether there are samples to compute it of."""
-  return case.program(case.baseline).system.has_dropout
+def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
+  """Correlates BALD with itself; None if the model has no dropout.
+
+  Args:
+    case: of the run.
+    options: see `Options`.
+
+  Returns:
+    See `measure`.
+  """
+  if not case.program(case.baseline).system.has_dropout:
+    case.say(f'left out: {NAME}; the model has no dropout')
+    return None
+  return measure(
+    case,
+    runs.models(case, num_seeds=options.seeds, labels=options.labels),
+    num_samples=NUM_SAMPLES,
+    most_points=options.most_points,
+  )
 
 
 def measure(

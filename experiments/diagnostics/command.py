@@ -12,6 +12,7 @@ diagnostics.json,
   expected_error  the seconds of expected error reduction against the number of
                   candidates
   entropy         how often a model is wrong, by the rank of its entropy
+  predicted_loss  the predicted and the true loss of test examples
 
 and replaces what it wrote there before. Networks are trained again for it, on
 what the records say was asked. The data are read from where the manifest says:
@@ -30,12 +31,20 @@ from al_jax import errors, xla
 from al_jax.commands import ending
 from al_jax.reporting import data as report_data
 from al_jax.runner import result_files
-from experiments.diagnostics import bald, entropy, expected_error, runs
+from experiments.diagnostics import (
+  bald,
+  entropy,
+  expected_error,
+  predicted_loss,
+  runs,
+)
+from experiments.diagnostics.runs import Options
 
 PARTS = {
   module.__name__.rpartition('.')[2]: module
-  for module in (bald, expected_error, entropy)
+  for module in (entropy, bald, expected_error, predicted_loss)
 }
+_DEFAULTS = Options()
 
 # The binaries that run something have a flag of this name too; tests import
 # them side by side.
@@ -46,16 +55,22 @@ ONLY = flags.DEFINE_list(
   'only', list(PARTS), f'What to measure, of {", ".join(PARTS)}.'
 )
 SEEDS = flags.DEFINE_integer(
-  'seeds', 3, 'Networks that are looked at: so many seeds.', 1
+  'seeds', _DEFAULTS.seeds, 'Networks that are looked at: so many seeds.', 1
 )
 LABELS = flags.DEFINE_integer(
-  'labels', None, 'The most that those are trained on; all if not set.', 1
+  'labels',
+  _DEFAULTS.labels,
+  'The most that those are trained on; all if not set.',
+  1,
 )
 MOST_POINTS = flags.DEFINE_integer(
-  'most_points', 5000, 'The most examples that BALD ranks.', 2
+  'most_points', _DEFAULTS.most_points, 'The most examples BALD ranks.', 2
 )
 MOST_SECONDS = flags.DEFINE_float(
-  'most_seconds', 20.0, 'The longest choice of expected error reduction.', 0.0
+  'most_seconds',
+  _DEFAULTS.most_seconds,
+  'The longest choice of expected error reduction.',
+  0.0,
 )
 
 
@@ -63,20 +78,14 @@ def diagnose(
   workdir: pathlib.Path,
   *,
   only: Sequence[str] = tuple(PARTS),
-  seeds: int = 3,
-  labels: int | None = None,
-  most_points: int = 5000,
-  most_seconds: float = 20.0,
+  options: Options = _DEFAULTS,
 ) -> None:
   """Measures every experiment that has records, and writes the findings.
 
   Args:
     workdir: of a comparison, or of a grid of them.
     only: what to measure, of `PARTS`.
-    seeds: networks of a system that BALD and entropy are measured of.
-    labels: the most that those are trained on; None for all.
-    most_points: examples that BALD ranks.
-    most_seconds: of a choice by expected error reduction.
+    options: of what is measured.
 
   Raises:
     ValueError: an argument out of its range, or no records.
@@ -85,7 +94,7 @@ def diagnose(
     raise ValueError(f'--only is empty; it names some of {", ".join(PARTS)}.')
   for name in only:
     errors.check_name('--only', name, PARTS)
-  errors.check_number('--most_seconds', most_seconds, least=0)
+  errors.check_number('--most_seconds', options.most_seconds, least=0)
   # What is replaced need not be whole.
   experiments = report_data.read_workdir(workdir, diagnosed=False)
   measured = result_files.measured_now()
@@ -101,38 +110,14 @@ def diagnose(
       _say('left out: it has no records yet')
       continue
     case = runs.open_case(results, _say)
-    found = _diagnostics(case, only, seeds, labels, most_points, most_seconds)
+    found = {
+      part.NAME: part.diagnose(case, options)
+      for name, part in PARTS.items()
+      if name in only
+    }
+    found = {name: of for name, of in found.items() if of is not None}
     if found:
       _say(result_files.write_diagnostics(results.folder, measured, found))
-
-
-def _diagnostics(case, only, seeds, labels, most_points, most_seconds):
-  """What goes into diagnostics.json, by name."""
-  wanted = [PARTS[name] for name in only]
-  with_bald = bald in wanted and bald.has_dropout(case)
-  if bald in wanted and not with_bald:
-    _say(f'left out: {bald.NAME}; the model has no dropout')
-  found = {}
-  if entropy in wanted and entropy.systems_of(case):
-    found[entropy.NAME] = entropy.measure(case, num_seeds=seeds, labels=labels)
-  if not with_bald and expected_error not in wanted:
-    return found
-  models = runs.models(case, num_seeds=seeds if with_bald else 1, labels=labels)
-  if with_bald:
-    found[bald.NAME] = bald.measure(
-      case,
-      models,
-      num_samples=bald.NUM_SAMPLES,
-      most_points=most_points,
-    )
-  if expected_error in wanted:
-    found[expected_error.NAME] = expected_error.measure(
-      case,
-      models[0],
-      num_candidates=expected_error.NUM_CANDIDATES,
-      most_seconds=most_seconds,
-    )
-  return found
 
 
 def _say(text: object) -> None:
@@ -148,12 +133,11 @@ def main(argv: list[str]) -> int:
 
 def _run():
   xla.keep_programs(xla.program_cache())
-  diagnose(
-    pathlib.Path(WORKDIR.value),
-    only=ONLY.value,
+  options = Options(
     seeds=SEEDS.value,
     labels=LABELS.value,
     most_points=MOST_POINTS.value,
     most_seconds=MOST_SECONDS.value,
   )
+  diagnose(pathlib.Path(WORKDIR.value), only=ONLY.value, options=options)
   return 0

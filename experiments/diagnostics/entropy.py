@@ -16,7 +16,7 @@ from al_jax.interfaces import Strategy
 from al_jax.loop import stages
 from al_jax.strategies.scored import stateless
 from experiments.diagnostics import runs
-from experiments.diagnostics.runs import Case
+from experiments.diagnostics.runs import Case, Options
 
 NAME = 'error rate by entropy rank'
 # Equal parts of the unlabelled examples, the most uncertain first.
@@ -32,6 +32,22 @@ def systems_of(case: Case) -> list[str]:
     for name in case.results.systems
     if strategies.STRATEGIES.get(systems.published(name).strategy) in _ASKING
   ]
+
+
+def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
+  """Measures error rates; None if no system asks by entropy or at random.
+
+  Args:
+    case: of the run.
+    options: see `Options`.
+
+  Returns:
+    See `measure`.
+  """
+  if not systems_of(case):
+    case.say(f'left out: {NAME}; no system asks by entropy or at random')
+    return None
+  return measure(case, num_seeds=options.seeds, labels=options.labels)
 
 
 def measure(

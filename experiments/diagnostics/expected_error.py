@@ -11,7 +11,7 @@ from al_jax import pool as pool_lib
 from al_jax.loop import stages
 from experiments.benchmarks import timing
 from experiments.diagnostics import runs
-from experiments.diagnostics.runs import Case, Model
+from experiments.diagnostics.runs import Case, Model, Options
 
 NAME = "Expected error's cost"
 NUM_CANDIDATES = tuple(
@@ -21,6 +21,25 @@ NUM_CANDIDATES = tuple(
 # these seconds: interference by other processes lasts seconds, which a short
 # call must outlast.
 _FEWEST, _ENOUGH_SECONDS = 3, 3.0
+
+
+def diagnose(case: Case, options: Options) -> dict[str, Any]:
+  """Times choices on the embeddings of one model.
+
+  Args:
+    case: of the run.
+    options: see `Options`.
+
+  Returns:
+    See `measure`.
+  """
+  (model,) = runs.models(case, num_seeds=1, labels=options.labels)
+  return measure(
+    case,
+    model,
+    num_candidates=NUM_CANDIDATES,
+    most_seconds=options.most_seconds,
+  )
 
 
 def measure(

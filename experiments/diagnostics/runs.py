@@ -14,7 +14,7 @@ import numpy as np
 
 from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
-from al_jax.analysis import curves
+from al_jax.analysis import curves, naming
 from al_jax.interfaces import LearnerState
 from al_jax.loop import acquisition, program
 from al_jax.pool import PoolState
@@ -28,6 +28,22 @@ from al_jax.training import fit
 
 # Takes a line of progress.
 Say = Callable[[str], None]
+
+
+class Options(NamedTuple):
+  """What a person asks of a diagnosis.
+
+  Attributes:
+    seeds: most models of a system that are looked at, one per seed.
+    labels: most labels that a model is trained on. If None, all.
+    most_points: most examples that BALD ranks.
+    most_seconds: longest choice of expected error reduction.
+  """
+
+  seeds: int = 3
+  labels: int | None = None
+  most_points: int = 5000
+  most_seconds: float = 20.0
 
 
 class Model(NamedTuple):
@@ -55,14 +71,18 @@ class Case:
   """An experiment that was run, ready to be measured.
 
   Attributes:
-    results: its records.
+    results: its records, under the names that systems are built by.
     experiment: data, protocol, oracle.
     say: what takes a line of progress.
+    trained: models that were trained again, by system, seed and round.
   """
 
   results: ExperimentResults
   experiment: Experiment
   say: Say
+  trained: dict[tuple[str, int, int], Model] = dataclasses.field(
+    default_factory=dict
+  )
 
   @property
   def name(self) -> str:
@@ -125,7 +145,11 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
       f'the data of {results.folder} have fingerprint {now}; those of the run '
       f'had {before}.'
     )
-  return Case(results, experiment, say)
+  # Those that readers see may be shorter.
+  short = naming.short(results.about.get('systems', ()))
+  whole = {of: name for name, of in short.items()}
+  rows = naming.renamed(results.rows, whole)
+  return Case(dataclasses.replace(results, rows=rows), experiment, say)
 
 
 def _experiment_of(results):
@@ -178,7 +202,10 @@ def models(
   found = []
   for seed, rows in chosen.items():
     (last,) = (row for row in rows.values() if row.labels == allowed[-1])
-    found.append(train(case, compiled, seed, last.round))
+    place = system, seed, last.round
+    if place not in case.trained:
+      case.trained[place] = train(case, compiled, seed, last.round)
+    found.append(case.trained[place])
   return found
 
 

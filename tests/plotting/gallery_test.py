@@ -134,6 +134,32 @@ def test_the_gallery_shows_the_very_pixels(tmp_path):
   np.testing.assert_allclose(shown, expected, atol=1)
 
 
+def coloured(path):
+  """Where the picture is neither grey nor white: a row and a column each."""
+  return np.argwhere(np.ptp(pixels(path)[..., :3].astype(int), axis=-1) > 60)
+
+
+def test_marks_lie_on_their_picture(tmp_path):
+  images = np.zeros((1, 2, 8, 8), np.uint8)
+  path = tmp_path / 'gallery.png'
+  # The second picture has no mark; the last corner is far outside.
+  line = np.array([[0.25, 0.5], [9, 0.5]])
+  for marks in ({'true_marks': [[[line]]]}, {'predicted_marks': [[[line]]]}):
+    plotting.gallery(images, [['a', 'b']], path, row_titles=['r'], **marks)
+    found = coloured(path)
+    # 0.648 inches wide, from these dots on: see the test above.
+    left, top, width = (1.1 + 0.036) * 200, (0.1 + 0.036) * 200, 0.648 * 200
+    assert abs(found[:, 0] - (top + width / 2)).max() <= 3
+    assert abs(found[:, 1].min() - (left + width / 4)) <= 4
+    assert found[:, 1].max() <= left + width + 3
+  plotting.gallery(images, [['a', 'b']], path, row_titles=['r'])
+  assert not len(coloured(path))
+  with pytest.raises(ValueError, match='true_marks has 2 rows and images 1'):
+    plotting.gallery(
+      images, [['a', 'b']], path, row_titles=['r'], true_marks=[[], []]
+    )
+
+
 @pytest.mark.parametrize('channels', [(), (1,), (3,)])
 @pytest.mark.parametrize('dtype', [np.uint8, np.float32])
 def test_grey_and_colour_of_either_type_are_shown(tmp_path, channels, dtype):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from al_jax.reporting import data as report_data
+from al_jax.runner import result_files
 from al_jax.storage import manifest, records
 from tests.factories import a_record, two_systems
 
@@ -149,6 +150,19 @@ def test_diagnostics_are_curves(tmp_path):
   assert np.isnan(found.curves['other'].standard_error).all()
 
 
+def test_diagnostics_are_points(tmp_path):
+  folder = a_folder(tmp_path / 'run', complete())
+  points = {'mine': {'x': [-1, 2, 0], 'y': [3, 0.5, 1]}}
+  diagnostic = {'x_label': 'a', 'y_label': 'b', 'points': points}
+  diagnostic['logarithmic_y'] = True
+  result_files.write_diagnostics(folder, MEASURED, {'name': diagnostic})
+  (found,) = report_data.read_workdir(folder)
+  found = found.diagnostics['name']
+  assert (found.logarithmic_x, found.logarithmic_y) == (False, True)
+  assert found.curves == {} and list(found.points) == ['mine']
+  np.testing.assert_array_equal(found.points['mine'], [[-1, 2, 0], [3, 0.5, 1]])
+
+
 @pytest.mark.parametrize(
   ('text', 'message'),
   [
@@ -157,6 +171,16 @@ def test_diagnostics_are_curves(tmp_path):
     ('{"a": {}}', "KeyError: 'x'"),
     ('{"a": {"x": [1], "series": {}}}', 'there is no series'),
     ('{"a": {"x": [1], "series": {"b": {"mean": [1, 2]}}}}', '2 means'),
+    ('{"a": {"points": {}}}', 'there are no points'),
+    ('{"a": {"points": {"b": {"x": [1]}}}}', "KeyError: 'y'"),
+    ('{"a": {"points": {"b": {"x": [1], "y": []}}}}', '1 x and 0 y'),
+    ('{"a": {"points": {"b": {"x": [], "y": []}}}}', '0 x and 0 y'),
+    ('{"a": {"points": {"b": {"x": [1], "y": ["NaN"]}}}}', 'is not finite'),
+    (
+      '{"a": {"x_label": "", "y_label": "", "logarithmic_y": true, '
+      '"points": {"b": {"x": [0, 0], "y": [1, 0]}}}}',
+      'a point at 0 or below',
+    ),
   ],
 )
 def test_diagnostics_that_cannot_be_read_name_the_file(tmp_path, text, message):

@@ -38,6 +38,29 @@ def test_a_diagnostic_has_a_table_and_a_note(tmp_path):
   assert reader.says('Of two seeds.')
 
 
+def test_points_are_a_picture_and_a_csv_without_a_table(tmp_path):
+  folder = a_workdir(tmp_path / 'run', some_rows())
+  diagnostic = {
+    'x_label': 'predicted loss',
+    'y_label': 'true loss',
+    'logarithmic_y': True,
+    'points': {'badge': {'x': [-1, 2], 'y': [0.5, 10]}},
+    'note': 'Of two examples.',
+  }
+  (folder / 'diagnostics.json').write_text(json.dumps({'a name': diagnostic}))
+  reader = Reader(report.write_report(folder))
+  assert reader.says('A name: a point for each example')
+  assert reader.says('Of two examples.')
+  assert not any('true loss' in row for row in reader.rows)
+  assert rows_of(folder / 'report' / 'run_a_name.csv') == [
+    {'system': 'badge', 'x': '-1.0', 'y': '0.5'},
+    {'system': 'badge', 'x': '2.0', 'y': '10.0'},
+  ]
+  drawn = (folder / 'report' / 'run_a_name.svg').read_text()
+  for text in ('badge', 'predicted loss', 'true loss'):
+    assert f'<!-- {text} -->' in drawn, text
+
+
 def test_batches_and_calibration_are_shown_where_they_were_measured(tmp_path):
   test = {'accuracy': 0.5, 'log_loss': 1.0, 'calibration_error': 0.1}
   rows = [

@@ -98,6 +98,33 @@ def test_captions_of_a_gallery_spell_any_target(tmp_path, monkeypatch):
   assert subtitle == 'Below each picture: its true label.'
 
 
+def test_true_and_predicted_boxes_are_drawn(tmp_path, monkeypatch):
+  task = tasks.Box(scale=10)
+  targets = np.array([[0, 0, 5, 5], [1, 2, 3, 4]], np.float32)
+  dataset = of_images(task, targets)
+  rows = [a_record('margin', test={}, round=0, picks=[1], pick_ids=[1])]
+  predicted = np.array([[2, 2, 4, 4]], np.float32)
+  said = RoundQueries(
+    'margin', 0, 0, np.array([1]), predicted, None, np.zeros(1), ''
+  )
+  queries.QueriesFile(tmp_path / queries.NAME, task).on_queries(said)
+  drawn = []
+  monkeypatch.setattr(
+    outputs.plotting, 'gallery', lambda *_, **how: drawn.append(how)
+  )
+  outputs.write_pictures(tmp_path, rows, dataset, axes={})
+  (how,) = drawn
+  np.testing.assert_allclose(
+    how['true_marks'], [[task.marks(targets[1])]], rtol=1e-6
+  )
+  np.testing.assert_allclose(
+    how['predicted_marks'], [[task.marks(predicted[0])]], rtol=1e-6
+  )
+  assert how['subtitle'].endswith(
+    'On it: the true place in green, the predicted one in orange.'
+  )
+
+
 def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
   task = tasks.numbered(10)
   dataset = of_images(task, np.array([3, 1], np.int32))

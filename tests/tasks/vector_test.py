@@ -51,6 +51,21 @@ def test_losses_are_mean_squared_errors_of_what_decide_gives(
   np.testing.assert_allclose(losses, wanted, rtol=1e-4)
 
 
+def test_marks_are_in_widths_of_the_picture():
+  points = tasks.Keypoints(2, scale=100)
+  first, second = points.marks(np.array([10, 20, 50, 60], np.float32))
+  np.testing.assert_allclose(first, [[0.1, 0.2]], rtol=1e-6)
+  np.testing.assert_allclose(second, [[0.5, 0.6]], rtol=1e-6)
+  box = tasks.Box(scale=10)
+  corners = [[0.1, 0.2], [0.3, 0.2], [0.3, 0.4], [0.1, 0.4], [0.1, 0.2]]
+  (line,) = box.marks(np.array([1, 2, 3, 4], np.float32))
+  np.testing.assert_allclose(line, corners, rtol=1e-6)
+  assert tasks.Vector(4, scale=10).marks(np.zeros(4, np.float32)) == []
+  mixed = tasks.Mixed({'kind': tasks.numbered(2), 'at': box, 'on': points})
+  target = {'kind': 1, 'at': np.zeros(4), 'on': np.zeros(4)}
+  assert [len(line) for line in mixed.marks(target)] == [5, 1, 1]
+
+
 def test_points_are_found_within_the_tolerance():
   task = tasks.Keypoints(2, scale=100, tolerance=0.1)
   targets = np.array([[10, 10, 50, 50]], np.float32)
