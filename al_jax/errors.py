@@ -109,6 +109,21 @@ def check_name(what: str, name: object, choices: Iterable[str]) -> None:
     raise unknown_name(what, name, choices)
 
 
+def check_free(who: str, name: str, extras: Iterable[str]) -> None:
+  """Refuses to replace an output of a model.
+
+  Args:
+    who: adds the output, for the message.
+    name: of the output.
+    extras: names of what the model itself gives.
+  """
+  if name in extras:
+    raise ValueError(
+      f'the model has an output {name!r} of its own, which {who} would '
+      'replace: give it another name.'
+    )
+
+
 def check_number(
   name: str,
   value: object,

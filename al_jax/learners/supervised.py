@@ -56,6 +56,7 @@ class Supervised(OneNetwork):
     output = super().apply(state, inputs, keys=keys)
     if self.gradient_sketch is None or keys is not None:
       return output
+    errors.check_free('gradient_sketch', 'gradient', output.extras)
     gradient = sketches.of_gradients(
       self.model,
       state.network.variables,

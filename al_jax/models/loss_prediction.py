@@ -114,6 +114,7 @@ class LossPredicting(NamedTuple):
         for name, mean in means.items()
       }
     predicted, _ = self.net.apply(of_module, means)
+    errors.check_free('a loss prediction', PREDICTED_LOSS, output.extras)
     extras = {**output.extras, PREDICTED_LOSS: predicted}
     return output._replace(extras=extras)
 

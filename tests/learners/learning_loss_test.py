@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from al_jax import learners, models, tasks
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Batch
+from al_jax.interfaces import Batch, ModelOutput
 from al_jax.loop import evaluation
 from al_jax.models import loss_prediction
 from al_jax.sources import Source
@@ -283,7 +284,7 @@ def test_the_network_starts_as_it_would_alone():
 
 def without_maps(facts):
   del facts
-  return models.adapted.nn.Dense(5)
+  return nn.Dense(5)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +305,29 @@ def test_a_slip_is_refused_with_the_value(options, message):
   facts = facts_of((4, 3))
   with pytest.raises(ValueError, match=message):
     learners.learning_loss(models.build('mlp', facts), facts, **options)
+
+
+class Rival(nn.Module):
+  """A model with outputs of its own under the names of the library's."""
+
+  @nn.compact
+  def __call__(self, inputs):
+    hidden = inputs.reshape(len(inputs), -1)
+    extras = {'predicted_loss': hidden[:, :1], 'gradient': hidden}
+    return ModelOutput(nn.Dense(5)(hidden), hidden, extras)
+
+
+def test_no_output_of_a_model_is_replaced():
+  facts = facts_of((4,))
+  model = models.build(Rival(), facts)
+  rows = jnp.zeros((2, 4), jnp.uint8)
+  for name, learner in (
+    ('predicted_loss', learners.learning_loss(model, facts)),
+    ('gradient', learners.supervised(model, facts, gradient_sketch=4)),
+  ):
+    state = jax.eval_shape(learner.init, KEY)
+    with pytest.raises(ValueError, match=f"has an output '{name}' of its own"):
+      jax.eval_shape(learner.apply, state, rows)
 
 
 def test_a_model_without_maps_is_told_of_the_embedding():
