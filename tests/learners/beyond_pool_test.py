@@ -21,7 +21,7 @@ from tests.learners.two_networks_test import two_networks
 EXTRA, LABELLED = 12, 30
 KEY = jax.random.key(3)
 KINDS = {**LEARNERS, 'two_networks': two_networks}
-ACCEPTED = ('supervised', 'joint', 'two_networks')
+ACCEPTED = ('supervised', 'joint', 'learning_loss', 'two_networks')
 
 
 @pytest.fixture(scope='module')

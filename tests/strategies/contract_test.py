@@ -5,6 +5,7 @@ import pytest
 from al_jax import strategies, testing
 from al_jax.strategies import needs
 from al_jax.testing import tracing
+from tests.strategies import linear_network
 from tests.strategies.linear_network import OPTIONS
 
 VARIANTS = {
@@ -25,14 +26,25 @@ MADE = {
 }
 
 
+def with_predicted_loss(inputs, *, keys=None):
+  """The linear network, with an output that some learners add."""
+  output = linear_network.apply(inputs, keys=keys)
+  # Any number per row will do.
+  return output._replace(extras={'predicted_loss': output.predictions[..., 0]})
+
+
 @pytest.mark.parametrize('name', MADE)
 def test_it_keeps_the_contract(name):
   strategy = MADE[name]
   # Of the others the compiler takes ten seconds for every k; their kernels are
   # tested with k = 1.
   is_cheap = tracing.is_jitted(strategy.select)
+  needs_loss = 'extras.predicted_loss' in needs.of(strategy)
   testing.check_strategy(
-    strategy, name=name, skip={} if is_cheap else {'one': 'compiles for long'}
+    strategy,
+    name=name,
+    skip={} if is_cheap else {'one': 'compiles for long'},
+    **({'apply': with_predicted_loss} if needs_loss else {}),
   )
 
 
