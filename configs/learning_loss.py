@@ -9,8 +9,9 @@ Yoo and Kweon 2019, "Learning Loss for Active Learning". `cifar10` is their
 protocol; the others are for two cores: `cifar10,local`, `mnist`, `keypoints`
 (three points of a digit on a canvas) and `detect` (its class and its box).
 `ablation` varies the module on MNIST. `cheat` puts a strategy beside it that
-sees the hidden labels, which no method may. `weight` chooses the weight of the
-module's loss for keypoints, by a validation split.
+sees the hidden labels, which no method may. `,weight` after an
+argument for two cores chooses the weight of the module's loss, by a validation
+split.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +21,8 @@ from al_jax.runner import defaults
 CHEAT = 'supervised+experiments.diagnostics.cheating.true_loss_that_cheats'
 _OF_CLASSES = ('random', 'entropy', 'core_set', 'learning_loss')
 _OF_NUMBERS = ('random', 'variance', 'core_set', 'learning_loss')
-# Weights of the module's loss, of which a validation split tells the best.
+# Weights of the module's loss. The largest is taken that costs less than a
+# point of the headline on a validation split.
 _WEIGHTS = (0.01, 0.1, 1.0)
 _MODULES = {
   'published': {},
@@ -40,7 +42,10 @@ ARGUMENTS = (
   'detect',
   'ablation',
   'cheat',
-  'weight',
+  'cifar10,local,weight',
+  'mnist,weight',
+  'keypoints,weight',
+  'detect,weight',
 )
 
 
@@ -64,15 +69,17 @@ def get_config(arg: str = 'cifar10') -> ConfigDict:
   config.seeds = 5
   config.systems = _OF_CLASSES
   config.subset_size = 10_000
-  name, _, variant = arg.partition(',')
+  name, *variants = arg.split(',')
   if name == 'cifar10':
     _cifar10(config)
-    if variant:
+    if 'local' in variants:
       _shrink(config)
-  elif name in ('keypoints', 'detect', 'weight'):
+  elif name in ('keypoints', 'detect'):
     _canvases(config, name)
   else:
     _mnist(config, name)
+  if 'weight' in variants:
+    _choose_weight(config)
   return config
 
 
@@ -141,7 +148,7 @@ def _canvases(config, name):
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
   config.data = ConfigDict({'source': 'keypoints:mnist', 'transforms': (cap,)})
   if name == 'keypoints':
-    # The largest weight of `weight` that costs no point of the validation pck.
+    # See `_WEIGHTS`.
     config.learner.learning_loss = ConfigDict({'loss_weight': 0.1})
   if name == 'detect':
     # Less clutter, and squared errors of boxes that weigh as much as classes.
@@ -164,16 +171,21 @@ def _canvases(config, name):
   config.protocol.first_size = 500
   config.protocol.labels_per_round = 500
   config.protocol.rounds = 3
-  if name == 'weight':
-    held_out = {'name': 'validation_split', 'size': 2000}
-    config.data.transforms = (cap, held_out)
-    config.systems = ('learning_loss_random',)
-    config.seeds = 2
-    config.protocol.first_size = 1000
-    config.protocol.rounds = 1
-    config.grid = {
-      'weight': {
-        str(weight): {'learner': {'learning_loss': {'loss_weight': weight}}}
-        for weight in _WEIGHTS
-      },
-    }
+
+
+def _choose_weight(config):
+  """One round with the labels of the last, and three weights."""
+  held_out = {'name': 'validation_split', 'size': 2000}
+  config.data.transforms = (*config.data.transforms, held_out)
+  config.systems = ('learning_loss_random',)
+  config.subset_size = None
+  config.seeds = 2
+  protocol = config.protocol
+  protocol.first_size += protocol.labels_per_round * (protocol.rounds - 1)
+  protocol.rounds = 1
+  config.grid = {
+    'weight': {
+      str(weight): {'learner': {'learning_loss': {'loss_weight': weight}}}
+      for weight in _WEIGHTS
+    },
+  }
