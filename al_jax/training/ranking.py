@@ -6,9 +6,6 @@ from jax import lax
 
 from al_jax.training.course import Mean
 
-# Rows of the table of pairs that are compared at a time.
-_ROWS = 128
-
 
 def pair_loss(
   predicted: jax.Array, true: jax.Array, real: jax.Array, *, margin: float
@@ -50,30 +47,57 @@ def concordance(predicted: jax.Array, true: jax.Array) -> jax.Array:
   values are the same counts half. So 0.5 is chance, whatever is predicted.
 
   Args:
-    predicted: float32[N].
-    true: float32[N].
+    predicted: float32[N], finite.
+    true: float32[N], finite.
 
   Returns:
     float32, a scalar; NaN if all true values are the same.
   """
-  size = len(true)
-  padded = -(-size // _ROWS) * _ROWS
-  rows = jnp.minimum(jnp.arange(padded), size - 1).reshape(-1, _ROWS)
+  number = len(true)
+  # Of examples with the same true value, those predicted larger come first.
+  order = jnp.lexsort((-predicted, true))
+  predicted, true = predicted[order], true[order]
+  in_order = jnp.sort(predicted)
+  ranks = jnp.searchsorted(in_order, predicted).astype(jnp.int32)
+  differ = number * (number - 1) / 2 - _equal_pairs(_changes(true))
+  halves = _equal_pairs(_changes(in_order)) - _equal_pairs(
+    _changes(true) | _changes(predicted)
+  )
+  return (_ascending_pairs(ranks) + 0.5 * halves) / differ
 
-  def of_rows(index):
-    above = true[index][:, None] > true[None]
-    higher = predicted[index][:, None] > predicted[None]
-    same = predicted[index][:, None] == predicted[None]
-    # Twice the score, in whole numbers.
-    score = jnp.where(same, 1, 2 * higher.astype(jnp.int32))
-    score = jnp.sum(jnp.where(above, score, 0), axis=1)
-    return score, jnp.sum(above, axis=1, dtype=jnp.int32)
 
-  scores, pairs = lax.map(of_rows, rows)
-  scores, pairs = scores.reshape(-1)[:size], pairs.reshape(-1)[:size]
-  # A sum of N^2 overflows int32 beyond 46,340 examples.
-  total = jnp.sum(pairs.astype(jnp.float32))
-  return 0.5 * jnp.sum(scores.astype(jnp.float32)) / total
+def _changes(values):
+  """bool[N]: a value is another than the one before it."""
+  return jnp.concatenate([jnp.ones(1, jnp.bool_), values[1:] != values[:-1]])
+
+
+def _equal_pairs(changes):
+  """The number of pairs within the runs that begin at changes: float32."""
+  runs = jnp.cumsum(changes) - 1
+  counts = jnp.bincount(runs, length=len(runs)).astype(jnp.float32)
+  return jnp.sum(counts * (counts - 1)) / 2
+
+
+def _ascending_pairs(ranks):
+  """The number of pairs j < i with ranks[j] < ranks[i]: float32.
+
+  Two ranks differ first in one bit: pairs are counted bit by bit, among the
+  ranks that have all higher bits in common.
+  """
+
+  def count(bit, total):
+    higher = ranks >> (bit + 1)
+    order = jnp.argsort(higher, stable=True)
+    higher = higher[order]
+    is_zero = (ranks[order] >> bit) & 1 == 0
+    zeros = jnp.cumsum(is_zero)
+    first = jnp.searchsorted(higher, higher)
+    before = zeros - (zeros - is_zero)[first]
+    pairs = jnp.where(is_zero, 0, before).astype(jnp.float32)
+    return total + jnp.sum(pairs)
+
+  bits = max(len(ranks) - 1, 1).bit_length()
+  return lax.fori_loop(0, bits, count, jnp.zeros((), jnp.float32))
 
 
 def rank_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
