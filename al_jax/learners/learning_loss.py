@@ -72,6 +72,11 @@ class LearningLoss(OneNetwork):
       'detach_at', self.detach_at, least=0, most=1, optional=True
     )
     errors.check_name('module_loss', self.module_loss, MODULE_LOSSES)
+    if self.module_loss == 'ranking' and self.batch_size == 1:
+      raise ValueError(
+        'batch_size is 1; a ranking is learnt from pairs within a batch: it '
+        'must be 2 or more.'
+      )
     super().check()
 
   @functools.cached_property

@@ -169,18 +169,16 @@ def divided(variables: PyTree) -> tuple[PyTree, PyTree]:
 
 def _chosen(output, maps):
   """The names of the maps, which are checked."""
-  known = [
-    name
-    for name, leaf in output.extras.items()
-    if leaf.dtype == jnp.float32 and leaf.ndim >= 2
-  ]
+  extras = output.extras
+  known = sorted(name for name in extras if _is_map(extras[name]))
   if maps is None:
     if not known:
       raise ValueError(
-        'maps is None, and the model has no extras, which are the maps that '
-        "losses are predicted from: return some, or set maps to ('embedding',)."
+        f'maps is None, and the model has {_described(extras)}: losses are '
+        'predicted from extras of float32[B, ..., K]; return some, or set maps '
+        "to ('embedding',)."
       )
-    return tuple(sorted(known))
+    return tuple(known)
   if output.embedding is not None:
     known.append(_EMBEDDING)
   if isinstance(maps, str) or not isinstance(maps, Sequence) or not maps:
@@ -189,8 +187,26 @@ def _chosen(output, maps):
       f'{", ".join(known)}.'
     )
   for name in maps:
+    if name in extras and name not in known:
+      raise ValueError(
+        f'maps has {name!r}, and the model has {_described(extras)}; a map is '
+        'float32[B, ..., K].'
+      )
     errors.check_name('maps: the map', name, known)
   return tuple(sorted(set(maps)))
+
+
+def _is_map(leaf):
+  return leaf.dtype == jnp.float32 and leaf.ndim >= 2 and leaf.size > 0
+
+
+def _described(extras):
+  """The extras of a model with their types and shapes, for a message."""
+  found = [
+    f'{name} {leaf.dtype}{list(leaf.shape)}'
+    for name, leaf in sorted(extras.items())
+  ]
+  return f'the extras {", ".join(found)}' if found else 'no extras'
 
 
 def _means(output, maps):

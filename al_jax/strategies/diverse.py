@@ -19,7 +19,7 @@ from al_jax.strategies.scored import stateless
 GRADIENT = 'gradient'
 NEEDS_GRADIENT: Mapping[str, str] = {
   needs.EXTRAS + GRADIENT: (
-    'option gradient_sketch of a learner adds it, 512 numbers, say'
+    'the option gradient_sketch adds it, of a learner that has it'
   )
 }
 _NEEDS = {'embedding': {needs.EMBEDDING: ''}, GRADIENT: NEEDS_GRADIENT}

@@ -9,7 +9,11 @@ from al_jax.strategies import needs
 from al_jax.strategies.scored import scored
 
 _OUTPUT = 'predicted_loss'
-_NEEDS = {needs.EXTRAS + _OUTPUT: 'it queries the largest predicted losses'}
+_NEEDS = {
+  needs.EXTRAS + _OUTPUT: (
+    'a learner that predicts losses adds it, as in the system learning_loss'
+  )
+}
 
 
 def learning_loss() -> Strategy:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from al_jax import errors
 from al_jax.tasks.classes import Classes
 from al_jax.tasks.mixed import Mixed
 from al_jax.tasks.vector import Box, overlap
@@ -51,6 +52,7 @@ def detection(
   Returns:
     A task with the parts `class` and `box`.
   """
+  errors.check_number('box_weight', box_weight, least=0)
   box = Box(scale=scale)
   return Mixed(
     {'class': Classes(tuple(names)), 'box': box},

@@ -67,7 +67,8 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
     'points': points,
     'note': (
       f'{len(predicted):,} examples of the {split} split, evenly spaced. '
-      f'{"; ".join(told)}. The predicted loss has no unit, and those of two '
+      f'{"; ".join(told)}. True losses are those of the task. The predicted '
+      f'loss has no unit, and those of two '
       f'models do not compare. True losses below {_LEAST_LOSS:g} are shown '
       f'as {_LEAST_LOSS:g}.'
     ),

@@ -298,6 +298,7 @@ def without_maps(facts):
     ({'margin': 0}, 'margin is 0'),
     ({'loss_weight': -1}, 'loss_weight is -1'),
     ({'detach_at': 1.5}, 'detach_at is 1.5'),
+    ({'batch_size': 1}, 'batch_size is 1; a ranking is learnt from pairs'),
     ({'module_loss': 'mse'}, "module_loss 'mse' is not known"),
   ],
 )
@@ -328,6 +329,30 @@ def test_no_output_of_a_model_is_replaced():
     state = jax.eval_shape(learner.init, KEY)
     with pytest.raises(ValueError, match=f"has an output '{name}' of its own"):
       jax.eval_shape(learner.apply, state, rows)
+
+
+class OfIntegers(nn.Module):
+  """A model whose extras are no maps."""
+
+  @nn.compact
+  def __call__(self, inputs):
+    hidden = inputs.reshape(len(inputs), -1)
+    extras = {'bin': hidden.astype(jnp.int32), 'none': hidden[:, :0]}
+    return ModelOutput(nn.Dense(5)(hidden), hidden, extras)
+
+
+@pytest.mark.parametrize(
+  ('maps', 'begins'),
+  [
+    (None, 'maps is None, and the model has'),
+    (['bin'], "maps has 'bin', and the model has"),
+  ],
+)
+def test_extras_that_are_no_maps_are_described(maps, begins):
+  facts = facts_of((4,))
+  found = r'the extras bin int32\[2, 4\], none float32\[2, 0\]'
+  with pytest.raises(ValueError, match=f'{begins} {found}'):
+    learners.learning_loss(models.build(OfIntegers(), facts), facts, maps=maps)
 
 
 def test_a_model_without_maps_is_told_of_the_embedding():
