@@ -17,7 +17,7 @@ KEY, WEIGHTS = linear.KEY, linear.WEIGHTS
 pool_with = linear.pool_with
 K = 8  # one number of picks, so that selecting compiles once
 FACTS = linear.facts_of(linear.TASK, linear.DRAWN)
-apply = linear.network(linear.TASK, D)
+_linear = linear.network(linear.TASK, D)
 # Of the strategies that need some, or are slow without.
 OPTIONS = {
   'albl': {'arms': ('entropy', 'core_set')},
@@ -27,6 +27,13 @@ OPTIONS = {
   'variance': {'num_samples': 4},
   'variation_ratio': {'num_samples': 4},
 }
+
+
+def apply(inputs, *, keys=None):
+  """The linear network, with an output that some learners add."""
+  output = _linear(inputs, keys=keys)
+  # Any number per row will do.
+  return output._replace(extras={'predicted_loss': output.predictions[..., 0]})
 
 
 @functools.cache
