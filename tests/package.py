@@ -136,7 +136,8 @@ def call(*words: object, folder: pathlib.Path, status: int = 0) -> str:
 def check_what_is_missing(folder: pathlib.Path) -> None:
   """Whoever wants more than the core reads in one line how to get it."""
   how = (
-    r"needs [\w-]+, which is not installed: pip install 'al-jax\[experiments]'"
+    r"needs [\w-]+, which is not installed: pip install 'al-jax\[experiments]' "
+    r"\(in a clone: '\.\[experiments]'\)"
   )
   for program, what in WANTS_MORE.items():
     told = call('python', '-c', program, folder=folder, status=1)

@@ -142,7 +142,7 @@ def test_what_is_not_allowed_is_refused(location, options, message):
 
 
 def test_a_weight_below_0_is_refused():
-  with pytest.raises(ValueError, match=r'weights\.box is -1'):
+  with pytest.raises(ValueError, match='box_weight is -1'):
     detect.read('digits', box_weight=-1, **FEW)
 
 
