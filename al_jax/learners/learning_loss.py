@@ -97,15 +97,10 @@ class LearningLoss(OneNetwork):
       self.both.init, optimizer=self.optimizer, weights=self.weights
     )
 
-  @functools.cached_property
-  def rules(self):
+  @property
+  def watched(self):
     """See `OneNetwork`."""
-    return course.rules(
-      stop=self.stop,
-      capacity=self.facts.label_budget,
-      batch_size=self.batch_size,
-      watched={**forward.watched(self.facts.task), 'module_loss': ()},
-    )
+    return {**super().watched, 'module_loss': ()}
 
   @property
   def report(self) -> Report:

@@ -173,8 +173,13 @@ class OneNetwork(Trains):
       stop=self.stop,
       capacity=self.facts.label_budget,
       batch_size=self.batch_size,
-      watched=forward.watched(self.facts.task),
+      watched=self.watched,
     )
+
+  @property
+  def watched(self) -> dict[str, tuple[int, ...]]:
+    """Shapes of what is accumulated over an epoch, by name."""
+    return forward.watched(self.facts.task)
 
   @functools.cached_property
   def augmented(self) -> Callable[..., PyTree]:

@@ -53,10 +53,7 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
       probabilities.
   """
   fns = common.model_fns(_Adapted(name, module), facts)
-  rows = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
-    facts.example,
-  )
+  rows = common.few_rows(facts)
   key, real = jax.random.key(0), jnp.ones(2, jnp.bool_)
   try:
     variables = jax.eval_shape(fns.init, key)

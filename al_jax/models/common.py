@@ -213,6 +213,14 @@ def net_fns(module: nn.Module, *example_args: PyTree) -> NetFns:
   return NetFns(init=init, apply=apply)
 
 
+def few_rows(facts: Facts) -> PyTree:
+  """Returns the shapes of a batch of two examples, to trace a model with."""
+  return jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
+    facts.example,
+  )
+
+
 def _variables(made: PyTree) -> PyTree:
   """Collections of Flax by the names that the library has for them."""
   variables = {'params': made.get('params', {})}

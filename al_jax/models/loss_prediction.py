@@ -21,8 +21,6 @@ PREDICTED_LOSS = 'predicted_loss'
 _EMBEDDING = 'embedding'
 # The two kinds of parameters.
 _MODEL, _MODULE = 'model', 'loss_prediction'
-# Rows of the batch that is traced.
-_FEW = 2
 
 
 class LossPrediction(nn.Module):
@@ -149,12 +147,8 @@ def loss_predicting(
   """
   errors.check_number('width', width, int, least=1)
   errors.check_number('depth', depth, int, least=1)
-  rows = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct((_FEW, *leaf.shape), leaf.dtype),
-    facts.example,
-  )
   variables = jax.eval_shape(model.init, jax.random.key(0))
-  output = jax.eval_shape(model.apply, variables, rows)
+  output = jax.eval_shape(model.apply, variables, common.few_rows(facts))
   maps = _chosen(output, maps)
   means = jax.eval_shape(lambda output: _means(output, maps), output)
   module = LossPrediction(width, depth)

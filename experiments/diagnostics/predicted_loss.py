@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import inference, sources
-from al_jax.training import ranking
+from al_jax.training import forward, ranking
 from experiments.diagnostics import runs
 from experiments.diagnostics.runs import Case, Options
 
@@ -84,8 +84,7 @@ def _losses(case, model, split):
 
   def measure(state, batch):
     output = learner.apply(state, batch.inputs)
-    # Padding takes the last target; nothing of it is kept.
-    of_batch = jax.tree.map(lambda leaf: leaf[batch.index], targets)
+    of_batch = forward.targets_of(targets, batch.index)
     return output.extras[_OUTPUT], task.losses(output.predictions, of_batch)
 
   chunk_size = case.experiment.config['chunk_size']
