@@ -61,8 +61,9 @@ def refuse_gaps(
     return
   row, at = (int(axis[0]) for axis in np.nonzero(is_gap))
   counts = np.count_nonzero(is_gap, axis=0)
-  others = [f'{names[i]!r} ({counts[i]})' for i in np.flatnonzero(counts)]
-  others.remove(f'{names[at]!r} ({counts[at]})')
+  others = [
+    f'{names[i]!r} ({counts[i]})' for i in np.flatnonzero(counts) if i != at
+  ]
   also = f' Other columns with gaps: {", ".join(others)}.' if others else ''
   raise ValueError(
     f'{where}: the column {names[at]!r} has no value in row {row} (counted '

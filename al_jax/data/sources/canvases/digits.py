@@ -83,8 +83,8 @@ def read(
 ) -> RawData:
   """Draws the canvases of a data set, one per digit.
 
-  What is drawn on a canvas depends on the seed, the split, the position of its
-  digit in the split, and the digits there; not on how many canvases are drawn.
+  A canvas depends on the seed, the split, the position of its digit in the
+  split, and the digits there; not on the number of canvases.
 
   Args:
     name: what a log line calls the data set.

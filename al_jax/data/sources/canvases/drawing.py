@@ -85,7 +85,7 @@ def draw(
   Args:
     digits: uint8 [N, h, w], all digits of a split.
     rows: int [B], the digits to draw.
-    draws: what is random.
+    draws: random numbers that decide how the canvases look.
     size: H, width and height of the canvases.
   """
   images = np.zeros((len(rows), size, size), np.uint8)
@@ -110,7 +110,7 @@ def draw(
 
 
 def ink_boxes(images: np.ndarray) -> np.ndarray:
-  """Returns left, top, right and bottom of what is not black: int [B, 4].
+  """Finds left, top, right and bottom of the ink: int [B, 4].
 
   Args:
     images: uint8 [B, h, w]. Pixels below `FAINTEST` count as black; in every
@@ -140,7 +140,7 @@ def paste(
     images: uint8 [B, H, H], changed in place.
     tiles: uint8 [B, h, w], black beyond their edges.
     poses: how they lie on the pictures.
-    reach: float64 [B, 2], half the width and half the height of what is drawn,
+    reach: float64 [B, 2], half the width and half the height of the drawing,
       around the place of the tile's origin.
   """
   size = images.shape[1]
