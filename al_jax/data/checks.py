@@ -217,6 +217,6 @@ def _check_classes(raw: RawData) -> None:
     shown = ', '.join(repr(name) for name in missing[:5])
     more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
     raise ValueError(
-      f'{raw.name}, train split: there is no example of class {shown}{more}; '
-      'every class needs one.'
+      f'{raw.name}, train split of {len(raw.train):,} examples: none is of '
+      f'class {shown}{more}; every class needs one.'
     )

@@ -174,7 +174,7 @@ class Report(NamedTuple):
   Attributes:
     measure: see `MeasureReport`.
     reduce: see `ReduceReport`.
-    metrics: the names that `reduce` returns, each with its unit and direction.
+    metrics: what `reduce` returns, by name: units, directions, meanings.
   """
 
   measure: MeasureReport

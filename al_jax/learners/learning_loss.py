@@ -17,8 +17,21 @@ from al_jax.training import course, forward, networks, objectives, ranking
 MODULE_LOSSES = ('ranking', 'squared')
 # How well losses are predicted: only their order means anything.
 METRICS = (
-  Metric('ranking_accuracy', '%', True),
-  Metric('loss_rank_correlation', '', True),
+  Metric(
+    'ranking_accuracy',
+    '%',
+    True,
+    'share of pairs of examples whose true losses differ, of which the one '
+    'with the larger loss is predicted to have it',
+    0.5,
+  ),
+  Metric(
+    'loss_rank_correlation',
+    '',
+    True,
+    "Spearman's correlation of predicted and true losses",
+    0.0,
+  ),
 )
 
 

@@ -19,7 +19,7 @@ from al_jax.loop import batch_diagnostics, evaluation, stages
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
-from al_jax.training import fit
+from al_jax.training import course, fit
 
 # More are a slip: each is a pass over the test split.
 _MOST_SAMPLES = 10_000
@@ -130,11 +130,12 @@ def check_sources(system: systems.System, names: Collection[str]) -> None:
   Raises:
     ValueError: a survey of a validation split without one.
   """
-  for survey in system.learner.surveys.values():
+  for name, survey in system.learner.surveys.items():
     if survey.source not in names:
+      why = ' (stop.patience)' if name == course.VALIDATION else ''
       raise ValueError(
-        f'system {system.name!r} looks over a {survey.source} split, and the '
-        'data set has none: add a validation_split transform.'
+        f'system {system.name!r} looks over a {survey.source} split{why}, and '
+        'the data set has none: add a validation_split transform.'
       )
 
 

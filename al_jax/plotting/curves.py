@@ -67,6 +67,7 @@ def curve_panels(
   title: str | None = None,
   count: str | None = 'seeds',
   same_scale: Sequence[Sequence[str]] = (),
+  chance: Mapping[str, float] | None = None,
 ) -> matplotlib.figure.Figure:
   """Draws means in bands of a standard error, a panel per quantity.
 
@@ -86,6 +87,7 @@ def curve_panels(
     title: above the panels.
     count: what a mean is taken over, for the legend; unnamed if None.
     same_scale: groups of panels that have their vertical axis in common.
+    chance: what guessing gets, by panel: a thin line that says so.
 
   Returns:
     The figure.
@@ -109,6 +111,8 @@ def curve_panels(
         value, color=style.INK, linewidth=1.1, dashes=(7, 3), label=name
       )
     style.plain_axes(axes, '', metrics.spelled(quantity))
+    if quantity in (chance or {}):
+      _draw_chance(axes, chance[quantity])
     if quantity in in_percent:
       style.percent_axis(axes.yaxis)
   for group in same_scale:
@@ -134,6 +138,21 @@ def curve_panels(
   if path is not None:
     style.save(figure, path)
   return figure
+
+
+def _draw_chance(axes: matplotlib.axes.Axes, value: float) -> None:
+  axes.axhline(value, color=style.INK, linewidth=0.8, dashes=(1, 3))
+  axes.annotate(
+    'chance',
+    (1, value),
+    xycoords=('axes fraction', 'data'),
+    xytext=(-2, 2),
+    textcoords='offset points',
+    ha='right',
+    va='bottom',
+    color=style.INK,
+    fontsize=8,
+  )
 
 
 def _draw_curve(

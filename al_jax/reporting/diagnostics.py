@@ -76,7 +76,12 @@ def _reports(experiment):
     return []
   picture = _picture(experiment, 'reports', found, measured)
   table = _last_metrics(experiment, found, measured, picture.name)
-  return [picture, table, Explanation('reports', split)]
+  words = {
+    metrics.spelled(of.name): of.meaning
+    for name, of in measured.items()
+    if name in found and of.meaning
+  }
+  return [picture, table, Explanation('reports', (split, words))]
 
 
 def _metrics(experiment):
@@ -139,6 +144,11 @@ def _picture(experiment, name, found, measured):
       labels[column] for column in found if measured[column].unit == '%'
     ],
     systems=experiment.order,
+    chance={
+      labels[column]: measured[column].chance
+      for column in found
+      if measured[column].chance is not None
+    },
   )
 
 

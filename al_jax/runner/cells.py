@@ -176,20 +176,17 @@ def _modules(names, config):
 
 
 def _report_metrics(experiment, names):
-  """Unit and direction of the metrics of learners' own, by name."""
+  """What the metrics of learners' own are, by name."""
   found = {}
   for name in names:
     report = config_lib.system_of(experiment, name).learner.report
     for metric in () if report is None else report.metrics:
       if found.setdefault(metric.name, metric) != metric:
         raise ValueError(
-          f'two learners report {metric.name!r} with another unit or '
-          f'direction, {found[metric.name]} and {metric}: rename one of them.'
+          f'two learners report {metric.name!r}, but not the same, '
+          f'{found[metric.name]} and {metric}: rename one of them.'
         )
-  return {
-    name: {'unit': of.unit, 'larger_is_better': of.larger_is_better}
-    for name, of in found.items()
-  }
+  return {name: manifest.declared(metric) for name, metric in found.items()}
 
 
 def _labels_seen(experiment):

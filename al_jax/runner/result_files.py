@@ -165,8 +165,8 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
   return found
 
 
-def _in_words(measured: Mapping[str, Any] | None) -> str:
-  """A sentence, or two where other work took some of the machine's time."""
+def _in_words(measured: Mapping[str, Any] | None, is_timed: bool) -> str:
+  """A sentence, or two where other work made what was timed slower."""
   if measured is None:
     return ''
   text = (
@@ -174,7 +174,7 @@ def _in_words(measured: Mapping[str, Any] | None) -> str:
     f'({measured["cores"]} cores, load {measured["load"]}) by: '
     f'{measured["command"]}'
   )
-  if measured['load'] > BUSY * measured['cores']:
+  if is_timed and measured['load'] > BUSY * measured['cores']:
     text += ' - The machine was busy: what was measured there is too slow.'
   return text
 
@@ -193,7 +193,9 @@ def _saying(path: pathlib.Path, what: str) -> Iterator[None]:
 def _diagnostic(values: Mapping[str, Any]) -> Diagnostic:
   points = _points(values['points']) if 'points' in values else {}
   series = {} if points else _curves(values)
-  note = f'{values.get("note", "")} {_in_words(values.get("measured"))}'
+  is_timed = 'seconds' in values['y_label']
+  measured = _in_words(values.get('measured'), is_timed)
+  note = f'{values.get("note", "")} {measured}'
   found = Diagnostic(
     values['x_label'],
     values['y_label'],

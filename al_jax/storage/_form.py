@@ -29,6 +29,7 @@ _FIELDS = {
   'report_metrics': dict,
 }
 _METRIC = {'unit': str, 'larger_is_better': bool}
+_OPTIONAL_OF_METRIC = {'meaning': str, 'chance': float}
 
 
 def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
@@ -48,7 +49,12 @@ def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
   if 'data' in manifest:
     _check_task(path, manifest['data'])
   for name, metric in manifest.get('report_metrics', {}).items():
-    _check_field(path, f'report_metrics.{name}', metric, _METRIC)
+    present = {
+      field: kind
+      for field, kind in _OPTIONAL_OF_METRIC.items()
+      if isinstance(metric, dict) and field in metric
+    }
+    _check_field(path, f'report_metrics.{name}', metric, _METRIC | present)
 
 
 def damaged(path: files.Path, why: str) -> ValueError:

@@ -178,6 +178,17 @@ def task_of(manifest: Mapping[str, Any]) -> tasks.Task:
   return tasks.numbered(facts.get('num_classes', 1))
 
 
+def declared(metric: tasks.Metric) -> dict[str, Any]:
+  """What a manifest says of a metric of a learner's own."""
+  fields = metric._asdict()
+  defaults = metric._field_defaults
+  return {
+    name: value
+    for name, value in fields.items()
+    if name != 'name' and (name not in defaults or value != defaults[name])
+  }
+
+
 def report_metrics_of(manifest: Mapping[str, Any]) -> tuple[tasks.Metric, ...]:
   """Returns the metrics that learners have of themselves, see `Report`.
 

@@ -20,11 +20,15 @@ class Metric(NamedTuple):
     name: as records have it: `'accuracy'`, `'box.iou'`.
     unit: `'%'` if it is a share, to be shown in percent; `''` if it has none.
     larger_is_better: whether it is; False of errors and losses.
+    meaning: words that explain it on the page of a report, if it needs any.
+    chance: what guessing gets, which pictures draw; None if that is unknown.
   """
 
   name: str
   unit: str
   larger_is_better: bool
+  meaning: str = ''
+  chance: float | None = None
 
 
 class Task(Protocol):

@@ -95,7 +95,7 @@ def test_only_the_pool_may_lack_targets(mixed):
     ({'box': np.full((30, 4), np.nan, np.float32)}, 'is not finite'),
     ({'box': np.zeros((29, 4), np.float32)}, "29 targets 'box', 30 targets"),
     ({'more': np.zeros(30, np.int32)}, 'the task has'),
-    ({'kind': np.zeros(30, np.int32)}, "no example of class 'bee', 'cat'"),
+    ({'kind': np.zeros(30, np.int32)}, "none is of class 'bee', 'cat'"),
   ],
 )
 def test_a_part_that_does_not_fit_is_named(mixed, changes, message):

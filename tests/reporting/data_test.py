@@ -215,9 +215,12 @@ def test_a_note_says_when_a_diagnostic_was_measured(tmp_path):
   assert note.startswith('Of 10 points. Measured today on cpu')
   assert 'busy' not in note
   diagnostic['measured'] = {**MEASURED, 'load': 1.1}
-  (folder / 'diagnostics.json').write_text(json.dumps({'name': diagnostic}))
-  (found,) = report_data.read_workdir(folder)
-  assert 'The machine was busy' in found.diagnostics['name'].note
+  for of, is_told in (('y', False), ('seconds to select', True)):
+    diagnostic['y_label'] = of
+    (folder / 'diagnostics.json').write_text(json.dumps({'name': diagnostic}))
+    (found,) = report_data.read_workdir(folder)
+    note = found.diagnostics['name'].note
+    assert ('The machine was busy' in note) == is_told
 
 
 def test_what_cannot_be_reported_is_said(tmp_path):

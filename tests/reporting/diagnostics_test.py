@@ -95,7 +95,12 @@ def facts_of(task):
 
 
 DECLARED = {
-  'ranking_accuracy': {'unit': '%', 'larger_is_better': True},
+  'ranking_accuracy': {
+    'unit': '%',
+    'larger_is_better': True,
+    'meaning': 'share of pairs ranked right',
+    'chance': 0.5,
+  },
   'loss_gap': {'unit': '', 'larger_is_better': False},
 }
 
@@ -113,15 +118,18 @@ def test_what_learners_report_has_curves_where_it_was_measured(tmp_path):
   experiment = an_experiment(tmp_path / 'run', rows, report_metrics=DECLARED)
   parts = report_diagnostics.parts(experiment)
   assert list(parts) == ['Reports of learners']
-  picture, table, _ = parts['Reports of learners']
+  picture, table, words = parts['Reports of learners']
   assert picture.caption.endswith('Lower is better: loss gap.')
-  reader = a_page(tmp_path, [Section('Reports', [picture, table])])
+  reader = a_page(tmp_path, [Section('Reports', [picture, table, words])])
   assert reader.rows == [
     ['system', 'ranking accuracy %', 'loss gap'],
     ['mine+badge', '75.00 ± 0.00', '0.2500 ± 0.0000'],
   ]
   drawn = (tmp_path / 'report' / 'run_reports.svg').read_text()
   assert '<!-- ranking accuracy -->' in drawn and '<!-- 75% -->' in drawn
+  assert drawn.count('<!-- chance -->') == 1
+  page = (tmp_path / 'report.html').read_text()
+  assert 'Ranking accuracy: share of pairs ranked right.' in page
   curve = rows_of(tmp_path / 'report' / 'run_reports.csv')
   assert [row['labels'] for row in curve] == ['10', '20', '10', '20']
   assert {row['system'] for row in curve} == {'mine+badge'}
@@ -137,7 +145,7 @@ def test_without_a_test_split_reports_are_of_the_validation_split(tmp_path):
     'system',
     'validation loss gap',
   ]
-  assert words.value == 'validation'
+  assert words.value == ('validation', {})
 
 
 def test_metrics_of_a_box_are_no_calibration(tmp_path):

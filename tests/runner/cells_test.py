@@ -223,7 +223,11 @@ def test_metrics_that_learners_report_are_declared_once():
   experiment = reporting(a=(gap,), b=None, c=(gap,))
   declared = {'gap': {'unit': '', 'larger_is_better': False}}
   assert cells._report_metrics(experiment, ['a', 'b', 'c']) == declared
+  explained = gap._replace(meaning='width of the gap', chance=0.0)
+  declared['gap'] |= {'meaning': 'width of the gap', 'chance': 0.0}
+  found = cells._report_metrics(reporting(a=(explained,)), ['a'])
+  assert found == declared
   assert cells._report_metrics(experiment, ['b']) == {}
   experiment = reporting(a=(gap,), b=(gap._replace(larger_is_better=True),))
-  with pytest.raises(ValueError, match="two learners report 'gap' with"):
+  with pytest.raises(ValueError, match="two learners report 'gap', but not"):
     cells._report_metrics(experiment, ['a', 'b'])

@@ -258,12 +258,21 @@ def test_a_field_of_a_field_has_a_type_too(tmp_path, wrong):
 
 def test_metrics_of_learners_own_are_read_as_they_were_written(tmp_path):
   path = tmp_path / 'manifest.json'
-  declared = {'gap': {'unit': '%', 'larger_is_better': False}}
-  manifest.write(path, {'report_metrics': declared})
-  found = manifest.report_metrics_of(manifest.read(path))
-  assert found == (tasks.Metric('gap', '%', False),)
+  declared = (
+    tasks.Metric('gap', '%', False),
+    tasks.Metric('order', '', True, 'how well it sorts', 0.5),
+  )
+  of_each = {metric.name: manifest.declared(metric) for metric in declared}
+  assert of_each['gap'] == {'unit': '%', 'larger_is_better': False}
+  manifest.write(path, {'report_metrics': of_each})
+  assert manifest.report_metrics_of(manifest.read(path)) == declared
   assert manifest.report_metrics_of(WHOLE) == ()
-  for wrong in ({'unit': '%'}, {'unit': 3, 'larger_is_better': True}, '%'):
+  for wrong in (
+    {'unit': '%'},
+    {'unit': 3, 'larger_is_better': True},
+    {**of_each['order'], 'chance': '50%'},
+    '%',
+  ):
     manifest.write(path, {'report_metrics': {'gap': wrong}})
     with pytest.raises(ValueError, match=r'damaged: report_metrics\.gap'):
       manifest.read(path)
