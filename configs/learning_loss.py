@@ -113,6 +113,8 @@ def _shrink(config):
   )
   config.learner.batch_size = 64
   config.learner.stop.epochs = 40
+  # See `_WEIGHTS`.
+  config.learner.learning_loss = ConfigDict({'loss_weight': 0.1})
   config.protocol.rounds = 3
 
 

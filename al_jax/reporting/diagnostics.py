@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, tables
+from al_jax.analysis import curves, naming, tables
 from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
@@ -44,12 +44,16 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   found['Queries'] = [
     Image(
       path,
-      f'Queries of {path.stem.removeprefix("gallery_")}: a row per round, one '
-      'seed.',
+      f'Queries of {_asker(path)}: a row per round, one seed.',
     )
     for path in experiment.galleries
   ]
   return {title: of for title, of in found.items() if of}
+
+
+def _asker(gallery):
+  """The system that a gallery is of."""
+  return naming.without_modules(gallery.stem.removeprefix('gallery_'))
 
 
 def _metric_curves(

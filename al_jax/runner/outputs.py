@@ -52,15 +52,16 @@ def write_pictures(
     )
   if dataset.is_image:
     said = queries.read(folder / queries.NAME)
-    for system in dict.fromkeys(record.system for record in rows):
+    names = naming.short(dict.fromkeys(record.system for record in rows))
+    for system, name in names.items():
       of_system = [record for record in rows if record.system == system]
       path = folder / f'gallery_{system}.png'
-      if _write_gallery(path, of_system, dataset, said):
+      if _write_gallery(path, name, of_system, dataset, said):
         written.append(path)
   return written
 
 
-def _write_gallery(path, rows, dataset, said):
+def _write_gallery(path, name, rows, dataset, said):
   """A row per round of the first seed; False if nothing was asked."""
   first_seed = min(record.seed for record in rows)
   asked = [
@@ -92,7 +93,7 @@ def _write_gallery(path, rows, dataset, said):
     path,
     row_titles=[f'after {record.labels} labels' for record in asked],
     columns=_GALLERY_COLUMNS,
-    title=f'{dataset.name}: queries of {asked[0].system}, seed {first_seed}'
+    title=f'{dataset.name}: queries of {name}, seed {first_seed}'
     f'{_shown_of(asked)}',
     subtitle=_legend(
       bool(said),
