@@ -13,7 +13,9 @@ from al_jax.learners.deep_cluster import deep_cluster
 from al_jax.learners.joint import joint
 from al_jax.learners.label_propagation import label_propagation
 from al_jax.learners.learning_loss import learning_loss
+from al_jax.learners.sraal import sraal
 from al_jax.learners.supervised import supervised
+from al_jax.learners.vaal import vaal
 
 LEARNERS = {
   'supervised': supervised,
@@ -21,6 +23,8 @@ LEARNERS = {
   'label_propagation': label_propagation,
   'ceal': ceal,
   'learning_loss': learning_loss,
+  'vaal': vaal,
+  'sraal': sraal,
 }
 
 # What may be trained before the first label.
@@ -44,7 +48,9 @@ __all__ = [
   'learning_loss',
   'room_for_all',
   'self_training',
+  'sraal',
   'supervised',
+  'vaal',
 ]
 
 

@@ -67,6 +67,11 @@ class Trains:
     """Looks over a whole source, by name: that of patience, if there is any."""
     return validation.surveys(self.rules, self.facts.task)
 
+  @property
+  def phases(self) -> tuple[Phase, ...]:
+    """The parts of a round: one, which is `plan` and `step`."""
+    return (Phase(self.plan, self.step),)
+
   def check(self) -> None:
     """Raises ValueError for options that are not allowed."""
     # Each is made when it is first asked for.
@@ -228,13 +233,13 @@ def bound(options: Any) -> Learner:
     options: with the method `step` and those of `OneNetwork`.
 
   Returns:
-    A Learner of one phase.
+    A Learner.
   """
   options.check()
   return Learner(
     init=options.init,
     start=options.start,
-    phases=(Phase(options.plan, options.step),),
+    phases=options.phases,
     apply=options.apply,
     finite=options.finite,
     surveys=options.surveys,

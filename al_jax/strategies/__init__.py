@@ -7,6 +7,7 @@ from typing import Any
 from al_jax import errors, parts
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
+from al_jax.strategies.adversarial import adversarial
 from al_jax.strategies.albl import albl
 from al_jax.strategies.badge import badge
 from al_jax.strategies.bayesian import (
@@ -52,6 +53,7 @@ STRATEGIES = {
   'expected_error_reduction': expected_error_reduction,
   'jlp': jlp,
   'learning_loss': learning_loss,
+  'adversarial': adversarial,
   'albl': albl,
 }
 
@@ -69,6 +71,7 @@ PUBLISHED = {
 __all__ = [
   'PUBLISHED',
   'STRATEGIES',
+  'adversarial',
   'albl',
   'badge',
   'bald',

@@ -1,0 +1,142 @@
+"""VAAL with a critic that is told how uncertain an unlabelled example is."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from al_jax import errors, kernels, tasks
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Survey
+from al_jax.learners import one_network, vaal
+from al_jax.learners.vaal import Vaal
+from al_jax.training import course, forward, objectives
+
+_SURVEY = 'uncertainty'
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Sraal(Vaal):
+  """Trains as `vaal`, with two changes.
+
+  The latent has a second part, from which a head predicts targets. And the
+  critic learns that an unlabelled example is as unlabelled as the task's
+  network is unsure of it: with U(x) of `kernels.online_uncertainty`, steps
+  minimise in turns
+
+    VAE:     w_r (R + beta KL) + w_t CE(head(x_L), y)
+             + w_a (BCE(D(x_L), s) + BCE(D(x_U), s)),
+    critic:  BCE(D(x_L), 0) + BCE(D(x_U), U(x_U)).
+
+  KL of the second part is of labelled examples alone. The critic sees the means
+  of both parts.
+
+  Zhang et al. 2020, "State-Relabeling Adversarial Active Learning".
+
+  Beside what `vaal` reports, `Progress.metrics` has `target_loss`, and
+  `uncertainty`, the mean of U.
+
+  Attributes:
+    target_weight: w_t, at least 0.
+    indicator: whether the critic is told U; if not, 1 as in `vaal`.
+    refresh: iterations between two looks at U; the task and the states are then
+      trained side by side. If None, it is looked at once, when the task is
+      trained.
+  """
+
+  target_weight: float = 5.0
+  reconstruction_weight: float = 5.0
+  indicator: bool = True
+  refresh: int | None = None
+
+  name: ClassVar = "learner 'sraal'"
+  predicts_targets: ClassVar = True
+  vae_defaults: ClassVar = {'latent': 100, 'target_latent': 100}
+  critic_defaults: ClassVar = {'widths': (512, 512, 512, 512)}
+
+  def check(self):
+    """See `OneNetwork`; the indicator is of probabilities of classes."""
+    errors.check_number('target_weight', self.target_weight, least=0)
+    errors.check_flag('indicator', self.indicator)
+    errors.check_number(
+      'refresh',
+      self.refresh,
+      int,
+      least=1,
+      most=errors.MOST_COUNTED,
+      optional=True,
+    )
+    if self.indicator:
+      tasks.need_classes(self.facts.task, f'indicator of {self.name}')
+    elif self.refresh is not None:
+      raise ValueError(
+        f'refresh is {self.refresh} and indicator False, so that nothing is '
+        'looked at: leave refresh out.'
+      )
+    super().check()
+
+  @property
+  def own_surveys(self):
+    """See `Vaal`."""
+    return (_SURVEY,) if self.indicator else ()
+
+  @property
+  def in_turn(self):
+    """See `Vaal`."""
+    return self.refresh is None
+
+  @property
+  def surveys(self):
+    """That of the task, and then how unsure it is."""
+    found = super().surveys
+    if self.indicator:
+      found[_SURVEY] = Survey(_unsure, self._absorb, where=_without_label)
+    return found
+
+  @property
+  def watched_states(self):
+    """See `Vaal`."""
+    return (*super().watched_states, 'target_loss', 'uncertainty')
+
+  def _absorb(self, key, state, unsure, pool):
+    del key, pool
+    at = course.taken(state.states.course, _SURVEY)
+    states = state.states.replace(course=at)
+    return state.replace(states=states, uncertainty=unsure)
+
+  def _counted(self, at, seen):
+    after = super()._counted(at, seen)
+    if self.in_turn:
+      return after
+    is_due = (after.step % self.refresh == 0) & ~after.finished
+    return after.replace(due={**after.due, _SURVEY: is_due})
+
+  def _kl_sizes(self, size):
+    return size, size - self.target_size
+
+  def _target_loss(self, labelled, pair, real, pool):
+    targets = forward.targets_of(pool.targets, pair.labelled.index)
+    losses = jnp.zeros(len(pair.labelled.index))
+    if labelled.predictions is not None:
+      losses = self.losses(labelled.predictions, targets)
+    loss = self.target_weight * objectives.masked_mean(losses, real.labelled)
+    return loss, {'target_loss': vaal.mean_of(losses, real.labelled)}
+
+  def _step_of_critic(self, states, pair, uncertainty):
+    states, seen = super()._step_of_critic(states, pair, uncertainty)
+    unsure = uncertainty[pair.others.index]
+    seen['uncertainty'] = vaal.mean_of(unsure, pair.others.index >= 0)
+    return states, seen
+
+
+sraal = one_network.factory(Sraal)
+
+
+def _unsure(key, apply, batch):
+  del key
+  return kernels.online_uncertainty(apply(batch.inputs).predictions)
+
+
+def _without_label(state, pool):
+  del state
+  return ~pool_lib.trainable(pool)

@@ -1,0 +1,174 @@
+"""A convolutional variational autoencoder, with or without a head for targets.
+
+Kingma and Welling 2014, "Auto-Encoding Variational Bayes". The layers are those
+of Sinha et al. 2019 (VAAL); the second part of the latent and its head are
+those of Zhang et al. 2020 (SRAAL).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors
+from al_jax.interfaces import Facts, NetFns, PyTree
+from al_jax.models import checks, common, conv, transposed
+
+_KERNEL = (4, 4)
+_INIT = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+
+
+class Coded(NamedTuple):
+  """What an autoencoder makes of a batch.
+
+  Attributes:
+    mean: float32[B, Z], the latent: Z = `latent + target_latent` numbers.
+    log_variance: float32[B, Z].
+    reconstruction: float32 [B, height, width, channels], normalised.
+    predictions: of the second part of the latent, with the structure of the
+      task; None without one.
+  """
+
+  mean: jax.Array
+  log_variance: jax.Array
+  reconstruction: jax.Array
+  predictions: PyTree
+
+
+class Autoencoder(nn.Module):
+  """Strided convolutions to a latent, and transposed ones back.
+
+  Attributes:
+    outputs: numbers per example of the task, see `Task.outputs`.
+    shape: height, width and channels of an image.
+    channels: of each convolution; each halves the image.
+    latent: numbers that images are made of again.
+    target_latent: further numbers, that targets are predicted from; 0: none.
+    target_widths: hidden units on the way from these to the predictions.
+  """
+
+  outputs: common.Outputs
+  shape: tuple[int, int, int]
+  channels: tuple[int, ...]
+  latent: int
+  target_latent: int
+  target_widths: tuple[int, ...]
+
+  @nn.compact
+  def __call__(
+    self, inputs: jax.Array, noise: jax.Array, how: common.Pass
+  ) -> Coded:
+    """Normalised [B, ...] and normal noise [B, Z] to a `Coded`."""
+    size = self.latent + self.target_latent
+    hidden = inputs
+    for block, channels in enumerate(self.channels, start=1):
+      layer = conv.Conv(
+        channels,
+        _KERNEL,
+        (2, 2),
+        padding=1,
+        kernel_init=_INIT,
+        use_bias=False,
+        name=f'encode_{block}',
+      )
+      hidden = nn.relu(common.normalise(layer(hidden), 'batch', how))
+    hidden = hidden.reshape(len(hidden), -1)
+    mean = nn.Dense(size, name='mean')(hidden)
+    log_variance = nn.Dense(size, name='log_variance')(hidden)
+    code = mean + jnp.exp(log_variance / 2) * noise
+    predictions = None
+    if self.target_latent:
+      predictions = self._predicted(code[:, self.latent :])
+    made = self._decoded(code[:, : self.latent], how)
+    return Coded(mean, log_variance, made, predictions)
+
+  def _predicted(self, code):
+    hidden = code
+    for layer, width in enumerate(self.target_widths, start=1):
+      hidden = nn.relu(nn.Dense(width, name=f'target_{layer}')(hidden))
+    return common.heads(self.outputs, hidden)
+
+  def _decoded(self, code, how):
+    """Doubles a small picture until it is large enough, and cuts it off."""
+    height, width, depth = self.shape
+    doublings = len(self.channels) - 1
+    sides = [-(-side // 2**doublings) for side in (height, width)]
+    first = self.channels[-1]
+    hidden = nn.Dense(sides[0] * sides[1] * first, name='decode')(code)
+    hidden = hidden.reshape(-1, *sides, first)
+    hidden = nn.relu(common.normalise(hidden, 'batch', how))
+    for block, channels in enumerate(self.channels[-2::-1], start=1):
+      layer = transposed.ConvTranspose(
+        channels,
+        _KERNEL,
+        (2, 2),
+        kernel_init=_INIT,
+        use_bias=False,
+        name=f'decode_{block}',
+      )
+      hidden = nn.relu(common.normalise(layer(hidden), 'batch', how))
+    hidden = hidden[:, :height, :width]
+    return conv.Conv(depth, (1, 1), name='made')(hidden)
+
+
+def check(learner: str, facts: Facts) -> None:
+  """Raises ValueError unless examples are images in one array.
+
+  Args:
+    learner: who makes images, for the message.
+    facts: of the task.
+  """
+  shape = getattr(facts.example, 'shape', None)
+  if shape is None or len(shape) != 3:
+    found = sorted(facts.example) if shape is None else f'of shape {shape}'
+    raise ValueError(
+      f'{learner} makes images, (height, width, channels); the inputs are '
+      f'{found}.'
+    )
+
+
+def autoencoder(
+  facts: Facts,
+  *,
+  channels: Sequence[int] = (128, 256, 512, 1024),
+  latent: int = 32,
+  target_latent: int = 0,
+  target_widths: Sequence[int] = (1024, 256),
+) -> NetFns:
+  """A variational autoencoder of images; the defaults are VAAL's.
+
+  Args:
+    facts: of the task; images whose sides the convolutions can halve.
+    channels: of each convolution.
+    latent: numbers that images are made of again.
+    target_latent: further numbers, that targets are predicted from; 0: none.
+    target_widths: hidden units on the way to these predictions.
+
+  Returns:
+    NetFns of normalised images [B, height, width, channels] and normal noise
+    [B, latent + target_latent]; without noise the latent is its mean. Its
+    outputs are a `Coded`.
+
+  Raises:
+    ValueError: a value that is not allowed, or images that are too small.
+  """
+  checks.check_widths('channels', channels)
+  if not channels:
+    raise ValueError('channels is empty; it must have a convolution or more.')
+  errors.check_number('latent', latent, int, least=1)
+  errors.check_number('target_latent', target_latent, int, least=0)
+  checks.check_widths('target_widths', target_widths)
+  checks.check_image('autoencoder', facts, smallest=2 ** len(channels))
+  module = Autoencoder(
+    facts.task.outputs,
+    tuple(facts.example.shape),
+    tuple(channels),
+    latent,
+    target_latent,
+    tuple(target_widths),
+  )
+  images = jax.ShapeDtypeStruct((2, *facts.example.shape), jnp.float32)
+  noise = jax.ShapeDtypeStruct((2, latent + target_latent), jnp.float32)
+  return common.net_fns(module, images, noise)
