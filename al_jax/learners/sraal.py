@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from al_jax import errors, kernels, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Survey
-from al_jax.learners import one_network, vaal
+from al_jax.learners import one_network
 from al_jax.learners.vaal import Vaal
-from al_jax.training import course, forward, objectives
+from al_jax.training import adversarial, course, forward, objectives
 
 _SURVEY = 'uncertainty'
 
@@ -96,13 +96,14 @@ class Sraal(Vaal):
   @property
   def watched_states(self):
     """See `Vaal`."""
-    return (*super().watched_states, 'target_loss', 'uncertainty')
+    own = dict.fromkeys(('target_loss', 'uncertainty'), ())
+    return {**super().watched_states, **own}
 
   def _absorb(self, key, state, unsure, pool):
     del key, pool
     at = course.taken(state.states.course, _SURVEY)
-    states = state.states.replace(course=at)
-    return state.replace(states=states, uncertainty=unsure)
+    states = state.states.replace(course=at, uncertainty=unsure)
+    return state.replace(states=states)
 
   def _counted(self, at, seen):
     after = super()._counted(at, seen)
@@ -111,22 +112,18 @@ class Sraal(Vaal):
     is_due = (after.step % self.refresh == 0) & ~after.finished
     return after.replace(due={**after.due, _SURVEY: is_due})
 
-  def _kl_sizes(self, size):
-    return size, size - self.target_size
+  def _target_loss(self, pair, pool, coded):
+    index = pair.labelled.index
+    losses = jnp.zeros(len(index))
+    if coded.predictions is not None:
+      targets = forward.targets_of(pool.targets, index)
+      losses = self.losses(coded.predictions, targets)
+    loss = self.target_weight * objectives.masked_mean(losses, index >= 0)
+    return loss, {'target_loss': adversarial.mean_of(losses, index >= 0)}
 
-  def _target_loss(self, labelled, pair, real, pool):
-    targets = forward.targets_of(pool.targets, pair.labelled.index)
-    losses = jnp.zeros(len(pair.labelled.index))
-    if labelled.predictions is not None:
-      losses = self.losses(labelled.predictions, targets)
-    loss = self.target_weight * objectives.masked_mean(losses, real.labelled)
-    return loss, {'target_loss': vaal.mean_of(losses, real.labelled)}
-
-  def _step_of_critic(self, states, pair, uncertainty):
-    states, seen = super()._step_of_critic(states, pair, uncertainty)
-    unsure = uncertainty[pair.others.index]
-    seen['uncertainty'] = vaal.mean_of(unsure, pair.others.index >= 0)
-    return states, seen
+  def _seen(self, pair, unsure):
+    real = pair.others.index >= 0
+    return {'uncertainty': adversarial.mean_of(unsure, real)}
 
 
 sraal = one_network.factory(Sraal)

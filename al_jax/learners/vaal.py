@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -12,21 +12,18 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Batch, NetFns, Phase, Progress
+from al_jax.interfaces import Phase, Progress
 from al_jax.learners import one_network
 from al_jax.learners.one_network import Training
 from al_jax.learners.supervised import Supervised
-from al_jax.models import common, generative
-from al_jax.training import course, networks, objectives, plans
-from al_jax.training.course import Course, Mean
-from al_jax.training.networks import Network
+from al_jax.models import generative
+from al_jax.training import adversarial, course, networks, plans
+from al_jax.training.adversarial import Both, Pair, Players
+from al_jax.training.course import Course
 
-# What `apply` adds for strategies: the critic's logit that nothing is known.
+# What `apply` adds for strategies: the critic's logit that there is no label.
 UNLABELLED = 'unlabelled'
-# How the two terms of an autoencoder's loss are weighed.
-KL_SCALES = ('elbo', 'example', 'batch')
-# Latents whose means vary less than this over examples tell nothing of them.
-_ACTIVE = 0.01
+_ADAM = {'name': 'adam', 'learning_rate': 5e-4}
 # Examples of a sheet of reconstructions.
 _SHOWN = 10
 # The phases of a round.
@@ -35,44 +32,29 @@ _TASK, _STATES = range(2)
 
 @flax.struct.dataclass
 class States:
-  """The networks that tell what is labelled, and where their training is.
+  """What tells labelled examples from others, and where its training is.
 
   Attributes:
-    autoencoder: of labelled and other examples.
-    critic: of its latents.
+    both: the two networks.
     course: over the examples without a label.
     labelled: passes over those with one.
+    uncertainty: float32[N], what the critic is to say of examples without.
     shown: [10, ...], examples of the last step, for pictures.
   """
 
-  autoencoder: Network
-  critic: Network
+  both: Both
   course: Course
   labelled: plans.Epochs
+  uncertainty: jax.Array
   shown: jax.Array
 
 
 @flax.struct.dataclass
 class Adversarial:
-  """The state of a task's network, and what is trained after it.
-
-  Attributes:
-    task: the network of the task, and its course.
-    states: what is trained after it.
-    uncertainty: float32[N], what the critic is to say of an example without a
-      label.
-  """
+  """The network of the task and its course, and what is trained after it."""
 
   task: Training
   states: States
-  uncertainty: jax.Array
-
-
-class _Pair(NamedTuple):
-  """A batch of labelled examples, and one of others."""
-
-  labelled: Batch
-  others: Batch
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -150,43 +132,62 @@ class Vaal(Supervised):
     errors.check_number('iterations', self.iterations, int, least=1, most=most)
     errors.check_number('vae_steps', self.vae_steps, int, least=1)
     errors.check_number('pair_size', self.pair_size, int, least=1)
-    errors.check_name('kl_scale', self.kl_scale, KL_SCALES)
+    errors.check_name('kl_scale', self.kl_scale, adversarial.KL_SCALES)
     for name in ('beta', 'reconstruction_weight', 'adversarial_weight'):
       errors.check_number(name, getattr(self, name), least=0)
     errors.check_number(
       'adversarial_state', self.adversarial_state, least=0, most=1
     )
-    _ = self.vae_trainer, self.critic_trainer, self.states_rules
-    if self.target_size and not self.predicts_targets:
+    _ = self.players, self.states_rules
+    target_size = self.players.target_latent
+    if target_size and not self.predicts_targets:
       raise ValueError(
-        f'vae.target_latent is {self.target_size}; {self.name} predicts no '
+        f'vae.target_latent is {target_size}; {self.name} predicts no '
         "targets from a latent, which learner 'sraal' does: leave it out."
       )
     super().check()
 
   @functools.cached_property
-  def autoencoder(self) -> NetFns:
-    """The VAE."""
-    return errors.made_of(
+  def players(self) -> Players:
+    """The VAE and the critic, and how they move."""
+    autoencoder = errors.made_of(
       'vae',
       self.vae,
       functools.partial(
         generative.autoencoder, self.facts, **self.vae_defaults
       ),
     )
-
-  @property
-  def target_size(self) -> int:
-    """Numbers of a latent that targets are predicted from."""
-    return self._latents[1]
-
-  @property
-  def latent_size(self) -> int:
-    """Numbers of a latent."""
-    return sum(self._latents)
+    latents = self._latents
+    critic = errors.made_of(
+      'critic',
+      self.critic,
+      functools.partial(
+        generative.critic, sum(latents), **self.critic_defaults
+      ),
+    )
+    moves = tuple(
+      networks.trainer(
+        net.init,
+        optimizer={**_ADAM, **(given or {})},
+        weights=self.weights,
+      )
+      for net, given in (
+        (autoencoder, self.vae_optimizer),
+        (critic, self.critic_optimizer),
+      )
+    )
+    weights = adversarial.Weights(
+      reconstruction=self.reconstruction_weight,
+      beta=self.beta,
+      kl_scale=self.kl_scale,
+      adversarial=self.adversarial_weight,
+      state=self.adversarial_state,
+    )
+    return Players(self.facts, autoencoder, critic, moves, weights, *latents)
 
   @property
   def _latents(self):
+    """Numbers of a latent for images, and for targets."""
     given = inspect.signature(generative.autoencoder).parameters
     options = {**self.vae_defaults, **(self.vae or {})}
     return tuple(
@@ -195,109 +196,69 @@ class Vaal(Supervised):
     )
 
   @functools.cached_property
-  def critic_net(self) -> NetFns:
-    """The critic."""
-    return errors.made_of(
-      'critic',
-      self.critic,
-      functools.partial(
-        generative.critic, self.latent_size, **self.critic_defaults
-      ),
-    )
-
-  @functools.cached_property
-  def vae_trainer(self) -> networks.Trainer:
-    """How the VAE moves."""
-    return self._trainer('vae_optimizer', self.autoencoder)
-
-  @functools.cached_property
-  def critic_trainer(self) -> networks.Trainer:
-    """How the critic moves."""
-    return self._trainer('critic_optimizer', self.critic_net)
-
-  def _trainer(self, option, net):
-    given = getattr(self, option)
-    built = networks.trainer(
-      net.init,
-      optimizer={'name': 'adam', 'learning_rate': 5e-4} | dict(given or {}),
-      weights=self.weights,
-    )
-    return built
-
-  @functools.cached_property
   def states_rules(self) -> course.Rules:
-    """How the phase of the states goes on: passes over what has no label."""
+    """How the training of the states goes on: passes over what has no label."""
     return course.rules(
       stop={'epochs': errors.MOST_COUNTED, 'steps': self.iterations},
       capacity=self.facts.num_examples,
-      batch_size=self.others_of_step,
-      watched=dict.fromkeys(self.watched_states, ())
-      | dict.fromkeys(('latent', 'sq_latent'), (self.latent_size,)),
-      report=_reported,
+      # At most all there are.
+      batch_size=self._pairs,
+      watched=self.watched_states,
+      report=adversarial.reported,
       surveys=self.own_surveys,
     )
 
   @property
-  def watched_states(self) -> tuple[str, ...]:
-    """What steps of the states see, beside latents."""
-    return (
-      'reconstruction',
-      'kl',
-      'adversarial_loss',
-      'critic_loss',
-      'critic_accuracy',
-    )
-
-  @property
-  def others_of_step(self) -> int:
-    """Unlabelled examples of a step; at most all there are."""
-    return min(self.vae_steps * self.pair_size, self.facts.num_examples)
-
-  def init(self, key):
-    """See `interfaces.Learner`."""
-    keys = jax.random.split(key, 3)
-    # With the weights of `supervised`.
-    task = super().init(key)
-    vae = self.vae_trainer.first(keys[0])
-    example = self.facts.example
-    return Adversarial(
-      task=task,
-      states=States(
-        autoencoder=vae,
-        critic=self.critic_trainer.first(keys[1]),
-        course=self.states_rules.begin(keys[2], vae.variables),
-        labelled=plans.empty(self.facts.label_budget, self._pairs),
-        shown=jnp.zeros((_SHOWN, *example.shape), example.dtype),
-      ),
-      uncertainty=jnp.ones(self.facts.num_examples, jnp.float32),
-    )
+  def watched_states(self) -> dict[str, tuple[int, ...]]:
+    """Shapes of what steps of the states see, by name."""
+    return adversarial.watched(sum(self._latents))
 
   @property
   def _pairs(self):
+    """Labelled examples of an iteration."""
     return self.vae_steps * self.pair_size
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
+    # With the weights of `supervised`.
+    task = super().init(key)
+    keys = jax.random.split(jax.random.fold_in(key, 1))
+    example = self.facts.example
+    both = self.players.first(keys[0])
+    return Adversarial(
+      task,
+      States(
+        both=both,
+        course=self.states_rules.begin(keys[1], both.autoencoder.variables),
+        labelled=plans.empty(self.facts.label_budget, self._pairs),
+        uncertainty=jnp.ones(self.facts.num_examples, jnp.float32),
+        shown=jnp.zeros((_SHOWN, *example.shape), example.dtype),
+      ),
+    )
 
   def start(self, key, state, pool):
     """See `interfaces.Learner`."""
-    keys = jax.random.split(jax.random.fold_in(key, 1), 5)
+    keys = jax.random.split(jax.random.fold_in(key, 1), 4)
     states = state.states
-    vae = self.vae_trainer.begin(keys[0], states.autoencoder)
-    begun = self.states_rules.begin(keys[1], vae.variables)
+    both = self.players.begin(keys[0], states.both)
+    begun = self.states_rules.begin(keys[1], both.autoencoder.variables)
     labelled = pool_lib.labelled_indices(pool, self.facts.label_budget)
     others = pool_lib.unlabelled_indices(pool)
-    epochs = plans.begin(keys[2], *others, self.states_rules.batch_size)
     nothing_to_tell = (labelled[1] == 0) | (others[1] == 0)
     due = dict.fromkeys(self.own_surveys, ~nothing_to_tell)
-    return state.replace(
-      task=super().start(key, state.task, pool),
-      states=states.replace(
-        autoencoder=vae,
-        critic=self.critic_trainer.begin(keys[3], states.critic),
-        course=begun.replace(
-          epochs=epochs, finished=nothing_to_tell, due={**begun.due, **due}
-        ),
-        labelled=plans.begin(keys[4], *labelled, self._pairs),
+    begun = begun.replace(
+      epochs=plans.begin(keys[2], *others, self.states_rules.batch_size),
+      finished=nothing_to_tell,
+      due={**begun.due, **due},
+    )
+    return Adversarial(
+      super().start(key, state.task, pool),
+      states.replace(
+        both=both,
+        course=begun,
+        labelled=plans.begin(keys[3], *labelled, self._pairs),
+        uncertainty=jnp.ones_like(states.uncertainty),
       ),
-      uncertainty=jnp.ones_like(state.uncertainty),
     )
 
   @property
@@ -346,25 +307,33 @@ class Vaal(Supervised):
 
   def step_states(self, state, batches, pool):
     """See `interfaces.Phase`: steps of the VAE, and one of the critic."""
-    task, states = state.task.course, state.states
-    moved, seen = states, []
-    parts = zip(
-      self._divided(batches['with_label']),
-      self._divided(batches['without_label']),
-      strict=True,
-    )
-    for number, pair in enumerate(map(_Pair._make, parts)):
-      moved, of_step = self._step_of_vae(moved, number, pair, pool)
+    states, task = state.states, state.task.course
+    at = states.course
+    key, order_key = course.step_keys(at)
+    how = self.states_rules.share_of_round(at), at.epochs.count
+    both, seen = states.both, []
+    for number, pair in enumerate(self._divided(batches)):
+      both, of_step = self.players.step_autoencoder(
+        jax.random.fold_in(key, number),
+        both,
+        pair,
+        functools.partial(self._target_loss, pair, pool),
+        *how,
+      )
       seen.append(of_step)
-    moved, of_step = self._step_of_critic(moved, pair, state.uncertainty)
-    seen = {**_summed(seen), **of_step}
-    order_key = jax.random.fold_in(course.step_keys(states.course)[1], 2)
-    moved = moved.replace(
-      course=self._counted(states.course, seen),
-      labelled=plans.advance(order_key, states.labelled, self._pairs),
+    unsure = states.uncertainty[pair.others.index]
+    both, of_critic = self.players.step_critic(both, pair, unsure, *how)
+    of_steps = jax.tree.map(lambda *each: sum(each), *seen)
+    seen = {**of_steps, **of_critic, **self._seen(pair, unsure)}
+    moved = states.replace(
+      both=both,
+      course=self._counted(at, seen),
+      labelled=plans.advance(
+        jax.random.fold_in(order_key, 2), states.labelled, self._pairs
+      ),
       shown=_first_rows(states.shown, pair.others.inputs),
     )
-    frozen = task.waits | states.course.finished | states.course.waits
+    frozen = at.finished | at.waits | task.waits
     if self.in_turn:
       frozen |= ~task.finished
     states = jax.tree.map(
@@ -372,6 +341,26 @@ class Vaal(Supervised):
     )
     state = state.replace(states=states)
     return state, self.progress(state)
+
+  def _divided(self, batches):
+    """A Pair for each step of the VAE; the last may share rows with others."""
+    for step in range(self.vae_steps):
+      yield Pair(
+        *(
+          _part(batches[name], step, self.pair_size)
+          for name in ('with_label', 'without_label')
+        )
+      )
+
+  def _target_loss(self, pair, pool, coded):
+    """The loss of a head for targets, and what is seen of it; none here."""
+    del pair, pool, coded
+    return jnp.zeros(()), {}
+
+  def _seen(self, pair, unsure):
+    """What else is watched."""
+    del pair, unsure
+    return {}
 
   def _counted(self, at, seen):
     """The course of the states after a step."""
@@ -400,19 +389,15 @@ class Vaal(Supervised):
     if keys is not None:
       return output
     errors.check_free(self.name, UNLABELLED, output.extras)
-    logits = self._criticised(
-      state.states.critic.variables,
-      self._coded(state.states.autoencoder.variables, inputs).mean,
-    )
+    both = state.states.both
+    latents = self.players.coded(both.autoencoder.variables, inputs).mean
+    logits = self.players.criticised(both.critic.variables, latents)
     return output._replace(extras={**output.extras, UNLABELLED: logits})
 
   def finite(self, state):
     """See `interfaces.Learner`."""
-    return {
-      **super().finite(state.task),
-      'autoencoder': networks.is_finite(state.states.autoencoder.variables),
-      'critic': networks.is_finite(state.states.critic.variables),
-    }
+    of_task = super().finite(state.task)
+    return {**of_task, **self.players.finite(state.states.both)}
 
   @property
   def surveys(self):
@@ -429,7 +414,12 @@ class Vaal(Supervised):
 
   def most_steps(self, num_labels):
     """See `interfaces.Learner`."""
-    return super().most_steps(num_labels) + self.iterations
+    of_task = super().most_steps(num_labels)
+    return (
+      of_task + self.iterations
+      if self.in_turn
+      else max(of_task, self.iterations)
+    )
 
   @property
   def pictures(self):
@@ -437,222 +427,21 @@ class Vaal(Supervised):
     return self._pictures if self.facts.example.shape[-1] in (1, 3) else None
 
   def _pictures(self, key, state, pool):
-    """Examples that have no label, and below them what the VAE makes of them."""
     del key, pool
-    raw = state.states.shown
-    made = self._coded(state.states.autoencoder.variables, raw).reconstruction
-    mean, std = common.moments(self.facts)
-    both = jnp.concatenate([raw.astype(jnp.float32), made * std + mean])
-    low, high = 0.0, 255.0
-    if raw.dtype != jnp.uint8:
-      low, high = jnp.min(raw), jnp.max(raw)
-    both = (both - low) / jnp.maximum(high - low, 1e-6)
-    return {'reconstructions': jnp.clip(both, 0.0, 1.0)}
-
-  def _divided(self, batch):
-    """A batch for each step of the VAE; the last may share rows with others."""
-    size = min(self.pair_size, len(batch.index))
-    starts = [
-      min(step * size, len(batch.index) - size)
-      for step in range(self.vae_steps)
-    ]
-    return [
-      jax.tree.map(lambda leaf, at=at: leaf[at : at + size], batch)
-      for at in starts
-    ]
-
-  def _normalised(self, inputs):
-    mean, std = common.moments(self.facts)
-    return (inputs.astype(jnp.float32) - mean) / std
-
-  def _coded(self, variables, inputs):
-    """What the trained VAE makes of a batch, by the means of its latents."""
-    coded, _ = self.autoencoder.apply(
-      variables, self._normalised(inputs), jnp.zeros(())
-    )
-    return coded
-
-  def _criticised(self, variables, latents):
-    return self.critic_net.apply(variables, latents)[0]
-
-  def _step_of_vae(self, states, number, pair, pool):
-    """Moves the VAE, and what it saw."""
-    variables = states.autoencoder.variables
-    real = _Pair(*(batch.index >= 0 for batch in pair))
-    keys = jax.random.split(
-      jax.random.fold_in(course.step_keys(states.course)[0], number)
-    )
-
-    def coded(params, statistics, of, batch):
-      images = self._normalised(batch.inputs)
-      noise = jax.random.normal(keys[of], (len(images), self.latent_size))
-      found, statistics = self.autoencoder.apply(
-        {**variables, 'params': params, 'statistics': statistics},
-        images,
-        noise,
-        training=True,
-        real=real[of],
-      )
-      errors_of = jnp.square(found.reconstruction - images)
-      return found, jnp.sum(errors_of, axis=(1, 2, 3)), statistics
-
-    def objective(params):
-      statistics = variables.get('statistics') or {}
-      both = []
-      for of, batch in enumerate(pair):
-        *found, statistics = coded(params, statistics, of, batch)
-        both.append(found)
-      to_minimise, seen = self._vae_loss(states, both, real, pair, pool)
-      return to_minimise, (statistics, seen)
-
-    gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(
-      variables['params']
-    )
-    share = self.states_rules.share_of_round(states.course)
-    count = states.course.epochs.count
-    moved = self.vae_trainer.moved(
-      states.autoencoder, gradients, statistics, share, count
-    )
-    return states.replace(autoencoder=moved), seen
-
-  def _vae_loss(self, states, both, real, pair, pool):
-    """What a step of the VAE minimises, and what it saw.
-
-    Args:
-      states: before the step.
-      both: `Coded` and squared errors of the labelled, and of the others.
-      real: bool[B] of each.
-      pair: the examples.
-      pool: the labelled set.
-    """
-    (labelled, _), _ = both
-    sizes = self._kl_sizes(labelled.mean.shape[-1])
-    numbers = self.facts.example.size
-    loss, seen = self._target_loss(labelled, pair, real, pool)
-    totals = {'reconstruction': [], 'kl': [], 'adversarial_loss': []}
-    for (coded, sq_errors), is_real, size in zip(
-      both, real, sizes, strict=True
-    ):
-      kl = _kl(coded, size)
-      logits = self._criticised(states.critic.variables, coded.mean)
-      fooled = _bce(logits, self.adversarial_state)
-      kl_scale = {
-        'elbo': 1 / numbers,
-        'example': 1.0,
-        'batch': jnp.sum(is_real).astype(jnp.float32),
-      }[self.kl_scale]
-      of_each = sq_errors / numbers + self.beta * kl_scale * kl
-      loss += self.reconstruction_weight * objectives.masked_mean(
-        of_each, is_real
-      )
-      loss += self.adversarial_weight * objectives.masked_mean(fooled, is_real)
-      for name, values in (
-        ('reconstruction', sq_errors / numbers),
-        ('kl', kl),
-        ('adversarial_loss', fooled),
-      ):
-        totals[name].append(mean_of(values, is_real))
-    for name, means in totals.items():
-      seen[name] = jax.tree.map(jnp.add, *means)
-    codes = jnp.concatenate([coded.mean for coded, _ in both])
-    rows = jnp.concatenate(real)
-    seen['latent'] = mean_of(codes, rows)
-    seen['sq_latent'] = mean_of(jnp.square(codes), rows)
-    return loss, seen
-
-  def _kl_sizes(self, size):
-    """How many latents of labelled examples, and of others, are kept small."""
-    return size, size
-
-  def _target_loss(self, labelled, pair, real, pool):
-    """The loss of a head for targets, and what is seen of it; none here."""
-    del labelled, pair, real, pool
-    return jnp.zeros(()), {}
-
-  def _step_of_critic(self, states, pair, uncertainty):
-    """Moves the critic; the VAE is as it would be used, and stays."""
-    codes = [
-      self._coded(states.autoencoder.variables, batch.inputs).mean
-      for batch in pair
-    ]
-    codes = jnp.concatenate(codes)
-    real = jnp.concatenate([batch.index >= 0 for batch in pair])
-    targets = jnp.concatenate(
-      [jnp.zeros(len(pair.labelled.index)), uncertainty[pair.others.index]]
-    )
-    row = jnp.arange(len(real))
-    is_other = row >= len(pair.labelled.index)
-
-    def objective(params):
-      logits = self._criticised({'params': params}, codes)
-      losses = _bce(logits, targets)
-      seen = {
-        'critic_loss': mean_of(losses, real),
-        'critic_accuracy': mean_of(
-          ((logits > 0) == is_other).astype(jnp.float32), real
-        ),
-      }
-      loss = objectives.masked_mean(losses, real & ~is_other)
-      return loss + objectives.masked_mean(losses, real & is_other), seen
-
-    params = states.critic.variables['params']
-    gradients, seen = jax.grad(objective, has_aux=True)(params)
-    share = self.states_rules.share_of_round(states.course)
-    count = states.course.epochs.count
-    moved = self.critic_trainer.moved(
-      states.critic, gradients, {}, share, count
-    )
-    return states.replace(critic=moved), seen
+    return self.players.pictures(state.states.both, state.states.shown)
 
 
 vaal = one_network.factory(Vaal)
 
 
-def _bce(logits, targets):
-  """Binary cross-entropies float32[B] of logits."""
-  return jax.nn.softplus(logits) - targets * logits
-
-
-def _kl(coded, size):
-  """KL divergences float32[B] of the first latents from the normal prior."""
-  mean, log_variance = coded.mean[:, :size], coded.log_variance[:, :size]
-  terms = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
-  return jnp.sum(terms, axis=-1) / 2
-
-
-def mean_of(values: jax.Array, real: jax.Array) -> Mean:
-  """A Mean over real rows.
-
-  Args:
-    values: float32[B, ...].
-    real: bool[B].
-
-  Returns:
-    A Mean of [...].
-  """
-  mask = real.reshape(-1, *(1,) * (values.ndim - 1))
-  total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
-  return Mean(total, jnp.sum(real, dtype=jnp.int32))
-
-
-def _summed(means: Sequence[Mapping[str, Mean]]) -> Mapping[str, Mean]:
-  """What several steps saw together."""
-  return jax.tree.map(lambda *each: sum(each), *means)
+def _part(batch, number, size):
+  """The rows of a step; the last so many, if there are too few."""
+  size = min(size, len(batch.index))
+  at = min(number * size, len(batch.index) - size)
+  return jax.tree.map(lambda leaf: leaf[at : at + size], batch)
 
 
 def _first_rows(shown, inputs):
   """As many rows as are shown; the last ones stay, if there are fewer."""
   number = min(len(shown), len(inputs))
   return jnp.concatenate([inputs[:number], shown[number:]])
-
-
-def _reported(means):
-  """Metrics of what was seen: latents that vary over examples are counted."""
-  variance = means['sq_latent'] - jnp.square(means['latent'])
-  others = {
-    name: mean
-    for name, mean in means.items()
-    if name not in ('latent', 'sq_latent')
-  }
-  active = jnp.sum(variance > _ACTIVE).astype(jnp.float32)
-  return {**others, 'active_latents': active}

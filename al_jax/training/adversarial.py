@@ -1,0 +1,325 @@
+"""An autoencoder and a critic of its latents that learn from each other."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from al_jax.interfaces import Batch, Facts, NetFns, PyTree
+from al_jax.models import common
+from al_jax.models.generative import Coded
+from al_jax.training import networks, objectives
+from al_jax.training.course import Mean
+from al_jax.training.networks import Network
+
+# How the two terms of an autoencoder's loss are weighed, see `Weights`.
+KL_SCALES = ('elbo', 'example', 'batch')
+# Latents whose means vary less than this over examples tell nothing of them.
+_ACTIVE = 0.01
+
+
+@flax.struct.dataclass
+class Both:
+  """The two networks: an autoencoder, and a critic of its latents."""
+
+  autoencoder: Network
+  critic: Network
+
+
+class Pair(NamedTuple):
+  """A batch of labelled examples, and one of others."""
+
+  labelled: Batch
+  others: Batch
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """What the terms of the autoencoder's loss weigh.
+
+  Attributes:
+    reconstruction: of squared errors and KL divergence.
+    beta: of the KL divergence beside the errors.
+    kl_scale: `'elbo'`: both are sums over an example, divided by the numbers
+      that it has. `'example'`, `'batch'`: errors are a mean over these numbers,
+      and KL is a sum over an example, or over the whole batch.
+    adversarial: of making the critic say `state`.
+    state: 0 is labelled, 1 unlabelled.
+  """
+
+  reconstruction: float
+  beta: float
+  kl_scale: str
+  adversarial: float
+  state: float
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Players:
+  """What does not change from step to step.
+
+  Attributes:
+    facts: of the task.
+    autoencoder: see `models.generative.autoencoder`.
+    critic: see `models.generative.critic`.
+    moves: how each moves.
+    weights: of the autoencoder's loss.
+    latent: numbers of a latent that images are made of again.
+    target_latent: further numbers, that targets are predicted from.
+  """
+
+  facts: Facts
+  autoencoder: NetFns
+  critic: NetFns
+  moves: tuple[networks.Trainer, networks.Trainer]
+  weights: Weights
+  latent: int
+  target_latent: int
+
+  def first(self, key: jax.Array) -> Both:
+    """Makes both networks before any round."""
+    keys = jax.random.split(key)
+    return Both(self.moves[0].first(keys[0]), self.moves[1].first(keys[1]))
+
+  def begin(self, key: jax.Array, both: Both) -> Both:
+    """Begins a round, see `networks.Trainer`."""
+    keys = jax.random.split(key)
+    return Both(
+      self.moves[0].begin(keys[0], both.autoencoder),
+      self.moves[1].begin(keys[1], both.critic),
+    )
+
+  def coded(self, variables: PyTree, inputs: jax.Array) -> Coded:
+    """What a trained autoencoder makes of raw inputs, by its mean latents."""
+    images = self._normalised(inputs)
+    return self.autoencoder.apply(variables, images, jnp.zeros(()))[0]
+
+  def criticised(self, variables: PyTree, latents: jax.Array) -> jax.Array:
+    """Logits float32[B] of a critic that there is no label."""
+    return self.critic.apply(variables, latents)[0]
+
+  def finite(self, both: Both) -> dict[str, jax.Array]:
+    """Tells whether the variables of each network are finite."""
+    return {
+      'autoencoder': networks.is_finite(both.autoencoder.variables),
+      'critic': networks.is_finite(both.critic.variables),
+    }
+
+  def step_autoencoder(
+    self,
+    key: jax.Array,
+    both: Both,
+    pair: Pair,
+    target_loss: Callable[[Coded], tuple[jax.Array, dict[str, Mean]]],
+    share: jax.Array,
+    count: jax.Array,
+  ) -> tuple[Both, dict[str, Mean]]:
+    """Moves the autoencoder.
+
+    Args:
+      key: of the noise of latents.
+      both: the networks before the step.
+      pair: the examples.
+      target_loss: `(Coded of the labelled) -> (loss, seen)`.
+      share: see `networks.Trainer.moved`.
+      count: likewise.
+
+    Returns:
+      The networks after, and what was seen.
+    """
+    variables = both.autoencoder.variables
+    keys = jax.random.split(key)
+
+    def objective(params):
+      statistics, found = variables.get('statistics') or {}, []
+      # One after the other: a batch of both would have common statistics.
+      for of, batch in zip(keys, pair, strict=True):
+        images = self._normalised(batch.inputs)
+        size = self.latent + self.target_latent
+        coded, statistics = self.autoencoder.apply(
+          {**variables, 'params': params, 'statistics': statistics},
+          images,
+          jax.random.normal(of, (len(images), size)),
+          training=True,
+          real=batch.index >= 0,
+        )
+        sq_errors = jnp.square(coded.reconstruction - images)
+        found.append((coded, jnp.mean(sq_errors, axis=(1, 2, 3))))
+      loss, seen = target_loss(found[0][0])
+      of_images, seen_of_images = self._loss(both.critic, found, pair)
+      return loss + of_images, (statistics, {**seen, **seen_of_images})
+
+    gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(
+      variables['params']
+    )
+    moved = self.moves[0].moved(
+      both.autoencoder, gradients, statistics, share, count
+    )
+    return both.replace(autoencoder=moved), seen
+
+  def _loss(self, critic, found, pair):
+    """What the autoencoder minimises of images alone, and what was seen.
+
+    Args:
+      critic: which stays.
+      found: of each batch, `Coded` and mean squared errors [B].
+      pair: the examples.
+    """
+    weights, loss, seen = self.weights, jnp.zeros(()), {}
+    sizes = (self.latent + self.target_latent, self.latent)
+    for (coded, errors), size, batch in zip(found, sizes, pair, strict=True):
+      real = batch.index >= 0
+      divergence = kl(coded, size)
+      logits = self.criticised(critic.variables, coded.mean)
+      fooled = cross_entropy(logits, weights.state)
+      scale = self._kl_scale(real)
+      of_images = errors + weights.beta * scale * divergence
+      loss += weights.reconstruction * objectives.masked_mean(of_images, real)
+      loss += weights.adversarial * objectives.masked_mean(fooled, real)
+      of_batch = {
+        'reconstruction': mean_of(errors, real),
+        'kl': mean_of(divergence, real),
+        'adversarial_loss': mean_of(fooled, real),
+        'latent': mean_of(coded.mean, real),
+        'sq_latent': mean_of(jnp.square(coded.mean), real),
+      }
+      seen = jax.tree.map(jnp.add, seen, of_batch) if seen else of_batch
+    return loss, seen
+
+  def _kl_scale(self, real):
+    if self.weights.kl_scale == 'elbo':
+      return 1 / self.facts.example.size
+    if self.weights.kl_scale == 'example':
+      return 1.0
+    return jnp.sum(real).astype(jnp.float32)
+
+  def step_critic(
+    self,
+    both: Both,
+    pair: Pair,
+    uncertainty: jax.Array,
+    share: jax.Array,
+    count: jax.Array,
+  ) -> tuple[Both, dict[str, Mean]]:
+    """Moves the critic, which looks through the autoencoder as it is used.
+
+    Args:
+      both: the networks before the step.
+      pair: the examples.
+      uncertainty: float32[B], what the critic is to say of the others.
+      share: see `networks.Trainer.moved`.
+      count: likewise.
+
+    Returns:
+      The networks after, and what was seen.
+    """
+    variables = both.autoencoder.variables
+    latents = [self.coded(variables, batch.inputs).mean for batch in pair]
+    targets = jnp.zeros(len(pair.labelled.index)), uncertainty
+
+    def objective(params):
+      loss, seen = jnp.zeros(()), {}
+      for number, (codes, wanted, batch) in enumerate(
+        zip(latents, targets, pair, strict=True)
+      ):
+        real = batch.index >= 0
+        logits = self.criticised({'params': params}, codes)
+        losses = cross_entropy(logits, wanted)
+        right = ((logits > 0) == bool(number)).astype(jnp.float32)
+        loss += objectives.masked_mean(losses, real)
+        of_batch = {
+          'critic_loss': mean_of(losses, real),
+          'critic_accuracy': mean_of(right, real),
+        }
+        seen = jax.tree.map(jnp.add, seen, of_batch) if seen else of_batch
+      return loss, seen
+
+    gradients, seen = jax.grad(objective, has_aux=True)(
+      both.critic.variables['params']
+    )
+    moved = self.moves[1].moved(both.critic, gradients, {}, share, count)
+    return both.replace(critic=moved), seen
+
+  def pictures(self, both: Both, raw: jax.Array) -> dict[str, jax.Array]:
+    """Makes a sheet: examples, and below them what is made of their latents."""
+    made = self.coded(both.autoencoder.variables, raw).reconstruction
+    mean, std = common.moments(self.facts)
+    images = jnp.concatenate([raw.astype(jnp.float32), made * std + mean])
+    low, high = 0.0, 255.0
+    if raw.dtype != jnp.uint8:
+      low, high = jnp.min(raw), jnp.max(raw)
+    images = (images - low) / jnp.maximum(high - low, 1e-6)
+    return {'reconstructions': jnp.clip(images, 0.0, 1.0)}
+
+  def _normalised(self, inputs):
+    mean, std = common.moments(self.facts)
+    return (inputs.astype(jnp.float32) - mean) / std
+
+
+def cross_entropy(
+  logits: jax.Array, probabilities: jax.Array | float
+) -> jax.Array:
+  """Computes binary cross-entropies float32[B] of logits."""
+  return jax.nn.softplus(logits) - probabilities * logits
+
+
+def kl(coded: Coded, size: int) -> jax.Array:
+  """Computes KL divergences float32[B] of latents from the normal prior.
+
+  Args:
+    coded: of a batch.
+    size: of the first so many numbers.
+
+  Returns:
+    In nats, sums over these numbers.
+  """
+  mean, log_variance = coded.mean[:, :size], coded.log_variance[:, :size]
+  terms = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
+  return jnp.sum(terms, axis=-1) / 2
+
+
+def mean_of(values: jax.Array, real: jax.Array) -> Mean:
+  """Makes a Mean over real rows.
+
+  Args:
+    values: float32[B, ...].
+    real: bool[B].
+
+  Returns:
+    A Mean of [...].
+  """
+  mask = real.reshape(-1, *(1,) * (values.ndim - 1))
+  total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
+  return Mean(total, jnp.sum(real, dtype=jnp.int32))
+
+
+def watched(latent_size: int) -> dict[str, tuple[int, ...]]:
+  """Shapes of what steps see, by name."""
+  scalars = (
+    'reconstruction',
+    'kl',
+    'adversarial_loss',
+    'critic_loss',
+    'critic_accuracy',
+  )
+  of_latents = dict.fromkeys(('latent', 'sq_latent'), (latent_size,))
+  return {**dict.fromkeys(scalars, ()), **of_latents}
+
+
+def reported(means: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+  """Makes metrics of what was seen, and counts latents that tell something.
+
+  Args:
+    means: of what is watched, by name.
+
+  Returns:
+    Scalars by name; `active_latents` are those whose means vary over examples.
+  """
+  variance = means['sq_latent'] - jnp.square(means['latent'])
+  active = jnp.sum(variance > _ACTIVE).astype(jnp.float32)
+  hidden = 'latent', 'sq_latent'
+  shown = {name: of for name, of in means.items() if name not in hidden}
+  return {**shown, 'active_latents': active}
