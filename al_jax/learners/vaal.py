@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from al_jax import errors
 from al_jax import pool as pool_lib
@@ -311,19 +312,25 @@ class Vaal(Supervised):
     at = states.course
     key, order_key = course.step_keys(at)
     how = self.states_rules.share_of_round(at), at.epochs.count
-    both, seen = states.both, []
-    for number, pair in enumerate(self._divided(batches)):
-      both, of_step = self.players.step_autoencoder(
+
+    def step_autoencoder(both, given):
+      number, pair = given
+      return self.players.step_autoencoder(
         jax.random.fold_in(key, number),
         both,
         pair,
         functools.partial(self._target_loss, pair, pool),
         *how,
       )
-      seen.append(of_step)
+
+    pairs = self._pairs_of(batches)
+    numbers = jnp.arange(self.vae_steps)
+    # A loop, so that the step is compiled once.
+    both, seen = jax.lax.scan(step_autoencoder, states.both, (numbers, pairs))
+    pair = jax.tree.map(lambda leaf: leaf[-1], pairs)
     unsure = states.uncertainty[pair.others.index]
     both, of_critic = self.players.step_critic(both, pair, unsure, *how)
-    of_steps = jax.tree.map(lambda *each: sum(each), *seen)
+    of_steps = jax.tree.map(lambda each: jnp.sum(each, axis=0), seen)
     seen = {**of_steps, **of_critic, **self._seen(pair, unsure)}
     moved = states.replace(
       both=both,
@@ -342,15 +349,14 @@ class Vaal(Supervised):
     state = state.replace(states=states)
     return state, self.progress(state)
 
-  def _divided(self, batches):
-    """A Pair for each step of the VAE; the last may share rows with others."""
-    for step in range(self.vae_steps):
-      yield Pair(
-        *(
-          _part(batches[name], step, self.pair_size)
-          for name in ('with_label', 'without_label')
-        )
+  def _pairs_of(self, batches):
+    """A Pair for each step of the VAE, on a leading axis."""
+    return Pair(
+      *(
+        _divided(batches[name], self.vae_steps, self.pair_size)
+        for name in ('with_label', 'without_label')
       )
+    )
 
   def _target_loss(self, pair, pool, coded):
     """The loss of a head for targets, and what is seen of it; none here."""
@@ -434,11 +440,12 @@ class Vaal(Supervised):
 vaal = one_network.factory(Vaal)
 
 
-def _part(batch, number, size):
-  """The rows of a step; the last so many, if there are too few."""
+def _divided(batch, number, size):
+  """Rows [number, size, ...]; steps share some where there are too few."""
   size = min(size, len(batch.index))
-  at = min(number * size, len(batch.index) - size)
-  return jax.tree.map(lambda leaf: leaf[at : at + size], batch)
+  starts = np.minimum(np.arange(number) * size, len(batch.index) - size)
+  rows = starts[:, np.newaxis] + np.arange(size)
+  return jax.tree.map(lambda leaf: leaf[rows], batch)
 
 
 def _first_rows(shown, inputs):
