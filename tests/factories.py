@@ -56,6 +56,19 @@ def two_systems():
   ]
 
 
+# Options of learners that make images, for pictures of 8 x 8 pixels.
+TINY_IMAGES = {
+  'vae': {'channels': (4, 8), 'latent': 3},
+  'critic': {'widths': (8,)},
+  'iterations': 4,
+  'pair_size': 8,
+}
+TINY_TARGETS = {
+  **TINY_IMAGES,
+  'vae': {**TINY_IMAGES['vae'], 'target_latent': 2, 'target_widths': (4,)},
+}
+
+
 def a_task(label_budget=60, size=200):
   """Digits, few of them: the data set and what may be known of it."""
   dataset = data.load(

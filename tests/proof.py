@@ -43,6 +43,7 @@ _SYSTEMS = {
   'propagation': 'propagation_random propagation_entropy propagation_core_set '
   'propagation_jlp propagation_badge',
   'learning_loss': 'learning_loss learning_loss_random',
+  'adversarial': 'vaal sraal',
 }
 _PRETRAINING = {
   'deep_cluster': {'clusters_per_class': 2},

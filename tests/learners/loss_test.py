@@ -10,7 +10,13 @@ import pytest
 from al_jax import models
 from al_jax.interfaces import Batch
 from al_jax.learners import LEARNERS
-from tests.factories import a_pool, a_task, batches_of
+from tests.factories import (
+  TINY_IMAGES,
+  TINY_TARGETS,
+  a_pool,
+  a_task,
+  batches_of,
+)
 
 OPTIONS = {
   'supervised': {},
@@ -20,6 +26,8 @@ OPTIONS = {
   'label_propagation': {'neighbors': 5},
   # A ranking does not grow with the losses.
   'learning_loss': {'loss_weight': 0.0},
+  'vaal': TINY_IMAGES,
+  'sraal': TINY_TARGETS,
 }
 KEY = jax.random.key(0)
 RATE = 0.1
@@ -42,7 +50,7 @@ def first_step(task, name, loss):
     optimizer={'name': 'sgd', 'learning_rate': RATE, 'momentum': 0.0},
     **OPTIONS[name],
   )
-  (phase,) = learner.phases
+  phase = learner.phases[0]
   pool = a_pool(dataset, np.arange(30))
   state = learner.start(KEY, learner.init(KEY), pool)
   step = jax.jit(phase.step)
@@ -58,11 +66,15 @@ def first_step(task, name, loss):
   batches = batches_of(learner, dataset, pool, state)
   after, progress = step(state, batches, pool)
   before, after = (
-    getattr(each, 'inner', each).network.variables['params']
-    for each in (state, after)
+    _task_of(each).network.variables['params'] for each in (state, after)
   )
   moved = jax.tree.map(lambda old, new: new - old, before, after)
   return float(progress.running['loss']), moved
+
+
+def _task_of(state):
+  """Where a state has the network of the task."""
+  return getattr(state, 'inner', getattr(state, 'task', state))
 
 
 @pytest.mark.parametrize('name', LEARNERS)

@@ -32,12 +32,12 @@ def test_it_keeps_the_contract(name):
   # Of the others the compiler takes ten seconds for every k; their kernels are
   # tested with k = 1.
   is_cheap = tracing.is_jitted(strategy.select)
-  needs_loss = 'extras.predicted_loss' in needs.of(strategy)
+  needs_more = any(map(needs.is_extra, needs.of(strategy)))
   testing.check_strategy(
     strategy,
     name=name,
     skip={} if is_cheap else {'one': 'compiles for long'},
-    **({'apply': linear_network.apply} if needs_loss else {}),
+    **({'apply': linear_network.apply} if needs_more else {}),
   )
 
 

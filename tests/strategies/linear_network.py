@@ -30,10 +30,13 @@ OPTIONS = {
 
 
 def apply(inputs, *, keys=None):
-  """The linear network, with an output that some learners add."""
+  """The linear network, with the outputs that some learners add."""
   output = _linear(inputs, keys=keys)
   # Any number per row will do.
-  return output._replace(extras={'predicted_loss': output.predictions[..., 0]})
+  number = output.predictions[..., 0]
+  return output._replace(
+    extras={'predicted_loss': number, 'unlabelled': number}
+  )
 
 
 @functools.cache

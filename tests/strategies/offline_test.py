@@ -78,13 +78,17 @@ def test_every_strategy_selects_unlabeled_examples_or_says_what_it_lacks(name):
 
 
 def test_no_strategy_is_left_out():
-  others = {'albl', 'learning_loss'}
+  others = {'albl', 'learning_loss', 'adversarial'}
   assert set(NEEDS) == set(strategies.STRATEGIES) - others
 
 
 def test_a_strategy_that_needs_an_output_of_a_learner_is_refused():
-  with pytest.raises(ValueError, match="needs the output 'predicted_loss' of"):
-    al_jax.select('learning_loss', K, **EVERYTHING)
+  for name, output in (
+    ('learning_loss', 'predicted_loss'),
+    ('adversarial', 'unlabelled'),
+  ):
+    with pytest.raises(ValueError, match=f"needs the output '{output}' of"):
+      al_jax.select(name, K, **EVERYTHING)
 
 
 def test_a_strategy_that_learns_from_answers_is_refused():
