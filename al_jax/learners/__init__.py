@@ -16,6 +16,7 @@ from al_jax.learners.learning_loss import learning_loss
 from al_jax.learners.sraal import sraal
 from al_jax.learners.supervised import supervised
 from al_jax.learners.vaal import vaal
+from al_jax.learners.vae import vae
 
 LEARNERS = {
   'supervised': supervised,
@@ -32,6 +33,7 @@ PRETRAINING = {
   'deep_cluster': deep_cluster,
   'denoising_autoencoder': denoising_autoencoder,
   'boltzmann_stack': boltzmann_stack,
+  'vae': vae,
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
   'sraal',
   'supervised',
   'vaal',
+  'vae',
 ]
 
 

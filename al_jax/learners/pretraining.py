@@ -37,11 +37,15 @@ class Pretraining(NamedTuple):
     keep: `(state) -> variables`, for other learners to begin with: those of a
       model without its head.
     most_steps: how many steps the training takes, if nothing ends it early.
+    features: `(kept, inputs) -> [B, D]`, of a training for features alone, in
+      which a `'k_center'` first set is spread. If None, what is kept are
+      weights.
   """
 
   learner: Learner
   keep: Callable[[Any], PyTree]
   most_steps: int
+  features: Callable[[PyTree, PyTree], jax.Array] | None = None
 
 
 def without_head(variables: PyTree) -> PyTree:
@@ -144,6 +148,7 @@ class WholePool(Trains):
   watched: ClassVar[Mapping[str, tuple[int, ...]]] = {'loss': ()}
   augment: ClassVar[Sequence[Any]] = ()
   continues: ClassVar[bool] = False
+  features: ClassVar[Callable[..., jax.Array] | None] = None
 
   @functools.cached_property
   def model(self) -> ModelFns:
@@ -260,4 +265,6 @@ class WholePool(Trains):
 def bound(options: WholePool) -> Pretraining:
   """Binds the methods of a WholePool into a Pretraining."""
   learner = one_network.bound(options)
-  return Pretraining(learner, options.keep, options.most_steps())
+  return Pretraining(
+    learner, options.keep, options.most_steps(), options.features
+  )

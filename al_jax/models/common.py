@@ -286,6 +286,12 @@ def moments(facts: Facts) -> tuple[PyTree, PyTree]:
   return mean, std
 
 
+def normalised(facts: Facts, images: jax.Array) -> jax.Array:
+  """Returns raw images [B, ...] as networks see them."""
+  mean, std = moments(facts)
+  return (images.astype(jnp.float32) - mean) / std
+
+
 def _broadcast(one: jax.ShapeDtypeStruct, value: np.ndarray) -> np.ndarray:
   """float32 of a constant, with the axes of a batch of examples."""
   missing = 1 + len(one.shape) - np.ndim(value)

@@ -239,8 +239,11 @@ def _run_all_labels(folder, experiment, should_stop):
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }
+  # Features spread a first set, and here is none.
+  begins = {} if experiment.pretrained is None else config['pretraining']
   experiment = config_lib.prepare(
-    {**config, 'protocol': proceeding}, dataset=experiment.dataset
+    {**config, 'protocol': proceeding, 'pretraining': begins},
+    dataset=experiment.dataset,
   ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)
   checkpoints = workdir.below(folder, 'checkpoints', 'all_labels')

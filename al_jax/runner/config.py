@@ -69,7 +69,7 @@ class Experiment(NamedTuple):
       `runner.pretraining`; None if they begin with none, or have not been made
       yet.
     features: float32[N, D] that a first set is chosen in; None if none are
-      given.
+      given, or a pretraining has not made them yet.
   """
 
   config: Config
@@ -290,7 +290,8 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
     if name != 'save_every_steps'
   }
   identity = {'config': config, 'data': experiment.dataset.fingerprint}
-  if experiment.features is not None:
+  # Those of a pretraining follow from the config.
+  if experiment.config['protocol'].get(features.FIELD) is not None:
     identity[features.FIELD] = features.fingerprint(experiment.features)
   spec, resolved = config['data'], experiment.dataset.normalize
   is_given = isinstance(spec, Mapping) and spec.get('normalize')

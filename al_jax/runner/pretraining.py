@@ -4,7 +4,9 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from al_jax import errors, keys, models
+import numpy as np
+
+from al_jax import errors, inference, keys, models
 from al_jax.data import named
 from al_jax.learners import PRETRAINING
 from al_jax.learners.pretraining import Pretraining
@@ -40,9 +42,27 @@ def build(experiment: Experiment) -> Pretraining | None:
   errors.check_name('pretraining', name, PRETRAINING)
   errors.check_options(f'pretraining {name!r}', PRETRAINING[name], options)
   network = functools.partial(models.build, **experiment.config['model'])
-  return PRETRAINING[name](
+  built = PRETRAINING[name](
     lambda facts: network(facts=facts), experiment.facts, **options
   )
+  if built.features is not None:
+    _check_spread(experiment, name)
+  return built
+
+
+def _check_spread(experiment, name):
+  """Somebody reads the features of a pretraining."""
+  first_set = experiment.protocol.first_set
+  if first_set != 'k_center':
+    raise ValueError(
+      f'pretraining {name!r} makes features to spread a first set in, and no '
+      f"weights: protocol.first_set must be 'k_center'; it is {first_set!r}."
+    )
+  if experiment.features is not None:
+    raise ValueError(
+      f'pretraining {name!r} makes features to spread a first set in, and '
+      'protocol.first_features has others: leave one of them out.'
+    )
 
 
 def with_weights(
@@ -50,7 +70,9 @@ def with_weights(
   should_stop: Callable[[], bool] = lambda: False,
   on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> tuple[Experiment, list[dict[str, float]]]:
-  """The experiment with its pretrained weights, made now if they are not kept.
+  """The experiment with what is pretrained, made now if it is not kept.
+
+  That is weights, or features that a first set is spread in.
 
   Args:
     experiment: loaded and checked.
@@ -59,21 +81,21 @@ def with_weights(
 
   Returns:
     The experiment, and a row per epoch; as it was, and none, if it asks for no
-    pretraining or has its weights.
+    pretraining or has what it makes.
 
   Raises:
     loop.Interrupted: on request; everything is saved.
   """
   pretraining = None
-  if experiment.pretrained is None:
+  if experiment.pretrained is None and experiment.features is None:
     pretraining = build(experiment)
   if pretraining is None:
     return experiment, []
-  config = experiment.config
+  config, all_sources = experiment.config, config_lib.sources_of(experiment)
   weights, rows = pretrained.obtain(
     pretraining,
     experiment.facts,
-    config_lib.sources_of(experiment),
+    all_sources,
     folder_of(experiment),
     seed=config['pretraining'].get('seed', 0),
     save_every_steps=config['protocol']['save_every_steps'],
@@ -81,7 +103,15 @@ def with_weights(
     should_stop=should_stop,
     on_epoch=on_epoch,
   )
-  return experiment.beginning_with(weights), rows
+  if pretraining.features is None:
+    return experiment.beginning_with(weights), rows
+  of_pool = inference.make_pool_map(
+    lambda kept, batch: pretraining.features(kept, batch.inputs),
+    chunk_size=config['chunk_size'],
+  )
+  pool = all_sources['pool'].inputs
+  found = np.asarray(of_pool(weights, pool))
+  return experiment._replace(features=found), rows
 
 
 def folder_of(experiment: Experiment):

@@ -94,7 +94,7 @@ class Players:
 
   def coded(self, variables: PyTree, inputs: jax.Array) -> Coded:
     """What a trained autoencoder makes of raw inputs, by its mean latents."""
-    images = self._normalised(inputs)
+    images = common.normalised(self.facts, inputs)
     return self.autoencoder.apply(variables, images, jnp.zeros(()))[0]
 
   def criticised(self, variables: PyTree, latents: jax.Array) -> jax.Array:
@@ -137,7 +137,7 @@ class Players:
       statistics, found = variables.get('statistics') or {}, []
       # One after the other: a batch of both would have common statistics.
       for of, batch in zip(keys, pair, strict=True):
-        images = self._normalised(batch.inputs)
+        images = common.normalised(self.facts, batch.inputs)
         size = self.latent + self.target_latent
         coded, statistics = self.autoencoder.apply(
           {**variables, 'params': params, 'statistics': statistics},
@@ -253,10 +253,6 @@ class Players:
       low, high = jnp.min(raw), jnp.max(raw)
     images = (images - low) / jnp.maximum(high - low, 1e-6)
     return {'reconstructions': jnp.clip(images, 0.0, 1.0)}
-
-  def _normalised(self, inputs):
-    mean, std = common.moments(self.facts)
-    return (inputs.astype(jnp.float32) - mean) / std
 
 
 def cross_entropy(

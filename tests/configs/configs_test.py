@@ -51,6 +51,8 @@ WITH_ARGUMENTS = {
     ('keypoints,weight',),
     ('detect,weight',),
   ],
+  'vaal': [(), ('mnist',), ('cifar10,local',), ('mnist,local',), ('kl',)],
+  'sraal': [(), ('cifar100',), ('mnist,local',), ('ablation',)],
   'quickstart': [()],
   'mnist': [(), ('local',)],
   'cifar10': [(), ('local',)],

@@ -13,6 +13,7 @@ from al_jax._system import System
 from al_jax.interfaces import Batch
 from al_jax.learners import sraal, supervised, vaal
 from al_jax.loop import program, protocol
+from al_jax.models import common
 from al_jax.oracle import SimulatedOracle
 from al_jax.storage import records
 from al_jax.strategies import adversarial
@@ -47,10 +48,15 @@ def built(kind, facts=None, **options):
   return make(model, facts, **{**TASK, **tiny, **options})
 
 
+@functools.cache
+def a_learner(kind):
+  return built(kind)
+
+
 def begun(learner, labelled=range(30)):
-  pool = a_pool(the_task()[0], np.asarray(labelled))
-  state = learner.start(KEY, learner.init(jax.random.key(0)), pool)
-  return pool, state
+  pool = a_pool(the_task()[0], np.asarray(labelled, np.int32))
+  state = jax.jit(learner.init)(jax.random.key(0))
+  return pool, jax.jit(learner.start)(KEY, state, pool)
 
 
 def over(state):
@@ -75,31 +81,26 @@ def pairs_of(learner, pool, state):
 @pytest.mark.parametrize('kind', KINDS)
 def test_the_network_of_the_task_is_that_of_supervised(kind):
   dataset, facts = the_task()
-  both = built(kind)
   alone = supervised(models.build('mlp', facts, widths=(8,)), facts, **TASK)
-  pool, state = begun(both)
-  _, expected = begun(alone)
-  for learner in (both, alone):
-    batches = batches_of(
-      learner, dataset, pool, state if learner is both else expected
-    )
-    step = jax.jit(learner.phases[0].step)
-    if learner is both:
-      state, _ = step(state, batches, pool)
-    else:
-      expected, _ = step(expected, batches, pool)
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    state.task.network.variables,
-    expected.network.variables,
-  )
+  weights = []
+  for learner in (a_learner(kind), alone):
+    pool, state = begun(learner)
+    batches = batches_of(learner, dataset, pool, state)
+    after, _ = jax.jit(learner.phases[0].step)(state, batches, pool)
+    weights.append(getattr(after, 'task', after).network.variables)
+  jax.tree.map(np.testing.assert_array_equal, *weights)
+
+
+def normalised(batch, facts):
+  mean, std = common.moments(facts)
+  return (batch.inputs.astype(jnp.float32) - mean) / std
 
 
 def of_vae(net, variables, noise_keys, batches, facts):
   """What the autoencoder makes of labelled and other examples, in turn."""
   statistics, found = variables['statistics'], []
   for key, batch in zip(noise_keys, batches, strict=True):
-    images = (batch.inputs.astype(jnp.float32) - facts.mean) / facts.std
+    images = normalised(batch, facts)
     size = variables['params']['mean']['bias'].shape[0]
     coded, statistics = net.apply(
       {**variables, 'statistics': statistics},
@@ -183,7 +184,7 @@ def test_a_step_of_each_network_goes_down_its_formula(kind, kl_scale, factor):
   def of_critic(params):
     loss = 0.0
     for batch, wanted in zip(pair, (0.0, unsure[pair[1].index]), strict=True):
-      images = (batch.inputs.astype(jnp.float32) - facts.mean) / facts.std
+      images = normalised(batch, facts)
       coded, _ = players.autoencoder.apply(
         after.states.both.autoencoder.variables, images, jnp.zeros(())
       )
@@ -199,11 +200,11 @@ def test_a_step_of_each_network_goes_down_its_formula(kind, kl_scale, factor):
 
 
 def test_without_labels_or_without_others_there_is_nothing_to_tell():
-  dataset, facts = the_task()
+  _, facts = the_task()
   facts = facts._replace(label_budget=facts.num_examples)
   learner = built('sraal', facts)
   for labelled in ([], range(facts.num_examples)):
-    pool, state = begun(learner, np.asarray(labelled, np.int32))
+    pool, state = begun(learner, labelled)
     state = over(state)
     batches = pairs_of(learner, pool, state)
     after, progress = jax.jit(learner.phases[1].step)(state, batches, pool)
@@ -214,7 +215,7 @@ def test_without_labels_or_without_others_there_is_nothing_to_tell():
 
 
 def test_a_network_that_diverges_is_named():
-  learner = built('vaal')
+  learner = a_learner('vaal')
   _, state = begun(learner)
   assert all(learner.finite(state).values())
   for field, name in (('autoencoder', 'autoencoder'), ('critic', 'critic')):
@@ -335,7 +336,7 @@ def test_what_is_no_image_is_refused(kind):
 
 def test_the_indicator_is_that_of_the_predictions():
   dataset, facts = the_task()
-  learner = built('sraal')
+  learner = a_learner('sraal')
   pool, state = begun(learner)
   survey = learner.surveys['uncertainty']
   batch = Batch(jnp.arange(12), jnp.asarray(dataset.train.inputs[:12]))
@@ -357,7 +358,7 @@ def test_the_indicator_is_that_of_the_predictions():
 
 
 def test_a_sheet_shows_examples_above_what_is_made_of_them():
-  learner = built('vaal')
+  learner = a_learner('vaal')
   pool, state = begun(learner)
   raw = jnp.asarray(the_task()[0].train.inputs[:10])
   states = state.states.replace(shown=raw)
