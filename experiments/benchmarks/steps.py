@@ -140,10 +140,11 @@ class Trainer:
     batch_size: int = 64,
     epochs: int,
     system: str = 'random',
+    **options: Any,
   ):
     """Builds the system; what it needs is compiled when first used."""
     facts = program.facts_of(dataset, label_budget)
-    learner = {'batch_size': batch_size, 'stop': {'epochs': epochs}}
+    learner = {'batch_size': batch_size, 'stop': {'epochs': epochs}, **options}
     built = systems.build(system, facts, model=model, learner=learner)
     self.learner = built.learner
     self.fns = fit_lib.compile_fit(built.learner, facts, all_sources)

@@ -16,6 +16,7 @@ SUITES = {
   'convolutions': 'experiments.benchmarks.convolutions',
   'watching': 'experiments.benchmarks.watching',
   'loss_prediction': 'experiments.benchmarks.loss_prediction',
+  'adversarial': 'experiments.benchmarks.adversarial',
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',

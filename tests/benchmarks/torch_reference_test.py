@@ -6,6 +6,7 @@ import pytest
 
 from al_jax import models, tasks
 from al_jax.interfaces import Facts
+from al_jax.models import generative
 
 torch = pytest.importorskip('torch', reason='needs the extra benchmark')
 reference = pytest.importorskip('experiments.benchmarks.torch_reference')
@@ -53,3 +54,20 @@ def test_the_step_learns(rng):
   losses = [float(step(inputs, targets)[0]) for _ in range(20)]
   assert losses[-1] < 0.5 * losses[0]
   assert int(step(inputs, targets)[1]) > 8
+
+
+def test_the_autoencoder_is_the_same_network(rng):
+  adversarial = pytest.importorskip('experiments.benchmarks.adversarial')
+  shape = (28, 28, 1)
+  example = jax.ShapeDtypeStruct(shape, np.float32)
+  facts = Facts(100, tasks.numbered(10), 10, example, 0.0, 1.0)
+  options = {'channels': (4, 8), 'latent': 3}
+  ours = generative.autoencoder(facts, **options)
+  theirs = adversarial.Autoencoder(shape, (4, 8), 3)
+  found = jax.eval_shape(ours.init, jax.random.key(0))['params']
+  assert sum(leaf.size for leaf in jax.tree.leaves(found)) == sum(
+    weights.numel() for weights in theirs.parameters()
+  )
+  images = rng.normal(size=(3, *shape)).astype(np.float32)
+  made = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2)))
+  assert [tuple(of.shape) for of in made] == [(3, 3), (3, 3), (3, 1, 28, 28)]
