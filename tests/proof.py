@@ -68,6 +68,16 @@ EXPERIMENTS = {
     }
     for name, options in _PRETRAINING.items()
   },
+  'spread_first_set': {
+    'systems': ['margin'],
+    'pretraining': {
+      'name': 'vae',
+      'channels': [4, 8],
+      'latent': 4,
+      'stop': {'epochs': 2},
+    },
+    'protocol': {'first_set': 'k_center'},
+  },
   'fusion': {
     'systems': ['badge', 'joint'],
     'model': {'name': 'fusion', 'dropout': 0.25},

@@ -23,6 +23,8 @@ def task(request):
   options = {'batch_size': 32, 'stop': {'epochs': 3}}
   if request.param == 'deep_cluster':
     options['clusters_per_class'] = 1
+  if request.param == 'vae':
+    options.update(channels=(4, 8), latent=3)
   made = PRETRAINING[request.param](build, facts, **options)
   return made, facts, program.sources_of(dataset)
 

@@ -1,9 +1,10 @@
 """Features of a user, from a file, in which a first set is chosen."""
 
+import jax
 import numpy as np
 import pytest
 
-from al_jax.runner import cells, defaults, runs
+from al_jax.runner import cells, defaults, pretraining, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import checkpoint, manifest, records
 
@@ -89,6 +90,48 @@ def test_a_run_goes_on_with_the_features_that_it_began_with(given, tmp_path):
   np.save(given, np.ones((90, 4)))
   with pytest.raises(ValueError, match='first_features: '):
     finish(folder, {**config, 'seeds': 2})
+
+
+def with_vae(**protocol):
+  config = a_config(**{'first_set': 'k_center', **protocol})
+  config['pretraining'] = {
+    'name': 'vae',
+    'channels': [4, 8],
+    'latent': 3,
+    'stop': {'epochs': 1},
+  }
+  return config
+
+
+def test_a_first_set_is_spread_in_the_latents_of_a_pretraining(tmp_path):
+  config = with_vae()
+  config['full_labels'] = True
+  finish(tmp_path, config)
+  assert len(records.read_jsonl(tmp_path / 'full_labels.jsonl')) == 1
+  experiment, rows = pretraining.with_weights(prepared(config))
+  # Made once, and kept.
+  assert rows[0]['loss'] > 0
+  latents = experiment.features
+  assert latents.shape == (90, 3) and experiment.pretrained is None
+  identity = config_lib.identity_of(experiment, 'random')
+  assert identity == config_lib.identity_of(prepared(config), 'random')
+  # The network begins as it does without.
+  alone = config_lib.system_of(prepared(a_config()), 'random')
+  both = config_lib.system_of(experiment, 'random')
+  first = [
+    system.learner.init(jax.random.key(0)).network.variables
+    for system in (alone, both)
+  ]
+  jax.tree.map(np.testing.assert_array_equal, *first)
+
+
+def test_features_that_nobody_reads_are_refused(given):
+  for config, message in (
+    (with_vae(first_set='uniform'), "must be 'k_center'; it is 'uniform'"),
+    (with_vae(first_features=str(given)), 'protocol.first_features has others'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      pretraining.build(prepared(config))
 
 
 def test_a_run_of_before_there_were_features_goes_on(tmp_path, monkeypatch):
