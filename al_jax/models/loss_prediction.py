@@ -169,8 +169,9 @@ def _chosen(output, maps):
     if not known:
       raise ValueError(
         f'maps is None, and the model has {_described(extras)}: losses are '
-        'predicted from extras of float32[B, ..., K]; return some, or set maps '
-        "to ('embedding',)."
+        'predicted from extras of float32[B, ..., K]. Have the model return '
+        'ModelOutput(predictions, embedding, extras), or set the option maps '
+        "of the learner to ('embedding',)."
       )
     return tuple(known)
   if output.embedding is not None:

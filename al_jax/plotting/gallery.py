@@ -12,6 +12,8 @@ from al_jax.plotting import style
 
 # In inches: a picture, a line of its caption, and the titles of the rows.
 _CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
+# A wide character of the subtitle.
+_CHARACTER_WIDTH = 0.056
 _CAPTION_LENGTH = 13
 # Colour, dashes, and a point of true and of predicted marks.
 _MARKS = (('#2ECC71', '-', 'o'), ('#FF9F1C', (0, (3, 1.5)), 'x'))
@@ -62,14 +64,13 @@ def gallery(
       )
   rows = _displayable([list(row)[:columns] for row in images])
   titles = [list(map(_wrapped, row)) for row in titles]
-  width = max(map(len, rows))
-  heading = (0.35 if title else 0.1) + (0.18 if subtitle else 0)
+  width = _MARGIN + max(map(len, rows)) * _CELL_WIDTH + 0.08
+  subtitle = textwrap.wrap(subtitle, int(width / _CHARACTER_WIDTH))
+  heading = (0.35 if title else 0.1) + 0.05 * bool(subtitle)
+  heading += _LINE_HEIGHT * len(subtitle)
   lines = 1 + max(text.count('\n') for row in titles for text in row)
   cell_height = _CELL_WIDTH + 0.07 + lines * _LINE_HEIGHT
-  size = (
-    _MARGIN + width * _CELL_WIDTH + 0.08,
-    heading + len(rows) * cell_height,
-  )
+  size = width, heading + len(rows) * cell_height
   figure = matplotlib.figure.Figure(figsize=size)
   # One inch is one unit of the axes, with the origin at the upper left.
   axes = figure.add_axes((0, 0, 1, 1))
@@ -91,8 +92,9 @@ def gallery(
   if title:
     axes.text(0.12, 0.18, title, va='center', color=style.INK, fontsize=10)
   if subtitle:
-    place = heading - 0.14
-    axes.text(0.12, place, subtitle, va='center', color=style.INK, fontsize=7.5)
+    place = heading - 0.08 - _LINE_HEIGHT * len(subtitle) / 2
+    told = '\n'.join(subtitle)
+    axes.text(0.12, place, told, va='center', color=style.INK, fontsize=7.5)
   axes.set(xlim=(0, size[0]), ylim=(size[1], 0), aspect='auto')
   axes.set_axis_off()
   style.save(figure, path)

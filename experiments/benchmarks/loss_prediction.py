@@ -9,7 +9,9 @@ from typing import Any
 import jax
 
 from al_jax import data, systems
+from al_jax import pool as pool_lib
 from al_jax.loop import program, stages
+from al_jax.training import fit
 from experiments.benchmarks import steps
 from experiments.benchmarks.steps import Trainer, labelled
 from experiments.benchmarks.table import Row
@@ -17,6 +19,13 @@ from experiments.benchmarks.timing import in_turns, seconds_of
 
 _SMALL = {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
 _RESNET = {'name': 'resnet18', 'width': 16}
+# Modules of `configs/learning_loss.py:ablation`, as far as their sizes differ.
+_MODULES = {
+  'all maps': {},
+  'one map': {'maps': ('dense',)},
+  'three layers': {'depth': 3},
+  '512 wide': {'width': 512},
+}
 # Shares of the cost of a network alone that are aimed at.
 _TRAINING, _MEASURING = 1.15, 1.05
 
@@ -30,6 +39,8 @@ def measure() -> Iterator[Row]:
   ):
     yield step_beside_supervised(images, model, num_labels=num_labels)
     yield look_beside_entropy(images, model)
+  for name, options in _MODULES.items():
+    yield size_of_module(dataset, _SMALL, name, options)
 
 
 def step_beside_supervised(
@@ -81,7 +92,7 @@ def step_beside_supervised(
     'without the module',
     ratio,
     at_most=_TRAINING,
-    note=_sizes(*both),
+    note=_sizes(*(each.learner for each in both)),
   )
 
 
@@ -128,17 +139,56 @@ def look_beside_entropy(
   )
 
 
-def _sizes(*trainers):
+def size_of_module(
+  dataset: data.Dataset,
+  model: Mapping[str, Any],
+  name: str,
+  options: Mapping[str, Any],
+  *,
+  batch_size: int = 32,
+) -> Row:
+  """The memory of a step with a module, and its parameters.
+
+  Args:
+    dataset: pictures.
+    model: for `models.build`.
+    name: of the module.
+    options: of the learner `learning_loss`.
+    batch_size: of the step.
+
+  Returns:
+    A Row without seconds.
+  """
+  facts = program.facts_of(dataset, batch_size)
+  inputs = {'pool': program.sources_of(dataset)['pool'].inputs}
+  learner = systems.build(
+    'learning_loss_random',
+    facts,
+    model=model,
+    learner={'batch_size': batch_size, **options},
+  ).learner
+  state = jax.eval_shape(learner.init, jax.random.key(0))
+  pool = jax.eval_shape(lambda: pool_lib.of(facts))
+  step = jax.jit(fit.step_from(learner.phases[0]))
+  memory = step.lower(state, pool, inputs).compile().memory_analysis()
+  alone = systems.build('random', facts, model=model).learner
+  return Row(
+    f'learning loss, {name}, batch {batch_size}',
+    None,
+    extra_bytes=memory.temp_size_in_bytes,
+    note=_sizes(learner, alone),
+  )
+
+
+def _sizes(*learners):
   """How many parameters each has."""
   counts = [
     sum(
       leaf.size
       for leaf in jax.tree.leaves(
-        jax.eval_shape(of.learner.init, jax.random.key(0)).network.variables[
-          'params'
-        ]
+        jax.eval_shape(of.init, jax.random.key(0)).network.variables['params']
       )
     )
-    for of in trainers
+    for of in learners
   ]
   return ' against '.join(f'{count:,}' for count in counts) + ' parameters'

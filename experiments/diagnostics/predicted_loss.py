@@ -53,7 +53,8 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
     predicted, losses = _losses(case, models[0], split)
     share = float(ranking.concordance(predicted, losses))
     told.append(
-      f'{runs.described(models)}: {100 * share:.1f}% of pairs ranked right'
+      f'{runs.described(models)}: {100 * share:.1f}% of pairs ranked right '
+      '(chance: 50%)'
     )
     case.say(told[-1])
     points[name] = {

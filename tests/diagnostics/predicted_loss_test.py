@@ -66,7 +66,7 @@ def test_losses_are_those_of_evenly_spaced_examples(case, monkeypatch):
     for j in range(20)
     if losses[i] > losses[j]
   ]
-  told = f'{100 * np.mean(pairs):.1f}% of pairs ranked right'
+  told = f'{100 * np.mean(pairs):.1f}% of pairs ranked right (chance: 50%)'
   assert told in found['note'] and '20 labels, seed 0' in found['note']
   assert '20 examples of the test split' in found['note']
 
