@@ -262,6 +262,8 @@ def a_program(kind, **options):
     iterations=60,
     vae_optimizer={'learning_rate': 3e-3},
     critic_optimizer={'learning_rate': 3e-3},
+    # The autoencoder does not hide from the critic what has no label.
+    adversarial_weight=0.0,
     **options,
   )
   system = System(kind, learner, adversarial(), facts)
