@@ -29,14 +29,14 @@ _PUBLISHED = ('random', 'vaal', 'sraal')
 _LOCAL = ('random', 'entropy', 'core_set', 'vaal', 'sraal')
 _SMALL = {
   'iterations': 500,
-  'pair_size': 64,
-  'vae': {'channels': (16, 32, 64), 'latent': 32},
-  'critic': {'widths': (128, 128)},
+  'pair_size': 32,
+  'vae': {'channels': (8, 16, 32), 'latent': 16},
+  'critic': {'widths': (64, 64)},
 }
 _SMALL_LATENTS = {
-  'channels': (16, 32, 64),
-  'latent': 32,
-  'target_latent': 32,
+  'channels': (8, 16, 32),
+  'latent': 16,
+  'target_latent': 16,
   'target_widths': (64,),
 }
 _VARIANTS = {
@@ -71,7 +71,7 @@ def get_config(arg: str = 'cifar10') -> ConfigDict:
     _ablate(config)
   elif variant:
     _local(config, name)
-    _vary_start(config, {'channels': (16, 32, 64), 'latent': 32}, epochs=10)
+    _vary_start(config, {'channels': (8, 16, 32), 'latent': 16}, epochs=10)
   else:
     _published(config, name)
     _vary_start(config, {}, epochs=100)

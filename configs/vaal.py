@@ -93,9 +93,9 @@ def _local(config, name):
   config.learner.vaal = ConfigDict(
     {
       'iterations': 500,
-      'pair_size': 64,
-      'vae': {'channels': (16, 32, 64), 'latent': 32},
-      'critic': {'widths': (128, 128)},
+      'pair_size': 32,
+      'vae': {'channels': (8, 16, 32), 'latent': 16},
+      'critic': {'widths': (64, 64)},
     }
   )
   config.protocol.first_size = 100 if is_mnist else 1000

@@ -27,9 +27,9 @@ _ADAM = 5e-4
 def measure() -> Iterator[Row]:
   """Every measurement: networks for two cores, and VAAL's own."""
   dataset = steps.load_images()
-  small = {'channels': (16, 32, 64), 'latent': 32}
+  small = {'channels': (8, 16, 32), 'latent': 16}
   yield iteration_beside_torch(
-    dataset, small, (128, 128), pair_size=64, iterations=30
+    dataset, small, (64, 64), pair_size=32, iterations=30
   )
   large = {'channels': (128, 256, 512, 1024), 'latent': 32}
   yield iteration_beside_torch(
