@@ -80,16 +80,6 @@ class DenoisingAutoencoder(WholePool):
       self.noise,
     )
 
-  def losses(self, state, batch):
-    """See `WholePool`."""
-    of_params = self.in_training(state, batch)
-
-    def of_batch(params):
-      output, statistics = of_params(params)
-      return output.predictions, output.predictions, statistics
-
-    return of_batch
-
   def keep(self, state):
     """See `WholePool`."""
     variables = state.network.variables

@@ -196,6 +196,8 @@ class WholePool(Trains):
   def losses(self, state: Any, batch: Batch) -> Callable[..., Any]:
     """Returns `(params) -> (to minimise, to show, statistics)` of a batch.
 
+    Here both are what the model predicts in training.
+
     Args:
       state: before the step.
       batch: its examples.
@@ -203,7 +205,13 @@ class WholePool(Trains):
     Returns:
       A function whose first two results are float32[B].
     """
-    raise NotImplementedError
+    of_params = self.in_training(state, batch)
+
+    def of_batch(params):
+      output, statistics = of_params(params)
+      return output.predictions, output.predictions, statistics
+
+    return of_batch
 
   def init(self, key: jax.Array) -> Training:
     """See `interfaces.Learner`."""

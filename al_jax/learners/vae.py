@@ -72,16 +72,6 @@ class Vae(WholePool):
 
     return ModelFns(init=self.net.init, apply=apply, train=train)
 
-  def losses(self, state, batch):
-    """See `WholePool`."""
-    of_params = self.in_training(state, batch)
-
-    def of_batch(params):
-      output, statistics = of_params(params)
-      return output.predictions, output.predictions, statistics
-
-    return of_batch
-
   def keep(self, state):
     """See `WholePool`."""
     return state.network.variables
