@@ -77,12 +77,12 @@ class Sraal(Vaal):
 
   @property
   def own_surveys(self):
-    """See `Vaal`."""
+    """See `TwoPhases`."""
     return (_SURVEY,) if self.indicator else ()
 
   @property
   def in_turn(self):
-    """See `Vaal`."""
+    """See `TwoPhases`."""
     return self.refresh is None
 
   @property
@@ -95,7 +95,7 @@ class Sraal(Vaal):
 
   @property
   def watched_states(self):
-    """See `Vaal`."""
+    """See `TwoPhases`."""
     own = dict.fromkeys(('target_loss', 'uncertainty'), ())
     return {**super().watched_states, **own}
 
