@@ -27,6 +27,7 @@ ARGUMENTS = (
 )
 _PUBLISHED = ('random', 'vaal', 'sraal')
 _LOCAL = ('random', 'entropy', 'core_set', 'vaal', 'sraal')
+_LARGE = (128, 256, 512, 1024)
 _SMALL = {
   'iterations': 500,
   'pair_size': 32,
@@ -74,7 +75,7 @@ def get_config(arg: str = 'cifar10') -> ConfigDict:
     _vary_start(config, {'channels': (8, 16, 32), 'latent': 16}, epochs=10)
   else:
     _published(config, name)
-    _vary_start(config, {}, epochs=100)
+    _vary_start(config, {'channels': _LARGE, 'latent': 100}, epochs=100)
   return config
 
 
@@ -102,12 +103,23 @@ def _published(config, name):
     'transition_steps': 666,
     'staircase': True,
   }
+  large = {'channels': _LARGE, 'latent': 100, 'target_latent': 100}
   config.learner.sraal = ConfigDict(
     {
       'iterations': 20_000,
       'pair_size': 250,
+      'vae': {**large, 'target_widths': (1024, 256)},
+      'critic': {'widths': (512,) * 4},
       'vae_optimizer': falling,
       'critic_optimizer': falling,
+    }
+  )
+  config.learner.vaal = ConfigDict(
+    {
+      'iterations': 39_062,
+      'pair_size': 128,
+      'vae': {'channels': _LARGE, 'latent': 32},
+      'critic': {'widths': (512, 512)},
     }
   )
   config.protocol.first_size = 5000

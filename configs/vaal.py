@@ -67,6 +67,14 @@ def _published(config, name):
       'milestones': (0.25, 0.5, 0.75),
     }
   )
+  config.learner.vaal = ConfigDict(
+    {
+      'iterations': 39_062,
+      'pair_size': 128,
+      'vae': {'channels': (128, 256, 512, 1024), 'latent': 32},
+      'critic': {'widths': (512, 512)},
+    }
+  )
   # As many steps in every round; the epochs are those of the first.
   config.learner.stop.epochs = 1000
   config.learner.stop.steps = 39_062

@@ -63,9 +63,9 @@ class TwoPhases(Supervised):
     pair_size: labelled examples of a step, and likewise unlabelled ones.
   """
 
-  iterations: int = 39_062
+  iterations: int = 1000
   vae_steps: int = 2
-  pair_size: int = 128
+  pair_size: int = 64
 
   # For messages.
   name: ClassVar[str]

@@ -51,7 +51,7 @@ class Sraal(Vaal):
 
   name: ClassVar = "learner 'sraal'"
   predicts_targets: ClassVar = True
-  vae_defaults: ClassVar = {'latent': 100, 'target_latent': 100}
+  vae_defaults: ClassVar = {'target_latent': 32}
   critic_defaults: ClassVar = {'widths': (512, 512, 512, 512)}
 
   def check(self):

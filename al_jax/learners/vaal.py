@@ -43,6 +43,8 @@ class Vaal(TwoPhases):
   `active_latents`, how many latents tell examples apart; `adversarial_loss`,
   `critic_loss`, and `critic_accuracy`.
 
+  The published lengths and networks, for a GPU, are in `configs/vaal.py`.
+
   Attributes:
     iterations: of both networks in a round.
     vae_steps: of the VAE in each, with a batch of its own; the critic takes one

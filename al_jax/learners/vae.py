@@ -32,8 +32,8 @@ class Vae(WholePool):
     beta: weight of the KL divergence, at least 0.
   """
 
-  channels: Sequence[int] = (128, 256, 512, 1024)
-  latent: int = 100
+  channels: Sequence[int] = (32, 64, 128)
+  latent: int = 32
   beta: float = 1.0
 
   def check(self):

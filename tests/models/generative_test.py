@@ -34,9 +34,10 @@ def test_what_is_made_has_the_shape_of_what_was_given(side, depth):
   assert statistics
 
 
-def test_the_published_sizes_are_those_of_vaal():
+def test_the_layers_are_those_of_vaal():
   facts = facts_of((32, 32, 3))
-  net = generative.autoencoder(facts)
+  channels = (128, 256, 512, 1024)
+  net = generative.autoencoder(facts, channels=channels)
   params = jax.eval_shape(net.init, KEY)['params']
   widths = [params[f'encode_{i}']['kernel'].shape for i in range(1, 5)]
   assert [width[-1] for width in widths] == [128, 256, 512, 1024]

@@ -132,16 +132,16 @@ def check(learner: str, facts: Facts) -> None:
 def autoencoder(
   facts: Facts,
   *,
-  channels: Sequence[int] = (128, 256, 512, 1024),
+  channels: Sequence[int] = (32, 64, 128),
   latent: int = 32,
   target_latent: int = 0,
-  target_widths: Sequence[int] = (1024, 256),
+  target_widths: Sequence[int] = (256,),
 ) -> NetFns:
-  """A variational autoencoder of images; the defaults are VAAL's.
+  """A variational autoencoder of images.
 
   Args:
     facts: of the task; images whose sides the convolutions can halve.
-    channels: of each convolution.
+    channels: of each convolution; published with (128, 256, 512, 1024).
     latent: numbers that images are made of again.
     target_latent: further numbers, that targets are predicted from; 0: none.
     target_widths: hidden units on the way to these predictions.
