@@ -60,7 +60,9 @@ def test_labels_out_of_range_are_named_by_first_index_and_value(label):
 
 def test_a_class_without_training_examples_is_named():
   targets = np.array([0, 2, 2, 0, 0, 2], np.int32)
-  with pytest.raises(ValueError, match=r"train split of 6 .* class 'bee'; every"):
+  with pytest.raises(
+    ValueError, match=r"train split of 6 .* class 'bee'; every"
+  ):
     checks.check(_raw(train=_split(targets=targets)))
 
 
