@@ -47,7 +47,7 @@ class States:
 
 @flax.struct.dataclass
 class Adversarial:
-  """The network of the task and its course, and what is trained after it."""
+  """The state of both phases: the task, and the networks trained after it."""
 
   task: Training
   states: States
@@ -58,9 +58,9 @@ class TwoPhases(Supervised):
   """Functions of learners that train an autoencoder and a critic beside a task.
 
   Attributes:
-    iterations: of the autoencoder and the critic in a round.
-    vae_steps: of the autoencoder in each.
-    pair_size: labelled examples of a step, and likewise unlabelled ones.
+    iterations: Steps of the critic in a round.
+    vae_steps: Steps of the autoencoder before each step of the critic.
+    pair_size: Labelled examples in a step; it takes as many unlabelled ones.
   """
 
   iterations: int = 1000
@@ -252,7 +252,7 @@ class TwoPhases(Supervised):
     )
 
   def _target_loss(self, pair, pool, coded):
-    """The loss of a head for targets, and what is seen of it; none here."""
+    """Computes the loss of a head that predicts targets; here there is none."""
     del pair, pool, coded
     return jnp.zeros(()), {}
 
@@ -314,11 +314,9 @@ class TwoPhases(Supervised):
   def most_steps(self, num_labels):
     """See `interfaces.Learner`."""
     of_task = super().most_steps(num_labels)
-    return (
-      of_task + self.iterations
-      if self.in_turn
-      else max(of_task, self.iterations)
-    )
+    if self.in_turn:
+      return of_task + self.iterations
+    return max(of_task, self.iterations)
 
   @property
   def pictures(self):

@@ -7,15 +7,7 @@ are.
 """
 
 from al_jax.interfaces import Strategy
-from al_jax.strategies import needs
-from al_jax.strategies.scored import scored
-
-_OUTPUT = 'unlabelled'
-_NEEDS = {
-  needs.EXTRAS + _OUTPUT: (
-    'a learner with a critic adds it, as in the systems vaal and sraal'
-  )
-}
+from al_jax.strategies.scored import of_output
 
 
 def adversarial() -> Strategy:
@@ -24,9 +16,8 @@ def adversarial() -> Strategy:
   Returns:
     A Strategy that measures logits [N].
   """
-  return scored(_measure, needs=_NEEDS, score="critic's logit of no label")
-
-
-def _measure(key, apply, batch):
-  del key
-  return apply(batch.inputs).extras[_OUTPUT]
+  return of_output(
+    'unlabelled',
+    reason='a learner with a critic adds it, as in the systems vaal and sraal',
+    score="critic's logit of no label",
+  )

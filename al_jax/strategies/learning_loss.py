@@ -5,15 +5,7 @@ draws a random part of the pool first, which is `subset_size` of a system.
 """
 
 from al_jax.interfaces import Strategy
-from al_jax.strategies import needs
-from al_jax.strategies.scored import scored
-
-_OUTPUT = 'predicted_loss'
-_NEEDS = {
-  needs.EXTRAS + _OUTPUT: (
-    'a learner that predicts losses adds it, as in the system learning_loss'
-  )
-}
+from al_jax.strategies.scored import of_output
 
 
 def learning_loss() -> Strategy:
@@ -22,9 +14,9 @@ def learning_loss() -> Strategy:
   Returns:
     A Strategy that measures predicted losses [N], of no known unit.
   """
-  return scored(_measure, needs=_NEEDS, score='predicted loss')
-
-
-def _measure(key, apply, batch):
-  del key
-  return apply(batch.inputs).extras[_OUTPUT]
+  return of_output(
+    'predicted_loss',
+    reason='a learner that predicts losses adds it, as in the system '
+    'learning_loss',
+    score='predicted loss',
+  )

@@ -9,6 +9,7 @@ import jax
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import PyTree, Strategy
+from al_jax.strategies import needs as _needs
 
 # How a batch is made of scores: the largest, or drawn without replacement, see
 # `kernels.stochastic_top_k`.
@@ -50,6 +51,25 @@ def scored(
     return Strategy(stateless, measure, select_top, needs=needs, score=score)
   select = functools.partial(_draw, kind=draw, coldness=coldness)
   return Strategy(stateless, measure, select, needs=needs)
+
+
+def of_output(output: str, *, reason: str, score: str) -> Strategy:
+  """Asks for the largest values of an output that a learner adds.
+
+  Args:
+    output: name in the extras of the model's output, float [B].
+    reason: who adds it, for the message where nobody does.
+    score: what the output is, see `Strategy`.
+
+  Returns:
+    A Strategy that measures the output [N].
+  """
+
+  def measure(key, apply, batch):
+    del key
+    return apply(batch.inputs).extras[output]
+
+  return scored(measure, needs={_needs.EXTRAS + output: reason}, score=score)
 
 
 def stateless(facts):
