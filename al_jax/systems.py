@@ -61,6 +61,7 @@ _SETTLES = 'Settles and Craven 2008, An Analysis of Active Learning Strategies'
 _SHANNON = 'Settles 2009, Active Learning Literature Survey, section 3.1'
 _SIMEONI = 'Simeoni et al. 2020, Rethinking Deep Active Learning'
 _SINHA = 'Sinha et al. 2019, Variational Adversarial Active Learning'
+_TRAN = 'Tran et al. 2019, Bayesian Generative Active Deep Learning'
 _WANG = 'Wang et al. 2017, Cost-Effective Active Learning'
 _YOO = 'Yoo and Kweon 2019, Learning Loss for Active Learning'
 _ZHANG = 'Zhang et al. 2020, State-Relabeling Adversarial Active Learning'
@@ -146,6 +147,8 @@ SYSTEMS = {
   'learning_loss_random': Published('learning_loss', 'random', {}, _YOO),
   'vaal': Published('vaal', 'adversarial', {}, _SINHA),
   'sraal': Published('sraal', 'adversarial', {}, _ZHANG),
+  'bgadl': Published('bgadl', 'bald', {}, _TRAN),
+  'bda': Published('bgadl', 'bald', {}, _TRAN, {'partners': 'prior'}),
 }
 
 

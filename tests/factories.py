@@ -67,6 +67,7 @@ TINY_TARGETS = {
   **TINY_IMAGES,
   'vae': {**TINY_IMAGES['vae'], 'target_latent': 2, 'target_widths': (4,)},
 }
+TINY_MAKERS = {'makers': {'channels': (4, 8), 'widths': (8,), 'latent': 3}}
 
 
 def a_task(label_budget=60, size=200):

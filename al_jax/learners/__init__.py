@@ -7,6 +7,7 @@ from al_jax import errors, parts
 from al_jax.interfaces import Facts, Learner, ModelFns
 from al_jax.learners.autoencoder import denoising_autoencoder
 from al_jax.learners.beyond_pool import beyond_pool
+from al_jax.learners.bgadl import bgadl
 from al_jax.learners.boltzmann import boltzmann_stack
 from al_jax.learners.ceal import ceal, room_for_all, self_training
 from al_jax.learners.deep_cluster import deep_cluster
@@ -26,6 +27,7 @@ LEARNERS = {
   'learning_loss': learning_loss,
   'vaal': vaal,
   'sraal': sraal,
+  'bgadl': bgadl,
 }
 
 # What may be trained before the first label.
@@ -40,6 +42,7 @@ __all__ = [
   'LEARNERS',
   'PRETRAINING',
   'beyond_pool',
+  'bgadl',
   'boltzmann_stack',
   'build',
   'ceal',

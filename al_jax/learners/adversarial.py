@@ -14,7 +14,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Phase, Progress
 from al_jax.learners.one_network import Training
 from al_jax.learners.supervised import Supervised
-from al_jax.training import adversarial, course, plans
+from al_jax.training import adversarial, course, plans, sheets
 from al_jax.training.adversarial import Both, Pair, Players
 from al_jax.training.course import Course
 
@@ -231,7 +231,7 @@ class TwoPhases(Supervised):
       labelled=plans.advance(
         jax.random.fold_in(order_key, 2), states.labelled, self._pairs
       ),
-      shown=_first_rows(states.shown, pair.others.inputs),
+      shown=sheets.kept(states.shown, pair.others.inputs),
     )
     frozen = at.finished | at.waits | task.waits
     if self.in_turn:
@@ -334,9 +334,3 @@ def _divided(batch, number, size):
   starts = np.minimum(np.arange(number) * size, len(batch.index) - size)
   rows = starts[:, np.newaxis] + np.arange(size)
   return jax.tree.map(lambda leaf: leaf[rows], batch)
-
-
-def _first_rows(shown, inputs):
-  """As many rows as are shown; the last ones stay, if there are fewer."""
-  number = min(len(shown), len(inputs))
-  return jnp.concatenate([inputs[:number], shown[number:]])

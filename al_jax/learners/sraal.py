@@ -10,7 +10,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Survey
 from al_jax.learners import one_network
 from al_jax.learners.vaal import Vaal
-from al_jax.training import adversarial, course, forward, objectives
+from al_jax.training import course, forward, objectives
 
 _SURVEY = 'uncertainty'
 
@@ -119,11 +119,11 @@ class Sraal(Vaal):
       targets = forward.targets_of(pool.targets, index)
       losses = self.losses(coded.predictions, targets)
     loss = self.target_weight * objectives.masked_mean(losses, index >= 0)
-    return loss, {'target_loss': adversarial.mean_of(losses, index >= 0)}
+    return loss, {'target_loss': course.mean_of(losses, index >= 0)}
 
   def _seen(self, pair, unsure):
     real = pair.others.index >= 0
-    return {'uncertainty': adversarial.mean_of(unsure, real)}
+    return {'uncertainty': course.mean_of(unsure, real)}
 
 
 sraal = one_network.factory(Sraal)

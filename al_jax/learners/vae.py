@@ -12,7 +12,7 @@ from al_jax.interfaces import ModelFns, ModelOutput
 from al_jax.learners import one_network, pretraining
 from al_jax.learners.pretraining import WholePool
 from al_jax.models import common, generative
-from al_jax.training import adversarial
+from al_jax.training import objectives
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -60,7 +60,7 @@ class Vae(WholePool):
         variables, images, noise, training=True, real=real
       )
       sq_errors = jnp.square(coded.reconstruction - images)
-      divergence = adversarial.kl(coded, self.latent)
+      divergence = objectives.gaussian_kl(coded.mean, coded.log_variance)
       losses = jnp.mean(sq_errors, axis=(1, 2, 3))
       losses += self.beta * divergence / self.facts.example.size
       return ModelOutput(losses, coded.mean, {}), statistics

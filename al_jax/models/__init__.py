@@ -13,6 +13,7 @@ with errors.needs('al_jax.models'):
   from al_jax.models.cnn import cnn
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
+  from al_jax.models.lenet import lenet
   from al_jax.models.mlp import mlp
   from al_jax.models.mnist_cnn import mnist_cnn
   from al_jax.models.resnet import resnet18
@@ -24,6 +25,7 @@ __all__ = [
   'cnn',
   'cnn13',
   'fusion',
+  'lenet',
   'mlp',
   'mnist_cnn',
   'resnet18',
@@ -36,6 +38,7 @@ MODELS = {
   'cnn': cnn,
   'cnn13': cnn13,
   'fusion': fusion,
+  'lenet': lenet,
   'mlp': mlp,
   'mnist_cnn': mnist_cnn,
   'resnet18': resnet18,

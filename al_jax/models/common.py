@@ -292,6 +292,30 @@ def normalised(facts: Facts, images: jax.Array) -> jax.Array:
   return (images.astype(jnp.float32) - mean) / std
 
 
+def limits(facts: Facts) -> tuple[np.ndarray, np.ndarray] | None:
+  """Returns the least and the largest value of an input as networks see it.
+
+  Args:
+    facts: of the task; examples are one array.
+
+  Returns:
+    Two of float32, broadcast against a batch; None unless raw inputs are uint8.
+  """
+  if facts.example.dtype != jnp.uint8:
+    return None
+  mean, std = moments(facts)
+  return (0 - mean) / std, (255 - mean) / std
+
+
+def raw(facts: Facts, images: jax.Array) -> jax.Array:
+  """Returns images [B, ...], as networks see them, in raw units and type."""
+  mean, std = moments(facts)
+  images = images * std + mean
+  if facts.example.dtype == jnp.uint8:
+    images = jnp.clip(jnp.round(images), 0, 255)
+  return images.astype(facts.example.dtype)
+
+
 def _broadcast(one: jax.ShapeDtypeStruct, value: np.ndarray) -> np.ndarray:
   """float32 of a constant, with the axes of a batch of examples."""
   missing = 1 + len(one.shape) - np.ndim(value)

@@ -47,11 +47,13 @@ class ResNet18(nn.Module):
     outputs: numbers per example, see `Task.outputs`.
     width: channels of the first stage.
     norm: `'batch'` or `'group'`.
+    dropout: share of the embedding that dropout drops.
   """
 
   outputs: common.Outputs
   width: int
   norm: str
+  dropout: float
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
@@ -64,13 +66,13 @@ class ResNet18(nn.Module):
       hidden = _Block(width, 1 if stage == 0 else 2, self.norm)(hidden, how)
       hidden = _Block(width, 1, self.norm)(hidden, how)
       extras[f'stage_{stage + 1}'] = hidden
-    embedding = jnp.mean(hidden, axis=(1, 2))
+    embedding = common.dropout(jnp.mean(hidden, axis=(1, 2)), self.dropout, how)
     predictions = common.heads(self.outputs, embedding)
     return ModelOutput(predictions, embedding, extras)
 
 
 def resnet18(
-  facts: Facts, *, width: int = 64, norm: str = 'batch'
+  facts: Facts, *, width: int = 64, norm: str = 'batch', dropout: float = 0.0
 ) -> nn.Module:
   """ResNet-18 of He et al. (2015), "Deep Residual Learning", for 32x32.
 
@@ -80,6 +82,7 @@ def resnet18(
       BADGE's code, whose embedding has 128 features.
     norm: `'batch'` as published, or `'group'` (groups of 8 channels), which has
       no statistics.
+    dropout: share of the embedding that is dropped before the head.
 
   Returns:
     The module. Extras: `stage_1` to `stage_4`, feature maps
@@ -88,4 +91,5 @@ def resnet18(
   checks.check_image('resnet18', facts, smallest=_SMALLEST)
   checks.check_norm(norm, ('batch', 'group'))
   checks.check_width(width)
-  return ResNet18(facts.task.outputs, width, norm)
+  checks.check_rate('dropout', dropout)
+  return ResNet18(facts.task.outputs, width, norm, dropout)

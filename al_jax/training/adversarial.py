@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from al_jax.interfaces import Batch, Facts, NetFns, PyTree
 from al_jax.models import common
 from al_jax.models.generative import Coded
-from al_jax.training import networks, objectives
+from al_jax.training import course, networks, objectives, sheets
 from al_jax.training.course import Mean
 from al_jax.training.networks import Network
 
@@ -172,19 +172,21 @@ class Players:
     sizes = (self.latent + self.target_latent, self.latent)
     for (coded, errors), size, batch in zip(found, sizes, pair, strict=True):
       real = batch.index >= 0
-      divergence = kl(coded, size)
+      divergence = objectives.gaussian_kl(
+        coded.mean[:, :size], coded.log_variance[:, :size]
+      )
       logits = self.criticised(critic.variables, coded.mean)
-      fooled = cross_entropy(logits, weights.state)
+      fooled = objectives.binary_cross_entropy(logits, weights.state)
       scale = self._kl_scale(real)
       of_images = errors + weights.beta * scale * divergence
       loss += weights.reconstruction * objectives.masked_mean(of_images, real)
       loss += weights.adversarial * objectives.masked_mean(fooled, real)
       of_batch = {
-        'reconstruction': mean_of(errors, real),
-        'kl': mean_of(divergence, real),
-        'adversarial_loss': mean_of(fooled, real),
-        'latent': mean_of(coded.mean, real),
-        'sq_latent': mean_of(jnp.square(coded.mean), real),
+        'reconstruction': course.mean_of(errors, real),
+        'kl': course.mean_of(divergence, real),
+        'adversarial_loss': course.mean_of(fooled, real),
+        'latent': course.mean_of(coded.mean, real),
+        'sq_latent': course.mean_of(jnp.square(coded.mean), real),
       }
       seen = jax.tree.map(jnp.add, seen, of_batch) if seen else of_batch
     return loss, seen
@@ -227,12 +229,12 @@ class Players:
       ):
         real = batch.index >= 0
         logits = self.criticised({'params': params}, codes)
-        losses = cross_entropy(logits, wanted)
+        losses = objectives.binary_cross_entropy(logits, wanted)
         right = ((logits > 0) == bool(number)).astype(jnp.float32)
         loss += objectives.masked_mean(losses, real)
         of_batch = {
-          'critic_loss': mean_of(losses, real),
-          'critic_accuracy': mean_of(right, real),
+          'critic_loss': course.mean_of(losses, real),
+          'critic_accuracy': course.mean_of(right, real),
         }
         seen = jax.tree.map(jnp.add, seen, of_batch) if seen else of_batch
       return loss, seen
@@ -246,50 +248,8 @@ class Players:
   def pictures(self, both: Both, raw: jax.Array) -> dict[str, jax.Array]:
     """Makes a sheet: examples, and below them what is made of their latents."""
     made = self.coded(both.autoencoder.variables, raw).reconstruction
-    mean, std = common.moments(self.facts)
-    images = jnp.concatenate([raw.astype(jnp.float32), made * std + mean])
-    low, high = 0.0, 255.0
-    if raw.dtype != jnp.uint8:
-      low, high = jnp.min(raw), jnp.max(raw)
-    images = (images - low) / jnp.maximum(high - low, 1e-6)
-    return {'reconstructions': jnp.clip(images, 0.0, 1.0)}
-
-
-def cross_entropy(
-  logits: jax.Array, probabilities: jax.Array | float
-) -> jax.Array:
-  """Computes binary cross-entropies float32[B] of logits."""
-  return jax.nn.softplus(logits) - probabilities * logits
-
-
-def kl(coded: Coded, size: int) -> jax.Array:
-  """Computes KL divergences float32[B] of latents from the normal prior.
-
-  Args:
-    coded: of a batch.
-    size: of the first so many numbers.
-
-  Returns:
-    In nats, sums over these numbers.
-  """
-  mean, log_variance = coded.mean[:, :size], coded.log_variance[:, :size]
-  terms = jnp.square(mean) + jnp.exp(log_variance) - 1 - log_variance
-  return jnp.sum(terms, axis=-1) / 2
-
-
-def mean_of(values: jax.Array, real: jax.Array) -> Mean:
-  """Makes a Mean over real rows.
-
-  Args:
-    values: float32[B, ...].
-    real: bool[B].
-
-  Returns:
-    A Mean of [...].
-  """
-  mask = real.reshape(-1, *(1,) * (values.ndim - 1))
-  total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
-  return Mean(total, jnp.sum(real, dtype=jnp.int32))
+    images = jnp.concatenate([common.normalised(self.facts, raw), made])
+    return {'reconstructions': sheets.of_images(self.facts, images)}
 
 
 def watched(latent_size: int) -> dict[str, tuple[int, ...]]:

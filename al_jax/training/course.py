@@ -285,6 +285,21 @@ def _means(tally):
   return {name: mean.value for name, mean in tally.items()}
 
 
+def mean_of(values: jax.Array, real: jax.Array) -> Mean:
+  """Makes a Mean over real rows.
+
+  Args:
+    values: float32[B, ...].
+    real: bool[B].
+
+  Returns:
+    A Mean of [...].
+  """
+  mask = real.reshape(-1, *(1,) * (values.ndim - 1))
+  total = jnp.sum(jnp.where(mask, values, 0.0), axis=0)
+  return Mean(total, jnp.sum(real, dtype=jnp.int32))
+
+
 def step_keys(course: Course) -> tuple[jax.Array, jax.Array]:
   """Returns the keys of this step: of augmentations, and of dropout.
 

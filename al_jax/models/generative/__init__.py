@@ -1,6 +1,7 @@
 """Networks that make examples, and that tell one kind of them from another."""
 
+from al_jax.models.generative.acgan import Makers, acgan
 from al_jax.models.generative.autoencoder import Coded, autoencoder, check
 from al_jax.models.generative.critic import critic
 
-__all__ = ['Coded', 'autoencoder', 'check', 'critic']
+__all__ = ['Coded', 'Makers', 'acgan', 'autoencoder', 'check', 'critic']

@@ -14,10 +14,8 @@ import jax.numpy as jnp
 
 from al_jax import errors
 from al_jax.interfaces import Facts, NetFns, PyTree
-from al_jax.models import checks, common, conv, transposed
-
-_KERNEL = (4, 4)
-_INIT = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
+from al_jax.models import checks, common, conv
+from al_jax.models.generative import layers
 
 
 class Coded(NamedTuple):
@@ -62,19 +60,7 @@ class Autoencoder(nn.Module):
   ) -> Coded:
     """Normalised [B, ...] and normal noise [B, Z] to a `Coded`."""
     size = self.latent + self.target_latent
-    hidden = inputs
-    for block, channels in enumerate(self.channels, start=1):
-      layer = conv.Conv(
-        channels,
-        _KERNEL,
-        (2, 2),
-        padding=1,
-        kernel_init=_INIT,
-        use_bias=False,
-        name=f'encode_{block}',
-      )
-      hidden = nn.relu(common.normalise(layer(hidden), 'batch', how))
-    hidden = hidden.reshape(len(hidden), -1)
+    hidden = layers.halved(inputs, self.channels, how)
     mean = nn.Dense(size, name='mean')(hidden)
     log_variance = nn.Dense(size, name='log_variance')(hidden)
     code = mean + jnp.exp(log_variance / 2) * noise
@@ -91,24 +77,15 @@ class Autoencoder(nn.Module):
     return common.heads(self.outputs, hidden)
 
   def _decoded(self, code, how):
-    """Doubles a small picture until it is large enough, and cuts it off."""
+    """An image of a code; what is too large is cut off."""
     height, width, depth = self.shape
-    doublings = len(self.channels) - 1
-    sides = [-(-side // 2**doublings) for side in (height, width)]
-    first = self.channels[-1]
-    hidden = nn.Dense(sides[0] * sides[1] * first, name='decode')(code)
-    hidden = hidden.reshape(-1, *sides, first)
-    hidden = nn.relu(common.normalise(hidden, 'batch', how))
-    for block, channels in enumerate(self.channels[-2::-1], start=1):
-      layer = transposed.ConvTranspose(
-        channels,
-        _KERNEL,
-        (2, 2),
-        kernel_init=_INIT,
-        use_bias=False,
-        name=f'decode_{block}',
-      )
-      hidden = nn.relu(common.normalise(layer(hidden), 'batch', how))
+    hidden = layers.doubled(
+      code,
+      self.shape,
+      self.channels[::-1],
+      how,
+      doublings=len(self.channels) - 1,
+    )
     hidden = hidden[:, :height, :width]
     return conv.Conv(depth, (1, 1), name='made')(hidden)
 

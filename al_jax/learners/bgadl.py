@@ -1,0 +1,494 @@
+"""A classifier that also trains on images a generator makes of the labelled."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors, kernels, tasks
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Phase, Progress, PyTree
+from al_jax.kernels import _padding
+from al_jax.learners import one_network
+from al_jax.learners.supervised import Supervised
+from al_jax.models import common, generative
+from al_jax.training import (
+  acgan,
+  course,
+  forward,
+  networks,
+  objectives,
+  sheets,
+)
+from al_jax.training.acgan import Making, Three
+from al_jax.training.course import Course
+from al_jax.training.networks import Network
+
+# Where the made examples of a step come from.
+PARTNERS = ('store', 'online', 'prior')
+_ADAM = {'name': 'adam', 'learning_rate': 2e-4, 'beta1': 0.5}
+# The phases of a round.
+_PARTNERS, _TRAINING = range(2)
+# Labelled examples and their partners on a sheet; images of each class on the
+# other, and of all classes.
+_SHOWN, _OF_CLASS, _OF_CLASSES = 10, 8, 96
+
+
+@flax.struct.dataclass
+class Partners:
+  """Images that the networks of the round before make of labelled examples.
+
+  Attributes:
+    makers: variables of encoder, generator and classifier after the round
+      before.
+    course: one pass over the labelled examples.
+    images: [label budget, ...], raw, one for each labelled example.
+    row: int32[N], where an example's partner is; -1 without a label.
+    are_there: bool, whether there are any.
+  """
+
+  makers: tuple[PyTree, PyTree, PyTree]
+  course: Course
+  images: jax.Array
+  row: jax.Array
+  are_there: jax.Array
+
+
+@flax.struct.dataclass
+class Generating:
+  """The state: a classifier, the networks that make images, and partners.
+
+  Attributes:
+    network: the classifier.
+    course: over the labelled examples.
+    three: encoder, generator and discriminator.
+    partners: of the labelled examples.
+    shown: [10, ...], examples of the last step, for pictures.
+    shown_classes: int32[10], their labels.
+  """
+
+  network: Network
+  course: Course
+  three: Three
+  partners: Partners
+  shown: jax.Array
+  shown_classes: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Bgadl(Supervised):
+  """Trains a classifier on labelled examples and on images made of them.
+
+  A variational autoencoder (encoder e, generator g) and a discriminator d learn
+  beside the classifier c. The partner of a labelled example x of class y is
+  x' = g(e(x), y); its label costs nothing. With u a code drawn from the prior,
+  each step moves four networks in this order:
+
+    e:  w_r MSE(g(e(x), y), x) + beta KL(e(x)),
+    g:  w_d (BCE(d(g(u, y)), 1) + BCE(d(x'), 1))
+        + w_c (CE(c(g(u, y)), y) + CE(c(x'), y)) + w_r MSE(x', x),
+    d:  BCE(d(x), 0.9) + BCE(d(g(u, y)), 0) + BCE(d(x'), 0),
+    c:  CE(c(x), y) + w (sum of CE(c(made), y)).
+
+  `partners` says on which made images c trains:
+
+    'store':   x' and g(u, y), where x' was made once, before the round, by the
+               networks of the round before. The first round has no x'.
+    'online':  x' and g(u, y) of the networks as they are in this step.
+    'prior':   g(u, y) alone: Bayesian data augmentation, which does not look at
+               what was queried.
+
+  Tran et al. 2019, "Bayesian Generative Active Deep Learning".
+
+  Batch normalisation of c takes its statistics from real images alone. With
+  w = 0 the classifier is that of `supervised`, bit for bit.
+
+  Beside what `supervised` reports, `Progress.metrics` has, of the last epoch:
+  `reconstruction`, `kl`, `generator_loss`, `discriminator_loss`,
+  `discriminator_accuracy`, and `made_accuracy`, that of c on the images it
+  trained on. And of the newest queries x, before the round, with all networks
+  of the round before: `partner_distance`, root mean squared differences of x
+  and x'; `query_bald`, `partner_bald` and `prior_bald`, what the label of x, of
+  x' and of g(u, y) would tell about c; and `bald_correlation` of the first two.
+
+  Attributes:
+    partners: which made images the classifier trains on, one of `PARTNERS`.
+    made_weight: w, at least 0. Made images never weigh more than real ones:
+      where there are two kinds, w is at most 1/2.
+    makers: keywords of `models.generative.acgan`.
+    makers_optimizer: keywords of `training.optimizers.build`, for each of e, g
+      and d. Without a `name`: Adam with a rate of 2e-4 and a beta1 of 0.5.
+    reconstruction_weight: w_r, at least 0.
+    beta: weight of the KL divergence, at least 0. Squared errors and KL are
+      sums over an example, divided by the numbers that it has.
+    realism_weight: w_d, at least 0.
+    class_weight: w_c, at least 0.
+    real_target: what d is to say of real images, above 0 and at most 1.
+    samples: dropout samples for the BALD scores of the newest queries; 0:
+      they are not computed.
+  """
+
+  partners: str = 'store'
+  made_weight: float = 1.0
+  makers: Mapping[str, Any] | None = None
+  makers_optimizer: Mapping[str, Any] | None = None
+  reconstruction_weight: float = 1.0
+  beta: float = 1.0
+  realism_weight: float = 1.0
+  class_weight: float = 1.0
+  real_target: float = 0.9
+  samples: int = 20
+
+  # Partners are made by the networks of the round before.
+  continues: ClassVar = True
+
+  def check(self):
+    """See `OneNetwork`."""
+    generative.check("learner 'bgadl'", self.facts)
+    tasks.need_classes(self.facts.task, "learner 'bgadl'")
+    errors.check_name('partners', self.partners, PARTNERS)
+    errors.check_mapping('makers_optimizer', self.makers_optimizer or {})
+    for name in (
+      *('made_weight', 'reconstruction_weight', 'beta'),
+      *('realism_weight', 'class_weight'),
+    ):
+      errors.check_number(name, getattr(self, name), least=0)
+    errors.check_number('real_target', self.real_target, above=0, most=1)
+    errors.check_number('samples', self.samples, int, least=0)
+    _ = self.making, self.partner_rules
+    super().check()
+
+  @property
+  def watched(self):
+    """See `OneNetwork`."""
+    return {**super().watched, **acgan.WATCHED, 'made_accuracy': ()}
+
+  @functools.cached_property
+  def making(self) -> Making:
+    """The networks that make images, and how they move."""
+    nets = errors.made_of(
+      'makers', self.makers, functools.partial(generative.acgan, self.facts)
+    )
+    given = self.makers_optimizer or {}
+    optimizer = given if 'name' in given else {**_ADAM, **given}
+    moves = Three(
+      *(
+        networks.trainer(
+          net.init,
+          optimizer=optimizer,
+          weights=self.weights,
+        )
+        for net in (nets.encoder, nets.generator, nets.discriminator)
+      )
+    )
+    weights = acgan.Weights(
+      reconstruction=self.reconstruction_weight,
+      beta=self.beta,
+      realism=self.realism_weight,
+      classes=self.class_weight,
+      real=self.real_target,
+    )
+    return Making(self.facts, nets, moves, weights, self._class_losses)
+
+  @functools.cached_property
+  def partner_rules(self) -> course.Rules:
+    """How partners are made: in one pass over the labelled examples."""
+    return course.rules(
+      stop={'epochs': 1},
+      capacity=self.facts.label_budget,
+      batch_size=self.batch_size,
+      watched=dict.fromkeys(
+        ('distance', *(_BALDS if self.samples else ())), ()
+      ),
+      report=functools.partial(_compared, samples=self.samples),
+    )
+
+  def init(self, key):
+    """See `interfaces.Learner`."""
+    # With the weights of `supervised`.
+    network, begun = self.init_training(key)
+    keys = jax.random.split(jax.random.fold_in(key, 1))
+    three, facts = self.making.first(keys[0]), self.facts
+    example = facts.example
+    return Generating(
+      network=network,
+      course=begun,
+      three=three,
+      partners=Partners(
+        makers=_makers(network, three),
+        course=self.partner_rules.begin(keys[1], {}),
+        images=jnp.zeros((facts.label_budget, *example.shape), example.dtype),
+        row=jnp.full(facts.num_examples, -1, jnp.int32),
+        are_there=jnp.zeros((), jnp.bool_),
+      ),
+      shown=jnp.zeros((_SHOWN, *example.shape), example.dtype),
+      shown_classes=jnp.zeros(_SHOWN, jnp.int32),
+    )
+
+  def start(self, key, state, pool):
+    """See `interfaces.Learner`."""
+    init_key, round_key, order_key = jax.random.split(key, 3)
+    keys = jax.random.split(jax.random.fold_in(key, 1), 3)
+    network, begun = self.begin_training(init_key, round_key, state)
+    has_learnt = state.course.step > 0
+    pairing = self.partner_rules.begin(keys[1], {})
+    pairing = self.partner_rules.over_labelled(keys[2], pairing, pool)
+    pairing = pairing.replace(finished=pairing.finished | ~has_learnt)
+    labelled = pool_lib.trainable(pool)
+    row = jnp.cumsum(labelled, dtype=jnp.int32) - 1
+    return state.replace(
+      network=network,
+      course=self.rules.over_labelled(order_key, begun, pool),
+      three=self.making.begin(keys[0], state.three),
+      partners=state.partners.replace(
+        makers=_makers(state.network, state.three),
+        course=pairing,
+        row=jnp.where(labelled, row, -1),
+        are_there=has_learnt,
+      ),
+    )
+
+  @property
+  def phases(self) -> tuple[Phase, ...]:
+    """Partners are made, and then all networks are trained."""
+    return (
+      Phase(self.plan_partners, self.step_partners),
+      Phase(self.plan, self.step),
+    )
+
+  def plan_partners(self, state, pool):
+    """See `interfaces.Phase`."""
+    del pool
+    return {'labelled': self.partner_rules.next_batch(state.partners.course)}
+
+  def step_partners(self, state, batches, pool):
+    """See `interfaces.Phase`: makes the partners of a batch."""
+    batch, partners = batches['labelled'], state.partners
+    encoder, generator, classifier = partners.makers
+    code_key, prior_key, samples_key = jax.random.split(
+      jax.random.fold_in(partners.course.key, partners.course.step), 3
+    )
+    classes = forward.targets_of(pool.targets, batch.index)
+    images = common.normalised(self.facts, batch.inputs)
+    codes = self.making.code(code_key, encoder, images)
+    made = self.making.made(generator, codes, classes)
+    newest = pool.acquired_round == jnp.max(
+      jnp.where(pool_lib.trainable(pool), pool.acquired_round, -1)
+    )
+    is_newest = newest[batch.index] & (batch.index >= 0)
+    distance = jnp.sqrt(jnp.mean(jnp.square(made - images), axis=(1, 2, 3)))
+    seen = {'distance': course.mean_of(distance, is_newest)}
+    if self.samples:
+      codes = self.making.prior(prior_key, len(images))
+      others = images, made, self.making.made(generator, codes, classes)
+      seen |= self._balds(samples_key, classifier, others, is_newest)
+    rows = jnp.where(batch.index >= 0, partners.row[batch.index], -1)
+    rows = _padding.past_end(rows, len(partners.images))
+    moved = partners.replace(
+      course=self.partner_rules.count(partners.course, seen),
+      images=partners.images.at[rows].set(
+        common.raw(self.facts, made), mode='drop'
+      ),
+    )
+    partners = course.hold(partners.course, partners, moved)
+    state = state.replace(partners=partners)
+    return state, self.progress(state)
+
+  def _balds(self, key, classifier, kinds, real):
+    """What the labels of each kind of images would tell, and their products."""
+    keys = jax.random.split(key, self.samples)
+
+    def bald(images):
+      return kernels.bald(
+        forward.apply(
+          self.model, classifier, self._unnormalised(images), keys=keys
+        ).predictions
+      )
+
+    query, partner, prior = map(bald, kinds)
+    of = {
+      'query': query,
+      'partner': partner,
+      'prior': prior,
+      'sq_query': jnp.square(query),
+      'sq_partner': jnp.square(partner),
+      'product': query * partner,
+    }
+    return {name: course.mean_of(values, real) for name, values in of.items()}
+
+  def step(self, state, batches, pool):
+    """See `interfaces.Phase`: moves all networks on a batch."""
+    batch, partners = batches['labelled'], state.partners
+    real, task = batch.index >= 0, self.facts.task
+    targets = forward.targets_of(pool.targets, batch.index)
+    at = state.course
+    key = jax.random.fold_in(course.step_keys(at)[1], 1)
+    makers_key, made_key = jax.random.split(key)
+    variables = state.network.variables
+    three, fakes, seen_by_makers = self.making.step(
+      makers_key,
+      state.three,
+      batch,
+      targets,
+      variables,
+      self.rules.share_of_round(at),
+      at.epochs.count,
+    )
+    of_params = self.in_training(state, batch)
+    made, are_there = self._made(partners, fakes, batch)
+
+    def objective(params):
+      output, statistics = of_params(params)
+      losses = self.losses(output.predictions, targets)
+      seen = forward.watch(task, output.predictions, losses, targets, real)
+      loss, seen_made = self._made_loss(
+        made_key, {**variables, 'params': params}, made, targets, are_there
+      )
+      loss += objectives.masked_mean(losses, real)
+      return loss, (statistics, {**seen, **seen_by_makers, **seen_made})
+
+    network, counted = self.updated(state, objective)
+    moved = state.replace(
+      network=network,
+      course=counted,
+      three=three,
+      shown=sheets.kept(state.shown, batch.inputs),
+      shown_classes=sheets.kept(state.shown_classes, targets),
+    )
+    frozen = at.finished | at.waits | ~partners.course.finished
+    state = jax.tree.map(
+      lambda old, new: jnp.where(frozen, old, new), state, moved
+    )
+    return state, self.progress(state)
+
+  def _made(self, partners, fakes, batch):
+    """Made images of a step, normalised, kind by kind, and which there are."""
+    real = batch.index >= 0
+    kinds, are_there = [fakes.prior], [real]
+    if self.partners == 'online':
+      kinds.append(fakes.decoded)
+      are_there.append(real)
+    elif self.partners == 'store':
+      raw = partners.images[partners.row[batch.index]]
+      kinds.append(common.normalised(self.facts, raw))
+      are_there.append(real & partners.are_there)
+    return kinds, are_there
+
+  def _made_loss(self, key, variables, kinds, targets, are_there):
+    """The classifier's loss on made images, and what was seen."""
+    number = len(kinds)
+    images, real = jnp.concatenate(kinds), jnp.concatenate(are_there)
+    # A generator that diverges is named at the next look, and until then the
+    # classifier learns nothing from it.
+    is_finite = jnp.all(jnp.isfinite(images), axis=(1, 2, 3))
+    images = jnp.where(is_finite[:, None, None, None], images, 0.0)
+    real &= is_finite
+    targets = jnp.tile(targets, number)
+    output, _ = self.model.train(
+      variables, self._unnormalised(images), key, real=real
+    )
+    losses = self.losses(output.predictions, targets)
+    loss = jnp.zeros(())
+    for of_kind, there in zip(
+      jnp.split(losses, number), jnp.split(real, number), strict=True
+    ):
+      loss += objectives.masked_mean(of_kind, there)
+    right = self.facts.task.decide(output.predictions) == targets
+    accuracy = course.mean_of(right.astype(jnp.float32), real)
+    weight = min(self.made_weight, 1 / number)
+    return weight * loss, {'made_accuracy': accuracy}
+
+  def _class_losses(self, images, classes, variables):
+    """The losses of the classifier as it is used on normalised images."""
+    output = self.model.apply(variables, self._unnormalised(images))
+    return self.facts.task.losses(output.predictions, classes)
+
+  def _unnormalised(self, images):
+    """Images as models take them, which normalise."""
+    mean, std = common.moments(self.facts)
+    return images * std + mean
+
+  def progress(self, state: Generating) -> Progress:
+    """What the host may read, of both phases."""
+    pairing = self.partner_rules.progress(state.partners.course)
+    training = self.rules.progress(state.course)
+    return training._replace(
+      done=pairing.done & training.done,
+      step=pairing.step + training.step,
+      metrics={**training.metrics, **pairing.metrics},
+      running={**training.running, **pairing.running},
+      phase=jnp.where(pairing.done, _TRAINING, _PARTNERS),
+    )
+
+  def finite(self, state):
+    """See `interfaces.Learner`."""
+    return {**super().finite(state), **self.making.finite(state.three)}
+
+  def most_steps(self, num_labels):
+    """See `interfaces.Learner`."""
+    return super().most_steps(num_labels) + self.partner_rules.most_steps(
+      num_labels
+    )
+
+  @property
+  def pictures(self):
+    """Makes sheets of made images, if images are grey or of colours."""
+    return self._pictures if self.facts.example.shape[-1] in (1, 3) else None
+
+  def _pictures(self, key, state, pool):
+    del pool
+    prior_key, code_key = jax.random.split(key)
+    encoder, generator, _ = _makers(state.network, state.three)
+    number = len(self.facts.task.class_names)
+    classes = jnp.arange(min(number, _OF_CLASSES // 2))
+    classes = jnp.repeat(classes, min(_OF_CLASS, _OF_CLASSES // len(classes)))
+    codes = self.making.prior(prior_key, len(classes))
+    drawn = self.making.made(generator, codes, classes)
+    images = common.normalised(self.facts, state.shown)
+    codes = self.making.code(code_key, encoder, images)
+    partners = self.making.made(generator, codes, state.shown_classes)
+    return {
+      'generated': sheets.of_images(self.facts, drawn),
+      'partners': sheets.of_images(
+        self.facts, jnp.concatenate([images, partners])
+      ),
+    }
+
+
+bgadl = one_network.factory(Bgadl)
+
+# What the BALD scores of the newest queries and of made images come to.
+_BALDS = ('query', 'partner', 'prior', 'sq_query', 'sq_partner', 'product')
+
+
+def _compared(means, *, samples):
+  """Metrics of the newest queries, of what was seen."""
+  found = {'partner_distance': means['distance']}
+  if not samples:
+    return found
+  query, partner = means['query'], means['partner']
+  covariance = means['product'] - query * partner
+  variances = (
+    jnp.maximum(means['sq_query'] - jnp.square(query), 0.0),
+    jnp.maximum(means['sq_partner'] - jnp.square(partner), 0.0),
+  )
+  return {
+    **found,
+    'query_bald': query,
+    'partner_bald': partner,
+    'prior_bald': means['prior'],
+    # Not a number where all are alike.
+    'bald_correlation': covariance / jnp.sqrt(variances[0] * variances[1]),
+  }
+
+
+def _makers(network, three):
+  return (
+    three.encoder.variables,
+    three.generator.variables,
+    network.variables,
+  )

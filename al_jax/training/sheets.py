@@ -1,0 +1,41 @@
+"""Images of a learner's state, for people to look at."""
+
+import jax
+import jax.numpy as jnp
+
+from al_jax.interfaces import Facts
+from al_jax.models import common
+
+
+def kept(shown: jax.Array, rows: jax.Array) -> jax.Array:
+  """Returns the first rows of a batch, as many as are shown.
+
+  Args:
+    shown: [n, ...], rows of batches before; where a batch has fewer than n, the
+      last of these stay.
+    rows: [B, ...].
+
+  Returns:
+    [n, ...].
+  """
+  number = min(len(shown), len(rows))
+  return jnp.concatenate([rows[:number], shown[number:]])
+
+
+def of_images(facts: Facts, images: jax.Array) -> jax.Array:
+  """Scales normalised images to values from 0 to 1.
+
+  Args:
+    facts: of the task. Where raw inputs are uint8, 255 becomes 1; else the
+      largest value does, and the least becomes 0.
+    images: float32 [n, height, width, channels], normalised.
+
+  Returns:
+    float32 of that shape.
+  """
+  mean, std = common.moments(facts)
+  images = images * std + mean
+  low, high = 0.0, 255.0
+  if facts.example.dtype != jnp.uint8:
+    low, high = jnp.min(images), jnp.max(images)
+  return jnp.clip((images - low) / jnp.maximum(high - low, 1e-6), 0.0, 1.0)
