@@ -44,6 +44,7 @@ _SYSTEMS = {
   'propagation_jlp propagation_badge',
   'learning_loss': 'learning_loss learning_loss_random',
   'adversarial': 'vaal sraal',
+  'generative': 'bgadl+random',
 }
 _PRETRAINING = {
   'deep_cluster': {'clusters_per_class': 2},

@@ -452,8 +452,8 @@ class Bgadl(Supervised):
     codes = self.making.code(code_key, encoder, images)
     partners = self.making.made(generator, codes, state.shown_classes)
     return {
-      'generated': sheets.of_images(self.facts, drawn),
-      'partners': sheets.of_images(
+      'generated_sheet': sheets.of_images(self.facts, drawn),
+      'partners_sheet': sheets.of_images(
         self.facts, jnp.concatenate([images, partners])
       ),
     }

@@ -51,6 +51,7 @@ WITH_ARGUMENTS = {
     ('keypoints,weight',),
     ('detect,weight',),
   ],
+  'bgadl': [(), ('cifar10',), ('mnist,local',), ('cifar10,local',)],
   'vaal': [(), ('mnist',), ('cifar10,local',), ('mnist,local',), ('kl',)],
   'sraal': [(), ('cifar100',), ('mnist,local',), ('ablation',)],
   'quickstart': [()],

@@ -3,7 +3,7 @@
 import pytest
 
 from al_jax import learners, testing
-from tests.factories import TINY_IMAGES, TINY_TARGETS, a_task
+from tests.factories import TINY_IMAGES, TINY_MAKERS, TINY_TARGETS, a_task
 
 OPTIONS = {
   'batch_size': 8,
@@ -14,7 +14,9 @@ MORE = {
   'label_propagation': {'neighbors': 5, 'labelled_batch_size': 4},
   'vaal': TINY_IMAGES,
   'sraal': TINY_TARGETS,
+  'bgadl': TINY_MAKERS,
 }
+OF_IMAGES = ('vaal', 'sraal', 'bgadl')
 
 
 def _pictures():
@@ -34,6 +36,6 @@ def test_it_keeps_the_contract(name):
     options={**OPTIONS, **MORE.get(name, {})},
     name=name,
     skip=skip,
-    **(_pictures() if name in ('vaal', 'sraal') else {}),
+    **(_pictures() if name in OF_IMAGES else {}),
   )
   assert set(found.skipped) <= {'padding', 'pseudo_labels', 'report', *skip}

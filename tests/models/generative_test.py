@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax.models import generative
+from al_jax.models import common, generative
 from tests.models.models_test import facts_of
 
 KEY = jax.random.key(0)
 SMALL = {'channels': (4, 8, 8), 'latent': 3}
+SMALL_MAKERS = {'channels': (4, 8), 'widths': (8,), 'latent': 3}
 
 
 def images_of(side, number=5, depth=1):
@@ -51,6 +52,41 @@ def test_the_layers_are_those_of_vaal():
     (512, 512),
     (512, 1),
   ]
+
+
+def test_the_layers_are_those_of_bgadl():
+  facts = facts_of((28, 28, 1), classes=10)
+  nets = generative.acgan(facts, channels=(64, 128), widths=(1024,), latent=100)
+  params = [jax.eval_shape(net.init, KEY)['params'] for net in nets[:3]]
+  encoder, generator, discriminator = params
+  for params in (encoder, discriminator):
+    assert params['encode_1']['kernel'].shape == (4, 4, 1, 64)
+    assert params['encode_2']['kernel'].shape == (4, 4, 64, 128)
+    assert params['dense_1']['kernel'].shape == (7 * 7 * 128, 1024)
+  assert encoder['mean']['kernel'].shape == (1024, 100)
+  assert discriminator['real']['kernel'].shape == (1024, 1)
+  assert generator['dense_1']['kernel'].shape == (110, 1024)
+  assert generator['decode']['kernel'].shape == (1024, 7 * 7 * 128)
+  assert generator['decode_1']['kernel'].shape == (4, 4, 128, 64)
+  assert generator['made']['kernel'].shape == (4, 4, 64, 1)
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'float32'])
+def test_images_are_made_of_a_code_and_a_class(dtype):
+  facts = facts_of((21, 18, 3), dtype=dtype)
+  nets = generative.acgan(facts, **SMALL_MAKERS)
+  codes = 100 * jax.random.normal(KEY, (5, 3))
+  variables = nets.generator.init(KEY)
+  made = jax.jit(lambda of: nets.generator.apply(variables, codes, of)[0])
+  images = made(jnp.zeros(5, jnp.int32))
+  assert images.shape == (5, 21, 18, 3)
+  assert np.any(images != made(jnp.ones(5, jnp.int32)))
+  raw = common.raw(facts, images)
+  assert raw.dtype == facts.example.dtype
+  mean, std = common.moments(facts)
+  atol = 0.5001 if dtype == 'uint8' else 1e-4
+  # Nothing is cut off: the generator keeps within the limits.
+  np.testing.assert_allclose(raw, images * std + mean, atol=atol)
 
 
 def test_padding_changes_nothing_of_real_rows():
@@ -100,6 +136,20 @@ def test_a_latent_is_its_mean_and_noise_of_its_variance():
 def test_sizes_that_are_none_are_refused(options, message):
   with pytest.raises(ValueError, match=message):
     generative.autoencoder(facts_of((8, 8, 1)), **{**SMALL, **options})
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'channels': ()}, 'channels is empty; it must have a convolution or more'),
+    ({'widths': (0,)}, 'a width in widths is 0; it must be'),
+    ({'latent': 0}, 'latent is 0; it must be'),
+    ({'channels': (4,) * 4}, r'images .* of at least 16 x 16 pixels'),
+  ],
+)
+def test_sizes_of_an_acgan_that_are_none_are_refused(options, message):
+  with pytest.raises(ValueError, match=message):
+    generative.acgan(facts_of((8, 8, 1)), **{**SMALL_MAKERS, **options})
 
 
 def test_what_is_no_image_is_refused():

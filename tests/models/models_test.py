@@ -29,6 +29,7 @@ CASES = {
   'mlp': ('mlp', {'widths': (6, 7), 'dropout': 0.5}, (4, 3)),
   'mlp batch': ('mlp', {'norm': 'batch', 'unit_embedding': True}, (4, 3)),
   'mnist_cnn': ('mnist_cnn', {}, (9, 8, 1)),
+  'lenet': ('lenet', {}, (17, 16, 1)),
   'cnn': ('cnn', {'channels': (4, 6), 'dropout': 0.5}, (9, 8, 1)),
   'cnn batch': (
     'cnn',
@@ -36,7 +37,11 @@ CASES = {
     (4, 4, 3),
   ),
   'resnet18 batch': ('resnet18', {'width': 8}, (8, 8, 3)),
-  'resnet18 group': ('resnet18', {'width': 8, 'norm': 'group'}, (8, 8, 3)),
+  'resnet18 group': (
+    'resnet18',
+    {'width': 8, 'norm': 'group', 'dropout': 0.3},
+    (8, 8, 3),
+  ),
   'vgg11': ('vgg11', {'dropout': 0.5}, (32, 32, 1)),
   'cnn13': ('cnn13', {'width': 8}, (28, 28, 1)),
 }
@@ -287,6 +292,8 @@ CNN_SIZE = 16 * 32 + 32 + 16 * 32 * 32 + 32 + dense(3872, 128) + dense(128, 10)
     ('mlp', {}, (28, 28, 1), MLP_SIZE),
     ('mlp', {'widths': ()}, (8, 8), dense(64, 10)),
     ('mnist_cnn', {}, (28, 28, 1), CNN_SIZE),
+    # LeNet-5 without its scaling of pools, and all maps of `conv_2` seen.
+    ('lenet', {}, (32, 32, 1), 61_706),
     ('resnet18', {}, (32, 32, 3), 11_173_962),
     ('resnet18', {'width': 16}, (32, 32, 3), resnet18_size(16, 10, 3)),
     ('resnet18', {'norm': 'group'}, (28, 28, 1), resnet18_size(64, 10, 1)),
@@ -367,6 +374,8 @@ def test_mean_and_std_may_be_of_one_example():
     ('resnet18', {'norm': 'batchh'}, "Did you mean 'batch'"),
     ('resnet18', {'norm': 'none'}, 'Known: batch, group'),
     ('resnet18', {'width': 12}, 'multiple of 8; got 12'),
+    ('resnet18', {'dropout': 1}, 'dropout is 1; .* at least 0 and below 1'),
+    ('lenet', {'dropout': -1}, 'dropout is -1; .* at least 0 and below 1'),
     ('vgg11', {'norm': 'layer'}, 'Known: batch, group, none'),
     ('cnn13', {'norm': 'none'}, "norm 'none' is not known.*: batch, group"),
     ('cnn13', {'width': 12}, 'multiple of 8; got 12'),
@@ -386,6 +395,7 @@ def test_a_bad_option_is_named_with_what_is_allowed(name, options, message):
     ('mnist_cnn', (64,), 8),
     ('cnn13', (7, 32, 3), 8),
     ('cnn13', (32, 32), 8),
+    ('lenet', (15, 32, 1), 16),
     ('resnet18', (16,), 8),
     ('resnet18', (28, 28), 8),
     ('vgg11', (28, 28, 1), 32),

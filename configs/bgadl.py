@@ -1,0 +1,102 @@
+"""BGADL: a classifier that also trains on images a generator makes of queries.
+
+python -m experiments.run --config=configs/bgadl.py:mnist \
+        --workdir=runs/bgadl/mnist
+python -m experiments.run --config=configs/bgadl.py:mnist,local \
+        --workdir=runs/bgadl/mnist_local
+
+Tran et al. 2019, "Bayesian Generative Active Deep Learning". `mnist` has the
+networks and lengths of the authors' code, `cifar10` those with ResNet-18. With
+`,local` data, networks and lengths are for two cores, once with LeNet and once
+with a small ResNet.
+"""
+
+from ml_collections import ConfigDict
+
+from al_jax.runner import defaults
+
+_DATA = ('mnist', 'cifar10')
+ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local')
+_PUBLISHED = {'channels': (64, 128), 'widths': (1024,), 'latent': 100}
+_SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
+
+
+def get_config(arg: str = 'mnist') -> ConfigDict:
+  """The protocol of a study.
+
+  Args:
+    arg: one of `ARGUMENTS`.
+
+  Returns:
+    `'mnist'` as in the authors' code: 100 labels to begin with and 100 a round,
+    chosen among 2,000, 50 epochs with Adadelta.
+  """
+  if arg not in ARGUMENTS:
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of: {"; ".join(ARGUMENTS)}.'
+    )
+  name, _, variant = arg.partition(',')
+  config = defaults.get_config()
+  config.systems = ('random', 'bald', 'bda', 'bgadl')
+  config.strategy.num_samples = 20
+  config.seeds = 3
+  if variant:
+    _local(config, name)
+  else:
+    _published(config, name)
+  return config
+
+
+def _published(config, name):
+  """Both datasets with the lengths of the code; CIFAR-10 with larger sets."""
+  is_mnist = name == 'mnist'
+  config.data = ConfigDict({'source': f'tfds:{name}', 'transforms': ()})
+  config.model = ConfigDict({'name': 'lenet' if is_mnist else 'resnet18'})
+  config.model.dropout = 0.5
+  config.learner.batch_size = 100
+  config.learner.stop.epochs = 50
+  # Halved every 5 epochs; those of the makers every 8.
+  halved = {'name': 'adadelta', 'learning_rate': 1.0, 'factor': 0.5}
+  halved['schedule'] = 'milestones'
+  config.learner.optimizer.update(
+    {
+      **halved,
+      'milestones': tuple(epoch / 50 for epoch in range(5, 50, 5)),
+      'weight_decay': 3.5,
+      'decay_per_example': True,
+    }
+  )
+  config.learner.bgadl = ConfigDict(
+    {
+      'makers': _PUBLISHED,
+      'makers_optimizer': {
+        **halved,
+        'milestones': tuple(epoch / 50 for epoch in range(8, 50, 8)),
+      },
+    }
+  )
+  config.subset_size = 2000
+  config.protocol.first_set = 'balanced'
+  config.protocol.first_size = 100 if is_mnist else 5000
+  config.protocol.labels_per_round = 100
+  config.protocol.rounds = 100 if is_mnist else 150
+
+
+def _local(config, name):
+  """A part of the pool, and networks and rounds for two cores."""
+  is_mnist = name == 'mnist'
+  cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
+  config.data = ConfigDict({'source': f'tfds:{name}', 'transforms': (cap,)})
+  config.model = ConfigDict({'name': 'lenet'})
+  config.learner.batch_size = 32 if is_mnist else 64
+  config.learner.stop.epochs = 50
+  config.learner.bgadl = ConfigDict(
+    {'makers': _SMALL, 'makers_optimizer': {'learning_rate': 1e-3}}
+  )
+  config.protocol.first_size = 200 if is_mnist else 1000
+  config.protocol.labels_per_round = 200 if is_mnist else 500
+  config.protocol.rounds = 5 if is_mnist else 4
+  resnet = {'name': 'resnet18', 'width': 8, 'dropout': 0.5}
+  config.grid = {
+    'model': {'lenet': {}, 'resnet': {'model': ConfigDict(resnet)}}
+  }
