@@ -98,5 +98,5 @@ def _local(config, name):
   config.protocol.rounds = 5 if is_mnist else 4
   resnet = {'name': 'resnet18', 'width': 8, 'dropout': 0.5}
   config.grid = {
-    'model': {'lenet': {}, 'resnet': {'model': ConfigDict(resnet)}}
+    'model': {'lenet': {}, 'resnet': {'model': resnet}}
   }
