@@ -20,6 +20,7 @@ WHERE = 7
 EVALUATE = 8
 PRETRAIN = 9  # before round 0, without a label
 PICTURES = 10  # what a learner shows of a round
+SYNTHESISE = 11  # queries that are made
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

@@ -97,6 +97,4 @@ def _local(config, name):
   config.protocol.labels_per_round = 200 if is_mnist else 500
   config.protocol.rounds = 5 if is_mnist else 4
   resnet = {'name': 'resnet18', 'width': 8, 'dropout': 0.5}
-  config.grid = {
-    'model': {'lenet': {}, 'resnet': {'model': resnet}}
-  }
+  config.grid = {'model': {'lenet': {}, 'resnet': {'model': resnet}}}

@@ -17,6 +17,7 @@ from al_jax.interfaces.base import (
   StrategyState,
 )
 from al_jax.interfaces.learner import (
+  Generator,
   Learner,
   Phase,
   Progress,
@@ -35,6 +36,7 @@ __all__ = [
   'Answers',
   'Batch',
   'Facts',
+  'Generator',
   'Learner',
   'LearnerState',
   'ModelFns',

@@ -256,6 +256,76 @@ class Pictures(Protocol):
     """
 
 
+class DrawCodes(Protocol):
+  """Draws codes from the prior of a generator."""
+
+  def __call__(self, key: jax.Array, number: int) -> jax.Array:
+    """Returns float32[number, Z]."""
+
+
+class Encode(Protocol):
+  """Finds the codes that a generator makes given examples of."""
+
+  def __call__(
+    self,
+    state: LearnerState,
+    inputs: PyTree,
+    *,
+    key: jax.Array | None = None,
+  ) -> jax.Array:
+    """Returns float32[B, Z].
+
+    Args:
+      state: of the learner.
+      inputs: pytree of [B, ...], raw.
+      key: draws the codes. If None, their means.
+    """
+
+
+class Decode(Protocol):
+  """Makes examples of codes."""
+
+  def __call__(
+    self, state: LearnerState, codes: jax.Array, classes: jax.Array
+  ) -> PyTree:
+    """Returns a pytree of float32[B, ...] in raw units, not rounded.
+
+    Args:
+      state: of the learner.
+      codes: float32[B, Z].
+      classes: int32[B], which class to make; a generator without classes does
+        not read them.
+    """
+
+
+class Realism(Protocol):
+  """Tells how real examples look."""
+
+  def __call__(self, state: LearnerState, inputs: PyTree) -> jax.Array:
+    """Returns float32[B], log probabilities of being real.
+
+    Args:
+      state: of the learner.
+      inputs: pytree of [B, ...], raw or in raw units.
+    """
+
+
+class Generator(NamedTuple):
+  """Makes examples by the networks of a learner; every function is smooth.
+
+  Attributes:
+    prior: see `DrawCodes`.
+    encode: see `Encode`.
+    decode: see `Decode`.
+    realism: see `Realism`.
+  """
+
+  prior: DrawCodes
+  encode: Encode
+  decode: Decode
+  realism: Realism
+
+
 class Learner(NamedTuple):
   """How to train: pure functions over a state that holds everything.
 
@@ -283,6 +353,7 @@ class Learner(NamedTuple):
       somebody looks.
     report: test metrics of its own; None if it has none.
     beyond_pool: it trains on made examples, at positions from N on.
+    generator: makes examples; None if it cannot.
   """
 
   init: InitLearner
@@ -298,3 +369,4 @@ class Learner(NamedTuple):
   pictures: Pictures | None = None
   report: Report | None = None
   beyond_pool: bool = False
+  generator: Generator | None = None

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from al_jax import errors, kernels, tasks
 from al_jax import pool as pool_lib
-from al_jax.interfaces import Phase, Progress, PyTree
+from al_jax.interfaces import Generator, Phase, Progress, PyTree
 from al_jax.kernels import _padding
 from al_jax.learners import one_network
 from al_jax.learners.supervised import Supervised
@@ -33,9 +33,9 @@ PARTNERS = ('store', 'online', 'prior')
 _ADAM = {'name': 'adam', 'learning_rate': 2e-4, 'beta1': 0.5}
 # The phases of a round.
 _PARTNERS, _TRAINING = range(2)
-# Labelled examples and their partners on a sheet; images of each class on the
-# other, and of all classes.
-_SHOWN, _OF_CLASS, _OF_CLASSES = 10, 8, 96
+# Examples with partners on a sheet; on the other, as many images of a class as
+# there are classes, which makes a row of each class.
+_SHOWN, _MOST_CLASSES = 10, 10
 
 
 @flax.struct.dataclass
@@ -291,7 +291,7 @@ class Bgadl(Supervised):
     moved = partners.replace(
       course=self.partner_rules.count(partners.course, seen),
       images=partners.images.at[rows].set(
-        common.raw(self.facts, made), mode='drop'
+        common.as_raw(self.facts, self._unnormalised(made)), mode='drop'
       ),
     )
     partners = course.hold(partners.course, partners, moved)
@@ -409,8 +409,7 @@ class Bgadl(Supervised):
 
   def _unnormalised(self, images):
     """Images as models take them, which normalise."""
-    mean, std = common.moments(self.facts)
-    return images * std + mean
+    return common.unnormalised(self.facts, images)
 
   def progress(self, state: Generating) -> Progress:
     """What the host may read, of both phases."""
@@ -435,6 +434,25 @@ class Bgadl(Supervised):
     )
 
   @property
+  def generator(self) -> Generator:
+    """Makes examples by the encoder, the generator and the discriminator."""
+    return Generator(self.making.prior, self._encode, self._decode, self._real)
+
+  def _encode(self, state, inputs, *, key=None):
+    images = common.normalised(self.facts, inputs)
+    return self.making.code(key, state.three.encoder.variables, images)
+
+  def _decode(self, state, codes, classes):
+    variables = state.three.generator.variables
+    return self._unnormalised(self.making.made(variables, codes, classes))
+
+  def _real(self, state, inputs):
+    images = common.normalised(self.facts, inputs)
+    variables = state.three.discriminator.variables
+    logits, _ = self.making.nets.discriminator.apply(variables, images)
+    return jax.nn.log_sigmoid(logits)
+
+  @property
   def pictures(self):
     """Makes sheets of made images, if images are grey or of colours."""
     return self._pictures if self.facts.example.shape[-1] in (1, 3) else None
@@ -443,9 +461,8 @@ class Bgadl(Supervised):
     del pool
     prior_key, code_key = jax.random.split(key)
     encoder, generator, _ = _makers(state.network, state.three)
-    number = len(self.facts.task.class_names)
-    classes = jnp.arange(min(number, _OF_CLASSES // 2))
-    classes = jnp.repeat(classes, min(_OF_CLASS, _OF_CLASSES // len(classes)))
+    number = min(len(self.facts.task.class_names), _MOST_CLASSES)
+    classes = jnp.repeat(jnp.arange(number), number)
     codes = self.making.prior(prior_key, len(classes))
     drawn = self.making.made(generator, codes, classes)
     images = common.normalised(self.facts, state.shown)

@@ -11,6 +11,7 @@ import jax
 
 from al_jax.interfaces import (
   Facts,
+  Generator,
   Learner,
   ModelFns,
   ModelOutput,
@@ -50,6 +51,7 @@ class Trains:
     pseudo_labels: see `interfaces.Learner`.
     pictures: see `interfaces.Learner`.
     report: see `interfaces.Learner`.
+    generator: see `interfaces.Learner`.
   """
 
   model: ModelFns
@@ -61,6 +63,7 @@ class Trains:
   pseudo_labels: ClassVar[Callable[..., jax.Array] | None] = None
   pictures: ClassVar[Callable[..., Mapping[str, jax.Array]] | None] = None
   report: ClassVar[Report | None] = None
+  generator: ClassVar[Generator | None] = None
 
   @property
   def surveys(self) -> dict[str, Survey]:
@@ -249,6 +252,7 @@ def bound(options: Any) -> Learner:
     warnings=options.warnings,
     pictures=options.pictures,
     report=options.report,
+    generator=options.generator,
   )
 
 

@@ -25,17 +25,20 @@ class Proposal(NamedTuple):
   """What a strategy chose, and what the choice cost.
 
   Attributes:
-    picks: int32[k], pool indices in order of choice; fewer than asked for when
-      the pool runs out.
+    picks: int32[k], pool indices in order of choice, from N on of made
+      examples; fewer than asked for when the pool runs out.
     values: float[k], what each was chosen by, see `Strategy.score`.
     seconds_measure: seconds of the pass over the pool.
     seconds_select: seconds of the decision.
+    origins: int32[k], the pool index that each made example began at; -1: the
+      prior of a generator. None if all are of the pool.
   """
 
   picks: np.ndarray
   values: np.ndarray
   seconds_measure: float
   seconds_select: float
+  origins: np.ndarray | None = None
 
 
 # Of a round after which nothing is asked.
@@ -170,11 +173,49 @@ def propose(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
+  if program.synthesis is not None:
+    state, proposal = _made(program, state, k, seed=seed, round=round)
+  else:
+    state, proposal = _of_pool(program, state, k, seed=seed, round=round)
+  return with_pending(state, proposal.picks), proposal
+
+
+def _of_pool(program, state, k, *, seed, round):
+  """Chooses queries of the pool; they are not pending yet."""
   strategy_state, proposal = _choose(
     program, program.strategy, state, k, seed=seed, round=round
   )
-  state = with_pending(state.replace(strategy=strategy_state), proposal.picks)
-  return state, proposal
+  return state.replace(strategy=strategy_state), proposal
+
+
+def _made(program, state, k, *, seed, round):
+  """Makes queries, and writes them into the state; they are not pending yet."""
+  options, candidates = program.synthesis
+  num_examples, starts = program.system.facts.num_examples, NOTHING
+  padded = np.full(min(2 * k, num_examples), -1, np.int32)
+  if options.begins_in_pool:
+    # Twice as many as are asked about: some may become alike.
+    state, starts = _of_pool(
+      program, state, len(padded), seed=seed, round=round
+    )
+    padded[: len(starts.picks)] = starts.picks
+  stopwatch = Stopwatch()
+  key = keys.for_round(seed, round, keys.SYNTHESISE)
+  found = candidates(key, state.learner, padded)
+  if not np.all(np.isfinite(found.values)):
+    raise FloatingPointError(
+      f'round {round}, seed {seed}: system {program.system.name!r} made an '
+      'example whose score is not finite.'
+    )
+  found = found.best(k, state.pool, program.system.facts, options.min_distance)
+  pool, positions = made.add(state.pool, found.inputs)
+  return state.replace(pool=pool), Proposal(
+    positions,
+    found.values,
+    starts.seconds_measure,
+    starts.seconds_select + stopwatch.lap(),
+    found.origins,
+  )
 
 
 def tell(

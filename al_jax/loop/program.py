@@ -16,6 +16,7 @@ from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
 from al_jax.loop import batch_diagnostics, evaluation, stages
+from al_jax.loop import synthesis as synthesis_lib
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
@@ -47,6 +48,7 @@ class Program(NamedTuple):
       learner predicts for a few examples of the pool; probabilities of the
       predicted classes, None if the task has others.
     strategy: the compiled strategy, with those that propose its candidates.
+    synthesis: makes queries; None if they are taken from the pool.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
@@ -64,6 +66,7 @@ class Program(NamedTuple):
   pictures: Callable[..., Any] | None
   predict: Callable[..., tuple[Targets, np.ndarray | None]]
   strategy: stages.CompiledStrategy
+  synthesis: synthesis_lib.CompiledSynthesis | None
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
 
@@ -172,6 +175,7 @@ def compile_program(
   chunk_size: int = 1000,
   describe_batches: bool = False,
   evaluate_samples: int = 0,
+  synthesis: synthesis_lib.Synthesis | None = None,
 ) -> Program:
   """Makes the compiled functions of a system.
 
@@ -183,6 +187,7 @@ def compile_program(
     chunk_size: rows per forward pass over a split.
     describe_batches: record what each batch of questions is like.
     evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
+    synthesis: how queries are made. If None, they are taken from the pool.
 
   Returns:
     A Program.
@@ -234,6 +239,11 @@ def compile_program(
     pictures=_jitted(learner.pictures),
     predict=evaluation.make_predict(
       learner, facts.task, all_sources['pool'].inputs
+    ),
+    synthesis=None
+    if synthesis is None
+    else synthesis_lib.compile_synthesis(
+      synthesis, system, all_sources['pool'].inputs
     ),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),

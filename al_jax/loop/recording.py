@@ -112,8 +112,8 @@ def draft(
     run: after its training, with queries pending.
     evaluated: the model of the round.
     proposal: the queries.
-    described: what they are like together; `made` is added, the share of those
-      that are not in the pool, if there is room for any.
+    described: what they are like together; if there is room for made examples,
+      `made` is added, the share of those.
     since_trained: seconds since the training of the round.
 
   Returns:
@@ -134,7 +134,7 @@ def draft(
     test_class_accuracy=evaluated.class_accuracy,
     train={**run.trained['metrics'], **pseudo},
     picks=proposal.picks,
-    pick_ids=_ids(program, proposal.picks),
+    pick_ids=_ids(program, proposal),
     pick_classes=[],
     batch=described,
     compilations=0,
@@ -158,9 +158,18 @@ def record(
   Returns:
     The RoundRecord.
   """
+  pool, picks = run.state.pool, np.asarray(drafted.picks, np.int32)
+  if pool.made is not None:
+    pool = made.joined(pool)
+  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
+  batch = drafted.batch
+  if 'made' in batch:
+    invalid = 1 - len(answered) / len(picks) if len(picks) else 0.0
+    batch = {**batch, 'invalid': invalid}
   return dataclasses.replace(
     drafted,
-    pick_classes=_class_histogram(program, run.state.pool, drafted.picks),
+    batch=batch,
+    pick_classes=_class_histogram(program, pool, answered),
     seconds_other=drafted.seconds_other + seconds,
   )
 
@@ -187,23 +196,24 @@ def _seconds(run, evaluated, proposal, since_trained):
   return {'seconds_fit': run.seconds_fit, **parts, 'seconds_other': other}
 
 
-def _ids(program, picks):
-  """Names of queries; those of made examples are `made 0`, `made 1`, ..."""
+def _ids(program, proposal):
+  """Names of queries; made examples say where they began."""
   num_examples = len(program.ids)
-  return [
-    program.ids[pick].item()
-    if pick < num_examples
-    else f'made {pick - num_examples}'
-    for pick in picks
-  ]
+  found = []
+  for number, pick in enumerate(proposal.picks):
+    if pick < num_examples:
+      found.append(program.ids[pick].item())
+      continue
+    name = f'made {pick - num_examples}'
+    if proposal.origins is not None:
+      origin = proposal.origins[number]
+      name += ' of the prior' if origin < 0 else f' of {program.ids[origin]}'
+    found.append(name)
+  return found
 
 
-def _class_histogram(program, pool, picks):
+def _class_histogram(program, pool, answered):
   """How many of the picks were answered by each class."""
-  picks = np.asarray(picks, np.int32)
-  if pool.made is not None:
-    pool = made.joined(pool)
-  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
   task = program.system.facts.task
   classes = task.strata(
     jax.tree.map(lambda leaf: np.asarray(leaf)[answered], pool.targets)

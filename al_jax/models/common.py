@@ -307,10 +307,14 @@ def limits(facts: Facts) -> tuple[np.ndarray, np.ndarray] | None:
   return (0 - mean) / std, (255 - mean) / std
 
 
-def raw(facts: Facts, images: jax.Array) -> jax.Array:
-  """Returns images [B, ...], as networks see them, in raw units and type."""
+def unnormalised(facts: Facts, images: jax.Array) -> jax.Array:
+  """Returns images [B, ...], as networks see them, in raw units."""
   mean, std = moments(facts)
-  images = images * std + mean
+  return images * std + mean
+
+
+def as_raw(facts: Facts, images: jax.Array) -> jax.Array:
+  """Returns images float32[B, ...] in raw units in the type of raw inputs."""
   if facts.example.dtype == jnp.uint8:
     images = jnp.clip(jnp.round(images), 0, 255)
   return images.astype(facts.example.dtype)

@@ -122,11 +122,11 @@ class Making:
     }
 
   def code(
-    self, key: jax.Array, variables: PyTree, images: jax.Array
+    self, key: jax.Array | None, variables: PyTree, images: jax.Array
   ) -> jax.Array:
-    """Draws a code of each image from a trained encoder."""
+    """Draws a code of each image from a trained encoder; None: the mean."""
     mean, log_variance = self.nets.encoder.apply(variables, images)[0]
-    return _drawn(key, mean, log_variance)
+    return mean if key is None else _drawn(key, mean, log_variance)
 
   def made(
     self, variables: PyTree, codes: jax.Array, classes: jax.Array

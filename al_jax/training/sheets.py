@@ -33,8 +33,7 @@ def of_images(facts: Facts, images: jax.Array) -> jax.Array:
   Returns:
     float32 of that shape.
   """
-  mean, std = common.moments(facts)
-  images = images * std + mean
+  images = common.unnormalised(facts, images)
   low, high = 0.0, 255.0
   if facts.example.dtype != jnp.uint8:
     low, high = jnp.min(images), jnp.max(images)

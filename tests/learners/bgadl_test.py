@@ -248,7 +248,7 @@ def test_partners_are_made_by_the_networks_of_the_round_before():
   made = making.made(before.three.generator.variables, codes, classes)
   np.testing.assert_array_equal(
     state.partners.images[row[batch.index[real]]],
-    common.raw(facts, made)[real],
+    common.as_raw(facts, common.unnormalised(facts, made))[real],
   )
   # What is measured is of the newest queries; here those of the last batch.
   metrics = progress.metrics
@@ -389,7 +389,7 @@ def test_the_sheets_show_every_class_and_partners_below_their_examples():
   pool, state = begun(learner)
   raw = jnp.asarray(the_task()[0].train.inputs[:10])
   sheets = jax.jit(learner.pictures)(KEY, state.replace(shown=raw), pool)
-  assert sheets['generated_sheet'].shape == (80, 8, 8, 1)
+  assert sheets['generated_sheet'].shape == (100, 8, 8, 1)
   assert sheets['partners_sheet'].shape == (20, 8, 8, 1)
   np.testing.assert_allclose(
     sheets['partners_sheet'][:10], raw / 255, atol=1e-6

@@ -81,7 +81,7 @@ def test_images_are_made_of_a_code_and_a_class(dtype):
   images = made(jnp.zeros(5, jnp.int32))
   assert images.shape == (5, 21, 18, 3)
   assert np.any(images != made(jnp.ones(5, jnp.int32)))
-  raw = common.raw(facts, images)
+  raw = common.as_raw(facts, common.unnormalised(facts, images))
   assert raw.dtype == facts.example.dtype
   mean, std = common.moments(facts)
   atol = 0.5001 if dtype == 'uint8' else 1e-4

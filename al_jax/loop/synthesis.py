@@ -1,0 +1,274 @@
+"""Queries that are made, and not taken from the pool.
+
+A learner with a generator makes images, a strategy scores them, and somebody is
+asked about the best. Three ways to make them, see `Synthesis`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from al_jax import errors, sources, tasks
+from al_jax._system import System
+from al_jax.interfaces import Batch, Facts, LearnerState
+from al_jax.models import common
+from al_jax.pool import PoolState
+
+PROPOSERS = ('prior', 'latent', 'partner')
+
+
+@dataclasses.dataclass(frozen=True)
+class Synthesis:
+  """How queries are made.
+
+  The value of a made example x is u(x) + eta r(x): the score u of the strategy,
+  and the log probability r that x is real.
+
+  Attributes:
+    name: who proposes queries:
+      `'prior'`: codes drawn from the prior and classes drawn at random; those
+      with the largest values are asked about.
+      `'latent'`: codes of the pool's best examples, moved to larger values by
+      gradient steps, within a distance of where they began.
+      `'partner'`: the pool's best examples x become g(e(x), y), with y the
+      predicted class.
+    num_candidates: codes drawn by `'prior'`.
+    realism_weight: eta, at least 0; not read by `'partner'`.
+    min_distance: made examples that are nearer to each other than this are
+      asked about once: root mean squared difference of normalised inputs.
+    steps: of Adam, for `'latent'`.
+    learning_rate: of these.
+    radius: the largest distance that a code may move, Euclidean.
+  """
+
+  name: str
+  num_candidates: int = 1000
+  realism_weight: float = 1.0
+  min_distance: float = 0.1
+  steps: int = 100
+  learning_rate: float = 0.05
+  radius: float = 1.0
+
+  def __post_init__(self):
+    errors.check_name('synthesis.name', self.name, PROPOSERS)
+    for name in ('num_candidates', 'steps'):
+      errors.check_number(
+        f'synthesis.{name}', getattr(self, name), int, least=1
+      )
+    for name in ('realism_weight', 'min_distance'):
+      errors.check_number(f'synthesis.{name}', getattr(self, name), least=0)
+    for name in ('learning_rate', 'radius'):
+      errors.check_number(f'synthesis.{name}', getattr(self, name), above=0)
+
+  @property
+  def begins_in_pool(self) -> bool:
+    """Whether made examples begin at some of the pool."""
+    return self.name != 'prior'
+
+
+class Candidates(NamedTuple):
+  """Made examples, and what they are worth.
+
+  Attributes:
+    inputs: [n, ...], raw.
+    classes: int32[n], the class that each was made of.
+    values: float32[n], larger is better.
+    origins: int32[n], the pool index that each began at; -1: the prior.
+  """
+
+  inputs: np.ndarray
+  classes: np.ndarray
+  values: np.ndarray
+  origins: np.ndarray
+
+  def best(
+    self, k: int, pool: PoolState, facts: Facts, min_distance: float
+  ) -> 'Candidates':
+    """Takes the largest values, without what is like one before it.
+
+    Args:
+      k: the most to take.
+      pool: with the examples that were made before.
+      facts: of the task.
+      min_distance: see `Synthesis`.
+
+    Returns:
+      Candidates, the best first.
+    """
+    std = np.asarray(common.moments(facts)[1])[0]
+    seen = list(pool.made.inputs[: int(pool.made.count)] / std)
+    taken = []
+    for position in np.argsort(-self.values, kind='stable'):
+      row = self.inputs[position] / std
+      distances = [np.mean(np.square(row - other)) for other in seen]
+      if min(distances, default=np.inf) >= min_distance**2:
+        taken.append(position)
+        seen.append(row)
+      if len(taken) == k:
+        break
+    return Candidates(*(part[np.array(taken, int)] for part in self))
+
+
+class CompiledSynthesis(NamedTuple):
+  """The making of queries, compiled.
+
+  Attributes:
+    options: how queries are made.
+    candidates: `(key, learner state, starts) -> Candidates`; starts are pool
+      indices int32[n], padded with -1, which `'prior'` does not read.
+  """
+
+  options: Synthesis
+  candidates: Callable[[jax.Array, LearnerState, np.ndarray], Candidates]
+
+
+def compile_synthesis(
+  options: Synthesis, system: System, inputs: np.ndarray
+) -> CompiledSynthesis:
+  """Compiles the making of queries.
+
+  Args:
+    options: how queries are made.
+    system: whose learner makes them and whose strategy scores them.
+    inputs: of the pool.
+
+  Returns:
+    CompiledSynthesis.
+
+  Raises:
+    ValueError: a learner without a generator, or a strategy that does not score
+      examples one by one.
+  """
+  _check(options, system)
+  # Not before it is needed: on several devices it copies the pool.
+  reader = functools.cache(functools.partial(sources.reader, inputs))
+  make = jax.jit(functools.partial(_MAKERS[options.name], options, system))
+
+  def candidates(key, state, starts):
+    starts = np.asarray(starts, np.int32)
+    raw = None if options.name == 'prior' else reader()(starts)
+    made, classes, values = jax.device_get(make(key, state, raw))
+    if options.name == 'prior':
+      starts = np.full(len(values), -1, np.int32)
+      real = np.ones(len(values), bool)
+    else:
+      real = starts >= 0
+    return Candidates(
+      made[real],
+      classes[real],
+      values[real],
+      starts[real],
+    )
+
+  return CompiledSynthesis(options, candidates)
+
+
+def _from_prior(options, system, key, state, raw):
+  """Draws codes and classes, and scores what they become."""
+  del raw
+  code_key, class_key, key = jax.random.split(key, 3)
+  number, facts = options.num_candidates, system.facts
+  codes = system.learner.generator.prior(code_key, number)
+  classes = jax.random.randint(
+    class_key, (number,), 0, len(facts.task.class_names)
+  )
+  made = common.as_raw(
+    facts, system.learner.generator.decode(state, codes, classes)
+  )
+  return made, classes, _values(options, system, key, state, made)
+
+
+def _from_latent(options, system, key, state, raw):
+  """Moves the codes of examples to larger values."""
+  generator = system.learner.generator
+  classes = _classes(system, state, raw)
+  begun = generator.encode(state, raw)
+  adam = optax.adam(options.learning_rate)
+
+  @jax.grad
+  def downhill(codes):
+    made = generator.decode(state, codes, classes)
+    return -jnp.sum(_values(options, system, key, state, made))
+
+  def step(_, carried):
+    codes, memory = carried
+    updates, memory = adam.update(downhill(codes), memory)
+    moved = codes + updates - begun
+    length = jnp.linalg.norm(moved, axis=-1, keepdims=True)
+    # No division by 0 where nothing moved.
+    within = jnp.minimum(1.0, options.radius / jnp.maximum(length, 1e-12))
+    return begun + moved * within, memory
+
+  codes, _ = jax.lax.fori_loop(
+    0, options.steps, step, (begun, adam.init(begun))
+  )
+  made = common.as_raw(system.facts, generator.decode(state, codes, classes))
+  return made, classes, _values(options, system, key, state, made)
+
+
+def _partners(options, system, key, state, raw):
+  """Makes a partner of each example; the best example has the best partner."""
+  del options
+  generator = system.learner.generator
+  classes = _classes(system, state, raw)
+  codes = generator.encode(state, raw, key=key)
+  made = common.as_raw(system.facts, generator.decode(state, codes, classes))
+  return made, classes, -jnp.arange(len(classes), dtype=jnp.float32)
+
+
+_MAKERS = {
+  'prior': _from_prior,
+  'latent': _from_latent,
+  'partner': _partners,
+}
+
+
+def _values(options, system, key, state, made):
+  """What made examples are worth: float32[n]."""
+  realism = system.learner.generator.realism(state, made)
+  return _scores(system, key, state, made) + options.realism_weight * realism
+
+
+def _scores(system, key, state, made):
+  """The scores of the strategy: float32[n]."""
+  apply = functools.partial(system.learner.apply, state)
+  # Beyond the pool; draws of an example are by its index.
+  index = system.facts.num_examples + jnp.arange(len(made), dtype=jnp.int32)
+  return system.strategy.measure(key, apply, Batch(index, made))
+
+
+def _classes(system, state, raw):
+  return system.facts.task.decide(system.learner.apply(state, raw).predictions)
+
+
+def _check(options, system):
+  """Raises ValueError for a system that cannot make queries."""
+  name = system.name
+  if system.learner.generator is None:
+    raise ValueError(
+      f'synthesis.name is {options.name!r}, and the learner of system '
+      f'{name!r} has no generator to make examples with.'
+    )
+  tasks.need_classes(system.facts.task, 'synthesis')
+  if options.name == 'partner':
+    return
+  shapes = ()
+  if system.strategy.measure is not None:
+    shapes = jax.eval_shape(
+      lambda key, state, rows: _scores(system, key, state, rows),
+      jax.random.key(0),
+      system.state,
+      common.few_rows(system.facts),
+    )
+  if getattr(shapes, 'shape', None) != (2,):
+    raise ValueError(
+      f'synthesis.name is {options.name!r}, which asks about the largest '
+      f'scores, and the strategy of system {name!r} has no score for a single '
+      'example.'
+    )
