@@ -21,6 +21,7 @@ EVALUATE = 8
 PRETRAIN = 9  # before round 0, without a label
 PICTURES = 10  # what a learner shows of a round
 SYNTHESISE = 11  # queries that are made
+ORACLE_MODEL = 12  # the classifier that answers about made queries
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

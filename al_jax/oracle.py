@@ -6,6 +6,7 @@ or the loop gets an answer by asking for it, and asking is counted.
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -165,6 +166,63 @@ class SimulatedOracle:
       return math.nan
     classes = self._task.strata(self._targets)
     return float(np.mean(labels[given] == classes[given]))
+
+
+class ModelOracle:
+  """Answers about made examples by a classifier, if it is sure enough.
+
+  It stands for a person who sees a picture and names its class, or says that it
+  shows none: an answer of the second kind is paid for, and labels nothing. How
+  good it is as a person depends on the classifier, which must be trained on
+  other labels than those that the run pays for. Examples of the pool are
+  answered from their targets.
+  """
+
+  def __init__(
+    self,
+    of_pool: SimulatedOracle,
+    predict: Callable[[PyTree], np.ndarray],
+    *,
+    gate: float = 0.9,
+  ):
+    """Takes the classifier in.
+
+    Args:
+      of_pool: answers about the pool.
+      predict: `(inputs) -> float[K, C]`, probabilities, of raw inputs.
+      gate: the least probability of a class that is answered.
+
+    Raises:
+      ValueError: a gate that is no share.
+    """
+    errors.check_number('gate', gate, least=0, most=1)
+    self._of_pool = of_pool
+    self._predict = predict
+    self._gate = gate
+    self.balanced_first_set = of_pool.balanced_first_set
+    self.share_right = of_pool.share_right
+
+  def check(self, facts: Facts) -> None:
+    """See `interfaces.Oracle`."""
+    self._of_pool.check(facts)
+
+  def ask(
+    self, key: jax.Array, paid: int, question: Question
+  ) -> tuple[int, Answers]:
+    """See `interfaces.Oracle`."""
+    indices = np.asarray(question.indices, np.int32)
+    is_made = indices >= self._of_pool.num_examples
+    of_pool = Question(np.where(is_made, -1, indices))
+    paid, answers = self._of_pool.ask(key, paid, of_pool)
+    if not np.any(is_made):
+      return paid, answers
+    made = jax.tree.map(lambda leaf: leaf[is_made], question.inputs)
+    probs = np.asarray(self._predict(made))
+    is_sure = probs.max(axis=1) >= self._gate
+    targets, annotator = np.array(answers.targets), answers.annotator.copy()
+    targets[is_made] = np.where(is_sure, probs.argmax(axis=1), 0)
+    annotator[is_made] = np.where(is_sure, pool_lib.ORACLE, pool_lib.ABSTAINED)
+    return paid + int(is_made.sum()), Answers(targets, annotator)
 
 
 def _where_answered(answered, leaf):

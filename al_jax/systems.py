@@ -371,18 +371,20 @@ def _learner(of_system, facts, model, given, pretrained):
     )
   if 'name' not in model:
     raise ValueError(f'model is {dict(model)}; it needs a `name`.')
-  network = models.build(facts=facts, **model)
-  if pretrained is not None:
-    network = pretraining.beginning_with(network, pretrained)
   make, options = of_system.learner, {} if given is None else given
   if callable(given):
     make, options = given, {}
   elif isinstance(options, Mapping):
     options = {**of_system.learner_options, **options}
-  return (
-    learners.build(make, network, facts, options),
-    parts.name_of(model['name']),
-  )
+
+  def build(facts):
+    network = models.build(facts=facts, **model)
+    if pretrained is not None:
+      network = pretraining.beginning_with(network, pretrained)
+    return learners.build(make, network, facts, options)
+
+  built = learners.beyond_pool(build, facts) if facts.made_capacity else None
+  return built or build(facts), parts.name_of(model['name'])
 
 
 def _strategy(of_system, given):

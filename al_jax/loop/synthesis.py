@@ -71,6 +71,36 @@ class Synthesis:
     """Whether made examples begin at some of the pool."""
     return self.name != 'prior'
 
+  def check(self, system: System) -> None:
+    """Raises ValueError for a system that cannot make queries.
+
+    Args:
+      system: whose learner makes them and whose strategy scores them.
+    """
+    name = system.name
+    if system.learner.generator is None:
+      raise ValueError(
+        f'synthesis.name is {self.name!r}, and the learner of system {name!r} '
+        'has no generator to make examples with.'
+      )
+    tasks.need_classes(system.facts.task, 'synthesis')
+    if self.name == 'partner':
+      return
+    shapes = ()
+    if system.strategy.measure is not None:
+      shapes = jax.eval_shape(
+        lambda key, state, rows: _scores(system, key, state, rows),
+        jax.random.key(0),
+        system.state,
+        common.few_rows(system.facts),
+      )
+    if getattr(shapes, 'shape', None) != (2,):
+      raise ValueError(
+        f'synthesis.name is {self.name!r}, which asks about the largest '
+        f'scores, and the strategy of system {name!r} has no score for a '
+        'single example.'
+      )
+
 
 class Candidates(NamedTuple):
   """Made examples, and what they are worth.
@@ -102,7 +132,8 @@ class Candidates(NamedTuple):
       Candidates, the best first.
     """
     std = np.asarray(common.moments(facts)[1])[0]
-    seen = list(pool.made.inputs[: int(pool.made.count)] / std)
+    before = np.asarray(pool.made.inputs)[: int(pool.made.count)]
+    seen = list(before / std)
     taken = []
     for position in np.argsort(-self.values, kind='stable'):
       row = self.inputs[position] / std
@@ -145,7 +176,7 @@ def compile_synthesis(
     ValueError: a learner without a generator, or a strategy that does not score
       examples one by one.
   """
-  _check(options, system)
+  options.check(system)
   # Not before it is needed: on several devices it copies the pool.
   reader = functools.cache(functools.partial(sources.reader, inputs))
   make = jax.jit(functools.partial(_MAKERS[options.name], options, system))
@@ -186,6 +217,32 @@ def _from_prior(options, system, key, state, raw):
 
 def _from_latent(options, system, key, state, raw):
   """Moves the codes of examples to larger values."""
+  classes = _classes(system, state, raw)
+  codes = moved_codes(options, system, key, state, raw)
+  made = system.learner.generator.decode(state, codes, classes)
+  made = common.as_raw(system.facts, made)
+  return made, classes, _values(options, system, key, state, made)
+
+
+def moved_codes(
+  options: Synthesis,
+  system: System,
+  key: jax.Array,
+  state: LearnerState,
+  raw: jax.Array,
+) -> jax.Array:
+  """Moves the codes of examples to larger values, by steps of Adam.
+
+  Args:
+    options: how far, and how fast.
+    system: whose learner makes examples and whose strategy scores them.
+    key: of the scores.
+    state: of the learner.
+    raw: [n, ...], the examples.
+
+  Returns:
+    float32[n, Z], each within the radius of the code of its example.
+  """
   generator = system.learner.generator
   classes = _classes(system, state, raw)
   begun = generator.encode(state, raw)
@@ -208,8 +265,7 @@ def _from_latent(options, system, key, state, raw):
   codes, _ = jax.lax.fori_loop(
     0, options.steps, step, (begun, adam.init(begun))
   )
-  made = common.as_raw(system.facts, generator.decode(state, codes, classes))
-  return made, classes, _values(options, system, key, state, made)
+  return codes
 
 
 def _partners(options, system, key, state, raw):
@@ -245,30 +301,3 @@ def _scores(system, key, state, made):
 
 def _classes(system, state, raw):
   return system.facts.task.decide(system.learner.apply(state, raw).predictions)
-
-
-def _check(options, system):
-  """Raises ValueError for a system that cannot make queries."""
-  name = system.name
-  if system.learner.generator is None:
-    raise ValueError(
-      f'synthesis.name is {options.name!r}, and the learner of system '
-      f'{name!r} has no generator to make examples with.'
-    )
-  tasks.need_classes(system.facts.task, 'synthesis')
-  if options.name == 'partner':
-    return
-  shapes = ()
-  if system.strategy.measure is not None:
-    shapes = jax.eval_shape(
-      lambda key, state, rows: _scores(system, key, state, rows),
-      jax.random.key(0),
-      system.state,
-      common.few_rows(system.facts),
-    )
-  if getattr(shapes, 'shape', None) != (2,):
-    raise ValueError(
-      f'synthesis.name is {options.name!r}, which asks about the largest '
-      f'scores, and the strategy of system {name!r} has no score for a single '
-      'example.'
-    )

@@ -242,7 +242,12 @@ def _run_all_labels(folder, experiment, should_stop):
   # Features spread a first set, and here is none.
   begins = {} if experiment.pretrained is None else config['pretraining']
   experiment = config_lib.prepare(
-    {**config, 'protocol': proceeding, 'pretraining': begins},
+    {
+      **config,
+      'protocol': proceeding,
+      'pretraining': begins,
+      'synthesis': {},
+    },
     dataset=experiment.dataset,
   ).beginning_with(experiment.pretrained)
   jobs = jobs_lib.jobs_of(experiment.config, [systems.BASELINE], workers=1)

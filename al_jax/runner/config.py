@@ -8,7 +8,7 @@ import numpy as np
 from al_jax import data, errors, keys, oracle, parts, sources, systems
 from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import program, protocol, stages
-from al_jax.runner import features, options
+from al_jax.runner import features, options, synthesis
 from al_jax.runner.options import Config
 
 # What al_jax/runner/defaults.py has.
@@ -27,6 +27,7 @@ FIELDS = (
   'describe',
   'full_labels',
   'pretraining',
+  'synthesis',
   'placement',
   'chunk_size',
 )
@@ -48,6 +49,7 @@ _MAPPINGS = (
   'oracle',
   'describe',
   'pretraining',
+  'synthesis',
 )
 # What `describe` has.
 _DESCRIBE = ('batches', 'dropout_samples')
@@ -94,7 +96,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
   A field `system` named a single system. `protocol.target_accuracy` was of the
   test split, where there was no `test_accuracy`. `learner.name` was there and
-  None. There was no `protocol.first_features`.
+  None. There was no `protocol.first_features`, and no `synthesis`.
 
   Args:
     config: as plain values, of any time.
@@ -125,7 +127,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
       found['grid'] = _with_test_accuracy(config['grid'])
   if isinstance(proceeding, Mapping):
     found['protocol'] = {features.FIELD: None, **found['protocol']}
-  return found
+  return {'synthesis': {}, **found}
 
 
 def _with_test_accuracy(changes):
@@ -172,10 +174,18 @@ def prepare(
   proceeding.check(
     len(dataset.train), has_validation=dataset.validation is not None
   )
-  facts = program.facts_of(dataset, proceeding.budget)
+  facts = program.facts_of(
+    dataset,
+    proceeding.budget,
+    made_capacity=synthesis.made_capacity(config, proceeding),
+  )
   answers = oracle.SimulatedOracle(
     dataset.train.targets, dataset.task, **config['oracle']
   )
+  if facts.made_capacity:
+    answers = synthesis.oracle_of(
+      dataset, synthesis.oracle_options(config), answers
+    )
   return Experiment(
     config,
     dataset,
@@ -215,6 +225,9 @@ def _build(experiment, name):
     pretrained=experiment.pretrained,
   )
   _check_enough_to_ask(system, config)
+  made = synthesis.of_config(config)
+  if made is not None:
+    made.check(system)
   program.check_samples(system, config['describe']['dropout_samples'])
   splits = {'pool', 'test'}
   if experiment.dataset.validation is not None:
@@ -256,6 +269,7 @@ def program_of(
     chunk_size=experiment.config['chunk_size'],
     describe_batches=experiment.config['describe']['batches'],
     evaluate_samples=experiment.config['describe']['dropout_samples'],
+    synthesis=synthesis.of_config(experiment.config),
   )
 
 
@@ -333,6 +347,7 @@ def check_options(config: Config) -> None:
     'subset_size', config['subset_size'], int, least=1, optional=True
   )
   errors.check_flag('full_labels', config['full_labels'])
+  synthesis.of_config(config)
   _refuse_learner_name(config)
   options.system_names(config)
   for name in config['describe']:

@@ -69,6 +69,11 @@ def get_config() -> ConfigDict:
   # A strategy that proposes candidates: its name, how many, and its options.
   config.prefilter = ConfigDict()
 
+  # Queries that are made, and not taken from the pool: `name` is prior, latent
+  # or partner; its options, and `oracle`, those of the classifier that answers;
+  # see docs/synthesis.md. Empty: all are taken from the pool.
+  config.synthesis = ConfigDict()
+
   config.protocol = ConfigDict()
   config.protocol.rounds = 10
   config.protocol.labels_per_round = 100
