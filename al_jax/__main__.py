@@ -15,6 +15,7 @@ from al_jax.runner import signals
 # and `main`.
 COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
+  'synthesize': 'runs systems that make their queries',
   'report': 'writes the results of a run as one page, report.html',
   'select': 'selects examples to label from arrays of your own',
 }

@@ -165,7 +165,7 @@ def _place(error):
 
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
-  return ending.in_a_sentence(argv, _run)
+  return ending.in_a_sentence(argv, run_config)
 
 
 def _folders():
@@ -176,7 +176,15 @@ def _folders():
   return [pathlib.Path(path.partition(':')[0]).parent, pathlib.Path.cwd()]
 
 
-def _run():
+def makes_queries() -> bool:
+  """Whether any cell of the config makes its queries."""
+  config = manifest.plain_config(CONFIG.value.to_dict())
+  cells = runs.cells_of(config_lib.upgraded(config))
+  return any(cell.config['synthesis'] for cell in cells)
+
+
+def run_config() -> int:
+  """Runs what the flags say; returns the exit status."""
   parts.search_in(_folders())
   given = manifest.plain_config(CONFIG.value.to_dict())
   config = config_lib.upgraded(given)

@@ -8,7 +8,7 @@ import numpy as np
 
 from al_jax.interfaces import Progress
 from al_jax.loop.pictures import RoundPictures
-from al_jax.loop.queries import RoundQueries
+from al_jax.loop.queries import RoundMade, RoundQueries
 from al_jax.loop.run_state import Run
 from al_jax.storage.records import RoundRecord
 
@@ -58,6 +58,12 @@ class Observer(Protocol):
 
     It comes before the record, again as pictures do. The model looks at the
     queries for this alone: without such a method it does not.
+    """
+
+  def on_made(self, made: RoundMade) -> None:
+    """Takes the made queries of a round, and their answers.
+
+    It comes before the record, again as pictures do.
     """
 
 

@@ -2,11 +2,15 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from al_jax import pool as pool_lib
+from al_jax.interfaces import PyTree
 from al_jax.loop.acquisition import Proposal
 from al_jax.loop.program import Program
 from al_jax.loop.run_state import Run
+from al_jax.storage.records import RoundRecord
 from al_jax.tasks.base import Targets
 
 
@@ -34,6 +38,58 @@ class RoundQueries(NamedTuple):
   probabilities: np.ndarray | None
   values: np.ndarray
   score: str
+
+
+class RoundMade(NamedTuple):
+  """The made queries of a round, with their answers.
+
+  Attributes:
+    system: name of the system.
+    seed: seed of the run.
+    round: the round at whose end they were asked.
+    ids: their names, which say where they began.
+    inputs: pytree of [k, ...], raw.
+    targets: pytree of [k, ...], the answers; a filler where there is none.
+    is_valid: bool[k], False where the answer is that an example shows nothing.
+  """
+
+  system: str
+  seed: int
+  round: int
+  ids: list[str]
+  inputs: PyTree
+  targets: Targets
+  is_valid: np.ndarray
+
+
+def made_of_round(program: Program, run: Run, record: RoundRecord) -> RoundMade:
+  """Collects the made queries of a round, and what was answered.
+
+  Args:
+    program: the compiled system.
+    run: after the answers.
+    record: of the round.
+
+  Returns:
+    RoundMade.
+  """
+  picks = np.asarray(record.picks, np.int32)
+  is_made = picks >= len(program.ids)
+  rows = picks[is_made] - len(program.ids)
+  inputs, answers = run.state.pool.made.inputs, run.state.pool.made.answers
+
+  def taken(of):
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[rows], of)
+
+  return RoundMade(
+    system=program.system.name,
+    seed=run.seed,
+    round=record.round,
+    ids=[record.pick_ids[row] for row in np.flatnonzero(is_made)],
+    inputs=taken(inputs),
+    targets=taken(answers.targets),
+    is_valid=taken(pool_lib.trainable(answers)),
+  )
 
 
 def of_round(program: Program, run: Run, proposal: Proposal) -> RoundQueries:

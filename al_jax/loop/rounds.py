@@ -132,6 +132,8 @@ def run_rounds(
       return {run.seed: run.ended or PENDING for run in runs}
     for run in active:
       record = _end_round(program, oracle, protocol, run)
+      if program.synthesis is not None and events.wanted('on_made'):
+        events.tell('on_made', queries.made_of_round(program, run, record))
       compiled = xla.programs_compiled() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
     save()

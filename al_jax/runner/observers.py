@@ -152,7 +152,7 @@ class Observers:
       finished=self.records.earlier(),
       quiet=quiet,
     )
-    pictures = PictureFiles(folder / 'pictures')
+    pictures = PictureFiles(folder / 'pictures', task)
     self.all: list[Observer] = [self.records, pictures, self.bar]
     if has_gallery:
       self.all.append(QueriesFile(folder / queries.NAME, task))

@@ -7,31 +7,67 @@ import numpy as np
 
 from al_jax import files
 from al_jax.loop.pictures import RoundPictures
+from al_jax.loop.queries import RoundMade
 from al_jax.storage import workdir
+from al_jax.tasks import Task
+
+
+# Made queries in a row of a sheet.
+_COLUMNS = 10
 
 
 class PictureFiles:
   """An observer; a round that is run again replaces its files."""
 
-  def __init__(self, folder: pathlib.Path):
+  def __init__(self, folder: pathlib.Path, task: Task):
     """Writes nothing yet.
 
     Args:
       folder: where to; made with the first picture.
+      task: what is predicted.
     """
-    self._folder = folder
+    self._folder, self._task = folder, task
 
   def on_pictures(self, pictures: RoundPictures) -> None:
     """Writes `SYSTEM_seedS_roundR_NAME.png`, a grid, for each name."""
     from PIL import Image
 
+    for name, of in pictures.images.items():
+      with files.replacing(self._path(pictures, name)) as partial:
+        Image.fromarray(sheet(of)).save(partial, format='png')
+
+  def on_made(self, made: RoundMade) -> None:
+    """Writes `SYSTEM_seedS_roundR_asked_sheet.png`: queries and answers."""
+    if not made.ids:
+      return
+    # Matplotlib takes seconds: not before it is needed.
+    from al_jax import plotting
+
+    answers = [
+      self._task.spell(target) if is_valid else 'invalid'
+      for target, is_valid in zip(made.targets, made.is_valid, strict=True)
+    ]
+    begins = range(0, len(answers), _COLUMNS)
+    rows = [slice(begin, begin + _COLUMNS) for begin in begins]
+    invalid = np.count_nonzero(~made.is_valid)
+    plotting.gallery(
+      [made.inputs[row] for row in rows],
+      [answers[row] for row in rows],
+      self._path(made, 'asked_sheet'),
+      row_titles=[f'from {row.start + 1}' for row in rows],
+      columns=_COLUMNS,
+      title=f'{made.system}, seed {made.seed}, round {made.round}',
+      subtitle=f'Made queries, the best first, and their answers; {invalid} of '
+      f'{len(answers)} are invalid.',
+    )
+
+  def _path(self, of, name):
+    """The file of a picture of a round."""
     workdir.refuse_link(self._folder)
     self._folder.mkdir(exist_ok=True)
-    system, seed, round, images = pictures
-    for name, of in images.items():
-      path = self._folder / f'{system}_seed{seed}_round{round}_{name}.png'
-      with files.replacing(path) as partial:
-        Image.fromarray(sheet(of)).save(partial, format='png')
+    return (
+      self._folder / f'{of.system}_seed{of.seed}_round{of.round}_{name}.png'
+    )
 
 
 def sheet(images: np.ndarray) -> np.ndarray:

@@ -1,0 +1,27 @@
+"""Runs systems that make their queries, and asks a classifier about them.
+
+al-jax synthesize --config=configs/synthesis.py:mnist,local \
+        --workdir=runs/synthesis
+
+It is `al-jax run` for a config whose `synthesis` says how queries are made; the
+flags are the same. pictures/*_sheet.png in the workdir show what was made, and
+what was asked and answered. A run that was interrupted goes on.
+"""
+
+from al_jax.commands import ending, run
+
+parse_flags = run.parse_flags
+
+
+def main(argv: list[str]) -> int:
+  """Returns the exit status."""
+  return ending.in_a_sentence(argv, _synthesize)
+
+
+def _synthesize():
+  if not run.makes_queries():
+    raise ValueError(
+      'the config makes no queries: set --config.synthesis.name to prior, '
+      'latent or partner, or use al-jax run.'
+    )
+  return run.run_config()

@@ -1,0 +1,73 @@
+"""Queries that are made: by three proposers, against those of the pool.
+
+python -m experiments.synthesize --config=configs/synthesis.py:mnist,local \
+        --workdir=runs/synthesis/mnist
+
+Angluin 1988, "Queries and Concept Learning"; Zhu and Bento 2017, "Generative
+Adversarial Active Learning"; Tran et al. 2019, "Bayesian Generative Active Deep
+Learning". BGADL's networks make the queries, and a classifier that has learnt
+all labels of the pool answers them. `realism` varies how much the realism of a
+made example counts.
+"""
+
+from ml_collections import ConfigDict
+
+from al_jax.runner import defaults
+
+_DATA = ('mnist', 'cifar10')
+ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local', 'realism')
+_PROPOSERS = ('prior', 'latent', 'partner')
+_LARGE = {'channels': (64, 128), 'widths': (1024,), 'latent': 100}
+_SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
+
+
+def get_config(arg: str = 'mnist') -> ConfigDict:
+  """The protocol of a study.
+
+  Args:
+    arg: one of `ARGUMENTS`.
+
+  Returns:
+    `'mnist'` with the networks of BGADL's code, and its 100 labels to begin
+    with and 100 a round.
+  """
+  if arg not in ARGUMENTS:
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of: {"; ".join(ARGUMENTS)}.'
+    )
+  name, _, variant = arg.partition(',')
+  config = defaults.get_config()
+  config.systems = ('bgadl+entropy',)
+  config.seeds = 3
+  is_local = bool(variant) or name == 'realism'
+  name = 'mnist' if name == 'realism' else name
+  is_mnist = name == 'mnist'
+  cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
+  config.data = ConfigDict(
+    {'source': f'tfds:{name}', 'transforms': (cap,) if is_local else ()}
+  )
+  config.model = ConfigDict({'name': 'lenet' if is_mnist else 'resnet18'})
+  config.learner.batch_size = 32 if is_local else 100
+  config.learner.stop.epochs = 50
+  config.learner.bgadl = ConfigDict({'makers': _SMALL if is_local else _LARGE})
+  if is_local:
+    config.model = ConfigDict({'name': 'lenet'})
+    config.learner.bgadl.makers_optimizer = {'learning_rate': 1e-3}
+  config.protocol.first_size = 200 if is_mnist else 1000
+  config.protocol.labels_per_round = 100 if is_mnist else 500
+  config.protocol.rounds = 4 if is_local else 20
+  if arg == 'realism':
+    _vary_realism(config)
+  else:
+    made = {name: {'synthesis': {'name': name}} for name in _PROPOSERS}
+    config.grid = {'queries': {'pool': {}, **made}}
+  return config
+
+
+def _vary_realism(config):
+  config.grid = {
+    'realism_weight': {
+      str(weight): {'synthesis': {'name': 'latent', 'realism_weight': weight}}
+      for weight in (0.0, 0.1, 1.0, 10.0)
+    }
+  }
