@@ -12,7 +12,7 @@ import al_jax
 from al_jax.runner import signals
 
 # A module of `al_jax.commands` -> what it does. Each has flags, `parse_flags`
-# and `main`.
+# and `main`; or `flags_of`, the command whose flags it has.
 COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
   'synthesize': 'runs systems that make their queries',
@@ -64,7 +64,8 @@ def _call(module):
 
   if not set(sys.argv[1:]).isdisjoint(_HELP[:-1]):
     # Its first line is the name of the module.
-    title, *described = flags.FLAGS.module_help(module).strip().split('\n')
+    flags_of = getattr(module, 'flags_of', module)
+    title, *described = flags.FLAGS.module_help(flags_of).strip().split('\n')
     del title
     print(module.__doc__, 'Flags:', *described, sep='\n')
     return 0

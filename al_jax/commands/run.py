@@ -176,15 +176,16 @@ def _folders():
   return [pathlib.Path(path.partition(':')[0]).parent, pathlib.Path.cwd()]
 
 
-def makes_queries() -> bool:
-  """Whether any cell of the config makes its queries."""
-  config = manifest.plain_config(CONFIG.value.to_dict())
-  cells = runs.cells_of(config_lib.upgraded(config))
-  return any(cell.config['synthesis'] for cell in cells)
+def run_config(*, must_make_queries: bool = False) -> int:
+  """Runs what the flags say.
 
+  Args:
+    must_make_queries: Whether a config that takes all queries from the pool is
+      refused.
 
-def run_config() -> int:
-  """Runs what the flags say; returns the exit status."""
+  Returns:
+    The exit status.
+  """
   parts.search_in(_folders())
   given = manifest.plain_config(CONFIG.value.to_dict())
   config = config_lib.upgraded(given)
@@ -195,6 +196,12 @@ def run_config() -> int:
       file=sys.stderr,
     )
   planned = runs.cells_of(config)
+  makes_queries = any(cell.config['synthesis'] for cell in planned)
+  if must_make_queries and not makes_queries:
+    raise ValueError(
+      'the config makes no queries: set --config.synthesis.name to prior, '
+      'latent or partner, or use al-jax run.'
+    )
   if TENSORBOARD.value:
     tensorboard.require()
   if COMPILATION_CACHE.value:

@@ -8,20 +8,15 @@ flags are the same. pictures/*_sheet.png in the workdir show what was made, and
 what was asked and answered. A run that was interrupted goes on.
 """
 
+import functools
+
 from al_jax.commands import ending, run
 
-parse_flags = run.parse_flags
+flags_of, parse_flags = run, run.parse_flags
 
 
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
-  return ending.in_a_sentence(argv, _synthesize)
-
-
-def _synthesize():
-  if not run.makes_queries():
-    raise ValueError(
-      'the config makes no queries: set --config.synthesis.name to prior, '
-      'latent or partner, or use al-jax run.'
-    )
-  return run.run_config()
+  return ending.in_a_sentence(
+    argv, functools.partial(run.run_config, must_make_queries=True)
+  )

@@ -240,11 +240,7 @@ def compile_program(
     predict=evaluation.make_predict(
       learner, facts.task, all_sources['pool'].inputs
     ),
-    synthesis=None
-    if synthesis is None
-    else synthesis_lib.compile_synthesis(
-      synthesis, system, all_sources['pool'].inputs
-    ),
+    synthesis=_synthesising(synthesis, system, all_sources),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )
@@ -257,6 +253,14 @@ def _describing(system, all_sources):
   return batch_diagnostics.make_describe(
     system.learner, system.facts, all_sources['pool'].inputs
   )
+
+
+def _synthesising(synthesis, system, all_sources):
+  """What makes queries, if they are made."""
+  if synthesis is None:
+    return None
+  inputs = all_sources['pool'].inputs
+  return synthesis_lib.compile_synthesis(synthesis, system, inputs)
 
 
 def _jitted(function):

@@ -132,8 +132,7 @@ def run_rounds(
       return {run.seed: run.ended or PENDING for run in runs}
     for run in active:
       record = _end_round(program, oracle, protocol, run)
-      if program.synthesis is not None and events.wanted('on_made'):
-        events.tell('on_made', queries.made_of_round(program, run, record))
+      _tell_made(program, run, record, events)
       compiled = xla.programs_compiled() - compiled_before
       run.records.append(dataclasses.replace(record, compilations=compiled))
     save()
@@ -235,6 +234,12 @@ def _propose_active(program, oracle, protocol, save, events):
   is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)
   if proposing and (oracle is None or is_long):
     save(replaceable=oracle is not None)
+
+
+def _tell_made(program, run, record, events):
+  """Shows made queries with their answers, to whoever wants to see them."""
+  if program.synthesis is not None and events.wanted('on_made'):
+    events.tell('on_made', queries.made_of_round(program, run, record))
 
 
 def _lane(progress, lane):

@@ -69,9 +69,8 @@ def get_config() -> ConfigDict:
   # A strategy that proposes candidates: its name, how many, and its options.
   config.prefilter = ConfigDict()
 
-  # Queries that are made, and not taken from the pool: `name` is prior, latent
-  # or partner; its options, and `oracle`, those of the classifier that answers;
-  # see docs/synthesis.md. Empty: all are taken from the pool.
+  # How queries are made: `name` (prior, latent, partner), its options, and
+  # `oracle`, who answers; see docs/synthesis.md. Empty: they are of the pool.
   config.synthesis = ConfigDict()
 
   config.protocol = ConfigDict()

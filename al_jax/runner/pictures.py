@@ -11,7 +11,6 @@ from al_jax.loop.queries import RoundMade
 from al_jax.storage import workdir
 from al_jax.tasks import Task
 
-
 # Made queries in a row of a sheet.
 _COLUMNS = 10
 

@@ -26,7 +26,7 @@ def test_an_unknown_command_names_the_closest(capsys):
   assert command.main(['reprot']) == 1
   assert capsys.readouterr().err == (
     "command 'reprot' is not known. Did you mean 'report'? Known: report, run, "
-    'select.\n'
+    'select, synthesize.\n'
   )
 
 
@@ -47,7 +47,12 @@ def test_every_file_of_a_command_is_in_the_table():
 
 
 @pytest.mark.parametrize(
-  ('name', 'flags'), [('run', ('--config', '--workers')), ('report', ())]
+  ('name', 'flags'),
+  [
+    ('run', ('--config', '--workers')),
+    ('synthesize', ('--config', '--workers')),
+    ('report', ()),
+  ],
 )
 def test_help_of_a_command_lists_its_flags(name, flags):
   ended = subprocess.run(

@@ -149,5 +149,5 @@ def test_no_picture_is_written_through_a_link(tmp_path):
   (tmp_path / 'pictures').symlink_to(tmp_path / 'elsewhere')
   seen = pictures.RoundPictures('a', 0, 0, {'x': np.zeros((1, 2, 2), np.uint8)})
   with pytest.raises(workdir.WorkdirError, match='pictures is a link'):
-    pictures.PictureFiles(tmp_path / 'pictures').on_pictures(seen)
+    pictures.PictureFiles(tmp_path / 'pictures', None).on_pictures(seen)
   assert not list((tmp_path / 'elsewhere').iterdir())
