@@ -23,7 +23,7 @@ from al_jax.pool import PoolState
 PROPOSERS = ('prior', 'latent', 'partner')
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Synthesis:
   """How queries are made.
 

@@ -30,6 +30,7 @@ _OPEN = (
   'strategy',
   'prefilter',
   'pretraining',
+  'synthesis',
   *LEARNERS,
 )
 # Of a folder; most file systems end at 255.

@@ -62,18 +62,24 @@ def write_pictures(
 
 
 def _write_gallery(path, name, rows, dataset, said):
-  """A row per round of the first seed; False if nothing was asked."""
-  first_seed = min(record.seed for record in rows)
+  """A row per round of the first seed; False if nothing of the pool was."""
+  first_seed, num_examples = (
+    min(record.seed for record in rows),
+    len(dataset.train),
+  )
+  # Those that were made are not in the data set.
   asked = [
-    record for record in rows if record.seed == first_seed and record.picks
+    record
+    for record in rows
+    if record.seed == first_seed
+    and min(record.picks, default=num_examples) < num_examples
   ][:_GALLERY_ROWS]
   if not asked:
     return False
   images, titles, score, has_infinite = [], [], '', False
   true_marks, predicted_marks = [], []
   for record in asked:
-    # Those that were made are not in the data set.
-    picks = [pick for pick in record.picks if pick < len(dataset.train)]
+    picks = [pick for pick in record.picks if pick < num_examples]
     picks = np.array(picks[:_GALLERY_COLUMNS], int)
     images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
     targets = [_target(dataset, pick) for pick in picks]

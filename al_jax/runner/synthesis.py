@@ -49,8 +49,7 @@ def of_config(config: Config) -> Synthesis | None:
     raise ValueError(
       f'config.synthesis is {dict(config["synthesis"])}; it needs a `name`.'
     )
-  errors.check_options('config.synthesis', Synthesis, given)
-  made = Synthesis(**given)
+  made = errors.made_of('config.synthesis', given, Synthesis)
   if not made.begins_in_pool:
     for name in ('subset_size', 'prefilter'):
       if config[name]:

@@ -38,14 +38,14 @@ ALONE = (
 )
 
 
-def call(*arguments):
-  """The exit status of the command."""
+def call(*arguments, command=run):
+  """The exit status of a command with the flags of `run`."""
   saved, argv = flagsaver.save_flag_values(), sys.argv
   # Overrides of a config are read from there.
   sys.argv = ['run', *arguments]
   try:
     flags.FLAGS.unparse_flags()
-    return run.main(run.parse_flags(sys.argv))
+    return command.main(command.parse_flags(sys.argv))
   except SystemExit as end:
     return end.code
   finally:

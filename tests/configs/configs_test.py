@@ -52,6 +52,7 @@ WITH_ARGUMENTS = {
     ('detect,weight',),
   ],
   'bgadl': [(), ('cifar10',), ('mnist,local',), ('cifar10,local',)],
+  'synthesis': [(), ('cifar10',), ('mnist,local',), ('realism',)],
   'vaal': [(), ('mnist',), ('cifar10,local',), ('mnist,local',), ('kl',)],
   'sraal': [(), ('cifar100',), ('mnist,local',), ('ablation',)],
   'quickstart': [()],

@@ -25,9 +25,9 @@ HOW = protocol.Protocol(
   rounds=2, labels_per_round=6, first_size=20, save_every_steps=10
 )
 OPTIONS = {
-  'prior': Synthesis('prior', num_candidates=40, min_distance=0.0),
-  'latent': Synthesis('latent', steps=5, min_distance=0.0),
-  'partner': Synthesis('partner', min_distance=0.0),
+  'prior': Synthesis(name='prior', num_candidates=40, min_distance=0.0),
+  'latent': Synthesis(name='latent', steps=5, min_distance=0.0),
+  'partner': Synthesis(name='partner', min_distance=0.0),
 }
 
 
@@ -132,7 +132,9 @@ def test_codes_move_to_larger_values_and_stay_near():
   begun = generator.encode(state, raw)
   found = {}
   for steps in (1, 60):
-    options = Synthesis('latent', steps=steps, radius=0.3, realism_weight=0.1)
+    options = Synthesis(
+      name='latent', steps=steps, radius=0.3, realism_weight=0.1
+    )
     moved = jax.jit(
       functools.partial(synthesis_lib.moved_codes, options, system)
     )(key, state, raw)
