@@ -71,3 +71,24 @@ def test_the_autoencoder_is_the_same_network(rng):
   images = rng.normal(size=(3, *shape)).astype(np.float32)
   made = theirs(torch.from_numpy(images.transpose(0, 3, 1, 2)))
   assert [tuple(of.shape) for of in made] == [(3, 3), (3, 3), (3, 1, 28, 28)]
+
+
+def test_the_networks_of_bgadl_are_the_same():
+  bgadl = pytest.importorskip('experiments.benchmarks.bgadl')
+  shape, sizes = (28, 28, 1), ((4, 8), (8,), 3)
+  example = jax.ShapeDtypeStruct(shape, np.uint8)
+  facts = Facts(100, tasks.numbered(10), 10, example, 0.0, 1.0)
+  nets = generative.acgan(
+    facts, channels=sizes[0], widths=sizes[1], latent=sizes[2]
+  )
+  pairs = (
+    (nets.encoder, bgadl.Encoder(shape, *sizes)),
+    (nets.generator, bgadl.Generator(shape, *sizes)),
+    (nets.discriminator, bgadl.Discriminator(shape, *sizes[:2])),
+    (models.build('lenet', facts), bgadl.lenet(shape)),
+  )
+  for ours, theirs in pairs:
+    found = jax.eval_shape(ours.init, jax.random.key(0))['params']
+    assert sum(leaf.size for leaf in jax.tree.leaves(found)) == sum(
+      weights.numel() for weights in theirs.parameters()
+    )
