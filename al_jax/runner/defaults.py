@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
   config.prefilter = ConfigDict()
 
   # How queries are made: `name` (prior, latent, partner), its options, and
-  # `oracle`, who answers; see docs/synthesis.md. Empty: they are of the pool.
+  # `oracle`, who answers; see docs/training.md. Empty: they are of the pool.
   config.synthesis = ConfigDict()
 
   config.protocol = ConfigDict()
