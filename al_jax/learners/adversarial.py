@@ -1,4 +1,4 @@
-"""Training a network, and then what tells labelled examples from others."""
+"""Training a network, and then a VAE and a critic of its latents."""
 
 import dataclasses
 import functools
@@ -28,14 +28,14 @@ _TASK, _STATES = range(2)
 
 @flax.struct.dataclass
 class States:
-  """What tells labelled examples from others, and where its training is.
+  """The state of the VAE and the critic.
 
   Attributes:
     both: the two networks.
-    course: over the examples without a label.
-    labelled: passes over those with one.
-    uncertainty: float32[N], what the critic is to say of examples without.
-    shown: [10, ...], examples of the last step, for pictures.
+    course: passes over the unlabelled examples.
+    labelled: passes over the labelled examples.
+    uncertainty: float32[N], targets of the critic for unlabelled examples.
+    shown: [10, ...], unlabelled examples of the last step, for pictures.
   """
 
   both: Both
@@ -58,9 +58,9 @@ class TwoPhases(Supervised):
   """Functions of learners that train an autoencoder and a critic beside a task.
 
   Attributes:
-    iterations: Steps of the critic in a round.
-    vae_steps: Steps of the autoencoder before each step of the critic.
-    pair_size: Labelled examples in a step; it takes as many unlabelled ones.
+    iterations: Number of critic steps in a round.
+    vae_steps: Number of VAE steps before each critic step.
+    pair_size: Number of labelled examples in a batch, and of unlabelled ones.
   """
 
   iterations: int = 1000

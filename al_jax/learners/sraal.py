@@ -1,4 +1,4 @@
-"""VAAL with a critic that is told how uncertain an unlabelled example is."""
+"""VAAL with a critic that learns how uncertain unlabelled examples are."""
 
 import dataclasses
 from typing import ClassVar
@@ -19,17 +19,16 @@ _SURVEY = 'uncertainty'
 class Sraal(Vaal):
   """Trains as `vaal`, with two changes.
 
-  The latent has a second part, from which a head predicts targets. And the
-  critic learns that an unlabelled example is as unlabelled as the task's
-  network is unsure of it: with U(x) of `kernels.online_uncertainty`, steps
-  minimise in turns
+  The latent has a second part, from which a head predicts targets. The critic's
+  target for an unlabelled example is U(x), how unsure the task's network is of
+  it (`kernels.online_uncertainty`). Steps minimise in turns
 
     VAE:     w_r (R + beta KL) + w_t CE(head(x_L), y)
              + w_a (BCE(D(x_L), s) + BCE(D(x_U), s)),
     critic:  BCE(D(x_L), 0) + BCE(D(x_U), U(x_U)).
 
-  KL of the second part is of labelled examples alone. The critic sees the means
-  of both parts.
+  The KL divergence of the second part is taken over labelled examples alone.
+  The critic sees the means of both parts.
 
   Zhang et al. 2020, "State-Relabeling Adversarial Active Learning".
 
@@ -38,10 +37,11 @@ class Sraal(Vaal):
 
   Attributes:
     target_weight: w_t, at least 0.
-    indicator: whether the critic is told U; if not, 1 as in `vaal`.
-    refresh: iterations between two looks at U; the task and the states are then
-      trained side by side. If None, it is looked at once, when the task is
-      trained.
+    indicator: whether the critic's target is U. If False, it is 1, as in
+      `vaal`.
+    refresh: number of iterations between two updates of U; the task and the VAE
+      are then trained side by side. If None, U is measured once, after the
+      task's training.
   """
 
   target_weight: float = 5.0

@@ -1,4 +1,4 @@
-"""A variational autoencoder, and a critic that tells what has a label."""
+"""A variational autoencoder, and a critic that tells labelled images apart."""
 
 import dataclasses
 import functools
@@ -18,24 +18,24 @@ _ADAM = {'name': 'adam', 'learning_rate': 5e-4}
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Vaal(TwoPhases):
-  """Trains a network as `supervised`, and then what tells labelled from others.
+  """Trains a network as `supervised`, then a VAE and a critic beside it.
 
-  A variational autoencoder (VAE) learns what both kinds of examples look like,
-  and a critic learns to tell them apart by the mean of their latents. With R
-  the squared errors of a reconstruction, and D(x) the critic's probability that
-  x has no label, steps minimise in turns
+  A variational autoencoder (VAE) learns to reconstruct labelled and unlabelled
+  examples, and a critic learns to tell them apart by the means of their
+  latents. With R the squared error of a reconstruction, and D(x) the critic's
+  probability that x has no label, steps minimise in turns
 
     VAE:     w_r (R + beta KL) + w_a (BCE(D(x_L), s) + BCE(D(x_U), s)),
     critic:  BCE(D(x_L), 0) + BCE(D(x_U), 1).
 
-  Each is a mean over labelled examples x_L and one over others, x_U. With s = 0
-  the VAE makes both look labelled to the critic. What still looks unlabelled is
-  queried.
+  Each term is a mean over labelled examples x_L or over unlabelled ones, x_U.
+  With s = 0 the VAE makes both look labelled to the critic. Examples that still
+  look unlabelled are queried.
 
   Sinha et al. 2019, "Variational Adversarial Active Learning". The paper and
-  its code train all networks side by side. As the task shares no weight with
-  the VAE, one after the other is the same, and the task's network is that of
-  `supervised`, bit for bit.
+  its code train all networks side by side. The task shares no weight with the
+  VAE, so training one after the other is equivalent, and the task's network is
+  that of `supervised`, bit for bit.
 
   Outputs have `extras['unlabelled']`, the logit of D. Beside what `supervised`
   reports, `Progress.metrics` has, of the last whole pass over the unlabelled
@@ -46,22 +46,22 @@ class Vaal(TwoPhases):
   The published lengths and networks, for a GPU, are in `configs/vaal.py`.
 
   Attributes:
-    iterations: of both networks in a round.
-    vae_steps: of the VAE in each, with a batch of its own; the critic takes one
-      step, on the last of them.
-    pair_size: labelled examples of a step, and likewise unlabelled ones.
+    iterations: number of critic steps in a round.
+    vae_steps: number of VAE steps before each critic step. Each has a batch of
+      its own, and the critic takes the last one.
+    pair_size: number of labelled examples in a batch, and of unlabelled ones.
     vae: keywords of `models.generative.autoencoder`.
     critic: keywords of `models.generative.critic`.
-    vae_optimizer: keywords of `training.optimizers.build`.
-    critic_optimizer: likewise.
+    vae_optimizer: keywords of `training.optimizers.build` for the VAE.
+    critic_optimizer: keywords of `training.optimizers.build` for the critic.
     beta: weight of the KL divergence, at least 0.
-    kl_scale: `'elbo'`: R and KL are sums over an example, and both are divided
-      by the numbers that an example has. The others are of published code: R is
-      a mean over these numbers, and KL is the sum over an example (`'example'`,
-      SRAAL's code), or over the whole batch (`'batch'`, VAAL's).
+    kl_scale: how R and KL are scaled. `'elbo'`: both are sums over an example,
+      divided by the number of its values. The others follow published code: R
+      is a mean over values, and KL is the sum over an example (`'example'`,
+      SRAAL's code) or over the whole batch (`'batch'`, VAAL's code).
     reconstruction_weight: w_r, at least 0.
     adversarial_weight: w_a, at least 0.
-    adversarial_state: s: 0 is labelled, 1 unlabelled.
+    adversarial_state: s, from 0 (labelled) to 1 (unlabelled).
   """
 
   vae: Mapping[str, Any] | None = None

@@ -61,9 +61,9 @@ class Weights:
     reconstruction: squared errors, for encoder and generator.
     beta: KL divergence of codes, for the encoder.
     realism: being taken for real by the discriminator, for the generator.
-    classes: being of the right class to the classifier, for the generator.
-    real: what the discriminator is to say of real images, above 0 and at most
-      1; below 1 it cannot be too sure.
+    classes: being classified as the class asked for, for the generator.
+    real: target of the discriminator for real images, above 0 and at most 1;
+      below 1 it stays unsure.
   """
 
   reconstruction: float
@@ -80,8 +80,8 @@ class Making:
   Attributes:
     facts: of the task.
     nets: the networks as functions.
-    trainer: how a network moves, given its `init`.
-    weights: of the losses.
+    moves: how each network begins and moves, a `networks.Trainer` for each.
+    weights: weights of the losses.
     class_losses: `(images, classes, classifier) -> float32[B]`, the losses of
       a classifier that stays.
   """
@@ -151,13 +151,13 @@ class Making:
     """Moves encoder, generator and discriminator, in this order.
 
     Args:
-      key: of codes.
+      key: draws codes.
       three: the networks before the step.
       batch: labelled examples.
       classes: int32[B], their labels.
       classifier: variables of the classifier, which stay.
-      share: of the round that is over, see `networks.Trainer.moved`.
-      count: number of examples of an epoch.
+      share: share of the round that is over, in [0, 1).
+      count: number of examples in an epoch.
 
     Returns:
       The networks after, images of the new generator, and what was seen.

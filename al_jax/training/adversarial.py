@@ -62,13 +62,13 @@ class Players:
   """What does not change from step to step.
 
   Attributes:
-    facts: of the task.
+    facts: facts of the task.
     autoencoder: see `models.generative.autoencoder`.
     critic: see `models.generative.critic`.
-    moves: how each moves.
-    weights: of the autoencoder's loss.
-    latent: numbers of a latent that images are made of again.
-    target_latent: further numbers, that targets are predicted from.
+    moves: how each of the two begins and moves.
+    weights: weights of the autoencoder's loss.
+    latent: size of the latent that images are decoded from.
+    target_latent: size of its second part, which predicts targets.
   """
 
   facts: Facts
@@ -120,12 +120,12 @@ class Players:
     """Moves the autoencoder.
 
     Args:
-      key: of the noise of latents.
+      key: draws the noise of latents.
       both: the networks before the step.
       pair: the examples.
       target_loss: `(Coded of the labelled) -> (loss, seen)`.
-      share: see `networks.Trainer.moved`.
-      count: likewise.
+      share: share of the round that is over, in [0, 1).
+      count: number of examples in an epoch.
 
     Returns:
       The networks after, and what was seen.
@@ -211,9 +211,9 @@ class Players:
     Args:
       both: the networks before the step.
       pair: the examples.
-      uncertainty: float32[B], what the critic is to say of the others.
-      share: see `networks.Trainer.moved`.
-      count: likewise.
+      uncertainty: float32[B], targets of the critic for the unlabelled.
+      share: share of the round that is over, in [0, 1).
+      count: number of examples in an epoch.
 
     Returns:
       The networks after, and what was seen.

@@ -1,4 +1,4 @@
-"""Networks that make examples, and that tell one kind of them from another."""
+"""Autoencoders, generators and critics of images."""
 
 from al_jax.models.generative.acgan import Makers, acgan
 from al_jax.models.generative.autoencoder import Coded, autoencoder, check

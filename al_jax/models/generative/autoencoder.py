@@ -42,9 +42,9 @@ class Autoencoder(nn.Module):
     outputs: numbers per example of the task, see `Task.outputs`.
     shape: height, width and channels of an image.
     channels: of each convolution; each halves the image.
-    latent: numbers that images are made of again.
-    target_latent: further numbers, that targets are predicted from; 0: none.
-    target_widths: hidden units on the way from these to the predictions.
+    latent: size of the latent that images are decoded from.
+    target_latent: size of a second latent that predicts targets; 0: none.
+    target_widths: hidden units between the second latent and the predictions.
   """
 
   outputs: common.Outputs
@@ -118,10 +118,10 @@ def autoencoder(
 
   Args:
     facts: of the task; images whose sides the convolutions can halve.
-    channels: of each convolution; published with (128, 256, 512, 1024).
-    latent: numbers that images are made of again.
-    target_latent: further numbers, that targets are predicted from; 0: none.
-    target_widths: hidden units on the way to these predictions.
+    channels: channels of each convolution; (128, 256, 512, 1024) in the paper.
+    latent: size of the latent that images are decoded from.
+    target_latent: size of a second latent that predicts targets; 0: none.
+    target_widths: hidden units between the second latent and the predictions.
 
   Returns:
     NetFns of normalised images [B, height, width, channels] and normal noise
