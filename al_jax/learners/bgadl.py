@@ -9,10 +9,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels, tasks
-from al_jax import pool as pool_lib
-from al_jax.interfaces import Generator, Phase, Progress, PyTree
-from al_jax.kernels import _padding
+from al_jax import errors, tasks
+from al_jax.interfaces import Generator, Phase, Progress
 from al_jax.learners import one_network
 from al_jax.learners.supervised import Supervised
 from al_jax.models import common, generative
@@ -27,6 +25,7 @@ from al_jax.training import (
 from al_jax.training.acgan import Making, Three
 from al_jax.training.course import Course
 from al_jax.training.networks import Network
+from al_jax.training.partners import Pairing, Partners
 
 # Where the made examples of a step come from.
 PARTNERS = ('store', 'online', 'prior')
@@ -36,26 +35,6 @@ _PARTNERS, _TRAINING = range(2)
 # Examples with partners on a sheet; on the other, as many images of a class as
 # there are classes, which makes a row of each class.
 _SHOWN, _MOST_CLASSES = 10, 10
-
-
-@flax.struct.dataclass
-class Partners:
-  """Images that the networks of the round before make of labelled examples.
-
-  Attributes:
-    makers: variables of encoder, generator and classifier after the round
-      before.
-    course: one pass over the labelled examples.
-    images: [label budget, ...], raw, one for each labelled example.
-    row: int32[N], where an example's partner is; -1 without a label.
-    are_there: bool, whether there are any.
-  """
-
-  makers: tuple[PyTree, PyTree, PyTree]
-  course: Course
-  images: jax.Array
-  row: jax.Array
-  are_there: jax.Array
 
 
 @flax.struct.dataclass
@@ -159,7 +138,7 @@ class Bgadl(Supervised):
       errors.check_number(name, getattr(self, name), least=0)
     errors.check_number('real_target', self.real_target, above=0, most=1)
     errors.check_number('samples', self.samples, int, least=0)
-    _ = self.making, self.partner_rules
+    _ = self.making, self.pairing.rules
     super().check()
 
   @property
@@ -195,36 +174,21 @@ class Bgadl(Supervised):
     return Making(self.facts, nets, moves, weights, self._class_losses)
 
   @functools.cached_property
-  def partner_rules(self) -> course.Rules:
-    """How partners are made: in one pass over the labelled examples."""
-    return course.rules(
-      stop={'epochs': 1},
-      capacity=self.facts.label_budget,
-      batch_size=self.batch_size,
-      watched=dict.fromkeys(
-        ('distance', *(_BALDS if self.samples else ())), ()
-      ),
-      report=functools.partial(_compared, samples=self.samples),
-    )
+  def pairing(self) -> Pairing:
+    """How partners are made."""
+    return Pairing(self.model, self.making, self.batch_size, self.samples)
 
   def init(self, key):
     """See `interfaces.Learner`."""
     # With the weights of `supervised`.
     network, begun = self.init_training(key)
     keys = jax.random.split(jax.random.fold_in(key, 1))
-    three, facts = self.making.first(keys[0]), self.facts
-    example = facts.example
+    three, example = self.making.first(keys[0]), self.facts.example
     return Generating(
       network=network,
       course=begun,
       three=three,
-      partners=Partners(
-        makers=_makers(network, three),
-        course=self.partner_rules.begin(keys[1], {}),
-        images=jnp.zeros((facts.label_budget, *example.shape), example.dtype),
-        row=jnp.full(facts.num_examples, -1, jnp.int32),
-        are_there=jnp.zeros((), jnp.bool_),
-      ),
+      partners=self.pairing.first(keys[1], _makers(network, three)),
       shown=jnp.zeros((_SHOWN, *example.shape), example.dtype),
       shown_classes=jnp.zeros(_SHOWN, jnp.int32),
     )
@@ -234,21 +198,16 @@ class Bgadl(Supervised):
     init_key, round_key, order_key = jax.random.split(key, 3)
     keys = jax.random.split(jax.random.fold_in(key, 1), 3)
     network, begun = self.begin_training(init_key, round_key, state)
-    has_learnt = state.course.step > 0
-    pairing = self.partner_rules.begin(keys[1], {})
-    pairing = self.partner_rules.over_labelled(keys[2], pairing, pool)
-    pairing = pairing.replace(finished=pairing.finished | ~has_learnt)
-    labelled = pool_lib.trainable(pool)
-    row = jnp.cumsum(labelled, dtype=jnp.int32) - 1
     return state.replace(
       network=network,
       course=self.rules.over_labelled(order_key, begun, pool),
       three=self.making.begin(keys[0], state.three),
-      partners=state.partners.replace(
-        makers=_makers(state.network, state.three),
-        course=pairing,
-        row=jnp.where(labelled, row, -1),
-        are_there=has_learnt,
+      partners=self.pairing.begin(
+        (keys[1], keys[2]),
+        state.partners,
+        _makers(state.network, state.three),
+        state.course.step > 0,
+        pool,
       ),
     )
 
@@ -263,62 +222,13 @@ class Bgadl(Supervised):
   def plan_partners(self, state, pool):
     """See `interfaces.Phase`."""
     del pool
-    return {'labelled': self.partner_rules.next_batch(state.partners.course)}
+    return {'labelled': self.pairing.rules.next_batch(state.partners.course)}
 
   def step_partners(self, state, batches, pool):
     """See `interfaces.Phase`: makes the partners of a batch."""
-    batch, partners = batches['labelled'], state.partners
-    encoder, generator, classifier = partners.makers
-    code_key, prior_key, samples_key = jax.random.split(
-      jax.random.fold_in(partners.course.key, partners.course.step), 3
-    )
-    classes = forward.targets_of(pool.targets, batch.index)
-    images = common.normalised(self.facts, batch.inputs)
-    codes = self.making.code(code_key, encoder, images)
-    made = self.making.made(generator, codes, classes)
-    newest = pool.acquired_round == jnp.max(
-      jnp.where(pool_lib.trainable(pool), pool.acquired_round, -1)
-    )
-    is_newest = newest[batch.index] & (batch.index >= 0)
-    distance = jnp.sqrt(jnp.mean(jnp.square(made - images), axis=(1, 2, 3)))
-    seen = {'distance': course.mean_of(distance, is_newest)}
-    if self.samples:
-      codes = self.making.prior(prior_key, len(images))
-      others = images, made, self.making.made(generator, codes, classes)
-      seen |= self._balds(samples_key, classifier, others, is_newest)
-    rows = jnp.where(batch.index >= 0, partners.row[batch.index], -1)
-    rows = _padding.past_end(rows, len(partners.images))
-    moved = partners.replace(
-      course=self.partner_rules.count(partners.course, seen),
-      images=partners.images.at[rows].set(
-        common.as_raw(self.facts, self._unnormalised(made)), mode='drop'
-      ),
-    )
-    partners = course.hold(partners.course, partners, moved)
+    partners = self.pairing.step(state.partners, batches['labelled'], pool)
     state = state.replace(partners=partners)
     return state, self.progress(state)
-
-  def _balds(self, key, classifier, kinds, real):
-    """What the labels of each kind of images would tell, and their products."""
-    keys = jax.random.split(key, self.samples)
-
-    def bald(images):
-      return kernels.bald(
-        forward.apply(
-          self.model, classifier, self._unnormalised(images), keys=keys
-        ).predictions
-      )
-
-    query, partner, prior = map(bald, kinds)
-    of = {
-      'query': query,
-      'partner': partner,
-      'prior': prior,
-      'sq_query': jnp.square(query),
-      'sq_partner': jnp.square(partner),
-      'product': query * partner,
-    }
-    return {name: course.mean_of(values, real) for name, values in of.items()}
 
   def step(self, state, batches, pool):
     """See `interfaces.Phase`: moves all networks on a batch."""
@@ -413,7 +323,7 @@ class Bgadl(Supervised):
 
   def progress(self, state: Generating) -> Progress:
     """What the host may read, of both phases."""
-    pairing = self.partner_rules.progress(state.partners.course)
+    pairing = self.pairing.rules.progress(state.partners.course)
     training = self.rules.progress(state.course)
     return training._replace(
       done=pairing.done & training.done,
@@ -429,9 +339,8 @@ class Bgadl(Supervised):
 
   def most_steps(self, num_labels):
     """See `interfaces.Learner`."""
-    return super().most_steps(num_labels) + self.partner_rules.most_steps(
-      num_labels
-    )
+    of_partners = self.pairing.rules.most_steps(num_labels)
+    return super().most_steps(num_labels) + of_partners
 
   @property
   def generator(self) -> Generator:
@@ -477,30 +386,6 @@ class Bgadl(Supervised):
 
 
 bgadl = one_network.factory(Bgadl)
-
-# What the BALD scores of the newest queries and of made images come to.
-_BALDS = ('query', 'partner', 'prior', 'sq_query', 'sq_partner', 'product')
-
-
-def _compared(means, *, samples):
-  """Metrics of the newest queries, of what was seen."""
-  found = {'partner_distance': means['distance']}
-  if not samples:
-    return found
-  query, partner = means['query'], means['partner']
-  covariance = means['product'] - query * partner
-  variances = (
-    jnp.maximum(means['sq_query'] - jnp.square(query), 0.0),
-    jnp.maximum(means['sq_partner'] - jnp.square(partner), 0.0),
-  )
-  return {
-    **found,
-    'query_bald': query,
-    'partner_bald': partner,
-    'prior_bald': means['prior'],
-    # Not a number where all are alike.
-    'bald_correlation': covariance / jnp.sqrt(variances[0] * variances[1]),
-  }
 
 
 def _makers(network, three):

@@ -1,0 +1,203 @@
+"""Partners: images that a generator makes of labelled examples, before a round.
+
+They are made by the networks of the round before, which also tells what their
+labels would have been worth to the classifier of that round.
+"""
+
+import dataclasses
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from al_jax import kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Batch, ModelFns, PyTree
+from al_jax.kernels import _padding
+from al_jax.models import common
+from al_jax.pool import PoolState
+from al_jax.training import acgan, course, forward
+from al_jax.training.course import Course
+
+# Means over the newest queries, of BALD scores and of their products.
+_BALDS = ('query', 'partner', 'prior', 'sq_query', 'sq_partner', 'product')
+
+
+@flax.struct.dataclass
+class Partners:
+  """Images that the networks of the round before make of labelled examples.
+
+  Attributes:
+    makers: variables of encoder, generator and classifier after the round
+      before.
+    course: one pass over the labelled examples.
+    images: [label budget, ...], raw, one for each labelled example.
+    row: int32[N], where the partner of an example is; -1 without a label.
+    are_there: bool, whether there are any.
+  """
+
+  makers: tuple[PyTree, PyTree, PyTree]
+  course: Course
+  images: jax.Array
+  row: jax.Array
+  are_there: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pairing:
+  """Makes partners in a pass over the labelled examples.
+
+  Attributes:
+    model: the classifier.
+    making: the networks that make images.
+    batch_size: number of labelled examples in a step.
+    samples: number of dropout samples of BALD scores; 0: there are none.
+  """
+
+  model: ModelFns
+  making: acgan.Making
+  batch_size: int
+  samples: int
+
+  @functools.cached_property
+  def rules(self) -> course.Rules:
+    """How the pass goes on."""
+    watched = ('distance', *(_BALDS if self.samples else ()))
+    return course.rules(
+      stop={'epochs': 1},
+      capacity=self.making.facts.label_budget,
+      batch_size=self.batch_size,
+      watched=dict.fromkeys(watched, ()),
+      report=functools.partial(_compared, samples=self.samples),
+    )
+
+  def first(
+    self, key: jax.Array, makers: tuple[PyTree, PyTree, PyTree]
+  ) -> Partners:
+    """Makes the state before any round."""
+    facts = self.making.facts
+    example = facts.example
+    return Partners(
+      makers=makers,
+      course=self.rules.begin(key, {}),
+      images=jnp.zeros((facts.label_budget, *example.shape), example.dtype),
+      row=jnp.full(facts.num_examples, -1, jnp.int32),
+      are_there=jnp.zeros((), jnp.bool_),
+    )
+
+  def begin(
+    self,
+    keys: tuple[jax.Array, jax.Array],
+    partners: Partners,
+    makers: tuple[PyTree, PyTree, PyTree],
+    has_learnt: jax.Array,
+    pool: PoolState,
+  ) -> Partners:
+    """Begins a round.
+
+    Args:
+      keys: of the pass, and of its order.
+      partners: of the round before.
+      makers: variables after the round before, see `Partners`.
+      has_learnt: bool, whether there was a round before; if not, no partner is
+        made.
+      pool: the labelled set.
+
+    Returns:
+      The state before the first step.
+    """
+    begun = self.rules.over_labelled(
+      keys[1], self.rules.begin(keys[0], {}), pool
+    )
+    labelled = pool_lib.trainable(pool)
+    row = jnp.cumsum(labelled, dtype=jnp.int32) - 1
+    return partners.replace(
+      makers=makers,
+      course=begun.replace(finished=begun.finished | ~has_learnt),
+      row=jnp.where(labelled, row, -1),
+      are_there=has_learnt,
+    )
+
+  def step(self, partners: Partners, batch: Batch, pool: PoolState) -> Partners:
+    """Makes the partners of a batch, and compares the newest queries.
+
+    Args:
+      partners: before the step.
+      batch: labelled examples.
+      pool: the labelled set.
+
+    Returns:
+      The state after.
+    """
+    facts, making = self.making.facts, self.making
+    encoder, generator, classifier = partners.makers
+    code_key, prior_key, samples_key = jax.random.split(
+      jax.random.fold_in(partners.course.key, partners.course.step), 3
+    )
+    classes = forward.targets_of(pool.targets, batch.index)
+    images = common.normalised(facts, batch.inputs)
+    codes = making.code(code_key, encoder, images)
+    made = making.made(generator, codes, classes)
+    is_newest = _newest(pool)[batch.index] & (batch.index >= 0)
+    distance = jnp.sqrt(jnp.mean(jnp.square(made - images), axis=(1, 2, 3)))
+    seen = {'distance': course.mean_of(distance, is_newest)}
+    if self.samples:
+      codes = making.prior(prior_key, len(images))
+      kinds = images, made, making.made(generator, codes, classes)
+      seen |= self._balds(samples_key, classifier, kinds, is_newest)
+    rows = jnp.where(batch.index >= 0, partners.row[batch.index], -1)
+    rows = _padding.past_end(rows, len(partners.images))
+    raw = common.as_raw(facts, common.unnormalised(facts, made))
+    moved = partners.replace(
+      course=self.rules.count(partners.course, seen),
+      images=partners.images.at[rows].set(raw, mode='drop'),
+    )
+    return course.hold(partners.course, partners, moved)
+
+  def _balds(self, key, classifier, kinds, real):
+    """BALD scores of each kind of images, and their products."""
+    keys = jax.random.split(key, self.samples)
+
+    def bald(images):
+      raw = common.unnormalised(self.making.facts, images)
+      output = forward.apply(self.model, classifier, raw, keys=keys)
+      return kernels.bald(output.predictions)
+
+    query, partner, prior = map(bald, kinds)
+    of = {
+      'query': query,
+      'partner': partner,
+      'prior': prior,
+      'sq_query': jnp.square(query),
+      'sq_partner': jnp.square(partner),
+      'product': query * partner,
+    }
+    return {name: course.mean_of(values, real) for name, values in of.items()}
+
+
+def _newest(pool):
+  """bool[N]: the labelled examples of the last round."""
+  asked = jnp.where(pool_lib.trainable(pool), pool.acquired_round, -1)
+  return pool.acquired_round == jnp.max(asked)
+
+
+def _compared(means, *, samples):
+  """Metrics of the newest queries, of what was seen."""
+  found = {'partner_distance': means['distance']}
+  if not samples:
+    return found
+  query, partner = means['query'], means['partner']
+  covariance = means['product'] - query * partner
+  variances = (
+    jnp.maximum(means['sq_query'] - jnp.square(query), 0.0),
+    jnp.maximum(means['sq_partner'] - jnp.square(partner), 0.0),
+  )
+  return {
+    **found,
+    'query_bald': query,
+    'partner_bald': partner,
+    'prior_bald': means['prior'],
+    # Not a number where all are alike.
+    'bald_correlation': covariance / jnp.sqrt(variances[0] * variances[1]),
+  }
