@@ -119,13 +119,33 @@ def parse_flags(argv: list[str]) -> list[str]:
     while '\n' in str(error) and error.__context__ is not None:
       error = error.__context__
     print(
-      f'{type(error).__name__}: {errors.in_one_line(error)}{_place(error)}',
+      _absent_mapping(error, argv)
+      or f'{type(error).__name__}: {errors.in_one_line(error)}{_place(error)}',
       file=sys.stderr,
     )
     sys.exit(1)
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
   return arguments
+
+
+def _absent_mapping(error, argv):
+  """Says how to set an option of a mapping that is not there yet; or ''."""
+  if not isinstance(error, KeyError):
+    return ''
+  absent = str(error.args[0]).strip('"\'')
+  for argument in argv:
+    name, _, value = argument.partition('=')
+    path = name.lstrip('-').split('.')
+    if path[0] == 'config' and absent in path[1:-1]:
+      place = path.index(absent)
+      whole = '.'.join(path[: place + 1])
+      inner = '.'.join(path[place + 1 :])
+      return (
+        f'{name} is set, and the config has no {whole} yet: give all of it, '
+        f'--{whole}="{{\'{inner}\': {value or "VALUE"}}}".'
+      )
+  return ''
 
 
 def _with_config(argv):

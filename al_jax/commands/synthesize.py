@@ -1,4 +1,4 @@
-"""Runs systems that make their queries, and asks a classifier about them.
+r"""Runs systems that make their queries, and asks a classifier about them.
 
 al-jax synthesize --config=configs/synthesis.py:mnist,local \
         --workdir=runs/synthesis

@@ -233,8 +233,12 @@ class PseudoLabels(Protocol):
 class MostSteps(Protocol):
   """Bounds the steps of a round, for `--dry_run`."""
 
-  def __call__(self, num_labels: int) -> int:
-    """Returns the most steps that a round with so many labels takes."""
+  def __call__(self, num_labels: int) -> int | tuple[int, ...]:
+    """Returns the most steps of a round; of several phases, those of each.
+
+    Args:
+      num_labels: number of labels that the round trains on.
+    """
 
 
 class Pictures(Protocol):

@@ -22,6 +22,8 @@ from al_jax.training.course import Course
 UNLABELLED = 'unlabelled'
 # Examples of a sheet of reconstructions.
 _SHOWN = 10
+# More are a slip.
+_MOST_STEPS, _MOST_PAIRS = 1000, 100_000
 # The phases of a round.
 _TASK, _STATES = range(2)
 
@@ -78,8 +80,12 @@ class TwoPhases(Supervised):
     """See `OneNetwork`."""
     most = errors.MOST_COUNTED
     errors.check_number('iterations', self.iterations, int, least=1, most=most)
-    errors.check_number('vae_steps', self.vae_steps, int, least=1)
-    errors.check_number('pair_size', self.pair_size, int, least=1)
+    errors.check_number(
+      'vae_steps', self.vae_steps, int, least=1, most=_MOST_STEPS
+    )
+    errors.check_number(
+      'pair_size', self.pair_size, int, least=1, most=_MOST_PAIRS
+    )
     _ = self.players, self.states_rules
     super().check()
 
@@ -315,7 +321,7 @@ class TwoPhases(Supervised):
     """See `interfaces.Learner`."""
     of_task = super().most_steps(num_labels)
     if self.in_turn:
-      return of_task + self.iterations
+      return of_task, self.iterations
     return max(of_task, self.iterations)
 
   @property

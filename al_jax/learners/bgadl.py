@@ -30,6 +30,8 @@ from al_jax.training.partners import Pairing, Partners
 # Where the made examples of a step come from.
 PARTNERS = ('store', 'online', 'prior')
 _ADAM = {'name': 'adam', 'learning_rate': 2e-4, 'beta1': 0.5}
+# More are a slip: each is a pass over the labelled examples.
+_MOST_SAMPLES = 10_000
 # The phases of a round.
 _PARTNERS, _TRAINING = range(2)
 # Examples with partners on a sheet; on the other, as many images of a class as
@@ -130,14 +132,17 @@ class Bgadl(Supervised):
     generative.check("learner 'bgadl'", self.facts)
     tasks.need_classes(self.facts.task, "learner 'bgadl'")
     errors.check_name('partners', self.partners, PARTNERS)
-    errors.check_mapping('makers_optimizer', self.makers_optimizer or {})
+    if self.makers_optimizer is not None:
+      errors.check_mapping('makers_optimizer', self.makers_optimizer)
     for name in (
       *('made_weight', 'reconstruction_weight', 'beta'),
       *('realism_weight', 'class_weight'),
     ):
       errors.check_number(name, getattr(self, name), least=0)
     errors.check_number('real_target', self.real_target, above=0, most=1)
-    errors.check_number('samples', self.samples, int, least=0)
+    errors.check_number(
+      'samples', self.samples, int, least=0, most=_MOST_SAMPLES
+    )
     _ = self.making, self.pairing.rules
     super().check()
 
@@ -340,7 +345,7 @@ class Bgadl(Supervised):
   def most_steps(self, num_labels):
     """See `interfaces.Learner`."""
     of_partners = self.pairing.rules.most_steps(num_labels)
-    return super().most_steps(num_labels) + of_partners
+    return of_partners, super().most_steps(num_labels)
 
   @property
   def generator(self) -> Generator:

@@ -83,7 +83,8 @@ class Vaal(TwoPhases):
     """See `OneNetwork`."""
     generative.check(self.name, self.facts)
     for name in ('vae_optimizer', 'critic_optimizer'):
-      errors.check_mapping(name, getattr(self, name) or {})
+      if getattr(self, name) is not None:
+        errors.check_mapping(name, getattr(self, name))
     errors.check_name('kl_scale', self.kl_scale, adversarial.KL_SCALES)
     for name in ('beta', 'reconstruction_weight', 'adversarial_weight'):
       errors.check_number(name, getattr(self, name), least=0)

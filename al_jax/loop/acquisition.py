@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from absl import logging
 
 from al_jax import kernels, keys, made
 from al_jax import pool as pool_lib
@@ -208,6 +209,12 @@ def _made(program, state, k, *, seed, round):
       'example whose score is not finite.'
     )
   found = found.best(k, state.pool, program.system.facts, options.min_distance)
+  if len(found.values) < k:
+    logging.warning(
+      'round %d, seed %d: system %r asks %d queries of %d: other made examples '
+      'are nearer to these than synthesis.min_distance.',
+      *(round, seed, program.system.name, len(found.values), k),
+    )
   pool, positions = made.add(state.pool, found.inputs)
   return state.replace(pool=pool), Proposal(
     positions,
@@ -323,7 +330,8 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
       round=round,
       depth=depth + 1,
     )
-    _, _, seconds_measure, seconds_select = candidates
+    seconds_measure = candidates.seconds_measure
+    seconds_select = candidates.seconds_select
     padded = np.full(compiled.num_candidates, -1, np.int32)
     padded[: len(candidates.picks)] = candidates.picks
     where = _candidates_and_asked(padded, pool)

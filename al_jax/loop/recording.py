@@ -67,11 +67,12 @@ def evaluate(program: Program, run: Run) -> Evaluated:
 
 
 def reason_to_end(
-  protocol: Protocol, run: Run, evaluated: Evaluated
+  program: Program, protocol: Protocol, run: Run, evaluated: Evaluated
 ) -> str | None:
   """Returns the first stop rule of a run that holds, or None.
 
   Args:
+    program: the compiled system.
     protocol: how to proceed.
     run: after its training.
     evaluated: the model of the round.
@@ -86,7 +87,9 @@ def reason_to_end(
     return 'all rounds are over'
   if run.state.paid >= protocol.budget:
     return 'label budget spent'
-  if not np.any(pool_lib.eligible(run.state.pool)):
+  made = program.synthesis
+  needs_pool = made is None or made.options.begins_in_pool
+  if needs_pool and not np.any(pool_lib.eligible(run.state.pool)):
     return 'pool exhausted'
   before = sum(record.seconds for record in run.records)
   spent = before + run.seconds_fit + evaluated.seconds
@@ -113,16 +116,16 @@ def draft(
     evaluated: the model of the round.
     proposal: the queries.
     described: what they are like together; if there is room for made examples,
-      `made` is added, the share of those.
+      `made` is added, the share of those among the queries.
     since_trained: seconds since the training of the round.
 
   Returns:
     A RoundRecord.
   """
   pseudo = _pseudo_labels(program, oracle, run.state)
-  if run.state.pool.made is not None:
+  if run.state.pool.made is not None and len(proposal.picks):
     is_made = np.asarray(proposal.picks) >= len(program.ids)
-    described = {**described, 'made': np.mean(is_made) if len(is_made) else 0}
+    described = {**described, 'made': np.mean(is_made)}
   return RoundRecord(
     system=program.system.name,
     seed=run.seed,
@@ -164,8 +167,7 @@ def record(
   answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
   batch = drafted.batch
   if 'made' in batch:
-    invalid = 1 - len(answered) / len(picks) if len(picks) else 0.0
-    batch = {**batch, 'invalid': invalid}
+    batch = {**batch, 'invalid': 1 - len(answered) / len(picks)}
   return dataclasses.replace(
     drafted,
     batch=batch,

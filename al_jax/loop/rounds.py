@@ -253,7 +253,7 @@ def _propose(program, oracle, protocol, run):
   """
   stopwatch = Stopwatch()
   evaluated = recording.evaluate(program, run)
-  run.ending = recording.reason_to_end(protocol, run, evaluated)
+  run.ending = recording.reason_to_end(program, protocol, run, evaluated)
   proposal, described = acquisition.NOTHING, {}
   if run.ending is None:
     k = _num_queries(program, protocol, run)

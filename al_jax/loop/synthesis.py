@@ -19,8 +19,19 @@ from al_jax._system import System
 from al_jax.interfaces import Batch, Facts, LearnerState
 from al_jax.models import common
 from al_jax.pool import PoolState
+from al_jax.strategies.scored import select_top
 
 PROPOSERS = ('prior', 'latent', 'partner')
+# Options by the proposers that read them; the others are read by all.
+READ_BY = {
+  'num_candidates': ('prior',),
+  'realism_weight': ('prior', 'latent'),
+  'steps': ('latent',),
+  'learning_rate': ('latent',),
+  'radius': ('latent',),
+}
+# More are a slip.
+_MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +49,14 @@ class Synthesis:
       gradient steps, within a distance of where they began.
       `'partner'`: the pool's best examples x become g(e(x), y), with y the
       predicted class.
-    num_candidates: codes drawn by `'prior'`.
-    realism_weight: eta, at least 0; not read by `'partner'`.
-    min_distance: made examples that are nearer to each other than this are
-      asked about once: root mean squared difference of normalised inputs.
-    steps: of Adam, for `'latent'`.
-    learning_rate: of these.
-    radius: the largest distance that a code may move, Euclidean.
+    num_candidates: number of codes drawn by `'prior'`.
+    realism_weight: eta, at least 0, of `'prior'` and `'latent'`.
+    min_distance: least root mean squared difference of normalised inputs
+      between two made examples. Of those that are nearer only the best is
+      asked about, so that a batch may be short.
+    steps: number of steps of Adam, of `'latent'`.
+    learning_rate: learning rate of these steps.
+    radius: largest Euclidean distance that a code may move, of `'latent'`.
   """
 
   name: str
@@ -59,7 +71,7 @@ class Synthesis:
     errors.check_name('synthesis.name', self.name, PROPOSERS)
     for name in ('num_candidates', 'steps'):
       errors.check_number(
-        f'synthesis.{name}', getattr(self, name), int, least=1
+        f'synthesis.{name}', getattr(self, name), int, least=1, most=_MOST
       )
     for name in ('realism_weight', 'min_distance'):
       errors.check_number(f'synthesis.{name}', getattr(self, name), least=0)
@@ -81,7 +93,8 @@ class Synthesis:
     if system.learner.generator is None:
       raise ValueError(
         f'synthesis.name is {self.name!r}, and the learner of system {name!r} '
-        'has no generator to make examples with.'
+        'has no generator to make examples with; see docs/training.md for '
+        'learners that have one.'
       )
     tasks.need_classes(system.facts.task, 'synthesis')
     if self.name == 'partner':
@@ -94,11 +107,13 @@ class Synthesis:
         system.state,
         common.few_rows(system.facts),
       )
-    if getattr(shapes, 'shape', None) != (2,):
+    is_score = getattr(shapes, 'shape', None) == (2,)
+    if not is_score or system.strategy.select is not select_top:
       raise ValueError(
         f'synthesis.name is {self.name!r}, which asks about the largest '
-        f'scores, and the strategy of system {name!r} has no score for a '
-        'single example.'
+        f'scores, and the strategy of system {name!r} does not choose by the '
+        "largest score of single examples; synthesis.name='partner' goes with "
+        'any strategy.'
       )
 
 

@@ -93,7 +93,8 @@ def _say_if_all_is_asked(experiment):
   """A batch larger than the pool may be a slip; small data sets need it."""
   protocol, pool = experiment.protocol, experiment.facts.num_examples
   left = pool - protocol.first_size
-  if protocol.rounds > 1 and protocol.labels_per_round > left:
+  takes_of_pool = not experiment.facts.made_capacity
+  if takes_of_pool and protocol.rounds > 1 and protocol.labels_per_round > left:
     logging.warning(
       'protocol.labels_per_round is %s, and of a pool of %s there are %s left '
       'after the first set: the first query is for all of them.',
@@ -196,10 +197,14 @@ def _labels_seen(experiment):
   """
   dataset, proceeding = experiment.dataset, experiment.protocol
   others = len(dataset.train) - proceeding.first_size
-  return {
+  found = {
     'validation': 0 if dataset.validation is None else len(dataset.validation),
     'balanced_first_set': others if proceeding.first_set == 'balanced' else 0,
   }
+  if experiment.facts.made_capacity:
+    # The classifier that answers about made queries learns all of them.
+    found['synthesis'] = others
+  return found
 
 
 def _pretrained(folder, experiment, should_stop, watching):

@@ -1,6 +1,7 @@
 """What a run would cost, from the shapes alone: `--dry_run`."""
 
 import json
+import operator
 import time
 
 import jax
@@ -41,7 +42,7 @@ def describe(experiment: Experiment) -> str:
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
   lines.append(
-    'compiling comes on top: about 5 to 10 s per system on a CPU, less if its '
+    'compiling comes on top: about 5 to 40 s per system on a CPU, less if its '
     'programs are kept from an earlier run'
   )
   lines += _pretraining_cost(experiment, rate)
@@ -73,21 +74,30 @@ def checkpoint_bytes(experiment: Experiment, name: str) -> int:
 def _cost(experiment, name, rate):
   """Lines about one system."""
   seeds = len(config_lib.seed_list(experiment.config))
-  step, measure, evaluate = _operations(experiment, name)
+  of_steps, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)
   memory = memory_bytes(experiment, name)
+  sizes = [f'{each / 1e6:,.1f} MFLOP' for each in of_steps]
   lines = [
     f'{name}:',
-    f'  steps of {step / 1e6:,.1f} MFLOP, as many as its learner takes: it '
-    'does not say how many',
+    f'  steps of {" and ".join(sizes)}, as many as its learner takes: it does '
+    'not say how many',
     f'  {measure / 1e9:,.1f} GFLOP to measure the pool',
   ]
   if steps is not None:
-    total = steps * step + (rounds - 1) * measure + rounds * evaluate
+    total = sum(map(operator.mul, steps, of_steps))
+    total += (rounds - 1) * measure + rounds * evaluate
+    counted = [
+      f'{of:,} of {size}' for of, size in zip(steps, sizes, strict=True)
+    ]
+    if len(steps) == 1:
+      counted = [f'{steps[0]:,} steps per seed of {sizes[0]}']
+    else:
+      counted[0] = f'{sum(steps):,} steps per seed, {counted[0]}'
     lines[1:] = [
-      f'  at most {steps:,} steps per seed of {step / 1e6:,.1f} MFLOP; '
-      f'{measure / 1e9:,.1f} GFLOP to measure the pool',
+      f'  at most {" and ".join(counted)}; {measure / 1e9:,.1f} GFLOP to '
+      'measure the pool',
       f'  about {seeds * total / rate:,.0f} s of matrix products for all '
       'seeds, if no round stops early',
     ]
@@ -99,7 +109,7 @@ def _pretraining_cost(experiment, rate):
   built = pretraining.build(experiment)
   if built is None:
     return []
-  step = _operations_of_step(experiment, built.learner)
+  [step] = _operations_of_steps(experiment, built.learner)
   seconds = built.most_steps * step / rate
   return [
     'pretraining, once for all systems and seeds, unless its weights are kept:',
@@ -108,25 +118,17 @@ def _pretraining_cost(experiment, rate):
   ]
 
 
-def _operations_of_step(experiment, learner):
-  facts = experiment.facts
-  batches = {
-    batch: _rows(facts, size)
-    for batch, size in _batch_sizes(experiment, learner).items()
-  }
-  return xla.matrix_operations(
-    learner.phases[0].step,
-    _state_of(experiment, learner),
-    batches,
-    _no_labels(facts),
-  )
-
-
-def _batch_sizes(experiment, learner):
-  """How many examples of each kind a step trains on."""
-  state, labelled = _state_of(experiment, learner), _no_labels(experiment.facts)
-  plan = jax.eval_shape(learner.phases[0].plan, state, labelled)
-  return {batch: index.shape[0] for batch, index in plan.items()}
+def _operations_of_steps(experiment, learner):
+  """Operations of a step of each phase."""
+  facts, labelled = experiment.facts, _no_labels(experiment.facts)
+  state, found = _state_of(experiment, learner), []
+  for phase in learner.phases:
+    plan = jax.eval_shape(phase.plan, state, labelled)
+    batches = {
+      batch: _rows(facts, index.shape[0]) for batch, index in plan.items()
+    }
+    found.append(xla.matrix_operations(phase.step, state, batches, labelled))
+  return found
 
 
 def _no_labels(facts):
@@ -143,12 +145,12 @@ def _rows(facts, count):
 
 
 def _operations(experiment, name):
-  """Operations of a step, of a measured pool, and of an evaluation."""
+  """Operations of steps by phase, of a measured pool, of an evaluation."""
   system = config_lib.system_of(experiment, name)
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
   state = _state(experiment, name)
-  step = _operations_of_step(experiment, learner)
+  of_steps = _operations_of_steps(experiment, learner)
   chunk = _rows(
     facts,
     inference.rows_of_chunk(
@@ -171,7 +173,8 @@ def _operations(experiment, name):
   )
   dataset = experiment.dataset
   evaluated = _size(dataset.test) + _size(dataset.validation)
-  return step, of_chunk * per_row * looked_at, forward * per_row * evaluated
+  of_pool = of_chunk * per_row * looked_at
+  return of_steps, of_pool, forward * per_row * evaluated
 
 
 def _most_rounds(experiment):
@@ -182,16 +185,17 @@ def _most_rounds(experiment):
 
 
 def _most_steps(experiment, name):
-  """Steps of a seed if every round goes to its cap; None if unknown."""
+  """Steps of a seed by phase, if every round goes to its cap; None: unknown."""
   facts, protocol = experiment.facts, experiment.protocol
   learner = config_lib.system_of(experiment, name).learner
   if learner.most_steps is None:
     return None
-  steps = 0
+  rounds = []
   for number in range(_most_rounds(experiment)):
     labels = protocol.first_size + number * protocol.labels_per_round
-    steps += learner.most_steps(min(labels, facts.label_budget))
-  return steps
+    most = learner.most_steps(min(labels, facts.label_budget))
+    rounds.append(most if isinstance(most, tuple) else (most,))
+  return [sum(of_phase) for of_phase in zip(*rounds, strict=True)]
 
 
 def _state(experiment, name):

@@ -11,6 +11,8 @@ from al_jax.loop.queries import RoundMade
 from al_jax.storage import workdir
 from al_jax.tasks import Task
 
+# Images of half as many pixels a side, or fewer, are enlarged on a sheet.
+_LEAST_SIDE = 64
 # Made queries in a row of a sheet.
 _COLUMNS = 10
 
@@ -28,12 +30,18 @@ class PictureFiles:
     self._folder, self._task = folder, task
 
   def on_pictures(self, pictures: RoundPictures) -> None:
-    """Writes `SYSTEM_seedS_roundR_NAME.png`, a grid, for each name."""
+    """Writes `SYSTEM_seedS_roundR_NAME.png`, a grid, for each name.
+
+    Small images are enlarged, a pixel to a square.
+    """
     from PIL import Image
 
     for name, of in pictures.images.items():
+      # Of a few pixels nobody sees anything.
+      times = max(1, _LEAST_SIDE // max(of.shape[1:3]))
+      page = sheet(of).repeat(times, axis=0).repeat(times, axis=1)
       with files.replacing(self._path(pictures, name)) as partial:
-        Image.fromarray(sheet(of)).save(partial, format='png')
+        Image.fromarray(page).save(partial, format='png')
 
   def on_made(self, made: RoundMade) -> None:
     """Writes `SYSTEM_seedS_roundR_asked_sheet.png`: queries and answers."""

@@ -1,6 +1,7 @@
 """What `config.synthesis` says: queries that are made, and who answers them."""
 
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ from al_jax import data, errors, keys, learners, models
 from al_jax import pool as pool_lib
 from al_jax.loop import program
 from al_jax.loop.protocol import Protocol
-from al_jax.loop.synthesis import Synthesis
+from al_jax.loop.synthesis import READ_BY, Synthesis
 from al_jax.oracle import ModelOracle, SimulatedOracle
 from al_jax.runner.options import Config
 from al_jax.training import fit
@@ -39,17 +40,35 @@ def of_config(config: Config) -> Synthesis | None:
     ValueError: an unknown option, a value that is not allowed, or options that
       nothing would read.
   """
-  given = {
-    name: of for name, of in config['synthesis'].items() if name != 'oracle'
-  }
-  oracle_options(config)
   if not config['synthesis']:
     return None
+  given = dict(config['synthesis'])
+  given.pop('oracle', None)
+  oracle_options(config)
   if 'name' not in given:
     raise ValueError(
       f'config.synthesis is {dict(config["synthesis"])}; it needs a `name`.'
     )
-  made = errors.made_of('config.synthesis', given, Synthesis)
+  fields = inspect.signature(Synthesis).parameters
+  for option in given:
+    if option not in fields:
+      raise errors.unknown_option(
+        'config.synthesis', option, (*fields, 'oracle')
+      )
+  made = Synthesis(**given)
+  _check_read(config, given, made)
+  return made
+
+
+def _check_read(config, given, made):
+  """Refuses what nothing would read, or would read wrongly."""
+  for option in given:
+    readers = READ_BY.get(option, (made.name,))
+    if made.name not in readers:
+      raise ValueError(
+        f'config.synthesis.{option} is set, and synthesis {made.name!r} does '
+        f'not read it, but {" and ".join(readers)}: leave it out.'
+      )
   if not made.begins_in_pool:
     for name in ('subset_size', 'prefilter'):
       if config[name]:
@@ -57,7 +76,23 @@ def of_config(config: Config) -> Synthesis | None:
           f'config.{name} is set, and synthesis {made.name!r} looks at no '
           'example of the pool: leave it out.'
         )
-  return made
+    asked = config['protocol']['labels_per_round']
+    if made.num_candidates < asked:
+      raise ValueError(
+        f'config.synthesis.num_candidates is {made.num_candidates}; it must be '
+        f'at least protocol.labels_per_round, {asked}.'
+      )
+  if config['describe']['batches']:
+    raise ValueError(
+      'config.describe.batches describes queries of the pool, and '
+      'config.synthesis makes them: leave one of them out.'
+    )
+  for name in ('noise', 'abstain'):
+    if config['oracle'].get(name):
+      raise ValueError(
+        f'config.oracle.{name} is {config["oracle"][name]}, and a classifier '
+        'answers about queries of config.synthesis: leave one of them out.'
+      )
 
 
 def oracle_options(config: Config) -> dict[str, Any]:
@@ -67,7 +102,17 @@ def oracle_options(config: Config) -> dict[str, Any]:
   for name in given:
     if name not in _ORACLE:
       raise errors.unknown_option('config.synthesis.oracle', name, _ORACLE)
-  return {**_ORACLE, **given}
+  found = {**_ORACLE, **given}
+  what = 'config.synthesis.oracle'
+  errors.check_mapping(f'{what}.model', found['model'])
+  if 'name' not in found['model']:
+    raise ValueError(f'{what}.model is {found["model"]}; it needs a `name`.')
+  for name in ('epochs', 'batch_size'):
+    errors.check_number(
+      f'{what}.{name}', found[name], int, least=1, most=errors.MOST_COUNTED
+    )
+  errors.check_number(f'{what}.gate', found['gate'], least=0, most=1)
+  return found
 
 
 def made_capacity(config: Config, proceeding: Protocol) -> int:
@@ -90,16 +135,21 @@ def oracle_of(
   Returns:
     ModelOracle.
   """
-  trained = functools.cache(functools.partial(_trained, dataset, options))
+  facts = program.facts_of(dataset, len(dataset.train))
+  try:
+    model = models.build(facts=facts, **options['model'])
+  except ValueError as error:
+    raise ValueError(f'config.synthesis.oracle: {error}') from error
+  trained = functools.cache(
+    functools.partial(_trained, dataset, facts, model, options)
+  )
   return ModelOracle(
     of_pool, lambda inputs: trained()(inputs), gate=options['gate']
   )
 
 
-def _trained(dataset, options):
+def _trained(dataset, facts, model, options):
   """Trains the classifier; returns `(inputs) -> probabilities`."""
-  facts = program.facts_of(dataset, len(dataset.train))
-  model = models.build(facts=facts, **options['model'])
   learner = learners.supervised(
     model,
     facts,

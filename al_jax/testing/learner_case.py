@@ -171,7 +171,7 @@ class Case:
 
   def _to_the_end(self, fns, keys, states, pools, num_labels, **more):
     most = self.learner.most_steps
-    most = _MOST_CALLS if most is None else most(num_labels)
+    most = _MOST_CALLS if most is None else np.sum(most(num_labels))
     calls = fit.fit(fns, keys, keys, states, pools, **more)
     for number, last in enumerate(calls):
       step = np.max(last[1].step)

@@ -83,6 +83,15 @@ def test_one_call_from_python_gives_the_same(compared):
   assert results.table in (compared / 'summary.txt').read_text()
 
 
+def test_an_option_of_a_mapping_that_is_not_there_says_how_to_give_it(capsys):
+  assert call(*ALONE, '--config.learner.vaal.vae.latent=3') == 1
+  assert capsys.readouterr().err == (
+    '--config.learner.vaal.vae.latent is set, and the config has no '
+    'config.learner.vaal.vae yet: give all of it, '
+    '--config.learner.vaal.vae="{\'latent\': 3}".\n'
+  )
+
+
 def test_a_comparison_writes_all_that_it_promises(compared):
   for name in (
     'curves.png',

@@ -5,9 +5,11 @@ import pathlib
 
 import pytest
 
+from al_jax import models
 from al_jax.runner import config as config_lib
 from al_jax.runner import grid
 from al_jax.storage import manifest
+from tests.models.models_test import facts_of
 
 CONFIGS = pathlib.Path(__file__).parent.parent.parent / 'configs'
 WITH_ARGUMENTS = {
@@ -84,6 +86,16 @@ def test_a_config_has_the_fields_of_the_base(name, arguments):
   for cell in grid.cells(config):
     config_lib.check_options(cell.config)
     assert config_lib.seed_list(cell.config)
+
+
+@pytest.mark.parametrize('name', ['vaal', 'sraal', 'bgadl', 'synthesis'])
+@pytest.mark.parametrize(
+  ('data', 'shape'), [('mnist', (28, 28, 1)), ('cifar10', (32, 32, 3))]
+)
+def test_published_networks_take_the_images(name, data, shape):
+  facts = facts_of(shape, classes=10)
+  for arguments in (data, f'{data},local'):
+    models.build(facts=facts, **resolved(name, (arguments,))['model'])
 
 
 def test_the_network_of_the_authors_of_badge_is_a_choice():

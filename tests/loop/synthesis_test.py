@@ -178,6 +178,20 @@ def test_what_was_made_before_is_not_asked_again():
   np.testing.assert_array_equal(best.origins, [1])
 
 
+def test_a_short_batch_is_told(caplog):
+  dataset, _ = a_task()
+  compiled = program.compile_program(
+    a_system(),
+    program.sources_of(dataset),
+    dataset.train.ids,
+    synthesis=Synthesis(name='prior', num_candidates=9, min_distance=1e3),
+  )
+  _, answers = an_oracle()
+  first, second = loop.run_rounds(compiled, answers, HOW, [0])
+  assert len(first.picks) == 1 and second.labels == 21
+  assert "system 'made' asks 1 queries of 6" in caplog.text
+
+
 def test_the_oracle_answers_about_the_pool_from_its_targets():
   dataset, _ = a_task()
   reader, answers = an_oracle()
@@ -224,6 +238,6 @@ def test_systems_that_cannot_make_queries_are_refused():
   with pytest.raises(ValueError, match="learner of system 'plain' has no gen"):
     OPTIONS['prior'].check(without)
   looking_at_nothing = System('blind', a_system().learner, random(), facts())
-  with pytest.raises(ValueError, match="system 'blind' has no score"):
+  with pytest.raises(ValueError, match="system 'blind' does not choose"):
     OPTIONS['latent'].check(looking_at_nothing)
   OPTIONS['partner'].check(looking_at_nothing)

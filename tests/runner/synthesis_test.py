@@ -55,8 +55,10 @@ def whole(tmp_path_factory):
 def test_a_run_writes_sheets_of_what_was_asked_and_answered(whole):
   folder, _, rows = whole
   assert [row.labels for row in rows] == [20, 25, 30]
-  assert [row.batch['made'] for row in rows] == [1.0, 1.0, 0.0]
-  assert all(0 <= row.batch['invalid'] <= 1 for row in rows)
+  assert [row.batch['made'] for row in rows[:-1]] == [1.0, 1.0]
+  assert all(0 <= row.batch['invalid'] <= 1 for row in rows[:-1])
+  # Nothing is asked after the last round.
+  assert not rows[-1].batch
   for row, after in itertools.pairwise(rows):
     assert sum(row.pick_classes) == after.trainable - row.trainable
     assert row.pick_ids[0].startswith('made ')
@@ -73,8 +75,8 @@ def test_a_run_writes_sheets_of_what_was_asked_and_answered(whole):
 def test_a_folder_of_other_queries_is_refused(whole, tmp_path):
   folder, config, _ = whole
   shutil.copytree(folder, tmp_path / 'copy')
-  other = {**config['synthesis'], 'realism_weight': 2.0}
-  with pytest.raises(ValueError, match=r'synthesis\.realism_weight'):
+  other = {**config['synthesis'], 'num_candidates': 60}
+  with pytest.raises(ValueError, match=r'synthesis\.num_candidates'):
     run(tmp_path / 'copy', {**config, 'synthesis': other})
 
 
@@ -101,8 +103,29 @@ def test_a_grid_may_compare_ways_to_make_queries():
     (a_config(name='lattent'), "Did you mean 'latent'"),
     (a_config(name='prior', steeps=3), "'steeps'.*Did you mean 'steps'"),
     (a_config(name='prior', oracle={'gates': 1}), "'gates'.*'gate'"),
-    (a_config(name='prior', oracle={'gate': 2}), 'gate is 2; it must be'),
+    (a_config(name='prior', oracle={'gate': 2}), 'oracle.gate is 2; it must'),
+    (a_config(name='prior', num_candidates=4), 'num_candidates is 4; .* 5'),
+    (a_config(name='prior', steps=4), "'prior' does not read it, but latent"),
+    (a_config(name='partner', realism_weight=1), 'but prior and latent: leave'),
+    (a_config(name='prior', oracle={'epochs': 0}), 'oracle.epochs is 0'),
+    (a_config(name='prior', oracle={'model': 'cnn'}), "oracle.model is 'cnn'"),
+    (a_config(name='prior', oracle={'model': {}}), 'it needs a `name`'),
+    (
+      a_config(name='prior', oracle={'model': {'name': 'cn'}}),
+      "config.synthesis.oracle: model 'cn'",
+    ),
     ({**a_config(name='prior'), 'subset_size': 9}, 'subset_size is set'),
+    (
+      {**a_config(name='prior'), 'oracle': {'noise': 0.1}},
+      'config.oracle.noise is 0.1, and a classifier answers',
+    ),
+    (
+      {
+        **a_config(name='partner'),
+        'describe': {'batches': True, 'dropout_samples': 0},
+      },
+      'config.describe.batches describes queries of the pool',
+    ),
   ],
 )
 def test_what_does_not_fit_is_refused(config, message):
@@ -113,7 +136,7 @@ def test_what_does_not_fit_is_refused(config, message):
 def test_systems_that_cannot_make_queries_are_refused():
   for systems, message in (
     ('supervised+entropy', "'supervised\\+entropy'|'entropy'"),
-    ('bgadl+core_set', 'has no score for a single example'),
+    ('bgadl+core_set', 'does not choose by the largest score'),
     ('label_propagation+entropy', 'looks over the pool'),
   ):
     experiment = prepared(a_config(systems, name='prior'))
