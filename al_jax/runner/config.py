@@ -127,7 +127,9 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
       found['grid'] = _with_test_accuracy(config['grid'])
   if isinstance(proceeding, Mapping):
     found['protocol'] = {features.FIELD: None, **found['protocol']}
-  return {'synthesis': {}, **found}
+  if 'pretraining' in found:
+    found.setdefault('synthesis', {})
+  return found
 
 
 def _with_test_accuracy(changes):

@@ -80,9 +80,10 @@ def test_a_run_of_ones_own_parts_is_resumed_and_told_apart(task, tmp_path):
     records.deterministic(row) for row in whole
   ]
   assert {row.system for row in whole} == {'mine'}
-  # The Brier score is at most 2; it does learn.
+  # The Brier score is at most 2.
   assert 0 < whole[-1].train['loss'] < 2
-  assert whole[-1].test['accuracy'] > 0.15
+  # It does learn.
+  assert whole[-1].train['loss'] < whole[0].train['loss']
 
   others = {
     r'is of another state': (Small(), squared, [halved]),

@@ -157,7 +157,11 @@ def test_a_field_of_what_is_not_there_is_one_line(tmp_path, capsys):
     *('--config=configs/quickstart.py', f'--workdir={tmp_path}'),
     '--config.pretraining.stop.epochs=3',
   )
-  assert told == 'KeyError: "\'stop\'"\n'
+  assert told == (
+    '--config.pretraining.stop.epochs is set, and the config has no '
+    'config.pretraining.stop yet: give all of it, '
+    '--config.pretraining.stop="{\'epochs\': 3}".\n'
+  )
 
 
 def test_a_learner_in_a_grid_keeps_the_options_of_all():
