@@ -114,16 +114,20 @@ def check_finite(
   Raises:
     FloatingPointError: a network with a weight that is not.
   """
-  for network, is_finite in finite.items():
-    for run, is_good, step in zip(
-      runs, np.atleast_1d(is_finite), progress.step, strict=True
-    ):
-      if run.ended is None and not is_good:
-        raise FloatingPointError(
-          f'round {run.round}, seed {run.seed}: a weight of the {network} of '
-          f'system {program.system.name!r} is not finite after {step} steps; a '
-          'lower learning rate or clip_norm may help.'
-        )
+  for lane, run in enumerate(runs):
+    # One that is not finite spoils the others that learn from it.
+    bad = [
+      network
+      for network, is_finite in finite.items()
+      if not np.atleast_1d(is_finite)[lane]
+    ]
+    if run.ended is None and bad:
+      raise FloatingPointError(
+        f'round {run.round}, seed {run.seed}: a weight of the '
+        f'{" and of the ".join(bad)} of system {program.system.name!r} is not '
+        f'finite after {progress.step[lane]} steps; a lower learning rate or '
+        'clip_norm may help.'
+      )
 
 
 def check_trained(

@@ -111,6 +111,15 @@ def test_weights_that_are_not_finite_name_the_network_and_the_round(task):
     run(task, compiled(task, 'margin', learner=options))
 
 
+def test_all_networks_that_are_not_finite_are_named(task):
+  broken = compiled(task, 'margin')
+  finite = {'critic': np.False_, 'network': np.True_, 'encoder': np.False_}
+  broken = broken._replace(fit=broken.fit._replace(finite=lambda state: finite))
+  message = 'a weight of the critic and of the encoder of system'
+  with pytest.raises(FloatingPointError, match=message):
+    run(task, broken)
+
+
 def test_a_loss_that_is_not_finite_names_the_round(task):
   options = {'optimizer': {'name': 'sgd', 'learning_rate': 1e30}}
   diverging = compiled(task, 'margin', learner=options)
