@@ -153,6 +153,8 @@ def sentence_of_grid(
     for counter, where in ((better, above), (worse, below))
     if counter
   ]
+  if not any(baseline in experiment.runs for experiment in experiments):
+    return f'There is no {baseline} here: run it too, to compare with it.'
   if not clauses:
     return f'No complete experiment tells a system apart from {baseline}.'
   text = f'At the last number of labels {"; ".join(clauses)}.'

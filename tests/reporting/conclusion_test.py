@@ -180,5 +180,8 @@ def test_a_grid_counts_experiments(tmp_path):
   assert conclusion.sentence_of_grid(grid[2:], 'random') == (
     'No complete experiment tells a system apart from random.'
   )
+  assert conclusion.sentence_of_grid(grid, 'entropy') == (
+    'There is no entropy here: run it too, to compare with it.'
+  )
   parts = conclusion.parts(grid, baseline='random', not_begun=['four'])
   assert Text('Not begun: four.', 'warning') in parts
