@@ -237,7 +237,9 @@ class TwoPhases(Supervised):
       labelled=plans.advance(
         jax.random.fold_in(order_key, 2), states.labelled, self._pairs
       ),
-      shown=sheets.kept(states.shown, pair.others.inputs),
+      shown=sheets.kept(
+        states.shown, pair.others.inputs, pair.others.index >= 0
+      ),
     )
     frozen = at.finished | at.waits | task.waits
     if self.in_turn:

@@ -271,8 +271,8 @@ class Bgadl(Supervised):
       network=network,
       course=counted,
       three=three,
-      shown=sheets.kept(state.shown, batch.inputs),
-      shown_classes=sheets.kept(state.shown_classes, targets),
+      shown=sheets.kept(state.shown, batch.inputs, real),
+      shown_classes=sheets.kept(state.shown_classes, targets, real),
     )
     frozen = at.finished | at.waits | ~partners.course.finished
     state = jax.tree.map(

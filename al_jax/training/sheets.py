@@ -7,19 +7,22 @@ from al_jax.interfaces import Facts
 from al_jax.models import common
 
 
-def kept(shown: jax.Array, rows: jax.Array) -> jax.Array:
+def kept(shown: jax.Array, rows: jax.Array, real: jax.Array) -> jax.Array:
   """Returns the first rows of a batch, as many as are shown.
 
   Args:
-    shown: [n, ...], rows of batches before; where a batch has fewer than n, the
-      last of these stay.
+    shown: [n, ...], rows of batches before; where a batch has fewer than n real
+      rows, the last of these stay.
     rows: [B, ...].
+    real: bool[B], False in padding rows, which stand at the end.
 
   Returns:
     [n, ...].
   """
   number = min(len(shown), len(rows))
-  return jnp.concatenate([rows[:number], shown[number:]])
+  column = real[:number].reshape(-1, *(1,) * (rows.ndim - 1))
+  first = jnp.where(column, rows[:number], shown[:number])
+  return jnp.concatenate([first, shown[number:]])
 
 
 def of_images(facts: Facts, images: jax.Array) -> jax.Array:

@@ -17,7 +17,7 @@ from al_jax.models import common
 from al_jax.oracle import SimulatedOracle
 from al_jax.storage import records
 from al_jax.strategies import bald
-from al_jax.training import course
+from al_jax.training import course, sheets
 from tests.factories import (
   TINY_MAKERS,
   a_pool,
@@ -384,15 +384,23 @@ def test_tasks_without_classes_and_inputs_that_are_no_images_are_refused():
     built(facts_of((7,)))
 
 
+def test_padding_is_not_shown():
+  shown = jnp.arange(10.0)
+  rows, real = 100 + jnp.arange(6.0), jnp.arange(6) < 4
+  np.testing.assert_array_equal(
+    sheets.kept(shown, rows, real), [100, 101, 102, 103, 4, 5, 6, 7, 8, 9]
+  )
+
+
 def test_the_sheets_show_every_class_and_partners_below_their_examples():
   learner = a_learner()
   pool, state = begun(learner)
   raw = jnp.asarray(the_task()[0].train.inputs[:10])
-  sheets = jax.jit(learner.pictures)(KEY, state.replace(shown=raw), pool)
-  assert sheets['generated_sheet'].shape == (100, 8, 8, 1)
-  assert sheets['partners_sheet'].shape == (20, 8, 8, 1)
+  made = jax.jit(learner.pictures)(KEY, state.replace(shown=raw), pool)
+  assert made['generated_sheet'].shape == (100, 8, 8, 1)
+  assert made['partners_sheet'].shape == (20, 8, 8, 1)
   np.testing.assert_allclose(
     sheets['partners_sheet'][:10], raw / 255, atol=1e-6
   )
-  for sheet in sheets.values():
+  for sheet in made.values():
     assert np.all((sheet >= 0) & (sheet <= 1))
