@@ -399,8 +399,6 @@ def test_the_sheets_show_every_class_and_partners_below_their_examples():
   made = jax.jit(learner.pictures)(KEY, state.replace(shown=raw), pool)
   assert made['generated_sheet'].shape == (100, 8, 8, 1)
   assert made['partners_sheet'].shape == (20, 8, 8, 1)
-  np.testing.assert_allclose(
-    sheets['partners_sheet'][:10], raw / 255, atol=1e-6
-  )
+  np.testing.assert_allclose(made['partners_sheet'][:10], raw / 255, atol=1e-6)
   for sheet in made.values():
     assert np.all((sheet >= 0) & (sheet <= 1))
