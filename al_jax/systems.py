@@ -383,8 +383,9 @@ def _learner(of_system, facts, model, given, pretrained):
       network = pretraining.beginning_with(network, pretrained)
     return learners.build(make, network, facts, options)
 
-  built = learners.beyond_pool(build, facts) if facts.made_capacity else None
-  return built or build(facts), parts.name_of(model['name'])
+  within_pool = not facts.made_capacity
+  built = build(facts) if within_pool else learners.beyond_pool(build, facts)
+  return built, parts.name_of(model['name'])
 
 
 def _strategy(of_system, given):

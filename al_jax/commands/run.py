@@ -216,8 +216,9 @@ def run_config(*, must_make_queries: bool = False) -> int:
       file=sys.stderr,
     )
   planned = runs.cells_of(config)
-  makes_queries = any(cell.config['synthesis'] for cell in planned)
-  if must_make_queries and not makes_queries:
+  if must_make_queries and not any(
+    cell.config['synthesis'] for cell in planned
+  ):
     raise ValueError(
       'the config makes no queries: set --config.synthesis.name to prior, '
       'latent or partner, or use al-jax run.'

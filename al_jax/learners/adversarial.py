@@ -177,11 +177,7 @@ class TwoPhases(Supervised):
   def _step_both(self, state, batches, pool):
     """Each holds while the other waits for a survey."""
     moved, _ = self.step(state, batches, pool)
-    task = jax.tree.map(
-      lambda old, new: jnp.where(state.states.course.waits, old, new),
-      state.task,
-      moved.task,
-    )
+    task = course.unless(state.states.course.waits, state.task, moved.task)
     both, _ = self.step_states(state, batches, pool)
     both = both.replace(task=task)
     return both, self.progress(both)
@@ -244,9 +240,7 @@ class TwoPhases(Supervised):
     frozen = at.finished | at.waits | task.waits
     if self.in_turn:
       frozen |= ~task.finished
-    states = jax.tree.map(
-      lambda old, new: jnp.where(frozen, old, new), states, moved
-    )
+    states = course.unless(frozen, states, moved)
     state = state.replace(states=states)
     return state, self.progress(state)
 

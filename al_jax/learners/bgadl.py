@@ -275,9 +275,7 @@ class Bgadl(Supervised):
       shown_classes=sheets.kept(state.shown_classes, targets, real),
     )
     frozen = at.finished | at.waits | ~partners.course.finished
-    state = jax.tree.map(
-      lambda old, new: jnp.where(frozen, old, new), state, moved
-    )
+    state = course.unless(frozen, state, moved)
     return state, self.progress(state)
 
   def _made(self, partners, fakes, batch):

@@ -122,13 +122,11 @@ class Candidates(NamedTuple):
 
   Attributes:
     inputs: [n, ...], raw.
-    classes: int32[n], the class that each was made of.
     values: float32[n], larger is better.
     origins: int32[n], the pool index that each began at; -1: the prior.
   """
 
   inputs: np.ndarray
-  classes: np.ndarray
   values: np.ndarray
   origins: np.ndarray
 
@@ -197,20 +195,12 @@ def compile_synthesis(
   make = jax.jit(functools.partial(_MAKERS[options.name], options, system))
 
   def candidates(key, state, starts):
-    starts = np.asarray(starts, np.int32)
-    raw = None if options.name == 'prior' else reader()(starts)
-    made, classes, values = jax.device_get(make(key, state, raw))
-    if options.name == 'prior':
-      starts = np.full(len(values), -1, np.int32)
-      real = np.ones(len(values), bool)
-    else:
-      real = starts >= 0
-    return Candidates(
-      made[real],
-      classes[real],
-      values[real],
-      starts[real],
-    )
+    if not options.begins_in_pool:
+      made, values = jax.device_get(make(key, state, None))
+      return Candidates(made, values, np.full(len(values), -1, np.int32))
+    made, values = jax.device_get(make(key, state, reader()(starts)))
+    real = starts >= 0
+    return Candidates(made[real], values[real], starts[real])
 
   return CompiledSynthesis(options, candidates)
 
@@ -227,7 +217,7 @@ def _from_prior(options, system, key, state, raw):
   made = common.as_raw(
     facts, system.learner.generator.decode(state, codes, classes)
   )
-  return made, classes, _values(options, system, key, state, made)
+  return made, _values(options, system, key, state, made)
 
 
 def _from_latent(options, system, key, state, raw):
@@ -236,7 +226,7 @@ def _from_latent(options, system, key, state, raw):
   codes = moved_codes(options, system, key, state, raw)
   made = system.learner.generator.decode(state, codes, classes)
   made = common.as_raw(system.facts, made)
-  return made, classes, _values(options, system, key, state, made)
+  return made, _values(options, system, key, state, made)
 
 
 def moved_codes(
@@ -290,7 +280,7 @@ def _partners(options, system, key, state, raw):
   classes = _classes(system, state, raw)
   codes = generator.encode(state, raw, key=key)
   made = common.as_raw(system.facts, generator.decode(state, codes, classes))
-  return made, classes, -jnp.arange(len(classes), dtype=jnp.float32)
+  return made, -jnp.arange(len(classes), dtype=jnp.float32)
 
 
 _MAKERS = {

@@ -357,5 +357,15 @@ def hold(course: Course, before: PyTree, after: PyTree) -> PyTree:
   Returns:
     `before` if the course is finished or waits, otherwise `after`.
   """
-  frozen = course.finished | course.waits
+  return unless(course.finished | course.waits, before, after)
+
+
+def unless(frozen: jax.Array, before: PyTree, after: PyTree) -> PyTree:
+  """Returns `before` if `frozen`, otherwise `after`.
+
+  Args:
+    frozen: bool.
+    before: state before a step.
+    after: state after it.
+  """
   return jax.tree.map(lambda a, b: jnp.where(frozen, a, b), before, after)

@@ -156,7 +156,7 @@ def test_the_best_are_taken_without_what_is_alike():
   base = np.random.default_rng(0).integers(0, 200, (4, 8, 8, 1), np.uint8)
   inputs = np.concatenate([base, base[:2] + 1])
   values = np.array([1.0, 3.0, 2.0, 0.0, 5.0, 0.5], np.float32)
-  given = Candidates(inputs, np.arange(6), values, np.arange(6))
+  given = Candidates(inputs, values, np.arange(6))
   std = float(np.mean(common.moments(facts())[1]))
   best = given.best(5, pool, facts(), min_distance=2 / std)
   # 4 is like 0, and better; 5 is like 1, and worse.
@@ -173,7 +173,7 @@ def test_what_was_made_before_is_not_asked_again():
   pool = pool_lib.of(facts())
   inputs = np.full((2, 8, 8, 1), [[[[10]]], [[[200]]]], np.uint8)
   pool, _ = made.add(pool, inputs[:1])
-  given = Candidates(inputs, np.arange(2), np.array([2.0, 1.0]), np.arange(2))
+  given = Candidates(inputs, np.array([2.0, 1.0]), np.arange(2))
   best = given.best(2, pool, facts(), min_distance=0.05)
   np.testing.assert_array_equal(best.origins, [1])
 
