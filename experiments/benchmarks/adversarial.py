@@ -16,7 +16,6 @@ from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import steps
 from experiments.benchmarks.steps import Trainer, labelled
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import in_turns
 
 # The share of PyTorch's time that is aimed at.
 _AT_MOST = 1.3
@@ -74,17 +73,13 @@ def iteration_beside_torch(
   )
   pool = labelled(dataset, _LABELS)
   in_torch = _torch_iterations(dataset, vae, widths, pair_size, iterations)
-  first, seconds, against, ratio = in_turns(
-    lambda: training.rounds([pool]), in_torch, repeats
-  )
   height, width, depth = dataset.train.inputs.shape[1:]
-  return Row(
+  return steps.row_beside_torch(
     f'VAAL, {height}x{width}x{depth}, {len(vae["channels"])} convolutions',
-    seconds / iterations,
-    against / iterations,
-    "PyTorch's",
-    ratio,
-    compiling=first - seconds,
+    lambda: training.rounds([pool]),
+    in_torch,
+    iterations,
+    repeats=repeats,
     at_most=_AT_MOST,
   )
 

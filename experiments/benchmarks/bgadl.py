@@ -17,7 +17,6 @@ from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import steps
 from experiments.benchmarks.steps import Trainer, labelled
 from experiments.benchmarks.table import Row
-from experiments.benchmarks.timing import in_turns
 
 # The share of PyTorch's time that is aimed at.
 _AT_MOST = 1.3
@@ -69,16 +68,12 @@ def step_beside_torch(
   pool = labelled(dataset, _LABELS)
   num_steps = epochs * -(-_LABELS // batch_size)
   in_torch = _torch_steps(dataset, makers, batch_size, num_steps)
-  first, seconds, against, ratio = in_turns(
-    lambda: training.rounds([pool]), in_torch, repeats
-  )
-  return Row(
+  return steps.row_beside_torch(
     f'BGADL, 28x28, {makers["channels"]} channels, batch {batch_size}',
-    seconds / num_steps,
-    against / num_steps,
-    "PyTorch's",
-    ratio,
-    compiling=first - seconds,
+    lambda: training.rounds([pool]),
+    in_torch,
+    num_steps,
+    repeats=repeats,
     at_most=_AT_MOST,
   )
 

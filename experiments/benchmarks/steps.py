@@ -113,17 +113,47 @@ def step_beside_torch(
   pool = labelled(dataset, num_labels)
   num_steps = network.epochs * -(-num_labels // batch_size)
   in_torch = torch_round(dataset, network, num_labels, batch_size)
-  first, seconds, against, ratio = in_turns(
-    lambda: training.rounds([pool]), in_torch, repeats
-  )
-  return Row(
+  return row_beside_torch(
     f'{dataset.name}: a step of {network.model["name"]}',
+    lambda: training.rounds([pool]),
+    in_torch,
+    num_steps,
+    repeats=repeats,
+    at_most=network.at_most,
+  )
+
+
+def row_beside_torch(
+  what: str,
+  ours: Callable[[], float],
+  in_torch: Callable[[], float],
+  num_steps: int,
+  *,
+  repeats: int,
+  at_most: float,
+) -> Row:
+  """Times a round in both frameworks, in turns.
+
+  Args:
+    what: name of the row.
+    ours: trains a round; returns the seconds.
+    in_torch: trains the same in PyTorch; returns the seconds.
+    num_steps: number of steps of a round.
+    repeats: number of pairs of rounds.
+    at_most: ratio to PyTorch's time that is aimed at.
+
+  Returns:
+    A Row; its seconds are those of a step.
+  """
+  first, seconds, against, ratio = in_turns(ours, in_torch, repeats)
+  return Row(
+    what,
     seconds / num_steps,
     against / num_steps,
     "PyTorch's",
     ratio,
     compiling=first - seconds,
-    at_most=network.at_most,
+    at_most=at_most,
   )
 
 
