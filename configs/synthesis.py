@@ -7,7 +7,7 @@ Angluin 1988, "Queries and Concept Learning"; Zhu and Bento 2017, "Generative
 Adversarial Active Learning"; Tran et al. 2019, "Bayesian Generative Active Deep
 Learning". BGADL's networks make the queries, and a classifier that has learnt
 all labels of the pool answers them. `realism` varies how much the realism of a
-made example counts.
+made example counts. `mnist,local` begins with 200 and with 1,000 labels.
 """
 
 from ml_collections import ConfigDict
@@ -61,6 +61,10 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   else:
     made = {name: {'synthesis': {'name': name}} for name in _PROPOSERS}
     config.grid = {'queries': {'pool': {}, **made}}
+  if arg == 'mnist,local':
+    # A generator that has learnt from 20 digits of a class makes blots.
+    more = {'protocol': {'first_size': 1000, 'rounds': 3}}
+    config.grid['first_labels'] = {'200': {}, '1000': more}
   return config
 
 
