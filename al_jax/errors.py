@@ -32,6 +32,7 @@ EXTRAS = {
     'tensorflow_datasets': 'tensorflow-datasets',
     'tqdm': 'tqdm',
   },
+  'hub': {'huggingface_hub': 'huggingface-hub'},
   'parquet': {'pandas': 'pandas', 'pyarrow': 'pyarrow'},
   'prepare': {'tensorflow': 'tensorflow'},
   'safetensors': {'safetensors': 'safetensors'},
@@ -227,6 +228,26 @@ def check_options(
         '* before it.'
       )
     raise unknown_option(what, option, known)
+
+
+def check_required(
+  what: str, function: Callable, options: Mapping[str, Any]
+) -> None:
+  """Refuses to go without an option that has no default.
+
+  Args:
+    what: what takes the options, as in a sentence.
+    function: whose keyword-only arguments are the options.
+    options: those given.
+
+  Raises:
+    ValueError: for the first that is missing.
+  """
+  for name, parameter in inspect.signature(function).parameters.items():
+    is_option = parameter.kind is parameter.KEYWORD_ONLY
+    is_needed = is_option and parameter.default is parameter.empty
+    if is_needed and name not in options:
+      raise ValueError(f'{what} needs the option {name!r}.')
 
 
 def made_of(

@@ -74,6 +74,8 @@ class RawData(NamedTuple):
     validation: likewise, where the source or a transform has one.
     remarks: sentences on what the source left out, which every load logs.
     normalize: see `moments.constants`. If None, the kind of data decides.
+    pictures: of the examples of the pool, where inputs are features of these;
+      with their ids. If None, inputs are what galleries show.
   """
 
   name: str
@@ -84,6 +86,7 @@ class RawData(NamedTuple):
   validation: Split | None = None
   remarks: tuple[str, ...] = ()
   normalize: str | None = None
+  pictures: Split | None = None
 
   def parts(self) -> dict[str, Split]:
     """The splits there are, by name."""
@@ -113,6 +116,7 @@ class Dataset:
       not, whatever they are of.
     normalize: what mean and std are of, see `moments.constants`: `'channel'`,
       `'feature'` or `'none'`.
+    pictures: see `RawData`.
   """
 
   name: str
@@ -125,6 +129,7 @@ class Dataset:
   fingerprint: str
   is_image: bool
   normalize: str
+  pictures: Split | None = None
 
   @classmethod
   def from_arrays(
@@ -217,7 +222,27 @@ class Dataset:
       test=self.test,
       validation=self.validation,
       normalize=self.normalize,
+      pictures=self.pictures,
     )
+
+  @property
+  def has_pictures(self) -> bool:
+    """Whether there is a picture of each example of the pool."""
+    return self.is_image or self.pictures is not None
+
+  def pictures_at(self, indices: np.ndarray) -> list[np.ndarray]:
+    """Returns the pictures of some examples of the pool.
+
+    Args:
+      indices: positions in the pool.
+    """
+    shown, positions = self.train, np.asarray(indices)
+    if self.pictures is not None:
+      shown = self.pictures
+      where = {name: at for at, name in enumerate(shown.ids.tolist())}
+      names = self.train.ids[positions].tolist()
+      positions = np.array([where[name] for name in names], int)
+    return list(shown.take(positions).inputs)
 
 
 def fingerprint(raw: RawData) -> str:

@@ -80,6 +80,8 @@ _FORMATS = {
   # Quicker to read than to look up.
   'diabetes': _Format('al_jax.data.sources.diabetes', 'diabetes', None),
   'digits': _Format('al_jax.data.sources.digits', 'digits', None),
+  # Keeps what it makes by itself, whatever the pictures come from.
+  'embed': _Format('al_jax.models.backbones.embedding', 'embed:DATA', None),
   'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
   'images': _Format(
     'al_jax.data.sources.images', 'images:FOLDER', _files_named
@@ -138,7 +140,8 @@ def load(
   Args:
     spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
       `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'`, `'modalities:FOLDER'`,
-      `'keypoints:mnist'` or `'detect:mnist'`; or a function of yours that
+      `'keypoints:mnist'` or `'detect:mnist'`; `'embed:tfds:cifar10'` for what a
+      published network makes of pictures; or a function of yours that
       returns RawData or a Dataset, by a dotted path. Arrays and frames go to
       `Dataset.from_arrays`. Or a dict
       that has it as `'source'`, and maybe options of the source's `read`;
@@ -212,6 +215,7 @@ def _finished(source, examined, *, transforms, normalize):
     fingerprint=examined.fingerprint,
     is_image=raw.is_image,
     normalize=normalize,
+    pictures=raw.pictures,
   )
 
 
@@ -272,14 +276,14 @@ def _parse(spec: str | Mapping[str, Any]) -> _Spec:
       f'{spec!r}. Sources: {", ".join(s.form for s in _FORMATS.values())}.'
     )
   source = spec['source']
+  called = f'data source {source.partition(":")[0]!r}'
   own = ('source', 'transforms', 'normalize')
   options = {name: value for name, value in spec.items() if name not in own}
   read, files, known = _reader_of(source)
   for name in options:
     if name not in known:
-      raise errors.unknown_option(
-        f'data source {source.partition(":")[0]!r}', name, [*known, *own]
-      )
+      raise errors.unknown_option(called, name, [*known, *own])
+  errors.check_required(called, read, options)
   normalize, steps = spec.get('normalize'), spec.get('transforms')
   steps = () if steps is None else steps
   _check_options(steps, normalize)

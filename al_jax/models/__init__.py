@@ -10,6 +10,7 @@ with errors.needs('al_jax.models'):
   import flax.linen as nn
 
   from al_jax.models import adapted, checks, common
+  from al_jax.models.backbones.backbone import backbone
   from al_jax.models.cnn import cnn
   from al_jax.models.cnn13 import cnn13
   from al_jax.models.fusion import fusion
@@ -21,6 +22,7 @@ with errors.needs('al_jax.models'):
 
 __all__ = [
   'MODELS',
+  'backbone',
   'build',
   'cnn',
   'cnn13',
@@ -33,8 +35,10 @@ __all__ = [
   'vgg16',
 ]
 
-# name -> (facts, **options) -> Flax module; raises for inputs it cannot take.
+# name -> (facts, **options) -> Flax module or ModelFns; raises for inputs that
+# it cannot take.
 MODELS = {
+  'backbone': backbone,
   'cnn': cnn,
   'cnn13': cnn13,
   'fusion': fusion,
@@ -76,6 +80,7 @@ def build(
     made = parts.find('model', name, MODELS)
   if not _is_made(made):
     errors.check_options(f'model {called!r}', made, options)
+    errors.check_required(f'model {called!r}', made, options)
   elif options:
     raise ValueError(
       f'model {called!r} is made already; it takes no options, and got '

@@ -83,14 +83,28 @@ def dropout(inputs: jax.Array, rate: float, how: Pass) -> jax.Array:
   return layer(inputs, deterministic=not how.dropout)
 
 
-def normalise(inputs: jax.Array, norm: str, how: Pass) -> jax.Array:
-  """The normalisation layer of that name; call it inside a compact module."""
+def normalise(
+  inputs: jax.Array, norm: str, how: Pass, **options: Any
+) -> jax.Array:
+  """The normalisation layer of that name; call it inside a compact module.
+
+  Args:
+    inputs: [B, ..., channels].
+    norm: `'batch'`, `'group'`, or `'none'`.
+    how: kind of pass.
+    **options: of `nn.BatchNorm`.
+
+  Returns:
+    The inputs, normalised.
+  """
   if norm == 'batch':
     mask = None
     if how.training and how.real is not None:
       mask = how.real.reshape((-1,) + (1,) * (inputs.ndim - 1))
     layer = nn.BatchNorm(
-      use_running_average=not how.training, momentum=_STATISTICS_MOMENTUM
+      use_running_average=not how.training,
+      momentum=_STATISTICS_MOMENTUM,
+      **options,
     )
     return layer(inputs, mask=mask)
   if norm == 'group':

@@ -160,7 +160,7 @@ def run(
     num_rounds=experiment.protocol.rounds * seeds * len(names),
     quiet=how.quiet,
     tensorboard=how.tensorboard,
-    has_gallery=experiment.dataset.is_image,
+    has_gallery=experiment.dataset.has_pictures,
   ) as watching:
     experiment = _pretrained(folder, experiment, should_stop, watching)
     _run_jobs(folder, experiment, how, should_stop, watching)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import jax
 import numpy as np
 
-from al_jax import plotting, sources
+from al_jax import plotting
 from al_jax.analysis import curves, naming, tables
 from al_jax.data import Dataset
 from al_jax.runner import queries
@@ -35,7 +35,7 @@ def write_pictures(
   Args:
     folder: where to.
     rows: all records.
-    dataset: for the pictures; data that are not images have no gallery.
+    dataset: for the pictures; data without them have no gallery.
     axes: what sets these records apart from the others of a grid.
 
   Returns:
@@ -50,7 +50,7 @@ def write_pictures(
     plotting.learning_curves(
       naming.readable(rows), written[0], metric=metric, title=title
     )
-  if dataset.is_image:
+  if dataset.has_pictures:
     said = queries.read(folder / queries.NAME)
     names = naming.short(dict.fromkeys(record.system for record in rows))
     for system, name in names.items():
@@ -81,7 +81,7 @@ def _write_gallery(path, name, rows, dataset, said):
   for record in asked:
     picks = [pick for pick in record.picks if pick < num_examples]
     picks = np.array(picks[:_GALLERY_COLUMNS], int)
-    images.append(list(sources.gather_on_host(dataset.train.inputs, picks)))
+    images.append(dataset.pictures_at(picks))
     targets = [_target(dataset, pick) for pick in picks]
     titles.append([_spelled(dataset.task, target) for target in targets])
     true_marks.append([_marks(dataset.task, target) for target in targets])

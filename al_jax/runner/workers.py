@@ -160,7 +160,7 @@ def _work(connection, config, folder, cache, searched):
     if cache is not None:
       xla.keep_programs(cache)
     experiment = config_lib.prepare(config)
-    of_images = experiment.dataset.is_image
+    of_images = experiment.dataset.has_pictures
     sender = (_SenderOfQueries if of_images else _Sender)(connection)
     jobs_lib.run_jobs(
       experiment,

@@ -7,7 +7,7 @@ optax's own, which count in the optimiser's state, anew in each round.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -111,6 +111,7 @@ def build(
   decay_rate: float | None = None,
   transition_steps: int | None = None,
   staircase: bool | None = None,
+  rates: Mapping[str, float] | None = None,
 ) -> Optimizer:
   """An optimiser by name.
 
@@ -139,9 +140,12 @@ def build(
       the round on, whatever the warmup.
     staircase: Whether it multiplies at once at the end of those steps; if None,
       False.
+    rates: Multipliers of the learning rate by layer: `{'trunk': 0.1,
+      'trunk/layer4': 0.3}`. Of a layer the longest name counts; a multiplier of
+      0 keeps its weights, but not its statistics, as they are.
 
   Returns:
-    An Optimizer.
+    An Optimizer. Its `init` refuses a name in `rates` that no layer has.
 
   Raises:
     ValueError: a name that is not known, a number out of its range, or an
@@ -167,6 +171,7 @@ def build(
     staircase=staircase,
   )
   errors.check_options_of('optimizer', name, betas, OPTIMIZERS)
+  _check_rates(rates)
   schedules.check(schedule, of_schedule)
 
   decay = _decay(weight_decay, decay_per_example)
@@ -179,7 +184,8 @@ def build(
     parts.append(optax.scale_by_schedule(by_step))
     schedule, of_schedule = 'constant', {}
   multiplier = functools.partial(schedules.SCHEDULES[schedule], **of_schedule)
-  return _scheduled(optax.chain(*parts), learning_rate, warmup, multiplier)
+  made = _scheduled(optax.chain(*parts), learning_rate, warmup, multiplier)
+  return _by_layer(made, rates) if rates else made
 
 
 def _clips(clip_value, clip_norm):
@@ -211,6 +217,56 @@ def _scheduled(transformation, learning_rate, warmup, multiplier):
     return jax.tree.map(lambda u: scale * u, updates), state
 
   return Optimizer(init=transformation.init, update=update)
+
+
+def _check_rates(rates):
+  if rates is None:
+    return
+  errors.check_mapping('rates', rates)
+  for layer, rate in rates.items():
+    errors.check_number(f'rates[{layer!r}]', rate, least=0)
+
+
+def _by_layer(optimizer, rates):
+  """The optimiser, with learning rates that differ from layer to layer."""
+
+  def init(params):
+    paths = [
+      _spelled(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)
+    ]
+    for layer in rates:
+      if not any(_is_in(path, layer) for path in paths):
+        layers = dict.fromkeys(path.partition('/')[0] for path in paths)
+        raise ValueError(
+          f'rates has {layer!r}, and the network has no layer of that name; it '
+          f'has {", ".join(layers)}.'
+        )
+    return optimizer.init(params)
+
+  def rate_of(path):
+    inside = [layer for layer in rates if _is_in(_spelled(path), layer)]
+    return rates[max(inside, key=len)] if inside else 1.0
+
+  def update(gradients, state, params, fraction, num_examples=1):
+    updates, state = optimizer.update(
+      gradients, state, params, fraction, num_examples
+    )
+    scaled = jax.tree_util.tree_map_with_path(
+      lambda path, leaf: rate_of(path) * leaf, updates
+    )
+    return scaled, state
+
+  return Optimizer(init=init, update=update)
+
+
+def _spelled(path):
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def _is_in(path, layer):
+  """Whether a parameter is of a layer, or of one inside of it."""
+  after = path.removeprefix(layer)
+  return path.startswith(layer) and (not after or after[0] in '/.')
 
 
 def _given(**options):

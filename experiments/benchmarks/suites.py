@@ -17,6 +17,7 @@ SUITES = {
   'watching': 'experiments.benchmarks.watching',
   'loss_prediction': 'experiments.benchmarks.loss_prediction',
   'adversarial': 'experiments.benchmarks.adversarial',
+  'backbones': 'experiments.benchmarks.backbones',
   'bgadl': 'experiments.benchmarks.bgadl',
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',

@@ -355,3 +355,57 @@ def test_a_fraction_may_be_traced_and_leaves_keep_their_types():
 def test_bad_options_are_refused(options, message):
   with pytest.raises(ValueError, match=message):
     optimizers.build(**options)
+
+
+NETWORK = {
+  'trunk': {
+    'layer1.0.conv': {'kernel': RNG.normal(size=3)},
+    'layer10.0.conv': {'kernel': RNG.normal(size=3)},
+  },
+  'head': {'kernel': RNG.normal(size=2)},
+}
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adam'])
+def test_rates_multiply_the_learning_rate_of_layers(name):
+  rates = {'trunk': 0.5, 'trunk/layer1': 0.0}
+  gradients = [jax.tree.map(np.ones_like, NETWORK)] * 3
+  plain, by_layer = (
+    parameters_after(
+      optimizers.build(name, weight_decay=0.1, rates=given), NETWORK, gradients
+    )
+    for given in (None, rates)
+  )
+  np.testing.assert_array_equal(
+    by_layer['head']['kernel'], plain['head']['kernel']
+  )
+  trunk = by_layer['trunk']
+  np.testing.assert_array_equal(
+    trunk['layer1.0.conv']['kernel'],
+    as_jax(NETWORK)['trunk']['layer1.0.conv']['kernel'],
+  )
+  # The longest name counts, and names end at a dot or a slash.
+  begun = as_jax(NETWORK)['trunk']['layer10.0.conv']['kernel']
+  first = [gradients[0]]
+  moved = {
+    given: parameters_after(
+      optimizers.build(name, rates=rates if given else None), NETWORK, first
+    )['trunk']['layer10.0.conv']['kernel']
+    - begun
+    for given in (False, True)
+  }
+  np.testing.assert_allclose(moved[True], 0.5 * moved[False], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+  ('rates', 'said'),
+  [
+    ({'stem': 1.0}, "'stem', and the network has no layer .* head, trunk"),
+    ({'trunk/layer': 1.0}, "'trunk/layer'"),
+    ({'trunk': -1.0}, r"rates\['trunk'\] is -1"),
+    (0.1, 'rates is 0.1; it must be a mapping'),
+  ],
+)
+def test_rates_of_layers_that_are_not_there_are_refused(rates, said):
+  with pytest.raises(ValueError, match=said):
+    optimizers.build(rates=rates).init(as_jax(NETWORK))

@@ -1,0 +1,1 @@
+"""Published weights: found, read, and fitted to the networks here."""

@@ -1,0 +1,165 @@
+"""Finds a file of weights: here, in a package, or on the Hugging Face Hub."""
+
+import contextlib
+import importlib.util
+import os
+import pathlib
+import re
+
+from al_jax import errors
+
+_PREFIX, _PACKAGED = 'hub:', 'package:'
+_FORM = 'hub:OWNER/NAME, with @REVISION and :FILE after it if need be'
+_ADDRESS = re.compile(
+  r'hub:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?'
+  r'(:(?P<file>[^:\\]+))?',
+  re.ASCII,
+)
+# The names that published weights have, in the order of trying.
+_USUAL = ('model.safetensors', 'pytorch_model.bin')
+_SECONDS = 10
+_ELSEWHERE = 'download the file elsewhere and give its path'
+
+
+def locate(where: str) -> pathlib.Path:
+  """Finds a file of weights, and downloads it if it is on the hub.
+
+  A download stays in the cache of the hub's own package. A file that is there
+  is taken without asking the network, so that a branch such as `main` stays as
+  it was first downloaded; name a commit as REVISION to choose another.
+
+  Args:
+    where: Path of a file; `package:NAME/FILE`, a file that an installed package
+      brings; or `hub:OWNER/NAME`, with `@REVISION` and `:FILE`
+      after it if need be, such as `hub:timm/resnet50.a1_in1k`. Without a file,
+      it is `model.safetensors`, or else `pytorch_model.bin`.
+
+  Returns:
+    Path of the file on this machine.
+
+  Raises:
+    OSError: There is no such file, repository or revision, or the hub cannot
+      be reached.
+    ValueError: The path is a folder, or the address on the hub is malformed.
+  """
+  if where.startswith(_PREFIX):
+    return _on_hub(where)
+  if where.startswith(_PACKAGED):
+    return _in_package(where)
+  path = pathlib.Path(where).expanduser()
+  if path.is_dir():
+    raise ValueError(f'{path} is a folder; give the path of a file in it.')
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'There is no file {path}; give the path of a file of weights, or '
+      'hub:OWNER/NAME to download one.'
+    )
+  return path
+
+
+def _in_package(where):
+  name, _, file = where.removeprefix(_PACKAGED).partition('/')
+  # Without a dot, so that nothing is imported.
+  found = importlib.util.find_spec(name) if name.isidentifier() else None
+  if found is None:
+    raise FileNotFoundError(
+      f'{where}: there is no package {name!r} here; install it, or give the '
+      'path of a file of weights.'
+    )
+  for folder in found.submodule_search_locations or ():
+    path = pathlib.Path(folder) / file
+    if path.is_file():
+      return path
+  raise FileNotFoundError(
+    f'{where}: the package {name!r} has no file {file!r}.'
+  )
+
+
+def _on_hub(where):
+  parts = _ADDRESS.fullmatch(where)
+  if parts is None or any(
+    not part.strip('.')
+    for group in parts.groupdict().values()
+    if group is not None
+    for part in group.split('/')
+  ):
+    raise ValueError(f'{where!r} is no address on the hub; write {_FORM}.')
+  names = _USUAL if parts['file'] is None else (parts['file'],)
+  for name in names:
+    path = _path_of(where, parts['repository'], parts['revision'], name)
+    if path is not None:
+      return pathlib.Path(path)
+  raise FileNotFoundError(
+    f'{where}: the repository {parts["repository"]} has no file '
+    f'{" or ".join(names)}; look at its files on its page and write '
+    f'hub:{parts["repository"]}:FILE.'
+  )
+
+
+@errors.needs('an address that begins with hub:')
+def _path_of(where, repository, revision, name):
+  """The path of a file in the cache; None if the repository lacks it."""
+  import huggingface_hub
+  from huggingface_hub import utils
+
+  try:
+    return _download(huggingface_hub, repository, revision, name)
+  except utils.LocalEntryNotFoundError as error:
+    # Of the network, and yet a subclass of the next one.
+    raise _unreachable(where, error) from error
+  except utils.EntryNotFoundError:
+    return None
+  except utils.GatedRepoError as error:
+    raise PermissionError(
+      f'{where}: {repository} is given to those only who ask for it on its '
+      f'page and log in with hf auth login; or {_ELSEWHERE}.'
+    ) from error
+  except utils.RepositoryNotFoundError as error:
+    raise FileNotFoundError(
+      f'{where}: there is no repository {repository}, or it is private; check '
+      'the name at https://huggingface.co/models, or log in with hf auth login.'
+    ) from error
+  except utils.RevisionNotFoundError as error:
+    raise FileNotFoundError(
+      f'{where}: {repository} has no revision {revision or "main"}; give a '
+      'branch, a tag or a commit of it.'
+    ) from error
+  except utils.HFValidationError as error:
+    raise ValueError(
+      f'{where!r} is no address on the hub ({errors.clause(error)}); write '
+      f'{_FORM}.'
+    ) from error
+  # Versions of the package use requests, httpx or httpx2, whose errors have no
+  # class in common.
+  except Exception as error:
+    raise _unreachable(where, error) from error
+
+
+def _download(package, repository, revision, name):
+  # The package reads the variables only when it is imported.
+  endpoint = (os.environ.get('HF_ENDPOINT') or '').rstrip('/') or None
+  place = {
+    'revision': revision,
+    'cache_dir': os.environ.get('HF_HUB_CACHE') or None,
+  }
+  cached = package.try_to_load_from_cache(repository, name, **place)
+  if isinstance(cached, str):
+    return cached
+  if cached is not None:
+    return None  # known not to exist
+  # `hf_hub_download` tries for minutes to reach a hub; this tries once.
+  url = package.hf_hub_url(
+    repository, name, revision=revision, endpoint=endpoint
+  )
+  # A file that is missing is asked for below: that call remembers it.
+  with contextlib.suppress(package.utils.EntryNotFoundError):
+    package.get_hf_file_metadata(url, timeout=_SECONDS)
+  return package.hf_hub_download(
+    repository, name, endpoint=endpoint, etag_timeout=_SECONDS, **place
+  )
+
+
+def _unreachable(where, error):
+  return ConnectionError(
+    f'{where} cannot be downloaded ({errors.clause(error)}); {_ELSEWHERE}.'
+  )
