@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from al_jax import data, errors, keys, oracle, parts, sources, systems
+from al_jax.data import identity as file_identity
 from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import program, protocol, stages
+from al_jax.models.weights import hub
 from al_jax.runner import features, options, synthesis
 from al_jax.runner.options import Config
 
@@ -309,6 +311,9 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
   # Those of a pretraining follow from the config.
   if experiment.config['protocol'].get(features.FIELD) is not None:
     identity[features.FIELD] = features.fingerprint(experiment.features)
+  weights = hub.named_in(config['model'])
+  if weights:
+    identity['weights'] = file_identity.of_files(weights)
   spec, resolved = config['data'], experiment.dataset.normalize
   is_given = isinstance(spec, Mapping) and spec.get('normalize')
   # 'channel' has always been the default of pictures: runs that were begun

@@ -1,11 +1,14 @@
 """Published networks: shapes, weights, and what is done to images."""
 
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import al_jax
 from al_jax import data, models, tasks
 from al_jax.data.load import finished
 from al_jax.interfaces import Facts
@@ -433,3 +436,50 @@ def test_packaged_weights_know_what_photographs_show():
   predictions = jax.jit(fns.apply)(variables_of(fns), images).predictions
   # ImageNet's numbers of a palace and a daisy.
   np.testing.assert_array_equal(np.argmax(predictions, axis=-1), [698, 985])
+
+
+def test_a_fixed_trunk_learns_what_a_linear_model_on_its_features_does(
+  tmp_path, file
+):
+  dataset = pictures(60)
+  options = {'architecture': 'tiny', 'weights': file}
+  features = embedding.embedded(dataset, cache_dir=tmp_path, **options)
+  features = dataclasses.replace(
+    features, mean=np.float32(0), std=np.float32(1)
+  )
+  trunk = {'name': 'backbone', **options, 'trunk': 'fixed', 'dropout': 0.0}
+  linear = {'name': 'mlp', 'widths': ()}
+  protocol = {'rounds': 3, 'first_size': 6, 'labels_per_round': 4}
+  records = [
+    al_jax.run(
+      ['random', 'margin'],
+      of,
+      model=model,
+      protocol=protocol,
+      learner={'stop': {'epochs': 5}},
+      quiet=True,
+    ).records
+    for of, model in ((dataset, trunk), (features, linear))
+  ]
+  for one, other in zip(*records, strict=True):
+    assert one.picks == other.picks
+    assert one.test['accuracy'] == other.test['accuracy']
+    assert one.train['loss'] == pytest.approx(other.train['loss'], rel=1e-4)
+
+
+def test_a_tuned_trunk_learns_and_its_rate_can_be_0(file):
+  dataset = pictures(60)
+  model = {'name': 'backbone', 'architecture': 'tiny', 'weights': file}
+  losses = {}
+  for rate in (None, 0.0):
+    rates = {} if rate is None else {'rates': {'trunk': rate}}
+    found = al_jax.run(
+      'random',
+      dataset,
+      model={**model, 'dropout': 0.0},
+      protocol={'rounds': 1, 'first_size': 20},
+      learner={'stop': {'epochs': 20}, 'optimizer': rates},
+      quiet=True,
+    )
+    losses[rate] = found.records[0].train['loss']
+  assert losses[None] < losses[0.0]

@@ -104,3 +104,20 @@ def test_the_identity_of_a_run_has_what_normalises(spec, resolved, said):
   found = config_lib.identity_of(experiment, 'random')
   assert found == {'config': found['config'], 'data': 'abc', **said}
   assert found['config']['data'] == spec
+
+
+def test_the_identity_of_a_run_has_the_content_of_its_weights(tmp_path):
+  def identity(**model):
+    dataset = types.SimpleNamespace(fingerprint='f', normalize='channel')
+    experiment = types.SimpleNamespace(
+      config=a_config(model=model), dataset=dataset
+    )
+    return config_lib.identity_of(experiment, 'random')
+
+  path = tmp_path / 'net.npz'
+  found = []
+  for content in (b'one', b'two'):
+    path.write_bytes(content)
+    found.append(identity(name='backbone', weights=str(path))['weights'])
+  assert found[0] != found[1]
+  assert 'weights' not in identity(name='mlp', activation='relu')

@@ -5,6 +5,8 @@ import importlib.util
 import os
 import pathlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from al_jax import errors
 
@@ -55,6 +57,25 @@ def locate(where: str) -> pathlib.Path:
       'hub:OWNER/NAME to download one.'
     )
   return path
+
+
+def named_in(options: Mapping[str, Any]) -> list[pathlib.Path]:
+  """Lists the files that options of a network name.
+
+  Args:
+    options: of a network, by name.
+
+  Returns:
+    Paths, in the order of the options.
+  """
+  found = []
+  for value in options.values():
+    is_text = isinstance(value, str)
+    if is_text and value.startswith((_PREFIX, _PACKAGED)):
+      found.append(locate(value))
+    elif is_text and pathlib.Path(value).expanduser().is_file():
+      found.append(pathlib.Path(value).expanduser())
+  return found
 
 
 def _in_package(where):
