@@ -10,6 +10,7 @@ with errors.needs('al_jax.models'):
   import flax.linen as nn
 
   from al_jax.models import adapted, checks, common
+  from al_jax.models.backbones import ARCHITECTURES
   from al_jax.models.backbones.backbone import backbone
   from al_jax.models.cnn import cnn
   from al_jax.models.cnn13 import cnn13
@@ -75,6 +76,11 @@ def build(
       known; for a value that is not allowed; for inputs that the network
       cannot take; for a module that cannot be called, see `models.adapted`.
   """
+  if isinstance(name, str) and name in ARCHITECTURES and name not in MODELS:
+    raise ValueError(
+      f"model {name!r} is an architecture of the model 'backbone': name="
+      f"'backbone', architecture={name!r}."
+    )
   made, called = name, parts.name_of(name)
   if not _is_made(made):
     made = parts.find('model', name, MODELS)

@@ -483,3 +483,8 @@ def test_a_tuned_trunk_learns_and_its_rate_can_be_0(file):
     )
     losses[rate] = found.records[0].train['loss']
   assert losses[None] < losses[0.0]
+
+
+def test_the_name_of_an_architecture_says_how_to_build_it():
+  with pytest.raises(ValueError, match="name='backbone', architecture='res"):
+    models.build('resnet50', facts_of())

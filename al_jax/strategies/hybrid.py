@@ -1,0 +1,117 @@
+"""Asks about what is uncertain, typical of the pool, and not yet covered."""
+
+import functools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors, kernels
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Strategy
+from al_jax.strategies import needs
+
+# A number, or a first and a last one.
+Exponent = float | Sequence[float]
+
+
+def hybrid(
+  *,
+  alpha: Exponent = (0.5, 1.0),
+  beta: Exponent = (1.0, 0.5),
+  gamma: float = 0.5,
+  num_references: int = 2000,
+) -> Strategy:
+  """The largest product of uncertainty, density and novelty, k times.
+
+  With u the entropy of a prediction over log C, rho the density of an example
+  among some others and kappa its similarity to the nearest label or pick, it is
+
+    u^alpha rho^beta (1 - kappa)^gamma,
+
+  see `kernels.hybrid_informativeness`. Typical examples come first and
+  uncertain ones later: alpha and beta go from their first to their last value
+  while the budget is spent.
+
+  Gikunda 2021, "Budget annotation", names the three measures and leaves their
+  formulas open: these are ours.
+
+  Args:
+    alpha: exponent of the uncertainty, at least 0; or the first and the last.
+    beta: likewise, of the density. With alpha 1, and 0 for the others, this is
+      `entropy`.
+    gamma: exponent of the novelty, at least 0.
+    num_references: examples drawn to measure the density by.
+
+  Returns:
+    A Strategy that measures entropies [N] and embeddings [N, D].
+  """
+  first_alpha, last_alpha = _ends('alpha', alpha)
+  first_beta, last_beta = _ends('beta', beta)
+  errors.check_number('gamma', gamma, least=0)
+  errors.check_number('num_references', num_references, int, least=1)
+
+  def init(facts):
+    return {
+      # Labels before the first query; -1: not known yet.
+      'begun': jnp.int32(-1),
+      'budget': jnp.int32(facts.label_budget),
+    }
+
+  def measure(key, apply, batch):
+    del key
+    output = apply(batch.inputs)
+    entropies = kernels.entropy(output.predictions)
+    most = jnp.log(jnp.float32(output.predictions.shape[-1]))
+    return entropies / most, output.embedding
+
+  @functools.partial(jax.jit, static_argnames='k')
+  def select(key, state, measured, seen, pool, k):
+    entropies, embeddings = measured
+    asked = pool_lib.num_asked(pool)
+    begun = jnp.where(state['begun'] < 0, asked, state['begun'])
+    # 1 when this query is the last.
+    left = jnp.maximum(state['budget'] - k - begun, 1)
+    share = jnp.clip((asked - begun) / left, 0.0, 1.0)
+    eligible = pool_lib.eligible(pool)
+    chosen = kernels.hybrid_informativeness(
+      entropies,
+      embeddings,
+      k,
+      eligible=eligible & seen,
+      labeled=~eligible & seen,
+      key=key,
+      num_references=num_references,
+      alpha=_between(first_alpha, last_alpha, share),
+      beta=_between(first_beta, last_beta, share),
+      gamma=gamma,
+    )
+    return {**state, 'begun': begun}, chosen
+
+  needed = {needs.CLASSES: '', needs.EMBEDDING: ''}
+  return Strategy(
+    init,
+    measure,
+    select,
+    needs=needed,
+    score='uncertainty times density times novelty',
+  )
+
+
+def _ends(name, exponent):
+  """The first and the last value."""
+  is_pair = isinstance(exponent, Sequence) and not isinstance(exponent, str)
+  ends = tuple(exponent) if is_pair else (exponent, exponent)
+  if len(ends) != 2:
+    raise ValueError(
+      f'{name} is {exponent!r}; it must be a number, or two: the first and the '
+      'last.'
+    )
+  for value in ends:
+    errors.check_number(name, value, least=0)
+  return ends
+
+
+def _between(first, last, share):
+  """A constant stays one: an exponent of 0 costs nothing."""
+  return first if first == last else first + (last - first) * share
