@@ -41,6 +41,7 @@ _ASH = 'Ash et al. 2020, Deep Batch Active Learning by Diverse, Uncertain ...'
 _COHN = 'Cohn et al. 1996, Active Learning with Statistical Models'
 _EBERT = 'Ebert et al. 2012, RALF: A Reinforced Active Learning Formulation'
 _GAL = 'Gal et al. 2017, Deep Bayesian Active Learning with Image Data'
+_GIKUNDA = 'Gikunda 2021, Budget annotation'
 _HOULSBY = 'Houlsby et al. 2011, Bayesian Active Learning for Classification'
 _HOLZMUELLER = (
   'Holzmueller et al. 2023, A Framework and Benchmark for Deep Batch Active ...'
@@ -138,6 +139,8 @@ SYSTEMS = {
   'ceal_random': Published('ceal', 'random', {}, _WANG),
   'ceal_margin': Published('ceal', 'margin', {}, _WANG),
   'ceal_least_confidence': Published('ceal', 'least_confidence', {}, _WANG),
+  'hybrid': _asking('hybrid', _GIKUNDA),
+  'budget_annotation': Published('budget_annotation', 'hybrid', {}, _GIKUNDA),
   'propagation_random': _propagating('random'),
   'propagation_entropy': _propagating('entropy'),
   'propagation_core_set': _propagating('core_set'),

@@ -40,6 +40,7 @@ _SYSTEMS = {
   'others': 'expected_error_reduction jlp albl albl_by_query',
   'joint': 'joint joint_random joint_bald',
   'ceal': 'ceal ceal_random ceal_margin ceal_least_confidence',
+  'budget': 'hybrid budget_annotation',
   'propagation': 'propagation_random propagation_entropy propagation_core_set '
   'propagation_jlp propagation_badge',
   'learning_loss': 'learning_loss learning_loss_random',

@@ -10,6 +10,7 @@ C classes, D features, S samples, K picks, M made examples.
 """
 
 from al_jax.interfaces.base import (
+  Applied,
   Batch,
   Facts,
   LearnerState,
@@ -34,6 +35,7 @@ from al_jax.interfaces.strategy import (
 
 __all__ = [
   'Answers',
+  'Applied',
   'Batch',
   'Facts',
   'Generator',

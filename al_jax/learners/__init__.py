@@ -9,11 +9,13 @@ from al_jax.learners.autoencoder import denoising_autoencoder
 from al_jax.learners.beyond_pool import beyond_pool
 from al_jax.learners.bgadl import bgadl
 from al_jax.learners.boltzmann import boltzmann_stack
-from al_jax.learners.ceal import ceal, room_for_all, self_training
+from al_jax.learners.budget import budget_annotation
+from al_jax.learners.ceal import ceal
 from al_jax.learners.deep_cluster import deep_cluster
 from al_jax.learners.joint import joint
 from al_jax.learners.label_propagation import label_propagation
 from al_jax.learners.learning_loss import learning_loss
+from al_jax.learners.self_training import room_for_all, self_training
 from al_jax.learners.sraal import sraal
 from al_jax.learners.supervised import supervised
 from al_jax.learners.vaal import vaal
@@ -24,6 +26,7 @@ LEARNERS = {
   'joint': joint,
   'label_propagation': label_propagation,
   'ceal': ceal,
+  'budget_annotation': budget_annotation,
   'learning_loss': learning_loss,
   'vaal': vaal,
   'sraal': sraal,
@@ -44,6 +47,7 @@ __all__ = [
   'beyond_pool',
   'bgadl',
   'boltzmann_stack',
+  'budget_annotation',
   'build',
   'ceal',
   'deep_cluster',

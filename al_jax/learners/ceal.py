@@ -1,51 +1,30 @@
-"""Training on what the last round's model is sure of, beside the labels."""
+"""CEAL: training on what has a low entropy, beside the labels."""
 
 import dataclasses
-import functools
-from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from al_jax import errors, kernels, tasks
-from al_jax import pool as pool_lib
-from al_jax.interfaces import (
-  Facts,
-  Learner,
-  LearnerState,
-  Phase,
-  Survey,
-)
+from al_jax.interfaces import Applied, Batch, Facts, Learner
 from al_jax.learners.one_network import OneNetwork, factory
+from al_jax.learners.self_training import (
+  keywords,
+  room_for_all,
+  self_training,
+)
 from al_jax.learners.supervised import supervised
 
 SCHEDULES = ('cumulative', 'linear')
-_SURVEY = 'self_training'
-
-
-@flax.struct.dataclass
-class SelfTrainingState:
-  """The state of the wrapped learner, and its pseudo-labels.
-
-  Attributes:
-    inner: the state of the wrapped learner.
-    key: to begin its round with.
-    round: int32, rounds begun.
-    pending: bool, the pool is to be labelled before the round begins.
-    labels: int32[N], pseudo-labels; -1 where the model was not sure.
-  """
-
-  inner: LearnerState
-  key: jax.Array
-  round: jax.Array
-  pending: jax.Array
-  labels: jax.Array
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Threshold:
-  """When a model is sure of a label.
+  """A model is sure where its entropy is below a threshold, which falls.
+
+  The threshold of round T = 1, 2, ... is
+
+    cumulative: delta - d (T - 1) (T - 2) / 2;   linear: delta - d (T - 1).
 
   Attributes:
     threshold: delta, above 0; in nats, or a share of log C if normalized.
@@ -59,8 +38,9 @@ class Threshold:
   schedule: str = 'cumulative'
   normalized: bool = False
 
-  def check(self) -> None:
-    """Raises ValueError for options that are not allowed."""
+  def check(self, facts: Facts | None = None) -> None:
+    """See `Rule`."""
+    del facts
     errors.check_number('threshold', self.threshold, above=0)
     errors.check_number('decay', self.decay, least=0)
     errors.check_name('schedule', self.schedule, SCHEDULES)
@@ -81,173 +61,18 @@ class Threshold:
       entropies /= jnp.log(float(num_classes))
     return entropies
 
-
-def room_for_all(facts: Facts) -> Facts:
-  """Returns the facts that a learner within `self_training` is built with.
-
-  Args:
-    facts: facts of the task.
-
-  Returns:
-    With a label for every example of the pool, since machines may label all.
-  """
-  return facts._replace(label_budget=facts.num_examples)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SelfTraining(Threshold):
-  """Gives a learner the labels that the last round's model is sure of.
-
-  Before round T = 1, 2, ... the model of the round before looks at the pool.
-  Where nobody was asked, and its predictive entropy is below
-
-    cumulative: delta - d (T - 1) (T - 2) / 2;   linear: delta - d (T - 1),
-
-  its prediction is taken for the label in this round; then it is forgotten.
-  These labels are never paid for, and never keep an example from being asked
-  about.
-
-  Attributes:
-    inner: a learner of one phase, built with `room_for_all(facts)`.
-    facts: facts of the task.
-  """
-
-  inner: Learner
-  facts: Facts
-
-  def check(self):
-    """See `Threshold`; there must be classes to be sure of."""
-    tasks.need_classes(self.facts.task, "self-training (learner 'ceal')")
-    super().check()
-
-  @property
-  def surveys(self) -> dict[str, Survey]:
-    """Its own, and those of the learner within."""
-    own = Survey(measure=_predictions, absorb=self._absorb)
-    inner = {
-      name: survey._replace(
-        absorb=functools.partial(self._absorb_inner, survey),
-        where=None
-        if survey.where is None
-        else functools.partial(self._where_inner, survey),
-      )
-      for name, survey in self.inner.surveys.items()
-    }
-    return {_SURVEY: own, **inner}
-
-  def init(self, key):
-    """See `interfaces.Learner`."""
-    return SelfTrainingState(
-      # With the same weights as the learner without pseudo-labels.
-      inner=self.inner.init(key),
-      key=key,
-      round=jnp.zeros((), jnp.int32),
-      pending=jnp.zeros((), jnp.bool_),
-      labels=jnp.full(self.facts.num_examples, -1, jnp.int32),
-    )
-
-  def start(self, key, state, pool):
-    """See `interfaces.Learner`."""
-    first = state.round == 0
-    begun = self.inner.start(key, state.inner, pool)
-    return SelfTrainingState(
-      # Until the survey the weights of the round before are needed.
-      inner=_either(first, begun, state.inner),
-      key=key,
-      round=state.round + 1,
-      pending=~first,
-      labels=jnp.full_like(state.labels, -1),
-    )
-
-  def plan(self, phase, state, pool):
-    """See `interfaces.Phase`; of a phase of the learner within."""
-    return phase.plan(state.inner, _with_labels(pool, state.labels))
-
-  def step(self, phase, state, batches, pool):
-    """See `interfaces.Phase`; of a phase of the learner within."""
-    pool = _with_labels(pool, state.labels)
-    # While the survey is pending the round before is done: a fixed point.
-    after, progress = phase.step(state.inner, batches, pool)
-    return state.replace(inner=after), progress._replace(
-      done=progress.done & ~state.pending,
-      due={_SURVEY: state.pending, **progress.due},
-    )
-
-  def apply(self, state, inputs, *, keys=None):
-    """See `interfaces.Learner`."""
-    return self.inner.apply(state.inner, inputs, keys=keys)
-
-  def finite(self, state):
-    """See `interfaces.Learner`."""
-    return self.inner.finite(state.inner)
-
-  def _absorb(self, key, state, logits, pool):
-    """Labels what is sure, and begins the round of the learner within."""
+  def measure(self, key: jax.Array, apply: Applied, batch: Batch) -> jax.Array:
+    """See `Rule`."""
     del key
-    is_sure = self.uncertainty(logits) < self.of_round(state.round - 1)
-    labels = jnp.where(
-      is_sure & (pool.annotator == pool_lib.NOBODY),
-      jnp.argmax(logits, axis=-1).astype(jnp.int32),
-      -1,
-    )
-    return state.replace(
-      inner=self.inner.start(
-        state.key, state.inner, _with_labels(pool, labels)
-      ),
-      pending=jnp.zeros((), jnp.bool_),
-      labels=labels,
-    )
+    return apply(batch.inputs).predictions
 
-  def _absorb_inner(self, survey, key, state, measured, pool):
-    if survey.source == 'pool':
-      pool = _with_labels(pool, state.labels)
-    return state.replace(inner=survey.absorb(key, state.inner, measured, pool))
-
-  def _where_inner(self, survey, state, pool):
-    return survey.where(state.inner, _with_labels(pool, state.labels))
-
-  def pseudo_labels(self, state, pool):
-    """See `interfaces.Learner`."""
-    own = jnp.where(pool_lib.trainable(pool), -1, state.labels)
-    if self.inner.pseudo_labels is None:
-      return own
-    inner = self.inner.pseudo_labels(
-      state.inner, _with_labels(pool, state.labels)
-    )
-    return jnp.where(own >= 0, own, inner)
-
-  def most_steps(self, num_labels):
-    """Returns the steps of a round in which all examples have a label."""
-    del num_labels
-    return self.inner.most_steps(self.facts.num_examples)
-
-
-def _bound(options: SelfTraining) -> Learner:
-  """Binds the methods into a Learner with the phases of the one within."""
-  options.check()
-  inner = options.inner
-  phases = tuple(
-    Phase(
-      functools.partial(options.plan, phase),
-      functools.partial(options.step, phase),
-    )
-    for phase in inner.phases
-  )
-  return Learner(
-    init=options.init,
-    start=options.start,
-    phases=phases,
-    apply=options.apply,
-    finite=options.finite,
-    surveys=options.surveys,
-    pseudo_labels=options.pseudo_labels,
-    most_steps=options.most_steps if inner.most_steps else None,
-    continues=True,
-    warnings=inner.warnings,
-  )
-
-
-self_training = factory(SelfTraining, _bound)
+  def labels(
+    self, round: jax.Array, measured: jax.Array, free: jax.Array
+  ) -> jax.Array:
+    """See `Rule`."""
+    is_sure = self.uncertainty(measured) < self.of_round(round)
+    classes = jnp.argmax(measured, axis=-1).astype(jnp.int32)
+    return jnp.where(is_sure & free, classes, -1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -256,45 +81,17 @@ class Ceal(Threshold, OneNetwork):
 
   Wang et al. 2017, "Cost-Effective Active Learning for Deep Image
   Classification", which goes on from the weights of the round before
-  (`weights='warm'`). Its options are those of both.
+  (`weights='warm'`). Its options are those of `supervised` and of `Threshold`.
   """
 
 
 def _ceal(options: Ceal) -> Learner:
   facts = options.facts
+  tasks.need_classes(facts.task, "learner 'ceal'")
   inner = supervised(
-    options.model, room_for_all(facts), **_keywords(options, OneNetwork)
+    options.model, room_for_all(facts), **keywords(options, OneNetwork)
   )
-  return self_training(inner, facts, **_keywords(options, Threshold))
+  return self_training(inner, facts, Threshold(**keywords(options, Threshold)))
 
 
 ceal = factory(Ceal, _ceal)
-
-
-def _keywords(options: Any, kind: type) -> dict[str, Any]:
-  """The options that a base class has."""
-  return {
-    field.name: getattr(options, field.name)
-    for field in dataclasses.fields(kind)
-    if field.kw_only
-  }
-
-
-def _predictions(key, apply, batch):
-  del key
-  return apply(batch.inputs).predictions
-
-
-def _either(condition, yes, no):
-  return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def _with_labels(pool, labels):
-  """The pool as the learner within sees it."""
-  is_labelled = labels >= 0
-  return pool.replace(
-    targets=jnp.where(is_labelled, labels, pool.targets),
-    annotator=jnp.where(
-      is_labelled, jnp.int8(pool_lib.MACHINE), pool.annotator
-    ),
-  )

@@ -22,6 +22,7 @@ from al_jax.strategies.core_set import core_set
 from al_jax.strategies.density import graph_density, information_density
 from al_jax.strategies.diverse import k_means_plus_plus, lcmd
 from al_jax.strategies.expected_error import expected_error_reduction
+from al_jax.strategies.hybrid import hybrid
 from al_jax.strategies.jlp import jlp
 from al_jax.strategies.learning_loss import learning_loss
 from al_jax.strategies.random import random
@@ -51,6 +52,7 @@ STRATEGIES = {
   'information_density': information_density,
   'graph_density': graph_density,
   'expected_error_reduction': expected_error_reduction,
+  'hybrid': hybrid,
   'jlp': jlp,
   'learning_loss': learning_loss,
   'adversarial': adversarial,
@@ -82,6 +84,7 @@ __all__ = [
   'entropy',
   'expected_error_reduction',
   'graph_density',
+  'hybrid',
   'information_density',
   'jlp',
   'k_means',

@@ -15,6 +15,7 @@ from al_jax.learners import (
   self_training,
   supervised,
 )
+from al_jax.learners.ceal import Threshold
 from al_jax.loop import program
 from al_jax.models import build
 from al_jax.training import fit as fit_lib
@@ -152,7 +153,7 @@ def test_it_wraps_a_learner_that_looks_over_the_pool_itself(task):
     stop={'epochs': 3},
     optimizer={'learning_rate': 0.01},
   )
-  learner = self_training(inner, facts, threshold=1.5)
+  learner = self_training(inner, facts, Threshold(threshold=1.5))
   pools = growing(dataset, 20, 30)
   _, state = run(learner, facts, dataset, pools)
   sure = np.asarray(state.labels) >= 0
@@ -206,7 +207,7 @@ def test_what_is_not_revealed_changes_nothing_in_what_is_wrapped(task, make):
   dataset, facts = task
   options = {'stop': {'epochs': 3}, 'optimizer': {'learning_rate': 0.01}}
   inner = make(a_model(facts), room_for_all(facts), batch_size=64, **options)
-  learner = self_training(inner, facts, threshold=2.0)
+  learner = self_training(inner, facts, Threshold(threshold=2.0))
   pools = growing(dataset, 20, 30)
   garbage = [
     pool.replace(targets=jnp.where(pool.annotator == 0, 7, pool.targets))

@@ -22,6 +22,7 @@ from tests.factories import (
 OPTIONS = {
   'supervised': {},
   'ceal': {},
+  'budget_annotation': {},
   # Nothing but the labels.
   'joint': {'entropy_weight': 0.0},
   'label_propagation': {'neighbors': 5},

@@ -48,6 +48,7 @@ NEEDS = {
   'information_density': ('embeddings', 'logits'),
   'graph_density': ('embeddings',),
   'expected_error_reduction': ('embeddings', 'logits'),
+  'hybrid': ('embeddings', 'logits'),
   'jlp': ('embeddings',),
 }
 OPTIONS = {'batch_bald': {'num_configurations': 64}}

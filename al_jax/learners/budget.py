@@ -1,0 +1,140 @@
+"""Budget annotation: a machine labels what it is sure of, under two views."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+
+from al_jax import errors, kernels, tasks
+from al_jax.interfaces import Applied, Batch, Facts, Learner
+from al_jax.learners.one_network import OneNetwork, factory
+from al_jax.learners.self_training import (
+  keywords,
+  room_for_all,
+  self_training,
+)
+from al_jax.learners.supervised import supervised
+
+# Second views of an image, which keep its class.
+VIEWS = ('none', 'flip', 'shift')
+# Pixels that a shifted view is moved by, down and to the right.
+_PIXELS = 2
+# More are a slip: each is a pass over the pool.
+_MOST_VOTES = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Agreement:
+  """A model is sure where its views of an example agree, of few per class.
+
+  Before round T = 1, 2, ... an example is sure if u < delta - d (T - 1), with u
+  the entropy of its prediction over log C, and if its second view and each
+  dropout sample have the same class. Of those the ones with the smallest u are
+  taken, b at most, and of each class b / C at most, rounded up.
+
+  Attributes:
+    threshold: delta, above 0, of entropies between 0 and 1.
+    decay: d, at least 0.
+    most: b, at least 1. If None, as many as there are.
+    view: the second view: `'flip'`, mirrored left and right, of photographs;
+      `'shift'`, moved by 2 pixels, of digits; or `'none'`.
+    votes: number of dropout samples that must agree.
+  """
+
+  threshold: float = 0.05
+  decay: float = 0.0033
+  most: int | None = None
+  view: str = 'none'
+  votes: int = 0
+
+  def check(self, facts: Facts) -> None:
+    """See `self_training.Rule`."""
+    errors.check_number('threshold', self.threshold, above=0)
+    errors.check_number('decay', self.decay, least=0)
+    errors.check_number('most', self.most, int, least=1, optional=True)
+    errors.check_name('view', self.view, VIEWS)
+    errors.check_number('votes', self.votes, int, least=0, most=_MOST_VOTES)
+    shape = getattr(facts.example, 'shape', ())
+    if self.view != 'none' and (len(shape) != 3 or min(shape[:2]) <= _PIXELS):
+      raise ValueError(
+        f'view is {self.view!r}, which is of images; an example here has shape '
+        f"{shape}: it must be 'none'."
+      )
+
+  def measure(
+    self, key: jax.Array, apply: Applied, batch: Batch
+  ) -> tuple[jax.Array, jax.Array]:
+    """See `self_training.Rule`: logits, and whether all views agree."""
+    logits = apply(batch.inputs).predictions
+    classes = jnp.argmax(logits, axis=-1)
+    agree = jnp.ones(classes.shape, jnp.bool_)
+    if self.view != 'none':
+      others = apply(_viewed(self.view, batch.inputs)).predictions
+      agree &= jnp.argmax(others, axis=-1) == classes
+    if self.votes:
+      keys = jax.random.split(key, self.votes)
+      sampled = apply(batch.inputs, keys=keys).predictions
+      agree &= jnp.all(jnp.argmax(sampled, axis=-1) == classes[None], axis=0)
+    return logits, agree
+
+  def labels(
+    self,
+    round: jax.Array,
+    measured: tuple[jax.Array, jax.Array],
+    free: jax.Array,
+  ) -> jax.Array:
+    """See `self_training.Rule`."""
+    logits, agree = measured
+    num_classes = logits.shape[-1]
+    uncertainty = kernels.entropy(logits) / math.log(max(num_classes, 2))
+    lowered = self.decay * (round - 1).astype(jnp.float32)
+    threshold = jnp.maximum(self.threshold - lowered, 0.0)
+    sure = free & agree & (uncertainty < threshold)
+    classes = jnp.argmax(logits, axis=-1).astype(jnp.int32)
+    if self.most is not None:
+      per_class = -(-self.most // num_classes)
+      sure &= _ranks(classes, jnp.where(sure, uncertainty, jnp.inf)) < per_class
+      everything = jnp.zeros_like(classes)
+      order = jnp.where(sure, uncertainty, jnp.inf)
+      sure &= _ranks(everything, order) < self.most
+    return jnp.where(sure, classes, -1)
+
+
+def _viewed(view, images):
+  """Images [B, ...], each as a second view."""
+  if view == 'flip':
+    return images[:, :, ::-1]
+  padded = jnp.pad(images, ((0, 0), (_PIXELS, 0), (_PIXELS, 0), (0, 0)))
+  return padded[:, :-_PIXELS, :-_PIXELS]
+
+
+def _ranks(groups, values):
+  """How many of its group come before each: int32[N], by value and place."""
+  place = jnp.arange(len(groups))
+  order = jnp.lexsort((place, values, groups))
+  first = jnp.searchsorted(groups[order], groups[order])
+  ranks = place - first
+  return jnp.zeros_like(groups).at[order].set(ranks.astype(groups.dtype))
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class BudgetAnnotation(Agreement, OneNetwork):
+  """Budget annotation: `supervised` within `self_training`.
+
+  Gikunda 2021, "Budget annotation", has a machine label what it is sure of and
+  leaves open when it is; the rule here is ours. Its options are those of
+  `supervised` and of `Agreement`.
+  """
+
+
+def _budget_annotation(options: BudgetAnnotation) -> Learner:
+  facts = options.facts
+  tasks.need_classes(facts.task, "learner 'budget_annotation'")
+  inner = supervised(
+    options.model, room_for_all(facts), **keywords(options, OneNetwork)
+  )
+  return self_training(inner, facts, Agreement(**keywords(options, Agreement)))
+
+
+budget_annotation = factory(BudgetAnnotation, _budget_annotation)
