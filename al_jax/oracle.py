@@ -28,6 +28,7 @@ class SimulatedOracle:
     self,
     targets: PyTree,
     task: Task,
+    unanswerable: np.ndarray | None = None,
     *,
     noise: float = 0.0,
     abstain: float = 0.0,
@@ -37,6 +38,8 @@ class SimulatedOracle:
     Args:
       targets: pytree of [N, ...], the truth.
       task: what is predicted.
+      unanswerable: bool[N], examples that show nothing: a question about one
+        costs and labels nothing. If None, there are none.
       noise: the share of answers that are another class, uniformly; of numbers
         the standard deviation of Gaussian noise, in units of their scale.
       abstain: the share of questions answered with "I don't know": they cost
@@ -59,6 +62,9 @@ class SimulatedOracle:
       raise ValueError('oracle.noise needs a second class to confuse with.')
     self._targets = targets
     self._task = task
+    if unanswerable is None:
+      unanswerable = np.zeros(self.num_examples, bool)
+    self._unanswerable = np.asarray(unanswerable)
     self._noise = noise
     self._abstain = abstain
     self._drawn = jax.jit(
@@ -102,6 +108,7 @@ class SimulatedOracle:
     silent = np.zeros(len(indices), bool)
     if self._noise or self._abstain:
       targets, silent = jax.device_get(self._drawn(key, indices, targets))
+    silent = silent | self._unanswerable[rows]
     annotator = np.where(silent, pool_lib.ABSTAINED, pool_lib.ORACLE)
     annotator = np.where(real, annotator, pool_lib.NOBODY).astype(np.int8)
     targets = jax.tree.map(
@@ -140,7 +147,8 @@ class SimulatedOracle:
     order = rng.permutation(len(classes))
     rank_and_index = []
     for label, size in enumerate(sizes):
-      members = order[classes[order] == label]
+      is_member = (classes == label) & ~self._unanswerable
+      members = order[is_member[order]]
       if len(members) < size:
         raise ValueError(
           f'a balanced first set of {k} needs {size} examples of class '
@@ -165,7 +173,37 @@ class SimulatedOracle:
     if not np.any(given):
       return math.nan
     classes = self._task.strata(self._targets)
-    return float(np.mean(labels[given] == classes[given]))
+    right = (labels == classes) & ~self._unanswerable
+    return float(np.mean(right[given]))
+
+
+class MachineOracle:
+  """Takes what the model predicts for the answer, but for the first set.
+
+  Such answers cost nothing and stay: the model learns from what it said.
+  """
+
+  reads_predictions = True
+
+  def __init__(self, of_first_set: SimulatedOracle):
+    """Takes in who answers about the first set, and is paid for it."""
+    self._of_first_set = of_first_set
+    self.balanced_first_set = of_first_set.balanced_first_set
+    self.share_right = of_first_set.share_right
+
+  def check(self, facts: Facts) -> None:
+    """See `interfaces.Oracle`."""
+    self._of_first_set.check(facts)
+
+  def ask(
+    self, key: jax.Array, paid: int, question: Question
+  ) -> tuple[int, Answers]:
+    """See `interfaces.Oracle`."""
+    if question.predicted is None:
+      return self._of_first_set.ask(key, paid, question)
+    real = np.asarray(question.indices) >= 0
+    annotator = np.where(real, pool_lib.MACHINE, pool_lib.NOBODY)
+    return paid, Answers(question.predicted, annotator.astype(np.int8))
 
 
 class ModelOracle:

@@ -15,10 +15,13 @@ class Question(NamedTuple):
     indices: int32[K], positions in the pool; -1 pads.
     inputs: pytree of [K, ...], raw, of examples that are not in the pool; None
       if all are.
+    predicted: pytree of [K, ...], what the model predicts, as targets. None
+      unless the oracle has `reads_predictions`, and for the first set.
   """
 
   indices: np.ndarray
   inputs: PyTree = None
+  predicted: PyTree = None
 
 
 class Answers(NamedTuple):
@@ -27,8 +30,8 @@ class Answers(NamedTuple):
   Attributes:
     targets: pytree of [K, ...] with the structure of the task; a filler where
       there is no answer.
-    annotator: int8[K], `pool.ORACLE` or `pool.ABSTAINED`; `pool.NOBODY` in
-      padding.
+    annotator: int8[K], `pool.ORACLE`, `pool.ABSTAINED`, or `pool.MACHINE` for
+      an answer that nobody is paid for; `pool.NOBODY` in padding.
   """
 
   targets: PyTree
@@ -40,7 +43,8 @@ class Oracle(Protocol):
 
   It may also have `balanced_first_set(key, k)` and `share_right(labels)`, see
   `oracle.SimulatedOracle`: who lacks them cannot draw a balanced first set, and
-  does not know how right pseudo-labels are.
+  does not know how right pseudo-labels are. One with `reads_predictions = True`
+  is told what the model predicts, see `oracle.MachineOracle`.
   """
 
   def check(self, facts: Facts) -> None:

@@ -298,10 +298,13 @@ def ask(
   """
   indices = state.pending[state.pending >= 0]
   key = keys.for_run(seed, keys.ORACLE)
-  inputs = None
+  inputs = predicted = None
   if np.any(indices >= state.pool.num_examples):
     inputs = made.inputs_of(state.pool, indices)
-  paid, answers = oracle.ask(key, state.paid, Question(indices, inputs))
+  if round >= 0 and getattr(oracle, 'reads_predictions', False):
+    predicted, _ = program.predict(state.learner, indices)
+  question = Question(indices, inputs, predicted)
+  paid, answers = oracle.ask(key, state.paid, question)
   if not paid >= state.paid:
     raise ValueError(
       f'the oracle says that {paid} have been paid for; before it was asked '

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from al_jax.interfaces import Progress
+from al_jax.loop import run_state
 from al_jax.loop.pictures import RoundPictures
 from al_jax.loop.queries import RoundMade, RoundQueries
 from al_jax.loop.run_state import Run
@@ -108,7 +109,7 @@ class Events:
           system,
           run.seed,
           run.round,
-          run.state.paid,
+          run_state.answered(run.state),
           int(now.step[lane]),
           _metrics(now, lane),
         )

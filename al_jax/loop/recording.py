@@ -9,7 +9,9 @@ import numpy as np
 
 from al_jax import keys, made
 from al_jax import pool as pool_lib
+from al_jax.data import transforms
 from al_jax.interfaces import Oracle
+from al_jax.loop import ledger, run_state
 from al_jax.loop.acquisition import Proposal
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -85,7 +87,7 @@ def reason_to_end(
       return f'{split} accuracy reached {target}'
   if run.round + 1 >= protocol.rounds:
     return 'all rounds are over'
-  if run.state.paid >= protocol.budget:
+  if run_state.answered(run.state) >= protocol.budget:
     return 'label budget spent'
   made = program.synthesis
   needs_pool = made is None or made.options.begins_in_pool
@@ -106,6 +108,7 @@ def draft(
   proposal: Proposal,
   described: Mapping[str, float],
   since_trained: float,
+  prices: Mapping[str, float],
 ) -> RoundRecord:
   """Makes the record of a round, but for what the answers tell.
 
@@ -116,13 +119,21 @@ def draft(
     evaluated: the model of the round.
     proposal: the queries.
     described: what they are like together; if there is room for made examples,
-      `made` is added, the share of those among the queries.
+      `made` is added, the share of those among the queries; and `outliers`,
+      that of pictures of nothing, if the pool has some.
     since_trained: seconds since the training of the round.
+    prices: see `ledger.of`.
 
   Returns:
     A RoundRecord.
   """
   pseudo = _pseudo_labels(program, oracle, run.state)
+  strange = transforms.are_outliers(program.ids)
+  if np.any(strange) and len(proposal.picks):
+    # Made examples come after those of the pool.
+    picks = np.minimum(proposal.picks, len(strange) - 1)
+    of_pool = np.asarray(proposal.picks) < len(strange)
+    described = {**described, 'outliers': np.mean(strange[picks] & of_pool)}
   if run.state.pool.made is not None and len(proposal.picks):
     is_made = np.asarray(proposal.picks) >= len(program.ids)
     described = {**described, 'made': np.mean(is_made)}
@@ -130,7 +141,7 @@ def draft(
     system=program.system.name,
     seed=run.seed,
     round=run.round,
-    labels=run.state.paid,
+    labels=run_state.answered(run.state),
     trainable=evaluated.trainable,
     steps=run.trained['steps'],
     test=evaluated.test,
@@ -143,6 +154,7 @@ def draft(
     compilations=0,
     validation=evaluated.validation,
     parts=dict(program.system.parts),
+    ledger=ledger.of(run.state, pseudo, prices),
     **_seconds(run, evaluated, proposal, since_trained),
   )
 

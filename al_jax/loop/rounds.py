@@ -9,6 +9,7 @@ the answers.
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ def run_rounds(
   checkpointer: Checkpointer | None = None,
   identity: Mapping[str, Any] | None = None,
   upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda old: old,
+  prices: Mapping[str, float] = types.MappingProxyType({}),
   should_stop: Callable[[], bool] = lambda: False,
   observers: Sequence[Observer] = (),
 ) -> Generator[RoundRecord, None, dict[int, str]]:
@@ -80,6 +82,7 @@ def run_rounds(
       is saved, and a checkpoint with a different identity is rejected.
     upgraded: brings the identity in a checkpoint of an earlier version up to
       date before they are compared.
+    prices: of a label, for the ledger in the records, see `ledger.of`.
     should_stop: looked at after every call of the device; when true the run is
       saved and `Interrupted` is raised.
     observers: told of each round under way, of its pictures, and of each record
@@ -99,8 +102,7 @@ def run_rounds(
       answers to what nobody asked.
   """
   contracts.check_run(program, oracle, protocol, seeds, features=features)
-  if oracle is not None and (answers is not None or close):
-    raise ValueError('answers and close are for runs without an oracle.')
+  _check_answers(oracle, answers, close)
   identity = run_state.identity_of(program, identity)
   runs, fitting, serial = run_state.restore(
     program, checkpointer, seeds, identity, upgraded
@@ -126,7 +128,7 @@ def run_rounds(
         program, protocol, save, should_stop, events, resume=fitting
       )
     fitting = False
-    _propose_active(program, oracle, protocol, save, events)
+    _propose_active(program, oracle, protocol, save, events, prices)
     if oracle is None and any(_is_pending(run) for run in active):
       save.wait()
       return {run.seed: run.ended or PENDING for run in runs}
@@ -143,6 +145,11 @@ def run_rounds(
     if should_stop() and any(run.ended is None for run in runs):
       raise Interrupted
   return {run.seed: run.ended for run in runs}
+
+
+def _check_answers(oracle, answers, close):
+  if oracle is not None and (answers is not None or close):
+    raise ValueError('answers and close are for runs without an oracle.')
 
 
 @dataclasses.dataclass
@@ -220,14 +227,14 @@ def _train_active(program, protocol, save, should_stop, events, *, resume):
     save(replaceable=True)
 
 
-def _propose_active(program, oracle, protocol, save, events):
+def _propose_active(program, oracle, protocol, save, events, prices):
   """Has each run that is trained propose, and saves what would be lost."""
   proposing = [run for run in save.runs if run.stage == 'trained']
   for run in proposing:
     # In no checkpoint: they are handed over before the stage that follows is.
     if events.wanted('on_pictures'):
       events.pictures(pictures.of_round(program, run))
-    proposal = _propose(program, oracle, protocol, run)
+    proposal = _propose(program, oracle, protocol, run, prices)
     if events.wanted('on_queries') and len(proposal.picks):
       events.tell('on_queries', queries.of_round(program, run, proposal))
   # What would be lost with the queries.
@@ -246,7 +253,7 @@ def _lane(progress, lane):
   return jax.tree.map(lambda leaf: leaf[lane], progress)
 
 
-def _propose(program, oracle, protocol, run):
+def _propose(program, oracle, protocol, run, prices):
   """Evaluates, decides whether the run ends, and proposes queries if not.
 
   Returns the Proposal.
@@ -263,7 +270,14 @@ def _propose(program, oracle, protocol, run):
     if program.describe is not None:
       described = program.describe(run.state.learner, proposal.picks, k)
   run.draft = recording.draft(
-    program, oracle, run, evaluated, proposal, described, stopwatch.lap()
+    program,
+    oracle,
+    run,
+    evaluated,
+    proposal,
+    described,
+    stopwatch.lap(),
+    prices,
   )
   run.stage = 'proposed'
   return proposal
@@ -273,7 +287,7 @@ def _num_queries(program, protocol, run):
   """The most queries at the end of a round."""
   return min(
     protocol.labels_per_round,
-    protocol.budget - run.state.paid,
+    protocol.budget - run_state.answered(run.state),
     program.system.facts.num_examples,
   )
 

@@ -53,6 +53,12 @@ class RunState:
     )
 
 
+def answered(state: RunState) -> int:
+  """Counts what a label budget is of: queries paid for, or to a machine."""
+  by_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE
+  return state.paid + int(np.count_nonzero(by_machine))
+
+
 # A round trains, is trained, and has proposed queries.
 STAGES = ('training', 'trained', 'proposed')
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from al_jax import data, errors, keys, oracle, parts, sources, systems
 from al_jax.data import identity as file_identity
+from al_jax.data import transforms
 from al_jax.interfaces import Facts, Oracle, PyTree
-from al_jax.loop import program, protocol, stages
+from al_jax.loop import ledger, program, protocol, stages
 from al_jax.models.weights import hub
 from al_jax.runner import features, options, synthesis
 from al_jax.runner.options import Config
@@ -26,6 +27,7 @@ FIELDS = (
   'prefilter',
   'protocol',
   'oracle',
+  'prices',
   'describe',
   'full_labels',
   'pretraining',
@@ -49,10 +51,13 @@ _MAPPINGS = (
   'strategy',
   'protocol',
   'oracle',
+  'prices',
   'describe',
   'pretraining',
   'synthesis',
 )
+# Who answers after the first set.
+_ANNOTATORS = ('person', 'machine')
 # What `describe` has.
 _DESCRIBE = ('batches', 'dropout_samples')
 # More are a slip.
@@ -98,7 +103,8 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
   A field `system` named a single system. `protocol.target_accuracy` was of the
   test split, where there was no `test_accuracy`. `learner.name` was there and
-  None. There was no `protocol.first_features`, and no `synthesis`.
+  None. There was no `protocol.first_features`, no `synthesis`, no
+  `oracle.annotator`, and no `prices`.
 
   Args:
     config: as plain values, of any time.
@@ -131,6 +137,9 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
     found['protocol'] = {features.FIELD: None, **found['protocol']}
   if 'pretraining' in found:
     found.setdefault('synthesis', {})
+  if isinstance(found.get('oracle'), Mapping):
+    found['oracle'] = {'annotator': 'person', **found['oracle']}
+    found.setdefault('prices', {})
   return found
 
 
@@ -183,9 +192,7 @@ def prepare(
     proceeding.budget,
     made_capacity=synthesis.made_capacity(config, proceeding),
   )
-  answers = oracle.SimulatedOracle(
-    dataset.train.targets, dataset.task, **config['oracle']
-  )
+  answers = _oracle_of(config, dataset)
   if facts.made_capacity:
     answers = synthesis.oracle_of(
       dataset, synthesis.oracle_options(config), answers
@@ -201,6 +208,19 @@ def prepare(
       config['protocol'].get(features.FIELD), proceeding, facts.num_examples
     ),
   )
+
+
+def _oracle_of(config, dataset):
+  """Who answers about the pool."""
+  options = dict(config['oracle'])
+  annotator = options.pop('annotator')
+  person = oracle.SimulatedOracle(
+    dataset.train.targets,
+    dataset.task,
+    transforms.are_outliers(dataset.train.ids),
+    **options,
+  )
+  return person if annotator == 'person' else oracle.MachineOracle(person)
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
@@ -347,7 +367,7 @@ def check_options(config: Config) -> None:
     errors.check_mapping(f'config.{name}', config[name])
   protocol_of(config)
   seed_list(config)
-  errors.check_options('oracle', oracle.SimulatedOracle, config['oracle'])
+  _check_oracle(config)
   errors.check_name('placement', config['placement'], sources.PLACEMENTS)
   errors.check_number('chunk_size', config['chunk_size'], int, least=1)
   errors.check_number(
@@ -366,6 +386,22 @@ def check_options(config: Config) -> None:
         f'describe has no {name!r}; see al_jax/runner/defaults.py.'
       )
   errors.check_flag('describe.batches', config['describe']['batches'])
+
+
+def _check_oracle(config):
+  """Refuses who cannot answer, and prices of what nobody has."""
+  options = dict(config['oracle'])
+  annotator = options.pop('annotator', None)
+  errors.check_name('oracle.annotator', annotator, _ANNOTATORS)
+  errors.check_options('oracle', oracle.SimulatedOracle, options)
+  if annotator == 'machine' and config['synthesis']:
+    raise ValueError(
+      "oracle.annotator is 'machine' and queries are made (config.synthesis): "
+      "a model cannot answer about what it made; set it to 'person'."
+    )
+  for name, price in config['prices'].items():
+    errors.check_name('price', name, ledger.PRICES)
+    errors.check_number(f'prices.{name}', price, least=0)
 
 
 def _refuse_learner_name(config):

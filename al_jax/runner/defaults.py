@@ -45,6 +45,26 @@ def _learner():
   return learner
 
 
+def _protocol():
+  """Defaults of how a run proceeds."""
+  protocol = ConfigDict()
+  protocol.rounds = 10
+  protocol.labels_per_round = 100
+  protocol.first_set = 'uniform'  # or balanced, first, k_center, none
+  # Of k_center: a .npy file with a row for each example of the pool. None: the
+  # embedding of the network that training begins with.
+  protocol.first_features = config_dict.placeholder(str)
+  protocol.first_size = 100
+  protocol.label_budget = config_dict.placeholder(int)
+  # End at this accuracy on the validation split; on the test split, which
+  # measures first passage and favours lucky rounds.
+  protocol.target_accuracy = config_dict.placeholder(float)
+  protocol.test_accuracy = config_dict.placeholder(float)
+  protocol.max_seconds = config_dict.placeholder(float)
+  protocol.save_every_steps = 2000
+  return protocol
+
+
 def get_config() -> ConfigDict:
   """The defaults: random and margin sampling on digits with an MLP."""
   config = ConfigDict()
@@ -73,23 +93,16 @@ def get_config() -> ConfigDict:
   # `oracle`, who answers; see docs/training.md. Empty: they are of the pool.
   config.synthesis = ConfigDict()
 
-  config.protocol = ConfigDict()
-  config.protocol.rounds = 10
-  config.protocol.labels_per_round = 100
-  config.protocol.first_set = 'uniform'  # or balanced, first, k_center, none
-  # Of k_center: a .npy file with a row for each example of the pool. None: the
-  # embedding of the network that training begins with.
-  config.protocol.first_features = config_dict.placeholder(str)
-  config.protocol.first_size = 100
-  config.protocol.label_budget = config_dict.placeholder(int)
-  # End at this accuracy on the validation split; on the test split, which
-  # measures first passage and favours lucky rounds.
-  config.protocol.target_accuracy = config_dict.placeholder(float)
-  config.protocol.test_accuracy = config_dict.placeholder(float)
-  config.protocol.max_seconds = config_dict.placeholder(float)
-  config.protocol.save_every_steps = 2000
+  config.protocol = _protocol()
 
-  config.oracle = ConfigDict({'noise': 0.0, 'abstain': 0.0})
+  # Who answers after the first set, person or machine; the share of wrong and
+  # of missing answers of a person.
+  config.oracle = ConfigDict(
+    {'annotator': 'person', 'noise': 0.0, 'abstain': 0.0}
+  )
+  # Of a label, in any currency, and seconds: `person`, `person_seconds`,
+  # `machine`, `machine_seconds`. Records and report then have a ledger.
+  config.prices = ConfigDict()
 
   # What more is recorded: of each batch of questions how diverse it is, and of
   # the test split the mean prediction of so many dropout samples.

@@ -90,6 +90,7 @@ def run_jobs(
         if folder is None
         else config_lib.identity_of(experiment, job.system),
         upgraded=config_lib.upgraded_identity,
+        prices=experiment.config['prices'],
         should_stop=should_stop,
         observers=observers,
       ):

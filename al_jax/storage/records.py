@@ -46,7 +46,9 @@ class RoundRecord:
     system: name of the learner and strategy that ran.
     seed: which repetition.
     round: from 0.
-    labels: paid for when this round's model was trained, abstentions included.
+    labels: queries that were answered when this round's model was trained,
+      abstentions and answers of a machine included; only the others were paid
+      for.
     trainable: of these, how many could be trained on.
     steps: training steps taken in this round.
     test: the metrics of the task, on the test split. Empty if there is none.
@@ -71,6 +73,8 @@ class RoundRecord:
     parts: names by role (`model`, `learner`, `strategy`, `augment`, ...) of the
       parts of the system that are the user's own, and of a `loss` in place of
       the task's. Files and `deterministic` leave it out if it is empty.
+    ledger: what was paid to whom until then, see `loop.ledger`. Empty without
+      prices and without answers of a machine; then files leave it out.
   """
 
   system: str
@@ -94,6 +98,7 @@ class RoundRecord:
   compilations: int
   validation: dict[str, float] = dataclasses.field(default_factory=dict)
   parts: dict[str, str] = dataclasses.field(default_factory=dict)
+  ledger: dict[str, float] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
@@ -171,11 +176,13 @@ class RoundRecord:
 
 
 def _values(record: RoundRecord) -> dict[str, Any]:
-  """The fields as JSON has them; most records have no `parts`."""
+  """The fields as JSON has them; most have no `parts` and no `ledger`."""
   values = files.json_value(vars(record))
-  if not values['parts']:
-    del values['parts']
-  return values
+  return {
+    name: value
+    for name, value in values.items()
+    if value or name not in ('parts', 'ledger')
+  }
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:

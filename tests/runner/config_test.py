@@ -53,6 +53,12 @@ def test_a_config_of_before_has_no_features():
   assert config_lib.upgraded(old) == a_config()
 
 
+def test_a_config_of_before_has_persons_and_no_prices():
+  old = a_config()
+  del old['oracle']['annotator'], old['prices']
+  assert config_lib.upgraded(old) == a_config()
+
+
 def test_a_config_of_today_stays_as_it_is():
   assert config_lib.upgraded(a_config()) == a_config()
   assert config_lib.upgraded(a_config(), ['badge']) == a_config()

@@ -7,15 +7,18 @@ from al_jax.data.transforms.apply import (
   label_noise,
   redundancy,
 )
+from al_jax.data.transforms.outliers import are_outliers, outliers
 from al_jax.data.transforms.subsets import cap, imbalance, validation_split
 
 __all__ = [
   'TRANSFORMS',
   'apply_transforms',
+  'are_outliers',
   'cap',
   'check_transforms',
   'imbalance',
   'label_noise',
+  'outliers',
   'redundancy',
   'validation_split',
 ]

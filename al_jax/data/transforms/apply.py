@@ -18,6 +18,7 @@ from al_jax import errors
 from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import constants, moments
+from al_jax.data.transforms.outliers import outliers
 from al_jax.data.transforms.subsets import (
   cap,
   check_whole,
@@ -167,6 +168,7 @@ TRANSFORMS: dict[str, Callable[..., RawData]] = {
   'imbalance': imbalance,
   'redundancy': redundancy,
   'label_noise': label_noise,
+  'outliers': outliers,
   'cap': cap,
   'validation_split': validation_split,
   'views': views,

@@ -1,0 +1,54 @@
+"""What a run has paid, and to whom."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from al_jax import pool as pool_lib
+from al_jax.loop.run_state import RunState
+
+# Of a label: a price in any currency, and seconds of work.
+PRICES = ('person', 'person_seconds', 'machine', 'machine_seconds')
+
+
+def of(
+  state: RunState, pseudo: Mapping[str, float], prices: Mapping[str, float]
+) -> dict[str, float]:
+  """Counts answers, and sums up what they cost.
+
+  Args:
+    state: of a run.
+    pseudo: `pseudo_labels`, and maybe how right they are.
+    prices: some of `PRICES`.
+
+  Returns:
+    `person`: queries that a person was paid for, `unanswered`: those of them
+    without a label, `machine`: answers of a machine; `pseudo_labels` and
+    `pseudo_labels_right`, of this round alone, if the learner has them; and
+    `price` and `seconds`, as far as there are prices. Empty if there are none,
+    and no answers of a machine.
+  """
+  annotator = np.asarray(state.pool.annotator)
+  by_machine = float(np.count_nonzero(annotator == pool_lib.MACHINE))
+  if not prices and not by_machine:
+    return {}
+  found = {
+    'person': float(state.paid),
+    'unanswered': float(np.count_nonzero(annotator == pool_lib.ABSTAINED)),
+    'machine': by_machine,
+  }
+  if 'pseudo_labels' in pseudo:
+    number = pseudo['pseudo_labels']
+    found['pseudo_labels'] = number
+    if 'pseudo_label_accuracy' in pseudo:
+      share = pseudo['pseudo_label_accuracy']
+      found['pseudo_labels_right'] = round(number * share) if number else 0.0
+  for total, ending in (('price', ''), ('seconds', '_seconds')):
+    of_each = {
+      who: prices[f'{who}{ending}']
+      for who in ('person', 'machine')
+      if f'{who}{ending}' in prices
+    }
+    if of_each:
+      found[total] = sum(found[who] * each for who, each in of_each.items())
+  return found

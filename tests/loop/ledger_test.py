@@ -1,0 +1,134 @@
+"""Who answers, what is paid, and that a machine knows no hidden label."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import al_jax
+from al_jax import data
+
+PROTOCOL = {
+  'rounds': 3,
+  'first_set': 'first',
+  'first_size': 40,
+  'labels_per_round': 20,
+}
+HOW = {
+  'protocol': PROTOCOL,
+  'learner': {'stop': {'epochs': 10}},
+  'model': {'name': 'mlp', 'widths': (16,)},
+  'quiet': True,
+}
+
+
+@pytest.fixture(scope='module')
+def digits():
+  return data.load(
+    {'source': 'digits', 'transforms': [{'name': 'cap', 'train': 400}]}
+  )
+
+
+def run(system, dataset, **options):
+  return al_jax.run(system, dataset, **{**HOW, **options}).records
+
+
+def test_a_machine_costs_nothing_and_its_answers_stay(digits):
+  rows = run('margin', digits, oracle={'annotator': 'machine'})
+  assert [row.labels for row in rows] == [40, 60, 80]
+  assert [row.trainable for row in rows] == [40, 60, 80]
+  # Before the first answer of a machine there is nothing to tell.
+  assert rows[0].ledger == {}
+  assert [row.ledger['person'] for row in rows[1:]] == [40, 40]
+  assert [row.ledger['machine'] for row in rows[1:]] == [20, 40]
+  person = run('margin', digits)
+  assert person[0].picks == rows[0].picks
+  assert person[-1].test['accuracy'] != rows[-1].test['accuracy']
+
+
+def test_a_machine_knows_no_label_that_was_not_paid_for(digits):
+  targets = digits.train.targets.copy()
+  targets[40:] = (targets[40:] + 1) % 10
+  train = dataclasses.replace(digits.train, targets=targets)
+  poisoned = dataclasses.replace(digits, train=train)
+  for system in ('margin', 'budget_annotation'):
+    machine = {'annotator': 'machine'}
+    rows, others = (
+      run(system, dataset, oracle=machine) for dataset in (digits, poisoned)
+    )
+    for one, other in zip(rows, others, strict=True):
+      assert one.picks == other.picks
+      assert one.test == other.test
+
+
+def test_a_budget_ends_a_run_of_a_machine(digits):
+  protocol = {**PROTOCOL, 'rounds': 9, 'label_budget': 70}
+  rows = run(
+    'margin', digits, protocol=protocol, oracle={'annotator': 'machine'}
+  )
+  assert [row.labels for row in rows] == [40, 60, 70]
+
+
+def test_prices_make_a_ledger(digits):
+  prices = {'person': 0.5, 'person_seconds': 4, 'machine': 0.125}
+  rows = run(
+    'budget_annotation', digits, prices=prices, oracle={'abstain': 0.2}
+  )
+  for row in rows:
+    ledger = row.ledger
+    assert ledger['person'] == row.labels
+    assert ledger['unanswered'] == row.labels - row.trainable
+    assert ledger['price'] == 0.5 * row.labels
+    assert ledger['seconds'] == 4 * row.labels
+    right = ledger['pseudo_labels_right']
+    number = ledger['pseudo_labels']
+    if number:
+      share = row.train['pseudo_label_accuracy']
+      assert right == pytest.approx(share * number, abs=0.5)
+    else:
+      assert right == 0
+  assert rows[-1].ledger['unanswered'] > 0
+  machine = run(
+    'margin', digits, prices=prices, oracle={'annotator': 'machine'}
+  )[-1].ledger
+  assert machine['price'] == 0.5 * 40 + 0.125 * 40
+  assert machine['seconds'] == 4 * 40
+
+
+def test_without_prices_there_is_no_ledger(digits):
+  rows = run('margin', digits)
+  assert [row.ledger for row in rows] == [{}, {}, {}]
+  assert 'ledger' not in rows[0].to_json()
+
+
+@pytest.mark.parametrize(
+  ('options', 'said'),
+  [
+    ({'oracle': {'annotator': 'crowd'}}, "'crowd' is not known. .*person"),
+    ({'prices': {'persons': 1.0}}, "Did you mean 'person'"),
+    ({'prices': {'person': -1.0}}, 'prices.person is -1'),
+    (
+      {
+        'oracle': {'annotator': 'machine'},
+        'synthesis': {'name': 'prior'},
+      },
+      'queries are made',
+    ),
+  ],
+)
+def test_what_nobody_can_be_paid_for_is_refused(digits, options, said):
+  with pytest.raises(ValueError, match=said):
+    run('margin', digits, **options)
+
+
+def test_outliers_of_the_pool_are_never_right():
+  spec = {
+    'source': 'digits',
+    'transforms': [{'name': 'outliers', 'number': 99}],
+  }
+  dataset = data.load(spec)
+  rows = run('margin', dataset, oracle={'annotator': 'machine'})
+  asked = [str(name).startswith('outlier') for name in rows[0].pick_ids]
+  assert rows[0].batch['outliers'] == np.mean(asked)
+  # A machine answers about everything.
+  assert rows[-1].trainable == rows[-1].labels
