@@ -32,10 +32,10 @@ EXTRAS = {
     'tensorflow_datasets': 'tensorflow-datasets',
     'tqdm': 'tqdm',
   },
-  'hub': {'huggingface_hub': 'huggingface-hub'},
   'parquet': {'pandas': 'pandas', 'pyarrow': 'pyarrow'},
   'prepare': {'tensorflow': 'tensorflow'},
   'safetensors': {'safetensors': 'safetensors'},
+  'hub': {'huggingface_hub': 'huggingface-hub', 'safetensors': 'safetensors'},
   'tensorboard': {'tensorboardX': 'tensorboardX'},
 }
 
