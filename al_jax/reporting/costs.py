@@ -15,13 +15,23 @@ from al_jax.storage import metrics
 # Parts of a round, as in the records; the last two only in rounds that query.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
+_LEDGER = (
+  Column('system', 'system'),
+  Column('answered by people', 'person', columns.count),
+  Column('of these without a label', 'unanswered', columns.count),
+  Column('answered by the model', 'machine', columns.count),
+  Column('pseudo-labels', 'pseudo_labels', columns.count),
+  Column('right', 'right', '{:.1%}'.format),
+  Column('price', 'price', '{:,.2f}'.format),
+  Column('seconds', 'seconds', columns.seconds),
+)
 
 
 def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   """Builds the parts of the page on time, by the title of their section."""
   rows = timings(experiment)
   if not rows:
-    return {}
+    return _ledger(experiment)
   picture = picture_of(
     experiment,
     'seconds',
@@ -39,7 +49,45 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   )
   table = Table(shown, rows, picture.name)
   found = [picture, table, Explanation('time')]
-  return {'Time': [*found, *_against_headline(experiment, rows)]}
+  found += _against_headline(experiment, rows)
+  return {'Time': found, **_ledger(experiment)}
+
+
+def _ledger(experiment) -> dict[str, list[Part]]:
+  """Who answered, and what that cost; nothing if records have no ledger."""
+  rows = ledgers(experiment)
+  if not rows:
+    return {}
+  there = {name for row in rows for name in row}
+  shown = tuple(column for column in _LEDGER if there.intersection(column.keys))
+  table = Table(shown, rows, f'{experiment.slug}_ledger')
+  return {'Ledger': [table, Explanation('ledger', there)]}
+
+
+def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
+  """Sums up who answered the queries of each system, and what it cost.
+
+  Args:
+    experiment: the results.
+
+  Returns:
+    A row per system whose records have a ledger, of means over seeds at the
+    end; `right` is the share of the last round's pseudo-labels that are right.
+  """
+  found = []
+  for system in experiment.systems:
+    rows = [row for row in experiment.rows if row.system == system]
+    last = {row.seed: row.ledger for row in rows if row.ledger}
+    if not last:
+      continue
+    names = set.intersection(*map(set, last.values()))
+    row = {'system': system}
+    for name in sorted(names):
+      row[name] = float(np.mean([of[name] for of in last.values()]))
+    if row.get('pseudo_labels') and 'pseudo_labels_right' in row:
+      row['right'] = row['pseudo_labels_right'] / row['pseudo_labels']
+    found.append(row)
+  return found
 
 
 def _against_headline(experiment, rows) -> list[Part]:

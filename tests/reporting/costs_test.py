@@ -31,3 +31,50 @@ def test_the_seconds_of_a_round_are_medians(tmp_path):
   assert (row['fit'], row['measure']) == (90, 9)
   (row,) = report_costs.timings(an_experiment(tmp_path / 'last', rows[2:]))
   assert math.isnan(row['choose'])
+
+
+def test_a_ledger_has_means_at_the_end_and_how_right_pseudo_labels_are(
+  tmp_path,
+):
+  def ledger(labels, right):
+    return {
+      'person': labels,
+      'unanswered': 0.0,
+      'machine': 0.0,
+      'pseudo_labels': 50.0,
+      'pseudo_labels_right': right,
+      'price': labels / 4,
+    }
+
+  rows = [
+    a_record('ceal', seed, labels, ledger=ledger(labels, right))
+    for seed, right in ((0, 40), (1, 45))
+    for labels in (10, 20)
+  ] + [a_record('margin', 0, 10)]
+  experiment = an_experiment(tmp_path / 'run', rows)
+  (row,) = report_costs.ledgers(experiment)
+  assert row['system'] == 'ceal'
+  assert (row['person'], row['price']) == (20, 5)
+  assert row['right'] == pytest.approx(0.85)
+  table, words = report_costs.parts(experiment)['Ledger']
+  titles = [column.title for column in table.columns]
+  assert titles == [
+    'system',
+    'answered by people',
+    'of these without a label',
+    'answered by the model',
+    'pseudo-labels',
+    'right',
+    'price',
+  ]
+  assert [column.text(row) for column in table.columns][-3:] == [
+    '50',
+    '85.0%',
+    '5.00',
+  ]
+  assert 'seconds' not in words.value
+
+
+def test_without_a_ledger_there_is_no_section(tmp_path):
+  experiment = an_experiment(tmp_path / 'run', [a_record('margin', 0, 10)])
+  assert 'Ledger' not in report_costs.parts(experiment)
