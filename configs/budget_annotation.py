@@ -123,6 +123,8 @@ def _local(config, data, network):
   # A cent, and two seconds of work.
   config.prices = ConfigDict({'person': 0.01, 'person_seconds': 2.0})
   config.full_labels = True
+  # The model is a frozen probe as well; this one is a fixed rule.
+  config.describe.probe = True
 
 
 def _vary_components(config):

@@ -16,6 +16,7 @@ from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
 from al_jax.loop import batch_diagnostics, evaluation, stages
+from al_jax.loop import probe as probe_lib
 from al_jax.loop import synthesis as synthesis_lib
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
@@ -49,6 +50,7 @@ class Program(NamedTuple):
       predicted classes, None if the task has others.
     strategy: the compiled strategy, with those that propose its candidates.
     synthesis: makes queries; None if they are taken from the pool.
+    probe: tells what fixed features know of queries; None if nobody asked.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
@@ -67,6 +69,7 @@ class Program(NamedTuple):
   predict: Callable[..., tuple[Targets, np.ndarray | None]]
   strategy: stages.CompiledStrategy
   synthesis: synthesis_lib.CompiledSynthesis | None
+  probe: probe_lib.Probe | None
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
 
@@ -176,6 +179,7 @@ def compile_program(
   describe_batches: bool = False,
   evaluate_samples: int = 0,
   synthesis: synthesis_lib.Synthesis | None = None,
+  probe: np.ndarray | None = None,
 ) -> Program:
   """Makes the compiled functions of a system.
 
@@ -188,6 +192,8 @@ def compile_program(
     describe_batches: record what each batch of questions is like.
     evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
     synthesis: how queries are made. If None, they are taken from the pool.
+    probe: float32[N, D], features whose linear classifier is asked what it
+      knows of queries. If None, nobody is.
 
   Returns:
     A Program.
@@ -203,17 +209,9 @@ def compile_program(
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   system.check_predictions()
-  evaluations = {
-    split: evaluation.make_evaluate(
-      learner,
-      all_sources[split],
-      facts.task,
-      chunk_size=chunk_size,
-      num_samples=evaluate_samples,
-    )
-    for split in sources.HELD_OUT
-    if split in all_sources
-  }
+  evaluations = _evaluations(
+    system, all_sources, chunk_size=chunk_size, num_samples=evaluate_samples
+  )
   return Program(
     system=system,
     ids=ids,
@@ -241,9 +239,21 @@ def compile_program(
       learner, facts.task, all_sources['pool'].inputs
     ),
     synthesis=_synthesising(synthesis, system, all_sources),
+    probe=_probing(probe, facts),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
   )
+
+
+def _evaluations(system, all_sources, **options):
+  """What evaluates a model on each held-out split there is."""
+  return {
+    split: evaluation.make_evaluate(
+      system.learner, all_sources[split], system.facts.task, **options
+    )
+    for split in sources.HELD_OUT
+    if split in all_sources
+  }
 
 
 def _describing(system, all_sources):
@@ -253,6 +263,14 @@ def _describing(system, all_sources):
   return batch_diagnostics.make_describe(
     system.learner, system.facts, all_sources['pool'].inputs
   )
+
+
+def _probing(features, facts):
+  """What tells how much a linear classifier knows, if that is asked."""
+  if features is None:
+    return None
+  task = tasks.need_classes(facts.task, 'describe.probe')
+  return probe_lib.Probe(features, len(task.names))
 
 
 def _synthesising(synthesis, system, all_sources):

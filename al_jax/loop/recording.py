@@ -180,6 +180,10 @@ def record(
   batch = drafted.batch
   if 'made' in batch:
     batch = {**batch, 'invalid': 1 - len(answered) / len(picks)}
+  if program.probe is not None and len(picks):
+    of_pool = answered[answered < len(program.ids)]
+    known = program.probe.share_right(run.state.pool, drafted.round, of_pool)
+    batch = {**batch, 'probe_right': known}
   return dataclasses.replace(
     drafted,
     batch=batch,

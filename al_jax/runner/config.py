@@ -10,6 +10,7 @@ from al_jax.data import identity as file_identity
 from al_jax.data import transforms
 from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import ledger, program, protocol, stages
+from al_jax.models.backbones import embedding
 from al_jax.models.weights import hub
 from al_jax.runner import features, options, synthesis
 from al_jax.runner.options import Config
@@ -59,7 +60,7 @@ _MAPPINGS = (
 # Who answers after the first set.
 _ANNOTATORS = ('person', 'machine')
 # What `describe` has.
-_DESCRIBE = ('batches', 'dropout_samples')
+_DESCRIBE = ('batches', 'dropout_samples', 'probe')
 # More are a slip.
 _MOST_SEEDS = 10_000
 
@@ -104,7 +105,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
   A field `system` named a single system. `protocol.target_accuracy` was of the
   test split, where there was no `test_accuracy`. `learner.name` was there and
   None. There was no `protocol.first_features`, no `synthesis`, no
-  `oracle.annotator`, and no `prices`.
+  `oracle.annotator`, no `prices`, and no `describe.probe`.
 
   Args:
     config: as plain values, of any time.
@@ -140,6 +141,8 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
   if isinstance(found.get('oracle'), Mapping):
     found['oracle'] = {'annotator': 'person', **found['oracle']}
     found.setdefault('prices', {})
+  if isinstance(found.get('describe'), Mapping):
+    found['describe'] = {'probe': None, **found['describe']}
   return found
 
 
@@ -253,11 +256,22 @@ def _build(experiment, name):
   if made is not None:
     made.check(system)
   program.check_samples(system, config['describe']['dropout_samples'])
+  _check_probe(experiment)
   splits = {'pool', 'test'}
   if experiment.dataset.validation is not None:
     splits.add('validation')
   program.check_sources(system, splits)
   return system
+
+
+def _check_probe(experiment):
+  """Refuses a probe of inputs that are no rows of numbers."""
+  shape = getattr(experiment.facts.example, 'shape', ())
+  if experiment.config['describe']['probe'] is True and len(shape) != 1:
+    raise ValueError(
+      'describe.probe is True, which is for features, and an example here has '
+      f'shape {shape}: give options of a published network, see docs/data.md.'
+    )
 
 
 def _check_enough_to_ask(system, config):
@@ -294,7 +308,18 @@ def program_of(
     describe_batches=experiment.config['describe']['batches'],
     evaluate_samples=experiment.config['describe']['dropout_samples'],
     synthesis=synthesis.of_config(experiment.config),
+    probe=_probe_features(experiment),
   )
+
+
+def _probe_features(experiment):
+  """What `describe.probe` looks at; None if there is none."""
+  probe, dataset = experiment.config['describe']['probe'], experiment.dataset
+  if probe is None:
+    return None
+  if isinstance(probe, Mapping):
+    dataset = embedding.embedded(dataset, **probe)
+  return np.asarray(dataset.train.inputs, np.float32)
 
 
 def seed_list(config: Config) -> tuple[int, ...]:
@@ -386,6 +411,11 @@ def check_options(config: Config) -> None:
         f'describe has no {name!r}; see al_jax/runner/defaults.py.'
       )
   errors.check_flag('describe.batches', config['describe']['batches'])
+  probe = config['describe']['probe']
+  if probe is not None and probe is not True:
+    errors.check_mapping('describe.probe', probe)
+    errors.check_options('describe.probe', embedding.embedded, probe)
+    errors.check_required('describe.probe', embedding.embedded, probe)
 
 
 def _check_oracle(config):

@@ -97,16 +97,18 @@ def get_config() -> ConfigDict:
 
   # Who answers after the first set, person or machine; the share of wrong and
   # of missing answers of a person.
-  config.oracle = ConfigDict(
-    {'annotator': 'person', 'noise': 0.0, 'abstain': 0.0}
-  )
+  persons = {'annotator': 'person', 'noise': 0.0, 'abstain': 0.0}
+  config.oracle = ConfigDict(persons)
   # Of a label, in any currency, and seconds: `person`, `person_seconds`,
   # `machine`, `machine_seconds`. Records and report then have a ledger.
   config.prices = ConfigDict()
 
-  # What more is recorded: of each batch of questions how diverse it is, and of
-  # the test split the mean prediction of so many dropout samples.
+  # What more is recorded: of each batch of questions how diverse it is; of the
+  # test split the mean prediction of so many dropout samples; how many queries
+  # a frozen network knows the answer of: options of a published network, or
+  # True where inputs are features already.
   config.describe = ConfigDict({'batches': False, 'dropout_samples': 0})
+  config.describe.probe = config_dict.placeholder(object)
 
   # Also train on the whole pool, for a line that the curves run up to.
   config.full_labels = False

@@ -7,6 +7,8 @@ import pytest
 
 import al_jax
 from al_jax import data
+from al_jax import pool as pool_lib
+from al_jax.loop.probe import Probe
 
 PROTOCOL = {
   'rounds': 3,
@@ -132,3 +134,50 @@ def test_outliers_of_the_pool_are_never_right():
   assert rows[0].batch['outliers'] == np.mean(asked)
   # A machine answers about everything.
   assert rows[-1].trainable == rows[-1].labels
+
+
+def test_a_probe_tells_how_much_is_known_already():
+  rng = np.random.default_rng(0)
+  classes = rng.integers(0, 3, 300)
+  # Two clear features; a third of the labels is drawn at random.
+  features = np.eye(3)[classes][:, :2] + 0.05 * rng.normal(size=(300, 2))
+  unclear = rng.random(300) < 1 / 3
+  classes = np.where(unclear, rng.integers(0, 3, 300), classes)
+  dataset = data.Dataset.from_arrays(features, classes, test=None)
+  rows = run('random', dataset, describe={'probe': True})
+  for row in rows[:2]:
+    picks = np.array(row.picks)
+    known = row.batch['probe_right']
+    # Of those that are unclear a third is right by chance.
+    expected = np.mean(~unclear[picks]) + np.mean(unclear[picks]) / 3
+    assert known == pytest.approx(expected, abs=0.2)
+  assert 'probe_right' not in rows[-1].batch
+
+
+def test_a_probe_learns_from_earlier_answers_alone():
+  features = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2, 2]]
+  pool = pool_lib.create(6)
+  targets = np.array([0, 0, 1, 1, 2, 2], np.int32)
+  for round, rows in ((0, [0, 2]), (1, [1, 3, 4])):
+    pool = pool_lib.reveal(
+      pool, np.array(rows), targets[rows], pool_lib.ORACLE, round=round
+    )
+  probe = Probe(features, 3)
+  # Nobody had said what a third kind is.
+  assert probe.share_right(pool, 0, np.array([1, 3, 4])) == 2 / 3
+  assert np.isnan(probe.share_right(pool, -1, np.array([1])))
+  assert np.isnan(probe.share_right(pool, 0, np.array([], int)))
+
+
+@pytest.mark.parametrize(
+  ('probe', 'said'),
+  [
+    (True, 'which is for features'),
+    ('resnet18', 'must be a mapping'),
+    ({'architecture': 'resnet18'}, "needs the option 'weights'"),
+    ({'architectur': 'resnet18'}, "Did you mean 'architecture'"),
+  ],
+)
+def test_a_probe_without_features_is_refused(digits, probe, said):
+  with pytest.raises(ValueError, match=said):
+    run('margin', digits, describe={'probe': probe})

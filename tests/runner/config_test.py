@@ -55,7 +55,7 @@ def test_a_config_of_before_has_no_features():
 
 def test_a_config_of_before_has_persons_and_no_prices():
   old = a_config()
-  del old['oracle']['annotator'], old['prices']
+  del old['oracle']['annotator'], old['prices'], old['describe']['probe']
   assert config_lib.upgraded(old) == a_config()
 
 
