@@ -39,7 +39,7 @@ def measure() -> Iterator[Row]:
     yield from beside_torch(name)
 
 
-def beside_torch(name: str, *, repeats: int = 5) -> Iterator[Row]:
+def beside_torch(name: str, *, repeats: int = 3) -> Iterator[Row]:
   """A forward pass, and a step, in both frameworks.
 
   Args:
