@@ -1,20 +1,16 @@
 """Budget annotation: a machine labels what it is sure of, under two views."""
 
 import dataclasses
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels, tasks
-from al_jax.interfaces import Applied, Batch, Facts, Learner
+from al_jax import errors, kernels
+from al_jax.interfaces import Applied, Batch, Facts
 from al_jax.learners.one_network import OneNetwork, factory
-from al_jax.learners.self_training import (
-  keywords,
-  room_for_all,
-  self_training,
-)
-from al_jax.learners.supervised import supervised
+from al_jax.learners.self_training import of_supervised
 
 # Second views of an image, which keep its class.
 VIEWS = ('none', 'flip', 'shift')
@@ -128,13 +124,7 @@ class BudgetAnnotation(Agreement, OneNetwork):
   """
 
 
-def _budget_annotation(options: BudgetAnnotation) -> Learner:
-  facts = options.facts
-  tasks.need_classes(facts.task, "learner 'budget_annotation'")
-  inner = supervised(
-    options.model, room_for_all(facts), **keywords(options, OneNetwork)
-  )
-  return self_training(inner, facts, Agreement(**keywords(options, Agreement)))
-
-
-budget_annotation = factory(BudgetAnnotation, _budget_annotation)
+budget_annotation = factory(
+  BudgetAnnotation,
+  functools.partial(of_supervised, rule=Agreement, called='budget_annotation'),
+)

@@ -1,19 +1,15 @@
 """CEAL: training on what has a low entropy, beside the labels."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels, tasks
-from al_jax.interfaces import Applied, Batch, Facts, Learner
+from al_jax import errors, kernels
+from al_jax.interfaces import Applied, Batch, Facts
 from al_jax.learners.one_network import OneNetwork, factory
-from al_jax.learners.self_training import (
-  keywords,
-  room_for_all,
-  self_training,
-)
-from al_jax.learners.supervised import supervised
+from al_jax.learners.self_training import of_supervised
 
 SCHEDULES = ('cumulative', 'linear')
 
@@ -39,7 +35,7 @@ class Threshold:
   normalized: bool = False
 
   def check(self, facts: Facts | None = None) -> None:
-    """See `Rule`."""
+    """See `self_training.Rule`."""
     del facts
     errors.check_number('threshold', self.threshold, above=0)
     errors.check_number('decay', self.decay, least=0)
@@ -62,14 +58,14 @@ class Threshold:
     return entropies
 
   def measure(self, key: jax.Array, apply: Applied, batch: Batch) -> jax.Array:
-    """See `Rule`."""
+    """See `self_training.Rule`."""
     del key
     return apply(batch.inputs).predictions
 
   def labels(
     self, round: jax.Array, measured: jax.Array, free: jax.Array
   ) -> jax.Array:
-    """See `Rule`."""
+    """See `self_training.Rule`."""
     is_sure = self.uncertainty(measured) < self.of_round(round)
     classes = jnp.argmax(measured, axis=-1).astype(jnp.int32)
     return jnp.where(is_sure & free, classes, -1)
@@ -85,13 +81,7 @@ class Ceal(Threshold, OneNetwork):
   """
 
 
-def _ceal(options: Ceal) -> Learner:
-  facts = options.facts
-  tasks.need_classes(facts.task, "learner 'ceal'")
-  inner = supervised(
-    options.model, room_for_all(facts), **keywords(options, OneNetwork)
-  )
-  return self_training(inner, facts, Threshold(**keywords(options, Threshold)))
-
-
-ceal = factory(Ceal, _ceal)
+ceal = factory(
+  Ceal,
+  functools.partial(of_supervised, rule=Threshold, called='ceal'),
+)

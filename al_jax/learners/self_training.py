@@ -20,7 +20,8 @@ from al_jax.interfaces import (
   PyTree,
   Survey,
 )
-from al_jax.learners.one_network import factory
+from al_jax.learners.one_network import OneNetwork, factory
+from al_jax.learners.supervised import supervised
 
 _SURVEY = 'self_training'
 
@@ -228,13 +229,27 @@ def _bound(options: SelfTraining) -> Learner:
 self_training = factory(SelfTraining, _bound)
 
 
-def keywords(options: Any, kind: type) -> dict[str, Any]:
-  """Returns those of a learner's options that a base class has.
+def of_supervised(options: Any, rule: type, called: str) -> Learner:
+  """Makes `supervised` train on its own pseudo-labels.
 
   Args:
-    options: of a learner.
-    kind: the base class.
+    options: of a class that has the options of `supervised` and of a rule.
+    rule: the class of the rule.
+    called: the name of the learner, for messages.
+
+  Returns:
+    A Learner.
   """
+  facts = options.facts
+  tasks.need_classes(facts.task, f'learner {called!r}')
+  inner = supervised(
+    options.model, room_for_all(facts), **_keywords(options, OneNetwork)
+  )
+  return self_training(inner, facts, rule(**_keywords(options, rule)))
+
+
+def _keywords(options, kind):
+  """Those of a learner's options that a base class has."""
   return {
     field.name: getattr(options, field.name)
     for field in dataclasses.fields(kind)
