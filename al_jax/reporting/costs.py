@@ -58,7 +58,13 @@ def _ledger(experiment) -> dict[str, list[Part]]:
   rows = ledgers(experiment)
   if not rows:
     return {}
-  there = {name for row in rows for name in row}
+  # Who never answered has no column.
+  there = {
+    name
+    for row in rows
+    for name, value in row.items()
+    if value or name not in ('machine', 'unanswered')
+  }
   shown = tuple(column for column in _LEDGER if there.intersection(column.keys))
   table = Table(shown, rows, f'{experiment.slug}_ledger')
   return {'Ledger': [table, Explanation('ledger', there)]}

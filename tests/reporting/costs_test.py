@@ -61,8 +61,6 @@ def test_a_ledger_has_means_at_the_end_and_how_right_pseudo_labels_are(
   assert titles == [
     'system',
     'answered by people',
-    'of these without a label',
-    'answered by the model',
     'pseudo-labels',
     'right',
     'price',
