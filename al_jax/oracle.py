@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from al_jax import errors
+from al_jax import errors, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Facts, PyTree, Question
 from al_jax.tasks import Task
@@ -193,6 +193,7 @@ class MachineOracle:
 
   def check(self, facts: Facts) -> None:
     """See `interfaces.Oracle`."""
+    tasks.need_classes(facts.task, "oracle.annotator 'machine'")
     self._of_first_set.check(facts)
 
   def ask(

@@ -1,16 +1,16 @@
 """Budget annotation: a machine labels what it is sure of, under two views."""
 
 import dataclasses
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, kernels
+from al_jax import errors, kernels, xla
 from al_jax.interfaces import Applied, Batch, Facts
 from al_jax.learners.one_network import OneNetwork, factory
 from al_jax.learners.self_training import of_supervised
+from al_jax.models import common
 
 # Second views of an image, which keep its class.
 VIEWS = ('none', 'flip', 'shift')
@@ -124,7 +124,23 @@ class BudgetAnnotation(Agreement, OneNetwork):
   """
 
 
-budget_annotation = factory(
-  BudgetAnnotation,
-  functools.partial(of_supervised, rule=Agreement, called='budget_annotation'),
-)
+def _bound(options):
+  if options.votes and not _has_dropout(options.model, options.facts):
+    raise ValueError(
+      f'votes is {options.votes}, and the model has no dropout: all of them '
+      'would agree; set its dropout rate above 0, or votes to 0.'
+    )
+  return of_supervised(options, Agreement, 'budget_annotation')
+
+
+def _has_dropout(model, facts):
+  key = jax.random.key(0)
+  return 'random_bits' in xla.used_by(
+    lambda variables, key, rows: model.apply(variables, rows, key=key),
+    jax.eval_shape(model.init, key),
+    key,
+    common.few_rows(facts),
+  )
+
+
+budget_annotation = factory(BudgetAnnotation, _bound)

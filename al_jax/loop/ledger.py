@@ -29,6 +29,9 @@ def of(
     and no answers of a machine.
   """
   annotator = np.asarray(state.pool.annotator)
+  if state.pool.made is not None:
+    of_made = np.asarray(state.pool.made.answers.annotator)
+    annotator = np.concatenate([annotator, of_made])
   by_machine = float(np.count_nonzero(annotator == pool_lib.MACHINE))
   if not prices and not by_machine:
     return {}
@@ -50,5 +53,7 @@ def of(
       if f'{who}{ending}' in prices
     }
     if of_each:
-      found[total] = sum(found[who] * each for who, each in of_each.items())
+      costs = [found[who] * each for who, each in of_each.items()]
+      # Sums of cents are seldom floats.
+      found[total] = round(sum(costs), 6)
   return found

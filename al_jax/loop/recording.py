@@ -176,7 +176,7 @@ def record(
   pool, picks = run.state.pool, np.asarray(drafted.picks, np.int32)
   if pool.made is not None:
     pool = made.joined(pool)
-  answered = picks[np.asarray(pool.annotator)[picks] == pool_lib.ORACLE]
+  answered = picks[np.asarray(pool_lib.trainable(pool))[picks]]
   batch = drafted.batch
   if 'made' in batch:
     batch = {**batch, 'invalid': 1 - len(answered) / len(picks)}

@@ -5,7 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from al_jax import data, errors, keys, oracle, parts, sources, systems
+from al_jax import (
+  data,
+  errors,
+  keys,
+  oracle,
+  parts,
+  sources,
+  systems,
+  tasks,
+)
 from al_jax.data import identity as file_identity
 from al_jax.data import transforms
 from al_jax.interfaces import Facts, Oracle, PyTree
@@ -223,7 +232,10 @@ def _oracle_of(config, dataset):
     transforms.are_outliers(dataset.train.ids),
     **options,
   )
-  return person if annotator == 'person' else oracle.MachineOracle(person)
+  if annotator == 'person':
+    return person
+  tasks.need_classes(dataset.task, "oracle.annotator 'machine'")
+  return oracle.MachineOracle(person)
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
@@ -256,7 +268,8 @@ def _build(experiment, name):
   if made is not None:
     made.check(system)
   program.check_samples(system, config['describe']['dropout_samples'])
-  _check_probe(experiment)
+  if not experiment.built:
+    _check_probe(experiment)
   splits = {'pool', 'test'}
   if experiment.dataset.validation is not None:
     splits.add('validation')
@@ -265,9 +278,16 @@ def _build(experiment, name):
 
 
 def _check_probe(experiment):
-  """Refuses a probe of inputs that are no rows of numbers."""
+  """Refuses what no probe can look at."""
+  probe, dataset = experiment.config['describe']['probe'], experiment.dataset
+  if probe is None:
+    return
+  tasks.need_classes(dataset.task, 'describe.probe')
+  if isinstance(probe, Mapping):
+    embedding.check(dataset, **probe)
+    return
   shape = getattr(experiment.facts.example, 'shape', ())
-  if experiment.config['describe']['probe'] is True and len(shape) != 1:
+  if len(shape) != 1:
     raise ValueError(
       'describe.probe is True, which is for features, and an example here has '
       f'shape {shape}: give options of a published network, see docs/data.md.'
@@ -356,9 +376,13 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
   # Those of a pretraining follow from the config.
   if experiment.config['protocol'].get(features.FIELD) is not None:
     identity[features.FIELD] = features.fingerprint(experiment.features)
-  weights = hub.named_in(config['model'])
-  if weights:
-    identity['weights'] = file_identity.of_files(weights)
+  for what, given in (
+    ('weights', config['model']),
+    ('probe_weights', config['describe']['probe']),
+  ):
+    found = hub.named_in(given) if isinstance(given, Mapping) else []
+    if found:
+      identity[what] = file_identity.of_files(found)
   spec, resolved = config['data'], experiment.dataset.normalize
   is_given = isinstance(spec, Mapping) and spec.get('normalize')
   # 'channel' has always been the default of pictures: runs that were begun
@@ -413,7 +437,11 @@ def check_options(config: Config) -> None:
   errors.check_flag('describe.batches', config['describe']['batches'])
   probe = config['describe']['probe']
   if probe is not None and probe is not True:
-    errors.check_mapping('describe.probe', probe)
+    if not isinstance(probe, Mapping):
+      raise ValueError(
+        f'describe.probe is {probe!r}; it must be None, True, or options of a '
+        'published network.'
+      )
     errors.check_options('describe.probe', embedding.embedded, probe)
     errors.check_required('describe.probe', embedding.embedded, probe)
 

@@ -224,6 +224,8 @@ def _check_rates(rates):
     return
   errors.check_mapping('rates', rates)
   for layer, rate in rates.items():
+    if not isinstance(layer, str):
+      raise ValueError(f'rates has {layer!r}; it must have names of layers.')
     errors.check_number(f'rates[{layer!r}]', rate, least=0)
 
 

@@ -145,3 +145,9 @@ def test_entropies_are_shares_of_the_largest():
   free = jnp.ones(2, jnp.bool_)
   assert float(kernels.entropy(logits)[0]) > 1
   assert rule.labels(jnp.int32(1), (logits, free), free).tolist() == [0, -1]
+
+
+def test_votes_without_dropout_are_refused():
+  _, facts = a_task()
+  with pytest.raises(ValueError, match='votes is 3, and the model has no drop'):
+    budget_annotation(build('mlp', facts), facts, votes=3)

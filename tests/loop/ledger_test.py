@@ -130,7 +130,7 @@ def test_outliers_of_the_pool_are_never_right():
   }
   dataset = data.load(spec)
   rows = run('margin', dataset, oracle={'annotator': 'machine'})
-  asked = [str(name).startswith('outlier') for name in rows[0].pick_ids]
+  asked = [str(name).startswith('al_jax:outlier') for name in rows[0].pick_ids]
   assert rows[0].batch['outliers'] == np.mean(asked)
   # A machine answers about everything.
   assert rows[-1].trainable == rows[-1].labels
@@ -173,7 +173,7 @@ def test_a_probe_learns_from_earlier_answers_alone():
   ('probe', 'said'),
   [
     (True, 'which is for features'),
-    ('resnet18', 'must be a mapping'),
+    ('resnet18', 'must be None, True, or options'),
     ({'architecture': 'resnet18'}, "needs the option 'weights'"),
     ({'architectur': 'resnet18'}, "Did you mean 'architecture'"),
   ],
@@ -181,3 +181,13 @@ def test_a_probe_learns_from_earlier_answers_alone():
 def test_a_probe_without_features_is_refused(digits, probe, said):
   with pytest.raises(ValueError, match=said):
     run('margin', digits, describe={'probe': probe})
+
+
+def test_a_machine_answers_about_classes_alone():
+  with pytest.raises(ValueError, match="annotator 'machine'"):
+    run('random', 'diabetes', oracle={'annotator': 'machine'})
+
+
+def test_answers_of_a_machine_are_counted_by_class(digits):
+  first, *_ = run('margin', digits, oracle={'annotator': 'machine'})
+  assert sum(first.pick_classes) == 20

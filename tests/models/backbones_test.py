@@ -173,7 +173,7 @@ def test_the_published_head_can_be_kept(file):
     ({'second.weight': np.zeros(3, 'f')}, '1 not of it (second.weight)'),
     (
       {'first.conv.weight': np.zeros((4, 1, 3, 3), 'f')},
-      'first.conv.weight 4 x 1 x 3 x 3 for 3 x 3 x 3 x 4',
+      'first.conv.weight 3 x 3 x 1 x 4 for 3 x 3 x 3 x 4',
     ),
     (
       dict.fromkeys(published()) | {'a.weight': np.zeros(2, 'f')},
@@ -296,6 +296,14 @@ def test_samples_of_dropout_differ_and_training_drops_by_example(file):
     ({'architecture': 'tiny', 'size': 8}, (8, 8, 3), 'size is 8'),
     ({'architecture': 'tiny', 'mean': (0.5,)}, (8, 8, 3), 'three numbers'),
     ({'architecture': 'tiny', 'std': (0, 1, 1)}, (8, 8, 3), 'above 0'),
+    ({'architecture': 'tiny', 'mean': (123, 117, 104)}, (8, 8, 3), '0 to 1'),
+    (
+      {'architecture': 'tiny', 'mean': ((0.5,), (1, 2))},
+      (8, 8, 3),
+      'three numbers',
+    ),
+    ({'architecture': 'tiny', 'weights': 3}, (8, 8, 3), 'weights is 3'),
+    ({'architecture': 'tiny', 'weights': ''}, (8, 8, 3), "weights is ''"),
     ({'architecture': 'tiny', 'dropout': 1.0}, (8, 8, 3), 'dropout is 1'),
     ({'architecture': 'tiny'}, (8, 8, 2), '1 or 3 channels, not of 2'),
     ({'architecture': 'tiny'}, (8,), 'needs images'),
@@ -488,3 +496,72 @@ def test_a_tuned_trunk_learns_and_its_rate_can_be_0(file):
 def test_the_name_of_an_architecture_says_how_to_build_it():
   with pytest.raises(ValueError, match="name='backbone', architecture='res"):
     models.build('resnet50', facts_of())
+
+
+@pytest.mark.parametrize(
+  ('tensor', 'said'),
+  [
+    (np.full((4, 3, 3, 3), np.nan, 'f'), 'not finite'),
+    (np.ones((4, 3, 3, 3), np.int8), 'dtype int8'),
+  ],
+)
+def test_weights_that_no_network_could_use_are_named(tmp_path, tensor, said):
+  path = tmp_path / 'bad.npz'
+  np.savez(path, **published(**{'first.conv.weight': tensor}))
+  with pytest.raises(ValueError, match=f"'first.conv.weight' .*{said}"):
+    models.build('backbone', facts_of(), architecture='tiny', weights=str(path))
+
+
+def test_pictures_in_an_unknown_unit_are_not_embedded(tmp_path, file):
+  dataset = pictures()
+  images = dataset.train.inputs.astype(np.float32) - 100
+  train = dataclasses.replace(dataset.train, inputs=images)
+  odd = dataclasses.replace(dataset, train=train, mean=np.float32(0))
+  with pytest.raises(ValueError, match='float32 from 0 to 1'):
+    embedding.embedded(
+      odd, architecture='tiny', weights=file, cache_dir=tmp_path
+    )
+
+
+def test_a_source_has_one_name(file):
+  with pytest.raises(ValueError, match="of has a source, 'diabetes'"):
+    data.load(
+      {
+        'source': 'embed:digits',
+        'architecture': 'tiny',
+        'weights': file,
+        'of': {'source': 'diabetes'},
+      }
+    )
+
+
+@pytest.mark.parametrize(
+  ('probe', 'said'),
+  [
+    ({'architecture': 'huge', 'weights': 'x'}, "'huge' is not known"),
+    ({'architecture': 'tiny', 'weights': 'no.npz'}, 'no.npz'),
+    ({'architecture': 'tiny', 'weights': None}, 'weights is None'),
+  ],
+)
+def test_a_probe_is_checked_before_any_work(probe, said):
+  with pytest.raises((ValueError, OSError), match=said):
+    al_jax.run(
+      'random',
+      pictures(),
+      describe={'probe': probe},
+      protocol={'rounds': 2, 'first_size': 5, 'labels_per_round': 5},
+    )
+
+
+def test_a_probe_looks_at_features_of_pictures(tmp_path, file, monkeypatch):
+  monkeypatch.setenv('AL_JAX_CACHE_DIR', str(tmp_path))
+  first, _ = al_jax.run(
+    'random',
+    pictures(60),
+    describe={'probe': {'architecture': 'tiny', 'weights': file}},
+    protocol={'rounds': 2, 'first_size': 20, 'labels_per_round': 10},
+    learner={'stop': {'epochs': 2}},
+    quiet=True,
+  ).records
+  # Classes differ in brightness, which the features have.
+  assert first.batch['probe_right'] > 0.7

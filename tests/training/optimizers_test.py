@@ -404,6 +404,7 @@ def test_rates_multiply_the_learning_rate_of_layers(name):
     ({'trunk/layer': 1.0}, "'trunk/layer'"),
     ({'trunk': -1.0}, r"rates\['trunk'\] is -1"),
     (0.1, 'rates is 0.1; it must be a mapping'),
+    ({1: 1.0}, 'names of layers'),
   ],
 )
 def test_rates_of_layers_that_are_not_there_are_refused(rates, said):

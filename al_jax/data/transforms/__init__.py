@@ -7,8 +7,13 @@ from al_jax.data.transforms.apply import (
   label_noise,
   redundancy,
 )
-from al_jax.data.transforms.outliers import are_outliers, outliers
-from al_jax.data.transforms.subsets import cap, imbalance, validation_split
+from al_jax.data.transforms.outliers import outliers
+from al_jax.data.transforms.subsets import (
+  are_outliers,
+  cap,
+  imbalance,
+  validation_split,
+)
 
 __all__ = [
   'TRANSFORMS',

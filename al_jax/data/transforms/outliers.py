@@ -4,13 +4,12 @@ import numpy as np
 
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.transforms.subsets import (
+  OUTLIER,
+  are_outliers,
   check_whole,
   generator_of,
   known_classes,
 )
-
-# How the id of one begins.
-_MARK = 'outlier '
 
 
 def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
@@ -45,8 +44,10 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
   channels = np.arange(shape[-1])
   noise = np.asarray(train.inputs[rows, down, right, channels])
   drawn = generator.integers(0, len(targets), number)
+  first = np.count_nonzero(are_outliers(train.ids))
+  serials = range(first, first + number)
   ids = np.concatenate(
-    [train.ids.astype(str), [f'{_MARK}{serial}' for serial in range(number)]]
+    [train.ids.astype(str), [f'{OUTLIER}{serial}' for serial in serials]]
   )
   return raw._replace(
     train=Split(
@@ -55,10 +56,3 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
       ids,
     )
   )
-
-
-def are_outliers(ids: np.ndarray) -> np.ndarray:
-  """Tells by their ids which examples `outliers` has added: bool[N]."""
-  if ids.dtype.kind not in 'OU':
-    return np.zeros(len(ids), bool)
-  return np.char.startswith(ids.astype(str), _MARK)

@@ -135,6 +135,17 @@ def cap(
   return raw
 
 
+# How the id of an outlier begins: none that a user would write.
+OUTLIER = 'al_jax:outlier '
+
+
+def are_outliers(ids: np.ndarray) -> np.ndarray:
+  """Tells by their ids which examples `outliers` has added: bool[N]."""
+  if ids.dtype.kind not in 'OU':
+    return np.zeros(len(ids), bool)
+  return np.char.startswith(ids.astype(str), OUTLIER)
+
+
 def validation_split(
   raw: RawData,
   *,
@@ -156,6 +167,11 @@ def validation_split(
   Returns:
     The data set with a validation split and a smaller training split.
   """
+  if np.any(are_outliers(raw.train.ids)):
+    raise ValueError(
+      'validation_split comes after outliers, and would hold out some of them: '
+      'put it first.'
+    )
   if raw.validation is not None:
     raise ValueError(f'validation_split: {raw.name} has one already.')
   if raw.train.targets is None:

@@ -174,12 +174,19 @@ def _with_moments(facts, published, mean, std):
   std = _of_channels('std', published_std if std is None else std)
   if std.min() <= 0:
     raise ValueError(f'std is {std.tolist()}; it must be above 0.')
+  if mean.min() < 0 or mean.max() > 1:
+    raise ValueError(
+      f'mean is {mean.tolist()}; it must be of images from 0 to 1.'
+    )
   return facts._replace(mean=mean * largest, std=std * largest)
 
 
 def _of_channels(name, values):
   """float32[3]."""
-  found = np.asarray(values)
+  try:
+    found = np.asarray(values)
+  except ValueError:
+    found = np.zeros(())
   if found.shape != (3,) or found.dtype.kind not in 'fiu':
     raise ValueError(
       f'{name} is {values!r}; it must be three numbers, one for each channel.'

@@ -48,6 +48,11 @@ def read(
     RawData with inputs float32[N, D].
   """
   errors.check_mapping('of', of or {})
+  if 'source' in (of or {}):
+    raise ValueError(
+      f"of has a source, {of['source']!r}, and 'embed:{location}' names one "
+      'already: leave it out.'
+    )
   return _features(
     load({'source': location, **(of or {})}),
     {
@@ -107,8 +112,21 @@ def embedded(
   return finished(raw.name, raw, transforms=(), normalize=None)
 
 
-def _features(dataset, options, batch_size, cache_dir):
-  """RawData, from the cache where it is there."""
+def check(dataset: Dataset, *, batch_size: int = 64, **options: Any) -> None:
+  """Raises what `embedded` would raise, before any picture is looked at.
+
+  Args:
+    dataset: see `embedded`.
+    batch_size: likewise.
+    **options: likewise.
+  """
+  _check(dataset, options, batch_size)
+  options.pop('cache_dir', None)
+  _model(dataset, options)
+
+
+def _check(dataset, options, batch_size):
+  """Refuses what has no pictures, and what would make no features."""
   errors.check_number('batch_size', batch_size, int, least=1)
   if not dataset.is_image:
     raise ValueError(
@@ -120,6 +138,25 @@ def _features(dataset, options, batch_size, cache_dir):
       'weights is None; features of a network that has learnt nothing are of '
       'no use: set it to a file.'
     )
+
+
+def _model(dataset, options):
+  """The network, for these pictures."""
+  example = dataset.train.inputs[0]
+  facts = Facts(
+    len(dataset.train),
+    dataset.task,
+    1,
+    jax.ShapeDtypeStruct(example.shape, example.dtype),
+    dataset.mean,
+    dataset.std,
+  )
+  return backbone(facts, **options)
+
+
+def _features(dataset, options, batch_size, cache_dir):
+  """RawData, from the cache where it is there."""
+  _check(dataset, options, batch_size)
   key = {
     'embedding': _FORMAT,
     'pictures': dataset.fingerprint,
@@ -138,16 +175,7 @@ def _features(dataset, options, batch_size, cache_dir):
 def _computed(dataset, options, batch_size):
   """Passes all pictures through the trunk."""
   parts = dataset.as_raw().parts()
-  example = dataset.train.inputs[0]
-  facts = Facts(
-    len(dataset.train),
-    dataset.task,
-    1,
-    jax.ShapeDtypeStruct(example.shape, example.dtype),
-    dataset.mean,
-    dataset.std,
-  )
-  model = backbone(facts, **options)
+  model = _model(dataset, options)
   variables = jax.jit(model.init)(jax.random.key(0))
   of_pool = inference.make_pool_map(
     lambda variables, batch: model.apply(variables, batch.inputs).embedding,
@@ -159,6 +187,7 @@ def _computed(dataset, options, batch_size):
     for begin in range(0, len(split), _LOGGED):
       index = np.arange(begin, min(begin + _LOGGED, len(split)))
       rows = sources.gather_on_host(split.inputs, index)
+      _check_range(dataset, rows)
       done.append(np.asarray(of_pool(variables, rows)))
       logging.info(
         '%s: %d of %d pictures of the %s split embedded',
@@ -173,6 +202,15 @@ def _computed(dataset, options, batch_size):
     is_image=False,
     **made,
   )
+
+
+def _check_range(dataset, rows):
+  """Refuses numbers that are no brightness; constants of the data may lie."""
+  if rows.dtype != np.uint8 and (rows.min() < 0 or rows.max() > 1):
+    raise ValueError(
+      f'{dataset.name} has pictures with values from {rows.min():.4g} to '
+      f'{rows.max():.4g}; they must be uint8, or float32 from 0 to 1.'
+    )
 
 
 def _shape(dataset):

@@ -82,12 +82,13 @@ def fitted(
       unused.append(name)
     else:
       path, shape = missing.pop(own)
+      _check_numbers(where, name, tensor)
       value = _in_our_order(tensor, path[-1], len(shape))
       if value.shape == tuple(shape):
         found[path] = np.asarray(value, np.float32)
         used.append(name)
       else:
-        mismatched.append(f'{name} {_shape(tensor.shape)} for {_shape(shape)}')
+        mismatched.append(f'{name} {_shape(value.shape)} for {_shape(shape)}')
   problems = (
     ('missing', list(missing)),
     ('not of it', unused),
@@ -104,6 +105,16 @@ def fitted(
       f'tensors {len(found)} fit, {said}.'
     )
   return Fitted(_nested(found), tuple(used), tuple(left_out))
+
+
+def _check_numbers(where, name, tensor):
+  """Refuses weights that no network could use."""
+  if tensor.dtype.kind != 'f':
+    raise ValueError(
+      f'{where}: {name!r} has the dtype {tensor.dtype}; weights must be floats.'
+    )
+  if not np.all(np.isfinite(tensor)):
+    raise ValueError(f'{where}: {name!r} has a value that is not finite.')
 
 
 def _wanted(shapes, architecture, keep_head):

@@ -44,11 +44,16 @@ def locate(where: str) -> pathlib.Path:
       be reached.
     ValueError: The path is a folder, or the address on the hub is malformed.
   """
+  if not isinstance(where, str) or not where:
+    raise ValueError(
+      f'weights is {where!r}; it must be the path of a file, package:NAME/FILE '
+      'or hub:OWNER/NAME.'
+    )
   if where.startswith(_PREFIX):
     return _on_hub(where)
   if where.startswith(_PACKAGED):
     return _in_package(where)
-  path = pathlib.Path(where).expanduser()
+  path = pathlib.Path(os.path.expanduser(where))
   if path.is_dir():
     raise ValueError(f'{path} is a folder; give the path of a file in it.')
   if not path.is_file():
@@ -73,15 +78,19 @@ def named_in(options: Mapping[str, Any]) -> list[pathlib.Path]:
     is_text = isinstance(value, str)
     if is_text and value.startswith((_PREFIX, _PACKAGED)):
       found.append(locate(value))
-    elif is_text and pathlib.Path(value).expanduser().is_file():
-      found.append(pathlib.Path(value).expanduser())
+    elif is_text and os.path.isfile(os.path.expanduser(value)):
+      found.append(pathlib.Path(os.path.expanduser(value)))
   return found
 
 
 def _in_package(where):
   name, _, file = where.removeprefix(_PACKAGED).partition('/')
   # Without a dot, so that nothing is imported.
-  found = importlib.util.find_spec(name) if name.isidentifier() else None
+  found = None
+  if name.isidentifier():
+    # Of what was not imported from a file.
+    with contextlib.suppress(ValueError):
+      found = importlib.util.find_spec(name)
   if found is None:
     raise FileNotFoundError(
       f'{where}: there is no package {name!r} here; install it, or give the '

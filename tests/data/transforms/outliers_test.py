@@ -15,7 +15,7 @@ def test_they_come_last_and_look_like_no_example():
   np.testing.assert_array_equal(np.flatnonzero(strange), number + np.arange(40))
   np.testing.assert_array_equal(mixed.train.inputs[:number], plain.train.inputs)
   assert mixed.train.ids[0] == str(plain.train.ids[0])
-  assert mixed.train.ids[-1] == 'outlier 39'
+  assert mixed.train.ids[-1] == 'al_jax:outlier 39'
   noise = mixed.train.inputs[number:].astype(float)
   everything = plain.train.inputs.astype(float)
   # Pixels of the pool, at places of their own.
@@ -57,7 +57,7 @@ def test_a_query_for_one_is_paid_for_and_labels_nothing():
     quiet=True,
   )
   first, last = found.records
-  asked = [str(name).startswith('outlier') for name in first.pick_ids]
+  asked = [str(name).startswith('al_jax:outlier') for name in first.pick_ids]
   assert first.labels == 60
   assert 10 < first.trainable < 50
   assert last.labels == 100
@@ -84,3 +84,17 @@ def test_pseudo_labels_of_outliers_are_wrong():
     np.array([False, True, False]),
   )
   assert oracle.share_right(np.array([1, 1, -1])) == 0.5
+
+
+def test_nothing_is_held_out_after_them():
+  split = {'name': 'validation_split', 'size': 50}
+  with pytest.raises(ValueError, match='put it first'):
+    data.load({**SPEC, 'transforms': [*SPEC['transforms'], split]})
+  found = data.load({**SPEC, 'transforms': [split, *SPEC['transforms']]})
+  assert not transforms.are_outliers(found.validation.ids).any()
+
+
+def test_there_may_be_more_of_them():
+  more = [{'name': 'outliers', 'number': 3, 'seed': seed} for seed in (0, 1)]
+  found = data.load({'source': 'digits', 'transforms': more})
+  assert transforms.are_outliers(found.train.ids).sum() == 6
