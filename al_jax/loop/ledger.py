@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from al_jax import pool as pool_lib
+from al_jax.interfaces import Oracle
 from al_jax.loop.run_state import RunState
 
 # Of a label: a price in any currency, and seconds of work.
@@ -12,21 +13,26 @@ PRICES = ('person', 'person_seconds', 'machine', 'machine_seconds')
 
 
 def of(
-  state: RunState, pseudo: Mapping[str, float], prices: Mapping[str, float]
+  state: RunState,
+  oracle: Oracle | None,
+  pseudo: Mapping[str, float],
+  prices: Mapping[str, float],
 ) -> dict[str, float]:
   """Counts answers, and sums up what they cost.
 
   Args:
     state: of a run.
+    oracle: knows how right a machine is. If None, nobody does.
     pseudo: `pseudo_labels`, and maybe how right they are.
     prices: some of `PRICES`.
 
   Returns:
     `person`: queries that a person was paid for, `unanswered`: those of them
-    without a label, `machine`: answers of a machine; `pseudo_labels` and
-    `pseudo_labels_right`, of this round alone, if the learner has them; and
-    `price` and `seconds`, as far as there are prices. Empty if there are none,
-    and no answers of a machine.
+    without a label, `machine` and `machine_right`: answers of a machine, and
+    how many of them are right; `pseudo_labels` and `pseudo_labels_right`, of
+    this round alone, if the learner has them; and `price` and `seconds`, as far
+    as there are prices. What shows nothing has no right label. Empty if there
+    are no prices, and no answers of a machine.
   """
   annotator = np.asarray(state.pool.annotator)
   if state.pool.made is not None:
@@ -40,6 +46,10 @@ def of(
     'unanswered': float(np.count_nonzero(annotator == pool_lib.ABSTAINED)),
     'machine': by_machine,
   }
+  if by_machine and hasattr(oracle, 'share_right'):
+    of_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE
+    given = np.where(of_machine, np.asarray(state.pool.targets), -1)
+    found['machine_right'] = round(by_machine * oracle.share_right(given))
   if 'pseudo_labels' in pseudo:
     number = pseudo['pseudo_labels']
     found['pseudo_labels'] = number

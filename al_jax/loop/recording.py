@@ -154,7 +154,7 @@ def draft(
     compilations=0,
     validation=evaluated.validation,
     parts=dict(program.system.parts),
-    ledger=ledger.of(run.state, pseudo, prices),
+    ledger=ledger.of(run.state, oracle, pseudo, prices),
     **_seconds(run, evaluated, proposal, since_trained),
   )
 

@@ -20,8 +20,9 @@ _LEDGER = (
   Column('answered by people', 'person', columns.count),
   Column('of these without a label', 'unanswered', columns.count),
   Column('answered by the model', 'machine', columns.count),
+  Column('of these right', 'machine_share', '{:.1%}'.format),
   Column('pseudo-labels', 'pseudo_labels', columns.count),
-  Column('right', 'right', '{:.1%}'.format),
+  Column('of these right', 'right', '{:.1%}'.format),
   Column('price', 'price', '{:,.2f}'.format),
   Column('seconds', 'seconds', columns.seconds),
 )
@@ -78,7 +79,8 @@ def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
 
   Returns:
     A row per system whose records have a ledger, of means over seeds at the
-    end; `right` is the share of the last round's pseudo-labels that are right.
+    end; `right` is the share of the last round's pseudo-labels that are right,
+    `machine_share` that of the answers of the model.
   """
   found = []
   for system in experiment.systems:
@@ -90,6 +92,8 @@ def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
     row = {'system': system}
     for name in sorted(names):
       row[name] = float(np.mean([of[name] for of in last.values()]))
+    if row.get('machine') and 'machine_right' in row:
+      row['machine_share'] = row['machine_right'] / row['machine']
     if row.get('pseudo_labels') and 'pseudo_labels_right' in row:
       row['right'] = row['pseudo_labels_right'] / row['pseudo_labels']
     found.append(row)

@@ -290,7 +290,8 @@ def _check_probe(experiment):
   if len(shape) != 1:
     raise ValueError(
       'describe.probe is True, which is for features, and an example here has '
-      f'shape {shape}: give options of a published network, see docs/data.md.'
+      f'shape {shape}: give options of a published network, see '
+      'docs/training.md.'
     )
 
 

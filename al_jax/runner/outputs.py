@@ -9,7 +9,7 @@ import numpy as np
 
 from al_jax import plotting
 from al_jax.analysis import curves, naming, tables
-from al_jax.data import Dataset
+from al_jax.data import Dataset, transforms
 from al_jax.runner import queries
 from al_jax.storage import manifest, metrics, records
 from al_jax.tasks import Metric
@@ -76,6 +76,7 @@ def _write_gallery(path, name, rows, dataset, said):
   ][:_GALLERY_ROWS]
   if not asked:
     return False
+  shows_nothing = transforms.are_outliers(dataset.train.ids)
   images, titles, score, has_infinite = [], [], '', False
   true_marks, predicted_marks = [], []
   for record in asked:
@@ -83,7 +84,12 @@ def _write_gallery(path, name, rows, dataset, said):
     picks = np.array(picks[:_GALLERY_COLUMNS], int)
     images.append(dataset.pictures_at(picks))
     targets = [_target(dataset, pick) for pick in picks]
-    titles.append([_spelled(dataset.task, target) for target in targets])
+    titles.append(
+      [
+        'nothing' if shows_nothing[pick] else _spelled(dataset.task, target)
+        for pick, target in zip(picks, targets, strict=True)
+      ]
+    )
     true_marks.append([_marks(dataset.task, target) for target in targets])
     predicted_marks.append([])
     of_round = said.get((record.system, record.seed, record.round))

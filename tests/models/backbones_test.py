@@ -170,7 +170,7 @@ def test_the_published_head_can_be_kept(file):
   [
     ({'first.conv.weight': None}, '1 missing (stem.conv.weight)'),
     ({'first.bn.bias': np.zeros(5, 'f')}, 'first.bn.bias 5 for 4'),
-    ({'second.weight': np.zeros(3, 'f')}, '1 not of it (second.weight)'),
+    ({'second.weight': np.zeros(3, 'f')}, '1 unknown (second.weight)'),
     (
       {'first.conv.weight': np.zeros((4, 1, 3, 3), 'f')},
       'first.conv.weight 3 x 3 x 1 x 4 for 3 x 3 x 3 x 4',
@@ -565,3 +565,14 @@ def test_a_probe_looks_at_features_of_pictures(tmp_path, file, monkeypatch):
   ).records
   # Classes differ in brightness, which the features have.
   assert first.batch['probe_right'] > 0.7
+
+
+def test_a_published_head_of_other_classes_is_refused(file):
+  with pytest.raises(ValueError, match='has 3 classes; the task has 5'):
+    models.build(
+      'backbone',
+      facts_of(classes=5),
+      architecture='tiny',
+      weights=file,
+      keep_head=True,
+    )

@@ -62,7 +62,7 @@ def test_a_ledger_has_means_at_the_end_and_how_right_pseudo_labels_are(
     'system',
     'answered by people',
     'pseudo-labels',
-    'right',
+    'of these right',
     'price',
   ]
   assert [column.text(row) for column in table.columns][-3:] == [

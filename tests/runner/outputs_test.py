@@ -1,7 +1,5 @@
 """The tables of a run, by the headline of its task."""
 
-import types
-
 import numpy as np
 import pytest
 
@@ -60,13 +58,19 @@ def test_the_summary_goes_by_what_was_measured():
 
 
 def of_images(task, targets):
-  return types.SimpleNamespace(
+  return data.Dataset(
     name='digits',
     task=task,
     is_image=True,
     train=data.Split(
       np.zeros((2, 4, 4, 1), np.uint8), targets, np.array([1, 0])
     ),
+    test=None,
+    validation=None,
+    mean=np.float32(0),
+    std=np.float32(1),
+    fingerprint='',
+    normalize='channel',
   )
 
 

@@ -175,6 +175,11 @@ def _features(dataset, options, batch_size, cache_dir):
 def _computed(dataset, options, batch_size):
   """Passes all pictures through the trunk."""
   parts = dataset.as_raw().parts()
+  logging.warning(
+    '%s: %s pictures are embedded once, which may take minutes, and kept.',
+    options['architecture'],
+    f'{sum(map(len, parts.values())):,}',
+  )
   model = _model(dataset, options)
   variables = jax.jit(model.init)(jax.random.key(0))
   of_pool = inference.make_pool_map(

@@ -72,6 +72,8 @@ def fitted(
       reads; all are counted, and the first are named.
   """
   wanted = _wanted(shapes, architecture, keep_head)
+  if keep_head:
+    _check_head(wanted, tensors, architecture, where)
   missing, unused, mismatched = dict(wanted), [], []
   found, used, left_out = {}, [], []
   for name, tensor in tensors.items():
@@ -91,7 +93,7 @@ def fitted(
         mismatched.append(f'{name} {_shape(value.shape)} for {_shape(shape)}')
   problems = (
     ('missing', list(missing)),
-    ('not of it', unused),
+    ('unknown', unused),
     ('of another shape', mismatched),
   )
   if missing or unused or mismatched:
@@ -105,6 +107,18 @@ def fitted(
       f'tensors {len(found)} fit, {said}.'
     )
   return Fitted(_nested(found), tuple(used), tuple(left_out))
+
+
+def _check_head(wanted, tensors, architecture, where):
+  """Refuses a published head of other classes."""
+  bias = f'{architecture.head}.bias'
+  for name, tensor in tensors.items():
+    own = _own_name(name, architecture)
+    if own == bias and bias in wanted and tensor.shape != wanted[bias][1]:
+      raise ValueError(
+        f'keep_head is True, and the head of {where} has {len(tensor)} '
+        f'classes; the task has {wanted[bias][1][0]}: leave it out.'
+      )
 
 
 def _check_numbers(where, name, tensor):
