@@ -86,7 +86,6 @@ def build(
     made = parts.find('model', name, MODELS)
   if not _is_made(made):
     errors.check_options(f'model {called!r}', made, options)
-    errors.check_required(f'model {called!r}', made, options)
   elif options:
     raise ValueError(
       f'model {called!r} is made already; it takes no options, and got '
@@ -97,6 +96,7 @@ def build(
   takes_modalities = name in _OF_MODALITIES if not is_own else True
   checks.check_inputs(called, facts, takes_modalities=takes_modalities)
   if not _is_made(made):
+    errors.check_required(f'model {called!r}', made, options)
     made = made(facts, **options)
   if isinstance(made, ModelFns):
     return made

@@ -225,7 +225,7 @@ def prepare(
 def _oracle_of(config, dataset):
   """Who answers about the pool."""
   options = dict(config['oracle'])
-  annotator = options.pop('annotator')
+  annotator = options.pop('annotator', 'person')
   person = oracle.SimulatedOracle(
     dataset.train.targets,
     dataset.task,
@@ -450,7 +450,7 @@ def check_options(config: Config) -> None:
 def _check_oracle(config):
   """Refuses who cannot answer, and prices of what nobody has."""
   options = dict(config['oracle'])
-  annotator = options.pop('annotator', None)
+  annotator = options.pop('annotator', 'person')
   errors.check_name('oracle.annotator', annotator, _ANNOTATORS)
   errors.check_options('oracle', oracle.SimulatedOracle, options)
   if annotator == 'machine' and config['synthesis']:
