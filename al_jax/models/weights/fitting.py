@@ -135,7 +135,7 @@ def _wanted(shapes, architecture, keep_head):
   """By published name, the path of each leaf, and its shape."""
   wanted = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
-    collection, *layers, last = (entry.key for entry in path)
+    _, *layers, last = keys = tuple(entry.key for entry in path)
     if common.is_head(layers[0]):
       if not keep_head:
         continue
@@ -143,18 +143,17 @@ def _wanted(shapes, architecture, keep_head):
     else:
       layers = layers[1:]
     name = '.'.join([*layers, _LEAVES[last]])
-    wanted[name] = (tuple(entry.key for entry in path), leaf.shape)
-    del collection
+    wanted[name] = keys, leaf.shape
   return wanted
 
 
 def _own_name(name, architecture):
   """The name of a published tensor here; None if the network goes without."""
-  layer, _, leaf = name.rpartition('.')
   if _is_count(name):
     return None
   if any(re.search(pattern, name) for pattern in architecture.left_out):
     return None
+  layer, _, leaf = name.rpartition('.')
   for pattern, replacement in architecture.renamed.items():
     layer = re.sub(pattern, replacement, layer)
   return f'{layer}.{leaf}'
