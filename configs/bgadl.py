@@ -8,7 +8,8 @@ python -m experiments.run --config=configs/bgadl.py:mnist,local \
 Tran et al. 2019, "Bayesian Generative Active Deep Learning". `mnist` has the
 networks and lengths of the authors' code, `cifar10` those with ResNet-18. With
 `,local` data, networks and lengths are for two cores, once with LeNet and once
-with a small ResNet.
+with a small ResNet. `mnist,varied` is LeNet with partners that are made anew in
+each step, and with a start of 1,000 labels.
 """
 
 from ml_collections import ConfigDict
@@ -16,7 +17,7 @@ from ml_collections import ConfigDict
 from al_jax.runner import defaults
 
 _DATA = ('mnist', 'cifar10')
-ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local')
+ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local', 'mnist,varied')
 _PUBLISHED = {'channels': (64, 128), 'widths': (1024,), 'latent': 100}
 _SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
 
@@ -44,6 +45,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
     _local(config, name)
   else:
     _published(config, name)
+  if variant == 'varied':
+    _vary(config)
   return config
 
 
@@ -108,3 +111,15 @@ def _small_resnet(is_mnist):
   )
   resnet = {'name': 'resnet18', 'width': 8, 'dropout': 0.5}
   return {'model': resnet, 'subset_size': 2000, **shorter}
+
+
+def _vary(config):
+  """What may bring BGADL above BALD alone."""
+  config.systems = ('bald', 'bgadl')
+  more = {'first_size': 1000, 'labels_per_round': 500, 'rounds': 3}
+  config.grid = {
+    'varied': {
+      'online': {'learner': {'bgadl': {'partners': 'online'}}},
+      'larger_start': {'protocol': more},
+    }
+  }

@@ -6,8 +6,9 @@ python -m experiments.synthesize --config=configs/synthesis.py:mnist,local \
 Angluin 1988, "Queries and Concept Learning"; Zhu and Bento 2017, "Generative
 Adversarial Active Learning"; Tran et al. 2019, "Bayesian Generative Active Deep
 Learning". BGADL's networks make the queries, and a classifier that has learnt
-all labels of the pool answers them. `realism` varies how much the realism of a
-made example counts. `mnist,local` begins with 200 and with 1,000 labels.
+all labels of the pool answers them. `mnist,local` begins with 200 and with
+1,000 labels. `realism` varies how much the realism of a made example counts,
+`distance` how far apart two made examples must be.
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +16,8 @@ from ml_collections import ConfigDict
 from al_jax.runner import defaults
 
 _DATA = ('mnist', 'cifar10')
-ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local', 'realism')
+_STUDIES = ('realism', 'distance')
+ARGUMENTS = (*_DATA, 'mnist,local', 'cifar10,local', *_STUDIES)
 _PROPOSERS = ('prior', 'latent', 'partner')
 _LARGE = {'channels': (64, 128), 'widths': (1024,), 'latent': 100}
 _SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
@@ -39,8 +41,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   config = defaults.get_config()
   config.systems = ('bgadl+entropy',)
   config.seeds = 3
-  is_local = bool(variant) or name == 'realism'
-  name = 'mnist' if name == 'realism' else name
+  is_local = bool(variant) or name in _STUDIES
+  name = 'mnist' if name in _STUDIES else name
   is_mnist = name == 'mnist'
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
   config.data = ConfigDict(
@@ -58,6 +60,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   config.protocol.rounds = 4 if is_local else 20
   if arg == 'realism':
     _vary_realism(config)
+  elif arg == 'distance':
+    _vary_distance(config)
   else:
     made = {name: {'synthesis': {'name': name}} for name in _PROPOSERS}
     config.grid = {'queries': {'pool': {}, **made}}
@@ -73,5 +77,17 @@ def _vary_realism(config):
     'realism_weight': {
       str(weight): {'synthesis': {'name': 'latent', 'realism_weight': weight}}
       for weight in (0.0, 0.1, 1.0, 10.0)
+    }
+  }
+
+
+def _vary_distance(config):
+  """From 1,000 labels, where images of the prior are digits, though alike."""
+  config.protocol.first_size = 1000
+  config.protocol.rounds = 3
+  config.grid = {
+    'min_distance': {
+      str(least): {'synthesis': {'name': 'prior', 'min_distance': least}}
+      for least in (0.3, 0.6)
     }
   }
