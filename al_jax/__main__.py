@@ -12,11 +12,13 @@ import al_jax
 from al_jax.runner import signals
 
 # A module of `al_jax.commands` -> what it does. Each has flags, `parse_flags`
-# and `main`; or `flags_of`, the command whose flags it has.
+# and `main`; and where they are not all its own `flags_of`, the modules that
+# have its flags.
 COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
   'synthesize': 'runs systems that make their queries',
   'report': 'writes the results of a run as one page, report.html',
+  'label': 'asks people for labels, and takes their answers, over days',
   'select': 'selects examples to label from arrays of your own',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')
@@ -63,10 +65,10 @@ def _call(module):
   from absl import app, flags
 
   if not set(sys.argv[1:]).isdisjoint(_HELP[:-1]):
-    # Its first line is the name of the module.
-    flags_of = getattr(module, 'flags_of', module)
-    title, *described = flags.FLAGS.module_help(flags_of).strip().split('\n')
-    del title
+    described = []
+    for part in getattr(module, 'flags_of', [module]):
+      # Its first line is the name of the module.
+      described += flags.FLAGS.module_help(part).strip().split('\n')[1:]
     print(module.__doc__, 'Flags:', *described, sep='\n')
     return 0
   return app.run(module.main, flags_parser=module.parse_flags)

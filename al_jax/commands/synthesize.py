@@ -12,7 +12,7 @@ import functools
 
 from al_jax.commands import ending, run
 
-flags_of, parse_flags = run, run.parse_flags
+flags_of, parse_flags = run.flags_of, run.parse_flags
 
 
 def main(argv: list[str]) -> int:

@@ -54,6 +54,41 @@ class SplitProtocol(NamedTuple):
         )
 
 
+def unlabelled_task(
+  classes: Sequence[str] | None, **others: Any
+) -> Task | None:
+  """What people are asked of examples that nobody has labelled.
+
+  Args:
+    classes: the option of a source: names of classes. If None, the examples
+      have labels.
+    **others: options about labels, which go with none; None if not given.
+
+  Returns:
+    The task, or None.
+
+  Raises:
+    ValueError: fewer than two classes, one twice, or an option about labels.
+  """
+  if classes is None:
+    return None
+  for option, value in others.items():
+    if value is not None:
+      raise ValueError(
+        f'classes={classes!r} says that nobody has labelled the examples, and '
+        f'{option} is about their labels; give one of the two.'
+      )
+  names = [] if isinstance(classes, str) else list(classes)
+  if len(names) < 2 or not all(isinstance(name, str) for name in names):
+    raise ValueError(
+      f"classes={classes!r} must be two or more names, such as ('cat', 'dog')."
+    )
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'classes={classes!r} has {name!r} twice.')
+  return Classes(tuple(names))
+
+
 class Part(NamedTuple):
   """One split as a source holds it.
 

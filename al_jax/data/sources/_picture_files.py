@@ -184,6 +184,34 @@ def _refuse_outside(folder: Path, name: str, where: str) -> None:
     _refuse_link(folder / above)
 
 
+def everything(folder: Path) -> Listing:
+  """Lists all pictures of a folder that nobody has labelled.
+
+  Args:
+    folder: of pictures, at any depth.
+
+  Returns:
+    A Listing without labels, in the order of paths.
+
+  Raises:
+    ValueError: there is no picture, or there is a link.
+  """
+  paths = _shown_below(folder)
+  if not paths:
+    raise ValueError(f'{folder} has no picture in it.')
+  ids = [path.relative_to(folder).as_posix() for path in paths]
+  return Listing(paths, [], ids)
+
+
+def _shown_below(folder: Path) -> list[Path]:
+  """Every picture whose path has no part that begins with a dot."""
+  return [
+    path
+    for path in _pictures_below(folder)
+    if not any(part.startswith('.') for part in path.relative_to(folder).parts)
+  ]
+
+
 def unlabelled(
   folder: Path, listings: Mapping[str, Listing], rule: str
 ) -> tuple[str, ...]:
@@ -201,16 +229,12 @@ def unlabelled(
     ValueError: there are such pictures, and the rule is `'refuse'`.
   """
   named = {path for listing in listings.values() for path in listing.paths}
-  everything = [
-    path
-    for path in _pictures_below(folder)
-    if not any(part.startswith('.') for part in path.relative_to(folder).parts)
-  ]
-  left = [path for path in everything if path not in named]
+  shown = _shown_below(folder)
+  left = [path for path in shown if path not in named]
   if not left:
     return ()
   found = (
-    f'{len(left):,} of the {len(everything):,} pictures in {folder} are not in '
+    f'{len(left):,} of the {len(shown):,} pictures in {folder} are not in '
     f'the labels file'
   )
   if rule == 'refuse':

@@ -91,6 +91,41 @@ def open_npz(path: Path) -> np.lib.npyio.NpzFile:
     raise ValueError(f'{path} is not a readable .npz file: {error}') from error
 
 
+def read_inputs(path: Path, inputs: str | None, ids: str | None) -> splits.Part:
+  """Opens a file of arrays that nobody has labelled.
+
+  Args:
+    path: the file, .npz, .npy or IDX.
+    inputs: .npz: key of the inputs. If None, the only array beside `ids`.
+    ids: key, or file, of the ids; None: row numbers.
+
+  Returns:
+    The examples, without labels.
+
+  Raises:
+    ValueError: an archive with several arrays of which none is named.
+  """
+  names = None
+  if path.suffix.lower() != '.npz':
+    values = _open_array(path, path)
+    if ids is not None:
+      names = cells.as_ids(_open_array(path, ids), ids)
+    return splits.Part(as_inputs(path, values), None, names)
+  with open_npz(path) as archive:
+    if inputs is None:
+      others = [key for key in archive.files if key != ids]
+      if len(others) != 1:
+        raise ValueError(
+          f'{path} has the keys {", ".join(archive.files)}: name that of the '
+          'inputs with the option inputs.'
+        )
+      (inputs,) = others
+    values = member(path, archive, inputs)
+    if ids is not None:
+      names = cells.as_ids(member(path, archive, ids), path)
+  return splits.Part(as_inputs(path, values), None, names)
+
+
 def _choose_keys(
   path: Path, asked: dict[str, tuple], there: Sequence[str]
 ) -> dict[str, tuple[str, str]]:

@@ -10,6 +10,8 @@ from al_jax.data.dataset import RawData
 from al_jax.data.sources import arrays, delimited, idx, parquet, tables
 
 _GAP_OPTIONS = ('missing', 'categories')
+# Options about labels: there are none where `classes` is given.
+_LABELS = ('target', 'targets', 'scale', 'test', 'test_inputs', 'test_targets')
 _TABLE_OPTIONS = (
   *_GAP_OPTIONS,
   'target',
@@ -51,6 +53,7 @@ def read(
   features: Sequence[tables.Column] | None = None,
   index_col: tables.Column | None = None,
   test: str | None = None,
+  classes: Sequence[str] | None = None,
   header: bool | None = None,
   delimiter: str | None = None,
   ids: tables.Column | None = None,
@@ -90,6 +93,8 @@ def read(
     index_col: CSV, Parquet: a column that numbers the rows and is no input, as
       pandas writes one; without it an unnamed column is refused.
     test: CSV, Parquet: a second file, with the same columns.
+    classes: what people are asked of examples without labels: the names of the
+      classes. All columns are inputs then, but those of `ids` and `index_col`.
     header: CSV: see `delimited.open_csv`.
     delimiter: CSV: see `delimited.open_csv`.
     ids: the column, key, .npy or IDX file with the ids of the examples; of the
@@ -130,19 +135,29 @@ def read(
     'categories': categories,
   }
   kind = _check_kind(path, given)
+  task = splits.unlabelled_task(
+    classes, **{option: given[option] for option in _LABELS}
+  )
   given = {option: given[option] for option in _OPTIONS[kind]}
   scale = _take_scale(given)
+  if task is not None and 'target' in given:
+    given['targets'] = ()
   declared = Declared(*(given.pop(option) for option in _GAP_OPTIONS))
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
-  parts, class_names, table = _read_parts(kind, path, declared, given)
+  if task is None:
+    parts, class_names, table = _read_parts(kind, path, declared, given)
+  else:
+    parts, table = _read_unlabelled(kind, path, declared, given)
+    class_names = protocol = None
   raw = splits.assemble(
     path.stem.removesuffix('.idx'),
     parts,
     protocol,
-    is_image=parts['train'].inputs.ndim == 4,
+    is_image=getattr(parts['train'].inputs, 'ndim', 2) == 4,
     class_names=class_names,
     scale=scale,
+    task=task,
   )
   return raw if table is None else filling.settle(raw, table, seed=split_seed)
 
@@ -161,6 +176,20 @@ def _read_parts(kind: str, path: Path, declared: Declared, given: dict):
   if 'target' not in given:
     table = columns.of_arrays(str(path), parts, declared)
   return parts if table is None else table.parts, class_names, table
+
+
+def _read_unlabelled(kind: str, path: Path, declared: Declared, given: dict):
+  """Examples without labels, and the table, where there is one."""
+  if 'target' not in given:
+    part = arrays.read_inputs(path, given.get('inputs'), given['ids'])
+    parts = {'train': part}
+    table = columns.of_arrays(str(path), parts, declared)
+  elif kind == '.parquet':
+    parts, table = _read_tables(parquet.open_parquet, path, declared, **given)
+  else:
+    parts, table = _read_csv(path, declared, **given)
+  parts = parts if table is None else table.parts
+  return {'train': parts['train']._replace(labels=None)}, table
 
 
 def kind_of(path: Path) -> str | None:

@@ -39,6 +39,7 @@ def read(
   location: str,
   *,
   labels: str | None = None,
+  classes: Sequence[str] | None = None,
   unlabeled: str = 'refuse',
   test: str | None = None,
   size: int | Sequence[int] | None = None,
@@ -52,8 +53,9 @@ def read(
   Without `labels`, the folder has one folder per class; or it has `train` and
   maybe `test` and `validation` (or `val`), and nothing else, with one folder
   per class in each. Files whose names start with a dot or do not end like a
-  picture's are left out. With `labels`, a file says what is what. Links inside
-  the folder are refused.
+  picture's are left out. With `labels`, a file says what is what. With
+  `classes`, nobody has labelled the pictures, and folders mean nothing. Links
+  inside the folder are refused.
 
   Pictures are greyscale if all are, and otherwise RGB; transparency is dropped
   unless `channels=4` asks for it. A rotation noted in EXIF is not applied.
@@ -63,6 +65,8 @@ def read(
     labels: a CSV file: the columns `filename` and `label`, or the first two;
       names are relative to the folder. The file itself is looked for in the
       working directory and in the folder.
+    classes: what people are asked of pictures without labels: the names of the
+      classes.
     unlabeled: what becomes of pictures in the folder that `labels` (and `test`)
       do not name: `'refuse'` raises, `'drop'` leaves them out and logs how many
       they are.
@@ -93,7 +97,12 @@ def read(
     raise ValueError(f'channels={channels!r} must be 1, 3, 4 or None.')
   errors.check_name('unlabeled', unlabeled, _UNLABELED)
   remarks = ()
-  if labels is None:
+  task = splits.unlabelled_task(
+    classes, labels=labels, test=test, unlabeled=unlabeled != 'refuse' or None
+  )
+  if task is not None:
+    listings, protocol = {'train': _picture_files.everything(folder)}, None
+  elif labels is None:
     if unlabeled != 'refuse':
       raise ValueError(
         f'unlabeled={unlabeled!r} needs the option labels; without it the '
@@ -113,12 +122,12 @@ def read(
   parts, start = {}, 0
   for split, listing in listings.items():
     end = start + len(listing.paths)
-    parts[split] = splits.Part(
-      pixels[start:end], np.asarray(listing.labels), np.asarray(listing.ids)
-    )
+    labels_of = None if task is not None else np.asarray(listing.labels)
+    ids = np.asarray(listing.ids)
+    parts[split] = splits.Part(pixels[start:end], labels_of, ids)
     start = end
   name = folder.resolve().name
-  raw = splits.assemble(name, parts, protocol, is_image=True)
+  raw = splits.assemble(name, parts, protocol, is_image=True, task=task)
   return raw._replace(remarks=remarks)
 
 

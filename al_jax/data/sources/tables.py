@@ -181,7 +181,9 @@ def read_columns(table: TableFile, **columns: Any) -> Examples:
       _numbers(table, table.names[at], values)
       for at, values in zip(roles.targets, labels, strict=True)
     ]
-    labels = [np.column_stack(numbers)]
+    # Nothing to predict is an array too, of no columns.
+    empty = np.zeros((len(found[0]), 0))
+    labels = [np.column_stack([empty, *numbers])]
   return _examples(table, roles, labels[0], found_ids)._replace(inputs=inputs)
 
 

@@ -1,0 +1,38 @@
+"""What a labelling project sets; the config of `al-jax label ask`."""
+
+import json
+import pathlib
+
+from ml_collections import ConfigDict
+
+from al_jax.labelling import account, history
+from al_jax.runner import defaults
+
+# With few labels an epoch is one step, and 100 epochs teach little.
+_STEPS = 1000
+
+
+def get_config(folder: str = '') -> ConfigDict:
+  """The config of a project, or what one begins with.
+
+  Args:
+    folder: of the project; it may not have begun.
+
+  Returns:
+    Margin sampling by a network for the kind of data, trained for 1,000 steps;
+    or what the project was asked with last.
+  """
+  config = defaults.get_config()
+  del config.grid
+  config.data = ConfigDict({'source': '', 'transforms': ()})
+  config.systems = ('margin',)
+  # Empty: `project.usual_model`.
+  config.model = ConfigDict()
+  config.learner.stop.epochs = config.learner.stop.steps = _STEPS
+  events = history.read(pathlib.Path(folder)) if folder else []
+  if events:
+    before = account.of(events)
+    kept = {**before.config, 'data': before.begun['pool']}
+    # Lists of its own, which may be changed.
+    config = ConfigDict(json.loads(json.dumps(kept)))
+  return config
