@@ -40,6 +40,7 @@ class Account:
     answers: by example, then by annotator: a class, `SKIP` or `UNSURE`.
     order: of examples, by when they were first answered.
     given_up: examples that are no longer asked.
+    changed: whether anything happened since the last batch.
   """
 
   begun: Mapping[str, Any]
@@ -48,6 +49,7 @@ class Account:
   answers: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
   order: dict[str, None] = dataclasses.field(default_factory=dict)
   given_up: set[str] = dataclasses.field(default_factory=set)
+  changed: bool = False
 
   @property
   def classes(self) -> list[str]:
@@ -116,6 +118,7 @@ def of(events: Sequence[Mapping[str, Any]]) -> Account:
   first, *others = events
   account = Account(begun=first, config=first['config'])
   for event in others:
+    account.changed = event['event'] != history.ASKED
     _HAPPENED[event['event']](account, event)
   return account
 

@@ -250,7 +250,8 @@ def check(
       )
     if fault is not None:
       faults.append(f'{answer.place}, id {answer.id!r}: {fault}')
-    elif before == answer.label or key in said:
+      continue
+    if before == answer.label or key in said:
       again += 1
     else:
       new.append(answer)

@@ -191,7 +191,7 @@ def propose(
   if dataset is None:
     dataset = load_pool(now)
   _check_pool(now, dataset)
-  if now.batches and not more and not _told_since(now):
+  if now.batches and not more and not now.changed:
     return _batch(now, now.batches[-1], dataset, is_new=False)
   changed = _changed(now.config, config)
   proposing.check_config(changed)
@@ -212,12 +212,6 @@ def propose(
     )
   now = of(folder)
   return _batch(now, now.batches[-1], dataset, is_new=True)
-
-
-def _told_since(now: Account) -> bool:
-  """Whether anything was told, or given up, of the last batch."""
-  last = now.batches[-1].ids
-  return any(name in now.answers or name in now.given_up for name in last)
 
 
 def _batch(now, asked: Asked, dataset, *, is_new):

@@ -170,10 +170,10 @@ def propose(
     )
   model = _Model(_experiment(dataset, config, k, capacity))
   if not labels:
-    return _first(model, pool, k)
+    return _first(model, pool)
   round = len(account.batches) - 1
   learner = model.trained(pool, round)
-  state = model.begun().replace(learner=learner, pool=pool)
+  state = model.begun(pool).replace(learner=learner)
   _, proposal = acquisition.propose(
     model.program, state, k, seed=model.seed, round=round
   )
@@ -257,16 +257,15 @@ class _Model:
       experiment, name, config_lib.sources_of(experiment), 1
     )
 
-  def begun(self):
-    """A state without any answer."""
+  def begun(self, pool: PoolState):
+    """The state before any training, with a first set pending."""
     return acquisition.propose_first(
-      self.program, None, self.protocol, self.seed
+      self.program, None, self.protocol, self.seed, pool=pool
     )
 
   def trained(self, pool: PoolState, round: int):
     """The learner, trained on the labels of a pool."""
-    state = self.begun().replace(pool=pool).on_device()
-    run = Run(self.seed, state, round=round, stage='training')
+    run = Run(self.seed, self.begun(pool), round=round, stage='training')
     for _ in fitting.train(
       self.program,
       self.protocol,
@@ -279,16 +278,11 @@ class _Model:
     return run.state.learner
 
 
-def _first(model, pool, k):
+def _first(model, pool):
   """The first batch, of what is not pending: nothing is trained."""
-  state = model.begun()
-  eligible = np.asarray(pool_lib.eligible(pool))
-  first = state.pending[state.pending >= 0]
-  first = first[eligible[first]]
-  others = np.setdiff1d(np.flatnonzero(eligible), first)
-  picks = np.concatenate([first, others]).astype(np.int32)[:k]
-  nothing = np.zeros(0)
-  numbers = np.zeros(0, np.int32)
+  pending = model.begun(pool).pending
+  nothing, numbers = np.zeros(0), np.zeros(0, np.int32)
+  picks = pending[pending >= 0]
   return Proposed(picks, nothing, '', numbers, nothing, None, numbers)
 
 

@@ -20,6 +20,7 @@ from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import RunState
 from al_jax.loop.stopwatch import Stopwatch
+from al_jax.pool import PoolState
 
 
 class Proposal(NamedTuple):
@@ -72,6 +73,7 @@ def propose_first(
   seed: int,
   *,
   features: np.ndarray | None = None,
+  pool: PoolState | None = None,
 ) -> RunState:
   """Makes a run before its first round, with the first set pending.
 
@@ -82,6 +84,7 @@ def propose_first(
     seed: of the run.
     features: number[N, ...], for a first set of k centers. If None, the
       embedding of the starting network.
+    pool: of which the first set is chosen. If None, nobody was asked before.
 
   Returns:
     The state.
@@ -90,7 +93,7 @@ def propose_first(
   state = RunState(
     learner=program.init(keys.for_run(seed, keys.INITIALISE)),
     strategy=stages.initial_state(program.system.strategy, facts),
-    pool=pool_lib.of(facts),
+    pool=pool_lib.of(facts) if pool is None else pool,
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
   ).on_device()
