@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from al_jax import kernels, strategies, tasks, testing
+  from al_jax import kernels, labelling, strategies, tasks, testing
   from al_jax.data import Dataset, load
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
@@ -26,6 +26,7 @@ __all__ = [
   '__version__',
   'build',
   'kernels',
+  'labelling',
   'load',
   'run',
   'select',
@@ -42,6 +43,7 @@ _MODULES = {
   'SimulatedOracle': 'al_jax.oracle',
   'build': 'al_jax.systems',
   'kernels': 'al_jax.kernels',
+  'labelling': 'al_jax.labelling',
   'load': 'al_jax.data',
   'run': 'al_jax.runner.direct',
   'select': 'al_jax.strategies.offline',

@@ -14,7 +14,7 @@ from al_jax.loop import protocol
 from al_jax.runner import direct
 
 # Of the names, those that are modules.
-MODULES = {'kernels', 'strategies', 'tasks', 'testing'}
+MODULES = {'labelling', 'kernels', 'strategies', 'tasks', 'testing'}
 PACKAGE = pathlib.Path(al_jax.__file__).parent
 
 

@@ -39,6 +39,7 @@ ROOMS = (
   ('plotting',),
   ('runner',),
   ('reporting',),
+  ('labelling',),
   ('commands', 'testing'),
   ('__main__',),
 )

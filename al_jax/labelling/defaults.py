@@ -5,6 +5,7 @@ import pathlib
 
 from ml_collections import ConfigDict
 
+from al_jax import systems
 from al_jax.labelling import account, history
 from al_jax.runner import defaults
 
@@ -25,7 +26,8 @@ def get_config(folder: str = '') -> ConfigDict:
   config = defaults.get_config()
   del config.grid
   config.data = ConfigDict({'source': '', 'transforms': ()})
-  config.systems = ('margin',)
+  # The baseline is for comparisons.
+  config.systems = systems.DEFAULT[1:]
   # Empty: `project.usual_model`.
   config.model = ConfigDict()
   config.learner.stop.epochs = config.learner.stop.steps = _STEPS

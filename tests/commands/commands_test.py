@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from al_jax import __main__ as command
+from al_jax import commands
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -25,8 +26,8 @@ def test_every_command_has_a_line(capsys, arguments):
 def test_an_unknown_command_names_the_closest(capsys):
   assert command.main(['reprot']) == 1
   assert capsys.readouterr().err == (
-    "command 'reprot' is not known. Did you mean 'report'? Known: report, run, "
-    'select, synthesize.\n'
+    "command 'reprot' is not known. Did you mean 'report'? Known: label, "
+    'report, run, select, synthesize.\n'
   )
 
 
@@ -43,7 +44,7 @@ def test_a_command_has_what_the_table_says(name):
 
 def test_every_file_of_a_command_is_in_the_table():
   files = {path.stem for path in (ROOT / 'al_jax' / 'commands').glob('*.py')}
-  assert files - {'__init__', 'ending'} == set(command.COMMANDS)
+  assert files - {'__init__', 'config_flag', 'ending'} == set(command.COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,9 @@ def test_help_of_a_command_lists_its_flags(name, flags):
 
 def test_a_missing_package_is_one_line(capsys, monkeypatch):
   monkeypatch.setitem(sys.modules, 'ml_collections', None)
-  monkeypatch.delitem(sys.modules, 'al_jax.commands.run', raising=False)
+  for name in ('run', 'config_flag'):
+    monkeypatch.delitem(sys.modules, f'al_jax.commands.{name}', raising=False)
+    monkeypatch.delattr(commands, name, raising=False)
   monkeypatch.setattr(sys, 'argv', sys.argv)
   assert command.main(['run', '--workdir=x']) == 1
   assert capsys.readouterr().err == (

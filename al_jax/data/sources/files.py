@@ -140,20 +140,15 @@ def read(
   )
   given = {option: given[option] for option in _OPTIONS[kind]}
   scale = _take_scale(given)
-  if task is not None and 'target' in given:
-    given['targets'] = ()
   declared = Declared(*(given.pop(option) for option in _GAP_OPTIONS))
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
-  if task is None:
-    parts, class_names, table = _read_parts(kind, path, declared, given)
-  else:
-    parts, table = _read_unlabelled(kind, path, declared, given)
-    class_names = protocol = None
+  reader = _read_parts if task is None else _read_unlabelled
+  parts, class_names, table = reader(kind, path, declared, given)
   raw = splits.assemble(
     path.stem.removesuffix('.idx'),
     parts,
-    protocol,
+    protocol if task is None else None,
     is_image=getattr(parts['train'].inputs, 'ndim', 2) == 4,
     class_names=class_names,
     scale=scale,
@@ -169,27 +164,24 @@ def _read_parts(kind: str, path: Path, declared: Declared, given: dict):
     parts, class_names = arrays.read_npz(path, **given)
   elif kind in ('.npy', '.idx'):
     parts = arrays.read_separate(path, **given)
-  elif kind == '.parquet':
-    parts, table = _read_tables(parquet.open_parquet, path, declared, **given)
   else:
-    parts, table = _read_csv(path, declared, **given)
+    parts, table = _read_table(kind, path, declared, given)
   if 'target' not in given:
     table = columns.of_arrays(str(path), parts, declared)
   return parts if table is None else table.parts, class_names, table
 
 
 def _read_unlabelled(kind: str, path: Path, declared: Declared, given: dict):
-  """Examples without labels, and the table, where there is one."""
+  """Likewise, of examples without labels: no class has a name there."""
   if 'target' not in given:
     part = arrays.read_inputs(path, given.get('inputs'), given['ids'])
     parts = {'train': part}
     table = columns.of_arrays(str(path), parts, declared)
-  elif kind == '.parquet':
-    parts, table = _read_tables(parquet.open_parquet, path, declared, **given)
   else:
-    parts, table = _read_csv(path, declared, **given)
+    # No column is a target.
+    parts, table = _read_table(kind, path, declared, {**given, 'targets': ()})
   parts = parts if table is None else table.parts
-  return {'train': parts['train']._replace(labels=None)}, table
+  return {'train': parts['train']._replace(labels=None)}, None, table
 
 
 def kind_of(path: Path) -> str | None:
@@ -250,6 +242,13 @@ def _take_scale(given: dict) -> float | None:
     raise ValueError(f'targets={targets!r} must name one or more columns.')
   given['targets'] = targets if is_list else (targets,)
   return 1.0 if scale is None else scale
+
+
+def _read_table(kind: str, path: Path, declared: Declared, given: dict):
+  """The split or splits of a table, and the table, if anything is declared."""
+  if kind == '.parquet':
+    return _read_tables(parquet.open_parquet, path, declared, **given)
+  return _read_csv(path, declared, **given)
 
 
 def _read_csv(path: Path, declared: Declared, *, header, delimiter, **options):
