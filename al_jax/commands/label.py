@@ -31,7 +31,7 @@ from absl import flags
 
 from al_jax import parts, xla
 from al_jax.commands import config_flag, ending
-from al_jax.labelling import answers, batch_files, defaults, project
+from al_jax.labelling import answers, batch_files, defaults, project, showing
 from al_jax.labelling.account import SKIP, UNSURE
 from al_jax.storage import manifest
 
@@ -143,7 +143,10 @@ def _ask():
     folds=FOLDS.value,
     dataset=dataset,
   )
-  written = batch_files.write(out, batch.queries, dataset, batch.positions)
+  shown = showing.Shown(dataset, now.begun['pool'])
+  written = batch_files.write(
+    out, batch.queries, batch.positions, shown, now.classes
+  )
   print(_in_words(batch))
   for path in written:
     print(path)

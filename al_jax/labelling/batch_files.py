@@ -3,21 +3,13 @@
 import base64
 import csv
 import html
-import io
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from al_jax import files
-from al_jax.data import Dataset
-
-# The longest side of a picture in a task of Label Studio, in pixels.
-_LONGEST_SIDE = 512
-# Columns of a table that a task of Label Studio shows.
-_MOST_COLUMNS = 30
+from al_jax.labelling.showing import Shown
 
 
 class Query(NamedTuple):
@@ -53,16 +45,18 @@ def paths(out: pathlib.Path) -> dict[str, pathlib.Path]:
 def write(
   out: pathlib.Path,
   queries: Sequence[Query],
-  dataset: Dataset,
   positions: Sequence[int],
+  shown: Shown,
+  classes: Sequence[str],
 ) -> list[pathlib.Path]:
   """Writes a batch in all forms.
 
   Args:
     out: path of the CSV.
     queries: in order of choice.
-    dataset: the pool.
     positions: of the queries in the pool.
+    shown: what people see of the pool.
+    classes: what they choose from.
 
   Returns:
     The paths that were written.
@@ -72,11 +66,11 @@ def write(
   with files.replacing(where['jsonl']) as partial:
     lines = [json.dumps(_row(query)) + '\n' for query in queries]
     partial.write_text(''.join(lines), encoding='utf-8')
-  tasks = _tasks(queries, dataset, positions)
+  tasks = _tasks(queries, shown, positions)
   with files.replacing(where['tasks']) as partial:
     partial.write_text(json.dumps(tasks), encoding='utf-8')
   with files.replacing(where['interface']) as partial:
-    partial.write_text(interface(dataset), encoding='utf-8')
+    partial.write_text(_interface(shown, classes), encoding='utf-8')
   return list(where.values())
 
 
@@ -103,13 +97,13 @@ def _write_csv(path, queries):
       rows.writerow((query.id, '', query.predicted or '', *numbers))
 
 
-def _tasks(queries, dataset, positions):
+def _tasks(queries, shown, positions):
   """Tasks of Label Studio, which begin with the predictions."""
-  shown = _shown(dataset, positions)
   tasks = []
-  for query, data in zip(queries, shown, strict=True):
+  for query, data in zip(queries, _data(shown, positions), strict=True):
     # Label Studio has an id of its own for each task.
-    task: dict[str, Any] = {'data': {'id_of_example': query.id, **data}}
+    data['id_of_example'] = query.id
+    task: dict[str, Any] = {'data': data}
     if query.predicted is not None:
       choice = {
         'from_name': 'label',
@@ -128,66 +122,28 @@ def _tasks(queries, dataset, positions):
   return tasks
 
 
-def _shown(dataset, positions) -> list[Mapping[str, Any]]:
+def _data(shown, positions) -> list[dict[str, Any]]:
   """What a task shows of each example."""
-  if dataset.has_pictures:
-    pictures = dataset.pictures_at(np.asarray(positions, int))
-    return [{'image': _as_address(picture)} for picture in pictures]
-  names = [f'column {at}' for at in range(dataset.train.inputs.shape[1])]
-  return [
-    {
-      'table': {
-        name: f'{value:.6g}'
-        for name, value in list(zip(names, row, strict=True))[:_MOST_COLUMNS]
-      }
-    }
-    for row in np.asarray(dataset.train.inputs[np.asarray(positions, int)])
-  ]
+  if shown.has_pictures:
+    # Inside the task, so that Label Studio has nothing to fetch.
+    return [
+      {'image': 'data:image/png;base64,' + base64.b64encode(content).decode()}
+      for content in shown.pictures(positions)
+    ]
+  return [{'table': row} for row in shown.rows(positions)]
 
 
-def _as_address(picture) -> str:
-  """A picture as an address that has it inside, so that none is fetched."""
-  return 'data:image/png;base64,' + base64.b64encode(as_png(picture)).decode()
-
-
-def as_png(picture: np.ndarray, *, least_side: int = 0) -> bytes:
-  """A picture of the pool as a PNG file.
-
-  Args:
-    picture: uint8, or floats from 0 to 1, [height, width, channels].
-    least_side: smaller pictures are enlarged, a pixel to a square.
-
-  Returns:
-    The content of the file.
-  """
-  from PIL import Image
-
-  if picture.dtype != np.uint8:
-    picture = np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
-  if picture.shape[-1] == 1:
-    picture = picture[..., 0]
-  times = -(-least_side // max(picture.shape[:2])) if least_side else 1
-  picture = picture.repeat(max(times, 1), axis=0).repeat(max(times, 1), axis=1)
-  image = Image.fromarray(picture)
-  image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
-  content = io.BytesIO()
-  image.save(content, format='png')
-  return content.getvalue()
-
-
-def interface(dataset: Dataset) -> str:
-  """The labelling interface of a project in Label Studio, as XML.
-
-  Args:
-    dataset: the pool.
-  """
+def _interface(shown, classes):
+  """The labelling interface of a project in Label Studio, as XML."""
   choices = '\n'.join(
-    f'    <Choice value="{html.escape(name, quote=True)}"/>'
-    for name in dataset.task.class_names
+    f'    <Choice value="{html.escape(name, quote=True)}"/>' for name in classes
   )
   shows = '<Image name="example" value="$image"/>'
-  if not dataset.has_pictures:
-    shows = '<Table name="example" value="$table"/>'
+  if not shown.has_pictures:
+    shows = (
+      '<Header value="$id_of_example"/>\n'
+      '  <Table name="example" value="$table"/>'
+    )
   return (
     f'<View>\n  {shows}\n'
     '  <Choices name="label" toName="example" choice="single-radio" '

@@ -1,0 +1,113 @@
+"""What people see of an example: its picture, or the row of its table."""
+
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from al_jax.data import Dataset
+from al_jax.data.sources import delimited, files, parquet, tables
+
+# The longest side of a picture that is shown, in pixels.
+_LONGEST_SIDE = 512
+# Columns of a row that are shown.
+_MOST_COLUMNS = 40
+
+
+class Shown:
+  """Pictures and rows of a pool, as people know them."""
+
+  def __init__(self, dataset: Dataset, pool: Mapping[str, Any]):
+    """Reads the table again where there is one: with text, and all columns.
+
+    Args:
+      dataset: the pool.
+      pool: its source and options.
+    """
+    self._dataset = dataset
+    self.has_pictures = dataset.has_pictures
+    self._table = None if self.has_pictures else _table_of(dataset, pool)
+
+  def rows(self, positions: Sequence[int]) -> list[dict[str, str]]:
+    """The rows of examples by the names of the columns; empty of vectors.
+
+    Args:
+      positions: of the examples in the pool.
+    """
+    if self._table is None:
+      return [{} for _ in positions]
+    names, columns = self._table
+    return [
+      {
+        name: str(column[at])
+        for name, column in zip(names, columns, strict=True)
+      }
+      for at in positions
+    ]
+
+  def pictures(
+    self, positions: Sequence[int], *, least_side: int = 0
+  ) -> list[bytes]:
+    """The pictures of examples, as PNG files.
+
+    Args:
+      positions: of the examples in the pool.
+      least_side: smaller pictures are enlarged, a pixel to a square.
+    """
+    pictures = self._dataset.pictures_at(np.asarray(positions, int))
+    return [_as_png(picture, least_side) for picture in pictures]
+
+
+def _table_of(dataset, pool):
+  """Names and cells of the columns of a table; None of arrays."""
+  scheme, _, location = str(pool['source']).partition(':')
+  path = pathlib.Path(location).expanduser()
+  kind = files.kind_of(path) if scheme == 'file' else None
+  if kind == '.parquet':
+    table = parquet.open_parquet(path)
+  elif kind in ('.csv', '.tsv'):
+    delimiter = pool.get('delimiter') or ('\t' if kind == '.tsv' else None)
+    table = delimited.open_csv(
+      path, header=pool.get('header'), delimiter=delimiter
+    )
+  else:
+    return None
+  _, columns = table.read([], list(range(len(table.names))))
+  rows = _rows_of(dataset, pool, table, columns)
+  if rows is None:
+    return None
+  columns = [np.asarray(column)[rows] for column in columns]
+  return table.names[:_MOST_COLUMNS], columns[:_MOST_COLUMNS]
+
+
+def _rows_of(dataset, pool, table, columns):
+  """Where each example stands in the file; None if that is not known."""
+  number = len(columns[0])
+  if pool.get('ids') is None:
+    # Ids are the numbers of rows, unless some were left out.
+    return np.arange(number) if number == len(dataset.train) else None
+  at = tables.position(table.path, 'ids', table.names, pool['ids'])
+  where = {str(name): row for row, name in enumerate(columns[at])}
+  names = [str(name) for name in dataset.train.ids.tolist()]
+  if not set(names) <= set(where):
+    return None
+  return np.array([where[name] for name in names])
+
+
+def _as_png(picture, least_side):
+  """The content of a PNG file of a picture of the pool."""
+  from PIL import Image
+
+  if picture.dtype != np.uint8:
+    picture = np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+  if picture.shape[-1] == 1:
+    picture = picture[..., 0]
+  times = max(1, -(-least_side // max(picture.shape[:2])))
+  picture = picture.repeat(times, axis=0).repeat(times, axis=1)
+  image = Image.fromarray(picture)
+  image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+  content = io.BytesIO()
+  image.save(content, format='png')
+  return content.getvalue()
