@@ -29,7 +29,7 @@ from typing import Any
 
 from absl import flags
 
-from al_jax import parts, xla
+from al_jax import errors, parts, xla
 from al_jax.commands import config_flag, ending
 from al_jax.labelling import answers, batch_files, defaults, project, showing
 from al_jax.labelling.account import SKIP, UNSURE
@@ -53,13 +53,22 @@ GIVE_UP = flags.DEFINE_bool(
   'give_up', False, 'ask: give up what is pending; it may be asked again.'
 )
 FOLDS = flags.DEFINE_integer(
-  'folds', 5, 'ask: folds of the estimate of the accuracy; 0: no estimate.'
+  'folds',
+  5,
+  'ask, page: folds of the estimate of the accuracy; 0: no estimate.',
 )
 ANNOTATOR = flags.DEFINE_string(
   'annotator', answers.SOMEBODY, 'tell, page: who answers.'
 )
 CORRECT = flags.DEFINE_bool(
   'correct', False, 'tell: an annotator may change an earlier answer.'
+)
+
+PORT = flags.DEFINE_integer(
+  'port',
+  0,
+  'page: the port of the page; 0 takes a free one.',
+  allow_override=True,
 )
 
 flags_of = config_flag, sys.modules[__name__]
@@ -70,6 +79,7 @@ _READ_BY = {
   'ask': ('pool', 'classes', 'k', 'out', 'more', 'give_up', 'folds'),
   'tell': ('annotator', 'correct'),
   'status': (),
+  'page': ('annotator', 'folds', 'port'),
 }
 
 
@@ -115,7 +125,7 @@ def _act(rest):
     return _tell(given)
   if given:
     raise ValueError(f'{given[0]!r} is no flag, and {action} takes no file.')
-  return {'ask': _ask, 'status': _status}[action]()
+  return {'ask': _ask, 'status': _status, 'page': _page}[action]()
 
 
 def _ask():
@@ -234,6 +244,17 @@ def _tell(paths):
     f'{len(checked.new)} answers taken{again}; {len(now.labels)} labels in '
     f'all, {len(now.pending)} queries pending.'
   )
+  return 0
+
+
+def _page():
+  with errors.needs('al-jax label page'):
+    from al_jax.pages import label_page, server
+  xla.keep_programs(xla.program_cache())
+  labelling = label_page.Labelling(
+    pathlib.Path(STATE.value), annotator=ANNOTATOR.value, folds=FOLDS.value
+  )
+  server.serve(label_page.application(labelling), PORT.value)
   return 0
 
 

@@ -1,0 +1,231 @@
+"""The page on which people label the pending queries of a project."""
+
+import pathlib
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from al_jax import errors
+from al_jax.labelling import project
+from al_jax.labelling.account import SKIP, UNSURE, Account
+from al_jax.labelling.answers import Answer, AnswersError
+from al_jax.labelling.showing import Shown
+
+with errors.needs('A page'):
+  from starlette import applications, concurrency, responses, routing
+  from starlette.exceptions import HTTPException
+  from starlette.requests import Request
+  from starlette.staticfiles import StaticFiles
+
+STATIC = pathlib.Path(__file__).parent / 'static'
+# Small pictures are enlarged to it.
+_LEAST_SIDE = 320
+# What a user can mend, in the thread that asks.
+_MENDABLE = (ValueError, OSError, ArithmeticError, MemoryError)
+
+
+class Labelling:
+  """A project, open on a page: its pool in memory, and who asks for more.
+
+  Attributes:
+    folder: of the project.
+    annotator: who answers here.
+  """
+
+  def __init__(
+    self, folder: pathlib.Path, *, annotator: str, folds: int
+  ) -> None:
+    """Loads the pool.
+
+    Args:
+      folder: of the project.
+      annotator: who answers here.
+      folds: see `proposing.propose`.
+    """
+    self.folder, self.annotator = folder, annotator
+    now = project.of(folder)
+    self._dataset = project.load_pool(now)
+    self._shown = Shown(self._dataset, now.begun['pool'])
+    self._position = {
+      str(name): at for at, name in enumerate(self._dataset.train.ids.tolist())
+    }
+    self._folds = folds
+    self._asking: threading.Thread | None = None
+    self._error = ''
+
+  def state(self) -> dict[str, Any]:
+    """What the page shows, in terms of JSON."""
+    found = project.status(self.folder)
+    now = found.account
+    accuracy = found.accuracies[-1][1] if found.accuracies else None
+    return {
+      'pool': str(now.begun['pool']['source']),
+      'examples': found.num_examples,
+      'classes': now.classes,
+      'annotator': self.annotator,
+      'skip': SKIP,
+      'unsure': UNSURE,
+      'batches': len(now.batches),
+      'labels': len(now.labels),
+      'queries': self._queries(now),
+      'has_pictures': self._shown.has_pictures,
+      'accuracy': accuracy,
+      'hint': found.hint,
+      'asking': self._asking is not None and self._asking.is_alive(),
+      'error': self._error,
+    }
+
+  def _queries(self, now: Account):
+    """What is pending, and what was answered here of the last batch."""
+    last = set(now.batches[-1].ids) if now.batches else set()
+    pending = set(now.pending)
+    found = []
+    for batch in now.batches:
+      predicted = batch.said['predicted']
+      for at, name in enumerate(batch.ids):
+        mine = now.answers.get(name, {}).get(self.annotator)
+        if name in pending or (name in last and mine is not None):
+          query = {'id': name, 'answer': mine}
+          if predicted:
+            query['predicted'] = now.classes[predicted[at]]
+            query['probability'] = batch.said['probabilities'][at]
+          found.append(query)
+    return found
+
+  def position(self, name: str) -> int:
+    """Where an example is in the pool; KeyError if it is not."""
+    return self._position[name]
+
+  def picture(self, name: str) -> bytes:
+    """The picture of an example, as a PNG file."""
+    at = self.position(name)
+    return self._shown.pictures([at], least_side=_LEAST_SIDE)[0]
+
+  def row(self, name: str) -> dict[str, str]:
+    """The row of an example by the names of columns."""
+    return self._shown.rows([self.position(name)])[0]
+
+  def answer(self, name: str, label: str) -> None:
+    """Takes an answer; one that was given here before is changed."""
+    given = [Answer(name, label, self.annotator, 'the page')]
+    project.tell(self.folder, given, correct=True)
+
+  def take_back(self, name: str) -> None:
+    """Takes an answer back."""
+    project.withdraw(self.folder, [name], annotator=self.annotator)
+
+  def ask(self, k: int) -> None:
+    """Asks for the next batch, and returns at once.
+
+    Args:
+      k: the most queries.
+    """
+    errors.check_number('k', k, int, least=1)
+    if self._asking is not None and self._asking.is_alive():
+      return
+    self._error = ''
+    self._asking = threading.Thread(
+      target=self._propose, args=(k,), daemon=True
+    )
+    self._asking.start()
+
+  def _propose(self, k):
+    try:
+      project.propose(self.folder, k, folds=self._folds, dataset=self._dataset)
+    except _MENDABLE as error:
+      self._error = errors.in_one_line(error)
+
+
+def application(labelling: Labelling) -> applications.Starlette:
+  """Makes the application that `server.serve` serves.
+
+  Args:
+    labelling: the project.
+
+  Returns:
+    A Starlette application, to stand behind `server.Guard`.
+  """
+  routes = [
+    routing.Route('/', _page),
+    routing.Route('/state', _state),
+    routing.Route('/picture', _picture),
+    routing.Route('/row', _row),
+    routing.Route('/answer', _post(_answer), methods=['POST']),
+    routing.Route('/take_back', _post(_take_back), methods=['POST']),
+    routing.Route('/ask', _post(_ask), methods=['POST']),
+    routing.Mount('/static', StaticFiles(directory=STATIC)),
+  ]
+  made = applications.Starlette(
+    routes=routes, exception_handlers={HTTPException: _said}
+  )
+  made.state.labelling = labelling
+  return made
+
+
+async def _page(request: Request):
+  del request
+  return responses.FileResponse(STATIC / 'label.html')
+
+
+async def _said(request: Request, error: HTTPException):
+  """An error is a line of text."""
+  del request
+  return responses.PlainTextResponse(f'{error.detail}\n', error.status_code)
+
+
+async def _state(request: Request):
+  labelling = request.app.state.labelling
+  return responses.JSONResponse(
+    await concurrency.run_in_threadpool(labelling.state)
+  )
+
+
+async def _picture(request: Request):
+  content = await _of_example(request, request.app.state.labelling.picture)
+  return responses.Response(content, media_type='image/png')
+
+
+async def _row(request: Request):
+  row = await _of_example(request, request.app.state.labelling.row)
+  # Pairs: a browser would put columns whose names are numbers first.
+  return responses.JSONResponse(list(row.items()))
+
+
+async def _of_example(request, function):
+  try:
+    return await concurrency.run_in_threadpool(
+      function, request.query_params.get('id', '')
+    )
+  except KeyError as error:
+    raise HTTPException(404, 'The pool has no such example.') from error
+
+
+def _post(
+  act: Callable[[Labelling, dict[str, Any]], None],
+) -> Callable[[Request], Awaitable[responses.Response]]:
+  """A route that does something, and answers with the state after it."""
+
+  async def route(request: Request):
+    labelling = request.app.state.labelling
+    try:
+      given = await request.json()
+      await concurrency.run_in_threadpool(act, labelling, given)
+    except AnswersError as error:
+      raise HTTPException(409, errors.in_one_line(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+      raise HTTPException(400, errors.in_one_line(error)) from error
+    return await _state(request)
+
+  return route
+
+
+def _answer(labelling, given):
+  labelling.answer(str(given['id']), str(given['label']))
+
+
+def _take_back(labelling, given):
+  labelling.take_back(str(given['id']))
+
+
+def _ask(labelling, given):
+  labelling.ask(given['k'])
