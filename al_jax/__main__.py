@@ -17,6 +17,7 @@ COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
   'synthesize': 'runs systems that make their queries',
   'report': 'writes the results of a run as one page, report.html',
+  'watch': 'shows runs on a live page, while they train and after',
   'select': 'selects examples to label from arrays of your own',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')

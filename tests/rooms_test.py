@@ -39,6 +39,7 @@ ROOMS = (
   ('plotting',),
   ('runner',),
   ('reporting',),
+  ('pages',),
   ('commands', 'testing'),
   ('__main__',),
 )
