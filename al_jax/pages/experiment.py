@@ -28,6 +28,7 @@ class Experiment:
     about: the manifest; empty before there is one.
     points: the rounds that are done, by system, seed and round.
     progress: `rows.Live` of rounds under way, the newest ones.
+    has_test: whether scores are those of the test split.
     state: `waiting`, `running`, `finished`, `stopped`, `failed` or `killed`.
     notes: sentences on what is wrong with the files.
     num_unreadable: lines of records.jsonl that are no records.
@@ -56,8 +57,12 @@ class Experiment:
     self._live = Tail(self.folder / live.NAME)
     # By the hash of a line: a file that is rewritten repeats most of them.
     self._parsed: dict[int, Point | None] = {}
-    # Lines of the newest rounds with queries, by system and seed.
-    self._queried: dict[tuple[str, int], dict[int, bytes]] = {}
+    self._names: dict[str, None] = {}
+    # By system and seed: the newest rounds with queries and their lines, and
+    # the newest round with a ledger.
+    self._queried: dict[tuple[str, int], dict[int, tuple[Point, bytes]]] = {}
+    self._paid: dict[tuple[str, int], Point] = {}
+    self.has_test = True
     self._begun = self._ended = None
     self._left, self._last_record = None, 0.0
 
@@ -92,16 +97,15 @@ class Experiment:
     return next(iter(self._task().watched), None)
 
   @property
-  def has_test(self) -> bool:
-    """Whether scores are those of the test split."""
-    return all(point.has_test for point in self.points.values()[:1])
-
-  @property
   def systems(self) -> list[str]:
     """Names of the systems, first those of the manifest."""
-    names = dict.fromkeys(map(str, self.about.get('systems') or ()))
-    names |= dict.fromkeys(point.system for point in self.points.values())
-    return list(names)
+    first = dict.fromkeys(map(str, self.about.get('systems') or ()))
+    return list(first | self._names)
+
+  @property
+  def num_done(self) -> int:
+    """Number of rounds that are done."""
+    return len(self.points)
 
   @property
   def total(self) -> int | None:
@@ -137,11 +141,7 @@ class Experiment:
 
   def newest_queries(self) -> list[Point]:
     """Returns the last round with queries of each run, the newest run last."""
-    known = {point.key: point for point in self.points.values()}
-    found = [
-      known.get((*run, max(lines))) for run, lines in self._queried.items()
-    ]
-    return [point for point in found if point is not None]
+    return [rounds[max(rounds)][0] for rounds in self._queried.values()]
 
   def lines_of_queries(self, system: str, seed: int) -> list[bytes]:
     """Returns the records of a run's newest rounds with queries, newest last.
@@ -150,8 +150,15 @@ class Experiment:
       system: name of the system.
       seed: seed of the run.
     """
-    lines = self._queried.get((system, seed), {})
-    return [lines[number] for number in sorted(lines)]
+    rounds = self._queried.get((system, seed), {})
+    return [rounds[number][1] for number in sorted(rounds)]
+
+  def ledgers(self) -> dict[str, list[Mapping[str, float]]]:
+    """Returns the newest ledger of each seed by system, as far as there are."""
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for (system, _), point in self._paid.items():
+      found.setdefault(system, []).append(point.ledger)
+    return found
 
   def _task(self):
     return manifest.task_of(self.about)
@@ -173,7 +180,7 @@ class Experiment:
     known, before = self._parsed, self.points.keys()
     if new.is_anew:
       self._parsed, self.num_unreadable = {}, 0
-      self._queried = {}
+      self._names, self._queried, self._paid = {}, {}, {}
     found = [self._parse(line, known) for line in new.lines]
     points = [point for point in found if point is not None]
     if new.is_anew and before - {point.key for point in points}:
@@ -195,15 +202,26 @@ class Experiment:
         point = None
     if point is None:
       self.num_unreadable += bool(line.strip())
-    elif point.num_picks:
-      lines = self._queried.pop((point.system, point.seed), {})
-      lines[point.round] = line
-      newest = sorted(lines)[-_ROUNDS_OF_QUERIES:]
-      self._queried[point.system, point.seed] = {
-        number: lines[number] for number in newest
-      }
+    else:
+      self._note(point, line)
     self._parsed[which] = point
     return point
+
+  def _note(self, point: Point, line: bytes) -> None:
+    """Keeps what is shown of the newest rounds alone."""
+    run = point.system, point.seed
+    self._names[point.system] = None
+    self.has_test = point.has_test
+    if point.ledger and (
+      run not in self._paid or self._paid[run].round <= point.round
+    ):
+      self._paid[run] = point
+    if point.num_picks:
+      # At the end: this run asked last.
+      rounds = self._queried.pop(run, {})
+      rounds[point.round] = point, line
+      newest = sorted(rounds)[-_ROUNDS_OF_QUERIES:]
+      self._queried[run] = {number: rounds[number] for number in newest}
 
   def _read_live(self) -> None:
     """Reads what the process says of itself."""
@@ -257,7 +275,7 @@ class Experiment:
     if in_use:
       return 'running'
     # The grid around it comes to it later.
-    if is_held or not (self.about or self.points.keys()):
+    if is_held or not (self.about or self.num_done):
       return 'waiting'
     how = '' if self._ended is None else self._ended.how
     return {'failed': 'failed', 'interrupted': 'stopped'}.get(how, 'killed')

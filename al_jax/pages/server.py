@@ -130,6 +130,8 @@ class Server:
     self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       self._socket.bind((HOST, port))
+      # From now on who asks waits for the answer.
+      self._socket.listen()
     except OSError as error:
       self._socket.close()
       raise OSError(

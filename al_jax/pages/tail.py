@@ -110,6 +110,9 @@ class Series(Generic[_Row]):
   def __contains__(self, key: Hashable) -> bool:
     return key in self._keys
 
+  def __len__(self) -> int:
+    return len(self._keys)
+
   def keys(self) -> set[Hashable]:
     """Returns the keys of the rows."""
     return set(self._keys)

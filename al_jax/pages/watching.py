@@ -138,7 +138,7 @@ class Watch:
       'title': experiment.title,
       'data': str(experiment.about.get('data', {}).get('name', '')),
       'state': experiment.state,
-      'done': len(experiment.points.keys()),
+      'done': experiment.num_done,
       'total': experiment.total,
       'left': None if left is None else round(left),
       'finished': experiment.finished,
@@ -258,18 +258,12 @@ def _progress(each, index, watched):
 
 def _ledger(experiment):
   """The ledger as texts: titles of columns, and rows; None if there is none."""
-  last = {}
-  for point in experiment.points.values():
-    if point.ledger:
-      newest = last.setdefault(point.system, {}).get(point.seed)
-      if newest is None or newest.round < point.round:
-        last[point.system][point.seed] = point
-  if not last:
-    return None
   found = [
-    costs.ledger_row(system, [point.ledger for point in of.values()])
-    for system, of in last.items()
+    costs.ledger_row(system, last)
+    for system, last in experiment.ledgers().items()
   ]
+  if not found:
+    return None
   columns = costs.ledger_columns(found)
   return {
     'titles': [column.title for column in columns],

@@ -62,17 +62,29 @@ async function load(cell, query, name) {
     if (turn !== asked.number) return;
     const shown = facts.tiles.length;
     const of = shown < facts.asked ? `, ${shown} of ${facts.asked}` : '';
-    const score = facts.score ? `; chosen by ${facts.score}` : '';
     at('queries-of').textContent =
-      `${told}, after ${facts.labels.toLocaleString('en')} labels${of}${score}`;
+      `${told}, after ${facts.labels.toLocaleString('en')} labels${of}`;
+    at('queries-key').textContent = keyOf(facts);
     at('tiles').replaceChildren(...facts.tiles.map((tile, number) =>
       tileOf(tile, number, sheet, facts)));
   } catch (error) {
     if (turn !== asked.number) return;
     at('queries-of').textContent = told;
+    at('queries-key').textContent = '';
     at('tiles').replaceChildren(make('span', 'note', error.message));
     at('tiles').firstChild.style.gridColumn = '1 / -1';
   }
+}
+
+/** Says what stands below each picture. */
+function keyOf({tiles, score}) {
+  const words = [];
+  if (tiles.some((tile) => tile.label)) words.push('the true label');
+  if (tiles.some((tile) => tile.predicted !== undefined)) {
+    words.push('→ what the model predicted, and how sure it was');
+  }
+  if (score) words.push(`what it was chosen by: ${score}`);
+  return words.length ? `Below each picture: ${words.join('; ')}.` : '';
 }
 
 function tileOf(tile, number, sheet, {width, height}) {
@@ -91,7 +103,7 @@ function tileOf(tile, number, sheet, {width, height}) {
   element.append(canvas, make('div', '', tile.label));
   if (tile.predicted !== undefined) {
     const sure = tile.probability === null ? ''
-      : ` ${Math.round(100 * tile.probability)} %`;
+      : `, ${Math.round(100 * tile.probability)} %`;
     const wrong = tile.label && tile.predicted !== tile.label ? 'wrong' : '';
     element.append(make('div', wrong, `→ ${tile.predicted}${sure}`));
   }
@@ -137,7 +149,12 @@ export function showSheets(cell, details) {
     const caption = name.replace(/\.png$/, '')
       .replace(/_seed(\d+)_round(\d+)_/, ', seed $1, round $2: ')
       .replaceAll('_', ' ');
-    figure.append(image, make('figcaption', '', caption));
+    const link = make('a');
+    link.href = image.src;
+    link.target = '_blank';
+    link.title = 'Opens the sheet at its full size';
+    link.append(image);
+    figure.append(link, make('figcaption', '', caption));
     return figure;
   }));
 }

@@ -84,7 +84,9 @@ function card(cell, isCurrent) {
   const done = cell.done.toLocaleString('en');
   const of = over || cell.total === null
     ? `${done} rounds` : `${done} of ${cell.total.toLocaleString('en')} rounds`;
-  progress.append(bar, make('span', 'rounds', of));
+  if (cell.state !== 'waiting') {
+    progress.append(bar, make('span', 'rounds', of));
+  }
   button.append(badge, name, progress, make('span', 'when', whenOf(cell)));
   const says = make('span', 'says');
   if (cell.message) says.append(make('p', 'bad', cell.message));
@@ -179,8 +181,11 @@ function drawWithin(cell) {
   const progress = state.progress.get(cell.number) || [];
   const records = state.records.get(cell.number) || new Map();
   const {rows, isOver} = underWay(progress, records);
-  at('within').hidden = !rows.length;
-  if (!rows.length) return;
+  // Of a short round that is over a dot would be all there is.
+  const isEmpty = isOver
+    ? !rows.some((run) => run.length > 1) : !rows.length;
+  at('within').hidden = isEmpty;
+  if (isEmpty) return;
   const styles = styled(cell);
   const lines = (column) => rows.map((run) => ({
     ...styles[run[0][0]],
