@@ -19,6 +19,7 @@ COMMANDS = {
   'synthesize': 'runs systems that make their queries',
   'report': 'writes the results of a run as one page, report.html',
   'label': 'asks people for labels, and takes their answers, over days',
+  'watch': 'shows runs on a live page, while they train and after',
   'select': 'selects examples to label from arrays of your own',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')

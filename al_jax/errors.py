@@ -36,6 +36,7 @@ EXTRAS = {
   'prepare': {'tensorflow': 'tensorflow'},
   'safetensors': {'safetensors': 'safetensors'},
   'hub': {'huggingface_hub': 'huggingface-hub', 'safetensors': 'safetensors'},
+  'pages': {'starlette': 'starlette', 'uvicorn': 'uvicorn'},
   'tensorboard': {'tensorboardX': 'tensorboardX'},
 }
 

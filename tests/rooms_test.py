@@ -40,6 +40,7 @@ ROOMS = (
   ('runner',),
   ('reporting',),
   ('labelling',),
+  ('pages',),
   ('commands', 'testing'),
   ('__main__',),
 )

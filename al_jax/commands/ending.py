@@ -38,18 +38,21 @@ def parse_flags(argv: list[str]) -> list[str]:
     sys.exit(1)
 
 
-def in_a_sentence(argv: Sequence[str], work: Callable[[], int]) -> int:
+def in_a_sentence(
+  argv: Sequence[str], work: Callable[[], int], *, takes_names: bool = False
+) -> int:
   """Does the work of a command.
 
   Args:
     argv: what is left of the command line when its flags are parsed.
     work: returns the exit status.
+    takes_names: whether the command takes other arguments than flags.
 
   Returns:
     The exit status; 1 after an error that a user can mend, which is printed.
   """
   try:
-    if len(argv) > 1:
+    if len(argv) > 1 and not takes_names:
       raise ValueError(
         f'{argv[1]!r} is no flag, and the command takes nothing else; see '
         '--help.'

@@ -11,11 +11,12 @@ from al_jax.plotting.comparison import (
   time_against_score,
 )
 from al_jax.plotting.curves import curve_panels, learning_curves
-from al_jax.plotting.gallery import gallery
+from al_jax.plotting.gallery import displayable, gallery
 from al_jax.plotting.scatter import scatter
 
 __all__ = [
   'curve_panels',
+  'displayable',
   'error_distributions',
   'gallery',
   'learning_curves',

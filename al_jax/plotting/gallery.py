@@ -62,7 +62,7 @@ def gallery(
         f'{name} has {len(of)} rows and images {len(images)}; each row of '
         'pictures needs one.'
       )
-  rows = _displayable([list(row)[:columns] for row in images])
+  rows = displayable([list(row)[:columns] for row in images])
   titles = [list(map(_wrapped, row)) for row in titles]
   width = _MARGIN + max(map(len, rows)) * _CELL_WIDTH + 0.08
   subtitle = textwrap.wrap(subtitle, int(width / _CHARACTER_WIDTH))
@@ -146,10 +146,14 @@ def _check_rows(
     )
 
 
-def _displayable(
+def displayable(
   images: Sequence[Sequence[np.ndarray]],
 ) -> list[list[np.ndarray]]:
-  """The pictures as uint8 [height, width, 3]."""
+  """Returns pictures as uint8 [height, width, 3].
+
+  Args:
+    images: per row, pictures as `gallery` takes them.
+  """
   flat = [np.asarray(image) for row in images for image in row]
   low, high = 0.0, 255.0
   if any(image.dtype != np.uint8 for image in flat):

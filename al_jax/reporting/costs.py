@@ -1,6 +1,7 @@
 """The time of one experiment: where it went, and what it bought."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -59,16 +60,28 @@ def _ledger(experiment) -> dict[str, list[Part]]:
   rows = ledgers(experiment)
   if not rows:
     return {}
-  # Who never answered has no column.
-  there = {
+  table = Table(ledger_columns(rows), rows, f'{experiment.slug}_ledger')
+  return {'Ledger': [table, Explanation('ledger', _named(rows))]}
+
+
+def ledger_columns(rows: Sequence[Mapping[str, object]]) -> tuple[Column, ...]:
+  """Returns the columns of a ledger, less those of who never answered.
+
+  Args:
+    rows: see `ledger_row`.
+  """
+  there = _named(rows)
+  return tuple(column for column in _LEDGER if there.intersection(column.keys))
+
+
+def _named(rows):
+  """Names of what a ledger shows."""
+  return {
     name
     for row in rows
     for name, value in row.items()
     if value or name not in ('machine', 'unanswered')
   }
-  shown = tuple(column for column in _LEDGER if there.intersection(column.keys))
-  table = Table(shown, rows, f'{experiment.slug}_ledger')
-  return {'Ledger': [table, Explanation('ledger', there)]}
 
 
 def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
@@ -86,18 +99,31 @@ def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
   for system in experiment.systems:
     rows = [row for row in experiment.rows if row.system == system]
     last = {row.seed: row.ledger for row in rows if row.ledger}
-    if not last:
-      continue
-    names = set.intersection(*map(set, last.values()))
-    row = {'system': system}
-    for name in sorted(names):
-      row[name] = float(np.mean([of[name] for of in last.values()]))
-    if row.get('machine') and 'machine_right' in row:
-      row['machine_share'] = row['machine_right'] / row['machine']
-    if row.get('pseudo_labels') and 'pseudo_labels_right' in row:
-      row['right'] = row['pseudo_labels_right'] / row['pseudo_labels']
-    found.append(row)
+    if last:
+      found.append(ledger_row(system, list(last.values())))
   return found
+
+
+def ledger_row(
+  system: str, last: Sequence[Mapping[str, float]]
+) -> dict[str, object]:
+  """Returns the row of a system in a ledger.
+
+  Args:
+    system: name of the system.
+    last: the newest ledger of each seed, at least one.
+
+  Returns:
+    Means over seeds, see `ledgers`.
+  """
+  row = {'system': system}
+  for name in sorted(set.intersection(*map(set, last))):
+    row[name] = float(np.mean([of[name] for of in last]))
+  if row.get('machine') and 'machine_right' in row:
+    row['machine_share'] = row['machine_right'] / row['machine']
+  if row.get('pseudo_labels') and 'pseudo_labels_right' in row:
+    row['right'] = row['pseudo_labels_right'] / row['pseudo_labels']
+  return row
 
 
 def _against_headline(experiment, rows) -> list[Part]:

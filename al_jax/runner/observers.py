@@ -8,7 +8,8 @@ from absl import logging
 
 from al_jax import errors, files
 from al_jax.loop.events import Observer
-from al_jax.runner import queries
+from al_jax.runner import live, queries
+from al_jax.runner.live import LiveFile
 from al_jax.runner.pictures import PictureFiles
 from al_jax.runner.progress import ProgressBar
 from al_jax.runner.queries import QueriesFile
@@ -153,7 +154,8 @@ class Observers:
       quiet=quiet,
     )
     pictures = PictureFiles(folder / 'pictures', task)
-    self.all: list[Observer] = [self.records, pictures, self.bar]
+    self._live = LiveFile(folder / live.NAME)
+    self.all: list[Observer] = [self.records, pictures, self.bar, self._live]
     if has_gallery:
       self.all.append(QueriesFile(folder / queries.NAME, task))
     self._events = None
@@ -163,10 +165,17 @@ class Observers:
 
   def __enter__(self) -> Self:
     self.bar.__enter__()
+    self._live.begin(num_finished=len(self.records.earlier()))
     return self
 
-  def __exit__(self, error_type: object, *error: object) -> None:
-    self.bar.__exit__(error_type, *error)
+  def __exit__(
+    self,
+    error_type: type[BaseException] | None,
+    error: BaseException | None,
+    trace: object,
+  ) -> None:
+    self.bar.__exit__(error_type, error, trace)
     if self._events is not None:
       self._events.close()
     self.records.close(is_over=error_type is None)
+    self._live.end(error_type, error)

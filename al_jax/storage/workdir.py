@@ -15,6 +15,7 @@ import pathlib
 import re
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 
 import al_jax
@@ -28,6 +29,7 @@ OUTPUTS = (
   'floors.json',  # of older versions
   'full_labels.jsonl',
   'gallery_*.png',
+  'live.jsonl',
   'manifest.json',
   'pictures',
   'pretraining.jsonl',
@@ -42,6 +44,8 @@ OUTPUTS = (
 
 _MARKER = '.al_jax.json'
 _LOCK = '.lock'
+# Whoever asks `is_in_use` has the lock for some microseconds.
+_TRIES, _SECONDS_BETWEEN_TRIES = 4, 0.02
 # As the values of a grid, joined by hyphens; no path leads out by such a name.
 _NAME = re.compile(r'\w[\w.+-]*')
 
@@ -97,6 +101,26 @@ def refuse_link(path: pathlib.Path) -> None:
   if path.exists() and not (path.is_file() or path.is_dir()):
     # To open a pipe would wait for ever.
     raise WorkdirError(f'{path} is neither a file nor a folder; delete it.')
+
+
+def is_in_use(folder: pathlib.Path) -> bool:
+  """Tells whether a process works in a folder; never waits and writes nothing.
+
+  Args:
+    folder: the folder of a run, which need not be there.
+  """
+  try:
+    lock = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW)
+  except OSError:
+    return False
+  try:
+    # Shared, so that two who ask at once do not take each other for a run.
+    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+  except OSError as error:
+    return isinstance(error, BlockingIOError)
+  finally:
+    os.close(lock)
+  return False
 
 
 class Workdir:
@@ -184,7 +208,7 @@ class Workdir:
 
   def _take_lock(self) -> None:
     try:
-      fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      _lock_soon(self._lock)
     except BlockingIOError:
       raise WorkdirError(
         f'{self.path} is in use by {self._holder()}. Wait for it or end it, or '
@@ -245,3 +269,15 @@ class Workdir:
       raise WorkdirError(
         f'{self.path} {what}: {error.strerror or error}.'
       ) from error
+
+
+def _lock_soon(descriptor: int) -> None:
+  """Locks a file; BlockingIOError if another process keeps the lock."""
+  for left in reversed(range(_TRIES)):
+    try:
+      fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      return
+    except BlockingIOError:
+      if not left:
+        raise
+      time.sleep(_SECONDS_BETWEEN_TRIES)

@@ -1,0 +1,212 @@
+"""A server of pages for the people at this machine alone.
+
+It listens on the loopback interface. Pages of other sites may still send
+requests to it, from the browser of whoever has both open: `Guard` refuses what
+does not come from a page of its own.
+"""
+
+import contextlib
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any
+
+from al_jax import errors
+
+with errors.needs('A page'):
+  import uvicorn
+  from starlette import responses
+  from starlette.datastructures import Headers, MutableHeaders
+
+Scope = MutableMapping[str, Any]
+Application = Callable[[Scope, Callable, Callable], Awaitable[None]]
+
+HOST = '127.0.0.1'
+_READING = ('GET', 'HEAD')
+_POLICY = (
+  "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
+  "base-uri 'none'; form-action 'self'"
+)
+_HEADERS = {
+  'Content-Security-Policy': _POLICY,
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Cache-Control': 'no-store',
+}
+
+
+class Guard:
+  """Middleware that refuses requests that no page of this server made.
+
+  A name that another site has pointed at this machine shows in the header
+  Host, a request of another site in Origin, and a POST has to know the token
+  that is printed when the server starts.
+  """
+
+  def __init__(self, application: Application, port: int, token: str):
+    """Stands before an application.
+
+    Args:
+      application: an ASGI application.
+      port: port the server listens on.
+      token: what the header X-Token of a POST has to be.
+    """
+    self._application, self._token = application, token
+    self._hosts = [f'{host}:{port}' for host in (HOST, 'localhost')]
+
+  async def __call__(self, scope: Scope, receive: Callable, send: Callable):
+    """Answers a request."""
+    if scope['type'] == 'lifespan':
+      await self._application(scope, receive, send)
+      return
+    if scope['type'] != 'http':
+      raise ValueError(f'no answer to {scope["type"]!r}; only HTTP is served.')
+
+    async def send_with_headers(message):
+      if message['type'] == 'http.response.start':
+        headers = MutableHeaders(scope=message)
+        for name, value in _HEADERS.items():
+          headers[name] = value
+      await send(message)
+
+    refusal = self._refusal(scope['method'], Headers(scope=scope))
+    application = self._application
+    if refusal is not None:
+      status, text = refusal
+      application = responses.PlainTextResponse(text + '\n', status)
+    await application(scope, receive, send_with_headers)
+
+  def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
+    """Says why a request is refused; None if it is not."""
+    # Of two such headers the application would see one alone.
+    hosts, origins = headers.getlist('host'), headers.getlist('origin')
+    if len(hosts) != 1 or hosts[0] not in self._hosts:
+      return 403, (
+        f'Host is {", ".join(hosts)!r}; it must be {" or ".join(self._hosts)}.'
+      )
+    if origins and origins != [f'http://{hosts[0]}']:
+      return 403, (
+        f'Origin is {", ".join(origins)!r}; it must be http://{hosts[0]}.'
+      )
+    if method in _READING:
+      return None
+    if method != 'POST':
+      return 405, f'Method is {method!r}; it must be GET, HEAD or POST.'
+    given = headers.get('x-token', '')
+    if not secrets.compare_digest(given.encode(), self._token.encode()):
+      return 403, (
+        'X-Token is not that of this server; open the address that the command '
+        'printed.'
+      )
+    return None
+
+
+class Server:
+  """A server on the loopback interface.
+
+  Attributes:
+    port: port it listens on.
+    token: what a POST has to know.
+    address: address of the page, with the token.
+  """
+
+  def __init__(self, application: Application, port: int = 0):
+    """Takes the port.
+
+    Args:
+      application: an ASGI application.
+      port: port to listen on; 0 takes a free one.
+
+    Raises:
+      OSError: the port is taken, or not allowed.
+    """
+    errors.check_number('--port', port, int, least=0, most=65535)
+    self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Or a port that was served a moment ago would be refused.
+    self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      self._socket.bind((HOST, port))
+      # From now on who asks waits for the answer.
+      self._socket.listen()
+    except OSError as error:
+      self._socket.close()
+      raise OSError(
+        f'--port is {port}, on which nothing can be served '
+        f'({error.strerror}); choose another one, or 0 for a free one.'
+      ) from error
+    self.port = self._socket.getsockname()[1]
+    self.token = secrets.token_urlsafe(16)
+    self.address = f'http://{HOST}:{self.port}/#token={self.token}'
+    self._server = uvicorn.Server(
+      uvicorn.Config(
+        Guard(application, self.port, self.token),
+        log_level='error',
+        access_log=False,
+        server_header=False,
+        ws='none',
+        lifespan='off',
+        timeout_graceful_shutdown=2,
+      )
+    )
+
+  @property
+  def is_stopping(self) -> bool:
+    """Whether answers without an end have to end."""
+    return self._server.should_exit
+
+  def run(self) -> None:
+    """Serves until `stop`, or in the main thread until Ctrl-C or SIGTERM."""
+    with contextlib.closing(self._socket), _signals_once():
+      self._server.run(sockets=[self._socket])
+
+  def stop(self) -> None:
+    """Has `run` return soon; from any thread."""
+    self._server.should_exit = True
+
+
+@contextlib.contextmanager
+def _signals_once() -> Iterator[None]:
+  """Ignores signals that uvicorn has obeyed and raises again at its end."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  numbers = signal.SIGINT, signal.SIGTERM
+  before = {
+    number: signal.signal(number, lambda *_: None) for number in numbers
+  }
+  try:
+    yield
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def serve(application: Application, port: int = 0) -> None:
+  """Serves pages until Ctrl-C, and prints their address.
+
+  Args:
+    application: an ASGI application; its `state.is_stopping`, if it has a
+      `state`, becomes a function that tells whether endless answers must end.
+    port: port to listen on; 0 takes a free one.
+
+  Raises:
+    OSError: the port is taken, or not allowed.
+  """
+  server = Server(application, port)
+  connect(application, server)
+  print(f'Open {server.address}\nCtrl-C ends it.', flush=True)
+  server.run()
+
+
+def connect(application: Any, server: Server) -> None:
+  """Lets an application know when its server stops.
+
+  Args:
+    application: a Starlette application.
+    server: the server of the application.
+  """
+  application.state.is_stopping = lambda: server.is_stopping

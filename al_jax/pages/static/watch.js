@@ -1,0 +1,263 @@
+// The page for watching runs. Names come from files that others wrote: they
+// reach the page as text, never as HTML.
+
+import {Chart, svg} from '/static/chart.js';
+import {SCORE, LOSS, curves, styleOf, underWay} from '/static/curves.js';
+import {showQueries, showSheets, showLedger} from '/static/details.js';
+
+const STATES = {
+  running: ['●', 'running'], finished: ['✓', 'finished'],
+  failed: ['✕', 'failed'], stopped: ['‖', 'stopped'],
+  killed: ['✕', 'killed'], waiting: ['–', 'not begun'],
+};
+const ORDER = ['running', 'failed', 'killed', 'stopped', 'finished', 'waiting'];
+
+const at = (id) => document.getElementById(id);
+const dark = matchMedia('(prefers-color-scheme: dark)');
+
+const state = {
+  colours: [], cells: [], chosen: null, hidden: new Set(), due: false,
+  records: new Map(), progress: new Map(), details: new Map(),
+};
+const charts = {
+  score: new Chart(at('score'), 'labels'),
+  loss: new Chart(at('loss'), 'labels'),
+  withinLoss: new Chart(at('within-loss'), 'training steps of this round'),
+  within: new Chart(at('within-watched'), 'training steps of this round'),
+};
+
+/** Makes an element with a class and a text. */
+function make(name, className = '', text = '') {
+  const element = document.createElement(name);
+  if (className) element.className = className;
+  if (text) element.textContent = text;
+  return element;
+}
+
+/** Seconds in words, such as `2 h 10 min`. */
+function duration(seconds) {
+  if (seconds < 60) return 'less than a minute';
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.round(hours / 24)} days`;
+}
+
+function whenOf(cell) {
+  if (cell.state === 'running') {
+    return cell.left === null ? 'time left not known yet'
+      : `about ${duration(cell.left)} left`.replace('about less', 'less');
+  }
+  if (cell.finished) {
+    return new Date(cell.finished).toLocaleString(
+      'en-GB', {dateStyle: 'medium', timeStyle: 'short'});
+  }
+  return '';
+}
+
+/** The experiment whose curves are shown: the chosen one, or what runs. */
+function current() {
+  const chosen = state.cells.find((cell) => cell.number === state.chosen);
+  if (chosen) return chosen;
+  const rank = (cell) => ORDER.indexOf(cell.state);
+  return [...state.cells].sort((one, other) => rank(one) - rank(other))[0];
+}
+
+function card(cell, isCurrent) {
+  const only = state.cells.length === 1;
+  const [sign, word] = STATES[cell.state];
+  const button = make('button', only ? 'run only' : 'run');
+  button.type = 'button';
+  button.dataset.number = cell.number;
+  button.setAttribute('aria-pressed', isCurrent);
+  const badge = make('span', `state ${cell.state}`, `${sign} ${word}`);
+  const name = make('span', 'name', cell.title);
+  if (cell.data) name.append(make('span', 'quiet', `  ${cell.data}`));
+  const progress = make('span', 'progress');
+  const bar = make('div', `bar state ${cell.state}`);
+  const fill = make('i');
+  const over = cell.state === 'finished';
+  const share = over ? 1 : cell.total ? Math.min(1, cell.done / cell.total) : 0;
+  fill.style.width = `${100 * share}%`;
+  bar.append(fill);
+  const done = cell.done.toLocaleString('en');
+  const of = over || cell.total === null
+    ? `${done} rounds` : `${done} of ${cell.total.toLocaleString('en')} rounds`;
+  if (cell.state !== 'waiting') {
+    progress.append(bar, make('span', 'rounds', of));
+  }
+  button.append(badge, name, progress, make('span', 'when', whenOf(cell)));
+  const says = make('span', 'says');
+  if (cell.message) says.append(make('p', 'bad', cell.message));
+  if (cell.state === 'killed') {
+    says.append(make('p', '', 'The process ended without a word.'));
+  }
+  if (['killed', 'stopped', 'failed'].includes(cell.state) && cell.command) {
+    const resume = make('p', '', 'To resume: ');
+    resume.append(make('code', '', cell.command));
+    says.append(resume);
+  }
+  for (const note of cell.notes) says.append(make('p', 'note', note));
+  if (says.childNodes.length) button.append(says);
+  return button;
+}
+
+function drawRuns(shown) {
+  const focus = document.activeElement?.dataset?.number;
+  at('runs').replaceChildren(...state.cells.map((cell) => {
+    const item = make('li');
+    item.append(card(cell, shown === cell));
+    return item;
+  }));
+  if (focus !== undefined) {
+    at('runs').querySelector(`[data-number="${Number(focus)}"]`)?.focus();
+  }
+  const counts = ORDER.map((name) => [name, state.cells.filter(
+    (cell) => cell.state === name).length]).filter(([, count]) => count);
+  const told = counts.map(([name, count]) => `${count} ${STATES[name][1]}`);
+  const n = state.cells.length;
+  at('summary').textContent =
+    `Watching ${n} ${n === 1 ? 'run' : 'runs'}: ${told.join(', ')}`;
+  document.title = `${told.join(', ')} - al_jax`;
+}
+
+function styled(cell) {
+  return cell.systems.map((system) => ({
+    name: system.short, ...styleOf(system, state.colours, dark.matches)}));
+}
+
+function hiddenKey(cell, at) {
+  return `${cell.number}|${cell.systems[at].name}`;
+}
+
+function drawLegend(cell, styles, scores) {
+  at('legend').replaceChildren(...styles.map((style, number) => {
+    const item = make('li'), button = make('button');
+    button.type = 'button';
+    const key = hiddenKey(cell, number);
+    button.setAttribute('aria-pressed', !state.hidden.has(key));
+    button.title = 'Shows or hides this system';
+    const line = svg('svg', {viewBox: '0 0 22 8'});
+    line.append(svg('line', {
+      x1: 0, x2: 22, y1: 4, y2: 4, stroke: style.colour, 'stroke-width': 3,
+      'stroke-dasharray': style.dash || 'none'}));
+    button.append(line, make('span', '', style.name));
+    const last = scores[number].points.at(-1);
+    if (last) {
+      button.append(make('b', '', charts.score.value(last[1])
+        + (cell.unit ? ` ${cell.unit}` : '')));
+    }
+    button.addEventListener('click', () => {
+      if (!state.hidden.delete(key)) state.hidden.add(key);
+      soon();
+    });
+    item.append(button);
+    return item;
+  }));
+}
+
+function drawCurves(cell) {
+  const rows = [...(state.records.get(cell.number) || new Map()).values()];
+  at('curves').hidden = cell.state === 'waiting' && !rows.length;
+  const styles = styled(cell);
+  const seeds = at('seeds').checked;
+  const found = [SCORE, LOSS].map((column) =>
+    curves(rows, column, styles.length));
+  const lines = found.map((each) => each.map((curve, number) => ({
+    ...styles[number], points: curve.points, thin: seeds ? curve.thin : []}))
+    .filter((_, number) => !state.hidden.has(hiddenKey(cell, number))));
+  const percent = cell.unit === '%';
+  const unit = cell.unit ? `, ${cell.unit}` : '';
+  charts.score.draw(lines[0], `${cell.score}${unit}`, percent);
+  charts.loss.draw(lines[1], 'training loss at the end of a round');
+  drawLegend(cell, styles, found[0]);
+  const most = Math.max(0, ...found[0].map((curve) => curve.thin.length));
+  at('curves-of').textContent = most > 1
+    ? `means over up to ${most} seeds, in bands of ± one standard error` : '';
+}
+
+function drawWithin(cell) {
+  const progress = state.progress.get(cell.number) || [];
+  const records = state.records.get(cell.number) || new Map();
+  const {rows, isOver} = underWay(progress, records);
+  // Of a short round that is over a dot would be all there is.
+  const isEmpty = isOver
+    ? !rows.some((run) => run.length > 1) : !rows.length;
+  at('within').hidden = isEmpty;
+  if (isEmpty) return;
+  const styles = styled(cell);
+  const lines = (column) => rows.map((run) => ({
+    ...styles[run[0][0]],
+    name: `${styles[run[0][0]].name}, seed ${run[0][1]}`,
+    points: run.filter((row) => row[column] !== null)
+      .map((row) => [row[4], row[column]]),
+  }));
+  charts.withinLoss.draw(lines(6), 'training loss');
+  at('within-watched').hidden = !cell.watched;
+  const percent = cell.watched_unit === '%';
+  charts.within.draw(
+    lines(7), `training ${cell.watched}${percent ? ', %' : ''}`, percent);
+  at('within-title').textContent =
+    isOver || cell.state !== 'running' ? 'Last round seen' : 'This round';
+  const [system, seed, round, labels] = rows[0][0];
+  at('within-of').textContent = rows.length > 1
+    ? `${rows.length} seeds under way`
+    : `${styles[system].name}, seed ${seed}, round ${round}, `
+      + `on ${labels.toLocaleString('en')} labels`;
+}
+
+function draw() {
+  state.due = false;
+  const cell = current();
+  if (!cell || !state.colours.length) return;
+  drawRuns(cell);
+  drawCurves(cell);
+  drawWithin(cell);
+  const details = state.details.get(cell.number);
+  showQueries(cell, details, styled(cell));
+  showSheets(cell, details);
+  showLedger(details);
+}
+
+/** Draws with the next frame, once for all that came until then. */
+function soon() {
+  if (state.due) return;
+  state.due = true;
+  // A hidden page has no frames, and must not collect work for when it has.
+  setTimeout(draw, 30);
+}
+
+function listen() {
+  const source = new EventSource('/events');
+  const on = (name, take) => source.addEventListener(name, (event) => {
+    take(JSON.parse(event.data));
+    soon();
+  });
+  on('look', ({colours}) => { state.colours = colours; });
+  on('cells', ({cells}) => { state.cells = cells; });
+  on('records', ({cell, anew, rows}) => {
+    if (anew || !state.records.has(cell)) state.records.set(cell, new Map());
+    const known = state.records.get(cell);
+    for (const row of rows) known.set(row.slice(0, 3).join('|'), row);
+  });
+  on('progress', ({cell, anew, rows}) => {
+    const before = anew ? [] : state.progress.get(cell) || [];
+    state.progress.set(cell, before.concat(rows).slice(-8000));
+  });
+  on('details', (details) => { state.details.set(details.cell, details); });
+  source.onopen = () => { at('connection').textContent = 'live'; };
+  source.onerror = () => {
+    at('connection').textContent = 'no connection: is al-jax watch running?';
+  };
+}
+
+at('runs').addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (!button) return;
+  state.chosen = Number(button.dataset.number);
+  soon();
+});
+at('seeds').addEventListener('change', soon);
+dark.addEventListener('change', soon);
+listen();

@@ -1,0 +1,131 @@
+"""The page on which people watch runs: its routes."""
+
+import asyncio
+import json
+import pathlib
+from collections.abc import AsyncIterator
+
+from al_jax import errors
+from al_jax.pages import watching
+from al_jax.pages.query_sheets import QuerySheets
+from al_jax.pages.watching import Reader, Watch
+
+with errors.needs('A page'):
+  from starlette import applications, concurrency, responses, routing
+  from starlette.exceptions import HTTPException
+  from starlette.requests import Request
+  from starlette.staticfiles import StaticFiles
+
+STATIC = pathlib.Path(__file__).parent / 'static'
+# Between two looks at the files.
+_SECONDS = 0.5
+# A connection that says nothing for long is closed by some programs.
+_SECONDS_OF_SILENCE = 15
+
+
+def application(watch: Watch) -> applications.Starlette:
+  """Makes the application that `server.serve` serves.
+
+  Args:
+    watch: what is watched.
+
+  Returns:
+    A Starlette application, to stand behind `server.Guard`.
+  """
+  routes = [
+    routing.Route('/', _page),
+    routing.Route('/events', _events),
+    routing.Route('/pictures/{cell:int}/{name}', _picture),
+    routing.Route('/queries/{cell:int}/{system:int}/{seed:int}', _queries),
+    routing.Route(
+      '/queries/{cell:int}/{system:int}/{seed:int}/sheet.png', _query_sheet
+    ),
+    routing.Mount('/static', StaticFiles(directory=STATIC)),
+  ]
+  made = applications.Starlette(
+    routes=routes, exception_handlers={HTTPException: _said}
+  )
+  made.state.watch = watch
+  made.state.queries = QuerySheets()
+  made.state.is_stopping = lambda: False
+  return made
+
+
+async def _page(request: Request):
+  del request
+  return responses.FileResponse(STATIC / 'watch.html')
+
+
+async def _said(request: Request, error: HTTPException):
+  """An error is a line of text."""
+  del request
+  return responses.PlainTextResponse(
+    f'{error.detail}\n', error.status_code, headers=error.headers
+  )
+
+
+async def _events(request: Request):
+  return responses.StreamingResponse(
+    _news(request.app.state), media_type='text/event-stream'
+  )
+
+
+async def _news(state) -> AsyncIterator[str]:
+  """Yields events for as long as the page is open."""
+  reader, silence = Reader(state.watch), 0.0
+  while not state.is_stopping():
+    # Reading and parsing take time that other requests need not wait for.
+    text = await concurrency.run_in_threadpool(_read, reader)
+    silence = 0.0 if text else silence + _SECONDS
+    if silence >= _SECONDS_OF_SILENCE:
+      text, silence = ': still here\n\n', 0.0
+    if text:
+      yield text
+    await asyncio.sleep(_SECONDS)
+
+
+def _read(reader: Reader) -> str:
+  return ''.join(
+    f'event: {name}\ndata: {json.dumps(content, separators=(",", ":"))}\n\n'
+    for name, content in reader.news()
+  )
+
+
+def _experiment(request: Request):
+  """The experiment that a path names."""
+  number = request.path_params['cell']
+  experiments = request.app.state.watch.experiments
+  if number >= len(experiments):
+    raise HTTPException(404, f'There is no experiment {number}.')
+  return experiments[number]
+
+
+def _picture(request: Request):
+  """A sample sheet, by a name that the folder lists."""
+  folder = _experiment(request).folder / 'pictures'
+  name = request.path_params['name']
+  if name not in watching.sheet_names(folder):
+    raise HTTPException(404, f'There is no sample sheet {name!r}.')
+  return responses.FileResponse(folder / name, media_type='image/png')
+
+
+def _sheet(request: Request):
+  """The queries that a path names."""
+  experiment = _experiment(request)
+  number = request.path_params['system']
+  if number >= len(experiment.systems):
+    raise HTTPException(404, f'There is no system {number}.')
+  try:
+    return request.app.state.queries.sheet(
+      experiment, experiment.systems[number], request.path_params['seed']
+    )
+  except ValueError as error:
+    raise HTTPException(404, errors.in_one_line(error)) from error
+
+
+def _queries(request: Request):
+  return responses.JSONResponse(_sheet(request).facts)
+
+
+def _query_sheet(request: Request):
+  return responses.Response(_sheet(request).png, media_type='image/png')

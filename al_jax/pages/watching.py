@@ -1,0 +1,295 @@
+"""Follows work directories, and says what a page has to be told."""
+
+import contextlib
+import pathlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from al_jax import errors
+from al_jax.analysis import naming
+from al_jax.pages import rows
+from al_jax.pages.experiment import Experiment, Manifest
+from al_jax.pages.tail import Place
+from al_jax.plotting import style
+from al_jax.reporting import costs
+from al_jax.storage import metrics, workdir
+
+# An event: its name, and what JSON can hold.
+Event = tuple[str, dict[str, Any]]
+
+# Sample sheets that a page lists.
+_MOST_SHEETS = 24
+
+
+class Watch:
+  """The experiments of some work directories.
+
+  Attributes:
+    experiments: in the order in which they were found; their positions are
+      their numbers, which never change.
+  """
+
+  def __init__(self, folders: Sequence[pathlib.Path]):
+    """Reads nothing yet.
+
+    Args:
+      folders: work directories of runs or grids, or folders of these.
+
+    Raises:
+      ValueError: there is no such folder, or one is named twice.
+    """
+    for folder in folders:
+      if not folder.is_dir():
+        raise ValueError(
+          f'WORKDIR is {str(folder)!r}, which is no folder; name that of a run.'
+        )
+    self._folders = tuple(folders)
+    resolved = [folder.resolve() for folder in folders]
+    if len(set(resolved)) < len(resolved):
+      raise ValueError(
+        f'WORKDIR names a folder twice: {", ".join(map(str, folders))}.'
+      )
+    self.experiments: list[Experiment] = []
+    self._numbers: dict[pathlib.Path, int] = {}
+    self._colours: dict[str, int] = {}
+    self._manifests: dict[pathlib.Path, Manifest] = {}
+    self.lock = threading.RLock()
+
+  def refresh(self) -> None:
+    """Reads what is new; threads take turns."""
+    with self.lock:
+      for folder in self._folders:
+        for path, title, is_held in self._found(folder):
+          if path not in self._numbers:
+            self._numbers[path] = len(self.experiments)
+            self.experiments.append(Experiment(path, title))
+          experiment = self.experiments[self._numbers[path]]
+          # A single damaged folder must not blind the page.
+          try:
+            experiment.refresh(is_held=is_held)
+          except (OSError, ValueError, LookupError, TypeError) as error:
+            experiment.notes = [errors.in_one_line(error)]
+      for experiment in self.experiments:
+        for system in experiment.systems:
+          self._colours.setdefault(system, len(self._colours))
+
+  def _found(self, folder):
+    """Yields path, title, and whether the grid around it runs."""
+    about = self._about(folder)
+    inner = []
+    if names := about.get('settings'):
+      is_held = workdir.is_in_use(folder)
+      for name in names:
+        # Whoever wrote the manifest must not choose what is read elsewhere.
+        with contextlib.suppress(workdir.WorkdirError):
+          yield workdir.below(folder, name), f'{folder}: {name}', is_held
+      return
+    if not about and not (folder / 'records.jsonl').exists():
+      inner = [
+        path
+        for path in sorted(folder.iterdir())
+        if (path / 'manifest.json').is_file() and not path.is_symlink()
+      ]
+    if not inner:
+      yield folder, str(folder), False
+    for path in inner:
+      yield from self._found(path)
+
+  def _about(self, folder):
+    path = folder / 'manifest.json'
+    return self._manifests.setdefault(path, Manifest(path)).read()
+
+  def cells(self) -> dict[str, Any]:
+    """Says how each experiment stands."""
+    return {
+      'cells': [
+        self._cell(number, experiment)
+        for number, experiment in enumerate(self.experiments)
+      ]
+    }
+
+  def details(self) -> Iterator[dict[str, Any]]:
+    """Says what else there is to see of each experiment."""
+    for number, experiment in enumerate(self.experiments):
+      yield {
+        'cell': number,
+        'ledger': _ledger(experiment),
+        'sheets': _sheets(experiment.folder / 'pictures'),
+        'queries': [
+          {
+            'system': experiment.systems.index(point.system),
+            'seed': point.seed,
+            'round': point.round,
+            'labels': point.labels,
+          }
+          for point in experiment.newest_queries()
+        ],
+      }
+
+  def _cell(self, number, experiment):
+    metric = experiment.headline
+    split = 'test' if experiment.has_test else 'validation'
+    names = experiment.systems
+    short = naming.short(names)
+    left = experiment.seconds_left()
+    return {
+      'number': number,
+      'title': experiment.title,
+      'data': str(experiment.about.get('data', {}).get('name', '')),
+      'state': experiment.state,
+      'done': experiment.num_done,
+      'total': experiment.total,
+      'left': None if left is None else round(left),
+      'finished': experiment.finished,
+      'message': experiment.message,
+      'notes': experiment.notes,
+      'command': str(experiment.about.get('command', '')),
+      'systems': [
+        {
+          'name': name,
+          'short': short[name],
+          'colour': self._colours.get(name, 0),
+        }
+        for name in names
+      ],
+      'score': metrics.spelled(f'{split}.{metric.name}'),
+      'unit': metric.unit,
+      'larger_is_better': metric.larger_is_better,
+      'watched': metrics.spelled(experiment.watched or ''),
+      'watched_unit': '%' if experiment.watched == 'accuracy' else '',
+    }
+
+
+class Reader:
+  """One page that is open: what it has been told, and what is new."""
+
+  def __init__(self, watch: Watch):
+    """Begins with nothing told.
+
+    Args:
+      watch: what is watched.
+    """
+    self._watch = watch
+    self._cells: dict[str, Any] | None = None
+    self._details: dict[int, dict[str, Any]] = {}
+    self._places: dict[tuple[int, str], Place] = {}
+
+  def news(self) -> list[Event]:
+    """Reads what is new, and returns what has changed since the last call."""
+    with self._watch.lock:
+      self._watch.refresh()
+      return list(self._news())
+
+  def _news(self) -> Iterator[Event]:
+    if self._cells is None:
+      yield 'look', {'colours': list(style.COLOURS)}
+    cells = self._watch.cells()
+    if cells != self._cells:
+      self._cells = cells
+      yield 'cells', cells
+    for number, experiment in enumerate(self._watch.experiments):
+      index = {name: at for at, name in enumerate(experiment.systems)}
+      watched = experiment.watched
+      yield from self._rows(
+        number,
+        'records',
+        experiment.points,
+        lambda point, index=index: _point(point, index),
+      )
+      yield from self._rows(
+        number,
+        'progress',
+        experiment.progress,
+        lambda each, index=index, watched=watched: _progress(
+          each, index, watched
+        ),
+      )
+    for details in self._watch.details():
+      if self._details.get(details['cell']) != details:
+        self._details[details['cell']] = details
+        yield 'details', details
+
+  def _rows(self, number, name, series, shown):
+    """Yields the new rows of a series as one event."""
+    before = self._places.get((number, name), Place())
+    is_anew, new, reached = series.since(before)
+    self._places[number, name] = reached
+    if new or (is_anew and before != Place()):
+      yield (
+        name,
+        {
+          'cell': number,
+          'anew': is_anew,
+          'rows': [row for row in map(shown, new) if row is not None],
+        },
+      )
+
+
+def _point(point, index):
+  """A row of the event `records`."""
+  return [
+    index[point.system],
+    point.seed,
+    point.round,
+    point.labels,
+    rows.rounded(point.score),
+    rows.rounded(point.loss),
+    rows.rounded(point.seconds),
+  ]
+
+
+def _progress(each, index, watched):
+  """A row of the event `progress`; None of a system that is not known."""
+  progress = each.progress
+  if progress.system not in index:
+    return None
+  return [
+    index[progress.system],
+    progress.seed,
+    progress.round,
+    progress.labels,
+    progress.step,
+    each.time,
+    rows.rounded(progress.metrics.get('loss')),
+    rows.rounded(progress.metrics.get(watched)),
+  ]
+
+
+def _ledger(experiment):
+  """The ledger as texts: titles of columns, and rows; None if there is none."""
+  found = [
+    costs.ledger_row(system, last)
+    for system, last in experiment.ledgers().items()
+  ]
+  if not found:
+    return None
+  columns = costs.ledger_columns(found)
+  return {
+    'titles': [column.title for column in columns],
+    'rows': [[column.text(row) for column in columns] for row in found],
+  }
+
+
+def sheet_names(folder: pathlib.Path) -> dict[str, int]:
+  """Lists sample sheets with the time they were written, the newest first.
+
+  Args:
+    folder: the folder `pictures` of an experiment, which need not be there.
+
+  Returns:
+    Nanoseconds since 1970 by the name of the file. Links are left out.
+  """
+  if folder.is_symlink() or not folder.is_dir():
+    return {}
+  found = {
+    path.name: path.stat().st_mtime_ns
+    for path in folder.iterdir()
+    if path.suffix == '.png' and path.is_file() and not path.is_symlink()
+  }
+  return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _sheets(folder):
+  newest = list(sheet_names(folder).items())[:_MOST_SHEETS]
+  return [{'name': name, 'written': str(when)} for name, when in newest]
