@@ -1,15 +1,15 @@
 """The flag --config of commands that a config tells what to do."""
 
 import itertools
-import logging as stdlib_logging
 import pathlib
 import sys
 import traceback
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from al_jax import errors
+from al_jax.commands import ending
 
 CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -51,8 +51,6 @@ def parse(argv: list[str], default: str) -> list[str]:
   Returns:
     What is left when the flags are taken out.
   """
-  # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
-  stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
   for kind, parser in _PARSERS.items():
     config_flags.register_flag_parser_for_type(kind, parser)
   try:
@@ -75,8 +73,7 @@ def parse(argv: list[str], default: str) -> list[str]:
       file=sys.stderr,
     )
     sys.exit(1)
-  if not flags.FLAGS['verbosity'].present:
-    logging.set_verbosity(logging.WARNING)
+  ending.log_little()
   return arguments
 
 

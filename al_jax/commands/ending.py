@@ -1,5 +1,6 @@
 """How a command ends where a user erred: with one sentence, and status 1."""
 
+import logging as stdlib_logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,14 @@ def parse_flags(argv: list[str]) -> list[str]:
   except flags.Error as error:
     print(f'{errors.in_one_line(error)}; see --help.', file=sys.stderr)
     sys.exit(1)
+
+
+def log_little() -> None:
+  """Logs warnings alone, unless --verbosity asks for more."""
+  # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
+  stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
 
 
 def in_a_sentence(

@@ -86,7 +86,9 @@ _READ_BY = {
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; a bad flag or config ends the process."""
   if argv[1:2] != ['ask']:
-    return ending.parse_flags(argv)
+    rest = ending.parse_flags(argv)
+    ending.log_little()
+    return rest
   return config_flag.parse(argv, _default_config(argv))
 
 

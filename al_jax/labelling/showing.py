@@ -47,17 +47,14 @@ class Shown:
       for at in positions
     ]
 
-  def pictures(
-    self, positions: Sequence[int], *, least_side: int = 0
-  ) -> list[bytes]:
+  def pictures(self, positions: Sequence[int]) -> list[bytes]:
     """The pictures of examples, as PNG files.
 
     Args:
       positions: of the examples in the pool.
-      least_side: smaller pictures are enlarged, a pixel to a square.
     """
     pictures = self._dataset.pictures_at(np.asarray(positions, int))
-    return [_as_png(picture, least_side) for picture in pictures]
+    return [_as_png(picture) for picture in pictures]
 
 
 def _table_of(dataset, pool):
@@ -96,7 +93,7 @@ def _rows_of(dataset, pool, table, columns):
   return np.array([where[name] for name in names])
 
 
-def _as_png(picture, least_side):
+def _as_png(picture):
   """The content of a PNG file of a picture of the pool."""
   from PIL import Image
 
@@ -104,8 +101,6 @@ def _as_png(picture, least_side):
     picture = np.round(255 * np.clip(picture, 0, 1)).astype(np.uint8)
   if picture.shape[-1] == 1:
     picture = picture[..., 0]
-  times = max(1, -(-least_side // max(picture.shape[:2])))
-  picture = picture.repeat(times, axis=0).repeat(times, axis=1)
   image = Image.fromarray(picture)
   image.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
   content = io.BytesIO()

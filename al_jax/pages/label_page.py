@@ -18,8 +18,6 @@ with errors.needs('A page'):
   from starlette.staticfiles import StaticFiles
 
 STATIC = pathlib.Path(__file__).parent / 'static'
-# Small pictures are enlarged to it.
-_LEAST_SIDE = 320
 # What a user can mend, in the thread that asks.
 _MENDABLE = (ValueError, OSError, ArithmeticError, MemoryError)
 
@@ -98,8 +96,7 @@ class Labelling:
 
   def picture(self, name: str) -> bytes:
     """The picture of an example, as a PNG file."""
-    at = self.position(name)
-    return self._shown.pictures([at], least_side=_LEAST_SIDE)[0]
+    return self._shown.pictures([self.position(name)])[0]
 
   def row(self, name: str) -> dict[str, str]:
     """The row of an example by the names of columns."""

@@ -193,7 +193,7 @@ function show() {
   at('summary').textContent = `${state.pool}, `
     + `${state.labels.toLocaleString('en')} of `
     + `${state.examples.toLocaleString('en')} labelled`;
-  at('who').textContent = `answers of ${state.annotator}`;
+  at('who').textContent = `annotator: ${state.annotator}`;
   if (placeOf(current) < 0) {
     current = open().length ? open()[0].id
       : queries().length ? queries()[0].id : null;
@@ -206,6 +206,7 @@ function show() {
     at('name').textContent = query.id;
     at('guess').textContent = query.predicted === undefined ? ''
       : `model says ${query.predicted}, ${percent(query.probability)}`;
+    at('enter').hidden = query.predicted === undefined;
     at('done').style.width = `${100 * done / queries().length}%`;
     showClasses(query);
     showStrip();
