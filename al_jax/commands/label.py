@@ -31,7 +31,7 @@ from absl import flags
 
 from al_jax import errors, parts, xla
 from al_jax.commands import config_flag, ending
-from al_jax.labelling import answers, batch_files, defaults, project, showing
+from al_jax.labelling import answers, project
 from al_jax.labelling.account import SKIP, UNSURE
 from al_jax.storage import manifest
 
@@ -99,6 +99,9 @@ def _default_config(argv):
     name, _, value = argument.lstrip('-').partition('=')
     if name == 'state':
       folder = value
+  # Of what trains only where something is asked: telling takes no second.
+  from al_jax.labelling import defaults
+
   return f'{defaults.__file__}:{folder}' if folder else defaults.__file__
 
 
@@ -131,6 +134,8 @@ def _act(rest):
 
 
 def _ask():
+  from al_jax.labelling import asking, batch_files, showing
+
   if BATCH_SIZE.value is None:
     raise ValueError('--k is not set; say how many to ask.')
   out = _out(OUT.value)
@@ -146,8 +151,8 @@ def _ask():
     if GIVE_UP.value:
       print(f'{len(project.give_up(STATE.value))} pending queries given up.')
   now = project.of(STATE.value)
-  dataset = dataset or project.load_pool(now)
-  batch = project.propose(
+  dataset = dataset or asking.load_pool(now)
+  batch = asking.propose(
     STATE.value,
     BATCH_SIZE.value,
     more=MORE.value,
@@ -181,12 +186,14 @@ def _out(text):
 
 def _begin(pool: Mapping[str, Any], config):
   """Begins the project of a first batch."""
+  from al_jax.labelling import asking
+
   if CLASSES.value is None:
     raise ValueError('--classes is not set; name what people choose from.')
   spec = {**pool, 'source': POOL.value or pool['source']}
   if not spec['source']:
     raise ValueError('--pool is not set; say what is to be labelled.')
-  return project.begin(STATE.value, spec, CLASSES.value, config=config)
+  return asking.begin(STATE.value, spec, CLASSES.value, config=config)
 
 
 def _refuse_other_pool(pool):

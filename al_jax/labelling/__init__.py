@@ -1,17 +1,30 @@
-"""People as the oracle: ask for labels, and tell the answers, over days."""
+"""People as the oracle: ask for labels, and take the answers, over days.
+
+    from al_jax import labelling
+
+    labelling.begin('state', 'images:photos', ['cat', 'dog'])
+    batch = labelling.propose('state', 20)
+    labelling.tell('state', [labelling.Answer(batch.queries[0].id, 'cat')])
+
+Nothing is lost if a process dies, and a batch that was on its way is proposed
+again, the same.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from al_jax.labelling.account import SKIP, UNSURE
 from al_jax.labelling.answers import Answer, AnswersError
 from al_jax.labelling.project import (
-  Batch,
   Status,
-  begin,
   give_up,
-  propose,
   status,
   tell,
   withdraw,
 )
+
+if TYPE_CHECKING:
+  from al_jax.labelling.asking import Batch, begin, propose
 
 __all__ = [
   'SKIP',
@@ -27,3 +40,10 @@ __all__ = [
   'tell',
   'withdraw',
 ]
+
+
+def __getattr__(name: str) -> Any:
+  """Imports what trains only where it is used: telling takes no second."""
+  if name not in ('Batch', 'begin', 'propose'):
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  return getattr(importlib.import_module('al_jax.labelling.asking'), name)

@@ -1,6 +1,5 @@
 """What a labelling project sets; the config of `al-jax label ask`."""
 
-import json
 import pathlib
 
 from ml_collections import ConfigDict
@@ -35,6 +34,14 @@ def get_config(folder: str = '') -> ConfigDict:
   if events:
     before = account.of(events)
     kept = {**before.config, 'data': before.begun['pool']}
-    # Lists of its own, which may be changed.
-    config = ConfigDict(json.loads(json.dumps(kept)))
+    config = ConfigDict(_with_tuples(kept))
   return config
+
+
+def _with_tuples(value):
+  """Lists of JSON as the tuples that flags read."""
+  if isinstance(value, dict):
+    return {name: _with_tuples(part) for name, part in value.items()}
+  if isinstance(value, list):
+    return tuple(_with_tuples(part) for part in value)
+  return value

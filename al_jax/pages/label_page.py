@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from al_jax import errors
-from al_jax.labelling import project
+from al_jax.labelling import asking, project
 from al_jax.labelling.account import SKIP, UNSURE, Account
 from al_jax.labelling.answers import Answer, AnswersError
 from al_jax.labelling.showing import Shown
@@ -38,11 +38,11 @@ class Labelling:
     Args:
       folder: of the project.
       annotator: who answers here.
-      folds: see `proposing.propose`.
+      folds: see `asking.propose`.
     """
     self.folder, self.annotator = folder, annotator
     now = project.of(folder)
-    self._dataset = project.load_pool(now)
+    self._dataset = asking.load_pool(now)
     self._shown = Shown(self._dataset, now.begun['pool'])
     self._position = {
       str(name): at for at, name in enumerate(self._dataset.train.ids.tolist())
@@ -128,7 +128,7 @@ class Labelling:
 
   def _propose(self, k):
     try:
-      project.propose(self.folder, k, folds=self._folds, dataset=self._dataset)
+      asking.propose(self.folder, k, folds=self._folds, dataset=self._dataset)
     except _MENDABLE as error:
       self._error = errors.in_one_line(error)
 

@@ -10,6 +10,7 @@ from al_jax import labelling
 from al_jax.labelling import (
   Answer,
   account,
+  asking,
   history,
   project,
   proposing,
@@ -108,7 +109,7 @@ def test_who_cannot_tell_is_not_asked_again_and_teaches_nothing(state, pool):
   labelling.tell(state, given)
 
   now = project.of(state)
-  found = proposing.pool_of(now, project.load_pool(now))
+  found = proposing.pool_of(now, asking.load_pool(now))
   assert np.count_nonzero(found.annotator == 1) == 8
   asked = {query.id for query in labelling.propose(state, 110).queries}
   assert not asked & {query.id for query in batch.queries}
