@@ -48,7 +48,14 @@ class Agreement:
     """See `self_training.Rule`."""
     errors.check_number('threshold', self.threshold, above=0)
     errors.check_number('decay', self.decay, least=0)
-    errors.check_number('most', self.most, int, least=1, optional=True)
+    errors.check_number(
+      'most',
+      self.most,
+      int,
+      least=1,
+      most=errors.MOST_COUNTED,
+      optional=True,
+    )
     errors.check_name('view', self.view, VIEWS)
     errors.check_number('votes', self.votes, int, least=0, most=_MOST_VOTES)
     shape = getattr(facts.example, 'shape', ())

@@ -22,7 +22,8 @@ def of(
 
   Args:
     state: of a run.
-    oracle: knows how right a machine is. If None, nobody does.
+    oracle: knows how right a machine is. One that reads predictions may answer
+      as a machine. If None, nobody does either.
     pseudo: `pseudo_labels`, and maybe how right they are.
     prices: some of `PRICES`.
 
@@ -32,24 +33,25 @@ def of(
     how many of them are right; `pseudo_labels` and `pseudo_labels_right`, of
     this round alone, if the learner has them; and `price` and `seconds`, as far
     as there are prices. What shows nothing has no right label. Empty if there
-    are no prices, and no answers of a machine.
+    are no prices, and no machine answers. All rounds of a run have the same
+    keys.
   """
   annotator = np.asarray(state.pool.annotator)
   if state.pool.made is not None:
     of_made = np.asarray(state.pool.made.answers.annotator)
     annotator = np.concatenate([annotator, of_made])
   by_machine = float(np.count_nonzero(annotator == pool_lib.MACHINE))
-  if not prices and not by_machine:
+  # Also before its first answer: the keys of a run do not change.
+  has_machine = by_machine or getattr(oracle, 'reads_predictions', False)
+  if not prices and not has_machine:
     return {}
   found = {
     'person': float(state.paid),
     'unanswered': float(np.count_nonzero(annotator == pool_lib.ABSTAINED)),
     'machine': by_machine,
   }
-  if by_machine and hasattr(oracle, 'share_right'):
-    of_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE
-    given = np.where(of_machine, np.asarray(state.pool.targets), -1)
-    found['machine_right'] = round(by_machine * oracle.share_right(given))
+  if has_machine and hasattr(oracle, 'share_right'):
+    found['machine_right'] = _machine_right(state, oracle, by_machine)
   if 'pseudo_labels' in pseudo:
     number = pseudo['pseudo_labels']
     found['pseudo_labels'] = number
@@ -67,3 +69,12 @@ def of(
       # Sums of cents are seldom floats.
       found[total] = round(sum(costs), 6)
   return found
+
+
+def _machine_right(state, oracle, by_machine):
+  """How many answers of a machine are right."""
+  if not by_machine:
+    return 0
+  of_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE
+  given = np.where(of_machine, np.asarray(state.pool.targets), -1)
+  return round(by_machine * oracle.share_right(given))

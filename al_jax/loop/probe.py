@@ -1,7 +1,9 @@
 """What a frozen, pre-trained network already knows of the queries.
 
-A linear classifier on fixed features learns the labels that were paid for, and
-predicts those of the next queries. Where it is right nobody had to be asked.
+A linear classifier on fixed features learns the labels that people gave, and
+predicts those of the next queries. Where it is right nobody had to be asked. Of
+what a machine said it neither learns nor is asked: it would agree with the
+machine, right or wrong.
 """
 
 import numpy as np
@@ -37,13 +39,16 @@ class Probe:
     Args:
       pool: the labelled set, with the answers.
       round: at whose end the queries were made; later answers are not learnt.
-      queries: int[K], pool indices with a label.
+      queries: int[K], pool indices with a label; those that a machine answered
+        do not count.
 
     Returns:
-      From 0 to 1; NaN without queries, or without earlier labels.
+      From 0 to 1; NaN without queries, or without earlier labels, by people.
     """
     targets, asked = np.asarray(pool.targets), np.asarray(pool.acquired_round)
-    known = np.asarray(pool_lib.trainable(pool)) & (asked <= round)
+    by_people = np.asarray(pool.annotator) == pool_lib.ORACLE
+    known = by_people & (asked <= round)
+    queries = queries[by_people[queries]]
     if not len(queries) or not known.any():
       return float('nan')
     rows, classes = self._rows[known], targets[known]

@@ -182,8 +182,11 @@ def record(
     batch = {**batch, 'invalid': 1 - len(answered) / len(picks)}
   if program.probe is not None and len(picks):
     of_pool = answered[answered < len(program.ids)]
-    known = program.probe.share_right(run.state.pool, drafted.round, of_pool)
-    batch = {**batch, 'probe_right': known}
+    by = np.asarray(run.state.pool.annotator)[of_pool]
+    # Where a machine has answered all there is nothing to tell.
+    if not len(by) or np.any(by != pool_lib.MACHINE):
+      known = program.probe.share_right(run.state.pool, drafted.round, of_pool)
+      batch = {**batch, 'probe_right': known}
   return dataclasses.replace(
     drafted,
     batch=batch,

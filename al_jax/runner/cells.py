@@ -3,9 +3,11 @@
 import dataclasses
 from collections.abc import Callable
 
+import numpy as np
 from absl import logging
 
 from al_jax import data, files, parts, systems
+from al_jax.data import transforms
 from al_jax.runner import config as config_lib
 from al_jax.runner import (
   estimate,
@@ -194,9 +196,12 @@ def _labels_seen(experiment):
   """Counts the labels that a run reads beyond those it pays for.
 
   To draw a balanced first set the oracle reads the classes of the whole pool.
+  Pictures of nothing have no label that anybody could read.
   """
   dataset, proceeding = experiment.dataset, experiment.protocol
-  others = len(dataset.train) - proceeding.first_size
+  strange = np.count_nonzero(transforms.are_outliers(dataset.train.ids))
+  # A first set may hold some of them.
+  others = max(len(dataset.train) - int(strange) - proceeding.first_size, 0)
   found = {
     'validation': 0 if dataset.validation is None else len(dataset.validation),
     'balanced_first_set': others if proceeding.first_set == 'balanced' else 0,

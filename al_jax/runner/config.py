@@ -458,8 +458,16 @@ def _check_oracle(config):
       "oracle.annotator is 'machine' and queries are made (config.synthesis): "
       "a model cannot answer about what it made; set it to 'person'."
     )
+  if annotator == 'machine' and protocol_of(config).first_set == 'none':
+    raise ValueError(
+      "oracle.annotator is 'machine' and protocol.first_set is 'none': a model "
+      'that nobody has taught would answer its own queries; choose another '
+      'first_set, which people label.'
+    )
   for name, price in config['prices'].items():
-    errors.check_name('price', name, ledger.PRICES)
+    errors.check_name(
+      'the option', f'prices.{name}', [f'prices.{who}' for who in ledger.PRICES]
+    )
     errors.check_number(f'prices.{name}', price, least=0)
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from al_jax import data, errors, keys, learners, models
 from al_jax import pool as pool_lib
+from al_jax.data import transforms
 from al_jax.loop import program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.synthesis import READ_BY, Synthesis
@@ -128,7 +130,7 @@ def oracle_of(
   """Who answers about made examples; trained when it is first asked.
 
   Args:
-    dataset: whose pool it learns, with all labels.
+    dataset: whose pool it learns, with all labels but those of outliers.
     options: see `oracle_options`.
     of_pool: answers about the pool.
 
@@ -159,7 +161,7 @@ def _trained(dataset, facts, model, options):
   fns = fit.compile_fit(learner, facts, program.sources_of(dataset))
   key = keys.for_run(0, keys.ORACLE_MODEL)
   state = jax.jit(learner.init)(key)
-  pool = pool_lib.fully_labelled(dataset.train.targets)
+  pool = _taught(dataset)
   seeds = [[jax.random.fold_in(key, number)] for number in range(2)]
   *_, (state, _) = fit.fit(fns, *seeds, [state], [pool])
 
@@ -168,3 +170,14 @@ def _trained(dataset, facts, model, options):
     return jax.nn.softmax(learner.apply(state, inputs).predictions)
 
   return lambda inputs: np.asarray(predict(inputs))
+
+
+def _taught(dataset):
+  """The pool with all labels; a picture of nothing has none."""
+  pool = pool_lib.fully_labelled(dataset.train.targets)
+  shows_nothing = jnp.asarray(transforms.are_outliers(dataset.train.ids))
+  return pool.replace(
+    annotator=jnp.where(
+      shows_nothing, jnp.int8(pool_lib.ABSTAINED), pool.annotator
+    )
+  )

@@ -256,12 +256,17 @@ def config_difference(
 
   Returns:
     A line `field.subfield: old -> new` for each value that differs, in the
-    order of the fields; none if there is no difference.
+    order of the fields; none if there is no difference. An empty mapping that
+    gains or loses a subfield has no line beside that of the subfield.
   """
   old_leaves = dict(_leaves(files.json_value(old)))
   new_leaves = dict(_leaves(files.json_value(new)))
   lines = []
-  for name in dict.fromkeys([*old_leaves, *new_leaves]):
+  names = dict.fromkeys([*old_leaves, *new_leaves])
+  for name in names:
+    value = old_leaves.get(name, new_leaves.get(name))
+    if value == {} and any(other.startswith(f'{name}.') for other in names):
+      continue
     before = _shown(old_leaves, name)
     after = _shown(new_leaves, name)
     if before != after:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from al_jax import kernels
+from al_jax import errors, kernels
 from al_jax.learners import budget_annotation
 from al_jax.learners.budget import Agreement
 from al_jax.models import build
@@ -39,7 +39,7 @@ def by_hand(rule, round, logits, agree, free):
   return labels
 
 
-@pytest.mark.parametrize('most', [None, 1, 7, 10, 500])
+@pytest.mark.parametrize('most', [None, 1, 7, 10, 500, errors.MOST_COUNTED])
 @pytest.mark.parametrize('round', [1, 4])
 def test_the_rule_is_what_it_says(most, round):
   rng = np.random.default_rng(0)
@@ -127,6 +127,7 @@ def test_a_round_trains_on_what_the_round_before_was_sure_of():
   [
     ({'threshold': 0}, 'threshold is 0'),
     ({'most': 0}, 'most is 0'),
+    ({'most': errors.MOST_COUNTED + 1}, 'most is 2147483648; .* at most'),
     ({'view': 'mirror'}, "view 'mirror' is not known"),
     ({'view': 'flip'}, "which is of images; .* it must be 'none'"),
     ({'votes': -1}, 'votes is -1'),

@@ -39,10 +39,10 @@ def test_a_machine_costs_nothing_and_its_answers_stay(digits):
   rows = run('margin', digits, oracle={'annotator': 'machine'})
   assert [row.labels for row in rows] == [40, 60, 80]
   assert [row.trainable for row in rows] == [40, 60, 80]
-  # Before the first answer of a machine there is nothing to tell.
-  assert rows[0].ledger == {}
-  assert [row.ledger['person'] for row in rows[1:]] == [40, 40]
-  assert [row.ledger['machine'] for row in rows[1:]] == [20, 40]
+  assert [row.ledger['person'] for row in rows] == [40, 40, 40]
+  assert [row.ledger['machine'] for row in rows] == [0, 20, 40]
+  assert rows[0].ledger['machine_right'] == 0
+  assert len({tuple(row.ledger) for row in rows}) == 1
   person = run('margin', digits)
   assert person[0].picks == rows[0].picks
   assert person[-1].test['accuracy'] != rows[-1].test['accuracy']
@@ -90,9 +90,12 @@ def test_prices_make_a_ledger(digits):
     else:
       assert right == 0
   assert rows[-1].ledger['unanswered'] > 0
-  machine = run(
+  assert 'machine_right' not in rows[-1].ledger
+  machines = run(
     'margin', digits, prices=prices, oracle={'annotator': 'machine'}
-  )[-1].ledger
+  )
+  assert len({tuple(row.ledger) for row in machines}) == 1
+  machine = machines[-1].ledger
   assert machine['price'] == 0.5 * 40 + 0.125 * 40
   assert machine['seconds'] == 4 * 40
 
@@ -107,7 +110,10 @@ def test_without_prices_there_is_no_ledger(digits):
   ('options', 'said'),
   [
     ({'oracle': {'annotator': 'crowd'}}, "'crowd' is not known. .*person"),
-    ({'prices': {'persons': 1.0}}, "Did you mean 'person'"),
+    (
+      {'prices': {'persn': 1.0}},
+      "'prices.persn' is not known. Did you mean 'prices.person'",
+    ),
     ({'prices': {'person': -1.0}}, 'prices.person is -1'),
     (
       {
@@ -115,6 +121,13 @@ def test_without_prices_there_is_no_ledger(digits):
         'synthesis': {'name': 'prior'},
       },
       'queries are made',
+    ),
+    (
+      {
+        'oracle': {'annotator': 'machine'},
+        'protocol': {**PROTOCOL, 'first_set': 'none', 'first_size': 0},
+      },
+      "first_set is 'none': a model that nobody has taught",
     ),
   ],
 )
@@ -167,6 +180,39 @@ def test_a_probe_learns_from_earlier_answers_alone():
   assert probe.share_right(pool, 0, np.array([1, 3, 4])) == 2 / 3
   assert np.isnan(probe.share_right(pool, -1, np.array([1])))
   assert np.isnan(probe.share_right(pool, 0, np.array([], int)))
+
+
+def test_a_probe_knows_nothing_of_what_a_machine_said(digits):
+  features = np.eye(2, dtype=np.float32)[[0, 0, 1, 1, 1]]
+  pool = pool_lib.create(5)
+  for round, row, target, by in (
+    (0, 0, 0, pool_lib.ORACLE),
+    (0, 2, 1, pool_lib.ORACLE),
+    (1, 1, 1, pool_lib.MACHINE),
+    (1, 3, 1, pool_lib.ORACLE),
+  ):
+    pool = pool_lib.reveal(
+      pool, np.array([row]), np.array([target]), by, round=round
+    )
+  probe = Probe(features, 2)
+  assert probe.share_right(pool, 0, np.array([1, 3])) == 1
+  assert np.isnan(probe.share_right(pool, 0, np.array([1])))
+  # What people say of example 0 outweighs the machine on its like.
+  assert probe.share_right(pool, 1, np.array([0])) == 1
+  rows = run(
+    'random',
+    as_features(digits),
+    describe={'probe': True},
+    oracle={'annotator': 'machine'},
+  )
+  assert not any('probe_right' in row.batch for row in rows)
+
+
+def as_features(dataset):
+  inputs = np.asarray(dataset.train.inputs, np.float32)
+  return data.Dataset.from_arrays(
+    inputs.reshape(len(inputs), -1), dataset.train.targets, test=None
+  )
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,16 @@ def test_the_manifest_counts_labels_that_were_read_and_not_paid_for(
   }
 
 
+def test_pictures_of_nothing_have_no_label_to_read():
+  config = a_config(systems=['bgadl+entropy'])
+  config['data']['transforms'].append({'name': 'outliers', 'number': 30})
+  config['synthesis'] = {'name': 'prior'}
+  config['protocol']['first_set'] = 'balanced'
+  del config['grid']
+  found = cells._labels_seen(config_lib.prepare(config))
+  assert found['synthesis'] == found['balanced_first_set'] == 90 - 10
+
+
 def test_a_run_of_before_keeps_its_end_on_the_test_split(ended_early):
   folder, config = ended_early
   about = manifest.read(folder / 'manifest.json')

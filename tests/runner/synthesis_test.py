@@ -3,10 +3,14 @@
 import itertools
 import shutil
 
+import numpy as np
 import pytest
 
+from al_jax import pool as pool_lib
 from al_jax.commands import synthesize
-from al_jax.runner import cells, defaults, grid, runs
+from al_jax.data import transforms
+from al_jax.interfaces import Question
+from al_jax.runner import cells, defaults, grid, runs, synthesis
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
 from tests.commands import run_test
@@ -142,6 +146,28 @@ def test_systems_that_cannot_make_queries_are_refused():
     experiment = prepared(a_config(systems, name='prior'))
     with pytest.raises(ValueError, match=message):
       config_lib.system_of(experiment, systems)
+
+
+def test_who_answers_has_learnt_no_label_of_a_picture_of_nothing(monkeypatch):
+  config = a_config(name='prior')
+  config['data']['transforms'].append({'name': 'outliers', 'number': 50})
+  experiment = prepared(config)
+  taught = []
+
+  def stopped(*arguments):
+    taught.extend(arguments[-1])
+    raise InterruptedError
+
+  monkeypatch.setattr(synthesis.fit, 'fit', stopped)
+  question = Question(np.array([250]), experiment.dataset.train.inputs[:1])
+  with pytest.raises(InterruptedError):
+    experiment.oracle.ask(None, 0, question)
+  [pool] = taught
+  np.testing.assert_array_equal(
+    pool_lib.trainable(pool),
+    ~transforms.are_outliers(experiment.dataset.train.ids),
+  )
+  assert pool_lib.num_trainable(pool) == 200
 
 
 def test_the_command_refuses_a_config_that_makes_no_queries(capsys, tmp_path):

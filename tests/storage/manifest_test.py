@@ -141,10 +141,19 @@ def test_the_difference_names_each_field():
 
 
 def test_a_mapping_in_place_of_a_value_is_a_difference():
-  assert manifest.config_difference({'a': {}}, {'a': {'b': 1}}) == [
-    'a: {} -> (absent)',
+  assert manifest.config_difference({'a': None}, {'a': {'b': 1}}) == [
+    'a: None -> (absent)',
     'a.b: (absent) -> 1',
   ]
+  assert manifest.config_difference({'a': {}}, {'a': 1}) == ['a: {} -> 1']
+  assert manifest.config_difference({'a': {}}, {}) == ['a: {} -> (absent)']
+
+
+def test_an_empty_mapping_is_not_named_beside_its_subfields():
+  filled = {'a': {'b': {'c': 1}}, 'ab': {}}
+  empty = {'a': {}, 'ab': {}}
+  assert manifest.config_difference(empty, filled) == ['a.b.c: (absent) -> 1']
+  assert manifest.config_difference(filled, empty) == ['a.b.c: 1 -> (absent)']
 
 
 def test_a_config_equals_itself_after_reading(tmp_path):

@@ -1,5 +1,7 @@
 """Pictures of nothing among those of the pool, not worth a query."""
 
+import copy
+
 import numpy as np
 
 from al_jax.data.dataset import RawData, Split
@@ -10,6 +12,11 @@ from al_jax.data.transforms.subsets import (
   generator_of,
   known_classes,
 )
+
+# More are a slip: pictures of noise for each of the pool.
+_MOST_PER_PICTURE = 100
+# Pixels that are drawn at once.
+_BLOCK = 1 << 20
 
 
 def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
@@ -22,7 +29,7 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
   Args:
     raw: the data set, of pictures with classes.
     seed: of the noise.
-    number: how many.
+    number: how many, at most 100 times the pool.
 
   Returns:
     The data set; the ids of the others become text. New ones come last; they
@@ -36,13 +43,13 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
       f'outliers: {raw.name} has no pictures; inputs must be images.'
     )
   train = raw.train
+  if number > _MOST_PER_PICTURE * len(train):
+    raise ValueError(
+      f'outliers: number is {number:,}; it must be at most '
+      f'{_MOST_PER_PICTURE} times the pool of {len(train):,} pictures.'
+    )
   generator = generator_of('outliers', seed, int(number))
-  shape = (number, *train.inputs.shape[1:])
-  rows, down, right = (
-    generator.integers(0, size, shape) for size in train.inputs.shape[:3]
-  )
-  channels = np.arange(shape[-1])
-  noise = np.asarray(train.inputs[rows, down, right, channels])
+  inputs = _with_noise(generator, train.inputs, int(number))
   drawn = generator.integers(0, len(targets), number)
   first = np.count_nonzero(are_outliers(train.ids))
   serials = range(first, first + number)
@@ -51,8 +58,37 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
   )
   return raw._replace(
     train=Split(
-      np.concatenate([np.asarray(train.inputs), noise]),
+      inputs,
       np.concatenate([targets, targets[drawn]]),
       ids,
     )
   )
+
+
+def _with_noise(
+  generator: np.random.Generator, images: np.ndarray, number: int
+) -> np.ndarray:
+  """Pictures, and as many of noise after them.
+
+  Draws all rows of the pixels, then all heights, then all widths. In blocks, so
+  that memory holds places for a block alone.
+  """
+  size, *shape = images.shape
+  found = np.empty((size + number, *shape), images.dtype)
+  found[:size] = images
+  at_once = max(_BLOCK // int(np.prod(shape)), 1)
+  counts = [min(at_once, number - begin) for begin in range(0, number, at_once)]
+
+  def draws(source, limit):
+    return (source.integers(0, limit, (count, *shape)) for count in counts)
+
+  places = []
+  for limit in images.shape[:3]:
+    places.append(draws(copy.deepcopy(generator), limit))
+    for _ in draws(generator, limit):
+      pass  # goes on to where the next draws begin
+  channels, end = np.arange(shape[-1]), size
+  for count, *place in zip(counts, *places, strict=True):
+    found[end : end + count] = images[*place, channels]
+    end += count
+  return found

@@ -46,6 +46,9 @@ def imbalance(
     The thinned data set.
   """
   names, targets = known_classes(raw, 'imbalance')
+  _refuse_outliers(
+    raw, 'imbalance', 'count some of them as examples of a class'
+  )
   if (ratio is None) == (classes is None):
     raise ValueError(
       f'imbalance: give ratio or classes; given are ratio={ratio!r} and '
@@ -130,6 +133,10 @@ def cap(
     if size < len(whole):
       generator = generator_of('cap', seed, split, int(size), bool(stratified))
       classes = whole.classes(raw.task) if stratified else None
+      if split == 'train' and classes is not None:
+        _refuse_outliers(
+          raw, 'a stratified cap', 'count some of them as examples of a class'
+        )
       kept = _draw(generator, len(whole), classes, size, spare=0)
       raw = raw._replace(**{split: whole.take(kept)})
   return raw
@@ -167,11 +174,7 @@ def validation_split(
   Returns:
     The data set with a validation split and a smaller training split.
   """
-  if np.any(are_outliers(raw.train.ids)):
-    raise ValueError(
-      'validation_split comes after outliers, and would hold out some of them: '
-      'put it first.'
-    )
+  _refuse_outliers(raw, 'validation_split', 'hold out some of them')
   if raw.validation is not None:
     raise ValueError(f'validation_split: {raw.name} has one already.')
   if raw.train.targets is None:
@@ -207,6 +210,20 @@ def validation_split(
   return raw._replace(
     train=raw.train.take(left), validation=raw.train.take(taken)
   )
+
+
+def _refuse_outliers(raw: RawData, transform: str, would: str) -> None:
+  """Raises if pictures of noise are there before a transform that comes first.
+
+  Args:
+    raw: the data set.
+    transform: what comes after them, for the message.
+    would: what it would do with them, for the message.
+  """
+  if np.any(are_outliers(raw.train.ids)):
+    raise ValueError(
+      f'{transform} comes after outliers, and would {would}: put it first.'
+    )
 
 
 def known_classes(

@@ -1,3 +1,5 @@
+import importlib
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,7 @@ def test_draws_depend_on_the_seed():
   ('source', 'number', 'said'),
   [
     ('digits', 0, 'number is 0'),
+    ('digits', 143_801, '143,801; it must be at most 100 times the pool of 1,'),
     ('diabetes', 3, 'outliers'),
   ],
 )
@@ -92,6 +95,44 @@ def test_nothing_is_held_out_after_them():
     data.load({**SPEC, 'transforms': [*SPEC['transforms'], split]})
   found = data.load({**SPEC, 'transforms': [split, *SPEC['transforms']]})
   assert not transforms.are_outliers(found.validation.ids).any()
+
+
+@pytest.mark.parametrize(
+  'after',
+  [
+    {'name': 'imbalance', 'ratio': 5},
+    {'name': 'cap', 'train': 300},
+    {'name': 'cap', 'train': 300, 'test': 90},
+  ],
+)
+def test_they_are_of_no_class_that_may_be_counted(after):
+  with pytest.raises(ValueError, match=f'{after["name"]} comes after outliers'):
+    data.load({**SPEC, 'transforms': [*SPEC['transforms'], after]})
+  found = data.load({**SPEC, 'transforms': [after, *SPEC['transforms']]})
+  assert transforms.are_outliers(found.train.ids).sum() == 40
+
+
+@pytest.mark.parametrize(
+  'after',
+  [
+    {'name': 'cap', 'train': 300, 'stratified': False},
+    {'name': 'cap', 'train': 9000},
+    {'name': 'cap', 'test': 90},
+  ],
+)
+def test_a_cap_that_looks_at_no_class_of_the_pool_may_follow(after):
+  found = data.load({**SPEC, 'transforms': [*SPEC['transforms'], after]})
+  assert transforms.are_outliers(found.train.ids).any()
+
+
+@pytest.mark.parametrize('at_once', [1, 64, 1000])
+def test_pictures_do_not_depend_on_how_many_are_drawn_at_once(
+  at_once, monkeypatch
+):
+  # The fingerprint of the time when all were drawn at once.
+  module = importlib.import_module('al_jax.data.transforms.outliers')
+  monkeypatch.setattr(module, '_BLOCK', at_once)
+  assert data.load(SPEC).fingerprint == 'd0620b1318d634d94a909b576f9f0a5a'
 
 
 def test_there_may_be_more_of_them():
