@@ -166,7 +166,8 @@ function drawCurves(cell) {
     curves(rows, column, styles.length));
   const lines = found.map((each) => each.map((curve, number) => ({
     ...styles[number], points: curve.points, thin: seeds ? curve.thin : []}))
-    .filter((_, number) => !state.hidden.has(hiddenKey(cell, number))));
+    .filter(({points}, number) => points.length
+      && !state.hidden.has(hiddenKey(cell, number))));
   const percent = cell.unit === '%';
   const unit = cell.unit ? `, ${cell.unit}` : '';
   charts.score.draw(lines[0], `${cell.score}${unit}`, percent);
