@@ -78,7 +78,8 @@ def build_wheel(folder: pathlib.Path) -> pathlib.Path:
   (wheel,) = folder.parent.glob('al_jax-*.whl')
   names = zipfile.ZipFile(wheel).namelist()
   assert {name.split('/')[0].split('-')[0] for name in names} == {'al_jax'}
-  assert {'al_jax/py.typed', 'al_jax/reporting/page.html.j2'} <= set(names)
+  data = 'py.typed', 'reporting/page.html.j2', 'pages/static/watch.html'
+  assert {f'al_jax/{name}' for name in data} <= set(names)
   return wheel
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from al_jax import errors
 from al_jax.analysis import naming
 from al_jax.pages import rows
-from al_jax.pages.experiment import Experiment, Manifest
+from al_jax.pages.experiment import Experiment
+from al_jax.pages.manifest_file import ManifestFile
 from al_jax.pages.tail import Place
 from al_jax.plotting import style
 from al_jax.reporting import costs
-from al_jax.storage import metrics, workdir
+from al_jax.storage import manifest, metrics, workdir
 
 # An event: its name, and what JSON can hold.
 Event = tuple[str, dict[str, Any]]
@@ -53,7 +54,7 @@ class Watch:
     self.experiments: list[Experiment] = []
     self._numbers: dict[pathlib.Path, int] = {}
     self._colours: dict[str, int] = {}
-    self._manifests: dict[pathlib.Path, Manifest] = {}
+    self._manifests: dict[pathlib.Path, ManifestFile] = {}
     self.lock = threading.RLock()
 
   def refresh(self) -> None:
@@ -98,7 +99,7 @@ class Watch:
 
   def _about(self, folder):
     path = folder / 'manifest.json'
-    return self._manifests.setdefault(path, Manifest(path)).read()
+    return self._manifests.setdefault(path, ManifestFile(path)).read()
 
   def cells(self) -> dict[str, Any]:
     """Says how each experiment stands."""
@@ -144,7 +145,10 @@ class Watch:
       'finished': experiment.finished,
       'message': experiment.message,
       'notes': experiment.notes,
-      'command': str(experiment.about.get('command', '')),
+      # With the flag it would delete what is to be resumed.
+      'command': manifest.without_flag(
+        str(experiment.about.get('command', '')), 'overwrite'
+      ),
       'systems': [
         {
           'name': name,

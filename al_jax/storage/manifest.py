@@ -295,9 +295,22 @@ def command(*, without: str | None = None) -> str:
   Args:
     without: name of a Boolean flag to leave out.
   """
-  flags = {f'-{without}', f'--{without}'}
-  words = [word for word in _typed() if word.split('=')[0] not in flags]
-  return shlex.join(words)
+  return without_flag(shlex.join(_typed()), without or '')
+
+
+def without_flag(command: str, name: str) -> str:
+  """Returns a command line less a Boolean flag.
+
+  Args:
+    command: what a shell takes; as it is if that cannot be read.
+    name: name of the flag, without hyphens.
+  """
+  flags = {f'-{name}', f'--{name}'} if name else set()
+  try:
+    words = shlex.split(command)
+  except ValueError:
+    return command
+  return shlex.join(word for word in words if word.split('=')[0] not in flags)
 
 
 def _typed() -> list[str]:

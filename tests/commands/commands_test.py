@@ -27,7 +27,7 @@ def test_an_unknown_command_names_the_closest(capsys):
   assert command.main(['reprot']) == 1
   assert capsys.readouterr().err == (
     "command 'reprot' is not known. Did you mean 'report'? Known: label, "
-    'report, run, select, synthesize.\n'
+    'report, run, select, synthesize, watch.\n'
   )
 
 
@@ -53,6 +53,7 @@ def test_every_file_of_a_command_is_in_the_table():
     ('run', ('--config', '--workers')),
     ('synthesize', ('--config', '--workers')),
     ('report', ()),
+    ('watch', ('--port',)),
   ],
 )
 def test_help_of_a_command_lists_its_flags(name, flags):

@@ -138,6 +138,13 @@ def test_what_is_not_finite_is_no_number_on_the_page(tmp_path):
   json.dumps(row, allow_nan=False)
 
 
+def test_the_command_that_resumes_a_run_does_not_delete_it(tmp_path):
+  command = "al-jax run --overwrite --config.a='{1: 2}' --workdir=a"
+  made.a_run(tmp_path, about=made.an_about(command=command))
+  (cell,) = cells(Reader(Watch([tmp_path]))).values()
+  assert cell['command'] == "al-jax run '--config.a={1: 2}' --workdir=a"
+
+
 def test_without_a_test_split_curves_are_of_the_validation_split(tmp_path):
   rows = [a_record(test={}, validation={'accuracy': 0.25})]
   made.a_run(tmp_path, rows)

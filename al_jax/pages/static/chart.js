@@ -55,8 +55,10 @@ function extent(values, isWhole) {
  * [x, y, standard error or null], and `thin` is a list of lists of [x, y].
  */
 export class Chart {
-  constructor(host, xLabel) {
+  /** If `least` is given, the horizontal axis begins there or before. */
+  constructor(host, xLabel, least = Infinity) {
     this.host = host;
+    this.least = least;
     host.classList.add('chart');
     this.xLabel = xLabel;
     this.title = '';
@@ -92,6 +94,8 @@ export class Chart {
         }
       }
     }
+    this.isEmpty = xs.length === 0;
+    if (Number.isFinite(this.least)) xs.push(this.least);
     const [left, right] = extent(xs, true);
     let [low, high] = extent(ys, false);
     const room = (high - low) * .06;
@@ -105,7 +109,6 @@ export class Chart {
     this.range = {left, right, low, high};
     this.x = (of) => MARGIN.left + (of - left) / (right - left) * inner;
     this.y = (of) => MARGIN.top + (high - of) / (high - low) * tall;
-    this.isEmpty = xs.length === 0;
   }
 
   render() {
@@ -118,6 +121,7 @@ export class Chart {
     for (const line of this.lines) this.line(line);
     this.marks = svg('g');
     this.picture.append(this.marks);
+    if (!this.tip.hidden) this.hover(this.last);
   }
 
   text(content, x, y, attributes = {}) {
@@ -193,6 +197,7 @@ export class Chart {
 
   /** Shows the values at the x that is nearest to the pointer. */
   hover(event) {
+    this.last = event;
     const box = this.picture.getBoundingClientRect();
     const at = (event.clientX - box.left) * this.width / box.width;
     let nearest = null;

@@ -18,12 +18,15 @@ const dark = matchMedia('(prefers-color-scheme: dark)');
 const state = {
   colours: [], cells: [], chosen: null, hidden: new Set(), due: false,
   records: new Map(), progress: new Map(), details: new Map(),
+  // Counts events of records; what is drawn of them stays until the next.
+  version: 0, drawn: '',
 };
 const charts = {
   score: new Chart(at('score'), 'labels'),
   loss: new Chart(at('loss'), 'labels'),
-  withinLoss: new Chart(at('within-loss'), 'training steps of this round'),
-  within: new Chart(at('within-watched'), 'training steps of this round'),
+  withinLoss: new Chart(at('within-loss'), 'training steps of this round', 0),
+  within: new Chart(
+    at('within-watched'), 'training steps of this round', 0),
 };
 
 /** Makes an element with a class and a text. */
@@ -36,7 +39,7 @@ function make(name, className = '', text = '') {
 
 /** Seconds in words, such as `2 h 10 min`. */
 function duration(seconds) {
-  if (seconds < 60) return 'less than a minute';
+  if (seconds < 60) return 'less than 1 min';
   const minutes = Math.round(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
@@ -158,15 +161,21 @@ function drawLegend(cell, styles, scores) {
 }
 
 function drawCurves(cell) {
+  const seeds = at('seeds').checked;
+  const key = JSON.stringify([
+    cell.number, cell.state, cell.systems, cell.score, state.version,
+    [...state.hidden], seeds, dark.matches]);
+  if (key === state.drawn) return;
+  state.drawn = key;
   const rows = [...(state.records.get(cell.number) || new Map()).values()];
   at('curves').hidden = cell.state === 'waiting' && !rows.length;
   const styles = styled(cell);
-  const seeds = at('seeds').checked;
   const found = [SCORE, LOSS].map((column) =>
     curves(rows, column, styles.length));
   const lines = found.map((each) => each.map((curve, number) => ({
     ...styles[number], points: curve.points, thin: seeds ? curve.thin : []}))
-    .filter((_, number) => !state.hidden.has(hiddenKey(cell, number))));
+    .filter(({points}, number) => points.length
+      && !state.hidden.has(hiddenKey(cell, number))));
   const percent = cell.unit === '%';
   const unit = cell.unit ? `, ${cell.unit}` : '';
   charts.score.draw(lines[0], `${cell.score}${unit}`, percent);
@@ -240,6 +249,7 @@ function listen() {
     if (anew || !state.records.has(cell)) state.records.set(cell, new Map());
     const known = state.records.get(cell);
     for (const row of rows) known.set(row.slice(0, 3).join('|'), row);
+    state.version++;
   });
   on('progress', ({cell, anew, rows}) => {
     const before = anew ? [] : state.progress.get(cell) || [];
