@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 
-from al_jax import data, errors, keys, learners, models
+from al_jax import data, errors, keys, learners, models, sources
 from al_jax import pool as pool_lib
 from al_jax.data import transforms
 from al_jax.loop import program
@@ -27,6 +28,8 @@ _ORACLE = {
   'batch_size': 128,
   'gate': 0.9,
 }
+# Examples of the test split that it looks at in one call.
+_ROWS = 1000
 
 
 def of_config(config: Config) -> Synthesis | None:
@@ -169,7 +172,32 @@ def _trained(dataset, facts, model, options):
   def predict(inputs):
     return jax.nn.softmax(learner.apply(state, inputs).predictions)
 
-  return lambda inputs: np.asarray(predict(inputs))
+  def answer(inputs):
+    return np.asarray(predict(inputs))
+
+  _say_how_good(dataset, answer, options['gate'])
+  return answer
+
+
+def _say_how_good(dataset, answer, gate):
+  """Logs what the classifier would answer about the test split."""
+  if dataset.test is None:
+    return
+  rows = np.arange(len(dataset.test))
+  probabilities = np.concatenate(
+    [
+      answer(sources.gather_on_host(dataset.test.inputs, part))
+      for part in np.array_split(rows, -(-len(rows) // _ROWS))
+    ]
+  )
+  answers = probabilities.max(axis=1) >= gate
+  right = probabilities.argmax(axis=1) == dataset.test.targets
+  logging.warning(
+    'synthesis: of the test split the classifier that answers names %.1f%% '
+    'rightly and %.1f%% wrongly; it says of %.1f%% that they show nothing.',
+    *(100 * np.mean(share) for share in (answers & right, answers & ~right)),
+    100 * np.mean(~answers),
+  )
 
 
 def _taught(dataset):
