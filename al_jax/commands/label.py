@@ -230,11 +230,16 @@ def _in_words(batch):
 
 
 def _accuracy(found):
+  how = (
+    'They were drawn at random: it holds for the pool.'
+    if found['is_drawn']
+    else 'Most were chosen because they are hard: on the pool it is as a rule '
+    'higher.'
+  )
   return (
     f'Accuracy {100 * found["mean"]:.1f}% ± {100 * found["standard_error"]:.1f}'
     f', estimated by {found["folds"]}-fold cross-validation on '
-    f'{found["labels"]} labels. These were chosen because they are hard: on '
-    'other examples it is as a rule higher.'
+    f'{found["labels"]} labels. {how}'
   )
 
 

@@ -51,12 +51,15 @@ class Accuracy(NamedTuple):
     standard_error: of a share of that many.
     labels: how many there are.
     folds: parts that the labels were divided into.
+    is_drawn: all labels are of examples that were drawn at random, so that it
+      is the accuracy on the pool. Others are harder than most.
   """
 
   mean: float
   standard_error: float
   labels: int
   folds: int
+  is_drawn: bool
 
 
 class Proposed(NamedTuple):
@@ -185,7 +188,7 @@ def propose(
     model.program.system.strategy.score,
     np.asarray(predicted),
     np.asarray(probabilities),
-    _accuracy(model, pool, round, folds),
+    _accuracy(model, pool, round, folds, is_drawn=_is_drawn(account)),
     np.asarray(watched),
   )
 
@@ -292,7 +295,14 @@ def _watched(num_examples):
   return np.sort(drawn[:_WATCHED]).astype(np.int32)
 
 
-def _accuracy(model, pool, round, folds):
+def _is_drawn(account):
+  """Whether all labels are of a first batch that was drawn at random."""
+  first, *_ = account.batches
+  how = account.begun['config']['protocol']['first_set']
+  return how == 'uniform' and set(account.labels) <= set(first.ids)
+
+
+def _accuracy(model, pool, round, folds, *, is_drawn):
   """Predicts each label by a model that was trained without it."""
   labelled = np.flatnonzero(np.asarray(pool_lib.trainable(pool)))
   if not folds or len(labelled) < max(_LEAST_LABELS, folds):
@@ -307,4 +317,4 @@ def _accuracy(model, pool, round, folds):
     right += int(np.count_nonzero(predicted == pool.targets[part]))
   mean = right / len(labelled)
   spread = (mean * (1 - mean) / len(labelled)) ** 0.5
-  return Accuracy(mean, spread, len(labelled), folds)
+  return Accuracy(mean, spread, len(labelled), folds, is_drawn)

@@ -62,6 +62,8 @@ def test_batches_are_of_examples_that_nobody_was_asked_before(state, pool):
   assert len(set(seen)) == 30
   assert accuracies[0] is None
   assert accuracies[1]['labels'] == 10
+  # Nothing but the first batch was drawn.
+  assert [each['is_drawn'] for each in accuracies[1:]] == [True, False]
   assert accuracies[2]['folds'] == proposing.FOLDS
   assert batch.queries[0].predicted in CLASSES
   assert 0.5 <= batch.queries[0].probability < 1

@@ -179,11 +179,14 @@ function showNext() {
   at('ask').disabled = state.asking;
   at('busy').textContent = state.asking ? 'training …' : '';
   const found = state.accuracy;
+  const whose = found !== null && found.is_drawn
+    ? 'They were drawn at random: it holds for the pool.'
+    : 'Most were chosen because they are hard: on the pool it is as a rule '
+      + 'higher.';
   at('accuracy').textContent = found === null ? ''
     : `Accuracy before this batch: ${(100 * found.mean).toFixed(1)}% ± `
       + `${(100 * found.standard_error).toFixed(1)}, by cross-validation on `
-      + `${found.labels} labels. These were chosen because they are hard: on `
-      + 'other examples it is as a rule higher.';
+      + `${found.labels} labels. ${whose}`;
   at('hint').textContent = state.hint;
 }
 
