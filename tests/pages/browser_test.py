@@ -242,6 +242,19 @@ def test_another_run_is_chosen_by_a_click(browser, tmp_path):
     assert 'badge' in text(browser, 'legend')
 
 
+def test_a_run_that_ends_stays_on_the_page(browser, tmp_path):
+  failed = made.a_run(tmp_path / 'failed', made.the_rows())
+  about = made.an_about(['badge'])
+  folder = made.a_run(tmp_path / 'run', made.the_rows(['badge']), about)
+  with made.watching(failed, folder) as page:
+    with workdir_of_a_run(folder):
+      browser.get(page.address)
+      assert until(browser, f'{MEANS} === 1')
+    running = 'document.querySelector(".state.running")'
+    assert until(browser, f'!{running}')
+    assert 'badge' in text(browser, 'legend')
+
+
 def test_ten_thousand_records_are_drawn(browser, tmp_path, capsys):
   names = [f'system_{number}' for number in range(10)]
   made.a_run(

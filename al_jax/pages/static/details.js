@@ -109,7 +109,10 @@ function tileOf(tile, number, sheet, {width, height}) {
   }
   const value = Number(tile.value);
   if (tile.value !== undefined && Number.isFinite(value)) {
-    element.append(make('div', 'quiet', String(Number(value.toPrecision(2)))));
+    const isTiny = value !== 0 && Math.abs(value) < 1e-3;
+    const told = isTiny ? value.toExponential(0)
+      : String(Number(value.toPrecision(2)));
+    element.append(make('div', 'quiet', told.replace('-', '−')));
   }
   return element;
 }

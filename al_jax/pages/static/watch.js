@@ -16,7 +16,8 @@ const at = (id) => document.getElementById(id);
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
 const state = {
-  colours: [], cells: [], chosen: null, hidden: new Set(), due: false,
+  colours: [], cells: [], chosen: null, shown: null, hidden: new Set(),
+  due: false,
   records: new Map(), progress: new Map(), details: new Map(),
   // Counts events of records; what is drawn of them stays until the next.
   version: 0, drawn: '',
@@ -59,10 +60,17 @@ function whenOf(cell) {
   return '';
 }
 
-/** The experiment whose curves are shown: the chosen one, or what runs. */
+/**
+ * The experiment whose curves are shown: the chosen one, or what runs. When
+ * that has ended it stays until another one runs.
+ */
 function current() {
-  const chosen = state.cells.find((cell) => cell.number === state.chosen);
-  if (chosen) return chosen;
+  const numbered = (number) =>
+    state.cells.find((cell) => cell.number === number);
+  if (numbered(state.chosen)) return numbered(state.chosen);
+  const isRunning = (cell) => cell.state === 'running';
+  const shown = numbered(state.shown);
+  if (shown && (isRunning(shown) || !state.cells.some(isRunning))) return shown;
   const rank = (cell) => ORDER.indexOf(cell.state);
   return [...state.cells].sort((one, other) => rank(one) - rank(other))[0];
 }
@@ -220,6 +228,7 @@ function draw() {
   state.due = false;
   const cell = current();
   if (!cell || !state.colours.length) return;
+  state.shown = cell.number;
   drawRuns(cell);
   drawCurves(cell);
   drawWithin(cell);
