@@ -2,15 +2,16 @@
 
     python -m experiments.benchmark training    # 5 minutes on 2 cores
     python -m experiments.benchmark watching    # 2 minutes, MNIST
+    python -m experiments.benchmark labelling   # a minute
     python -m experiments.benchmark kernels     # 10 minutes
     python -m experiments.benchmark calls       # 1 minute
     python -m experiments.benchmark imagenet    # under a minute, 4 GB
 
 `training` needs the extra `benchmark` (PyTorch), and uses MNIST where TFDS has
 it, otherwise scikit-learn's digits. `watching` is what observers cost a run,
-and one row of it. `kernels` needs neither that extra nor
-MNIST: a row says what is missing. `calls` has the first and a later call of
-kernels, plainly and under a jit. `imagenet` is one selection of 1,000 from
+and one row of it. `labelling` is how long people wait for the next batch.
+`kernels` needs neither that extra nor MNIST: a row says what is missing.
+`calls` has the first and a later call of kernels, plainly and under a jit. `imagenet` is one selection of 1,000 from
 200,000 points.
 
 Measurements to be compared are taken in turns, and a ratio is the median of the

@@ -14,6 +14,7 @@ from experiments.benchmarks import table
 SUITES = {
   'training': 'experiments.benchmarks.training',
   'convolutions': 'experiments.benchmarks.convolutions',
+  'labelling': 'experiments.benchmarks.labelling',
   'watching': 'experiments.benchmarks.watching',
   'loss_prediction': 'experiments.benchmarks.loss_prediction',
   'adversarial': 'experiments.benchmarks.adversarial',
