@@ -11,8 +11,8 @@
 it, otherwise scikit-learn's digits. `watching` is what observers cost a run,
 and one row of it. `labelling` is how long people wait for the next batch.
 `kernels` needs neither that extra nor MNIST: a row says what is missing.
-`calls` has the first and a later call of kernels, plainly and under a jit. `imagenet` is one selection of 1,000 from
-200,000 points.
+`calls` has the first and a later call of kernels, plainly and under a jit.
+`imagenet` is one selection of 1,000 from 200,000 points.
 
 Measurements to be compared are taken in turns, and a ratio is the median of the
 ratios of pairs. Even so the machine should be idle: PyTorch's threads wait for
