@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import inspect
 import numbers
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -77,6 +78,34 @@ def needs(what: str) -> Iterator[None]:
           name=error.name,
         ) from error
     raise
+
+
+@contextlib.contextmanager
+def within(name: str, options: Iterable[str]) -> Iterator[None]:
+  """Names options in full where a function that takes them refuses one.
+
+  With `'makers'`, `latent is 0; ...` becomes `makers.latent is 0; ...`, and a
+  message that begins with no option `makers: ...`. One that names the mapping
+  stays as it is.
+
+  Args:
+    name: of a mapping of options.
+    options: names in it that the function knows.
+
+  Yields:
+    Nothing.
+
+  Raises:
+    ValueError: with the longer message.
+  """
+  try:
+    yield
+  except ValueError as error:
+    if re.match(rf'{re.escape(name)}\b', str(error)):
+      raise
+    first = re.match(r'\w*', str(error)).group()
+    joint = '.' if first in options else ': '
+    raise ValueError(f'{name}{joint}{error}') from error
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:

@@ -33,6 +33,23 @@ def test_a_name_that_is_no_string_is_shown_as_it_is(name):
   assert str(error).startswith(f'model {name!r} is not known.')
 
 
+def test_an_inner_option_is_named_in_full():
+  for message, whole in (
+    ('latent is 0; it must be 1.', 'makers.latent is 0; it must be 1.'),
+    ('images are too small.', 'makers: images are too small.'),
+    ("'x' is not known.", "makers: 'x' is not known."),
+    ('makers is 3.', 'makers is 3.'),
+  ):
+    with (
+      pytest.raises(ValueError) as raised,
+      errors.within('makers', {'latent'}),
+    ):
+      raise ValueError(message)
+    assert str(raised.value) == whole
+  with errors.within('makers', ()):
+    pass
+
+
 def test_where_nothing_is_known_it_says_so():
   error = errors.unknown_name('option', 'pixels', ())
   assert str(error) == "option 'pixels' is not known. Known: none."

@@ -41,8 +41,11 @@ def beyond_pool(build: Callable[[Facts], Learner], facts: Facts) -> Learner:
   )
   for name, survey in inner.surveys.items():
     if survey.source == 'pool':
+      lacks = ''
+      if inner.generator is None:
+        lacks = 'has no generator to make examples with; besides, it '
       raise ValueError(
-        f'the learner looks over the pool for its survey {name!r}, and '
+        f'the learner {lacks}looks over the pool for its survey {name!r}, and '
         'examples that were made are not in it.'
       )
   return _Beyond(inner).bound()

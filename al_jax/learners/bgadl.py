@@ -154,9 +154,9 @@ class Bgadl(Supervised):
   @functools.cached_property
   def making(self) -> Making:
     """The networks that make images, and how they move."""
-    nets = errors.made_of(
-      'makers', self.makers, functools.partial(generative.acgan, self.facts)
-    )
+    make = functools.partial(generative.acgan, self.facts)
+    with errors.within('makers', errors.options_of(make)):
+      nets = errors.made_of('makers', self.makers, make)
     given = self.makers_optimizer or {}
     optimizer = given if 'name' in given else {**_ADAM, **given}
     moves = Three(

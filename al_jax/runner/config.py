@@ -284,7 +284,8 @@ def _check_probe(experiment):
     return
   tasks.need_classes(dataset.task, 'describe.probe')
   if isinstance(probe, Mapping):
-    embedding.check(dataset, **probe)
+    with errors.within('describe.probe', probe):
+      embedding.check(dataset, **probe)
     return
   shape = getattr(experiment.facts.example, 'shape', ())
   if len(shape) != 1:

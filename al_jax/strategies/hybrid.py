@@ -102,14 +102,24 @@ def _ends(name, exponent):
   """The first and the last value."""
   is_pair = isinstance(exponent, Sequence) and not isinstance(exponent, str)
   ends = tuple(exponent) if is_pair else (exponent, exponent)
-  if len(ends) != 2:
-    raise ValueError(
-      f'{name} is {exponent!r}; it must be a number, or two: the first and the '
-      'last.'
-    )
-  for value in ends:
-    errors.check_number(name, value, least=0)
-  return ends
+  wrong = [value for value in ends if not _is_exponent(value)]
+  if len(ends) == 2 and not wrong:
+    return ends
+  which = ''
+  if is_pair and wrong:
+    which = f', and {wrong[0]!r} in it is not allowed'
+  raise ValueError(
+    f'{name} is {exponent!r}{which}; it must be a number at least 0, or two of '
+    'them, for the first and the last round.'
+  )
+
+
+def _is_exponent(value):
+  try:
+    errors.check_number('', value, least=0)
+  except ValueError:
+    return False
+  return True
 
 
 def _between(first, last, share):

@@ -366,8 +366,11 @@ def test_stops_in_either_phase_change_nothing(tmp_path):
     ({'made_weight': -1}, 'made_weight is -1; it must be'),
     ({'real_target': 0}, 'real_target is 0; it must be'),
     ({'samples': -1}, 'samples is -1; it must be'),
-    ({'makers': {'chanels': 3}}, "makers .*'chanels'.*'channels'"),
-    ({'makers': {'latent': 0}}, 'latent is 0; it must be'),
+    ({'makers': {'chanels': 3}}, "^makers has no option 'chanels'.*'channels'"),
+    ({'makers': {'latent': 0}}, '^makers.latent is 0; it must be'),
+    ({'makers': {'channels': ()}}, '^makers.channels is empty'),
+    ({'makers': {'widths': 8}}, '^makers.widths is 8; it must be a list'),
+    ({'makers': {'widths': (0,)}}, '^makers: a width in widths is 0'),
     ({'makers_optimizer': {'rate': 3}}, "'rate'"),
   ],
 )

@@ -535,12 +535,25 @@ def test_a_source_has_one_name(file):
     )
 
 
+def test_features_are_not_embedded_again(file):
+  spec = {'source': 'embed:embed:digits', 'architecture': 'tiny'}
+  with pytest.raises(ValueError, match='cannot be embedded again'):
+    data.load({**spec, 'weights': file})
+
+
 @pytest.mark.parametrize(
   ('probe', 'said'),
   [
     ({'architecture': 'huge', 'weights': 'x'}, "'huge' is not known"),
     ({'architecture': 'tiny', 'weights': 'no.npz'}, 'no.npz'),
-    ({'architecture': 'tiny', 'weights': None}, 'weights is None'),
+    (
+      {'architecture': 'tiny', 'weights': None},
+      '^describe.probe.weights is None',
+    ),
+    (
+      {'architecture': 'tiny', 'weights': 'x', 'batch_size': 0},
+      '^describe.probe.batch_size is 0',
+    ),
   ],
 )
 def test_a_probe_is_checked_before_any_work(probe, said):

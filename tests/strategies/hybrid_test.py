@@ -97,9 +97,11 @@ def test_without_density_and_novelty_it_is_entropy():
 @pytest.mark.parametrize(
   ('options', 'said'),
   [
-    ({'alpha': -1.0}, 'alpha is -1'),
-    ({'beta': (1.0, -0.5)}, 'beta is -0.5'),
-    ({'alpha': (1.0, 2.0, 3.0)}, 'a number, or two'),
+    ({'alpha': -1.0}, 'alpha is -1.0; it must be a number at least 0, or two'),
+    ({'beta': (1.0, -0.5)}, r'beta is \(1.0, -0.5\), and -0.5 in it is not'),
+    ({'alpha': [1, np.nan]}, r'alpha is \[1, nan\], and nan .*; it must be a'),
+    ({'alpha': (1.0, 2.0, 3.0)}, r'3.0\); it must be .* first and the last'),
+    ({'alpha': ()}, r'alpha is \(\); it must be a number'),
     ({'alpha': 'large'}, "alpha is 'large'"),
     ({'gamma': -1}, 'gamma is -1'),
     ({'num_references': 0}, 'num_references is 0'),

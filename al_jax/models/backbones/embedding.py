@@ -48,6 +48,11 @@ def read(
     RawData with inputs float32[N, D].
   """
   errors.check_mapping('of', of or {})
+  if location.partition(':')[0] == 'embed':
+    raise ValueError(
+      f"data source 'embed:{location}': {location!r} gives features, which "
+      'cannot be embedded again; name a source of pictures.'
+    )
   if 'source' in (of or {}):
     raise ValueError(
       f"of has a source, {of['source']!r}, and 'embed:{location}' names one "
