@@ -21,7 +21,7 @@ export function ticks(low, high, count) {
   const found = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9;
        at++) {
-    found.push(at * step);
+    found.push(at * step || 0);  // never -0
   }
   return {found, step};
 }
