@@ -57,19 +57,28 @@ def parts(
         'warning',
       )
     )
-  stuck = sum(bool(experiment.majority_notes()) for experiment in experiments)
-  if stuck:
-    who = f' in {stuck} of {len(experiments)} experiments'
-    found.append(
-      Text(
-        'Some networks are no better than the most frequent class'
-        f'{who if len(experiments) > 1 else ""}: see Learning curves.',
-        'warning',
-      )
-    )
+  found += [
+    *_pointer(
+      'Some networks are no better than the most frequent class',
+      [experiment.majority_notes() for experiment in experiments],
+    ),
+    *_pointer(
+      'Some rounds asked fewer queries than wanted',
+      [experiment.short_notes() for experiment in experiments],
+    ),
+  ]
   if not_begun:
     found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
   return found
+
+
+def _pointer(words, notes):
+  """Points to notes, a list per experiment; nothing if there are none."""
+  number = sum(map(bool, notes))
+  if number:
+    who = f' in {number} of {len(notes)} experiments'
+    where = who if len(notes) > 1 else ''
+    yield Text(f'{words}{where}: see Learning curves.', 'warning')
 
 
 def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:

@@ -29,7 +29,8 @@ def parts(
     warnings.append(Text(text, 'warning'))
   if not experiment.rows:
     return {'Learning curves': warnings}
-  warnings += [Text(note, 'warning') for note in experiment.majority_notes()]
+  notes = [*experiment.majority_notes(), *experiment.short_notes()]
+  warnings += [Text(note, 'warning') for note in notes]
   if experiment.metric is None:
     return {'Learning curves': [*warnings, Text(tables.NOTHING, 'warning')]}
   if not experiment.has_test:

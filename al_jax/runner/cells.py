@@ -280,7 +280,10 @@ def _finish(folder, rows, experiment, about):
   from al_jax.analysis import tables
   from al_jax.runner import outputs
 
-  notes = tables.majority_notes(rows, about['data']['majority'])
+  notes = [
+    *tables.majority_notes(rows, about['data']['majority']),
+    *tables.short_notes(rows, about['config']),
+  ]
   for note in notes:
     logging.warning('%s: %s', folder, note)
   text = outputs.summary(rows, experiment.dataset.task.headline, notes)

@@ -103,6 +103,23 @@ def test_networks_that_learn_nothing_are_no_finding(tmp_path):
   assert 'random (5 of 5 seeds), margin (5 of 5 seeds)' in curves[0].text
 
 
+def test_rounds_that_asked_less_are_pointed_to(tmp_path):
+  protocol = {'rounds': 3, 'labels_per_round': 9, 'label_budget': None}
+  rows = [
+    a_record('bgadl', 0, 10, round=number, picks=picks, pick_ids=picks)
+    for number, picks in enumerate(([1], [], []))
+  ]
+  config = {'synthesis': {'name': 'prior'}, 'protocol': protocol}
+  found = an_experiment(tmp_path / 'run', rows, systems=[], config=config)
+  parts = conclusion.parts([found], baseline='random', not_begun=[])
+  (warning,) = [part.text for part in parts if part.kind == 'warning']
+  assert warning == (
+    'Some rounds asked fewer queries than wanted: see Learning curves.'
+  )
+  note, *_ = results.parts(found, 'random')['Learning curves']
+  assert 'in 2 of 2 rounds, and none at all in 1' in note.text
+
+
 CHEATING = 'supervised+experiments.cheating.true_loss_that_cheats'
 
 
