@@ -98,7 +98,7 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   runs, headline = experiment.runs, experiment.task.headline
   found = _tested(experiment, baseline)
   if not found:
-    return f'Nothing here can be compared with {baseline}.'
+    return _nothing_to_compare([experiment], baseline)
   after = 'So far, after' if experiment.missing else 'After'
   pairs = [test.difference.n for test in found.values()]
   seeds = '-'.join(map(str, sorted({min(pairs), max(pairs)})))
@@ -136,6 +136,17 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
+def _nothing_to_compare(experiments, baseline):
+  """Says why nothing is compared, and what to do about it."""
+  if any(baseline in experiment.systems for experiment in experiments):
+    return f'Nothing here can be compared with {baseline}.'
+  names = dict.fromkeys(name for of in experiments for name in of.methods)
+  text = f'There is no {baseline} here: run it too, to compare with it'
+  if len(names) > 1:
+    text += f', or compare with another system: --baseline={next(iter(names))}'
+  return f'{text}.'
+
+
 def _tested(experiment, baseline):
   """Tests of methods; corrected for all systems, as in the table of tests."""
   found = tests.of_last_values(experiment.runs, baseline)
@@ -163,7 +174,7 @@ def sentence_of_grid(
     if counter
   ]
   if not any(baseline in experiment.runs for experiment in experiments):
-    return f'There is no {baseline} here: run it too, to compare with it.'
+    return _nothing_to_compare(experiments, baseline)
   if not clauses:
     return f'No complete experiment tells a system apart from {baseline}.'
   text = f'At the last number of labels {"; ".join(clauses)}.'

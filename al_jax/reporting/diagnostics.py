@@ -241,7 +241,8 @@ def _batches(experiment):
   table = Table(
     [Column('system', 'system'), *shown], rows, f'{picture.name}_mean'
   )
-  return [picture, table, Explanation('batches')]
+  named = tuple(name.removeprefix(_BATCH) for name in found)
+  return [picture, table, Explanation('batches', named)]
 
 
 def _panel_rows(found: _Panels):
