@@ -1,5 +1,7 @@
 """The tables of a run, by the headline of its task."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,9 @@ def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
     'which probability, and the score (-: infinite, for the first query): how '
     'close.'
   )
+  rows = [dataclasses.replace(row, ledger={'machine_right': 0}) for row in rows]
+  _, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
+  assert subtitle.endswith('close. The prediction was taken as the answer.')
 
 
 @pytest.mark.parametrize(
