@@ -138,7 +138,8 @@ def run(
   if how.overwrite:
     # Not before it is known that there is something to put in its place.
     place.overwrite()
-  about = manifest.build(config, experiment.dataset)
+  # On a command line they may be one text.
+  about = manifest.build({**config, 'systems': names}, experiment.dataset)
   about['systems'] = names
   about['axes'] = dict(cell.axes)
   if experiment.features is not None:

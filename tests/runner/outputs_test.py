@@ -166,6 +166,14 @@ def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
   assert subtitle.endswith('close. The prediction was taken as the answer.')
 
 
+def test_a_round_of_made_queries_has_no_line(tmp_path):
+  nothing = np.zeros(0, np.int32)
+  queries.QueriesFile(tmp_path / queries.NAME, tasks.numbered(3)).on_queries(
+    RoundQueries('bgadl', 0, 0, nothing, nothing, None, np.zeros(0), '')
+  )
+  assert not (tmp_path / queries.NAME).exists()
+
+
 @pytest.mark.parametrize(
   ('value', 'text'),
   [
