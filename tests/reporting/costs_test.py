@@ -99,7 +99,7 @@ def test_a_ledger_says_at_how_many_labels_and_at_which_prices(tmp_path):
   free = Explanation('ledger', ({'machine', 'price'}, 'a person 0.01'))
   shown = a_page(tmp_path, [Section('Ledger', [free])])
   assert shown.says('Answers of the model stay, and cost nothing.')
-  assert shown.says('Price: of all answers; an answer of a person 0.01.')
+  assert shown.says('Price: of all answers. Per answer: a person 0.01.')
 
 
 def test_without_a_ledger_there_is_no_section(tmp_path):
