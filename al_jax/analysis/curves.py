@@ -78,6 +78,16 @@ def headline_of(
   return None
 
 
+def labels_title(records: Iterable[records_lib.RoundRecord]) -> str:
+  """Names the axis of labels: those that a machine gave were not paid for.
+
+  Args:
+    records: rounds of any number of runs.
+  """
+  has_machine = any(record.ledger.get('machine') for record in records)
+  return 'labels' if has_machine else 'labels paid for'
+
+
 def runs(
   records: Iterable[records_lib.RoundRecord],
   *,

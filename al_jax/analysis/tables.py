@@ -1,6 +1,9 @@
 """What came out, as aligned text."""
 
+import collections
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -100,6 +103,56 @@ def majority_notes(
         'epochs.'
       )
   return notes
+
+
+def short_notes(
+  records: Iterable[records_lib.RoundRecord], config: Mapping[str, Any]
+) -> list[str]:
+  """Says in which rounds fewer made queries were asked than wanted.
+
+  Args:
+    records: rounds of any number of runs.
+    config: of the run; without `synthesis` there is nothing to say.
+
+  Returns:
+    A sentence for each system that has such rounds.
+  """
+  protocol = config.get('protocol', {})
+  wanted = protocol.get('labels_per_round')
+  if not config.get('synthesis') or wanted is None:
+    return []
+  counts = {}
+  for row in _asking(list(records), protocol):
+    most = min(wanted, _budget(protocol) - row.labels)
+    found = counts.setdefault(row.system, collections.Counter())
+    found['all'] += 1
+    found['short'] += len(row.picks) < most
+    found['none'] += not row.picks
+  return [
+    f'{system} asked fewer queries than protocol.labels_per_round, {wanted}, '
+    f'in {found["short"]} of {found["all"]} rounds, and none at all in '
+    f'{found["none"]}: other made examples were nearer to those asked than '
+    'synthesis.min_distance.'
+    for system, found in counts.items()
+    if found['short']
+  ]
+
+
+def _asking(rows, protocol):
+  """The records of the rounds at whose end there was something to ask."""
+  last = {(row.system, row.seed): row.round for row in rows}
+  for row in rows:
+    is_last = row.round + 1 >= protocol['rounds']
+    # A run may end early: at an accuracy, or after a time.
+    ended = row.round == last[row.system, row.seed] and not row.picks
+    if not is_last and not ended and row.labels < _budget(protocol):
+      yield row
+
+
+def _budget(protocol):
+  """The most labels that a run pays for, see `Protocol.budget`."""
+  given = protocol.get('label_budget')
+  return math.inf if given is None else given
 
 
 def round_table(

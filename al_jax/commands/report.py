@@ -25,6 +25,7 @@ from al_jax.reporting import (
   page,
   provenance,
   results,
+  sheets,
 )
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Part, Section, Text
@@ -84,6 +85,7 @@ def _write(workdir, baseline):
     *across.validation(experiments),
     *across.pseudo_labels(experiments),
     *_of_each(experiments, diagnostics.parts),
+    *_of_each(experiments, sheets.parts),
     provenance.what_was_run(
       experiments, workdir=str(workdir), about_grid=about_grid
     ),

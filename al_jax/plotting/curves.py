@@ -42,13 +42,15 @@ def learning_curves(
   Returns:
     The figure.
   """
-  curves = curves_lib.curve(round_records, column=metric.name)
+  rows = list(round_records)
+  curves = curves_lib.curve(rows, column=metric.name)
   if not curves:
     raise ValueError('round_records is empty; a curve needs at least one.')
   return curve_panels(
     {metric.name: curves},
     path,
     in_percent=[metric.name] if metric.unit == '%' else (),
+    x_label=curves_lib.labels_title(rows),
     systems=systems,
     references=references,
     title=title,

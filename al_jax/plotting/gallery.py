@@ -12,8 +12,8 @@ from al_jax.plotting import style
 
 # In inches: a picture, a line of its caption, and the titles of the rows.
 _CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
-# A wide character of the subtitle.
-_CHARACTER_WIDTH = 0.056
+# Wide characters of the title and of the subtitle.
+_TITLE_WIDTH, _CHARACTER_WIDTH = 0.08, 0.056
 _CAPTION_LENGTH = 13
 # Colour, dashes, and a point of true and of predicted marks.
 _MARKS = (('#2ECC71', '-', 'o'), ('#FF9F1C', (0, (3, 1.5)), 'x'))
@@ -65,6 +65,8 @@ def gallery(
   rows = displayable([list(row)[:columns] for row in images])
   titles = [list(map(_wrapped, row)) for row in titles]
   width = _MARGIN + max(map(len, rows)) * _CELL_WIDTH + 0.08
+  # Of few pictures the title is wider.
+  width = max(width, 0.24 + _TITLE_WIDTH * len(title or ''))
   subtitle = textwrap.wrap(subtitle, int(width / _CHARACTER_WIDTH))
   heading = (0.35 if title else 0.1) + 0.05 * bool(subtitle)
   heading += _LINE_HEIGHT * len(subtitle)

@@ -94,6 +94,11 @@ def count(value: float) -> str:
   return f'{value:,.0f}'
 
 
+def mean_count(value: float) -> str:
+  """Shows a mean of counts: `1,234`, or `1.5` if it is not whole."""
+  return count(value) if value == round(value) else f'{value:,.1f}'
+
+
 def seconds(value: float) -> str:
   """Shows three digits, from microseconds to hours of seconds."""
   if math.isnan(value):

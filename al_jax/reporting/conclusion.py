@@ -57,19 +57,28 @@ def parts(
         'warning',
       )
     )
-  stuck = sum(bool(experiment.majority_notes()) for experiment in experiments)
-  if stuck:
-    who = f' in {stuck} of {len(experiments)} experiments'
-    found.append(
-      Text(
-        'Some networks are no better than the most frequent class'
-        f'{who if len(experiments) > 1 else ""}: see Learning curves.',
-        'warning',
-      )
-    )
+  found += [
+    *_pointer(
+      'Some networks are no better than the most frequent class',
+      [experiment.majority_notes() for experiment in experiments],
+    ),
+    *_pointer(
+      'Some rounds asked fewer queries than wanted',
+      [experiment.short_notes() for experiment in experiments],
+    ),
+  ]
   if not_begun:
     found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
   return found
+
+
+def _pointer(words, notes):
+  """Points to notes, a list per experiment; nothing if there are none."""
+  number = sum(map(bool, notes))
+  if number:
+    who = f' in {number} of {len(notes)} experiments'
+    where = who if len(notes) > 1 else ''
+    yield Text(f'{words}{where}: see Learning curves.', 'warning')
 
 
 def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
@@ -89,7 +98,7 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   runs, headline = experiment.runs, experiment.task.headline
   found = _tested(experiment, baseline)
   if not found:
-    return f'Nothing here can be compared with {baseline}.'
+    return _nothing_to_compare([experiment], baseline)
   after = 'So far, after' if experiment.missing else 'After'
   pairs = [test.difference.n for test in found.values()]
   seeds = '-'.join(map(str, sorted({min(pairs), max(pairs)})))
@@ -127,6 +136,17 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
+def _nothing_to_compare(experiments, baseline):
+  """Says why nothing is compared, and what to do about it."""
+  if any(baseline in experiment.systems for experiment in experiments):
+    return f'Nothing here can be compared with {baseline}.'
+  names = dict.fromkeys(name for of in experiments for name in of.methods)
+  text = f'There is no {baseline} here: run it too, to compare with it'
+  if len(names) > 1:
+    text += f', or compare with another system: --baseline={next(iter(names))}'
+  return f'{text}.'
+
+
 def _tested(experiment, baseline):
   """Tests of methods; corrected for all systems, as in the table of tests."""
   found = tests.of_last_values(experiment.runs, baseline)
@@ -154,7 +174,7 @@ def sentence_of_grid(
     if counter
   ]
   if not any(baseline in experiment.runs for experiment in experiments):
-    return f'There is no {baseline} here: run it too, to compare with it.'
+    return _nothing_to_compare(experiments, baseline)
   if not clauses:
     return f'No complete experiment tells a system apart from {baseline}.'
   text = f'At the last number of labels {"; ".join(clauses)}.'

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +19,13 @@ _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
 _LEDGER = (
   Column('system', 'system'),
-  Column('answered by people', 'person', columns.count),
-  Column('of these without a label', 'unanswered', columns.count),
-  Column('answered by the model', 'machine', columns.count),
+  Column('seeds', 'seeds'),
+  Column('labels', 'labels', columns.mean_count),
+  Column('answered by people', 'person', columns.mean_count),
+  Column('of these without a label', 'unanswered', columns.mean_count),
+  Column('answered by the model', 'machine', columns.mean_count),
   Column('of these right', 'machine_share', '{:.1%}'.format),
-  Column('pseudo-labels', 'pseudo_labels', columns.count),
+  Column('pseudo-labels', 'pseudo_labels', columns.mean_count),
   Column('of these right', 'right', '{:.1%}'.format),
   Column('price', 'price', '{:,.2f}'.format),
   Column('seconds', 'seconds', columns.seconds),
@@ -61,7 +64,27 @@ def _ledger(experiment) -> dict[str, list[Part]]:
   if not rows:
     return {}
   table = Table(ledger_columns(rows), rows, f'{experiment.slug}_ledger')
-  return {'Ledger': [table, Explanation('ledger', _named(rows))]}
+  value = _named(rows), unit_prices(experiment.about.get('config', {}))
+  return {'Ledger': [table, Explanation('ledger', value)]}
+
+
+def unit_prices(config: Mapping[str, Any]) -> str:
+  """Spells out what answers cost: `a person 0.01 and 2 seconds`.
+
+  Args:
+    config: of the run; empty text without prices.
+  """
+  prices = config.get('prices') or {}
+  found = []
+  for who, words in (('person', 'a person'), ('machine', 'the model')):
+    costs = []
+    if who in prices:
+      costs.append(f'{prices[who]:,g}')
+    if f'{who}_seconds' in prices:
+      costs.append(f'{prices[f"{who}_seconds"]:,g} seconds')
+    if costs:
+      found.append(f'{words} {" and ".join(costs)}')
+  return ', '.join(found)
 
 
 def ledger_columns(rows: Sequence[Mapping[str, object]]) -> tuple[Column, ...]:
@@ -92,15 +115,18 @@ def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
 
   Returns:
     A row per system whose records have a ledger, of means over seeds at the
-    end; `right` is the share of the last round's pseudo-labels that are right,
-    `machine_share` that of the answers of the model.
+    last record of each; `seeds` counts them, and `labels` is how many labels
+    they have there; `right` is the share of the last round's pseudo-labels that
+    are right, `machine_share` that of the answers of the model.
   """
   found = []
   for system in experiment.systems:
     rows = [row for row in experiment.rows if row.system == system]
-    last = {row.seed: row.ledger for row in rows if row.ledger}
+    last = {row.seed: row for row in rows if row.ledger}
     if last:
-      found.append(ledger_row(system, list(last.values())))
+      of_system = ledger_row(system, [row.ledger for row in last.values()])
+      labels = float(np.mean([row.labels for row in last.values()]))
+      found.append({**of_system, 'seeds': len(last), 'labels': labels})
   return found
 
 

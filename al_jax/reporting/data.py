@@ -106,6 +106,10 @@ class ExperimentResults:
     shares = self.about.get('data', {}).get('majority', {})
     return tables.majority_notes(self.rows, shares)
 
+  def short_notes(self) -> list[str]:
+    """Says in which rounds fewer made queries were asked than wanted."""
+    return tables.short_notes(self.rows, self.about.get('config', {}))
+
   def compared(self) -> comparison.CellScores:
     """Returns the values of its methods, to compare over experiments."""
     return comparison.CellScores(self.methods, self.axes, self.metric)

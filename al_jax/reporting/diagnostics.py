@@ -144,6 +144,7 @@ def _picture(experiment, name, found, measured):
     {labels[column]: of for column, of in found.items()},
     rows=_panel_rows(found),
     caption=f'Means over seeds in bands of a standard error.{note}',
+    x_label=curves.labels_title(experiment.rows),
     in_percent=[
       labels[column] for column in found if measured[column].unit == '%'
     ],
@@ -168,6 +169,7 @@ def _calibration(experiment, found):
     rows=_panel_rows(found),
     caption='Log loss and calibration error on the test split; lower is '
     'better.',
+    x_label=curves.labels_title(experiment.rows),
     systems=experiment.order,
     same_scale=[
       [_label(f'{kind}{name}', ', softmax') for kind in ('test.', _MONTE_CARLO)]
@@ -218,6 +220,7 @@ def _batches(experiment):
     {name.removeprefix(_BATCH): of for name, of in found.items()},
     rows=_panel_rows(found),
     caption='Properties of the queried batches.',
+    x_label=curves.labels_title(experiment.rows),
     systems=experiment.order,
   )
   rows = []
@@ -241,7 +244,8 @@ def _batches(experiment):
   table = Table(
     [Column('system', 'system'), *shown], rows, f'{picture.name}_mean'
   )
-  return [picture, table, Explanation('batches')]
+  named = tuple(name.removeprefix(_BATCH) for name in found)
+  return [picture, table, Explanation('batches', named)]
 
 
 def _panel_rows(found: _Panels):

@@ -29,7 +29,8 @@ def parts(
     warnings.append(Text(text, 'warning'))
   if not experiment.rows:
     return {'Learning curves': warnings}
-  warnings += [Text(note, 'warning') for note in experiment.majority_notes()]
+  notes = [*experiment.majority_notes(), *experiment.short_notes()]
+  warnings += [Text(note, 'warning') for note in notes]
   if experiment.metric is None:
     return {'Learning curves': [*warnings, Text(tables.NOTHING, 'warning')]}
   if not experiment.has_test:
@@ -120,11 +121,16 @@ def full_label_values(
 def _results(experiment, runs, full, baseline):
   headline = experiment.task.headline
   rows = _result_rows(headline, runs, baseline)
-  shown = _result_columns(headline, rows, baseline)
+  shown = [
+    column
+    for column in _result_columns(headline, rows, baseline)
+    if any(column.keys[0] in row for row in rows)
+  ]
   for name, (mean, error, seeds) in full.items():
     values = {headline.name: mean, f'{headline.name}_se': error}
     rows.append({'system': name, 'seeds': seeds, **values})
-  value = baseline, curves.labels_of_all(runs), metrics.spelled(headline.name)
+  compared = baseline if any('labels_needed' in row for row in rows) else None
+  value = compared, curves.labels_of_all(runs), metrics.spelled(headline.name)
   words = Explanation('results', value)
   return [Table(shown, rows, f'{experiment.slug}_results'), words]
 

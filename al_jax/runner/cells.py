@@ -138,7 +138,8 @@ def run(
   if how.overwrite:
     # Not before it is known that there is something to put in its place.
     place.overwrite()
-  about = manifest.build(config, experiment.dataset)
+  # On a command line they may be one text.
+  about = manifest.build({**config, 'systems': names}, experiment.dataset)
   about['systems'] = names
   about['axes'] = dict(cell.axes)
   if experiment.features is not None:
@@ -280,7 +281,10 @@ def _finish(folder, rows, experiment, about):
   from al_jax.analysis import tables
   from al_jax.runner import outputs
 
-  notes = tables.majority_notes(rows, about['data']['majority'])
+  notes = [
+    *tables.majority_notes(rows, about['data']['majority']),
+    *tables.short_notes(rows, about['config']),
+  ]
   for note in notes:
     logging.warning('%s: %s', folder, note)
   text = outputs.summary(rows, experiment.dataset.task.headline, notes)

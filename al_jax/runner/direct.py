@@ -165,7 +165,7 @@ def run(
     jobs_lib.run_jobs(
       experiment, jobs, None, lambda: False, [records, bar, *observers]
     )
-  return _results(records.rows, dataset)
+  return _results(records.rows, experiment)
 
 
 @contextlib.contextmanager
@@ -229,9 +229,14 @@ def _config(given, names):
   return config
 
 
-def _results(records: Iterable[RoundRecord], dataset: Dataset) -> Results:
+def _results(
+  records: Iterable[RoundRecord], experiment: config_lib.Experiment
+) -> Results:
   from al_jax.analysis import tables
 
-  rows = list(records)
-  notes = tables.majority_notes(rows, manifest.majority(dataset))
+  rows, dataset = list(records), experiment.dataset
+  notes = [
+    *tables.majority_notes(rows, manifest.majority(dataset)),
+    *tables.short_notes(rows, experiment.config),
+  ]
   return Results(rows, dataset.task.headline, dataset.name, notes)

@@ -1,5 +1,6 @@
 """What a run would cost, from the shapes alone: `--dry_run`."""
 
+import functools
 import json
 import operator
 import time
@@ -11,25 +12,28 @@ from al_jax import files, inference, pool, sources, xla
 from al_jax.data import named
 from al_jax.interfaces import Batch
 from al_jax.runner import config as config_lib
-from al_jax.runner import options, pretraining
+from al_jax.runner import options, pretraining, synthesis
 from al_jax.runner.config import Experiment
+from al_jax.runner.options import Config
+from al_jax.storage import manifest
 
 
-def describe(experiment: Experiment) -> str:
+def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   """The resolved config, the facts of the data, and the cost of each system.
 
   Args:
     experiment: loaded and checked.
+    told: the config of a cell that was described before. If given, only what
+      differs from it is told.
 
   Returns:
     Text.
   """
   dataset = experiment.dataset
   systems = options.system_names(experiment.config)
-  config = {**experiment.config, 'systems': systems}
   test, validation = _size(dataset.test), _size(dataset.validation)
   lines = [
-    json.dumps(files.json_value(config), indent=2),
+    *_config_lines(experiment.config, told),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
@@ -46,9 +50,22 @@ def describe(experiment: Experiment) -> str:
     'programs are kept from an earlier run'
   )
   lines += _pretraining_cost(experiment, rate)
+  lines += _answering_cost(experiment, rate)
   for name in systems:
     lines += _cost(experiment, name, rate)
   return '\n'.join(lines)
+
+
+def _config_lines(config, told):
+  """The config as JSON, or how it differs from one that was told."""
+  if told is None:
+    config = {**config, 'systems': options.system_names(config)}
+    return [json.dumps(files.json_value(config), indent=2)]
+  changed = manifest.config_difference(told, config)
+  return [
+    'the config of the first cell, but for',
+    *(f'  {line}' for line in changed),
+  ]
 
 
 def _size(split):
@@ -109,7 +126,7 @@ def _pretraining_cost(experiment, rate):
   built = pretraining.build(experiment)
   if built is None:
     return []
-  [step] = _operations_of_steps(experiment, built.learner)
+  [step] = _operations_of_steps(experiment.facts, built.learner)
   seconds = built.most_steps * step / rate
   return [
     'pretraining, once for all systems and seeds, unless its weights are kept:',
@@ -118,10 +135,25 @@ def _pretraining_cost(experiment, rate):
   ]
 
 
-def _operations_of_steps(experiment, learner):
+def _answering_cost(experiment, rate):
+  """Lines about who answers about made queries; none if nobody does."""
+  if not experiment.config['synthesis']:
+    return []
+  answering = synthesis.oracle_options(experiment.config)
+  learner, facts = synthesis.classifier_of(experiment.dataset, answering)
+  [step] = _operations_of_steps(facts, learner)
+  steps = learner.most_steps(facts.num_examples)
+  return [
+    'the classifier that answers about made queries, once in each process:',
+    f'  at most {steps:,} steps of {step / 1e6:,.1f} MFLOP',
+    f'  about {steps * step / rate:,.0f} s of matrix products',
+  ]
+
+
+def _operations_of_steps(facts, learner):
   """Operations of a step of each phase."""
-  facts, labelled = experiment.facts, _no_labels(experiment.facts)
-  state, found = _state_of(experiment, learner), []
+  labelled = _no_labels(facts)
+  state, found = _state_of(learner), []
   for phase in learner.phases:
     plan = jax.eval_shape(phase.plan, state, labelled)
     batches = {
@@ -150,7 +182,7 @@ def _operations(experiment, name):
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
   state = _state(experiment, name)
-  of_steps = _operations_of_steps(experiment, learner)
+  of_steps = _operations_of_steps(facts, learner)
   chunk = _rows(
     facts,
     inference.rows_of_chunk(
@@ -199,10 +231,10 @@ def _most_steps(experiment, name):
 
 
 def _state(experiment, name):
-  return _state_of(experiment, config_lib.system_of(experiment, name).learner)
+  return _state_of(config_lib.system_of(experiment, name).learner)
 
 
-def _state_of(experiment, learner):
+def _state_of(learner):
   return jax.eval_shape(lambda: learner.init(jax.random.key(0)))
 
 
@@ -222,6 +254,7 @@ def _shape(example):
   )
 
 
+@functools.cache
 def _matrix_rate():
   """Operations per second of a large float32 product, the best of five."""
   side = 1024

@@ -112,6 +112,8 @@ def _write_gallery(path, name, rows, dataset, said):
       score,
       has_infinite=has_infinite,
       has_marks=any(map(any, true_marks)),
+      # Of runs in which a machine answers.
+      is_answer=bool(said) and 'machine_right' in asked[0].ledger,
     ),
     true_marks=true_marks,
     predicted_marks=predicted_marks,
@@ -127,7 +129,7 @@ def _shown_of(rows):
   return f', the first {_GALLERY_COLUMNS} of {most} per round'
 
 
-def _legend(has_predictions, score, *, has_infinite, has_marks):
+def _legend(has_predictions, score, *, has_infinite, has_marks, is_answer):
   """Says what stands below each picture, and what is drawn on it."""
   legend = 'Below each picture: its true label'
   if has_predictions:
@@ -137,6 +139,8 @@ def _legend(has_predictions, score, *, has_infinite, has_marks):
   if has_marks:
     legend += ' On it: the true place in green'
     legend += ', the predicted one in orange.' if has_predictions else '.'
+  if is_answer:
+    legend += ' The prediction was taken as the answer.'
   return legend
 
 

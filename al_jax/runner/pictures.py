@@ -61,7 +61,9 @@ class PictureFiles:
       [made.inputs[row] for row in rows],
       [answers[row] for row in rows],
       self._path(made, 'asked_sheet'),
-      row_titles=[f'from {row.start + 1}' for row in rows],
+      row_titles=[
+        _places(row.start + 1, min(row.stop, len(answers))) for row in rows
+      ],
       columns=_COLUMNS,
       title=f'{made.system}, seed {made.seed}, round {made.round}',
       subtitle=f'Made queries, the best first, and their answers; {invalid} of '
@@ -75,6 +77,11 @@ class PictureFiles:
     return (
       self._folder / f'{of.system}_seed{of.seed}_round{of.round}_{name}.png'
     )
+
+
+def _places(first, last):
+  """Names the queries of a row by their places."""
+  return f'query {first}' if first == last else f'queries {first}-{last}'
 
 
 def sheet(images: np.ndarray) -> np.ndarray:

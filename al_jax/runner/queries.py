@@ -1,4 +1,4 @@
-"""Writes what the model said of each query: queries.jsonl."""
+"""Writes what the model said of each query of the pool: queries.jsonl."""
 
 import json
 import pathlib
@@ -51,7 +51,9 @@ class QueriesFile:
     self._path, self._task = path, task
 
   def on_queries(self, queries: RoundQueries) -> None:
-    """Adds the line of a round."""
+    """Adds the line of a round; none if all queries were made."""
+    if not len(queries.picks):
+      return
     probabilities = queries.probabilities
     targets = list(_rows(queries.predicted, len(queries.picks)))
     marks = [

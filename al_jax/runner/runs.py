@@ -40,11 +40,12 @@ def cells_of(config: Config) -> list[Cell]:
 
 def describe(cells: Sequence[Cell]) -> None:
   """Prints what a run of the cells would cost."""
-  experiments = Experiments()
+  experiments, told = Experiments(), None
   for cell in cells:
     if cell.name:
       print(f'\ncell {cell.name}:')
-    print(estimate.describe(experiments.checked(cell)))
+    print(estimate.describe(experiments.checked(cell), told=told))
+    told = told or cell.config
 
 
 def run(
@@ -125,7 +126,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
     how = dataclasses.replace(how, overwrite=False)
   systems = options.system_names(config)
   about = {
-    'config': config,
+    'config': {**config, 'systems': systems},
     'systems': systems,
     'settings': [cell.name for cell in cells],
     'command': manifest.command(),

@@ -84,5 +84,6 @@ class StopRequest:
     # Not by `print`: it may be what the signal came in the midst of.
     os.write(
       sys.__stderr__.fileno(),
-      b'Stopping as soon as all is saved; once more to stop at once.\n',
+      b'Stopping as soon as all is saved; once more to stop at once. What the '
+      b'device does now is waited for: minutes, where programs are compiled.\n',
     )

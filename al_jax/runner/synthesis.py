@@ -13,6 +13,7 @@ from absl import logging
 from al_jax import data, errors, keys, learners, models, sources
 from al_jax import pool as pool_lib
 from al_jax.data import transforms
+from al_jax.interfaces import Facts, Learner
 from al_jax.loop import program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.synthesis import READ_BY, Synthesis
@@ -140,27 +141,46 @@ def oracle_of(
   Returns:
     ModelOracle.
   """
-  facts = program.facts_of(dataset, len(dataset.train))
-  try:
-    model = models.build(facts=facts, **options['model'])
-  except ValueError as error:
-    raise ValueError(f'config.synthesis.oracle: {error}') from error
+  learner, facts = classifier_of(dataset, options)
   trained = functools.cache(
-    functools.partial(_trained, dataset, facts, model, options)
+    functools.partial(_trained, dataset, facts, learner, options['gate'])
   )
   return ModelOracle(
     of_pool, lambda inputs: trained()(inputs), gate=options['gate']
   )
 
 
-def _trained(dataset, facts, model, options):
-  """Trains the classifier; returns `(inputs) -> probabilities`."""
+def classifier_of(
+  dataset: data.Dataset, options: Mapping[str, Any]
+) -> tuple[Learner, Facts]:
+  """Builds the learner of the classifier that answers.
+
+  Args:
+    dataset: whose pool it learns.
+    options: see `oracle_options`.
+
+  Returns:
+    The learner, and the facts that it was built for.
+
+  Raises:
+    ValueError: a model that cannot be built.
+  """
+  facts = program.facts_of(dataset, len(dataset.train))
+  try:
+    model = models.build(facts=facts, **options['model'])
+  except ValueError as error:
+    raise ValueError(f'config.synthesis.oracle: {error}') from error
   learner = learners.supervised(
     model,
     facts,
     batch_size=options['batch_size'],
     stop={'epochs': options['epochs']},
   )
+  return learner, facts
+
+
+def _trained(dataset, facts, learner, gate):
+  """Trains the classifier; returns `(inputs) -> probabilities`."""
   fns = fit.compile_fit(learner, facts, program.sources_of(dataset))
   key = keys.for_run(0, keys.ORACLE_MODEL)
   state = jax.jit(learner.init)(key)
@@ -175,7 +195,7 @@ def _trained(dataset, facts, model, options):
   def answer(inputs):
     return np.asarray(predict(inputs))
 
-  _say_how_good(dataset, answer, options['gate'])
+  _say_how_good(dataset, answer, gate)
   return answer
 
 

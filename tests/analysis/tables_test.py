@@ -122,6 +122,27 @@ def test_runs_that_stay_at_the_most_frequent_class_are_named():
   assert tables.majority_notes(rows, {}) == []
 
 
+def test_systems_that_asked_fewer_made_queries_than_wanted_are_named():
+  asked = {'bgadl': ([1, 2], [3], [], []), 'bda': ([1, 2], [3, 4], [5], [])}
+  rows = [
+    a_record(system, 0, 10, round=number, picks=picks, pick_ids=picks)
+    for system, rounds in asked.items()
+    for number, picks in enumerate(rounds)
+  ]
+  protocol = {'rounds': 4, 'labels_per_round': 2, 'label_budget': None}
+  config = {'synthesis': {'name': 'prior'}, 'protocol': protocol}
+  bgadl, bda = tables.short_notes(rows, config)
+  assert bgadl.startswith('bgadl asked fewer queries')
+  assert '2, in 2 of 3 rounds, and none at all in 1:' in bgadl
+  assert bgadl.endswith('synthesis.min_distance.')
+  assert '2, in 1 of 3 rounds, and none at all in 0:' in bda
+  # The last query of a budget is short without a reason to worry.
+  spent = {**protocol, 'label_budget': 11}
+  assert tables.short_notes(rows[6:7], {**config, 'protocol': spent}) == []
+  assert tables.short_notes(rows, {**config, 'synthesis': {}}) == []
+  assert tables.short_notes(rows, {}) == []
+
+
 def test_seeds_that_ended_apart_show_a_span():
   rows = [*two_systems(), a_record('margin', 0, 40, 0.95)]
   assert ' 30-40 ' in tables.summary_table(rows)

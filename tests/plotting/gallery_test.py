@@ -71,6 +71,21 @@ def test_many_systems_and_another_metric_are_drawn(tmp_path):
     assert part in text
 
 
+def test_labels_of_a_machine_are_not_paid_for(tmp_path):
+  rows = [a_record('hybrid', labels=n, ledger={'machine': n}) for n in (0, 9)]
+  figure = plotting.learning_curves(rows)
+  assert figure.axes[0].get_xlabel() == 'labels'
+
+
+def test_a_title_over_one_picture_is_not_cut_off(tmp_path):
+  images, titles = some_digits(1, 1)
+  path = tmp_path / 'one.png'
+  title = 'bgadl+entropy, seed 0, round 10'
+  plotting.gallery(images, titles, path, row_titles=['query 1'], title=title)
+  # White at the right edge.
+  assert np.all(pixels(path)[:, -8:] == 255)
+
+
 def test_no_records_and_an_unknown_format_are_refused(tmp_path):
   with pytest.raises(ValueError, match='round_records is empty'):
     plotting.learning_curves([], tmp_path / 'curves.png')

@@ -59,16 +59,25 @@ def test_one_seed_tells_nothing_apart(tmp_path):
 @pytest.mark.parametrize(
   'rows',
   [
-    [a_record('margin')],
     [a_record('random')],
     [a_record('random', 0, 10), a_record('margin', 0, 20)],
     [a_record('random', 0), a_record('margin', 1)],
   ],
-  ids=['no random', 'only random', 'no labels', 'no seed'],
+  ids=['only random', 'no labels', 'no seed'],
 )
 def test_what_cannot_be_compared_is_said(tmp_path, rows):
   text = said(tmp_path, rows, config={})
   assert text == 'Nothing here can be compared with random.'
+
+
+def test_without_the_baseline_others_are_named(tmp_path):
+  text = said(tmp_path / 'one', [a_record('margin')], config={})
+  assert text == 'There is no random here: run it too, to compare with it.'
+  rows = [a_record('margin'), a_record('badge')]
+  assert said(tmp_path / 'two', rows, config={}) == (
+    'There is no random here: run it too, to compare with it, or compare with '
+    'another system: --baseline=margin.'
+  )
 
 
 def test_networks_that_learn_nothing_are_no_finding(tmp_path):
@@ -101,6 +110,23 @@ def test_networks_that_learn_nothing_are_no_finding(tmp_path):
   curves = results.parts(found, 'random')['Learning curves']
   assert curves[0].kind == 'warning'
   assert 'random (5 of 5 seeds), margin (5 of 5 seeds)' in curves[0].text
+
+
+def test_rounds_that_asked_less_are_pointed_to(tmp_path):
+  protocol = {'rounds': 3, 'labels_per_round': 9, 'label_budget': None}
+  rows = [
+    a_record('bgadl', 0, 10, round=number, picks=picks, pick_ids=picks)
+    for number, picks in enumerate(([1], [], []))
+  ]
+  config = {'synthesis': {'name': 'prior'}, 'protocol': protocol}
+  found = an_experiment(tmp_path / 'run', rows, systems=[], config=config)
+  parts = conclusion.parts([found], baseline='random', not_begun=[])
+  (warning,) = [part.text for part in parts if part.kind == 'warning']
+  assert warning == (
+    'Some rounds asked fewer queries than wanted: see Learning curves.'
+  )
+  note, *_ = results.parts(found, 'random')['Learning curves']
+  assert 'in 2 of 2 rounds, and none at all in 1' in note.text
 
 
 CHEATING = 'supervised+experiments.cheating.true_loss_that_cheats'
@@ -181,7 +207,8 @@ def test_a_grid_counts_experiments(tmp_path):
     'No complete experiment tells a system apart from random.'
   )
   assert conclusion.sentence_of_grid(grid, 'entropy') == (
-    'There is no entropy here: run it too, to compare with it.'
+    'There is no entropy here: run it too, to compare with it, or compare with '
+    'another system: --baseline=random.'
   )
   parts = conclusion.parts(grid, baseline='random', not_begun=['four'])
   assert Text('Not begun: four.', 'warning') in parts

@@ -3,8 +3,9 @@ import math
 import pytest
 
 from al_jax.reporting import costs as report_costs
+from al_jax.reporting.page import Explanation, Section
 from tests.factories import a_record
-from tests.reporting.report_runs import an_experiment
+from tests.reporting.report_runs import a_page, an_experiment
 
 
 def test_the_seconds_of_a_round_are_medians(tmp_path):
@@ -60,6 +61,8 @@ def test_a_ledger_has_means_at_the_end_and_how_right_pseudo_labels_are(
   titles = [column.title for column in table.columns]
   assert titles == [
     'system',
+    'seeds',
+    'labels',
     'answered by people',
     'pseudo-labels',
     'of these right',
@@ -70,7 +73,33 @@ def test_a_ledger_has_means_at_the_end_and_how_right_pseudo_labels_are(
     '85.0%',
     '5.00',
   ]
-  assert 'seconds' not in words.value
+  assert 'seconds' not in words.value[0]
+
+
+def test_a_ledger_says_at_how_many_labels_and_at_which_prices(tmp_path):
+  rows = [
+    a_record(system, seed, labels, ledger={'person': 10, 'machine': labels})
+    for system, seed, labels in (
+      ('ceal', 0, 20),
+      ('ceal', 1, 31),
+      ('joint', 0, 9),
+    )
+  ]
+  prices = {'person': 0.01, 'person_seconds': 2, 'machine': 0.001}
+  experiment = an_experiment(tmp_path / 'run', rows, config={'prices': prices})
+  table, words = report_costs.parts(experiment)['Ledger']
+  texts = [[column.text(row) for column in table.columns] for row in table.rows]
+  assert texts == [
+    ['ceal', '2', '25.5', '10', '25.5'],
+    ['joint', '1', '9', '10', '9'],
+  ]
+  assert words.value[1] == 'a person 0.01 and 2 seconds, the model 0.001'
+  shown = a_page(tmp_path, [Section('Ledger', [table, words])])
+  assert shown.says('Answers of the model stay.')
+  free = Explanation('ledger', ({'machine', 'price'}, 'a person 0.01'))
+  shown = a_page(tmp_path, [Section('Ledger', [free])])
+  assert shown.says('Answers of the model stay, and cost nothing.')
+  assert shown.says('Price: of all answers. Per answer: a person 0.01.')
 
 
 def test_without_a_ledger_there_is_no_section(tmp_path):

@@ -79,7 +79,10 @@ def test_batches_and_calibration_are_shown_where_they_were_measured(tmp_path):
   experiment = an_experiment(tmp_path / 'run', rows)
   parts = report_diagnostics.parts(experiment)
   assert list(parts) == ['Calibration', 'Queried batches']
-  a_page(tmp_path, [Section(title, of) for title, of in parts.items()])
+  page = a_page(tmp_path, [Section(title, of) for title, of in parts.items()])
+  assert page.says('Log det: ') and page.says('Near duplicates: ')
+  for absent in ('Gradient norm', 'Outliers', 'Probe', 'Made', 'Invalid'):
+    assert not page.says(f'{absent}: '), absent
   means = rows_of(tmp_path / 'report' / 'run_batches_mean.csv')
   assert [row['batch.near_duplicates'] for row in means] == ['0.5', '0.5']
   assert [row['batch.log_det'] for row in means] == ['0.5', '0.5']

@@ -32,6 +32,14 @@ def test_the_results_of_an_experiment_by_hand(tmp_path):
   assert Reader(folder / 'report.html').says('60.00 [50.00, 70.00]')
 
 
+def test_without_the_baseline_no_column_is_empty(tmp_path):
+  rows = [a_record('margin', 0, labels) for labels in (10, 20)]
+  folder = a_workdir(tmp_path / 'run', rows)
+  page = Reader(report.write_report(folder))
+  assert page.rows[0] == ['system', 'seeds', 'labels', 'accuracy %', 'area %']
+  assert not page.says("Labels to random's last")
+
+
 def test_the_full_labels_are_a_mean_of_the_last_records(tmp_path):
   folder = a_workdir(tmp_path / 'run', some_rows())
   rows = [a_record('x', seed, n, seed) for seed in (0, 1) for n in (10, 2000)]

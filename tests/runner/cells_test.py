@@ -132,6 +132,38 @@ def test_a_dry_run_builds_and_loads_once(counted, capsys):
   assert 'compiling comes on top: about 5 to 40 s per system' in said
 
 
+def test_a_dry_run_of_a_grid_tells_the_config_once(capsys, monkeypatch):
+  batches = {
+    'few': {'protocol': {'labels_per_round': 3}},
+    'more': {'protocol': {'labels_per_round': 6}},
+  }
+  monkeypatch.setattr(estimate, '_matrix_rate', lambda: 1e9)
+  config = a_config({'batch': batches}, systems=['random'])
+  runs.describe(runs.cells_of(config))
+  first, more = capsys.readouterr().out.split('\ncell ')[1:]
+  assert '"labels_per_round": 3' in first
+  assert '  protocol.labels_per_round: 3 -> 6\n' in more
+  assert '"data"' not in more and 'MiB for data and state' in more
+
+
+def test_the_speed_of_products_is_measured_once():
+  assert estimate._matrix_rate() == estimate._matrix_rate()
+
+
+def test_systems_in_one_text_are_a_list_in_the_manifest(tmp_path, capsys):
+  config = a_config(systems=['random,margin'], seeds=1)
+  path = tmp_path / 'manifest.json'
+  finish(tmp_path, config)
+  about = manifest.read(path)
+  assert about['config']['systems'] == ['random', 'margin']
+  # As it was written before.
+  about['config']['systems'] = ['random,margin']
+  del about['digests']['manifest.json']
+  manifest.write(path, about)
+  finish(tmp_path, config)
+  assert 'holds a finished run' in capsys.readouterr().out
+
+
 def test_pretrained_weights_cost_one_more_system_each(
   counted, tmp_path, monkeypatch
 ):

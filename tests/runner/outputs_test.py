@@ -1,5 +1,7 @@
 """The tables of a run, by the headline of its task."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -159,6 +161,17 @@ def test_a_gallery_tells_what_the_model_said(tmp_path, monkeypatch):
     'which probability, and the score (-: infinite, for the first query): how '
     'close.'
   )
+  rows = [dataclasses.replace(row, ledger={'machine_right': 0}) for row in rows]
+  _, subtitle = captions_of(tmp_path, dataset, rows, monkeypatch)
+  assert subtitle.endswith('close. The prediction was taken as the answer.')
+
+
+def test_a_round_of_made_queries_has_no_line(tmp_path):
+  nothing = np.zeros(0, np.int32)
+  queries.QueriesFile(tmp_path / queries.NAME, tasks.numbered(3)).on_queries(
+    RoundQueries('bgadl', 0, 0, nothing, nothing, None, np.zeros(0), '')
+  )
+  assert not (tmp_path / queries.NAME).exists()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,15 @@ def test_a_run_writes_sheets_of_what_was_asked_and_answered(whole):
   assert 'bgadl+entropy_seed0_round2_asked_sheet.png' not in names
 
 
+def test_a_dry_run_counts_the_classifier_that_answers(capsys):
+  config = a_config(name='prior', num_candidates=50)
+  runs.describe(runs.cells_of(config))
+  said = capsys.readouterr().out
+  assert 'the classifier that answers about made queries' in said
+  # 3 epochs of 2 batches.
+  assert '  at most 6 steps of' in said
+
+
 def test_a_folder_of_other_queries_is_refused(whole, tmp_path):
   folder, config, _ = whole
   shutil.copytree(folder, tmp_path / 'copy')
