@@ -55,13 +55,14 @@ class SplitProtocol(NamedTuple):
 
 
 def unlabelled_task(
-  classes: Sequence[str] | None, **others: Any
+  classes: Sequence[str] | None, protocol: SplitProtocol, **others: Any
 ) -> Task | None:
   """What people are asked of examples that nobody has labelled.
 
   Args:
     classes: the option of a source: names of classes. If None, the examples
       have labels.
+    protocol: how labelled examples would be divided.
     **others: options about labels, which go with none; None if not given.
 
   Returns:
@@ -78,6 +79,13 @@ def unlabelled_task(
         f'classes={classes!r} says that nobody has labelled the examples, and '
         f'{option} is about their labels; give one of the two.'
       )
+  for field, default in protocol._field_defaults.items():
+    value = getattr(protocol, field)
+    if value != default:
+      raise ValueError(
+        f'{field}={value!r} divides labelled examples, and classes='
+        f'{classes!r} says that there are none; give one of the two.'
+      )
   names = [] if isinstance(classes, str) else list(classes)
   if len(names) < 2 or not all(isinstance(name, str) for name in names):
     raise ValueError(
@@ -86,6 +94,11 @@ def unlabelled_task(
   for name in names:
     if names.count(name) > 1:
       raise ValueError(f'classes={classes!r} has {name!r} twice.')
+    if not name or name != name.strip() or not name.isprintable():
+      raise ValueError(
+        f'classes={classes!r} has {name!r}; a name is not empty, begins and '
+        'ends with no space, and is one line.'
+      )
   return Classes(tuple(names))
 
 

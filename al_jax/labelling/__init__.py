@@ -47,3 +47,7 @@ def __getattr__(name: str) -> Any:
   if name not in ('Batch', 'begin', 'propose'):
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
   return getattr(importlib.import_module('al_jax.labelling.asking'), name)
+
+
+def __dir__() -> list[str]:
+  return sorted(__all__)

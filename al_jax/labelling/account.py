@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -86,12 +87,26 @@ class Account:
     ]
 
   def without_label(self, kind: str) -> list[str]:
-    """Examples of which somebody said `kind`, and nobody a label."""
-    return [
-      name
-      for name in self.order
-      if not self._votes(name) and kind in self.answers[name].values()
-    ]
+    """Examples without a label of which somebody said `kind`.
+
+    One that is both skipped and unsure counts as skipped.
+    """
+    return [name for name in self.order if self._why_not(name) == kind]
+
+  def _why_not(self, name):
+    """Why an example that was answered has no label; None if it has one."""
+    if self._votes(name):
+      return None
+    said = self.answers[name].values()
+    return SKIP if SKIP in said else UNSURE
+
+  def status_of(self, name: str) -> str:
+    """What became of an example that was asked, in a word."""
+    if name not in self.answers:
+      return 'given up' if name in self.given_up else 'pending'
+    if self.label_of(name) is not None:
+      return 'labelled'
+    return 'disputed' if self._votes(name) else self._why_not(name)
 
   def label_of(self, name: str) -> str | None:
     """The label that more than half of its annotators give; None without."""
@@ -106,20 +121,30 @@ class Account:
     return collections.Counter(each for each in said if each not in NO_LABELS)
 
 
-def of(events: Sequence[Mapping[str, Any]]) -> Account:
+def of(folder: pathlib.Path, events: Sequence[Mapping[str, Any]]) -> Account:
   """Sums up the events of a project.
 
   Args:
+    folder: of the project, for messages.
     events: from its beginning.
 
   Returns:
     An Account.
+
+  Raises:
+    ValueError: an event lacks something.
   """
-  first, *others = events
-  account = Account(begun=first, config=first['config'])
-  for event in others:
-    account.changed = event['event'] != history.ASKED
-    _HAPPENED[event['event']](account, event)
+  account = None
+  for number, event in enumerate(events, start=1):
+    try:
+      if account is None:
+        account = Account(begun=event, config=event['config'])
+        event['pool']['source'], event['classes']
+        continue
+      account.changed = event['event'] != history.ASKED
+      _HAPPENED[event['event']](account, event)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+      raise history.damaged(folder, number) from error
   return account
 
 

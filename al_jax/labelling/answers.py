@@ -1,6 +1,7 @@
 """Files of answers, and what may be wrong with them."""
 
 import csv
+import difflib
 import io
 import json
 import pathlib
@@ -62,21 +63,32 @@ def read(path: str | pathlib.Path, *, annotator: str) -> list[Answer]:
   if not path.is_file():
     raise FileNotFoundError(f'There is no file {path}.')
   try:
-    text = path.read_text(encoding='utf-8-sig')
+    # The ends of lines inside of cells stay as they are.
+    text = path.read_bytes().decode('utf-8-sig')
   except UnicodeDecodeError as error:
     raise ValueError(f'{path} is not UTF-8 text.') from error
   if path.suffix.lower() == '.json':
-    return _of_label_studio(path, text)
+    return _some(path, _of_label_studio(path, text, annotator))
   if path.suffix.lower() == '.jsonl':
     rows = _of_lines(path, text)
   else:
     rows = _of_table(path, text)
   found = []
-  for place, row in rows:
-    label = _text(row.get('label'))
+  for number, row in rows:
+    label = _text(row.get('label')).strip()
     if label:
-      who = _text(row.get('annotator')) or annotator
+      who = _text(row.get('annotator')).strip() or annotator
+      place = f'{path.name}, line {number}'
       found.append(Answer(_text(row['id']), label, who, place))
+  return _some(path, found)
+
+
+def _some(path, found):
+  """Refuses a file in which nobody has said anything."""
+  if not found:
+    raise ValueError(
+      f'{path} has no answer: no row has a label, or no task an annotation.'
+    )
   return found
 
 
@@ -86,7 +98,7 @@ def _text(value):
     return ''
   if isinstance(value, float) and value.is_integer():
     value = int(value)
-  return str(value).strip()
+  return str(value)
 
 
 def _of_table(path, text):
@@ -98,12 +110,17 @@ def _of_table(path, text):
     delimiter = ';'
   lines = io.StringIO(text, newline='')
   reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-  columns = [name.strip() for name in reader.fieldnames or ()]
-  _check_columns(path, columns)
-  reader.fieldnames = columns
   try:
+    columns = [name.strip() for name in reader.fieldnames or ()]
+    _check_columns(path, columns)
+    reader.fieldnames = columns
     for row in reader:
-      yield f'line {reader.line_num}', row
+      if any(row.get(None, ())):
+        raise ValueError(
+          f'{path}, line {reader.line_num}, has more cells than there are '
+          'columns.'
+        )
+      yield reader.line_num, row
   except csv.Error as error:
     raise ValueError(f'{path}, line {reader.line_num}: {error}.') from error
 
@@ -115,29 +132,31 @@ def _check_columns(path, columns):
         f'{path} has no column {name!r}; its columns are '
         f'{", ".join(columns) or "none"}.'
       )
+    if columns.count(name) > 1:
+      raise ValueError(f'{path} has the column {name!r} twice.')
 
 
 def _of_lines(path, text):
   """The objects of a JSONL file, with the number of their line."""
-  for number, line in enumerate(text.splitlines(), start=1):
+  for number, line in enumerate(text.split('\n'), start=1):
     if not line.strip():
       continue
     try:
       row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
       raise ValueError(
         f'{path}, line {number}, is no JSON: {error}.'
       ) from error
     if not isinstance(row, dict) or 'id' not in row:
       raise ValueError(f"{path}, line {number}, is no object with an 'id'.")
-    yield f'line {number}', row
+    yield number, row
 
 
-def _of_label_studio(path, text):
+def _of_label_studio(path, text, annotator):
   """The answers in an export of Label Studio."""
   try:
     tasks = json.loads(text)
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is no JSON: {error}.') from error
   if not isinstance(tasks, list) or not all(
     isinstance(task, dict) for task in tasks
@@ -147,53 +166,55 @@ def _of_label_studio(path, text):
     )
   found = []
   for number, task in enumerate(tasks, start=1):
+    place = f'{path.name}, task {number}'
     try:
-      found += _of_task(task, f'task {number}')
+      found += _of_task(task, place, annotator)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
       raise ValueError(
-        f'{path}, task {number}, has not the form that Label Studio exports: '
-        f'{errors.in_one_line(error)}.'
+        f'{path}, task {number}, is not a task of al_jax as Label Studio '
+        f'exports it, JSON or JSON-MIN ({errors.in_one_line(error)}).'
       ) from error
   return found
 
 
-def _of_task(task, place):
+def _of_task(task, place, annotator):
   """The answers to a task: of JSON, or of JSON-MIN where it is flat."""
   if 'annotations' not in task:
-    label = task.get('label', '')
+    name = _text((task.get('data') or task)['id_of_example'])
+    label = task.get('label')
     label = _one_choice(label) if isinstance(label, dict) else _text(label)
-    if not label:
-      return []
-    return [Answer(_text(task['id_of_example']), label, _who(task), place)]
+    who = _who(task.get('annotator'), annotator)
+    return [Answer(name, label, who, place)] if label else []
   name = _text(task['data']['id_of_example'])
-  found = []
+  # What somebody says last counts.
+  found = {}
   for annotation in task['annotations']:
-    who = _who({'annotator': annotation.get('completed_by')})
-    if annotation.get('was_cancelled'):
-      found.append(Answer(name, SKIP, who, place))
-      continue
+    who = _who(annotation.get('completed_by'), annotator)
     labels = [
       _one_choice(each['value'])
       for each in annotation['result']
-      if each['type'] == 'choices'
+      if each['type'] == 'choices' and each['from_name'] == 'label'
     ]
     # Sent without a choice: whoever saw it could not tell.
     label = labels[-1] if labels else UNSURE
-    found.append(Answer(name, label, who, place))
-  return found
+    if annotation.get('was_cancelled'):
+      label = SKIP
+    found[who] = Answer(name, label, who, place)
+  return list(found.values())
 
 
 def _one_choice(value):
+  """The choice; several are no class, and are refused as such."""
   choices = value['choices']
-  return _text(choices[0]) if len(choices) == 1 else ' and '.join(choices)
+  is_one = isinstance(choices, list) and len(choices) == 1
+  return _text(choices[0]) if is_one else repr(choices)
 
 
-def _who(task):
+def _who(who, annotator):
   """The name of an annotator: their number, or their mail."""
-  who = task.get('annotator')
   if isinstance(who, dict):
     who = who.get('email', who.get('id'))
-  return _text(who) or SOMEBODY
+  return _text(who).strip() or annotator
 
 
 class Checked(NamedTuple):
@@ -257,7 +278,10 @@ def check(
       new.append(answer)
     said.setdefault(key, answer)
   if faults:
-    raise AnswersError(_listed(faults, len(given)))
+    choices = ', '.join([*account.classes, *NO_LABELS])
+    raise AnswersError(
+      f'{_listed(faults, len(given))}\nA label is one of: {choices}.'
+    )
   return Checked(new, again, _disputes(account, new))
 
 
@@ -269,7 +293,9 @@ def _fault(account, ids, asked, answer):
     return 'it was never asked'
   choices = (*account.classes, *NO_LABELS)
   if answer.label not in choices:
-    return str(errors.unknown_name('label', answer.label, choices)).rstrip('.')
+    close = difflib.get_close_matches(answer.label, choices, 1)
+    meant = f', perhaps {close[0]!r}' if close else ''
+    return f'there is no class {answer.label!r}{meant}'
   return None
 
 

@@ -26,6 +26,8 @@ class Batch(NamedTuple):
     positions: of these in the pool.
     score: what their values are; '' if they are not shown.
     accuracy: an estimate, see `proposing.Accuracy`; None without one.
+    is_drawn: whether the examples were drawn at random.
+    labels: how many the model was trained on; 0: there was none.
     is_new: whether it was proposed now; otherwise nothing was told since.
   """
 
@@ -34,6 +36,8 @@ class Batch(NamedTuple):
   positions: list[int]
   score: str
   accuracy: Mapping[str, Any] | None
+  is_drawn: bool
+  labels: int
   is_new: bool
 
 
@@ -61,15 +65,15 @@ def begin(
     ValueError: the folder has a project already, or an argument does not fit.
   """
   folder = pathlib.Path(folder)
-  if history.read(folder):
-    raise ValueError(f'{folder} has a project already; choose another folder.')
-  classes = [str(name) for name in classes]
+  _refuse_begun(folder)
   for name in NO_LABELS:
-    if name in classes:
+    if not isinstance(classes, str) and name in (classes or ()):
       raise ValueError(
         f'classes has {name!r}, which is what people say of an example that '
         'they cannot label; give the class another name.'
       )
+  if not isinstance(classes, Sequence):
+    raise ValueError(f'classes is {classes!r}; name two or more.')
   spec = _with_classes(
     {'source': pool} if isinstance(pool, str) else pool, classes
   )
@@ -79,13 +83,20 @@ def begin(
     settled['model'] = _usual_model(spec, dataset)
   proposing.check_config(settled)
   with workdir.Workdir(folder):
+    # Another process may have begun meanwhile.
+    _refuse_begun(folder)
     project.write_ids(folder, _ids(dataset))
     history.append(
       folder,
       history.BEGUN,
-      {'pool': spec, 'classes': classes, 'config': settled},
+      {'pool': spec, 'classes': list(classes), 'config': settled},
     )
   return dataset
+
+
+def _refuse_begun(folder):
+  if project.has_begun(folder):
+    raise ValueError(f'{folder} has a project already; choose another folder.')
 
 
 def _changed(config, changes):
@@ -98,14 +109,35 @@ def _changed(config, changes):
 
 def _with_classes(spec, classes):
   """The pool, with what is asked of it; pictures inside have it inside."""
-  spec = dict(spec)
-  if str(spec['source']).startswith('embed:'):
+  spec = {**spec, 'source': absolute(str(spec['source']))}
+  if spec['source'].startswith('embed:'):
     if not {'architecture', 'weights'} & set(spec):
       spec |= backbones.PACKAGED
     spec['of'] = {**spec.get('of', {}), 'classes': classes}
   else:
     spec['classes'] = classes
+  fills = spec.get('missing')
+  fills = fills.values() if isinstance(fills, Mapping) else [fills]
+  if 'drop' in fills and not spec.get('ids'):
+    raise ValueError(
+      "missing is 'drop', which leaves rows out, and the pool has no ids that "
+      'would say which are left: name a column with the option ids.'
+    )
   return json.loads(json.dumps(spec))
+
+
+def absolute(source: str) -> str:
+  """A source with the whole path, so that any folder will do to ask from.
+
+  Args:
+    source: see `al_jax.load`.
+  """
+  scheme, colon, location = source.partition(':')
+  if scheme == 'embed':
+    return f'{scheme}{colon}{absolute(location)}'
+  if scheme not in ('file', 'images') or not location:
+    return source
+  return f'{scheme}{colon}{pathlib.Path(location).expanduser().absolute()}'
 
 
 def _usual_model(spec, dataset):
@@ -170,9 +202,15 @@ def propose(
   if dataset is None:
     dataset = load_pool(now)
   _check_pool(now, dataset)
-  if now.batches and not more and not now.changed:
-    return _batch(now, now.batches[-1], dataset, is_new=False)
   changed = _changed(now.config, config)
+  if now.batches and not more and not now.changed:
+    if changed != now.config:
+      raise ValueError(
+        f'the config changes, and nothing was told since batch '
+        f'{len(now.batches)}: tell answers first, or ask more beside it '
+        '(--more).'
+      )
+    return _batch(now, now.batches[-1], dataset, is_new=False)
   proposing.check_config(changed)
   proposed = proposing.propose(now, dataset, changed, k, folds=folds)
   ids = [str(name) for name in dataset.train.ids[proposed.picks].tolist()]
@@ -194,14 +232,55 @@ def propose(
 
 
 def _check_pool(now, dataset):
-  """Refuses a pool that has lost an example; others may have come."""
+  """Refuses a pool that has lost or changed an example that was asked."""
   there = account_lib.known(dataset.train.ids.tolist())
+  source = now.begun['pool']['source']
   gone = [name for name in now.asked if name not in there]
   if gone:
     raise ValueError(
-      f'the pool {now.begun["pool"]["source"]!r} has lost {len(gone)} examples '
-      f'that were asked, {gone[0]!r} for one; put them back.'
+      f'the pool {source!r} has lost {len(gone)} examples that were asked, '
+      f'{gone[0]!r} for one; put them back.'
     )
+  before = {
+    name: digest
+    for batch in now.batches
+    for name, digest in zip(batch.ids, batch.said['content'], strict=True)
+  }
+  positions = [there[name] for name in before]
+  found = proposing.contents(dataset, positions)
+  changed = [
+    name
+    for name, digest in zip(before, found, strict=True)
+    if digest != before[name]
+  ]
+  if changed:
+    raise ValueError(
+      f'{len(changed)} examples of the pool {source!r} have changed since they '
+      f'were asked, {changed[0]!r} for one: their answers are of something '
+      'else now. Put them back, or give rows ids of their own (option ids).'
+    )
+
+
+def pending(folder: Folder, dataset: data.Dataset) -> Batch:
+  """All queries that nobody has answered, of whichever batch.
+
+  Args:
+    folder: of the project.
+    dataset: the pool.
+
+  Returns:
+    A batch of these, with the number of the last one.
+  """
+  now = project.of(folder)
+  queries, positions = [], []
+  waiting = dict.fromkeys(now.pending)
+  for asked in now.batches:
+    batch = _batch(now, asked, dataset, is_new=False)
+    for query, position in zip(batch.queries, batch.positions, strict=True):
+      if now.asked[query.id] == asked.number and query.id in waiting:
+        queries.append(query)
+        positions.append(position)
+  return batch._replace(queries=queries, positions=positions)
 
 
 def _batch(now, asked: Asked, dataset, *, is_new):
@@ -223,6 +302,8 @@ def _batch(now, asked: Asked, dataset, *, is_new):
     [position[name] for name in asked.ids],
     said['score'],
     said['accuracy'],
+    said['is_drawn'],
+    said['labels'],
     is_new,
   )
 

@@ -32,7 +32,7 @@ def get_config(folder: str = '') -> ConfigDict:
   config.learner.stop.epochs = config.learner.stop.steps = _STEPS
   events = history.read(pathlib.Path(folder)) if folder else []
   if events:
-    before = account.of(events)
+    before = account.of(pathlib.Path(folder), events)
     kept = {**before.config, 'data': before.begun['pool']}
     config = ConfigDict(_with_tuples(kept))
   return config

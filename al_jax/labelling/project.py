@@ -42,6 +42,71 @@ class Status(NamedTuple):
   accuracies: list[tuple[int, Mapping[str, Any]]]
   hint: str
 
+  @property
+  def labels(self) -> dict[str, str]:
+    """The labels that annotators agree on, by example."""
+    return self.account.labels
+
+  def __str__(self) -> str:
+    return _in_words(self)
+
+  def __repr__(self) -> str:
+    return f'<{_in_words(self)}>'
+
+
+# Examples in a line of a status.
+_MOST_SHOWN = 10
+
+
+def _in_words(found: Status) -> str:
+  """Where a project is, in lines."""
+  now = found.account
+  labels = list(now.labels.values())
+  by_class = ', '.join(f'{name} {labels.count(name)}' for name in now.classes)
+  asked = 'none'
+  if now.batches:
+    how = ', '.join(now.config['systems']) if len(now.batches) > 1 else 'chance'
+    asked = f'{len(now.batches)}, the last one chosen by {how}'
+  lines = [
+    f'Pool: {found.num_examples:,} examples of {now.begun["pool"]["source"]}.',
+    f'Labels: {len(labels)} ({by_class}).',
+    f'Batches: {asked}; {len(now.pending)} queries pending.',
+  ]
+  for word, names in (
+    ('skipped', now.without_label(account_lib.SKIP)),
+    ('unsure', now.without_label(account_lib.UNSURE)),
+    ('disputed', now.disputed),
+  ):
+    if names:
+      shown = ', '.join(names[:_MOST_SHOWN])
+      more = f', and {len(names) - _MOST_SHOWN} more'
+      more = more if len(names) > _MOST_SHOWN else ''
+      lines.append(f'{len(names)} {word}: {shown}{more}.')
+  if found.accuracies:
+    number, estimate = found.accuracies[-1]
+    lines.append(f'Before batch {number}: {described(estimate)}')
+  return '\n'.join([*lines, found.hint] if found.hint else lines)
+
+
+def described(estimate: Mapping[str, Any]) -> str:
+  """An estimate of the accuracy, as sentences.
+
+  Args:
+    estimate: see `proposing.Accuracy`.
+  """
+  how = (
+    'These were drawn at random, so that it is of the whole pool.'
+    if estimate['is_drawn']
+    else 'Most were chosen because they are hard: on the pool it is as a rule '
+    'higher.'
+  )
+  return (
+    f'accuracy {100 * estimate["mean"]:.1f}% ± '
+    f'{100 * estimate["standard_error"]:.1f}, estimated by '
+    f'{estimate["folds"]}-fold cross-validation on {estimate["labels"]} '
+    f'labels. {how}'
+  )
+
 
 def has_begun(folder: Folder) -> bool:
   """Whether there is a project in a folder."""
@@ -63,9 +128,10 @@ def of(folder: Folder) -> Account:
   events = history.read(pathlib.Path(folder))
   if not events:
     raise ValueError(
-      f'{folder} has no labelling project; begin one with --pool and --classes.'
+      f'{folder} has no labelling project; to begin one give --pool and '
+      '--classes.'
     )
-  return account_lib.of(events)
+  return account_lib.of(pathlib.Path(folder), events)
 
 
 def tell(
@@ -209,5 +275,11 @@ def read_ids(folder: Folder) -> set[str]:
   Returns:
     The ids, as text.
   """
-  text = (pathlib.Path(folder) / _IDS).read_text(encoding='utf-8')
-  return set(json.loads(text))
+  path = pathlib.Path(folder) / _IDS
+  try:
+    found = json.loads(path.read_text(encoding='utf-8'))
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f'{path} cannot be read; ask again, which writes it anew.'
+    ) from error
+  return set(found)

@@ -4,6 +4,8 @@ Every batch trains anew on all labels, so that nothing but the answers has to be
 kept: whoever dies on the way begins again, and comes to the same batch.
 """
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,8 +74,12 @@ class Proposed(NamedTuple):
     predicted: class numbers; empty for a first batch.
     probabilities: of the predicted classes.
     accuracy: None with too few labels, or if nobody asked.
-    watched: class numbers that the model predicts for some examples, always
-      the same ones; empty for a first batch.
+    watched: class numbers that the model predicts for some examples, the same
+      ones in a pool of the same size; empty for a first batch.
+    labels: how many it was trained on.
+    pool: how many examples there are.
+    is_drawn: the examples were drawn at random.
+    content: digests of the inputs of the picks.
   """
 
   picks: np.ndarray
@@ -83,6 +89,10 @@ class Proposed(NamedTuple):
   probabilities: np.ndarray
   accuracy: Accuracy | None
   watched: np.ndarray
+  labels: int
+  pool: int
+  is_drawn: bool
+  content: list[str]
 
   def said(self) -> dict[str, Any]:
     """Returns all but the picks, in terms of JSON."""
@@ -94,6 +104,10 @@ class Proposed(NamedTuple):
       'probabilities': np.asarray(self.probabilities, float).tolist(),
       'accuracy': accuracy,
       'watched': self.watched.tolist(),
+      'labels': self.labels,
+      'pool': self.pool,
+      'is_drawn': self.is_drawn,
+      'content': self.content,
     }
 
 
@@ -113,6 +127,7 @@ def check_config(config: Config) -> None:
   Raises:
     ValueError: for the first of them.
   """
+  config_lib.check_options({**config, 'data': None})
   usual = manifest.plain_config(defaults.get_config().to_dict())
   for field in _OF_RUNS:
     if config.get(field, usual[field]) != usual[field]:
@@ -173,7 +188,7 @@ def propose(
     )
   model = _Model(_experiment(dataset, config, k, capacity))
   if not labels:
-    return _first(model, pool)
+    return _first(model, pool, dataset)
   round = len(account.batches) - 1
   learner = model.trained(pool, round)
   state = model.begun(pool).replace(learner=learner)
@@ -188,8 +203,12 @@ def propose(
     model.program.system.strategy.score,
     np.asarray(predicted),
     np.asarray(probabilities),
-    _accuracy(model, pool, round, folds, is_drawn=_is_drawn(account)),
+    _accuracy(model, pool, round, folds, is_drawn=_are_drawn(account)),
     np.asarray(watched),
+    labels,
+    len(dataset.train),
+    model.program.system.strategy.uniform,
+    contents(dataset, proposal.picks),
   )
 
 
@@ -223,9 +242,10 @@ def pool_of(account: Account, dataset: data.Dataset) -> PoolState:
 
 def _experiment(dataset, config, k, capacity):
   """What a program is made of; nobody answers at once."""
+  asked = {'labels_per_round': k, 'first_size': k}
+  config = {**config, 'protocol': {**config['protocol'], **asked}}
   proceeding = Protocol(
-    labels_per_round=k,
-    first_size=k,
+    **asked,
     label_budget=max(capacity, k),
     **{name: config['protocol'][name] for name in _OF_PROTOCOL},
   )
@@ -281,12 +301,40 @@ class _Model:
     return run.state.learner
 
 
-def _first(model, pool):
+def _first(model, pool, dataset):
   """The first batch, of what is not pending: nothing is trained."""
   pending = model.begun(pool).pending
   nothing, numbers = np.zeros(0), np.zeros(0, np.int32)
   picks = pending[pending >= 0]
-  return Proposed(picks, nothing, '', numbers, nothing, None, numbers)
+  return Proposed(
+    picks,
+    nothing,
+    '',
+    numbers,
+    nothing,
+    None,
+    numbers,
+    0,
+    len(dataset.train),
+    model.protocol.first_set == 'uniform',
+    contents(dataset, picks),
+  )
+
+
+def contents(dataset: data.Dataset, positions: Sequence[int]) -> list[str]:
+  """Digests of examples, which tell whether they are still the same.
+
+  Args:
+    dataset: the pool.
+    positions: of the examples.
+  """
+  rows = dataset.train.take(np.asarray(positions, int)).inputs
+  return [
+    hashlib.blake2b(
+      np.ascontiguousarray(row).tobytes(), digest_size=8
+    ).hexdigest()
+    for row in rows
+  ]
 
 
 def _watched(num_examples):
@@ -295,11 +343,10 @@ def _watched(num_examples):
   return np.sort(drawn[:_WATCHED]).astype(np.int32)
 
 
-def _is_drawn(account):
-  """Whether all labels are of a first batch that was drawn at random."""
-  first, *_ = account.batches
-  how = account.begun['config']['protocol']['first_set']
-  return how == 'uniform' and set(account.labels) <= set(first.ids)
+def _are_drawn(account):
+  """Whether all labels are of batches that were drawn at random."""
+  drawn = [batch for batch in account.batches if batch.said['is_drawn']]
+  return set(account.labels) <= {name for batch in drawn for name in batch.ids}
 
 
 def _accuracy(model, pool, round, folds, *, is_drawn):

@@ -6,6 +6,7 @@ models of successive batches agree on examples that nobody has labelled.
 """
 
 import itertools
+import math
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
     second: int[N], class numbers.
 
   Returns:
-    At most 1, which is the same class for every example.
+    At most 1; NaN where both are one class throughout, which says nothing.
   """
   first, second = np.asarray(first), np.asarray(second)
   same = float(np.mean(first == second))
@@ -34,23 +35,30 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
   ]
   by_chance = float(shares[0] @ shares[1])
   if by_chance == 1:
-    return 1.0
+    return math.nan
   return (same - by_chance) / (1 - by_chance)
 
 
 def agreements(now: Account) -> list[float]:
   """The agreement of the model of each batch with the one before.
 
+  Only the last models that can be compared count: on one pool, each with more
+  labels than the one before.
+
   Args:
     now: of the project.
   """
-  watched = [batch.said['watched'] for batch in now.batches]
-  watched = [each for each in watched if each]
-  return [
-    agreement(first, second)
-    for first, second in itertools.pairwise(watched)
-    if len(first) == len(second)
-  ]
+  found = []
+  models = [batch.said for batch in now.batches if batch.said['watched']]
+  for first, second in itertools.pairwise(models):
+    if second['labels'] <= first['labels']:
+      # The same model again, or labels were taken back.
+      continue
+    kappa = math.nan
+    if first['pool'] == second['pool']:
+      kappa = agreement(first['watched'], second['watched'])
+    found = [] if math.isnan(kappa) else [*found, kappa]
+  return found
 
 
 def hint(now: Account) -> str:
@@ -69,7 +77,7 @@ def hint(now: Account) -> str:
       f'{min(last):.3f} or more): further labels hardly change predictions.'
     )
   return (
-    f'The models of the last two batches agree on the pool by kappa '
-    f'{found[-1]:.3f}; {AGREEMENT} or more, {PAIRS} times in a row, says that '
-    'further labels hardly change predictions.'
+    f'Predictions still change: the models of the last two batches agree on '
+    f'the pool by kappa {found[-1]:.2f}. At {AGREEMENT} or more, {PAIRS} times '
+    'in a row, further labels would hardly change them.'
   )

@@ -1,6 +1,7 @@
 """Files of answers: each form, and every fault, all of them at once."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -13,13 +14,18 @@ IDS = ('a', 'b', 'c', 'd')
 def project(*told, asked=('a', 'b', 'c')):
   """The account of a project that asked these, and was told these."""
   events = [
-    {'event': 'begun', 'at': '', 'classes': ['cat', 'dog'], 'config': {}},
+    {
+      'event': 'begun',
+      'pool': {'source': ''},
+      'classes': ['cat', 'dog'],
+      'config': {},
+    },
     {'event': 'asked', 'at': '', 'ids': list(asked), 'config': {}, 'said': {}},
   ]
   events += [
     {'event': 'told', 'at': '', 'answers': [list(each)]} for each in told
   ]
-  return account.of(events)
+  return account.of(pathlib.Path('state'), events)
 
 
 def written(tmp_path, name, text):
@@ -80,7 +86,9 @@ def annotation(*choices, by=1, cancelled=False):
   return {
     'completed_by': by,
     'was_cancelled': cancelled,
-    'result': [{'type': 'choices', 'value': value}] if choices else [],
+    'result': [{'type': 'choices', 'from_name': 'label', 'value': value}]
+    if choices
+    else [],
   }
 
 
@@ -105,9 +113,44 @@ def test_an_export_of_label_studio(tmp_path):
   ]
 
 
+def test_what_an_export_does_not_say_is_not_learnt(tmp_path):
+  other = {
+    'type': 'choices',
+    'from_name': 'second_guess',
+    'value': {'choices': ['dog']},
+  }
+  guessed = annotation('cat')
+  guessed['result'].append(other)
+  # Skipped, and then labelled after all.
+  late = [annotation(cancelled=True), annotation('dog')]
+  tasks = [
+    exported('a', guessed),
+    exported('b', annotation('salt', 'pepper')),
+    exported('c', *late),
+  ]
+  for task in tasks:
+    for each in task['annotations']:
+      del each['completed_by']
+  path = written(tmp_path, 'x.json', json.dumps(tasks))
+
+  found = answers.read(path, annotator='ann')
+
+  assert [each[:3] for each in found] == [
+    ('a', 'cat', 'ann'),
+    ('b', "['salt', 'pepper']", 'ann'),
+    ('c', 'dog', 'ann'),
+  ]
+
+
 @pytest.mark.parametrize(
   ('name', 'text', 'said'),
   [
+    ('x.csv', 'id,label\na,\n', 'has no answer'),
+    ('x.csv', 'id,label\na,cat,b\n', 'line 2, has more cells'),
+    ('x.csv', 'id,label,label\na,,\n', "has the column 'label' twice"),
+    ('x.csv', '"id"x,label\n', 'expected after'),
+    ('x.jsonl', '{"id": "a", "labels": "cat"}\n', 'has no answer'),
+    ('x.json', '[{"id": 1, "sentiment": "cat"}]', 'is not a task of al_jax'),
     ('x.txt', '', 'must end in .csv, .tsv, .jsonl or .json'),
     ('x.csv', '', "no column 'id'; its columns are none"),
     ('x.csv', 'id,class\n1,2\n', "no column 'label'; its columns are id, cl"),
@@ -115,7 +158,7 @@ def test_an_export_of_label_studio(tmp_path):
     ('x.jsonl', '{"id": 1}\n{"id"', 'line 2, is no JSON'),
     ('x.jsonl', '[1]\n', "line 1, is no object with an 'id'"),
     ('x.json', '{}', 'it must be a list of tasks'),
-    ('x.json', '[{"annotations": []}]', 'task 1, has not the form'),
+    ('x.json', '[{"annotations": []}]', 'task 1, is not a task of al_jax'),
     ('x.json', '[', 'is no JSON'),
   ],
 )
@@ -155,12 +198,13 @@ def test_all_faults_are_listed_at_once():
   with pytest.raises(answers.AnswersError) as error:
     answers.check(now, IDS, given, correct=False)
 
-  first, *faults = str(error.value).splitlines()
+  first, *faults, last = str(error.value).splitlines()
   assert first == '5 of 7 answers cannot be taken, and none was:'
   assert "line 2, id 'nix': the pool has no such example" in faults[0]
   assert "line 3, id 'd': it was never asked" in faults[1]
-  assert "'cta' is not known. Did you mean 'cat'?" in faults[2]
+  assert "there is no class 'cta', perhaps 'cat'" in faults[2]
   assert "said 'cat' in line 5 and 'dog' here" in faults[3]
+  assert last == 'A label is one of: cat, dog, skip, unsure.'
   assert "said 'cat' before and 'dog' here; --correct" in faults[4]
 
 

@@ -205,6 +205,7 @@ def test_fields_may_change_between_batches(state, pool):
     ({'systems': ['albl']}, 'needs the answers to earlier queries'),
     ({'strategy': {'nix': 1}}, "option 'nix'"),
     ({'oracle': {'noise': 0.1}}, 'config.oracle is'),
+    ({'nobody': {'reads': 1}}, "config field 'nobody'"),
   ],
 )
 def test_what_nothing_reads_is_refused(state, change, said):
@@ -218,6 +219,10 @@ def test_what_nothing_reads_is_refused(state, change, said):
     (['cat'], 'must be two or more names'),
     (['cat', 'skip'], "has 'skip', which is what people say"),
     (['cat', 'cat'], "has 'cat' twice"),
+    ('cat,dog', 'must be two or more names'),
+    (['', 'dog'], 'a name is not empty'),
+    (['cat ', 'dog'], 'ends with no space'),
+    (None, 'classes is None'),
   ],
 )
 def test_classes_are_checked(tmp_path, pool, classes, said):
@@ -246,7 +251,6 @@ def test_an_answer_is_on_disk_before_anybody_is_told(state, monkeypatch):
   [
     ([0, 1, 0, 1], [0, 1, 0, 1], 1.0),
     ([0, 1, 0, 1], [0, 1, 1, 0], 0.0),
-    ([2, 2, 2, 2], [2, 2, 2, 2], 1.0),
     # 0.7 agree, 0.5 by chance: (0.7 - 0.5) / 0.5.
     ([0] * 5 + [1] * 5, [0] * 4 + [1] * 4 + [0] * 2, 0.4),
   ],
@@ -255,14 +259,125 @@ def test_agreement_is_beyond_chance(first, second, kappa):
   assert stopping.agreement(first, second) == pytest.approx(kappa)
 
 
+def test_one_class_alone_says_nothing_of_agreement():
+  assert np.isnan(stopping.agreement(np.full(4, 2), np.full(4, 2)))
+
+
+@pytest.mark.parametrize(
+  ('changes', 'number'),
+  [
+    ({}, 3),
+    # Nothing was told between the second and the third.
+    ({2: {'labels': 1}}, 2),
+    # The pool grew: those before cannot be compared.
+    ({2: {'pool': 101}, 3: {'pool': 101}}, 1),
+    ({2: {'watched': [0] * 4}, 3: {'watched': [0] * 4}}, 0),
+  ],
+)
+def test_models_that_cannot_be_compared_do_not_count(changes, number):
+  batches = []
+  for at in range(4):
+    said = {'watched': [0, 1, 0, 1], 'labels': at, 'pool': 100}
+    batches.append(account.Asked(at, '', [], {**said, **changes.get(at, {})}))
+
+  found = stopping.agreements(account.Account({}, {}, batches=batches))
+
+  assert len(found) == number
+
+
+def test_answers_do_not_move_to_other_examples(state, pool):
+  batch = labelling.propose(state, 10)
+  labelling.tell(state, answers_to(batch, pool))
+  path, values = pool
+  try:
+    np.save(path, values[::-1].copy())
+    with pytest.raises(ValueError, match='have changed since they were asked'):
+      labelling.propose(state, 10)
+  finally:
+    np.save(path, values)
+
+
+def test_a_change_of_the_config_is_never_dropped(state):
+  labelling.propose(state, 5)
+
+  with pytest.raises(ValueError, match='the config changes, and nothing was'):
+    labelling.propose(state, 5, config={'systems': ['core_set']})
+
+
+def test_batches_that_were_drawn_say_so(state, pool):
+  labelling.propose(state, 6)
+  others = labelling.propose(state, 6, more=True)
+  assert others.is_drawn
+  labelling.tell(state, answers_to(others, pool))
+  batch = labelling.propose(state, 5, config={'systems': ['random']})
+  assert batch.is_drawn
+  labelling.tell(state, answers_to(batch, pool))
+  chosen = labelling.propose(state, 5, config={'systems': ['margin']})
+  assert not chosen.is_drawn
+  assert chosen.accuracy['is_drawn']
+
+
+def test_the_history_may_lack_its_last_end_of_line(state, pool):
+  batch = labelling.propose(state, 10)
+  labelling.tell(state, answers_to(batch, pool, 5))
+  path = state / history.NAME
+  whole = path.read_bytes()
+  path.write_bytes(whole[:-1])
+
+  assert len(project.of(state).labels) == 5
+  labelling.tell(state, answers_to(batch, pool))
+  assert path.read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize(
+  'line', ['{"event": "foo", "at": ""}', '{"event": "told", "at": ""}', '[1]']
+)
+def test_events_that_are_none_are_named(state, line):
+  path = state / history.NAME
+  path.write_text(path.read_text() + line + '\n{"event":"told"}\n')
+
+  with pytest.raises(ValueError, match='line 2, is no event'):
+    labelling.status(state)
+
+
+def test_two_that_begin_at_once_make_one_project(tmp_path, pool, monkeypatch):
+  folder = tmp_path / 'state'
+  load = asking.data.load
+
+  def slow(spec):
+    loaded = load(spec)
+    monkeypatch.setattr(asking.data, 'load', load)
+    labelling.begin(folder, f'file:{pool[0]}', CLASSES)
+    return loaded
+
+  monkeypatch.setattr(asking.data, 'load', slow)
+  with pytest.raises(ValueError, match='has a project already'):
+    labelling.begin(folder, f'file:{pool[0]}', CLASSES)
+  assert len(history.read(folder)) == 1
+
+
+def test_what_is_pending_can_be_had_again(state, pool):
+  first = labelling.propose(state, 6)
+  labelling.tell(state, answers_to(first, pool, 4))
+  second = labelling.propose(state, 3)
+
+  dataset = asking.load_pool(project.of(state))
+  waiting = asking.pending(state, dataset)
+
+  assert waiting.queries == [*first.queries[4:], *second.queries]
+
+
 def test_the_hint_says_when_predictions_no_longer_change():
   same = list(range(10)) * 10
   other = [*same[:90], *[0] * 10]
 
   def said(*watched):
-    batches = [account.Asked(0, '', [], {'watched': each}) for each in watched]
+    batches = [
+      account.Asked(0, '', [], {'watched': each, 'labels': number, 'pool': 100})
+      for number, each in enumerate(watched)
+    ]
     return stopping.hint(account.Account({}, {}, batches=batches))
 
   assert not said([], same)
-  assert 'last two batches' in said([], other, same, same, same)
+  assert 'still change' in said([], other, same, same, same)
   assert 'last 4 batches agree' in said([], other, same, same, same, same)

@@ -207,8 +207,8 @@ def _explain_bad_cell(
       if not is_good(row[at]):
         raise ValueError(
           f'{where}: the column {names[at]!r} has '
-          f'{_said(row[at])} The options features and targets name the columns '
-          'to use.'
+          f'{_said(row[at])} The options features, targets and ids name the '
+          'columns to use.'
         )
 
 

@@ -135,14 +135,14 @@ def read(
     'categories': categories,
   }
   kind = _check_kind(path, given)
+  protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
+  protocol.check()
   task = splits.unlabelled_task(
-    classes, **{option: given[option] for option in _LABELS}
+    classes, protocol, **{option: given[option] for option in _LABELS}
   )
   given = {option: given[option] for option in _OPTIONS[kind]}
   scale = _take_scale(given)
   declared = Declared(*(given.pop(option) for option in _GAP_OPTIONS))
-  protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
-  protocol.check()
   reader = _read_parts if task is None else _read_unlabelled
   parts, class_names, table = reader(kind, path, declared, given)
   raw = splits.assemble(

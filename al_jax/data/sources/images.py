@@ -98,7 +98,11 @@ def read(
   errors.check_name('unlabeled', unlabeled, _UNLABELED)
   remarks = ()
   task = splits.unlabelled_task(
-    classes, labels=labels, test=test, unlabeled=unlabeled != 'refuse' or None
+    classes,
+    protocol,
+    labels=labels,
+    test=test,
+    unlabeled=unlabeled != 'refuse' or None,
   )
   if task is not None:
     listings, protocol = {'train': _picture_files.everything(folder)}, None
