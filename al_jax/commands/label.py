@@ -1,15 +1,17 @@
-r"""Asks people for labels, over days: ask, tell, status, page.
+r"""Asks people for labels, over days: ask, tell, status, page, export.
 
     al-jax label ask --state=DIR --pool=images:FOLDER --classes=cat,dog --k=20
     al-jax label tell --state=DIR batch.csv
     al-jax label status --state=DIR
     al-jax label page --state=DIR
+    al-jax label export --state=DIR --out=labels.csv
 
 `ask` trains on the answers so far and writes the next batch: batch.csv, with a
 column label to fill in, batch.jsonl, and tasks for Label Studio. `tell` takes
 the CSV, the JSONL or an export of Label Studio. The label of an example that
 cannot be labelled is skip or unsure. A part of a batch may be told. `page`
-serves a page on this machine to label in. The pool is pictures, a table, or
+serves a page on this machine to label in; it needs no `ask`. `export` writes
+what became of each example that was asked. The pool is pictures, a table, or
 embeddings, none of them labelled:
 
     al-jax label ask --state=DIR --pool=file:embeddings.npy --classes=a,b --k=50
@@ -21,7 +23,9 @@ embeddings, none of them labelled:
 on. --pool and --classes are for the first batch alone.
 """
 
+import csv
 import functools
+import itertools
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -29,10 +33,9 @@ from typing import Any
 
 from absl import flags
 
-from al_jax import errors, parts, xla
+from al_jax import errors, files, parts, xla
 from al_jax.commands import config_flag, ending
 from al_jax.labelling import answers, project
-from al_jax.labelling.account import SKIP, UNSURE
 from al_jax.storage import manifest
 
 STATE = flags.DEFINE_string('state', None, 'The folder of the project.')
@@ -44,10 +47,16 @@ BATCH_SIZE = flags.DEFINE_integer(
   'k', None, 'ask: number of queries.', allow_override=True
 )
 OUT = flags.DEFINE_string(
-  'out', 'batch.csv', 'ask: the CSV to write.', allow_override=True
+  'out',
+  None,
+  'ask: the CSV to write, batch.csv if not set; export: printed if not set.',
+  allow_override=True,
 )
 MORE = flags.DEFINE_bool(
   'more', False, 'ask: for others, although nothing was told since.'
+)
+PENDING = flags.DEFINE_bool(
+  'pending', False, 'ask: nothing new; write all that is pending again.'
 )
 GIVE_UP = flags.DEFINE_bool(
   'give_up', False, 'ask: give up what is pending; it may be asked again.'
@@ -72,13 +81,14 @@ PORT = flags.DEFINE_integer(
 )
 
 flags_of = config_flag, sys.modules[__name__]
-# Examples in a line of `status`.
-_MOST_SHOWN = 10
 # What each action does not read is refused.
 _READ_BY = {
-  'ask': ('pool', 'classes', 'k', 'out', 'more', 'give_up', 'folds'),
+  'ask': (
+    *('pool', 'classes', 'k', 'out', 'more', 'pending', 'give_up', 'folds'),
+  ),
   'tell': ('annotator', 'correct'),
   'status': (),
+  'export': ('out',),
   'page': ('annotator', 'folds', 'port'),
 }
 
@@ -95,10 +105,10 @@ def parse_flags(argv: list[str]) -> list[str]:
 def _default_config(argv):
   """The config of the project that the command line names."""
   folder = ''
-  for argument in argv:
-    name, _, value = argument.lstrip('-').partition('=')
-    if name == 'state':
-      folder = value
+  for argument, following in itertools.zip_longest(argv, argv[1:]):
+    name, sign, value = argument.lstrip('-').partition('=')
+    if name == 'state' and argument.startswith('-'):
+      folder = value if sign else following or ''
   # Of what trains only where something is asked: telling takes no second.
   from al_jax.labelling import defaults
 
@@ -115,14 +125,16 @@ def _act(rest):
   """Does what the first argument says."""
   action = rest[0] if rest else None
   if action not in _READ_BY:
-    raise ValueError(
-      f'{action or "nothing"} is no action of al-jax label; it must be one of: '
-      f'{", ".join(_READ_BY)}.'
+    what = (
+      'no action is named' if action is None else f'{action!r} is no action'
     )
-  for others, names in _READ_BY.items():
-    for name in names:
-      if name not in _READ_BY[action] and flags.FLAGS[name].present:
-        raise ValueError(f'--{name} is for al-jax label {others}.')
+    raise ValueError(
+      f'{what}: al-jax label is followed by one of {", ".join(_READ_BY)}.'
+    )
+  for name in {name for names in _READ_BY.values() for name in names}:
+    if name not in _READ_BY[action] and flags.FLAGS[name].present:
+      readers = [each for each in _READ_BY if name in _READ_BY[each]]
+      raise ValueError(f'--{name} is for al-jax label {", ".join(readers)}.')
   if STATE.value is None:
     raise ValueError('--state is not set; name the folder of the project.')
   given = rest[1:]
@@ -130,41 +142,47 @@ def _act(rest):
     return _tell(given)
   if given:
     raise ValueError(f'{given[0]!r} is no flag, and {action} takes no file.')
-  return {'ask': _ask, 'status': _status, 'page': _page}[action]()
+  return _ACTIONS[action]()
 
 
 def _ask():
   from al_jax.labelling import asking, batch_files, showing
 
-  if BATCH_SIZE.value is None:
+  if BATCH_SIZE.value is None and not PENDING.value:
     raise ValueError('--k is not set; say how many to ask.')
-  out = _out(OUT.value)
+  out = pathlib.Path('batch.csv' if OUT.value is None else OUT.value)
+  folder = pathlib.Path(STATE.value)
+  batch_files.check(out, folder)
   config = manifest.plain_config(config_flag.CONFIG.value.to_dict())
   parts.search_in(config_flag.folders(_default_config(sys.argv)))
   xla.keep_programs(xla.program_cache())
   pool = config.pop('data')
-  dataset = None
-  if not project.has_begun(STATE.value):
+  if not project.has_begun(folder):
     dataset = _begin(pool, config)
   else:
     _refuse_other_pool(pool)
-    if GIVE_UP.value:
-      print(f'{len(project.give_up(STATE.value))} pending queries given up.')
-  now = project.of(STATE.value)
-  dataset = dataset or asking.load_pool(now)
-  batch = asking.propose(
-    STATE.value,
-    BATCH_SIZE.value,
-    more=MORE.value,
-    config=config,
-    folds=FOLDS.value,
-    dataset=dataset,
-  )
+    dataset = asking.load_pool(project.of(folder))
+  if GIVE_UP.value:
+    print(f'{len(project.give_up(folder))} pending queries given up.')
+  if PENDING.value:
+    batch = asking.pending(folder, dataset)
+    said = f'All that is pending: {len(batch.queries)} queries.'
+  else:
+    batch = asking.propose(
+      folder,
+      BATCH_SIZE.value,
+      more=MORE.value,
+      config=config,
+      folds=FOLDS.value,
+      dataset=dataset,
+    )
+    said = _in_words(batch)
+  now = project.of(folder)
   shown = showing.Shown(dataset, now.begun['pool'])
   written = batch_files.write(
     out, batch.queries, batch.positions, shown, now.classes
   )
-  print(_in_words(batch))
+  print(said)
   for path in written:
     print(path)
   print(
@@ -174,33 +192,27 @@ def _ask():
   return 0
 
 
-def _out(text):
-  """The path of the CSV; what cannot be written is refused before any work."""
-  out = pathlib.Path(text)
-  if out.suffix.lower() != '.csv':
-    raise ValueError(f'--out is {text}; it must end in .csv.')
-  if not out.parent.is_dir():
-    raise ValueError(f'--out is {text}; there is no folder {out.parent}.')
-  return out
-
-
 def _begin(pool: Mapping[str, Any], config):
   """Begins the project of a first batch."""
   from al_jax.labelling import asking
 
-  if CLASSES.value is None:
-    raise ValueError('--classes is not set; name what people choose from.')
   spec = {**pool, 'source': POOL.value or pool['source']}
-  if not spec['source']:
-    raise ValueError('--pool is not set; say what is to be labelled.')
+  if CLASSES.value is None or not spec['source']:
+    raise ValueError(
+      f'--state is {STATE.value}, which has no labelling project. To begin one '
+      'set --pool, what is to be labelled, and --classes, what people choose '
+      'from.'
+    )
   return asking.begin(STATE.value, spec, CLASSES.value, config=config)
 
 
 def _refuse_other_pool(pool):
   """A project has one pool and one list of classes."""
+  from al_jax.labelling import asking
+
   now = project.of(STATE.value)
   source = now.begun['pool']['source']
-  if POOL.value not in (None, source):
+  if POOL.value is not None and asking.absolute(POOL.value) != source:
     raise ValueError(
       f'--pool is {POOL.value}; the pool of {STATE.value} is {source}. Another '
       'pool needs another --state.'
@@ -219,28 +231,30 @@ def _refuse_other_pool(pool):
 
 def _in_words(batch):
   """What was asked, and how good the model is."""
-  how = 'as before: nothing was told since' if not batch.is_new else ''
-  if not how:
-    how = f'the largest first by {batch.score}' if batch.score else 'drawn'
+  if batch.is_drawn:
+    how = 'drawn at random'
+  elif not batch.labels:
+    how = 'spread over the pool'
+  elif batch.score:
+    how = f'chosen by the largest value: {batch.score}'
+  else:
+    how = 'chosen together'
   lines = [f'Batch {batch.number}: {len(batch.queries)} queries, {how}.']
+  if not batch.is_new:
+    lines.append(
+      'It is the same as before, because nothing was told since; --more asks '
+      'others beside it.'
+    )
   if batch.accuracy is not None:
-    lines.append(_accuracy(batch.accuracy))
+    found = project.described(batch.accuracy)
+    lines.append(found[0].upper() + found[1:])
+  elif batch.labels and FOLDS.value:
+    lines.append(
+      f'No estimate of the accuracy: there are {batch.labels} labels, too few '
+      f'for {FOLDS.value} folds.'
+    )
   hint = project.status(STATE.value).hint
   return '\n'.join([*lines, hint] if hint else lines)
-
-
-def _accuracy(found):
-  how = (
-    'They were drawn at random: it holds for the pool.'
-    if found['is_drawn']
-    else 'Most were chosen because they are hard: on the pool it is as a rule '
-    'higher.'
-  )
-  return (
-    f'Accuracy {100 * found["mean"]:.1f}% ± {100 * found["standard_error"]:.1f}'
-    f', estimated by {found["folds"]}-fold cross-validation on '
-    f'{found["labels"]} labels. {how}'
-  )
 
 
 def _tell(paths):
@@ -272,32 +286,38 @@ def _page():
   return 0
 
 
-def _status():
-  print(_described(project.status(STATE.value)))
+def _export():
+  now = project.of(STATE.value)
+  if OUT.value is None:
+    _write_labels(sys.stdout, now)
+    return 0
+  if pathlib.Path(OUT.value).exists():
+    raise ValueError(f'--out is {OUT.value}, which exists; name another file.')
+  with files.replacing(OUT.value) as path, path.open('w', newline='') as file:
+    _write_labels(file, now)
+  print(OUT.value)
   return 0
 
 
-def _described(found: project.Status) -> str:
-  """Where a project is, in lines."""
-  now = found.account
-  labels = list(now.labels.values())
-  by_class = ', '.join(f'{name} {labels.count(name)}' for name in now.classes)
-  lines = [
-    f'Pool: {found.num_examples:,} examples of {now.begun["pool"]["source"]}.',
-    f'Labels: {len(labels)} ({by_class}).',
-    f'Batches: {len(now.batches)}, chosen by '
-    f'{", ".join(now.config["systems"])}; {len(now.pending)} queries pending.',
-  ]
-  for word, names in (
-    ('skipped', now.without_label(SKIP)),
-    ('unsure', now.without_label(UNSURE)),
-    ('disputed', now.disputed),
-  ):
-    if names:
-      shown = ', '.join(names[:_MOST_SHOWN])
-      more = f', and {len(names) - _MOST_SHOWN} more'
-      more = more if len(names) > _MOST_SHOWN else ''
-      lines.append(f'{len(names)} {word}: {shown}{more}.')
-  if found.accuracies:
-    lines.append(_accuracy(found.accuracies[-1][1]))
-  return '\n'.join([*lines, found.hint] if found.hint else lines)
+def _write_labels(file, now):
+  """What became of each example that was asked, in order."""
+  rows = csv.writer(file, lineterminator='\n')
+  rows.writerow(('id', 'label', 'status', 'batch', 'answers'))
+  for name, number in now.asked.items():
+    said = now.answers.get(name, {})
+    answers_of = '; '.join(f'{who}: {label}' for who, label in said.items())
+    label = now.label_of(name) or ''
+    rows.writerow((name, label, now.status_of(name), number, answers_of))
+
+
+def _status():
+  print(project.status(STATE.value))
+  return 0
+
+
+_ACTIONS = {
+  'ask': _ask,
+  'status': _status,
+  'page': _page,
+  'export': _export,
+}

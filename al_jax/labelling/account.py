@@ -106,7 +106,9 @@ class Account:
       return 'given up' if name in self.given_up else 'pending'
     if self.label_of(name) is not None:
       return 'labelled'
-    return 'disputed' if self._votes(name) else self._why_not(name)
+    if self._votes(name):
+      return 'disputed'
+    return 'skipped' if self._why_not(name) == SKIP else UNSURE
 
   def label_of(self, name: str) -> str | None:
     """The label that more than half of its annotators give; None without."""

@@ -17,6 +17,10 @@ from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
 
+# Smaller pictures have nothing for convolutions to see.
+_SMALLEST = 8
+
+
 class Batch(NamedTuple):
   """A batch of queries.
 
@@ -142,7 +146,7 @@ def absolute(source: str) -> str:
 
 def _usual_model(spec, dataset):
   """A network for the kind of data, where the config names none."""
-  if dataset.is_image:
+  if dataset.is_image and min(dataset.train.inputs.shape[1:3]) >= _SMALLEST:
     return {'name': 'cnn'}
   is_embedded = dataset.pictures is not None
   if is_embedded or str(spec['source']).endswith(('.npy', '.npz')):

@@ -3,13 +3,18 @@
 import base64
 import csv
 import html
+import io
 import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from al_jax import files
+from al_jax.labelling import project
 from al_jax.labelling.showing import Shown
+
+# Columns of the CSV, before those of the example itself.
+_COLUMNS = ('id', 'label', 'predicted', 'probability', 'value')
 
 
 class Query(NamedTuple):
@@ -42,6 +47,63 @@ def paths(out: pathlib.Path) -> dict[str, pathlib.Path]:
   }
 
 
+def check(out: pathlib.Path, folder: pathlib.Path) -> None:
+  """Refuses to write where somebody's work, or something else, would be lost.
+
+  Args:
+    out: path of the CSV.
+    folder: of the project; it may not have begun.
+
+  Raises:
+    ValueError: the files cannot be there, or are no batch of this project, or
+      have labels that were not told yet.
+  """
+  if out.suffix.lower() != '.csv':
+    raise ValueError(f'--out is {out}; it must end in .csv.')
+  if not out.parent.is_dir():
+    raise ValueError(f'--out is {out}; there is no folder {out.parent}.')
+  if out.parent.resolve() == folder.resolve():
+    raise ValueError(
+      f'--out is {out}, in the folder of the project, which has files of its '
+      'own; name another folder.'
+    )
+  there = [path for path in paths(out).values() if path.exists()]
+  if there and not out.is_file():
+    raise ValueError(f'{there[0]} exists, and is of no batch; set --out.')
+  if there:
+    _refuse_labels(out, folder)
+
+
+def _refuse_labels(out, folder):
+  """Refuses a CSV that is no batch of the project, or has untold labels."""
+  now = project.of(folder) if project.has_begun(folder) else None
+  try:
+    with out.open(newline='', encoding='utf-8-sig') as file:
+      text = file.read()
+    # A spreadsheet may have saved it with another delimiter.
+    delimiter = ',' if ',' in text.partition('\n')[0] else ';'
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+    is_batch = all(set(_COLUMNS) <= set(row) for row in rows) and bool(rows)
+  except (csv.Error, UnicodeDecodeError):
+    is_batch = False
+  if (
+    not is_batch or now is None or not {r['id'] for r in rows} <= set(now.asked)
+  ):
+    raise ValueError(
+      f'{out} exists, and is no batch of the project in {folder}: it is not '
+      'overwritten; set --out to another file.'
+    )
+  untold = [
+    row['id'] for row in rows if row['label'] and row['id'] not in now.answers
+  ]
+  if untold:
+    raise ValueError(
+      f'{out} has {len(untold)} labels that were not told: tell them first '
+      f'(al-jax label tell --state={folder} {out}), or set --out to another '
+      'file.'
+    )
+
+
 def write(
   out: pathlib.Path,
   queries: Sequence[Query],
@@ -62,7 +124,8 @@ def write(
     The paths that were written.
   """
   where = paths(out)
-  _write_csv(where['csv'], queries)
+  rows = shown.described(positions)
+  _write_csv(where['csv'], queries, rows)
   with files.replacing(where['jsonl']) as partial:
     lines = [json.dumps(_row(query)) + '\n' for query in queries]
     partial.write_text(''.join(lines), encoding='utf-8')
@@ -82,19 +145,27 @@ def _row(query):
   return {'id': known.pop('id'), 'label': None, **known}
 
 
-def _write_csv(path, queries):
+def _write_csv(path, queries, rows):
+  """A row for each query: what is asked, and what is known of the example."""
+  columns = list(rows[0]) if rows else []
   with (
     files.replacing(path) as partial,
     partial.open('w', newline='', encoding='utf-8') as file,
   ):
-    rows = csv.writer(file, lineterminator='\n')
-    rows.writerow(('id', 'label', 'predicted', 'probability', 'value'))
-    for query in queries:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow((*_COLUMNS, *(_renamed(name) for name in columns)))
+    for query, row in zip(queries, rows, strict=True):
       numbers = [
         '' if number is None else f'{number:.4g}'
         for number in (query.probability, query.value)
       ]
-      rows.writerow((query.id, '', query.predicted or '', *numbers))
+      asked = query.id, '', query.predicted or '', *numbers
+      writer.writerow((*asked, *(row[name] for name in columns)))
+
+
+def _renamed(name):
+  """A column of a table, under a name that no column of ours has."""
+  return f'{name} of the pool' if name in _COLUMNS else name
 
 
 def _tasks(queries, shown, positions):

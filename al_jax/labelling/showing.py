@@ -29,6 +29,9 @@ class Shown:
     self._dataset = dataset
     self.has_pictures = dataset.has_pictures
     self._table = None if self.has_pictures else _table_of(dataset, pool)
+    source = str(pool['source']).removeprefix('embed:')
+    scheme, _, location = source.partition(':')
+    self._folder = pathlib.Path(location) if scheme == 'images' else None
 
   def rows(self, positions: Sequence[int]) -> list[dict[str, str]]:
     """The rows of examples by the names of the columns; empty of vectors.
@@ -46,6 +49,17 @@ class Shown:
       }
       for at in positions
     ]
+
+  def described(self, positions: Sequence[int]) -> list[dict[str, str]]:
+    """Rows of a table; of pictures in files, where these are.
+
+    Args:
+      positions: of the examples in the pool.
+    """
+    if self._folder is None:
+      return self.rows(positions)
+    names = self._dataset.train.ids[np.asarray(positions, int)].tolist()
+    return [{'path': str(self._folder / str(name))} for name in names]
 
   def pictures(self, positions: Sequence[int]) -> list[bytes]:
     """The pictures of examples, as PNG files.

@@ -1,5 +1,6 @@
 """The page on which people label the pending queries of a project."""
 
+import json
 import pathlib
 import threading
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,8 @@ with errors.needs('A page'):
   from starlette.staticfiles import StaticFiles
 
 STATIC = pathlib.Path(__file__).parent / 'static'
-# What a user can mend, in the thread that asks.
-_MENDABLE = (ValueError, OSError, ArithmeticError, MemoryError)
+# An answer is much shorter.
+_MOST_BYTES = 100_000
 
 
 class Labelling:
@@ -69,6 +70,7 @@ class Labelling:
       'has_pictures': self._shown.has_pictures,
       'accuracy': accuracy,
       'hint': found.hint,
+      'disputed': len(now.disputed),
       'asking': self._asking is not None and self._asking.is_alive(),
       'error': self._error,
     }
@@ -76,11 +78,13 @@ class Labelling:
   def _queries(self, now: Account):
     """What is pending, and what was answered here of the last batch."""
     last = set(now.batches[-1].ids) if now.batches else set()
-    pending = set(now.pending)
+    pending, asked = set(now.pending), now.asked
     found = []
     for batch in now.batches:
       predicted = batch.said['predicted']
       for at, name in enumerate(batch.ids):
+        if asked[name] != batch.number:
+          continue  # Given up, and asked again later.
         mine = now.answers.get(name, {}).get(self.annotator)
         if name in pending or (name in last and mine is not None):
           query = {'id': name, 'answer': mine}
@@ -129,8 +133,9 @@ class Labelling:
   def _propose(self, k):
     try:
       asking.propose(self.folder, k, folds=self._folds, dataset=self._dataset)
-    except _MENDABLE as error:
-      self._error = errors.in_one_line(error)
+    # Nobody else would see it: the thread has no terminal.
+    except Exception as error:
+      self._error = f'{type(error).__name__}: {errors.in_one_line(error)}'
 
 
 def application(labelling: Labelling) -> applications.Starlette:
@@ -172,9 +177,11 @@ async def _said(request: Request, error: HTTPException):
 
 async def _state(request: Request):
   labelling = request.app.state.labelling
-  return responses.JSONResponse(
-    await concurrency.run_in_threadpool(labelling.state)
-  )
+  try:
+    found = await concurrency.run_in_threadpool(labelling.state)
+  except (ValueError, OSError) as error:
+    raise HTTPException(500, errors.in_one_line(error)) from error
+  return responses.JSONResponse(found)
 
 
 async def _picture(request: Request):
@@ -205,24 +212,50 @@ def _post(
   async def route(request: Request):
     labelling = request.app.state.labelling
     try:
-      given = await request.json()
+      given = await _content(request)
       await concurrency.run_in_threadpool(act, labelling, given)
     except AnswersError as error:
       raise HTTPException(409, errors.in_one_line(error)) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except ValueError as error:
       raise HTTPException(400, errors.in_one_line(error)) from error
+    except OSError as error:
+      raise HTTPException(
+        507, f'The answer could not be written: {errors.clause(error)}.'
+      ) from error
     return await _state(request)
 
   return route
 
 
+async def _content(request):
+  """What was posted: a mapping, and a small one."""
+  content = b''
+  async for part in request.stream():
+    content += part
+    if len(content) > _MOST_BYTES:
+      raise HTTPException(413, f'More than {_MOST_BYTES:,} bytes were posted.')
+  try:
+    given = json.loads(content)
+  except (ValueError, RecursionError) as error:
+    raise ValueError('What was posted is no JSON.') from error
+  if not isinstance(given, dict):
+    raise ValueError('What was posted is no object of JSON.')
+  return given
+
+
+def _text(given, name):
+  if not isinstance(given.get(name), str):
+    raise ValueError(f'{name} is {given.get(name)!r}; it must be text.')
+  return given[name]
+
+
 def _answer(labelling, given):
-  labelling.answer(str(given['id']), str(given['label']))
+  labelling.answer(_text(given, 'id'), _text(given, 'label'))
 
 
 def _take_back(labelling, given):
-  labelling.take_back(str(given['id']))
+  labelling.take_back(_text(given, 'id'))
 
 
 def _ask(labelling, given):
-  labelling.ask(given['k'])
+  labelling.ask(given.get('k'))

@@ -53,7 +53,7 @@ def fill_in(path, values, number=None):
 def test_a_batch_is_written_filled_in_and_told(label, pool):
   status, told, error = label(*BEGIN, '--k=12')
   assert (status, error) == (0, '')
-  assert told.startswith('Batch 1: 12 queries, drawn.\nbatch.csv\n')
+  assert told.startswith('Batch 1: 12 queries, drawn at random.\nbatch.csv\n')
   assert 'al-jax label tell --state=state batch.csv' in told
   assert len(rows_of('batch.csv')) == 12
   lines = pathlib.Path('batch.jsonl').read_text().splitlines()
@@ -67,17 +67,21 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
   # The same command as the first time goes on.
   status, told, error = label(*BEGIN, '--k=8', '--out=second.csv')
   assert (status, error) == (0, '')
-  assert told.startswith('Batch 2: 8 queries, the largest first by minus the')
+  assert told.startswith(
+    'Batch 2: 8 queries, chosen by the largest value: minus'
+  )
   second = rows_of('second.csv')
   assert {row['predicted'] for row in second} <= {'low', 'high'}
   status, told, _ = label(*ASK, '--k=8', '--out=second.csv')
-  assert 'as before: nothing was told since' in told
+  assert 'the same as before, because nothing was told since' in told
   assert rows_of('second.csv') == second
 
   _, told, _ = label('status', '--state=state')
-  assert 'Pool: 60 examples of file:x.npy.' in told
+  assert 'Pool: 60 examples of file:' in told
   assert 'Labels: 10 (low ' in told
-  assert 'Batches: 2, chosen by margin; 10 queries pending.' in told
+  assert (
+    'Batches: 2, the last one chosen by margin; 10 queries pending.' in told
+  )
   _, told, _ = label(*ASK, '--k=3', '--give_up', '--config.systems=core_set')
   assert told.startswith('10 pending queries given up.\nBatch 3: 3 queries')
 
@@ -85,8 +89,8 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
 @pytest.mark.parametrize(
   ('arguments', 'said'),
   [
-    ((), 'nothing is no action of al-jax label'),
-    (('nix',), 'nix is no action of al-jax label'),
+    ((), 'no action is named: al-jax label is followed by one of ask'),
+    (('nix',), "'nix' is no action"),
     (('status',), '--state is not set'),
     (('status', '--state=state'), 'state has no labelling project'),
     (('tell', '--state=state'), 'name one or more files'),
@@ -96,8 +100,8 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
     ),
     (('ask', '--state=state', 'x.csv', '--k=2'), "'x.csv' is no flag"),
     (ASK, '--k is not set'),
-    ((*ASK, '--k=2'), '--classes is not set'),
-    ((*ASK, '--k=2', '--classes=a,b'), '--pool is not set'),
+    ((*ASK, '--k=2'), '--state is state, which has no labelling project'),
+    ((*ASK, '--k=2', '--classes=a,b'), 'set --pool, what is to be labelled'),
     ((*BEGIN, '--k=0'), 'k is 0'),
     ((*BEGIN, '--k=2', '--out=x.txt'), '--out is x.txt; it must end in .csv'),
     ((*BEGIN, '--k=2', '--out=no/x.csv'), 'there is no folder no'),
@@ -124,3 +128,75 @@ def test_a_project_has_one_pool(label):
     status, _, error = label(*ASK, '--k=2', other)
     assert status == 1
     assert said in error
+
+
+def test_labels_that_were_not_told_are_not_written_over(label, pool):
+  assert label(*BEGIN, '--k=6')[0] == 0
+  fill_in('batch.csv', pool, 3)
+  before = pathlib.Path('batch.csv').read_bytes()
+
+  status, _, error = label(*ASK, '--k=6')
+  assert status == 1
+  assert 'batch.csv has 3 labels that were not told: tell them first' in error
+  assert pathlib.Path('batch.csv').read_bytes() == before
+  assert label('tell', '--state=state', 'batch.csv')[0] == 0
+  # What is pending goes there again, beside nothing new.
+  status, told, _ = label('ask', '--state=state', '--pending')
+  assert told.startswith('All that is pending: 3 queries.')
+  assert len(rows_of('batch.csv')) == 3
+  assert label(*ASK, '--k=6')[0] == 0
+
+
+@pytest.mark.parametrize(
+  ('out', 'content', 'said'),
+  [
+    ('x.csv', 'id,label\n1,low\n', 'x.csv exists, and is no batch of'),
+    ('x.csv', None, 'x.jsonl exists, and is of no batch'),
+    ('state/history.csv', None, 'in the folder of the project'),
+  ],
+)
+def test_files_of_others_are_not_written_over(label, out, content, said):
+  assert label(*BEGIN, '--k=2')[0] == 0
+  pathlib.Path('x.jsonl').write_text('mine')
+  if content is not None:
+    pathlib.Path(out).write_text(content)
+
+  status, _, error = label(*ASK, '--k=2', f'--out={out}')
+
+  assert status == 1
+  assert said in error
+  assert pathlib.Path('x.jsonl').read_text() == 'mine'
+
+
+def test_a_table_is_there_to_label_in_a_spreadsheet(label):
+  lines = [f'n{at},{at},"text; {at}"' for at in range(20)]
+  pathlib.Path('t.csv').write_text('\n'.join(['id,p,value', *lines]))
+  options = ('--config.data.ids=id', "--config.data.features=('p',)")
+  begin = (*ASK, '--pool=file:t.csv', '--classes=a,b', *options)
+  assert label(*begin, '--k=4')[0] == 0
+
+  row = rows_of('batch.csv')[0]
+  assert row['id'].startswith('n')
+  assert row['value'] == ''
+  assert row['value of the pool'].startswith('text; ')
+  assert row['id of the pool'] == row['id']
+
+
+def test_what_became_of_all_that_was_asked_is_exported(label, pool):
+  assert label(*BEGIN, '--k=3')[0] == 0
+  fill_in('batch.csv', pool, 1)
+  rows = rows_of('batch.csv')
+  label('tell', '--state=state', '--annotator=ann', 'batch.csv')
+  other = 'low' if rows[0]['label'] == 'high' else 'high'
+  answers = [(rows[0]['id'], other), (rows[1]['id'], 'skip')]
+  text = ''.join(f'{name},{said}\n' for name, said in answers)
+  pathlib.Path('ben.csv').write_text('id,label\n' + text)
+  label('tell', '--state=state', '--annotator=ben', 'ben.csv')
+
+  # The value of a flag may stand apart.
+  status, told, _ = label('export', '--state', 'state', '--out=labels.csv')
+  assert (status, told) == (0, 'labels.csv\n')
+  found = rows_of('labels.csv')
+  assert [row['status'] for row in found] == ['disputed', 'skipped', 'pending']
+  assert found[0]['answers'] == f'ann: {rows[0]["label"]}; ben: {other}'
+  assert label('export', '--state=state', '--out=labels.csv')[0] == 1

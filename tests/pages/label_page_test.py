@@ -96,8 +96,9 @@ def test_pictures_are_shown_by_id(state, pictures):
   [
     ('/answer', {'id': 'nix', 'label': 'dark'}, 409, 'no such example'),
     ('/answer', {'id': 'p 0&.png', 'label': 'drak'}, 409, 'never asked'),
-    ('/answer', {'id': 'p 0&.png'}, 400, 'label'),
-    ('/answer', [1], 400, 'list indices'),
+    ('/answer', {'id': 'p 0&.png'}, 400, 'label is None'),
+    ('/answer', [1], 400, 'no object of JSON'),
+    ('/answer', {'id': 'x' * 200_000, 'label': 'dark'}, 413, 'bytes were'),
     ('/take_back', {'id': 'p 0&.png'}, 400, 'no answer of'),
     ('/ask', {'k': 0}, 400, 'k is 0'),
     ('/ask', {'k': 'x'}, 400, "k is 'x'"),
@@ -153,12 +154,12 @@ def test_a_batch_is_labelled_by_keys(state, browser):
     # A class with HTML in its name is text.
     assert HTML in browser.execute_script(f'return {shown("classes")}')
     body = browser.find_element('tag name', 'body')
-    for number, key in enumerate('1s2', start=2):
+    for number, key in enumerate('1-2', start=2):
       body.send_keys(key)
       assert until(browser, f'{shown("place")} === "{number} of 4"')
-    body.send_keys('z')
+    body.send_keys('\ue003')  # Backspace
     assert until(browser, f'{shown("place")} === "3 of 4"')
-    for key, left in (('2', 1), ('u', 0)):
+    for key, left in (('2', 1), ('?', 0)):
       body.send_keys(key)
       assert until(
         browser,
@@ -185,3 +186,28 @@ def test_a_server_that_ends_is_told_and_loses_nothing(state, browser):
   assert until(browser, f'!{problem}.hidden')
   said = browser.execute_script(f'return {problem}.innerText')
   assert said.startswith('The program that serves this page does not answer')
+
+
+@pytest.mark.parametrize(
+  ('classes', 'keys'),
+  [
+    (['cat', 'dog'], ['1', '2']),
+    (list('XAB'), ['x', 'a', 'b']),
+    (list('0123456789'), list('0123456789')),
+    (
+      [*'abcdefgh', 'iron', 'ivy', 'joy'],
+      [*'abcdefgh', '1', '2', 'j'],
+    ),
+  ],
+)
+def test_keys_do_not_mislead(tmp_path, browser, pictures, classes, keys):
+  labelling.begin(tmp_path / 'state', f'images:{pictures}', classes)
+  labelling.propose(tmp_path / 'state', 1)
+  shown = (
+    '[...document.querySelectorAll("#classes kbd")]'
+    '.map((each) => each.textContent.toLowerCase())'
+  )
+  with serving(tmp_path / 'state') as running:
+    browser.get(running.address)
+    assert until(browser, f'{shown}.length')
+    assert browser.execute_script(f'return {shown}') == keys

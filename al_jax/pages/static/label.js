@@ -2,8 +2,7 @@
 // the page as text, never as HTML.
 
 const at = (id) => document.getElementById(id);
-// Classes have the keys 1 to 9, then letters that mean nothing else.
-const KEYS = '123456789abcdefghijklmnopqrtvwxy'.split('');
+const DIGITS = '1234567890'.split('');
 const REFRESH = 1000;
 
 let state = null;
@@ -30,6 +29,24 @@ function say(problem) {
   at('problem').hidden = !problem;
 }
 
+/** The key of each class; null of one that has none.
+ *
+ * Up to ten classes have the digits, in order. More of them, and classes whose
+ * names are single signs, have the first sign of their names, where no other
+ * class begins with it; the digits that are left go to the others.
+ */
+function keysOf(classes) {
+  const firsts = classes.map((name) => name[0].toLowerCase());
+  const short = classes.every((name) => name.length === 1);
+  if (classes.length <= DIGITS.length && !short) {
+    return classes.map((name, number) => DIGITS[number]);
+  }
+  const keys = firsts.map((first) => (
+    firsts.filter((other) => other === first).length === 1 ? first : null));
+  const left = DIGITS.filter((digit) => !keys.includes(digit));
+  return keys.map((key) => key ?? left.shift() ?? null);
+}
+
 /** Reads the state, after a POST if there is something to do. */
 async function call(path, content) {
   const options = content === undefined ? {} : {
@@ -40,8 +57,9 @@ async function call(path, content) {
   try {
     answer = await fetch(path, options);
   } catch {
-    say('The program that serves this page does not answer: start it again, '
-      + 'with the same command. No answer that you gave is lost.');
+    say('The program that serves this page does not answer, and what you did '
+      + 'last was not taken. Start it again, with the same command; all other '
+      + 'answers are kept.');
     return false;
   }
   if (!answer.ok) {
@@ -129,10 +147,11 @@ async function showExample(query) {
 }
 
 function showClasses(query) {
+  const keys = keysOf(state.classes);
   const items = state.classes.map((label, number) => {
     const button = make('button');
     button.type = 'button';
-    if (KEYS[number]) button.append(make('kbd', KEYS[number].toUpperCase()));
+    if (keys[number]) button.append(make('kbd', keys[number].toUpperCase()));
     button.append(label);
     button.setAttribute('aria-pressed', query.answer === label);
     button.addEventListener('click', () => answer(label));
@@ -175,7 +194,9 @@ function showNext() {
   at('next-text').textContent = first
     ? 'The first examples are drawn at random.'
     : `${state.labels.toLocaleString('en')} labels so far. The model learns `
-      + 'them all, and chooses what to ask next.';
+      + 'them all, and chooses what to ask next.'
+      + (state.disputed ? ` On ${state.disputed} more annotators differ: they `
+        + 'have no label until a majority agrees.' : '');
   at('ask').disabled = state.asking;
   at('busy').textContent = state.asking ? 'training …' : '';
   const found = state.accuracy;
@@ -193,7 +214,8 @@ function showNext() {
 let shownId = null;
 
 function show() {
-  at('summary').textContent = `${state.pool}, `
+  at('summary').title = state.pool;
+  at('summary').textContent = `${state.pool.split('/').pop()}: `
     + `${state.labels.toLocaleString('en')} of `
     + `${state.examples.toLocaleString('en')} labelled`;
   at('who').textContent = `annotator: ${state.annotator}`;
@@ -227,21 +249,22 @@ document.addEventListener('keydown', (event) => {
   const query = queries()[placeOf(current)];
   if (!query) return;
   const key = event.key.toLowerCase();
-  const number = KEYS.indexOf(key);
+  const number = keysOf(state.classes).indexOf(key);
   const acts = {
-    s: () => answer(state.skip), u: () => answer(state.unsure), z: undo,
-    arrowleft: () => move(-1), arrowright: () => move(1),
+    '-': () => answer(state.skip), '?': () => answer(state.unsure),
+    backspace: undo, arrowleft: () => move(-1), arrowright: () => move(1),
   };
   if (key === 'enter' && event.target instanceof HTMLButtonElement) return;
-  if (key === 'enter' && query.predicted !== undefined) {
+  // A class may be called - or ?.
+  if (number >= 0) {
+    event.preventDefault();
+    answer(state.classes[number]);
+  } else if (key === 'enter' && query.predicted !== undefined) {
     event.preventDefault();
     answer(query.predicted);
   } else if (acts[key]) {
     event.preventDefault();
     acts[key]();
-  } else if (number >= 0 && number < state.classes.length) {
-    event.preventDefault();
-    answer(state.classes[number]);
   }
 });
 
