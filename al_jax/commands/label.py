@@ -245,8 +245,8 @@ def _in_words(batch):
       'It is the same as before, because nothing was told since; --more asks '
       'others beside it.'
     )
-  if batch.accuracy is not None:
-    found = project.described(batch.accuracy)
+  if batch.estimate is not None:
+    found = project.described(batch.estimate)
     lines.append(found[0].upper() + found[1:])
   elif batch.labels and FOLDS.value:
     lines.append(

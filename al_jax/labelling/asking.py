@@ -16,7 +16,6 @@ from al_jax.runner import own_systems
 from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
-
 # Smaller pictures have nothing for convolutions to see.
 _SMALLEST = 8
 
@@ -29,7 +28,7 @@ class Batch(NamedTuple):
     queries: in order of choice.
     positions: of these in the pool.
     score: what their values are; '' if they are not shown.
-    accuracy: an estimate, see `proposing.Accuracy`; None without one.
+    estimate: of the accuracy, see `proposing.Accuracy`; None without one.
     is_drawn: whether the examples were drawn at random.
     labels: how many the model was trained on; 0: there was none.
     is_new: whether it was proposed now; otherwise nothing was told since.
@@ -39,7 +38,7 @@ class Batch(NamedTuple):
   queries: list[Query]
   positions: list[int]
   score: str
-  accuracy: Mapping[str, Any] | None
+  estimate: Mapping[str, Any] | None
   is_drawn: bool
   labels: int
   is_new: bool
@@ -305,7 +304,7 @@ def _batch(now, asked: Asked, dataset, *, is_new):
     queries,
     [position[name] for name in asked.ids],
     said['score'],
-    said['accuracy'],
+    said['estimate'],
     said['is_drawn'],
     said['labels'],
     is_new,

@@ -217,9 +217,9 @@ def status(folder: Folder) -> Status:
   folder = pathlib.Path(folder)
   now = of(folder)
   accuracies = [
-    (batch.number, batch.said['accuracy'])
+    (batch.number, batch.said['estimate'])
     for batch in now.batches
-    if batch.said['accuracy'] is not None
+    if batch.said['estimate'] is not None
   ]
   return Status(now, len(read_ids(folder)), accuracies, stopping.hint(now))
 

@@ -73,7 +73,7 @@ class Proposed(NamedTuple):
     score: what the values are; '' if they are not shown.
     predicted: class numbers; empty for a first batch.
     probabilities: of the predicted classes.
-    accuracy: None with too few labels, or if nobody asked.
+    estimate: of the accuracy; None with too few labels, or if nobody asked.
     watched: class numbers that the model predicts for some examples, the same
       ones in a pool of the same size; empty for a first batch.
     labels: how many it was trained on.
@@ -87,7 +87,7 @@ class Proposed(NamedTuple):
   score: str
   predicted: np.ndarray
   probabilities: np.ndarray
-  accuracy: Accuracy | None
+  estimate: Accuracy | None
   watched: np.ndarray
   labels: int
   pool: int
@@ -96,13 +96,13 @@ class Proposed(NamedTuple):
 
   def said(self) -> dict[str, Any]:
     """Returns all but the picks, in terms of JSON."""
-    accuracy = None if self.accuracy is None else self.accuracy._asdict()
+    estimate = None if self.estimate is None else self.estimate._asdict()
     return {
       'score': self.score,
       'values': np.asarray(self.values, float).tolist(),
       'predicted': self.predicted.tolist(),
       'probabilities': np.asarray(self.probabilities, float).tolist(),
-      'accuracy': accuracy,
+      'estimate': estimate,
       'watched': self.watched.tolist(),
       'labels': self.labels,
       'pool': self.pool,

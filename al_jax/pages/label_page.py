@@ -56,7 +56,7 @@ class Labelling:
     """What the page shows, in terms of JSON."""
     found = project.status(self.folder)
     now = found.account
-    accuracy = found.accuracies[-1][1] if found.accuracies else None
+    estimate = found.accuracies[-1][1] if found.accuracies else None
     return {
       'pool': str(now.begun['pool']['source']),
       'examples': found.num_examples,
@@ -68,7 +68,7 @@ class Labelling:
       'labels': len(now.labels),
       'queries': self._queries(now),
       'has_pictures': self._shown.has_pictures,
-      'accuracy': accuracy,
+      'estimate': estimate,
       'hint': found.hint,
       'disputed': len(now.disputed),
       'asking': self._asking is not None and self._asking.is_alive(),

@@ -55,7 +55,7 @@ def test_batches_are_of_examples_that_nobody_was_asked_before(state, pool):
     assert batch.number == number
     assert len(batch.queries) == 10
     seen += [query.id for query in batch.queries]
-    accuracies.append(batch.accuracy)
+    accuracies.append(batch.estimate)
     taken = labelling.tell(state, answers_to(batch, pool))
     assert len(taken.new) == 10
 
@@ -314,7 +314,7 @@ def test_batches_that_were_drawn_say_so(state, pool):
   labelling.tell(state, answers_to(batch, pool))
   chosen = labelling.propose(state, 5, config={'systems': ['margin']})
   assert not chosen.is_drawn
-  assert chosen.accuracy['is_drawn']
+  assert chosen.estimate['is_drawn']
 
 
 def test_the_history_may_lack_its_last_end_of_line(state, pool):

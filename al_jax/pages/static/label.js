@@ -199,7 +199,7 @@ function showNext() {
         + 'have no label until a majority agrees.' : '');
   at('ask').disabled = state.asking;
   at('busy').textContent = state.asking ? 'training …' : '';
-  const found = state.accuracy;
+  const found = state.estimate;
   const whose = found !== null && found.is_drawn
     ? 'They were drawn at random: it holds for the pool.'
     : 'Most were chosen because they are hard: on the pool it is as a rule '
