@@ -35,7 +35,7 @@ from absl import flags
 
 from al_jax import errors, files, parts, xla
 from al_jax.commands import config_flag, ending
-from al_jax.labelling import answers, project
+from al_jax.labelling import account, answers, project
 from al_jax.storage import manifest
 
 STATE = flags.DEFINE_string('state', None, 'The folder of the project.')
@@ -67,7 +67,7 @@ FOLDS = flags.DEFINE_integer(
   'ask, page: folds of the estimate of the accuracy; 0: no estimate.',
 )
 ANNOTATOR = flags.DEFINE_string(
-  'annotator', answers.SOMEBODY, 'tell, page: who answers.'
+  'annotator', account.SOMEBODY, 'tell, page: who answers.'
 )
 CORRECT = flags.DEFINE_bool(
   'correct', False, 'tell: an annotator may change an earlier answer.'

@@ -13,8 +13,8 @@ again, the same.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from al_jax.labelling.account import SKIP, UNSURE
-from al_jax.labelling.answers import Answer, AnswersError
+from al_jax.labelling.account import SKIP, UNSURE, Answer
+from al_jax.labelling.answers import AnswersError
 from al_jax.labelling.project import (
   Status,
   give_up,

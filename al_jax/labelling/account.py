@@ -12,6 +12,24 @@ from al_jax.labelling import history
 SKIP = 'skip'
 UNSURE = 'unsure'
 NO_LABELS = (SKIP, UNSURE)
+# Who answers if nobody says so.
+SOMEBODY = 'me'
+
+
+class Answer(NamedTuple):
+  """What somebody said of an example.
+
+  Attributes:
+    id: of the example, as text.
+    label: a class, `'skip'` or `'unsure'`.
+    annotator: who said it.
+    place: where it stands, for messages.
+  """
+
+  id: str
+  label: str
+  annotator: str = SOMEBODY
+  place: str = 'an answer'
 
 
 class Asked(NamedTuple):

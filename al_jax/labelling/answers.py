@@ -8,30 +8,13 @@ import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from al_jax import errors
-from al_jax.labelling.account import NO_LABELS, SKIP, UNSURE, Account
+from al_jax.labelling import label_studio
+from al_jax.labelling.account import NO_LABELS, Account, Answer
+from al_jax.labelling.label_studio import as_text
 
-# Who answers if nobody says so.
-SOMEBODY = 'me'
 _SUFFIXES = ('.csv', '.tsv', '.jsonl', '.json')
 # More are counted and not listed.
 _MOST_FAULTS = 20
-
-
-class Answer(NamedTuple):
-  """What somebody said of an example.
-
-  Attributes:
-    id: of the example, as text.
-    label: a class, `'skip'` or `'unsure'`.
-    annotator: who said it.
-    place: where it stands, for messages.
-  """
-
-  id: str
-  label: str
-  annotator: str = SOMEBODY
-  place: str = 'an answer'
 
 
 class AnswersError(ValueError):
@@ -68,18 +51,18 @@ def read(path: str | pathlib.Path, *, annotator: str) -> list[Answer]:
   except UnicodeDecodeError as error:
     raise ValueError(f'{path} is not UTF-8 text.') from error
   if path.suffix.lower() == '.json':
-    return _some(path, _of_label_studio(path, text, annotator))
+    return _some(path, label_studio.read(path, text, annotator))
   if path.suffix.lower() == '.jsonl':
     rows = _of_lines(path, text)
   else:
     rows = _of_table(path, text)
   found = []
   for number, row in rows:
-    label = _text(row.get('label')).strip()
+    label = as_text(row.get('label')).strip()
     if label:
-      who = _text(row.get('annotator')).strip() or annotator
+      who = as_text(row.get('annotator')).strip() or annotator
       place = f'{path.name}, line {number}'
-      found.append(Answer(_text(row['id']), label, who, place))
+      found.append(Answer(as_text(row['id']), label, who, place))
   return _some(path, found)
 
 
@@ -90,15 +73,6 @@ def _some(path, found):
       f'{path} has no answer: no row has a label, or no task an annotation.'
     )
   return found
-
-
-def _text(value):
-  """A cell as text; a number as it is written, nothing as ''."""
-  if value is None:
-    return ''
-  if isinstance(value, float) and value.is_integer():
-    value = int(value)
-  return str(value)
 
 
 def _of_table(path, text):
@@ -150,71 +124,6 @@ def _of_lines(path, text):
     if not isinstance(row, dict) or 'id' not in row:
       raise ValueError(f"{path}, line {number}, is no object with an 'id'.")
     yield number, row
-
-
-def _of_label_studio(path, text, annotator):
-  """The answers in an export of Label Studio."""
-  try:
-    tasks = json.loads(text)
-  except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is no JSON: {error}.') from error
-  if not isinstance(tasks, list) or not all(
-    isinstance(task, dict) for task in tasks
-  ):
-    raise ValueError(
-      f'{path} is no export of Label Studio: it must be a list of tasks.'
-    )
-  found = []
-  for number, task in enumerate(tasks, start=1):
-    place = f'{path.name}, task {number}'
-    try:
-      found += _of_task(task, place, annotator)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-      raise ValueError(
-        f'{path}, task {number}, is not a task of al_jax as Label Studio '
-        f'exports it, JSON or JSON-MIN ({errors.in_one_line(error)}).'
-      ) from error
-  return found
-
-
-def _of_task(task, place, annotator):
-  """The answers to a task: of JSON, or of JSON-MIN where it is flat."""
-  if 'annotations' not in task:
-    name = _text((task.get('data') or task)['id_of_example'])
-    label = task.get('label')
-    label = _one_choice(label) if isinstance(label, dict) else _text(label)
-    who = _who(task.get('annotator'), annotator)
-    return [Answer(name, label, who, place)] if label else []
-  name = _text(task['data']['id_of_example'])
-  # What somebody says last counts.
-  found = {}
-  for annotation in task['annotations']:
-    who = _who(annotation.get('completed_by'), annotator)
-    labels = [
-      _one_choice(each['value'])
-      for each in annotation['result']
-      if each['type'] == 'choices' and each['from_name'] == 'label'
-    ]
-    # Sent without a choice: whoever saw it could not tell.
-    label = labels[-1] if labels else UNSURE
-    if annotation.get('was_cancelled'):
-      label = SKIP
-    found[who] = Answer(name, label, who, place)
-  return list(found.values())
-
-
-def _one_choice(value):
-  """The choice; several are no class, and are refused as such."""
-  choices = value['choices']
-  is_one = isinstance(choices, list) and len(choices) == 1
-  return _text(choices[0]) if is_one else repr(choices)
-
-
-def _who(who, annotator):
-  """The name of an annotator: their number, or their mail."""
-  if isinstance(who, dict):
-    who = who.get('email', who.get('id'))
-  return _text(who).strip() or annotator
 
 
 class Checked(NamedTuple):

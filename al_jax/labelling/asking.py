@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from al_jax import data, errors
 from al_jax.labelling import account as account_lib
-from al_jax.labelling import history, project, proposing
+from al_jax.labelling import estimating, history, model, project, proposing
 from al_jax.labelling.account import NO_LABELS, Account, Asked
 from al_jax.labelling.batch_files import Query
 from al_jax.labelling.project import Folder
@@ -28,7 +28,7 @@ class Batch(NamedTuple):
     queries: in order of choice.
     positions: of these in the pool.
     score: what their values are; '' if they are not shown.
-    estimate: of the accuracy, see `proposing.Accuracy`; None without one.
+    estimate: of the accuracy, see `estimating.Accuracy`; None without one.
     is_drawn: whether the examples were drawn at random.
     labels: how many the model was trained on; 0: there was none.
     is_new: whether it was proposed now; otherwise nothing was told since.
@@ -59,7 +59,7 @@ def begin(
       `'file:TABLE.csv'`, `'file:EMBEDDINGS.npy'`; `'embed:images:FOLDER'`, by
       default with the network `backbones.PACKAGED`.
     classes: what people choose from.
-    config: fields over `proposing.default_config`. If None, margin sampling.
+    config: fields over `model.default_config`. If None, margin sampling.
 
   Returns:
     The pool.
@@ -81,10 +81,10 @@ def begin(
     {'source': pool} if isinstance(pool, str) else pool, classes
   )
   dataset = data.load(spec)
-  settled = _changed(proposing.default_config(), config)
+  settled = _changed(model.default_config(), config)
   if not settled['model']:
     settled['model'] = _usual_model(spec, dataset)
-  proposing.check_config(settled)
+  model.check_config(settled)
   with workdir.Workdir(folder):
     # Another process may have begun meanwhile.
     _refuse_begun(folder)
@@ -171,7 +171,7 @@ def propose(
   *,
   more: bool = False,
   config: Config | None = None,
-  folds: int = proposing.FOLDS,
+  folds: int = estimating.FOLDS,
   dataset: data.Dataset | None = None,
 ) -> Batch:
   """Trains on the answers so far, and asks for more.
@@ -214,7 +214,7 @@ def propose(
         '(--more).'
       )
     return _batch(now, now.batches[-1], dataset, is_new=False)
-  proposing.check_config(changed)
+  model.check_config(changed)
   proposed = proposing.propose(now, dataset, changed, k, folds=folds)
   ids = [str(name) for name in dataset.train.ids[proposed.picks].tolist()]
   with project.locked(folder):

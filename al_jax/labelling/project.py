@@ -15,8 +15,8 @@ from al_jax import files
 from al_jax.labelling import account as account_lib
 from al_jax.labelling import answers as answers_lib
 from al_jax.labelling import history, stopping
-from al_jax.labelling.account import Account
-from al_jax.labelling.answers import Answer, Checked
+from al_jax.labelling.account import SOMEBODY, Account, Answer
+from al_jax.labelling.answers import Checked
 from al_jax.storage import workdir
 
 _IDS = 'ids.json'
@@ -92,7 +92,7 @@ def described(estimate: Mapping[str, Any]) -> str:
   """An estimate of the accuracy, as sentences.
 
   Args:
-    estimate: see `proposing.Accuracy`.
+    estimate: see `estimating.Accuracy`.
   """
   how = (
     'These were drawn at random, so that it is of the whole pool.'
@@ -161,7 +161,7 @@ def tell(
 
 
 def withdraw(
-  folder: Folder, ids: Sequence[str], *, annotator: str = answers_lib.SOMEBODY
+  folder: Folder, ids: Sequence[str], *, annotator: str = SOMEBODY
 ) -> None:
   """Takes answers back; the examples are pending again.
 

@@ -13,55 +13,18 @@ import numpy as np
 from al_jax import data
 from al_jax import pool as pool_lib
 from al_jax.kernels import _padding
-from al_jax.labelling import defaults as labelling_defaults
+from al_jax.labelling import estimating
 from al_jax.labelling.account import Account, known
-from al_jax.loop import acquisition, fitting, program
-from al_jax.loop.events import Events
-from al_jax.loop.program import Program
-from al_jax.loop.protocol import Protocol
-from al_jax.loop.run_state import Run
+from al_jax.labelling.model import Model
+from al_jax.loop import acquisition
 from al_jax.pool import PoolState
-from al_jax.runner import config as config_lib
-from al_jax.runner import defaults, options, pretraining
-from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
-from al_jax.storage import manifest
 
-# Fields of a config that only a simulated run reads.
-_OF_RUNS = (
-  *('seeds', 'oracle', 'prices', 'describe', 'full_labels', 'synthesis'),
-  'grid',
-)
-# Of the protocol, all others are of a run.
-_OF_PROTOCOL = ('first_set', 'save_every_steps')
 # Labels that the buffers of a learner have room for at least, so that they
 # seldom grow: then its programs are compiled anew.
 _LEAST_CAPACITY = 256
-# Parts that labels are divided into, to estimate the accuracy.
-FOLDS = 5
-# With fewer labels no accuracy is estimated.
-_LEAST_LABELS = 10
 # Examples whose predictions are compared from batch to batch.
 _WATCHED = 2000
-
-
-class Accuracy(NamedTuple):
-  """The accuracy on labels that a model was not trained on.
-
-  Attributes:
-    mean: over all labels, each predicted by a model without it.
-    standard_error: of a share of that many.
-    labels: how many there are.
-    folds: parts that the labels were divided into.
-    is_drawn: all labels are of examples that were drawn at random, so that it
-      is the accuracy on the pool. Others are harder than most.
-  """
-
-  mean: float
-  standard_error: float
-  labels: int
-  folds: int
-  is_drawn: bool
 
 
 class Proposed(NamedTuple):
@@ -87,7 +50,7 @@ class Proposed(NamedTuple):
   score: str
   predicted: np.ndarray
   probabilities: np.ndarray
-  estimate: Accuracy | None
+  estimate: estimating.Accuracy | None
   watched: np.ndarray
   labels: int
   pool: int
@@ -111,51 +74,13 @@ class Proposed(NamedTuple):
     }
 
 
-def default_config() -> Config:
-  """The config of a project that sets nothing, as plain values."""
-  config = manifest.plain_config(labelling_defaults.get_config().to_dict())
-  del config['data']
-  return config
-
-
-def check_config(config: Config) -> None:
-  """Refuses fields that nothing reads here, and more than one system.
-
-  Args:
-    config: as plain values.
-
-  Raises:
-    ValueError: for the first of them.
-  """
-  config_lib.check_options({**config, 'data': None})
-  usual = manifest.plain_config(defaults.get_config().to_dict())
-  for field in _OF_RUNS:
-    if config.get(field, usual[field]) != usual[field]:
-      raise ValueError(
-        f'config.{field} is {config[field]!r}; it is for al-jax run, where '
-        'answers are simulated.'
-      )
-  for field, value in config['protocol'].items():
-    if field not in _OF_PROTOCOL and value != usual['protocol'].get(field):
-      raise ValueError(
-        f'config.protocol.{field} is {value!r}; it is for al-jax run: here '
-        '--k says how many are asked, and you when to end.'
-      )
-  names = options.system_names(config)
-  if len(names) != 1:
-    raise ValueError(
-      f'config.systems names {len(names)}, {", ".join(names)}; people are '
-      'asked by one.'
-    )
-
-
 def propose(
   account: Account,
   dataset: data.Dataset,
   config: Config,
   k: int,
   *,
-  folds: int = FOLDS,
+  folds: int = estimating.FOLDS,
 ) -> Proposed:
   """Trains on the answers so far, and chooses queries.
 
@@ -186,7 +111,7 @@ def propose(
       'all examples of the pool are labelled, skipped or pending: there is '
       'nothing left to ask.'
     )
-  model = _Model(_experiment(dataset, config, k, capacity))
+  model = Model(dataset, config, k, capacity)
   if not labels:
     return _first(model, pool, dataset)
   round = len(account.batches) - 1
@@ -203,7 +128,7 @@ def propose(
     model.program.system.strategy.score,
     np.asarray(predicted),
     np.asarray(probabilities),
-    _accuracy(model, pool, round, folds, is_drawn=_are_drawn(account)),
+    estimating.estimate(account, model, pool, round, folds),
     np.asarray(watched),
     labels,
     len(dataset.train),
@@ -238,67 +163,6 @@ def pool_of(account: Account, dataset: data.Dataset) -> PoolState:
       annotator[at] = pool_lib.ORACLE
       targets[at] = account.classes.index(labels[name])
   return PoolState(rounds, order, targets, annotator)
-
-
-def _experiment(dataset, config, k, capacity):
-  """What a program is made of; nobody answers at once."""
-  asked = {'labels_per_round': k, 'first_size': k}
-  config = {**config, 'protocol': {**config['protocol'], **asked}}
-  proceeding = Protocol(
-    **asked,
-    label_budget=max(capacity, k),
-    **{name: config['protocol'][name] for name in _OF_PROTOCOL},
-  )
-  experiment = Experiment(
-    config,
-    dataset,
-    program.facts_of(dataset, capacity),
-    proceeding,
-    oracle=None,
-    built={},
-  )
-  (name,) = options.system_names(config)
-  options.check_system_options(config)
-  experiment, _ = pretraining.with_weights(experiment, lambda: False)
-  system = config_lib.system_of(experiment, name)
-  if 'answers' in system.strategy.needs:
-    raise ValueError(
-      f'config.systems is {name!r}, which needs the answers to earlier queries '
-      f'as they come: {system.strategy.needs["answers"]}; choose another.'
-    )
-  return experiment
-
-
-class _Model:
-  """The compiled system of a project."""
-
-  def __init__(self, experiment: Experiment):
-    (name,) = options.system_names(experiment.config)
-    self.seed = experiment.config['first_seed']
-    self.protocol = experiment.protocol
-    self.program: Program = config_lib.program_of(
-      experiment, name, config_lib.sources_of(experiment), 1
-    )
-
-  def begun(self, pool: PoolState):
-    """The state before any training, with a first set pending."""
-    return acquisition.propose_first(
-      self.program, None, self.protocol, self.seed, pool=pool
-    )
-
-  def trained(self, pool: PoolState, round: int):
-    """The learner, trained on the labels of a pool."""
-    run = Run(self.seed, self.begun(pool), round=round, stage='training')
-    for _ in fitting.train(
-      self.program,
-      self.protocol,
-      [run],
-      lambda: False,
-      Events(()),
-      resume=False,
-    ):
-      pass
-    return run.state.learner
 
 
 def _first(model, pool, dataset):
@@ -341,27 +205,3 @@ def _watched(num_examples):
   """The examples whose predictions are compared from batch to batch."""
   drawn = np.random.default_rng(0).permutation(num_examples)
   return np.sort(drawn[:_WATCHED]).astype(np.int32)
-
-
-def _are_drawn(account):
-  """Whether all labels are of batches that were drawn at random."""
-  drawn = [batch for batch in account.batches if batch.said['is_drawn']]
-  return set(account.labels) <= {name for batch in drawn for name in batch.ids}
-
-
-def _accuracy(model, pool, round, folds, *, is_drawn):
-  """Predicts each label by a model that was trained without it."""
-  labelled = np.flatnonzero(np.asarray(pool_lib.trainable(pool)))
-  if not folds or len(labelled) < max(_LEAST_LABELS, folds):
-    return None
-  drawn = np.random.default_rng([model.seed, len(labelled)])
-  right = 0
-  for part in np.array_split(drawn.permutation(labelled), folds):
-    annotator = np.array(pool.annotator)
-    annotator[part] = pool_lib.ABSTAINED
-    learner = model.trained(pool.replace(annotator=annotator), round)
-    predicted, _ = model.program.predict(learner, part.astype(np.int32))
-    right += int(np.count_nonzero(predicted == pool.targets[part]))
-  mean = right / len(labelled)
-  spread = (mean * (1 - mean) / len(labelled)) ** 0.5
-  return Accuracy(mean, spread, len(labelled), folds, is_drawn)

@@ -8,8 +8,8 @@ from typing import Any
 
 from al_jax import errors
 from al_jax.labelling import asking, project
-from al_jax.labelling.account import SKIP, UNSURE, Account
-from al_jax.labelling.answers import Answer, AnswersError
+from al_jax.labelling.account import SKIP, UNSURE, Account, Answer
+from al_jax.labelling.answers import AnswersError
 from al_jax.labelling.showing import Shown
 
 with errors.needs('A page'):

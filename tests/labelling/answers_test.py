@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from al_jax.labelling import account, answers
-from al_jax.labelling.answers import Answer
+from al_jax.labelling.account import Answer
 
 IDS = ('a', 'b', 'c', 'd')
 

@@ -11,6 +11,7 @@ from al_jax.labelling import (
   Answer,
   account,
   asking,
+  estimating,
   history,
   project,
   proposing,
@@ -64,7 +65,7 @@ def test_batches_are_of_examples_that_nobody_was_asked_before(state, pool):
   assert accuracies[1]['labels'] == 10
   # Nothing but the first batch was drawn.
   assert [each['is_drawn'] for each in accuracies[1:]] == [True, False]
-  assert accuracies[2]['folds'] == proposing.FOLDS
+  assert accuracies[2]['folds'] == estimating.FOLDS
   assert batch.queries[0].predicted in CLASSES
   assert 0.5 <= batch.queries[0].probability < 1
   values = [query.value for query in batch.queries]
