@@ -54,7 +54,8 @@ class SimulatedOracle:
     errors.check_number('oracle.abstain', abstain, least=0, below=1)
     if targets is None:
       raise ValueError(
-        'the pool has no targets to answer from: run it without an oracle.'
+        'the pool has no targets to answer from: people label it (al-jax '
+        'label), or a run goes without an oracle.'
       )
     targets = jax.tree.map(np.asarray, targets)
     task.check(targets, 'the oracle', None)
