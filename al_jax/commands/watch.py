@@ -3,10 +3,11 @@
     al-jax watch runs/digits
     al-jax watch runs/first runs/second --port=8123
 
-A WORKDIR is that of a run or of a grid, or a folder of several. The page shows
-curves over rounds and within the round under way, the newest queries, sample
-sheets, what was paid, and how long the rest will take. It only reads, and only
-this machine can open it; the page needs no network.
+A WORKDIR is that of a run or of a grid, or a folder of several; one that is
+not there yet waits for its run, if the folder around it is there. The page
+shows curves over rounds and within the round under way, the newest queries,
+sample sheets, what was paid, and how long the rest will take. It only reads,
+and only this machine can open it; the page needs no network.
 """
 
 import os

@@ -96,6 +96,12 @@ class Experiment:
     return next(iter(self._task().watched), None)
 
   @property
+  def watched_unit(self) -> str:
+    """Unit of `watched`: that of the metric of this name, if there is one."""
+    metrics = self._task().metrics
+    return next((one.unit for one in metrics if one.name == self.watched), '')
+
+  @property
   def systems(self) -> list[str]:
     """Names of the systems, first those of the manifest."""
     first = dict.fromkeys(map(str, self.about.get('systems') or ()))
@@ -109,8 +115,23 @@ class Experiment:
   @property
   def total(self) -> int | None:
     """Number of rounds of all systems and seeds; None if it is not known."""
+    if self.num_seeds is None or self.num_rounds is None:
+      return None
+    return len(self.systems) * self.num_seeds * self.num_rounds
+
+  @property
+  def num_seeds(self) -> int | None:
+    """Number of seeds per system; None if it is not known."""
     try:
-      return len(self.systems) * len(self._seeds()) * self._rounds()
+      return len(self._seeds())
+    except (KeyError, TypeError, ValueError):
+      return None
+
+  @property
+  def num_rounds(self) -> int | None:
+    """Number of rounds per system and seed; None if it is not known."""
+    try:
+      return self._rounds()
     except (KeyError, TypeError, ValueError):
       return None
 

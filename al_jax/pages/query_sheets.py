@@ -15,7 +15,7 @@ from al_jax.runner import queries
 from al_jax.storage.records import RoundRecord
 
 # Pictures of a sheet.
-_MOST = 24
+MOST_PICTURES = 24
 # What was made for pages that ask again.
 _MOST_KEPT = 32
 
@@ -125,7 +125,7 @@ def _drawn(
   """Lays out the first queries of a round."""
   # Those that were made are not in the data set.
   of_pool = [pick for pick in record.picks if pick < len(dataset.train)]
-  picks = of_pool[:_MOST]
+  picks = of_pool[:MOST_PICTURES]
   if not picks:
     raise ValueError('The queries of this round were made, not of the pool.')
   pictures = dataset.pictures_at(np.array(picks, int))

@@ -11,6 +11,7 @@ from al_jax.analysis import naming
 from al_jax.pages import rows
 from al_jax.pages.experiment import Experiment
 from al_jax.pages.manifest_file import ManifestFile
+from al_jax.pages.query_sheets import MOST_PICTURES
 from al_jax.pages.tail import Place
 from al_jax.plotting import style
 from al_jax.reporting import costs
@@ -35,13 +36,15 @@ class Watch:
     """Reads nothing yet.
 
     Args:
-      folders: work directories of runs or grids, or folders of these.
+      folders: work directories of runs or grids, or folders of these. One
+        that is not there yet waits for its run, if its parent is there.
 
     Raises:
-      ValueError: there is no such folder, or one is named twice.
+      ValueError: there can be no such folder, or one is named twice.
     """
     for folder in folders:
-      if not folder.is_dir():
+      can_begin = not folder.exists() and folder.parent.is_dir()
+      if not (folder.is_dir() or can_begin):
         raise ValueError(
           f'WORKDIR is {str(folder)!r}, which is no folder; name that of a run.'
         )
@@ -53,6 +56,8 @@ class Watch:
       )
     self.experiments: list[Experiment] = []
     self._numbers: dict[pathlib.Path, int] = {}
+    # Folders that turned out to hold several experiments.
+    self._superseded: set[pathlib.Path] = set()
     self._colours: dict[str, int] = {}
     self._manifests: dict[pathlib.Path, ManifestFile] = {}
     self.lock = threading.RLock()
@@ -61,7 +66,12 @@ class Watch:
     """Reads what is new; threads take turns."""
     with self.lock:
       for folder in self._folders:
-        for path, title, is_held in self._found(folder):
+        found = list(self._found(folder))
+        paths = {path for path, _, _ in found}
+        self._superseded -= paths
+        if paths and folder in self._numbers.keys() - paths:
+          self._superseded.add(folder)
+        for path, title, is_held in found:
           if path not in self._numbers:
             self._numbers[path] = len(self.experiments)
             self.experiments.append(Experiment(path, title))
@@ -86,7 +96,8 @@ class Watch:
         with contextlib.suppress(workdir.WorkdirError):
           yield workdir.below(folder, name), f'{folder}: {name}', is_held
       return
-    if not about and not (folder / 'records.jsonl').exists():
+    is_run = about or (folder / 'records.jsonl').exists()
+    if folder.is_dir() and not is_run:
       inner = [
         path
         for path in sorted(folder.iterdir())
@@ -107,6 +118,7 @@ class Watch:
       'cells': [
         self._cell(number, experiment)
         for number, experiment in enumerate(self.experiments)
+        if experiment.folder not in self._superseded
       ]
     }
 
@@ -123,6 +135,7 @@ class Watch:
             'seed': point.seed,
             'round': point.round,
             'labels': point.labels,
+            'shown': min(point.num_picks, MOST_PICTURES),
           }
           for point in experiment.newest_queries()
         ],
@@ -141,10 +154,12 @@ class Watch:
       'state': experiment.state,
       'done': experiment.num_done,
       'total': experiment.total,
+      'seeds': experiment.num_seeds,
+      'rounds': experiment.num_rounds,
       'left': None if left is None else round(left),
       'finished': experiment.finished,
       'message': experiment.message,
-      'notes': experiment.notes,
+      'notes': [*self._absent(experiment.folder), *experiment.notes],
       # With the flag it would delete what is to be resumed.
       'command': manifest.without_flag(
         str(experiment.about.get('command', '')), 'overwrite'
@@ -161,8 +176,14 @@ class Watch:
       'unit': metric.unit,
       'larger_is_better': metric.larger_is_better,
       'watched': metrics.spelled(experiment.watched or ''),
-      'watched_unit': '%' if experiment.watched == 'accuracy' else '',
+      'watched_unit': experiment.watched_unit,
     }
+
+  def _absent(self, folder):
+    """Yields a note if a folder that was asked for is not there."""
+    # Cells of a grid make their folders when their turn comes.
+    if folder in self._folders and not folder.is_dir():
+      yield 'There is no such folder yet; its run is shown once it begins.'
 
 
 class Reader:

@@ -46,9 +46,9 @@ def test_it_serves_until_it_is_ended_and_says_no_more(tmp_path):
 
 
 def test_what_is_wrong_is_told_in_a_sentence():
-  out, err = started('/absent').communicate(timeout=300)
+  out, err = started('/absent/run').communicate(timeout=300)
   assert not out
   assert err == (
-    "ValueError: WORKDIR is '/absent', which is no folder; name that of a "
+    "ValueError: WORKDIR is '/absent/run', which is no folder; name that of a "
     'run.\n'
   )

@@ -1,6 +1,7 @@
 """The page for watching, in headless Chromium."""
 
 import json
+import threading
 import time
 
 import pytest
@@ -58,10 +59,15 @@ def test_curves_of_all_systems_and_seeds_are_drawn(browser, tmp_path):
       f'return [...{titles}].map((each) => each.textContent)'
     )
     assert told[:2] == [
-      'test accuracy, %',
+      'test accuracy',
       'training loss at the end of a round',
     ]
     assert '20' in text(browser, 'ledger-table')
+    assert text(browser, 'runs').count('of 2 systems and 2 seeds') == 1
+    assert (
+      browser.execute_script('return document.querySelector(".progress").title')
+      == '2 systems \u00d7 2 seeds \u00d7 3 rounds = 12 rounds'
+    )
     # A line for each seed, on demand.
     thin = 'document.querySelectorAll("#score path.thin").length'
     assert until(browser, f'{thin} === 0')
@@ -72,6 +78,84 @@ def test_curves_of_all_systems_and_seeds_are_drawn(browser, tmp_path):
     assert until(browser, f'{MEANS} === 1')
     browser.execute_script('document.querySelector("#legend button").click()')
     assert until(browser, f'{MEANS} === 2')
+
+
+def test_a_new_run_shows_only_what_there_is(browser, tmp_path):
+  about = made.an_about(['random'], seeds=1)
+  with workdir.Workdir(tmp_path / 'run'):
+    made.a_run(tmp_path / 'run', (), about, [made.begin()])
+    with made.watching(tmp_path / 'run', tmp_path / 'absent') as page:
+      browser.get(page.address)
+      assert until(browser, 'document.querySelectorAll(".run").length === 2')
+      shown = 'document.querySelectorAll("section:not([hidden])").length'
+      assert browser.execute_script(f'return {shown}') == 1
+      told = text(browser, 'runs')
+      assert 'Curves begin with its first finished round.' in told
+      assert 'not begun' in told and 'There is no such folder yet' in told
+      when = 'document.querySelector(".when").getClientRects()[0].height'
+      assert browser.execute_script(f'return {when}') < 30
+      # A loss alone, of a single seed.
+      rows = made.the_rows(['random'], seeds=1)
+      for row in rows:
+        row.test.clear()
+      records.write_jsonl(tmp_path / 'run' / 'records.jsonl', rows)
+      loss = 'document.querySelectorAll("#loss path.mean").length'
+      assert until(browser, f'{loss} === 1')
+      assert browser.execute_script(
+        'const seeds = document.getElementById("seeds");'
+        'return [document.getElementById("score").hidden, seeds.disabled, '
+        'seeds.parentElement.title]'
+      ) == [True, True, 'This run has one seed: its line is the one shown']
+      assert 'systems' not in text(browser, 'runs')
+
+
+def test_ticks_differ_and_shares_end_at_all(browser, tmp_path):
+  rows = made.the_rows(['random'])
+  for row in rows:
+    row.test['accuracy'] = 1.0 - 0.02 * (1 + row.seed) * (row.round == 0)
+    row.train['loss'] = 1e-7 * (1 + row.round)
+  made.a_run(tmp_path, rows)
+  with made.watching(tmp_path) as page:
+    browser.get(page.address)
+    assert until(browser, f'{MEANS} === 1')
+    ticks = {
+      name: browser.execute_script(
+        f'return [...document.querySelectorAll("#{name} text")]'
+        '.filter((each) => each.getAttribute("text-anchor") === "end")'
+        '.map((each) => each.textContent)'
+      )
+      for name in ('score', 'loss')
+    }
+  assert ticks['score'][-1] == '100 %'
+  assert len(set(ticks['loss'])) == len(ticks['loss']) > 2
+  assert all(tick.endswith('e\u22127') for tick in ticks['loss'])
+
+
+def test_pictures_have_a_place_while_they_are_loaded(browser, tmp_path):
+  rows = [a_record('random', 0, picks=[1, 2], pick_ids=[1, 2], round=0)]
+  made.a_run(tmp_path, rows)
+  application = watch_page.application(Watch([tmp_path]))
+  slow = _Queries()
+  go_on, sheet = threading.Event(), slow.sheet
+
+  def waiting(*arguments):
+    go_on.wait(20)
+    return sheet(*arguments)
+
+  slow.sheet = waiting
+  application.state.queries = slow
+  with made.serving(application) as page:
+    browser.get(page.address)
+    assert until(browser, 'document.querySelectorAll(".blank").length === 2')
+    assert 'a few seconds' in text(browser, 'queries-of')
+    height = 'document.getElementById("tiles").clientHeight'
+    before = browser.execute_script(f'return {height}')
+    assert before > 110
+    go_on.set()
+    assert until(browser, 'document.querySelectorAll(".tile").length === 2')
+    assert not browser.execute_script(
+      'return document.querySelectorAll(".blank").length'
+    )
 
 
 def test_hovering_shows_values(browser, tmp_path):
@@ -110,7 +194,7 @@ def test_progress_reaches_the_page_within_two_seconds(
         assert until(browser, f'{dots} === {step}')
         seconds.append(time.perf_counter() - begin)
       assert text(browser, 'within-title') == 'This round'
-      assert 'random, seed 0, round 1' in text(browser, 'within-of')
+      assert 'random, seed 0, 2nd of 3 rounds' in text(browser, 'within-of')
       begin = time.perf_counter()
       records.append_jsonl(tmp_path / 'records.jsonl', made.the_rows()[1])
       assert until(
@@ -136,6 +220,7 @@ def test_a_run_is_killed_resumed_and_finished_before_our_eyes(
     browser.get(page.address)
     state = 'document.querySelector(".run .state")?.textContent'
     assert until(browser, f'{state} === "✕ killed"')
+    assert 'It was killed, or its machine went down' in text(browser, 'runs')
     assert 'To resume: al-jax run --workdir=here' in text(browser, 'runs')
     with workdir_of_a_run(tmp_path):
       assert until(browser, f'{state} === "● running"')

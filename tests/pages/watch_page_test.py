@@ -36,7 +36,7 @@ def test_the_page_and_its_files_are_served(page):
   assert status == 200 and headers['content-type'].startswith('text/html')
   assert b'<!doctype html>' in content
   names = {path.name for path in watch_page.STATIC.iterdir()}
-  for name in names - {'watch.html'}:
+  for name in names - {'watch.html', 'label.html'}:
     status, headers, _ = made.asked(page, f'/static/{name}')
     kind = 'javascript' if name.endswith('.js') else 'css'
     assert status == 200 and kind in headers['content-type']

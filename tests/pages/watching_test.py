@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from al_jax import tasks
 from al_jax.pages import watching
 from al_jax.pages.watching import Reader, Watch
 from al_jax.storage import manifest, records, workdir
@@ -82,6 +83,41 @@ def test_a_folder_of_runs_is_watched_as_it_fills(tmp_path):
   assert list(cells(reader)) == [f'{tmp_path}/b', f'{tmp_path}/a']
 
 
+def test_a_folder_that_is_not_there_yet_waits(tmp_path):
+  folder = tmp_path / 'later'
+  reader = Reader(Watch([folder]))
+  ((title, cell),) = cells(reader).items()
+  assert (title, cell['state']) == (str(folder), 'waiting')
+  assert 'no such folder yet' in cell['notes'][0]
+  made.a_run(folder, made.the_rows()[:1])
+  cell = cells(reader)[str(folder)]
+  assert cell['notes'] == [] and cell['done'] == 1
+  assert (cell['total'], cell['seeds'], cell['rounds']) == (12, 2, 3)
+
+
+def test_a_grid_takes_the_place_of_the_folder_that_waited(tmp_path):
+  reader = Reader(Watch([tmp_path / 'grid']))
+  assert list(cells(reader)) == [str(tmp_path / 'grid')]
+  grid = a_grid(tmp_path / 'grid')
+  found = cells(reader)
+  assert list(found) == [f'{grid}: 50', f'{grid}: 20']
+  assert [cell['number'] for cell in found.values()] == [1, 2]
+  assert all(cell['notes'] == [] for cell in found.values())
+
+
+def test_the_unit_of_what_training_watches_is_that_of_its_metric(tmp_path):
+  parts = {'kind': tasks.numbered(3), 'place': tasks.Vector(2)}
+  for name, task, unit in (
+    ('parts', tasks.Mixed(tuple(parts.items())), '%'),
+    ('numbers', tasks.Vector(2), ''),
+  ):
+    about = made.an_about()
+    about['data']['task'] = tasks.to_json(task)
+    made.a_run(tmp_path / name, about=about)
+    (cell,) = cells(Reader(Watch([tmp_path / name]))).values()
+    assert cell['watched_unit'] == unit
+
+
 @pytest.mark.parametrize('name', ['../secret', '/tmp', 'link', '..', ''])
 def test_a_manifest_leads_nowhere_else(tmp_path, name):
   made.a_run(tmp_path / 'secret', made.the_rows())
@@ -93,11 +129,13 @@ def test_a_manifest_leads_nowhere_else(tmp_path, name):
 @pytest.mark.parametrize(
   ('folders', 'message'),
   [
-    (['absent'], r"WORKDIR is '.*absent', which is no folder"),
+    (['absent/run'], r"WORKDIR is '.*absent/run', which is no folder"),
+    (['file'], r"WORKDIR is '.*file', which is no folder"),
     (['', '.'], r'WORKDIR names a folder twice'),
   ],
 )
 def test_folders_that_cannot_be_watched_are_refused(tmp_path, folders, message):
+  (tmp_path / 'file').touch()
   with pytest.raises(ValueError, match=message):
     Watch([tmp_path / name for name in folders])
 

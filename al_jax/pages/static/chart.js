@@ -26,20 +26,37 @@ export function ticks(low, high, count) {
   return {found, step};
 }
 
+/** The power of ten that a number begins with, such as -2 of 0.05. */
+function powerOfTen(of) {
+  return Math.floor(Math.log10(Math.abs(of)) + 1e-9);
+}
+
 /** Shows a number with the digits that steps of this size need. */
-function shown(value, step) {
-  const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+export function shown(value, step) {
+  const digits = Math.max(0, Math.min(12, -powerOfTen(step)));
+  // The margin has no room for more zeros.
+  if (digits > 5 && Math.abs(value) < 1e-2) {
+    if (!value) return '0';
+    const fine = Math.max(0, powerOfTen(value) - powerOfTen(step));
+    return value.toExponential(fine).replaceAll('-', '−');
+  }
   return value.toLocaleString('en', {
     minimumFractionDigits: digits, maximumFractionDigits: digits,
   });
 }
 
-function extent(values, isWhole) {
+/** Returns the least and the largest of some values. */
+function bounds(values) {
   let low = Infinity, high = -Infinity;
   for (const value of values) {
     if (value < low) low = value;
     if (value > high) high = value;
   }
+  return [low, high];
+}
+
+function extent(values, isWhole) {
+  const [low, high] = bounds(values);
   if (low > high) return [0, 1];
   if (low === high) {
     const room = isWhole ? 1 : Math.abs(low) * .05 || .5;
@@ -81,16 +98,19 @@ export class Chart {
 
   /** Sets the scales from all that is drawn. */
   scale() {
-    const xs = [], ys = [];
+    // With and without the bands around the means.
+    const xs = [], ys = [], values = [];
     for (const line of this.lines) {
       for (const [x, y, error] of line.points) {
         xs.push(x);
+        values.push(y);
         ys.push(y - (error || 0), y + (error || 0));
       }
       for (const thin of line.thin || []) {
         for (const [x, y] of thin) {
           xs.push(x);
           ys.push(y);
+          values.push(y);
         }
       }
     }
@@ -99,9 +119,10 @@ export class Chart {
     const [left, right] = extent(xs, true);
     let [low, high] = extent(ys, false);
     const room = (high - low) * .06;
-    low = low >= 0 ? Math.max(0, low - room) : low - room;
-    high = this.percent && high <= 1
-      ? Math.min(1, high + room) : high + room;
+    // A share ends at 100 %, and what is never negative at 0.
+    const [least, most] = bounds(values);
+    low = least >= 0 ? Math.max(0, low - room) : low - room;
+    high = this.percent && most <= 1 ? Math.min(1, high + room) : high + room;
     const width = Math.max(220, this.host.clientWidth);
     const inner = width - MARGIN.left - MARGIN.right;
     const tall = HEIGHT - MARGIN.top - MARGIN.bottom;
@@ -138,7 +159,8 @@ export class Chart {
     this.text(this.xLabel, (MARGIN.left + end) / 2, HEIGHT - 6,
               {'text-anchor': 'middle'});
     if (this.isEmpty) {
-      this.text('nothing yet', this.width / 2, HEIGHT / 2, {class: 'empty'});
+      this.text('no line is shown', this.width / 2, HEIGHT / 2,
+                {class: 'empty'});
       return;
     }
     const scale = this.percent ? 100 : 1;
@@ -171,8 +193,11 @@ export class Chart {
     const banded = points.filter((point) => point[2] !== null
       && point[2] !== undefined);
     if (banded.length > 1) {
-      const above = banded.map(([x, y, error]) => [x, y + error]);
-      const below = banded.map(([x, y, error]) => [x, y - error]).reverse();
+      const {low, high} = this.range;
+      const above = banded.map(([x, y, error]) =>
+        [x, Math.min(high, y + error)]);
+      const below = banded.map(([x, y, error]) =>
+        [x, Math.max(low, y - error)]).reverse();
       this.picture.append(svg('path', {
         class: 'band', fill: colour, 'fill-opacity': .16,
         d: this.path(above) + this.path(below).replace('M', 'L') + 'Z'}));

@@ -24,6 +24,21 @@ export function styleOf(system, colours, isDark) {
   };
 }
 
+/** Returns `1 seed` or `2 seeds`. */
+export function counted(count, name) {
+  return `${count.toLocaleString('en')} ${name}${count === 1 ? '' : 's'}`;
+}
+
+/**
+ * Returns `1st` of round 0: files count rounds from 0, and `round 1` would be
+ * another round there.
+ */
+export function ordinal(round) {
+  const n = Number(round) + 1, last = n % 10;
+  const isTeen = n % 100 > 10 && n % 100 < 14;
+  return `${n}${isTeen ? 'th' : ['th', 'st', 'nd', 'rd'][last] || 'th'}`;
+}
+
 /** Mean and standard error of some numbers; the error of one is null. */
 export function meanAndError(values) {
   const n = values.length;

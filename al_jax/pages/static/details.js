@@ -1,10 +1,12 @@
 // Newest queries, sample sheets and the ledger of the experiment shown.
 
+import {ordinal} from '/static/curves.js';
+
 const at = (id) => document.getElementById(id);
 const MARKS = {true: '#2ecc71', predicted: '#ff9f1c'};
 
 // What the queries shown are of; a newer request makes an older answer void.
-const asked = {key: '', run: '', number: 0};
+const asked = {key: '', run: '', number: 0, cell: null};
 
 function make(name, className = '', text = '') {
   const element = document.createElement(name);
@@ -24,7 +26,7 @@ export function showQueries(cell, details, styles) {
   if (select.dataset.listed !== listed) {
     select.dataset.listed = listed;
     asked.run = '';
-    const newest = make('option', '', 'the run that asked last');
+    const newest = make('option', '', 'system and seed that asked last');
     newest.value = '';
     const options = queries.map(({system, seed}, number) => {
       const option = make('option', '', `${styles[system].name}, seed ${seed}`);
@@ -49,8 +51,14 @@ async function load(cell, query, name) {
   const turn = ++asked.number;
   const path = `/queries/${cell.number}/${query.system}/${query.seed}`;
   const told = `${name}, seed ${query.seed}`;
-  if (!at('tiles').childNodes.length) {
-    at('queries-of').textContent = `${told}: loading the pictures`;
+  // Pictures of the same run stay until there are newer ones.
+  if (asked.cell !== cell.number) {
+    asked.cell = cell.number;
+    at('queries-of').textContent = `${told}: loading the data set for the `
+      + 'pictures, a few seconds if it is small';
+    at('queries-key').textContent = '\u00a0';
+    at('tiles').replaceChildren(
+      ...Array.from({length: query.shown}, placeholder));
   }
   try {
     const answer = await fetch(path);
@@ -74,6 +82,13 @@ async function load(cell, query, name) {
     at('tiles').replaceChildren(make('span', 'note', error.message));
     at('tiles').firstChild.style.gridColumn = '1 / -1';
   }
+}
+
+/** Keeps the place of a picture and of the three lines below it. */
+function placeholder() {
+  const element = make('div', 'blank');
+  element.append(make('i'), ...[1, 2, 3].map(() => make('div', '', '\u00a0')));
+  return element;
 }
 
 /** Says what stands below each picture. */
@@ -150,7 +165,8 @@ export function showSheets(cell, details) {
     image.src = `/pictures/${cell.number}/${encodeURIComponent(name)}`
       + `?written=${written}`;
     const caption = name.replace(/\.png$/, '')
-      .replace(/_seed(\d+)_round(\d+)_/, ', seed $1, round $2: ')
+      .replace(/_seed(\d+)_round(\d+)_/, (_, seed, round) =>
+        `, seed ${seed}, ${ordinal(round)} round: `)
       .replaceAll('_', ' ');
     const link = make('a');
     link.href = image.src;

@@ -2,7 +2,9 @@
 // reach the page as text, never as HTML.
 
 import {Chart, svg} from '/static/chart.js';
-import {SCORE, LOSS, curves, styleOf, underWay} from '/static/curves.js';
+import {
+  SCORE, LOSS, counted, curves, ordinal, styleOf, underWay,
+} from '/static/curves.js';
 import {showQueries, showSheets, showLedger} from '/static/details.js';
 
 const STATES = {
@@ -75,6 +77,41 @@ function current() {
   return [...state.cells].sort((one, other) => rank(one) - rank(other))[0];
 }
 
+/** Shows how many rounds are done, and whose they are. */
+function showProgress(progress, cell) {
+  const bar = make('div', `bar state ${cell.state}`);
+  const fill = make('i');
+  const over = cell.state === 'finished';
+  const share = over ? 1 : cell.total ? Math.min(1, cell.done / cell.total) : 0;
+  fill.style.width = `${100 * share}%`;
+  bar.append(fill);
+  const told = over || cell.total === null ? counted(cell.done, 'round')
+    : `${cell.done.toLocaleString('en')} of ${counted(cell.total, 'round')}`;
+  progress.append(bar, make('span', 'rounds', told));
+  if (cell.total === null || cell.total === cell.rounds) return;
+  const systems = counted(cell.systems.length, 'system');
+  const seeds = counted(cell.seeds, 'seed');
+  progress.append(make('span', 'parts quiet', `of ${systems} and ${seeds}`));
+  const rounds = counted(cell.rounds, 'round');
+  progress.title =
+    `${systems} × ${seeds} × ${rounds} = ${counted(cell.total, 'round')}`;
+}
+
+/** Says how a run ended without a word of its own, and what can be done. */
+function tellOfEnd(says, cell) {
+  if (cell.message) says.append(make('p', 'bad', cell.message));
+  const {state, command} = cell;
+  if (state === 'killed') {
+    says.append(make('p', '', 'It was killed, or its machine went down; the '
+      + 'rounds that are done are kept.'));
+  }
+  if (!['killed', 'stopped', 'failed'].includes(state)) return;
+  const resume = make('p', '', 'To resume: ');
+  if (command) resume.append(make('code', '', command));
+  else resume.append('give the command that began it again.');
+  says.append(resume);
+}
+
 function card(cell, isCurrent) {
   const only = state.cells.length === 1;
   const [sign, word] = STATES[cell.state];
@@ -86,28 +123,12 @@ function card(cell, isCurrent) {
   const name = make('span', 'name', cell.title);
   if (cell.data) name.append(make('span', 'quiet', `  ${cell.data}`));
   const progress = make('span', 'progress');
-  const bar = make('div', `bar state ${cell.state}`);
-  const fill = make('i');
-  const over = cell.state === 'finished';
-  const share = over ? 1 : cell.total ? Math.min(1, cell.done / cell.total) : 0;
-  fill.style.width = `${100 * share}%`;
-  bar.append(fill);
-  const done = cell.done.toLocaleString('en');
-  const of = over || cell.total === null
-    ? `${done} rounds` : `${done} of ${cell.total.toLocaleString('en')} rounds`;
-  if (cell.state !== 'waiting') {
-    progress.append(bar, make('span', 'rounds', of));
-  }
+  if (cell.state !== 'waiting') showProgress(progress, cell);
   button.append(badge, name, progress, make('span', 'when', whenOf(cell)));
   const says = make('span', 'says');
-  if (cell.message) says.append(make('p', 'bad', cell.message));
-  if (cell.state === 'killed') {
-    says.append(make('p', '', 'The process ended without a word.'));
-  }
-  if (['killed', 'stopped', 'failed'].includes(cell.state) && cell.command) {
-    const resume = make('p', '', 'To resume: ');
-    resume.append(make('code', '', cell.command));
-    says.append(resume);
+  tellOfEnd(says, cell);
+  if (cell.state === 'running' && !cell.done) {
+    says.append(make('p', '', 'Curves begin with its first finished round.'));
   }
   for (const note of cell.notes) says.append(make('p', 'note', note));
   if (says.childNodes.length) button.append(says);
@@ -168,6 +189,14 @@ function drawLegend(cell, styles, scores) {
   }));
 }
 
+/** A line for each of one seed would be the mean once more. */
+function offerSeeds(cell, most) {
+  at('seeds').disabled = most < 2;
+  at('seeds').parentElement.title = most > 1 ? ''
+    : cell.seeds === 1 ? 'This run has one seed: its line is the one shown'
+      : 'There are results of one seed so far: its line is the one shown';
+}
+
 function drawCurves(cell) {
   const seeds = at('seeds').checked;
   const key = JSON.stringify([
@@ -176,20 +205,25 @@ function drawCurves(cell) {
   if (key === state.drawn) return;
   state.drawn = key;
   const rows = [...(state.records.get(cell.number) || new Map()).values()];
-  at('curves').hidden = cell.state === 'waiting' && !rows.length;
   const styles = styled(cell);
   const found = [SCORE, LOSS].map((column) =>
     curves(rows, column, styles.length));
+  const isKnown = found.map((each) => each.some(({points}) => points.length));
+  at('curves').hidden = !isKnown.includes(true);
+  at('score').hidden = !isKnown[0];
+  at('loss').hidden = !isKnown[1];
   const lines = found.map((each) => each.map((curve, number) => ({
     ...styles[number], points: curve.points, thin: seeds ? curve.thin : []}))
     .filter(({points}, number) => points.length
       && !state.hidden.has(hiddenKey(cell, number))));
   const percent = cell.unit === '%';
-  const unit = cell.unit ? `, ${cell.unit}` : '';
+  // The ticks of shares have the unit.
+  const unit = cell.unit && !percent ? `, ${cell.unit}` : '';
   charts.score.draw(lines[0], `${cell.score}${unit}`, percent);
   charts.loss.draw(lines[1], 'training loss at the end of a round');
   drawLegend(cell, styles, found[0]);
   const most = Math.max(0, ...found[0].map((curve) => curve.thin.length));
+  offerSeeds(cell, most);
   at('curves-of').textContent = most > 1
     ? `means over up to ${most} seeds, in bands of ± one standard error` : '';
 }
@@ -210,18 +244,21 @@ function drawWithin(cell) {
     points: run.filter((row) => row[column] !== null)
       .map((row) => [row[4], row[column]]),
   }));
+  const isKnown = (column) =>
+    rows.some((run) => run.some((row) => row[column] !== null));
+  at('within-loss').hidden = !isKnown(6);
   charts.withinLoss.draw(lines(6), 'training loss');
-  at('within-watched').hidden = !cell.watched;
-  const percent = cell.watched_unit === '%';
+  at('within-watched').hidden = !cell.watched || !isKnown(7);
   charts.within.draw(
-    lines(7), `training ${cell.watched}${percent ? ', %' : ''}`, percent);
+    lines(7), `training ${cell.watched}`, cell.watched_unit === '%');
   at('within-title').textContent =
     isOver || cell.state !== 'running' ? 'Last round seen' : 'This round';
   const [system, seed, round, labels] = rows[0][0];
   at('within-of').textContent = rows.length > 1
     ? `${rows.length} seeds under way`
-    : `${styles[system].name}, seed ${seed}, round ${round}, `
-      + `on ${labels.toLocaleString('en')} labels`;
+    : `${styles[system].name}, seed ${seed}, ${ordinal(round)} `
+      + (cell.rounds ? `of ${counted(cell.rounds, 'round')}` : 'round')
+      + `, on ${counted(labels, 'label')}`;
 }
 
 function draw() {
