@@ -23,6 +23,9 @@ from al_jax.labelling import project
 
 folder, rounds = sys.argv[1], int(sys.argv[2])
 while True:
+  now = project.of(folder)
+  if len(now.batches) == rounds and not now.pending:
+    break
   batch = labelling.propose(folder, 5)
   answers = [
     labelling.Answer(query.id, 'odd' if int(query.id) % 2 else 'even')
@@ -31,8 +34,6 @@ while True:
   for part in (answers[:3], answers):
     labelling.tell(folder, part)
     print('told', *[answer.id for answer in part], flush=True)
-  if batch.number == rounds:
-    break
 """
 
 
