@@ -93,6 +93,12 @@ def get_config() -> ConfigDict:
   # `oracle`, who answers; see docs/training.md. Empty: they are of the pool.
   config.synthesis = ConfigDict()
 
+  # The pool passes once, example by example: `manager` (balanced, quantile,
+  # fixed, variable, random_variable, random) decides what is asked about, with
+  # a `budget` and options; or a strategy in each `batch_window`; see
+  # docs/stream.md. Empty: all of it is there in every round.
+  config.stream = ConfigDict()
+
   config.protocol = _protocol()
 
   # Who answers after the first set, person or machine; the share of wrong and

@@ -196,7 +196,7 @@ def test_a_balanced_manager_stops_where_all_utilities_are_equal():
 
 def test_decisions_equal_those_of_scikit_activeml():
   managers = pytest.importorskip('skactiveml.stream.budgetmanager')
-  utilities = 1 - confidences(3000)
+  utilities = 1 - confidences(1500)
   peers = {
     'fixed': managers.FixedUncertaintyBudgetManager(
       classes=list(range(4)), budget=0.1
