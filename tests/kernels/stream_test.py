@@ -209,9 +209,10 @@ def test_decisions_equal_those_of_scikit_activeml():
   for name, peer in peers.items():
     expected = np.zeros(len(utilities), bool)
     for position, utility in enumerate(utilities):
-      # Its uncertainty managers want the confidence.
-      found = peer.query_by_utility(np.array([utility], float))
-      peer.update(np.zeros((1, 1)), found, np.array([utility], float))
+      now = np.array([utility], float)
+      found = peer.query_by_utility(now)
+      told = (now,) if name == 'balanced' else ()
+      peer.update(np.zeros((1, 1)), found, *told)
       expected[position] = len(found)
     _, (asked, _) = run(
       keys_for(utilities), kernels.start_spending(), utilities, name=name
