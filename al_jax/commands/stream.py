@@ -15,7 +15,7 @@ from al_jax.commands import ending, run
 flags_of, parse_flags = run.flags_of, run.parse_flags
 _MISSING = (
   'the config has no stream: set --config.stream.manager to balanced, '
-  'quantile, fixed, variable, random_variable or random, or '
+  'quantile, fixed, variable, random_variable or chance, or '
   '--config.stream.batch_window, or use al-jax run.'
 )
 

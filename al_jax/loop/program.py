@@ -15,10 +15,15 @@ from al_jax import errors, inference, sources, systems, tasks
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
-from al_jax.loop import batch_diagnostics, evaluation, stages
+from al_jax.loop import (
+  batch_diagnostics,
+  compiled_stream,
+  evaluation,
+  stages,
+)
 from al_jax.loop import probe as probe_lib
-from al_jax.loop import stream as stream_lib
 from al_jax.loop import synthesis as synthesis_lib
+from al_jax.loop.stream import Stream
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
@@ -72,7 +77,7 @@ class Program(NamedTuple):
   predict: Callable[..., tuple[Targets, np.ndarray | None]]
   strategy: stages.CompiledStrategy
   synthesis: synthesis_lib.CompiledSynthesis | None
-  stream: stream_lib.CompiledStream | None
+  stream: compiled_stream.CompiledStream | None
   probe: probe_lib.Probe | None
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -183,7 +188,7 @@ def compile_program(
   describe_batches: bool = False,
   evaluate_samples: int = 0,
   synthesis: synthesis_lib.Synthesis | None = None,
-  stream: stream_lib.Stream | None = None,
+  stream: Stream | None = None,
   probe: np.ndarray | None = None,
 ) -> Program:
   """Makes the compiled functions of a system.
@@ -212,11 +217,7 @@ def compile_program(
   errors.check_number('chunk_size', chunk_size, int, least=1)
   errors.check_flag('describe_batches', describe_batches)
   check_samples(system, evaluate_samples)
-  if stream is not None and (describe_batches or synthesis is not None):
-    raise ValueError(
-      'a stream goes without synthesis and describe_batches: they look at '
-      'examples that have not come yet.'
-    )
+  _check_passes(stream, describe_batches or synthesis is not None)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   system.check_predictions()
@@ -293,11 +294,22 @@ def _synthesising(synthesis, system, all_sources):
   return synthesis_lib.compile_synthesis(synthesis, system, inputs)
 
 
+def _check_passes(stream, looks_over_pool):
+  """Refuses a stream beside what looks over the pool."""
+  if stream is not None and looks_over_pool:
+    raise ValueError(
+      'a stream goes without synthesis and describe_batches: they look at '
+      'examples that have not come yet.'
+    )
+
+
 def _streaming(stream, system, all_sources):
   """What passes the pool once, if it is a stream."""
   if stream is None:
     return None
-  return stream_lib.compile_stream(stream, system, all_sources['pool'].inputs)
+  return compiled_stream.compile_stream(
+    stream, system, all_sources['pool'].inputs
+  )
 
 
 def _jitted(function):

@@ -8,13 +8,12 @@ for as long as the labels of a round take.
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from al_jax import errors, inference, kernels, pool, sources, tasks
+from al_jax import errors, kernels, pool, sources, tasks
 from al_jax._system import System
 from al_jax.interfaces import Batch, LearnerState, PyTree
 from al_jax.kernels import Spending
@@ -25,7 +24,7 @@ from al_jax.strategies.scored import select_top
 
 MANAGERS = (
   *('balanced', 'quantile', 'fixed', 'variable', 'random_variable'),
-  'random',
+  'chance',
 )
 # They compare the confidence of the model with a threshold.
 _OF_CONFIDENCE = ('fixed', 'variable', 'random_variable')
@@ -33,13 +32,9 @@ _OF_CONFIDENCE = ('fixed', 'variable', 'random_variable')
 READ_BY = {
   'step': ('variable', 'random_variable'),
   'scale': ('random_variable',),
-  'tolerance': ('balanced', 'random'),
+  'tolerance': ('balanced', 'chance'),
 }
 FIRST_SETS = ('first', 'none')
-# Rows per forward pass, at multiples of their number: every example is computed
-# by the same program at the same place, whatever the lookahead. Of less, BLAS
-# on a CPU is no faster.
-_ROWS = 64
 # More are a slip.
 _MOST = 1_000_000
 
@@ -51,9 +46,9 @@ class Stream:
   Attributes:
     manager: who decides: `'balanced'` and `'quantile'` by a score on any scale,
       `'fixed'`, `'variable'` and `'random_variable'` by how confident the model
-      is, see `kernels.spend_fixed` and so on; `'random'` by chance: it is the
-      balanced manager with drawn utilities, and spends the same. A strategy
-      that draws uniformly has this manager whatever is said here.
+      is, see `kernels.spend_fixed` and so on; `'chance'` by drawn utilities
+      under the balanced manager, so that it spends the same. A strategy that
+      draws uniformly has this manager whatever is said here.
     budget: B, the share of examples to ask about, above 0, at most 1.
     window: w, the number of examples that a manager remembers.
     step: see `kernels.spend_variable`.
@@ -163,7 +158,7 @@ class Stream:
 
 def draws(options: Stream, system: System) -> bool:
   """Returns whether chance decides what is asked about."""
-  return options.manager == 'random' or system.strategy.uniform
+  return options.manager == 'chance' or system.strategy.uniform
 
 
 def _check_learner(system):
@@ -198,7 +193,7 @@ def _scores_apart(system):
   if system.strategy.measure is None:
     return False
   scores = jax.eval_shape(
-    functools.partial(_score, system),
+    functools.partial(score, system),
     (jax.random.key(0), system.state),
     _few(system.facts),
   )
@@ -211,7 +206,19 @@ def _few(facts):
   return Batch(jax.ShapeDtypeStruct((2,), jnp.int32), rows)
 
 
-def _score(system, args, batch):
+def score(
+  system: System, args: tuple[jax.Array, LearnerState], batch: Batch
+) -> PyTree:
+  """Measures a batch as the strategy of a system does.
+
+  Args:
+    system: whose learner predicts and whose strategy scores.
+    args: a key, and the state of the learner.
+    batch: some examples.
+
+  Returns:
+    pytree of [B, ...], float[B] of a strategy that scores examples apart.
+  """
   key, state = args
   apply = functools.partial(system.learner.apply, state)
   return system.strategy.measure(key, apply, batch)
@@ -227,119 +234,3 @@ class StreamState(NamedTuple):
 
   position: jax.Array
   spending: Spending
-
-
-class CompiledStream(NamedTuple):
-  """The passing of a stream, compiled.
-
-  Attributes:
-    options: how it is passed.
-    num_examples: N.
-    look: `(key, learner state, where) -> (scores, classes)`, float32[N] and
-      int32[N]: what examples are worth, and what the model says they are; zeros
-      where bool[N] is False. Without a manager, or where chance decides, all
-      scores are 0.
-    decide: `(key, stream state, begin, scores, most) -> (stream state, asked)`
-      of scores float32[L] of the examples from `begin` on, bool[L]. Examples
-      before the position are left out, and all after the `most`-th query.
-  """
-
-  options: Stream
-  num_examples: int
-  look: Callable[[jax.Array, LearnerState, jax.Array], PyTree]
-  decide: Callable[..., tuple[StreamState, jax.Array]]
-
-  # Why a run ends.
-  OVER = 'the stream is over'
-
-  def is_over(self, state: StreamState) -> bool:
-    """Whether no example is left."""
-    return int(state.position) >= self.num_examples
-
-  def ahead(self, position: int) -> tuple[int, int]:
-    """Returns where the next look begins, and how many examples it has."""
-    size = -(-self.options.lookahead // _ROWS) * _ROWS
-    return position - position % _ROWS, size
-
-
-def compile_stream(
-  options: Stream, system: System, inputs: PyTree
-) -> CompiledStream:
-  """Compiles the passing of a stream.
-
-  Args:
-    options: how it is passed.
-    system: whose learner predicts and whose strategy scores.
-    inputs: of the pool.
-
-  Returns:
-    CompiledStream.
-
-  Raises:
-    ValueError: a system that does not go with a stream.
-  """
-  options.check(system)
-  by_chance = draws(options, system)
-  has_scores = options.batch_window is None and not by_chance
-  task, num_examples = system.facts.task, system.facts.num_examples
-
-  def look(args, batch):
-    _, state = args
-    predicted = system.learner.apply(state, batch.inputs).predictions
-    classes = task.decide(predicted).astype(jnp.int32)
-    scores = jnp.zeros(len(classes))
-    if has_scores:
-      scores = _score(system, args, batch).astype(jnp.float32)
-    return scores, classes
-
-  spend = _manager(options, system, by_chance)
-
-  @jax.jit
-  def decide(key, state, begin, scores, most):
-    def step(carried, example):
-      state, left = carried
-      position, score = example
-      is_next = (position == state.position) & (position < num_examples)
-      is_next &= left > 0
-      own = jax.random.fold_in(key, position)
-      spending, ask = spend(own, state.spending, score)
-      after = StreamState(position + 1, spending)
-      state = jax.tree.map(functools.partial(jnp.where, is_next), after, state)
-      ask &= is_next
-      return (state, left - ask), ask
-
-    positions = begin + jnp.arange(len(scores), dtype=jnp.int32)
-    (state, _), asked = jax.lax.scan(step, (state, most), (positions, scores))
-    return state, asked
-
-  map_pool = inference.make_pool_map(look, chunk_size=_ROWS)
-  return CompiledStream(
-    options,
-    num_examples,
-    lambda key, state, where: map_pool((key, state), inputs, where),
-    decide,
-  )
-
-
-def _manager(options, system, by_chance):
-  """`(key, spending, score) -> (spending, ask)`."""
-  own = {'budget': options.budget}
-  if by_chance:
-    return lambda key, state, _: kernels.spend_balanced(
-      key, state, jax.random.uniform(key), tolerance=options.tolerance, **own
-    )
-  own |= {
-    name: getattr(options, name)
-    for name, readers in READ_BY.items()
-    if options.manager in readers
-  }
-  if options.manager == 'fixed':
-    own['num_classes'] = len(system.facts.task.class_names)
-  spend = {
-    'balanced': kernels.spend_balanced,
-    'quantile': kernels.spend_quantile,
-    'fixed': kernels.spend_fixed,
-    'variable': kernels.spend_variable,
-    'random_variable': kernels.spend_random_variable,
-  }[options.manager]
-  return functools.partial(spend, **own)

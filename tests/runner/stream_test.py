@@ -79,13 +79,18 @@ def _with(field, value, **stream):
   return {**a_config(**(stream or {'manager': 'balanced'})), field: value}
 
 
+def _describing(**options):
+  default = {'batches': False, 'dropout_samples': 0, 'probe': None}
+  return _with('describe', {**default, **options})
+
+
 @pytest.mark.parametrize(
   ('config', 'message'),
   [
     (a_config(budget=0.1), 'needs a `manager` or a `batch_window`'),
     (a_config(manager='balancd'), "Did you mean 'balanced'"),
     (a_config(manager='balanced', budgt=1), "'budgt'.*Did you mean 'budget'"),
-    (a_config(manager='quantile', tolerance=9), 'but balanced and random'),
+    (a_config(manager='quantile', tolerance=9), 'but balanced and chance'),
     (a_config(batch_window=100, manager='fixed'), 'no manager: leave one'),
     (a_config(manager='fixed', protocol={'first_set': 'uniform'}), "'first'"),
     (a_config(batch_window=100, budget=0.03), 'a multiple of the 3 queries'),
@@ -97,16 +102,8 @@ def _with(field, value, **stream):
       _with('oracle', {'annotator': 'machine', 'noise': 0.0, 'abstain': 0.0}),
       'answers what the model predicts',
     ),
-    (
-      _with('describe', {'batches': True, 'dropout_samples': 0, 'probe': None}),
-      'config.describe.batches looks over the pool',
-    ),
-    (
-      _with(
-        'describe', {'batches': False, 'dropout_samples': 0, 'probe': True}
-      ),
-      'config.describe.probe looks over the pool',
-    ),
+    (_describing(batches=True), 'config.describe.batches looks over the pool'),
+    (_describing(probe=True), 'config.describe.probe looks over the pool'),
   ],
 )
 def test_what_does_not_fit_is_refused(config, message):
