@@ -17,6 +17,7 @@ from al_jax.runner import signals
 COMMANDS = {
   'run': 'runs systems on the same seeds, or goes on with what was interrupted',
   'synthesize': 'runs systems that make their queries',
+  'stream': 'runs systems over a stream, of which each example passes once',
   'report': 'writes the results of a run as one page, report.html',
   'label': 'asks people for labels, and takes their answers, over days',
   'watch': 'shows runs on a live page, while they train and after',

@@ -22,6 +22,7 @@ PRETRAIN = 9  # before round 0, without a label
 PICTURES = 10  # what a learner shows of a round
 SYNTHESISE = 11  # queries that are made
 ORACLE_MODEL = 12  # the classifier that answers about made queries
+STREAM = 13  # whether to ask about an example of a stream
 
 
 def for_run(seed: int, purpose: int) -> jax.Array:

@@ -55,6 +55,7 @@ def of(seed: int) -> dict[str, Callable[[], Any]]:
     'mean_std': ((floats(2, 2, 2),), {}),
     'online_uncertainty': ((floats(3, 3),), {}),
     'predictive_log_probs': ((floats(2, 2, 2),), {}),
+    'spend_balanced': ((key, state, floats()), {}),
     'spend_fixed': ((key, state, floats()), {'num_classes': 2}),
     'spend_quantile': ((key, state, floats()), {}),
     'spend_random_variable': ((key, state, floats()), {}),

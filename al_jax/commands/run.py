@@ -31,6 +31,8 @@ values, and what each changes. All combinations are run, a folder each:
 """
 
 import sys
+import types
+from collections.abc import Mapping
 
 from absl import flags
 
@@ -77,12 +79,14 @@ def main(argv: list[str]) -> int:
   return ending.in_a_sentence(argv, run_config)
 
 
-def run_config(*, must_make_queries: bool = False) -> int:
+def run_config(
+  *, needed: Mapping[str, str] = types.MappingProxyType({})
+) -> int:
   """Runs what the flags say.
 
   Args:
-    must_make_queries: Whether a config that takes all queries from the pool is
-      refused.
+    needed: Fields of the config of which one cell or more must have something,
+      each with the sentence to refuse others with.
 
   Returns:
     The exit status.
@@ -97,13 +101,9 @@ def run_config(*, must_make_queries: bool = False) -> int:
       file=sys.stderr,
     )
   planned = runs.cells_of(config)
-  if must_make_queries and not any(
-    cell.config['synthesis'] for cell in planned
-  ):
-    raise ValueError(
-      'the config makes no queries: set --config.synthesis.name to prior, '
-      'latent or partner, or use al-jax run.'
-    )
+  for field, sentence in needed.items():
+    if not any(cell.config[field] for cell in planned):
+      raise ValueError(sentence)
   if TENSORBOARD.value:
     tensorboard.require()
   if COMPILATION_CACHE.value:

@@ -13,10 +13,14 @@ import functools
 from al_jax.commands import ending, run
 
 flags_of, parse_flags = run.flags_of, run.parse_flags
+_MISSING = (
+  'the config makes no queries: set --config.synthesis.name to prior, latent '
+  'or partner, or use al-jax run.'
+)
 
 
 def main(argv: list[str]) -> int:
   """Returns the exit status."""
   return ending.in_a_sentence(
-    argv, functools.partial(run.run_config, must_make_queries=True)
+    argv, functools.partial(run.run_config, needed={'synthesis': _MISSING})
   )

@@ -83,6 +83,8 @@ class Strategy(NamedTuple):
       be its next pick.
     score: the meaning of `Selection.values`, as a phrase for people: `'entropy
       of the prediction'`. If empty, they are not shown.
+    is_doubt: its scores are 1 - the largest probability, so that they say how
+      confident the model is.
   """
 
   init: InitStrategy
@@ -93,6 +95,7 @@ class Strategy(NamedTuple):
   needs: Mapping[str, str] = types.MappingProxyType({})
   uniform: bool = False
   score: str = ''
+  is_doubt: bool = False
 
 
 def result_problem(found: Any) -> str:

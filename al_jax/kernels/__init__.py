@@ -39,6 +39,7 @@ from al_jax.kernels.selection import Selection, top_k, uniform
 from al_jax.kernels.stochastic import stochastic_top_k
 from al_jax.kernels.stream import (
   Spending,
+  spend_balanced,
   spend_fixed,
   spend_quantile,
   spend_random_variable,
@@ -75,6 +76,7 @@ __all__ = [
   'online_uncertainty',
   'per_example_gradients',
   'predictive_log_probs',
+  'spend_balanced',
   'spend_fixed',
   'spend_quantile',
   'spend_random_variable',

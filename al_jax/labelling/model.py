@@ -18,7 +18,7 @@ from al_jax.storage import manifest
 # Fields of a config that only a simulated run reads.
 _OF_RUNS = (
   *('seeds', 'oracle', 'prices', 'describe', 'full_labels', 'synthesis'),
-  'grid',
+  *('stream', 'grid'),
 )
 # Of the protocol, all others are of a run.
 _OF_PROTOCOL = ('first_set', 'save_every_steps')

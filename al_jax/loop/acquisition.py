@@ -15,7 +15,8 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Answers, Oracle, Question
 from al_jax.kernels import _padding
 from al_jax.loop import answers as answers_lib
-from al_jax.loop import contracts, stages
+from al_jax.loop import contracts, passing, stages
+from al_jax.loop.passing import Passed
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import RunState
@@ -34,6 +35,8 @@ class Proposal(NamedTuple):
     seconds_select: seconds of the decision.
     origins: int32[k], the pool index that each made example began at; -1: the
       prior of a generator. None if all are of the pool.
+    passed: the examples of a stream that came in this round. If None, the pool
+      is not a stream.
   """
 
   picks: np.ndarray
@@ -41,6 +44,7 @@ class Proposal(NamedTuple):
   seconds_measure: float
   seconds_select: float
   origins: np.ndarray | None = None
+  passed: Passed | None = None
 
 
 # Of a round after which nothing is asked.
@@ -96,6 +100,9 @@ def propose_first(
     pool=pool_lib.of(facts) if pool is None else pool,
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
+    stream=None
+    if program.stream is None
+    else program.stream.options.start(protocol.first_size),
   ).on_device()
   if protocol.first_set == 'none':
     return state
@@ -177,7 +184,9 @@ def propose(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
-  if program.synthesis is not None:
+  if program.stream is not None:
+    state, proposal = _of_stream(program, state, k, seed=seed, round=round)
+  elif program.synthesis is not None:
     state, proposal = _made(program, state, k, seed=seed, round=round)
   else:
     state, proposal = _of_pool(program, state, k, seed=seed, round=round)
@@ -190,6 +199,19 @@ def _of_pool(program, state, k, *, seed, round):
     program, program.strategy, state, k, seed=seed, round=round
   )
   return state.replace(strategy=strategy_state), proposal
+
+
+def _of_stream(program, state, k, *, seed, round):
+  """Chooses queries of the examples that come next in a stream."""
+  state, passed = passing.propose(program, state, k, seed=seed, round=round)
+  proposal = Proposal(
+    passed.picks,
+    passed.values,
+    passed.seconds_measure,
+    passed.seconds_select,
+    passed=passed,
+  )
+  return state, proposal
 
 
 def _made(program, state, k, *, seed, round):

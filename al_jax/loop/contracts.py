@@ -65,6 +65,8 @@ def check_run(
   protocol.check(
     facts.num_examples, has_validation=program.validate is not None
   )
+  if program.stream is not None:
+    program.stream.options.check_protocol(protocol)
   if features is not None:
     protocol.checked_features(features, facts.num_examples)
   elif protocol.first_set == 'k_center':

@@ -15,9 +15,15 @@ from al_jax import errors, inference, sources, systems, tasks
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
-from al_jax.loop import batch_diagnostics, evaluation, stages
+from al_jax.loop import (
+  batch_diagnostics,
+  compiled_stream,
+  evaluation,
+  stages,
+)
 from al_jax.loop import probe as probe_lib
 from al_jax.loop import synthesis as synthesis_lib
+from al_jax.loop.stream import Stream
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
@@ -50,6 +56,8 @@ class Program(NamedTuple):
       predicted classes, None if the task has others.
     strategy: the compiled strategy, with those that propose its candidates.
     synthesis: makes queries; None if they are taken from the pool.
+    stream: passes the pool once, example by example. If None, all of the pool
+      is there in every round.
     probe: tells what fixed features know of queries; None if nobody asked.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
@@ -69,6 +77,7 @@ class Program(NamedTuple):
   predict: Callable[..., tuple[Targets, np.ndarray | None]]
   strategy: stages.CompiledStrategy
   synthesis: synthesis_lib.CompiledSynthesis | None
+  stream: compiled_stream.CompiledStream | None
   probe: probe_lib.Probe | None
   reveal: Callable[..., PoolState]
   first_bad: Callable[..., jax.Array]
@@ -179,6 +188,7 @@ def compile_program(
   describe_batches: bool = False,
   evaluate_samples: int = 0,
   synthesis: synthesis_lib.Synthesis | None = None,
+  stream: Stream | None = None,
   probe: np.ndarray | None = None,
 ) -> Program:
   """Makes the compiled functions of a system.
@@ -192,6 +202,7 @@ def compile_program(
     describe_batches: record what each batch of questions is like.
     evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
     synthesis: how queries are made. If None, they are taken from the pool.
+    stream: how the pool is passed. If None, it is not a stream.
     probe: float32[N, D], features whose linear classifier is asked what it
       knows of queries. If None, nobody is.
 
@@ -206,6 +217,7 @@ def compile_program(
   errors.check_number('chunk_size', chunk_size, int, least=1)
   errors.check_flag('describe_batches', describe_batches)
   check_samples(system, evaluate_samples)
+  _check_passes(stream, describe_batches or synthesis is not None)
   check_sources(system, all_sources)
   _check_pool(facts, all_sources['pool'], ids)
   system.check_predictions()
@@ -239,6 +251,7 @@ def compile_program(
       learner, facts.task, all_sources['pool'].inputs
     ),
     synthesis=_synthesising(synthesis, system, all_sources),
+    stream=_streaming(stream, system, all_sources),
     probe=_probing(probe, facts),
     reveal=jax.jit(pool_lib.reveal),
     first_bad=jax.jit(_first_bad),
@@ -279,6 +292,24 @@ def _synthesising(synthesis, system, all_sources):
     return None
   inputs = all_sources['pool'].inputs
   return synthesis_lib.compile_synthesis(synthesis, system, inputs)
+
+
+def _check_passes(stream, looks_over_pool):
+  """Refuses a stream beside what looks over the pool."""
+  if stream is not None and looks_over_pool:
+    raise ValueError(
+      'a stream goes without synthesis and describe_batches: they look at '
+      'examples that have not come yet.'
+    )
+
+
+def _streaming(stream, system, all_sources):
+  """What passes the pool once, if it is a stream."""
+  if stream is None:
+    return None
+  return compiled_stream.compile_stream(
+    stream, system, all_sources['pool'].inputs
+  )
 
 
 def _jitted(function):

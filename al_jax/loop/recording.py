@@ -11,7 +11,7 @@ from al_jax import keys, made
 from al_jax import pool as pool_lib
 from al_jax.data import transforms
 from al_jax.interfaces import Oracle
-from al_jax.loop import ledger, run_state
+from al_jax.loop import ledger, passing, run_state
 from al_jax.loop.acquisition import Proposal
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -89,6 +89,8 @@ def reason_to_end(
     return 'all rounds are over'
   if run_state.answered(run.state) >= protocol.budget:
     return 'label budget spent'
+  if program.stream is not None and program.stream.is_over(run.state.stream):
+    return program.stream.OVER
   made = program.synthesis
   needs_pool = made is None or made.options.begins_in_pool
   if needs_pool and not np.any(pool_lib.eligible(run.state.pool)):
@@ -120,7 +122,8 @@ def draft(
     proposal: the queries.
     described: what they are like together; if there is room for made examples,
       `made` is added, the share of those among the queries; and `outliers`,
-      that of pictures of nothing, if the pool has some.
+      that of pictures of nothing, if the pool has some. A stream is described
+      by `passing.described`.
     since_trained: seconds since the training of the round.
     prices: see `ledger.of`.
 
@@ -128,6 +131,8 @@ def draft(
     A RoundRecord.
   """
   pseudo = _pseudo_labels(program, oracle, run.state)
+  if proposal.passed is not None:
+    described = passing.described(program, oracle, proposal.passed)
   strange = transforms.are_outliers(program.ids)
   if np.any(strange) and len(proposal.picks):
     # Made examples come after those of the pool.

@@ -267,6 +267,9 @@ def _propose(program, oracle, protocol, run, prices):
     run.state, proposal = acquisition.propose(
       program, run.state, k, seed=run.seed, round=run.round
     )
+    if program.stream is not None and not len(proposal.picks):
+      # The end came without a query: another training would change nothing.
+      run.ending = program.stream.OVER
     if program.describe is not None:
       described = program.describe(run.state.learner, proposal.picks, k)
   run.draft = recording.draft(

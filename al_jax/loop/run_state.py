@@ -13,6 +13,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import LearnerState, StrategyState
 from al_jax.loop import stages
 from al_jax.loop.program import Program
+from al_jax.loop.stream import StreamState
 from al_jax.pool import PoolState
 from al_jax.storage import manifest
 from al_jax.storage.checkpoint import Checkpointer
@@ -30,6 +31,7 @@ class RunState:
     paid: queries paid for so far.
     pending: int32[label budget] on the host, pool indices of queries that were
       proposed and not answered, in order; -1 elsewhere.
+    stream: how far a stream has passed. If None, the pool is not a stream.
   """
 
   learner: LearnerState
@@ -37,6 +39,7 @@ class RunState:
   pool: PoolState
   paid: int
   pending: np.ndarray
+  stream: StreamState | None = None
 
   def on_device(self) -> 'RunState':
     """With its arrays bound to the device that trains.
@@ -50,6 +53,7 @@ class RunState:
       learner=jax.device_put(self.learner, device),
       strategy=jax.device_put(self.strategy, device),
       pool=jax.device_put(self.pool, device),
+      stream=jax.device_put(self.stream, device),
     )
 
 
@@ -227,4 +231,7 @@ def template(program: Program) -> RunState:
     pool=jax.eval_shape(lambda: pool_lib.of(facts)),
     paid=0,
     pending=np.full(facts.label_budget, -1, np.int32),
+    stream=None
+    if program.stream is None
+    else jax.eval_shape(lambda: program.stream.options.start(0)),
   )

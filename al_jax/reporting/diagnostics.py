@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, naming, tables
+from al_jax.analysis import curves, naming, streams, tables
 from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
@@ -35,6 +35,7 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   found = {
     'Reports of learners': _reports(experiment),
     **_metrics(experiment),
+    'Stream': _stream(experiment),
     'Queried batches': _batches(experiment),
   }
   for name, diagnostic in experiment.diagnostics.items():
@@ -209,7 +210,10 @@ def _label(column, of_one_pass=''):
 
 def _batches(experiment):
   names = dict.fromkeys(name for row in experiment.rows for name in row.flat())
-  names = [name for name in names if name.startswith(_BATCH)]
+  of_stream = [f'{_BATCH}{name}' for name in (*streams.RATES, *streams.COUNTS)]
+  names = [
+    name for name in names if name.startswith(_BATCH) and name not in of_stream
+  ]
   found = _metric_curves(experiment, names)
   if not found:
     return []
@@ -246,6 +250,27 @@ def _batches(experiment):
   )
   named = tuple(name.removeprefix(_BATCH) for name in found)
   return [picture, table, Explanation('batches', named)]
+
+
+def _stream(experiment):
+  """What the model knew of a stream, and what was asked about."""
+  found = streams.panels(experiment.rows)
+  if not found:
+    return []
+  return [
+    picture_of(
+      experiment,
+      'stream',
+      plotting.curve_panels,
+      found,
+      rows=_panel_rows(found),
+      caption='Over the examples of the stream: the share that the model knew '
+      'before it could learn from them, and the share that was asked about.',
+      in_percent=list(found),
+      x_label=streams.POSITION,
+      systems=experiment.order,
+    )
+  ]
 
 
 def _panel_rows(found: _Panels):

@@ -258,6 +258,7 @@ def _run_all_labels(folder, experiment, should_stop):
       'protocol': proceeding,
       'pretraining': begins,
       'synthesis': {},
+      'stream': {},
     },
     dataset=experiment.dataset,
   ).beginning_with(experiment.pretrained)

@@ -21,7 +21,7 @@ from al_jax.interfaces import Facts, Oracle, PyTree
 from al_jax.loop import ledger, program, protocol, stages
 from al_jax.models.backbones import embedding
 from al_jax.models.weights import hub
-from al_jax.runner import features, options, synthesis
+from al_jax.runner import features, options, stream, synthesis
 from al_jax.runner.options import Config
 
 # What al_jax/runner/defaults.py has.
@@ -42,6 +42,7 @@ FIELDS = (
   'full_labels',
   'pretraining',
   'synthesis',
+  'stream',
   'placement',
   'chunk_size',
 )
@@ -65,6 +66,7 @@ _MAPPINGS = (
   'describe',
   'pretraining',
   'synthesis',
+  'stream',
 )
 # Who answers after the first set.
 _ANNOTATORS = ('person', 'machine')
@@ -113,7 +115,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
   A field `system` named a single system. `protocol.target_accuracy` was of the
   test split, where there was no `test_accuracy`. `learner.name` was there and
-  None. There was no `protocol.first_features`, no `synthesis`, no
+  None. There was no `protocol.first_features`, no `synthesis`, no `stream`, no
   `oracle.annotator`, no `prices`, and no `describe.probe`.
 
   Args:
@@ -147,6 +149,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
     found['protocol'] = {features.FIELD: None, **found['protocol']}
   if 'pretraining' in found:
     found.setdefault('synthesis', {})
+    found.setdefault('stream', {})
   if isinstance(found.get('oracle'), Mapping):
     found['oracle'] = {'annotator': 'person', **found['oracle']}
     found.setdefault('prices', {})
@@ -267,6 +270,9 @@ def _build(experiment, name):
   made = synthesis.of_config(config)
   if made is not None:
     made.check(system)
+  passing = stream.of_config(config)
+  if passing is not None:
+    passing.check(system)
   program.check_samples(system, config['describe']['dropout_samples'])
   if not experiment.built:
     _check_probe(experiment)
@@ -330,6 +336,7 @@ def program_of(
     describe_batches=experiment.config['describe']['batches'],
     evaluate_samples=experiment.config['describe']['dropout_samples'],
     synthesis=synthesis.of_config(experiment.config),
+    stream=stream.of_config(experiment.config),
     probe=_probe_features(experiment),
   )
 
@@ -374,6 +381,7 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
     for name, value in config['protocol'].items()
     if name != 'save_every_steps'
   }
+  config['stream'] = stream.without_lookahead(config['stream'])
   identity = {'config': config, 'data': experiment.dataset.fingerprint}
   # Those of a pretraining follow from the config.
   if experiment.config['protocol'].get(features.FIELD) is not None:
@@ -426,6 +434,9 @@ def check_options(config: Config) -> None:
   )
   errors.check_flag('full_labels', config['full_labels'])
   synthesis.of_config(config)
+  passing = stream.of_config(config)
+  if passing is not None:
+    passing.check_protocol(protocol_of(config))
   _refuse_learner_name(config)
   options.system_names(config)
   for name in config['describe']:

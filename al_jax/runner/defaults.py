@@ -93,6 +93,11 @@ def get_config() -> ConfigDict:
   # `oracle`, who answers; see docs/training.md. Empty: they are of the pool.
   config.synthesis = ConfigDict()
 
+  # The pool passes once: `manager` (balanced, quantile, fixed, variable, ...)
+  # decides on each example, with a `budget` and options, or a strategy in each
+  # `batch_window`; see docs/stream.md. Empty: it is there in every round.
+  config.stream = ConfigDict()
+
   config.protocol = _protocol()
 
   # Who answers after the first set, person or machine; the share of wrong and

@@ -203,6 +203,9 @@ def _operations(experiment, name):
   looked_at = min(
     experiment.config['subset_size'] or facts.num_examples, facts.num_examples
   )
+  if experiment.config['stream']:
+    # Each example passes once in all rounds together.
+    looked_at /= max(_most_rounds(experiment) - 1, 1)
   dataset = experiment.dataset
   evaluated = _size(dataset.test) + _size(dataset.validation)
   of_pool = of_chunk * per_row * looked_at

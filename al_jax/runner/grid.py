@@ -31,6 +31,7 @@ _OPEN = (
   'prefilter',
   'pretraining',
   'synthesis',
+  'stream',
   *LEARNERS,
 )
 # Of a folder; most file systems end at 255.

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, naming, tables
+from al_jax.analysis import curves, naming, streams, tables
 from al_jax.data import Dataset, transforms
 from al_jax.runner import queries
 from al_jax.storage import manifest, metrics, records
@@ -30,7 +30,8 @@ def write_pictures(
 ) -> list[pathlib.Path]:
   """Learning curves, and per system a gallery of what was asked.
 
-  Without a test and a validation split there are no curves.
+  Without a test and a validation split there are no learning curves. Of a
+  stream there are curves of how much the model knew, and of what was asked.
 
   Args:
     folder: where to.
@@ -43,12 +44,22 @@ def write_pictures(
   """
   written = []
   metric = curves.headline_of(rows, dataset.task.headline)
+  place = [f'{axis} {value}' for axis, value in axes.items()]
+  title = ', '.join([dataset.name, *place])
+  if streams.are_of_stream(rows):
+    written.append(folder / 'stream.png')
+    of_rates = streams.panels(naming.readable(rows))
+    plotting.curve_panels(
+      of_rates,
+      written[-1],
+      in_percent=list(of_rates),
+      x_label=streams.POSITION,
+      title=title,
+    )
   if metric is not None:
-    place = [f'{axis} {value}' for axis, value in axes.items()]
-    title = ', '.join([dataset.name, *place])
     written.append(folder / 'curves.png')
     plotting.learning_curves(
-      naming.readable(rows), written[0], metric=metric, title=title
+      naming.readable(rows), written[-1], metric=metric, title=title
     )
   if dataset.has_pictures:
     said = queries.read(folder / queries.NAME)

@@ -49,9 +49,10 @@ def uncertain(
   needed = {needs.CLASSES: ''}
   if num_samples:
     needed[needs.DROPOUT] = ''
-  return scored(
+  strategy = scored(
     measure, draw=draw, coldness=coldness, needs=needed, score=called
   )
+  return strategy._replace(is_doubt=score is kernels.least_confidence)
 
 
 least_confidence = functools.partial(

@@ -27,7 +27,7 @@ def test_an_unknown_command_names_the_closest(capsys):
   assert command.main(['reprot']) == 1
   assert capsys.readouterr().err == (
     "command 'reprot' is not known. Did you mean 'report'? Known: label, "
-    'report, run, select, synthesize, watch.\n'
+    'report, run, select, stream, synthesize, watch.\n'
   )
 
 
@@ -52,6 +52,7 @@ def test_every_file_of_a_command_is_in_the_table():
   [
     ('run', ('--config', '--workers')),
     ('synthesize', ('--config', '--workers')),
+    ('stream', ('--config', '--workers')),
     ('report', ()),
     ('watch', ('--port',)),
   ],

@@ -77,6 +77,13 @@ WITH_ARGUMENTS = {
     ('realism',),
     ('distance',),
   ],
+  'stream': [
+    (),
+    ('digits',),
+    ('mnist,local',),
+    ('managers',),
+    ('windows',),
+  ],
   'vaal': [(), ('mnist',), ('cifar10,local',), ('mnist,local',), ('kl',)],
   'sraal': [(), ('cifar100',), ('mnist,local',), ('ablation',)],
   'quickstart': [()],

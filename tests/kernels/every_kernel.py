@@ -337,7 +337,7 @@ def _graphs(sizes):
 
 
 def _stream():
-  state = kernels.Spending(float32(), float32(), float32(100))
+  state = kernels.Spending(float32(), float32(), float32(100), float32())
   found = {
     name: Call(
       functools.partial(
@@ -348,6 +348,7 @@ def _stream():
       getattr(costs, name)(),
     )
     for name in (
+      'spend_balanced',
       'spend_fixed',
       'spend_variable',
       'spend_random_variable',

@@ -2,10 +2,13 @@
 
 import functools
 
+import hypothesis
+import hypothesis.extra.numpy
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
 from al_jax import kernels
 
@@ -14,8 +17,14 @@ MANAGERS = {
   'variable': kernels.spend_variable,
   'random_variable': kernels.spend_random_variable,
   'quantile': kernels.spend_quantile,
+  'balanced': kernels.spend_balanced,
 }
 every_manager = pytest.mark.parametrize('name', MANAGERS)
+# They ask only while an estimate of what was spent is below the budget.
+limited = pytest.mark.parametrize(
+  'name', [name for name in MANAGERS if name != 'balanced']
+)
+TOLERANCE = 50  # of the balanced manager
 
 
 @functools.partial(jax.jit, static_argnames=('name', 'budget'))
@@ -40,6 +49,7 @@ def confidences(num_examples, seed=0):
 def reference(name, utilities, budget, window, draws):
   """Plain Python from the formulas; `draws` are what the manager draws."""
   spent, threshold, seen, asked = 0.0, 1.0, [], []
+  left = 0.0
   for utility, draw in zip(utilities, draws, strict=True):
     may_ask = spent < budget
     if name == 'fixed':
@@ -49,6 +59,14 @@ def reference(name, utilities, budget, window, draws):
       larger = sum(other > utility for other in seen)
       equal = sum(other == utility for other in seen)
       wanted = larger + draw * equal < budget * len(seen)
+    elif name == 'balanced':
+      seen, left = [*seen, utility][-window:], left + budget
+      spread = max(seen) - min(seen)
+      wanted = utility >= np.quantile(seen, 1 - budget) - (
+        spread * left / TOLERANCE
+      )
+      may_ask = left > -TOLERANCE
+      left -= bool(wanted and may_ask)
     else:
       factor = 1 if name == 'variable' else 1 + draw
       wanted = 1 - utility < threshold * factor
@@ -63,7 +81,9 @@ def reference(name, utilities, budget, window, draws):
 @every_manager
 @pytest.mark.parametrize('budget', [0.1, 0.4])
 def test_answers_equal_the_reference(name, budget):
-  utilities = np.round(1 - confidences(400), 2)
+  utilities = 1 - confidences(400)
+  if name != 'balanced':  # equal utilities are where float32 decides
+    utilities = np.round(utilities, 2)
   keys = keys_for(utilities)
   draw = jax.random.normal if name == 'random_variable' else jax.random.uniform
   draws = np.asarray(jax.vmap(draw)(keys))
@@ -77,7 +97,7 @@ def test_answers_equal_the_reference(name, budget):
     np.testing.assert_allclose(state.threshold, threshold, rtol=1e-4)
 
 
-@every_manager
+@limited
 def test_spending_stays_within_the_budget(name):
   # Everything is worth a label; the window lets one question overshoot.
   utilities = np.full(3000, 0.75, np.float32)
@@ -98,6 +118,108 @@ def test_a_budget_of_nothing_asks_nothing(name):
   assert not asked.any()
 
 
+STREAMS = hypothesis.extra.numpy.arrays(
+  np.float32,
+  st.integers(1, 300),
+  elements=st.floats(0, 1, width=32) | st.sampled_from([0.0, 0.5, np.nan]),
+)
+
+
+@every_manager
+@hypothesis.settings(max_examples=40, deadline=None)
+@hypothesis.given(
+  utilities=STREAMS,
+  budget=st.sampled_from([0.02, 0.1, 0.5, 1.0]),
+  window=st.sampled_from([1, 7, 100]),
+)
+def test_no_beginning_of_any_stream_costs_more_than_the_bound(
+  name, utilities, budget, window
+):
+  padded = np.full(300, np.nan, np.float32)
+  padded[: len(utilities)] = utilities
+  state = kernels.start_spending(window=window)
+  _, (asked, spent) = run(
+    keys_for(padded), state, padded, name=name, budget=budget
+  )
+  counts, seen = np.cumsum(asked), np.arange(1, 301)
+  rounding = 1e-3
+  if name == 'balanced':
+    assert np.all(counts <= budget * seen + TOLERANCE + 1 + rounding)
+  else:
+    assert np.all(spent < budget + 1 / window + rounding)
+    bound = (budget * window + 1) * (1 + seen / window)
+    assert np.all(counts <= bound + rounding)
+
+
+def test_a_plain_threshold_overspends_where_data_change():
+  # It was chosen on the first half to ask about a tenth.
+  utilities = (1 - confidences(4000)) / 2
+  threshold = np.quantile(utilities[:2000], 0.9)
+  utilities[2000:] += 0.3  # the model knows less from here on
+  plain = np.mean(utilities > threshold)
+  assert plain > 0.5
+  for name in MANAGERS:
+    _, (asked, _) = run(
+      keys_for(utilities), kernels.start_spending(), utilities, name=name
+    )
+    assert np.mean(asked) < 0.12, name
+
+
+@pytest.mark.parametrize('budget', [0.02, 0.1, 0.5])
+def test_a_balanced_quantile_spends_the_whole_budget(budget):
+  rng = np.random.default_rng(0)
+  for utilities in (
+    rng.normal(0, 1e-6, 4000),
+    rng.random(4000),
+    rng.random(4000) + np.arange(4000) / 400,  # it rises
+    rng.random(4000) - np.arange(4000) / 400,
+    np.repeat([0.0, 5.0, 1.0, 9.0], 1000) + rng.random(4000),
+  ):
+    _, (asked, _) = run(
+      keys_for(utilities),
+      kernels.start_spending(),
+      utilities.astype(np.float32),
+      name='balanced',
+      budget=budget,
+    )
+    assert abs(np.mean(asked) - budget) < TOLERANCE / 4000
+
+
+def test_a_balanced_manager_stops_where_all_utilities_are_equal():
+  utilities = np.full(3000, 0.75, np.float32)
+  _, (asked, _) = run(
+    keys_for(utilities), kernels.start_spending(), utilities, name='balanced'
+  )
+  assert asked[:TOLERANCE].all()
+  assert abs(np.mean(asked[100:]) - 0.1) < 0.01
+
+
+def test_decisions_equal_those_of_scikit_activeml():
+  managers = pytest.importorskip('skactiveml.stream.budgetmanager')
+  utilities = 1 - confidences(1500)
+  peers = {
+    'fixed': managers.FixedUncertaintyBudgetManager(
+      classes=list(range(4)), budget=0.1
+    ),
+    'variable': managers.VariableUncertaintyBudgetManager(budget=0.1),
+    'balanced': managers.BalancedIncrementalQuantileFilter(
+      w=100, w_tol=TOLERANCE, budget=0.1
+    ),
+  }
+  for name, peer in peers.items():
+    expected = np.zeros(len(utilities), bool)
+    for position, utility in enumerate(utilities):
+      now = np.array([utility], float)
+      found = peer.query_by_utility(now)
+      told = (now,) if name == 'balanced' else ()
+      peer.update(np.zeros((1, 1)), found, *told)
+      expected[position] = len(found)
+    _, (asked, _) = run(
+      keys_for(utilities), kernels.start_spending(), utilities, name=name
+    )
+    np.testing.assert_array_equal(asked, expected, err_msg=name)
+
+
 def test_a_quantile_of_any_scale_is_asked_about_at_the_budget():
   rng = np.random.default_rng(0)
   for utilities in (
@@ -115,10 +237,11 @@ def test_a_quantile_of_any_scale_is_asked_about_at_the_budget():
     assert utilities[asked].mean() >= utilities.mean()
 
 
-def test_a_quantile_asks_about_the_best():
+@pytest.mark.parametrize('name', ['quantile', 'balanced'])
+def test_a_quantile_asks_about_the_best(name):
   utilities = np.random.default_rng(0).normal(size=3000).astype(np.float32)
   _, (asked, _) = run(
-    keys_for(utilities), kernels.start_spending(), utilities, name='quantile'
+    keys_for(utilities), kernels.start_spending(), utilities, name=name
   )
   assert np.mean(utilities[asked] > np.quantile(utilities, 0.8)) > 0.95
 
@@ -226,6 +349,7 @@ def test_a_budget_out_of_range_is_an_error_that_names_it(name, budget):
   ('spend', 'options', 'message'),
   [
     (kernels.spend_fixed, {'num_classes': 0}, 'num_classes is 0'),
+    (kernels.spend_balanced, {'tolerance': 0}, 'tolerance is 0'),
     (kernels.spend_variable, {'step': 2.0}, 'step is 2.0'),
     (kernels.spend_random_variable, {'step': -1}, 'step is -1'),
     (kernels.spend_random_variable, {'scale': -1}, 'scale is -1'),

@@ -7,6 +7,7 @@ from al_jax.data.transforms.apply import (
   label_noise,
   redundancy,
 )
+from al_jax.data.transforms.drift import drift
 from al_jax.data.transforms.outliers import outliers
 from al_jax.data.transforms.subsets import (
   are_outliers,
@@ -21,6 +22,7 @@ __all__ = [
   'are_outliers',
   'cap',
   'check_transforms',
+  'drift',
   'imbalance',
   'label_noise',
   'outliers',

@@ -18,6 +18,7 @@ from al_jax import errors
 from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import constants, moments
+from al_jax.data.transforms.drift import drift
 from al_jax.data.transforms.outliers import outliers
 from al_jax.data.transforms.subsets import (
   cap,
@@ -172,6 +173,7 @@ TRANSFORMS: dict[str, Callable[..., RawData]] = {
   'cap': cap,
   'validation_split': validation_split,
   'views': views,
+  'drift': drift,
 }
 
 

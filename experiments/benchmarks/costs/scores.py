@@ -1,5 +1,7 @@
 """Costs of scores: of one prediction, of S samples, of a stream."""
 
+import math
+
 from experiments.benchmarks.costs.cost import BYTES, Cost
 
 
@@ -122,6 +124,12 @@ def spend_variable(*, window: int = 100) -> Cost:
 def spend_random_variable(*, window: int = 100) -> Cost:
   """Of one example."""
   return spend_fixed(window=window)
+
+
+def spend_balanced(*, window: int = 100) -> Cost:
+  """Of one example; a sort of the window takes w log2(w) comparisons."""
+  operations = 20 + 4 * window + window * math.log2(window)
+  return spend_fixed(window=window)._replace(operations=operations)
 
 
 def spend_quantile(*, window: int = 100) -> Cost:

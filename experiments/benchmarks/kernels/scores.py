@@ -216,6 +216,7 @@ def stream(
       lambda: _ask_variable(budget, window, noise=rng.standard_normal),
     ),
     ('spend_quantile', {}, lambda: _ask_quantile(budget, window)),
+    ('spend_balanced', {}, lambda: _ask_balanced(budget, window)),
   ):
     spend = functools.partial(getattr(kernels, name), **options)
     cost = getattr(costs, name)()
@@ -299,6 +300,23 @@ def _ask_quantile(budget, window):
     recent.append(utility)
     del recent[:-window]
     this = bool(spent < budget and utility >= np.quantile(recent, 1 - budget))
+    return spent + (this - spent) / window, this
+
+  return ask
+
+
+def _ask_balanced(budget, window, tolerance=50):
+  recent, left = [], 0.0
+
+  def ask(spent, utility):
+    nonlocal left
+    recent.append(utility)
+    del recent[:-window]
+    left += budget
+    spread = max(recent) - min(recent)
+    threshold = np.quantile(recent, 1 - budget) - spread * left / tolerance
+    this = bool(utility >= threshold and left > -tolerance)
+    left -= this
     return spent + (this - spent) / window, this
 
   return ask

@@ -1,0 +1,214 @@
+"""Passes examples of a stream until the labels of a round are asked for."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax import keys
+from al_jax import pool as pool_lib
+from al_jax.interfaces import Oracle
+from al_jax.loop import contracts
+from al_jax.loop.program import Program
+from al_jax.loop.run_state import RunState
+from al_jax.loop.stopwatch import Stopwatch
+
+
+class Passed(NamedTuple):
+  """The examples of a stream that came in a round.
+
+  Attributes:
+    begin: pool index of the first of them.
+    predicted: int32[n], the class that the model gave to each before any of
+      them was learnt.
+    picks: int32[k], pool indices of those that are asked about.
+    values: float[k], what each was chosen by.
+    seconds_measure: seconds of looking at them.
+    seconds_select: seconds of deciding.
+  """
+
+  begin: int
+  predicted: np.ndarray
+  picks: np.ndarray
+  values: np.ndarray
+  seconds_measure: float
+  seconds_select: float
+
+
+class _Piece(NamedTuple):
+  """What came of some examples: see `Passed`; and the state after them."""
+
+  state: RunState
+  predicted: np.ndarray
+  picks: np.ndarray
+  values: np.ndarray
+  seconds_measure: float
+  seconds_select: float
+
+
+def propose(
+  program: Program, state: RunState, k: int, *, seed: int, round: int
+) -> tuple[RunState, Passed]:
+  """Lets examples pass until k are asked about, or the stream is over.
+
+  Args:
+    program: the compiled system; the pool is a stream.
+    state: after the round's training.
+    k: number of queries.
+    seed: of the run.
+    round: the round that is over.
+
+  Returns:
+    The state at the new position, and what passed.
+
+  Raises:
+    FloatingPointError: a score that is not finite.
+    RuntimeError: a strategy that breaks its contract.
+  """
+  begin = int(state.stream.position)
+  pieces = _pieces if program.stream.options.batch_window is None else _windows
+  found = list(pieces(program, state, k, seed=seed, round=round))
+  if found:
+    state = found[-1].state
+  empty = _Piece(state, *(np.zeros(0, np.int32),) * 2, np.zeros(0), 0.0, 0.0)
+  found = [empty, *found]
+  predicted, picks, values = (
+    np.concatenate([getattr(piece, name) for piece in found])
+    for name in ('predicted', 'picks', 'values')
+  )
+  seconds = (
+    sum(getattr(piece, name) for piece in found)
+    for name in ('seconds_measure', 'seconds_select')
+  )
+  return state, Passed(begin, predicted, picks, values, *seconds)
+
+
+def _pieces(program, state, k, *, seed, round) -> Iterator[_Piece]:
+  """Looks ahead, and decides on one example after the other."""
+  stream = program.stream
+  measure_key = keys.for_round(seed, round, keys.MEASURE)
+  decide_key = keys.for_run(seed, keys.STREAM)
+  stopwatch, left = Stopwatch(), k
+  while left > 0 and not stream.is_over(state.stream):
+    position = int(state.stream.position)
+    begin, size = stream.ahead(position)
+    where = _between(program, begin, begin + size)
+    scores, classes = stream.look(measure_key, state.learner, where)
+    contracts.check_measured(program, scores, state.pool, where, round)
+    scores, classes = _ahead(scores, begin, size), _ahead(classes, begin, size)
+    seconds = stopwatch.lap()
+    after, asked = stream.decide(
+      decide_key, state.stream, np.int32(begin), scores, np.int32(left)
+    )
+    state = state.replace(stream=after)
+    asked = np.flatnonzero(np.asarray(asked))
+    end = int(after.position) - begin
+    left -= len(asked)
+    yield _Piece(
+      state,
+      classes[position - begin : end],
+      (asked + begin).astype(np.int32),
+      scores[asked].astype(float),
+      seconds,
+      stopwatch.lap(),
+    )
+
+
+def _windows(program, state, k, *, seed, round) -> Iterator[_Piece]:
+  """Has the strategy choose among window after window."""
+  stream, options = program.stream, program.stream.options
+  compiled, pool = program.strategy, state.pool
+  stopwatch, left = Stopwatch(), k
+  while left > 0 and not stream.is_over(state.stream):
+    begin = int(state.stream.position)
+    end = min(begin + options.batch_window, stream.num_examples)
+
+    def key(purpose, begin=begin):
+      return jax.random.fold_in(keys.for_round(seed, round, purpose), begin)
+
+    window = _between(program, begin, end)
+    _, classes = stream.look(key(keys.MEASURE), state.learner, window)
+    # What was asked about is kept, and tells what is new.
+    where = window | np.asarray(~pool_lib.eligible(pool))
+    measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
+    contracts.check_measured(program, measured, pool, seen, round)
+    seconds = stopwatch.lap()
+    count = min(options.picks_of(end - begin), left)
+    picks, values, own = np.zeros(0, np.int32), np.zeros(0), state.strategy
+    if count:
+      own, selection = contracts.checked_selection(
+        program,
+        compiled.strategy.select(
+          key(keys.SELECT), own, measured, seen, pool, count
+        ),
+        round,
+      )
+      picks = contracts.checked_picks(
+        program, selection.indices, count, pool, seen, round
+      )
+      values = np.asarray(selection.values, float)[: len(picks)]
+    # Later windows of the round count them as asked about.
+    pool = _asked(pool, picks, round)
+    position = jnp.full_like(state.stream.position, end)
+    state = state.replace(
+      strategy=own, stream=state.stream._replace(position=position)
+    )
+    left -= len(picks)
+    yield _Piece(
+      state,
+      np.asarray(classes)[begin:end],
+      picks,
+      values,
+      seconds,
+      stopwatch.lap(),
+    )
+
+
+def described(
+  program: Program, oracle: Oracle | None, passed: Passed
+) -> Mapping[str, float]:
+  """Describes what passed in a round, for its record.
+
+  Args:
+    program: the compiled system.
+    oracle: knows how right predictions are. If None, nobody does.
+    passed: the examples.
+
+  Returns:
+    `seen`, the number of examples so far, and `passed`, that of the round; of
+    these `label_rate`, the share that is asked about, and
+    `prequential_accuracy`, the share that the model knew before it could learn
+    from them.
+  """
+  count = len(passed.predicted)
+  found = {
+    'seen': passed.begin + count,
+    'passed': count,
+    'label_rate': len(passed.picks) / max(count, 1),
+  }
+  if hasattr(oracle, 'share_right'):
+    labels = np.full(program.stream.num_examples, -1)
+    labels[passed.begin : passed.begin + count] = passed.predicted
+    found['prequential_accuracy'] = oracle.share_right(labels)
+  return found
+
+
+def _between(program, begin, end):
+  """bool[N]: the examples from `begin` to before `end`."""
+  positions = np.arange(program.stream.num_examples)
+  return (positions >= begin) & (positions < end)
+
+
+def _ahead(rows, begin, size):
+  """Rows from `begin` on; zeros beyond the last."""
+  found = np.asarray(rows)[begin : begin + size]
+  return np.pad(found, (0, size - len(found)))
+
+
+def _asked(pool, picks, round):
+  """The pool as if these were asked about; nobody has answered yet."""
+  acquired = np.array(pool.acquired_round)
+  acquired[picks] = round + 1
+  return pool.replace(acquired_round=jnp.asarray(acquired))

@@ -1,0 +1,9 @@
+"""Runs systems over a stream: `al-jax stream`, from a clone."""
+
+import sys
+
+from al_jax import __main__ as command
+
+# Of the processes that this one starts `__name__` is another.
+if __name__ == '__main__':
+  sys.exit(command.main(['stream', *sys.argv[1:]]))
