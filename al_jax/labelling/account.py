@@ -48,6 +48,22 @@ class Asked(NamedTuple):
   said: Mapping[str, Any]
 
 
+class Query(NamedTuple):
+  """One example that somebody is asked about.
+
+  Attributes:
+    id: of the example, as text.
+    predicted: the class that the model predicts; None before there is one.
+    probability: of that class; None likewise.
+    value: what the example was chosen by; None likewise.
+  """
+
+  id: str
+  predicted: str | None = None
+  probability: float | None = None
+  value: float | None = None
+
+
 @dataclasses.dataclass
 class Account:
   """Where a project is.
@@ -135,6 +151,33 @@ class Account:
       return None
     label, count = votes.most_common(1)[0]
     return label if 2 * count > votes.total() else None
+
+  def queries(self, batch: Asked) -> list[Query]:
+    """What was asked in a batch, and what the model said of it."""
+    said, found = batch.said, []
+    for at, name in enumerate(batch.ids):
+      if not said['predicted']:
+        found.append(Query(name))
+        continue
+      found.append(
+        Query(
+          name,
+          self.classes[said['predicted'][at]],
+          said['probabilities'][at],
+          float(said['values'][at]) if said['score'] else None,
+        )
+      )
+    return found
+
+  def waiting(self) -> list[Query]:
+    """All queries that nobody has answered, of whichever batch."""
+    asked, pending = self.asked, set(self.pending)
+    return [
+      query
+      for batch in self.batches
+      for query in self.queries(batch)
+      if query.id in pending and asked[query.id] == batch.number
+    ]
 
   def _votes(self, name):
     said = self.answers.get(name, {}).values()

@@ -5,7 +5,7 @@ import difflib
 import io
 import json
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from al_jax.labelling import label_studio
@@ -45,17 +45,9 @@ def read(path: str | pathlib.Path, *, annotator: str) -> list[Answer]:
     )
   if not path.is_file():
     raise FileNotFoundError(f'There is no file {path}.')
-  try:
-    # The ends of lines inside of cells stay as they are.
-    text = path.read_bytes().decode('utf-8-sig')
-  except UnicodeDecodeError as error:
-    raise ValueError(f'{path} is not UTF-8 text.') from error
   if path.suffix.lower() == '.json':
-    return _some(path, label_studio.read(path, text, annotator))
-  if path.suffix.lower() == '.jsonl':
-    rows = _of_lines(path, text)
-  else:
-    rows = _of_table(path, text)
+    return _some(path, label_studio.read(path, _text_of(path), annotator))
+  rows = _of_lines(path) if path.suffix.lower() == '.jsonl' else table(path)
   found = []
   for number, row in rows:
     label = as_text(row.get('label')).strip()
@@ -75,8 +67,27 @@ def _some(path, found):
   return found
 
 
-def _of_table(path, text):
-  """The rows of a table, with the number of their line."""
+def _text_of(path):
+  """The text of a file; the ends of lines inside of cells stay as they are."""
+  try:
+    return path.read_bytes().decode('utf-8-sig')
+  except UnicodeDecodeError as error:
+    raise ValueError(f'{path} is not UTF-8 text.') from error
+
+
+def table(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
+  """Reads a table of answers, as a spreadsheet may have saved it.
+
+  Args:
+    path: of the file.
+
+  Yields:
+    The number of the line, and the row by column.
+
+  Raises:
+    ValueError: no table with the columns `id` and `label`, with the place.
+  """
+  text = _text_of(path)
   delimiter = '\t' if path.suffix.lower() == '.tsv' else ','
   first = text.partition('\n')[0]
   if delimiter not in first and ';' in first:
@@ -110,9 +121,9 @@ def _check_columns(path, columns):
       raise ValueError(f'{path} has the column {name!r} twice.')
 
 
-def _of_lines(path, text):
+def _of_lines(path):
   """The objects of a JSONL file, with the number of their line."""
-  for number, line in enumerate(text.split('\n'), start=1):
+  for number, line in enumerate(_text_of(path).split('\n'), start=1):
     if not line.strip():
       continue
     try:

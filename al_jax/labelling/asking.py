@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from al_jax import data, errors
 from al_jax.labelling import account as account_lib
 from al_jax.labelling import estimating, history, model, project, proposing
-from al_jax.labelling.account import NO_LABELS, Account, Asked
-from al_jax.labelling.batch_files import Query
+from al_jax.labelling.account import NO_LABELS, Account, Asked, Query
 from al_jax.labelling.project import Folder
 from al_jax.models import backbones
 from al_jax.runner import own_systems
@@ -217,9 +216,8 @@ def propose(
   model.check_config(changed)
   proposed = proposing.propose(now, dataset, changed, k, folds=folds)
   ids = [str(name) for name in dataset.train.ids[proposed.picks].tolist()]
-  with project.locked(folder):
+  with project.locked(folder) as later:
     project.write_ids(folder, _ids(dataset))
-    later = project.of(folder)
     if len(later.batches) > len(now.batches):
       raise ValueError(
         f'another process asked batch {len(later.batches)} of {folder} '
@@ -273,35 +271,29 @@ def pending(folder: Folder, dataset: data.Dataset) -> Batch:
 
   Returns:
     A batch of these, with the number of the last one.
+
+  Raises:
+    ValueError: nothing was asked yet.
   """
   now = project.of(folder)
-  queries, positions = [], []
-  waiting = dict.fromkeys(now.pending)
-  for asked in now.batches:
-    batch = _batch(now, asked, dataset, is_new=False)
-    for query, position in zip(batch.queries, batch.positions, strict=True):
-      if now.asked[query.id] == asked.number and query.id in waiting:
-        queries.append(query)
-        positions.append(position)
-  return batch._replace(queries=queries, positions=positions)
+  if not now.batches:
+    raise ValueError(
+      f'nothing was asked yet in {folder}: ask without --pending.'
+    )
+  queries = now.waiting()
+  position = account_lib.known(dataset.train.ids.tolist())
+  batch = _batch(now, now.batches[-1], dataset, is_new=False)
+  return batch._replace(
+    queries=queries, positions=[position[query.id] for query in queries]
+  )
 
 
 def _batch(now, asked: Asked, dataset, *, is_new):
   """A batch in the words of people."""
   said, position = asked.said, account_lib.known(dataset.train.ids.tolist())
-  queries = []
-  for at, name in enumerate(asked.ids):
-    model = {}
-    if said['predicted']:
-      model = {
-        'predicted': now.classes[said['predicted'][at]],
-        'probability': said['probabilities'][at],
-        'value': float(said['values'][at]) if said['score'] else None,
-      }
-    queries.append(Query(name, **model))
   return Batch(
     asked.number,
-    queries,
+    now.queries(asked),
     [position[name] for name in asked.ids],
     said['score'],
     said['estimate'],

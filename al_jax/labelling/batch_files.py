@@ -3,34 +3,18 @@
 import base64
 import csv
 import html
-import io
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from al_jax import files
-from al_jax.labelling import project
+from al_jax.labelling import answers, project
+from al_jax.labelling.account import Query
 from al_jax.labelling.showing import Shown
 
 # Columns of the CSV, before those of the example itself.
 _COLUMNS = ('id', 'label', 'predicted', 'probability', 'value')
-
-
-class Query(NamedTuple):
-  """One example that somebody is asked about.
-
-  Attributes:
-    id: of the example, as text.
-    predicted: the class that the model predicts; None before there is one.
-    probability: of that class; None likewise.
-    value: what the example was chosen by; None likewise.
-  """
-
-  id: str
-  predicted: str | None = None
-  probability: float | None = None
-  value: float | None = None
 
 
 def paths(out: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -78,13 +62,9 @@ def _refuse_labels(out, folder):
   """Refuses a CSV that is no batch of the project, or has untold labels."""
   now = project.of(folder) if project.has_begun(folder) else None
   try:
-    with out.open(newline='', encoding='utf-8-sig') as file:
-      text = file.read()
-    # A spreadsheet may have saved it with another delimiter.
-    delimiter = ',' if ',' in text.partition('\n')[0] else ';'
-    rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+    rows = [row for _, row in answers.table(out)]
     is_batch = all(set(_COLUMNS) <= set(row) for row in rows) and bool(rows)
-  except (csv.Error, UnicodeDecodeError):
+  except ValueError:
     is_batch = False
   if (
     not is_batch or now is None or not {r['id'] for r in rows} <= set(now.asked)

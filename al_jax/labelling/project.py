@@ -65,7 +65,8 @@ def _in_words(found: Status) -> str:
   by_class = ', '.join(f'{name} {labels.count(name)}' for name in now.classes)
   asked = 'none'
   if now.batches:
-    how = ', '.join(now.config['systems']) if len(now.batches) > 1 else 'chance'
+    is_drawn = now.batches[-1].said['is_drawn']
+    how = 'chance' if is_drawn else ', '.join(now.config['systems'])
     asked = f'{len(now.batches)}, the last one chosen by {how}'
   lines = [
     f'Pool: {found.num_examples:,} examples of {now.begun["pool"]["source"]}.',
@@ -151,8 +152,7 @@ def tell(
     AnswersError: one or more of them cannot be taken; then none is.
   """
   folder = pathlib.Path(folder)
-  with locked(folder):
-    now = of(folder)
+  with locked(folder) as now:
     checked = answers_lib.check(now, read_ids(folder), given, correct=correct)
     if checked.new:
       said = [[each.id, each.annotator, each.label] for each in checked.new]
@@ -174,8 +174,7 @@ def withdraw(
     ValueError: there is no such answer; then none is taken back.
   """
   folder = pathlib.Path(folder)
-  with locked(folder):
-    now = of(folder)
+  with locked(folder) as now:
     for name in ids:
       if annotator not in now.answers.get(name, {}):
         raise ValueError(
@@ -198,8 +197,8 @@ def give_up(folder: Folder) -> list[str]:
     The ids of the examples.
   """
   folder = pathlib.Path(folder)
-  with locked(folder):
-    pending = of(folder).pending
+  with locked(folder) as now:
+    pending = now.pending
     if pending:
       history.append(folder, history.GIVEN_UP, {'ids': pending})
   return pending
@@ -214,42 +213,53 @@ def status(folder: Folder) -> Status:
   Returns:
     A Status.
   """
-  folder = pathlib.Path(folder)
-  now = of(folder)
+  return summed_up(of(folder), len(read_ids(folder)))
+
+
+def summed_up(now: Account, num_examples: int) -> Status:
+  """Tells where a project is, of which all is known already.
+
+  Args:
+    now: of the project.
+    num_examples: in the pool.
+
+  Returns:
+    A Status.
+  """
   accuracies = [
     (batch.number, batch.said['estimate'])
     for batch in now.batches
     if batch.said['estimate'] is not None
   ]
-  return Status(now, len(read_ids(folder)), accuracies, stopping.hint(now))
+  return Status(now, num_examples, accuracies, stopping.hint(now))
 
 
 @contextlib.contextmanager
-def locked(folder: pathlib.Path) -> Iterator[None]:
+def locked(folder: pathlib.Path) -> Iterator[Account]:
   """Keeps other processes from writing; waits for them a while.
 
   Args:
     folder: of the project.
 
   Yields:
-    Nothing.
+    The account, as nobody else can change it now.
 
   Raises:
     ValueError: there is no project.
-    WorkdirError: another process does not end.
+    InUseError: another process does not end.
   """
-  of(folder)
+  of(folder)  # Before a folder is made for what is no project.
   end = time.monotonic() + _PATIENCE_SECONDS
   while True:
     try:
       place = workdir.Workdir(folder)
       break
-    except workdir.WorkdirError as error:
-      if 'in use' not in str(error) or time.monotonic() > end:
+    except workdir.InUseError:
+      if time.monotonic() > end:
         raise
     time.sleep(0.05)
   with place:
-    yield
+    yield of(folder)
 
 
 def write_ids(folder: pathlib.Path, ids: Sequence[str]) -> None:

@@ -8,17 +8,16 @@ from typing import Any
 
 from al_jax import errors
 from al_jax.labelling import asking, project
-from al_jax.labelling.account import SKIP, UNSURE, Account, Answer
+from al_jax.labelling.account import SKIP, UNSURE, Account, Answer, known
 from al_jax.labelling.answers import AnswersError
 from al_jax.labelling.showing import Shown
+from al_jax.pages import server
 
 with errors.needs('A page'):
   from starlette import applications, concurrency, responses, routing
   from starlette.exceptions import HTTPException
   from starlette.requests import Request
-  from starlette.staticfiles import StaticFiles
 
-STATIC = pathlib.Path(__file__).parent / 'static'
 # An answer is much shorter.
 _MOST_BYTES = 100_000
 
@@ -45,16 +44,15 @@ class Labelling:
     now = project.of(folder)
     self._dataset = asking.load_pool(now)
     self._shown = Shown(self._dataset, now.begun['pool'])
-    self._position = {
-      str(name): at for at, name in enumerate(self._dataset.train.ids.tolist())
-    }
+    self._position = known(self._dataset.train.ids.tolist())
     self._folds = folds
     self._asking: threading.Thread | None = None
     self._error = ''
 
   def state(self) -> dict[str, Any]:
     """What the page shows, in terms of JSON."""
-    found = project.status(self.folder)
+    # Asked for every second: without the ids, which may be many.
+    found = project.summed_up(project.of(self.folder), len(self._dataset.train))
     now = found.account
     estimate = found.accuracies[-1][1] if found.accuracies else None
     return {
@@ -81,17 +79,16 @@ class Labelling:
     pending, asked = set(now.pending), now.asked
     found = []
     for batch in now.batches:
-      predicted = batch.said['predicted']
-      for at, name in enumerate(batch.ids):
-        if asked[name] != batch.number:
+      for query in now.queries(batch):
+        if asked[query.id] != batch.number:
           continue  # Given up, and asked again later.
-        mine = now.answers.get(name, {}).get(self.annotator)
-        if name in pending or (name in last and mine is not None):
-          query = {'id': name, 'answer': mine}
-          if predicted:
-            query['predicted'] = now.classes[predicted[at]]
-            query['probability'] = batch.said['probabilities'][at]
-          found.append(query)
+        mine = now.answers.get(query.id, {}).get(self.annotator)
+        if query.id in pending or (query.id in last and mine is not None):
+          shown = {'id': query.id, 'answer': mine}
+          if query.predicted is not None:
+            shown['predicted'] = query.predicted
+            shown['probability'] = query.probability
+          found.append(shown)
     return found
 
   def position(self, name: str) -> int:
@@ -155,24 +152,15 @@ def application(labelling: Labelling) -> applications.Starlette:
     routing.Route('/answer', _post(_answer), methods=['POST']),
     routing.Route('/take_back', _post(_take_back), methods=['POST']),
     routing.Route('/ask', _post(_ask), methods=['POST']),
-    routing.Mount('/static', StaticFiles(directory=STATIC)),
   ]
-  made = applications.Starlette(
-    routes=routes, exception_handlers={HTTPException: _said}
-  )
+  made = server.application(routes)
   made.state.labelling = labelling
   return made
 
 
 async def _page(request: Request):
   del request
-  return responses.FileResponse(STATIC / 'label.html')
-
-
-async def _said(request: Request, error: HTTPException):
-  """An error is a line of text."""
-  del request
-  return responses.PlainTextResponse(f'{error.detail}\n', error.status_code)
+  return responses.FileResponse(server.STATIC / 'label.html')
 
 
 async def _state(request: Request):

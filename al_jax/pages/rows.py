@@ -8,6 +8,14 @@ from typing import Any, NamedTuple
 from al_jax.loop.events import RoundProgress
 
 _SECONDS = ('fit', 'evaluate', 'measure', 'select', 'other')
+# What a line that is none of ours may raise, beside ValueError.
+_DAMAGES = (
+  AttributeError,
+  KeyError,
+  OverflowError,
+  RecursionError,
+  TypeError,
+)
 # Of numbers on a page.
 _DIGITS = 6
 
@@ -99,13 +107,7 @@ def point(line: bytes, headline: str) -> Point:
         _text(name): float(of) for name, of in values.get('ledger', {}).items()
       },
     )
-  except (
-    AttributeError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-  ) as error:
+  except _DAMAGES as error:
     raise ValueError(f'not a record: {error!r}') from error
 
 
@@ -137,13 +139,7 @@ def live(line: bytes) -> Live:
       {_text(name): float(of) for name, of in values['metrics'].items()},
     )
     return Live(event, when, progress)
-  except (
-    AttributeError,
-    KeyError,
-    OverflowError,
-    RecursionError,
-    TypeError,
-  ) as error:
+  except _DAMAGES as error:
     raise ValueError(f'not a line of live.jsonl: {error!r}') from error
 
 

@@ -6,24 +6,33 @@ does not come from a page of its own.
 """
 
 import contextlib
+import pathlib
 import secrets
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import (
+  Awaitable,
+  Callable,
+  Iterator,
+  MutableMapping,
+  Sequence,
+)
 from typing import Any
 
 from al_jax import errors
 
 with errors.needs('A page'):
   import uvicorn
-  from starlette import responses
+  from starlette import applications, responses, routing, staticfiles
   from starlette.datastructures import Headers, MutableHeaders
+  from starlette.exceptions import HTTPException
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Callable, Callable], Awaitable[None]]
 
 HOST = '127.0.0.1'
+STATIC = pathlib.Path(__file__).parent / 'static'
 _READING = ('GET', 'HEAD')
 _POLICY = (
   "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
@@ -37,6 +46,29 @@ _HEADERS = {
   'X-Frame-Options': 'DENY',
   'Cache-Control': 'no-store',
 }
+
+
+def application(routes: Sequence[Any]) -> applications.Starlette:
+  """Makes an application of routes, and of the static files of all pages.
+
+  Args:
+    routes: of Starlette.
+
+  Returns:
+    A Starlette application, to stand behind `Guard`.
+  """
+  static = routing.Mount('/static', staticfiles.StaticFiles(directory=STATIC))
+  return applications.Starlette(
+    routes=[*routes, static], exception_handlers={HTTPException: _said}
+  )
+
+
+async def _said(request: Any, error: HTTPException):
+  """An error is a line of text."""
+  del request
+  return responses.PlainTextResponse(
+    f'{error.detail}\n', error.status_code, headers=error.headers
+  )
 
 
 class Guard:

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-import pathlib
 from collections.abc import AsyncIterator
 
 from al_jax import errors
-from al_jax.pages import watching
+from al_jax.pages import server, watching
 from al_jax.pages.query_sheets import QuerySheets
 from al_jax.pages.watching import Reader, Watch
 
@@ -14,9 +13,7 @@ with errors.needs('A page'):
   from starlette import applications, concurrency, responses, routing
   from starlette.exceptions import HTTPException
   from starlette.requests import Request
-  from starlette.staticfiles import StaticFiles
 
-STATIC = pathlib.Path(__file__).parent / 'static'
 # Between two looks at the files.
 _SECONDS = 0.5
 # A connection that says nothing for long is closed by some programs.
@@ -40,11 +37,8 @@ def application(watch: Watch) -> applications.Starlette:
     routing.Route(
       '/queries/{cell:int}/{system:int}/{seed:int}/sheet.png', _query_sheet
     ),
-    routing.Mount('/static', StaticFiles(directory=STATIC)),
   ]
-  made = applications.Starlette(
-    routes=routes, exception_handlers={HTTPException: _said}
-  )
+  made = server.application(routes)
   made.state.watch = watch
   made.state.queries = QuerySheets()
   made.state.is_stopping = lambda: False
@@ -53,15 +47,7 @@ def application(watch: Watch) -> applications.Starlette:
 
 async def _page(request: Request):
   del request
-  return responses.FileResponse(STATIC / 'watch.html')
-
-
-async def _said(request: Request, error: HTTPException):
-  """An error is a line of text."""
-  del request
-  return responses.PlainTextResponse(
-    f'{error.detail}\n', error.status_code, headers=error.headers
-  )
+  return responses.FileResponse(server.STATIC / 'watch.html')
 
 
 async def _events(request: Request):

@@ -54,6 +54,10 @@ class WorkdirError(OSError):
   """The folder cannot be used; the message says why."""
 
 
+class InUseError(WorkdirError):
+  """Another process has the folder; the message says which."""
+
+
 def below(folder: pathlib.Path, *names: str) -> pathlib.Path:
   """Joins names to a folder; refuses what could lead out of it.
 
@@ -210,7 +214,7 @@ class Workdir:
     try:
       _lock_soon(self._lock)
     except BlockingIOError:
-      raise WorkdirError(
+      raise InUseError(
         f'{self.path} is in use by {self._holder()}. Wait for it or end it, or '
         'choose another folder.'
       ) from None

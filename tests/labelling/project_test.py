@@ -357,6 +357,13 @@ def test_two_that_begin_at_once_make_one_project(tmp_path, pool, monkeypatch):
   assert len(history.read(folder)) == 1
 
 
+def test_nothing_is_pending_before_a_first_batch(state):
+  dataset = asking.load_pool(project.of(state))
+
+  with pytest.raises(ValueError, match='nothing was asked yet'):
+    asking.pending(state, dataset)
+
+
 def test_what_is_pending_can_be_had_again(state, pool):
   first = labelling.propose(state, 6)
   labelling.tell(state, answers_to(first, pool, 4))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from al_jax.pages import watch_page
+from al_jax.pages import server
 from tests.pages import made
 
 
@@ -35,7 +35,7 @@ def test_the_page_and_its_files_are_served(page):
   status, headers, content = made.asked(page, '/')
   assert status == 200 and headers['content-type'].startswith('text/html')
   assert b'<!doctype html>' in content
-  names = {path.name for path in watch_page.STATIC.iterdir()}
+  names = {path.name for path in server.STATIC.iterdir()}
   for name in names - {'watch.html', 'label.html'}:
     status, headers, _ = made.asked(page, f'/static/{name}')
     kind = 'javascript' if name.endswith('.js') else 'css'
@@ -43,7 +43,7 @@ def test_the_page_and_its_files_are_served(page):
 
 
 def test_the_page_asks_nobody_else_and_makes_no_html():
-  for path in watch_page.STATIC.iterdir():
+  for path in server.STATIC.iterdir():
     text = path.read_text()
     assert not re.search(r'https?://(?!www\.w3\.org/2000/svg)', text), path
     for way in ('innerHTML', 'outerHTML', 'insertAdjacentHTML', 'eval('):
