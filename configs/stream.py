@@ -1,81 +1,123 @@
 """Streams: which examples are asked about while they pass, and what it brings.
 
-python -m experiments.stream --config=configs/stream.py:mnist,local \
-        --workdir=runs/stream/mnist
+python -m experiments.stream --config=configs/stream.py:letter \
+        --workdir=runs/stream/letter
+python -m experiments.report --workdir=runs/stream/letter \
+        --along=manager,order --baseline=chance
 
 Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data"; Kottke,
 Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in Datastreams".
-Systems of single scores, and chance, under the balanced manager, over streams
-in random order and with three kinds of drift. `managers` compares budget
-managers for one system, `windows` has strategies of batches pick in windows.
-`digits` is small enough for a minute on a CPU.
+Budget managers, and chance, that decide by least confidence over streams in
+random order and with three kinds of drift. `scores` compares systems under the
+balanced manager, `windows` has strategies of batches pick in windows. `digits`
+is small enough for a minute on a CPU.
 """
+
+import os
 
 from ml_collections import ConfigDict
 
 from al_jax.runner import defaults
 
-_DATA = ('digits', 'mnist')
-_STUDIES = ('managers', 'windows')
-ARGUMENTS = (*_DATA, 'mnist,local', *_STUDIES)
-_MANAGERS = ('fixed', 'variable', 'random_variable', 'quantile', 'balanced')
+_SETS = ('letter', 'mnist')
+_STUDIES = ('scores', 'windows')
+ARGUMENTS = ('digits', *_SETS, *_STUDIES)
+_MANAGERS = (
+  *('fixed', 'variable', 'random_variable', 'quantile', 'balanced'),
+  'chance',
+)
 _KINDS = ('shuffled', 'abrupt', 'gradual', 'new_class')
+_ORDERS = 5
+_SCORES = ('random', 'least_confidence', 'margin', 'entropy')
 
 
-def get_config(arg: str = 'mnist') -> ConfigDict:
+def get_config(arg: str = 'letter') -> ConfigDict:
   """The protocol of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'mnist'`: a tenth of 60,000 digits, in four orders.
+    `'letter'`: a tenth of 18,000 letters is asked about. `'mnist'`: of 60,000
+    digits a fiftieth. Each of five seeds has an order of its own.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
       f'config argument is {arg!r}; it must be one of: {"; ".join(ARGUMENTS)}.'
     )
-  name, _, variant = arg.partition(',')
   config = defaults.get_config()
-  config.systems = ('random', 'least_confidence', 'margin', 'entropy')
-  config.seeds = 1 if name == 'digits' else 5
-  is_local = bool(variant) or name in _STUDIES
-  source = 'digits' if name == 'digits' else 'tfds:mnist'
-  cap = {'name': 'cap', 'train': 5000, 'test': 5000}
-  before = (cap,) if is_local else ()
-  config.data = ConfigDict(
-    {'source': source, 'transforms': (*before, _drift('shuffled'))}
-  )
-  config.model = ConfigDict({'name': 'mlp', 'widths': (128,)})
-  config.learner.stop.epochs = 30
   config.protocol.first_set = 'first'
   config.protocol.first_size = 50
-  config.protocol.labels_per_round = 25 if is_local or name == 'digits' else 200
   # The stream ends before.
-  config.protocol.rounds = 60
-  config.stream = ConfigDict({'manager': 'balanced', 'budget': 0.1})
-  if name == 'managers':
+  config.protocol.rounds = 100
+  config.learner.stop.epochs = 100
+  config.learner.stop.train_accuracy = 0.99
+  if arg == 'digits':
+    _set_digits(config)
+  elif arg == 'mnist':
+    _set_mnist(config)
+  else:
+    _set_letter(config)
+  if arg in _SETS:
     config.systems = ('least_confidence',)
-    config.grid = {
-      'manager': {each: {'stream': {'manager': each}} for each in _MANAGERS},
-      'drift': _drifts(before, ('shuffled', 'abrupt')),
-    }
-  elif name == 'windows':
+    config.grid = _streams(
+      {each: {'stream': {'manager': each}} for each in _MANAGERS}
+    )
+  elif arg == 'scores':
+    config.systems = _SCORES
+    config.grid = _streams()
+  elif arg == 'windows':
     config.systems = ('random', 'margin', 'badge', 'core_set')
-    config.stream = ConfigDict({'batch_window': 250, 'budget': 0.1})
-    config.grid = {'drift': _drifts(before, ('shuffled', 'abrupt'))}
-  elif name == 'mnist':
-    config.grid = {'drift': _drifts(before, _KINDS)}
+    config.stream = ConfigDict({'batch_window': 500, 'budget': 0.1})
+    config.grid = _streams()
   return config
 
 
-def _drift(kind):
+def _set_digits(config):
+  config.data = ConfigDict(
+    {'source': 'digits', 'transforms': (_drift('shuffled'),)}
+  )
+  config.systems = _SCORES
+  config.model = ConfigDict({'name': 'mlp', 'widths': (128,)})
+  config.protocol.labels_per_round = 25
+  config.stream = ConfigDict({'manager': 'balanced', 'budget': 0.1})
+
+
+def _set_letter(config):
+  files = os.environ.get('AL_JAX_FILES_DIR', '.')
+  config.data.source = 'file:' + os.path.join(files, 'letter/letter.npz')
+  config.data.normalize = 'none'
+  config.model = ConfigDict({'name': 'mlp', 'widths': (256,)})
+  config.protocol.labels_per_round = 50
+  config.stream = ConfigDict({'manager': 'balanced', 'budget': 0.1})
+
+
+def _set_mnist(config):
+  config.data.source = 'tfds:mnist'
+  config.model = ConfigDict({'name': 'mlp', 'widths': (128,)})
+  config.protocol.labels_per_round = 50
+  # So that the window is of ten labels here too.
+  config.stream = ConfigDict(
+    {'manager': 'balanced', 'budget': 0.02, 'window': 500}
+  )
+
+
+def _drift(kind, seed=0):
   # Not all classes have as many examples: half of them may be less than half.
   at = {'at': 0.45} if kind == 'abrupt' else {}
-  return {'name': 'drift', 'kind': kind, **at}
+  return {'name': 'drift', 'kind': kind, 'seed': seed, **at}
 
 
-def _drifts(before, kinds):
-  return {
-    kind: {'data': {'transforms': (*before, _drift(kind))}} for kind in kinds
-  }
+def _streams(managers=None):
+  """Every kind of drift in every order, with a seed of the weights for each."""
+  return [
+    {
+      'order': {str(seed): {'first_seed': seed}},
+      'drift': {
+        kind: {'data': {'transforms': (_drift(kind, seed),)}}
+        for kind in _KINDS
+      },
+      **({'manager': managers} if managers else {}),
+    }
+    for seed in range(_ORDERS)
+  ]
