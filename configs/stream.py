@@ -114,8 +114,7 @@ def _streams(managers=None):
     {
       'order': {str(seed): {'first_seed': seed}},
       'drift': {
-        kind: {'data': {'transforms': (_drift(kind, seed),)}}
-        for kind in _KINDS
+        kind: {'data': {'transforms': (_drift(kind, seed),)}} for kind in _KINDS
       },
       **({'manager': managers} if managers else {}),
     }

@@ -5,17 +5,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from al_jax.analysis import curves
+from al_jax.analysis import curves, tables, tests
 from al_jax.analysis.curves import Curve
+from al_jax.storage import metrics
 from al_jax.storage.records import RoundRecord
+from al_jax.tasks import Metric
 
+# Systems are compared by it.
+ACCURACY = 'prequential_accuracy'
 # Columns of a record's `batch` that a stream has, in percent.
-RATES = ('prequential_accuracy', 'label_rate')
+RATES = (ACCURACY, 'label_rate')
 COUNTS = ('seen', 'passed')
 # What rates are drawn over.
 POSITION = 'examples of the stream'
 # Points of a curve.
 _MOST_POINTS = 40
+_PERCENT = Metric('', '%', True)
 
 
 def are_of_stream(rows: Sequence[RoundRecord]) -> bool:
@@ -43,12 +48,15 @@ def over_position(rows: Sequence[RoundRecord], rate: str) -> dict[str, Curve]:
   for row in rows:
     if rate in row.batch and row.batch['passed']:
       by_seed[row.system][row.seed].append(row)
+  # A system of few long rounds is drawn over the pieces of the others.
+  number = max(
+    (min(map(len, seeds.values())) for seeds in by_seed.values()), default=0
+  )
   for system, seeds in by_seed.items():
     totals = [_running_total(of_seed, rate) for of_seed in seeds.values()]
     begin = max(seen[0] for seen, _ in totals)
     end = min(seen[-1] for seen, _ in totals)
-    number = min(_MOST_POINTS, min(len(seen) - 1 for seen, _ in totals))
-    edges = np.linspace(begin, end, number + 1)
+    edges = np.linspace(begin, end, min(_MOST_POINTS, number) + 1)
     values = [
       np.diff(np.interp(edges, seen, total)) / np.diff(edges)
       for seen, total in totals
@@ -68,6 +76,80 @@ def panels(rows: Sequence[RoundRecord]) -> dict[str, dict[str, Curve]]:
   """Computes all rates that records have: curves of systems, by rate."""
   found = {rate: over_position(rows, rate) for rate in RATES}
   return {rate: of for rate, of in found.items() if of}
+
+
+def of_whole(
+  rows: Sequence[RoundRecord], rate: str
+) -> dict[str, dict[int, float]]:
+  """Computes a rate over all examples that passed, by system and seed.
+
+  Args:
+    rows: all records.
+    rate: one of `RATES`.
+  """
+  sums = collections.defaultdict(lambda: collections.defaultdict(float))
+  passed = collections.defaultdict(lambda: collections.defaultdict(float))
+  for row in rows:
+    if rate in row.batch and row.batch['passed']:
+      sums[row.system][row.seed] += row.batch[rate] * row.batch['passed']
+      passed[row.system][row.seed] += row.batch['passed']
+  return {
+    system: {seed: total / passed[system][seed] for seed, total in of.items()}
+    for system, of in sums.items()
+  }
+
+
+def against_baseline(
+  rows: Sequence[RoundRecord], baseline: str
+) -> dict[str, tests.PairedTest]:
+  """Tests the accuracy on the whole stream, see `tests.against_baseline`.
+
+  Args:
+    rows: all records.
+    baseline: the system that the others are compared with.
+
+  Returns:
+    Empty if the baseline has no such accuracy.
+  """
+  values = of_whole(rows, ACCURACY)
+  return tests.against_baseline(values, baseline) if baseline in values else {}
+
+
+def summary_table(
+  rows: Sequence[RoundRecord], *, baseline: str = curves.BASELINE
+) -> str:
+  """Says what came of a stream, one row per system, as aligned text.
+
+  Args:
+    rows: all records.
+    baseline: see `against_baseline`.
+  """
+  found = {rate: of_whole(rows, rate) for rate in RATES}
+  compared = against_baseline(rows, baseline)
+  lines = [
+    ['system', 'seeds', *(f'{metrics.spelled(rate)} %' for rate in RATES)]
+  ]
+  if compared:
+    lines[0] += [f'minus {baseline}', 'p']
+  for system, by_seed in found['label_rate'].items():
+    line = [system, str(len(by_seed))]
+    for rate in RATES:
+      values = found[rate].get(system)
+      line.append(_shown(values.values()) if values else tables.MISSING)
+    if system in compared:
+      mean, error, p, _ = compared[system].difference
+      line.append(tables.shown(mean, error, _PERCENT, signed=True))
+      line.append(tables.p_value(p))
+    lines.append(line)
+  return (
+    'over the whole stream, mean ± standard error over seeds\n'
+    f'{tables.aligned(lines)}'
+  )
+
+
+def _shown(values):
+  mean, error, *_ = curves.mean_and_standard_error(values)
+  return tables.shown(mean, error, _PERCENT)
 
 
 def _running_total(rows, rate):

@@ -22,10 +22,12 @@ from al_jax.reporting import (
   costs,
   data,
   diagnostics,
+  merging,
   page,
   provenance,
   results,
   sheets,
+  stream,
 )
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Part, Section, Text
@@ -42,34 +44,47 @@ BASELINE = flags.DEFINE_string(
   'The system that the others are compared with.',
 )
 
+MERGE = flags.DEFINE_list(
+  'merge',
+  [],
+  'Axes of a grid. Experiments that differ along them alone are one in the '
+  'report: values of an axis are its systems, or its seeds if each value has '
+  'seeds of its own.',
+)
+
 parse_flags = ending.parse_flags
 
 
 def write_report(
-  workdir: pathlib.Path, *, baseline: str = curves.BASELINE
+  workdir: pathlib.Path,
+  *,
+  baseline: str = curves.BASELINE,
+  merge: Sequence[str] = (),
 ) -> pathlib.Path:
   """Writes the page and the CSV behind it.
 
   Args:
     workdir: of a comparison, or of a grid of them.
     baseline: the system that the others are compared with.
+    merge: axes of the grid, see `merging.merged`.
 
   Returns:
     The path of the page.
   """
-  return _write(pathlib.Path(workdir), baseline)[0]
+  return _write(pathlib.Path(workdir), baseline, merge)[0]
 
 
-def _write(workdir, baseline):
+def _write(workdir, baseline, merge):
   """Writes the page; returns its path, and its conclusion."""
-  experiments = data.read_workdir(workdir)
+  of_folders = data.read_workdir(workdir)
+  experiments = merging.merged(of_folders, merge)
   known = {name for each in experiments for name in each.systems}
   if baseline != curves.BASELINE:
     if baseline not in known:
       baseline = naming.without_modules(baseline)
     errors.check_name('--baseline', baseline, known)
-  about_grid = _about_grid(workdir, experiments)
-  known = {experiment.folder.name for experiment in experiments}
+  about_grid = _about_grid(workdir, of_folders)
+  known = {experiment.folder.name for experiment in of_folders}
   head = conclusion.parts(
     experiments,
     baseline=baseline,
@@ -78,6 +93,7 @@ def _write(workdir, baseline):
     ],
   )
   sections = [
+    *_of_each(experiments, lambda of: stream.parts(of, baseline)),
     *_of_each(experiments, lambda of: results.parts(of, baseline)),
     *comparison.who_beats_whom(experiments, baseline),
     *across.between(experiments),
@@ -85,15 +101,27 @@ def _write(workdir, baseline):
     *across.validation(experiments),
     *across.pseudo_labels(experiments),
     *_of_each(experiments, diagnostics.parts),
-    *_of_each(experiments, sheets.parts),
+    *_of_each(of_folders, sheets.parts),
     provenance.what_was_run(
-      experiments, workdir=str(workdir), about_grid=about_grid
+      of_folders,
+      command=_command(workdir, baseline, merge),
+      about_grid=about_grid,
     ),
-    *provenance.configurations(experiments),
+    *provenance.configurations(of_folders),
   ]
   path = workdir / 'report.html'
   page.write(path, workdir.resolve().name, head, sections)
   return path, conclusion.text(experiments, baseline)
+
+
+def _command(workdir, baseline, merge):
+  """The command that writes this page."""
+  given = [f'--workdir={workdir}']
+  if baseline != curves.BASELINE:
+    given.append(f'--baseline={baseline}')
+  if merge:
+    given.append(f'--merge={",".join(merge)}')
+  return f'al-jax report {" ".join(given)}'
 
 
 def _about_grid(workdir, experiments):
@@ -131,6 +159,8 @@ def main(argv: list[str]) -> int:
 def _run():
   if WORKDIR.value is None:
     raise ValueError('--workdir is not set; name the folder of a run.')
-  path, reached = _write(pathlib.Path(WORKDIR.value), BASELINE.value)
+  path, reached = _write(
+    pathlib.Path(WORKDIR.value), BASELINE.value, MERGE.value
+  )
   print(f'{reached}\nReport: {path}')
   return 0

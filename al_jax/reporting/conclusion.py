@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from al_jax.analysis import curves, naming, tables, tests
+from al_jax.analysis import curves, naming, streams, tables, tests
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Explanation, Part, Text
 from al_jax.reporting.results import SIGNIFICANT
@@ -95,17 +95,13 @@ def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
 
 def sentence(experiment: ExperimentResults, baseline: str) -> str:
   """Says which systems of an experiment are told apart from the baseline."""
-  runs, headline = experiment.runs, experiment.task.headline
+  headline = experiment.task.headline
   found = _tested(experiment, baseline)
   if not found:
     return _nothing_to_compare([experiment], baseline)
-  after = 'So far, after' if experiment.missing else 'After'
   pairs = [test.difference.n for test in found.values()]
   seeds = '-'.join(map(str, sorted({min(pairs), max(pairs)})))
-  when = (
-    f'{after} {curves.labels_of_all(runs)[-1]:,} labels, over {seeds} '
-    f'seed{"" if seeds == "1" else "s"}, '
-  )
+  when = f'{_when(experiment)}over {seeds} seed{"" if seeds == "1" else "s"}, '
   if max(pairs) == 1:
     return f'{when}no system can be told apart from {baseline}.'
   if all(test.is_constant for test in found.values()):
@@ -136,6 +132,16 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
+def _when(experiment):
+  """Says what systems are compared by."""
+  so_far = experiment.missing
+  if streams.are_of_stream(experiment.rows):
+    what = 'by prequential accuracy on the stream, '
+    return f'So far, {what}' if so_far else f'{what[:1].upper()}{what[1:]}'
+  labels = curves.labels_of_all(experiment.runs)[-1]
+  return f'{"So far, after" if so_far else "After"} {labels:,} labels, '
+
+
 def _nothing_to_compare(experiments, baseline):
   """Says why nothing is compared, and what to do about it."""
   if any(baseline in experiment.systems for experiment in experiments):
@@ -149,7 +155,10 @@ def _nothing_to_compare(experiments, baseline):
 
 def _tested(experiment, baseline):
   """Tests of methods; corrected for all systems, as in the table of tests."""
-  found = tests.of_last_values(experiment.runs, baseline)
+  if streams.are_of_stream(experiment.rows):
+    found = streams.against_baseline(experiment.rows, baseline)
+  else:
+    found = tests.of_last_values(experiment.runs, baseline)
   return {name: of for name, of in found.items() if not naming.cheats(name)}
 
 
@@ -177,7 +186,12 @@ def sentence_of_grid(
     return _nothing_to_compare(experiments, baseline)
   if not clauses:
     return f'No complete experiment tells a system apart from {baseline}.'
-  text = f'At the last number of labels {"; ".join(clauses)}.'
+  are_streams = {streams.are_of_stream(each.rows) for each in experiments}
+  by = {
+    frozenset({True}): 'By prequential accuracy on the stream',
+    frozenset({False}): 'At the last number of labels',
+  }.get(frozenset(are_streams), 'At the end')
+  text = f'{by} {"; ".join(clauses)}.'
   return f'{text}{_direction(headlines)}'
 
 

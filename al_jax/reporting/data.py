@@ -33,7 +33,7 @@ class ExperimentResults:
     about: the manifest; empty if there is none.
     full_rows: records of systems that were trained on all labels.
     diagnostics: diagnostics by name.
-    galleries: pictures of the queries.
+    galleries: pictures of the queries, by system.
     missing: sentences that say why the results are not complete.
     order: systems of all experiments of the report; their places are the
       numbers of their colours.
@@ -46,7 +46,7 @@ class ExperimentResults:
   about: dict[str, Any]
   full_rows: list[records.RoundRecord]
   diagnostics: dict[str, Diagnostic]
-  galleries: list[pathlib.Path]
+  galleries: dict[str, pathlib.Path]
   missing: list[str]
   order: tuple[str, ...] = ()
 
@@ -206,13 +206,16 @@ def _read_experiment(
   rows = _records_of(folder / 'records.jsonl')
   return ExperimentResults(
     folder=folder,
-    title=_title(folder, about, axes),
+    title=titled(folder, about, axes),
     axes=axes,
     rows=rows,
     about=about,
     full_rows=_records_of(folder / 'full_labels.jsonl'),
     diagnostics=_diagnostics(folder) if diagnosed else {},
-    galleries=sorted(folder.glob('gallery_*.png')),
+    galleries={
+      naming.without_modules(path.stem.removeprefix('gallery_')): path
+      for path in sorted(folder.glob('gallery_*.png'))
+    },
     missing=[
       *(f'{name} is gone.' for name in manifest.missing_files(folder, about)),
       *_what_is_missing(rows, about),
@@ -227,10 +230,19 @@ def _diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
   }
 
 
-def _title(
+def titled(
   folder: pathlib.Path, about: Mapping[str, Any], axes: Mapping[str, str]
 ) -> str:
-  """`letter, mlp, batch 100`; without axes the name of the data."""
+  """Names an experiment for readers.
+
+  Args:
+    folder: of its results.
+    about: its manifest.
+    axes: its place in the grid.
+
+  Returns:
+    `letter, mlp, batch 100`; without axes the name of the data.
+  """
   if not axes:
     return about.get('data', {}).get('name') or folder.name
   return ', '.join(

@@ -1,11 +1,12 @@
 """Diagnostics of one experiment: metrics, batches, curves, galleries."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from al_jax import plotting
-from al_jax.analysis import curves, naming, streams, tables
+from al_jax.analysis import curves, streams, tables
 from al_jax.reporting import columns
 from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
@@ -35,7 +36,6 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
   found = {
     'Reports of learners': _reports(experiment),
     **_metrics(experiment),
-    'Stream': _stream(experiment),
     'Queried batches': _batches(experiment),
   }
   for name, diagnostic in experiment.diagnostics.items():
@@ -43,18 +43,10 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
     title = title[:1].upper() + title[1:]
     found[title] = _diagnostic(experiment, name, title, diagnostic)
   found['Queries'] = [
-    Image(
-      path,
-      f'Queries of {_asker(path)}: a row per round, one seed.',
-    )
-    for path in experiment.galleries
+    Image(path, f'Queries of {system}: a row per round, one seed.')
+    for system, path in experiment.galleries.items()
   ]
   return {title: of for title, of in found.items() if of}
-
-
-def _asker(gallery):
-  """The system that a gallery is of."""
-  return naming.without_modules(gallery.stem.removeprefix('gallery_'))
 
 
 def _metric_curves(
@@ -143,7 +135,7 @@ def _picture(experiment, name, found, measured):
     name,
     plotting.curve_panels,
     {labels[column]: of for column, of in found.items()},
-    rows=_panel_rows(found),
+    rows=panel_rows(found),
     caption=f'Means over seeds in bands of a standard error.{note}',
     x_label=curves.labels_title(experiment.rows),
     in_percent=[
@@ -167,7 +159,7 @@ def _calibration(experiment, found):
     'calibration',
     plotting.curve_panels,
     {_label(name, ', softmax'): of for name, of in found.items()},
-    rows=_panel_rows(found),
+    rows=panel_rows(found),
     caption='Log loss and calibration error on the test split; lower is '
     'better.',
     x_label=curves.labels_title(experiment.rows),
@@ -222,7 +214,7 @@ def _batches(experiment):
     'batches',
     plotting.curve_panels,
     {name.removeprefix(_BATCH): of for name, of in found.items()},
-    rows=_panel_rows(found),
+    rows=panel_rows(found),
     caption='Properties of the queried batches.',
     x_label=curves.labels_title(experiment.rows),
     systems=experiment.order,
@@ -252,28 +244,8 @@ def _batches(experiment):
   return [picture, table, Explanation('batches', named)]
 
 
-def _stream(experiment):
-  """What the model knew of a stream, and what was asked about."""
-  found = streams.panels(experiment.rows)
-  if not found:
-    return []
-  return [
-    picture_of(
-      experiment,
-      'stream',
-      plotting.curve_panels,
-      found,
-      rows=_panel_rows(found),
-      caption='Over the examples of the stream: the share that the model knew '
-      'before it could learn from them, and the share that was asked about.',
-      in_percent=list(found),
-      x_label=streams.POSITION,
-      systems=experiment.order,
-    )
-  ]
-
-
-def _panel_rows(found: _Panels):
+def panel_rows(found: _Panels) -> list[dict[str, Any]]:
+  """Returns the numbers of curves of several metrics, for a CSV file."""
   return [
     {'metric': metric, **row}
     for metric, of in found.items()

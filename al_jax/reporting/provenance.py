@@ -14,14 +14,14 @@ from al_jax.storage import manifest
 def what_was_run(
   experiments: Sequence[ExperimentResults],
   *,
-  workdir: str,
+  command: str,
   about_grid: Mapping[str, Any],
 ) -> Section:
   """Builds the facts of the runs, the commands, and a list of experiments.
 
   Args:
     experiments: the results.
-    workdir: the work directory, as the user named it.
+    command: that writes this report.
     about_grid: the manifest of the grid itself, empty if there is none.
 
   Returns:
@@ -31,7 +31,6 @@ def what_was_run(
   abouts = [*abouts, about_grid] if about_grid else abouts
   with_command = [about_grid] if 'command' in about_grid else abouts
   commands = _different(about.get('command') for about in with_command)
-  report = f'al-jax report --workdir={workdir}'
   parts = tables.parts_notes(row for each in experiments for row in each.rows)
   shown = (
     Column('experiment', 'setting'),
@@ -49,7 +48,7 @@ def what_was_run(
       *(Text(sentence, 'note') for sentence in parts),
       Table(shown, rows, 'settings'),
       Text('Commands', 'heading'),
-      Text('\n'.join([*commands, report]), 'code'),
+      Text('\n'.join([*commands, command]), 'code'),
     ],
   )
 

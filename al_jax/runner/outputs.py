@@ -257,7 +257,12 @@ def summary(
   metric = curves.headline_of(rows, headline)
   notes = (*tables.parts_notes(rows), *notes)
   if metric is None:
-    return '\n\n'.join((tables.NOTHING, *notes))
-  of_curves = tables.round_table(rows, metric=metric)
-  of_systems = tables.summary_table(rows, metric=metric)
-  return '\n\n'.join((of_curves, of_systems, *notes))
+    found = [tables.NOTHING]
+  else:
+    found = [
+      tables.round_table(rows, metric=metric),
+      tables.summary_table(rows, metric=metric),
+    ]
+  if streams.are_of_stream(rows):
+    found.append(streams.summary_table(rows))
+  return '\n\n'.join((*found, *notes))

@@ -1,6 +1,7 @@
 """Rates over the position in a stream."""
 
 import numpy as np
+import pytest
 
 from al_jax.analysis import streams
 from tests.factories import a_record
@@ -35,3 +36,49 @@ def test_other_records_have_no_rates():
   rows = [a_record()]
   assert not streams.are_of_stream(rows)
   assert not streams.over_position(rows, 'label_rate')
+
+
+def a_stream(system, seed, shares):
+  """Rounds that each passed more examples than the one before."""
+  seen, rows = 0, []
+  for number, share in enumerate(shares):
+    passed = 10 * (number + 1)
+    seen += passed
+    batch = {'prequential_accuracy': share, 'label_rate': share / 10}
+    rows.append(
+      a_record(
+        system,
+        seed,
+        round=number,
+        batch={'seen': seen, 'passed': passed, **batch},
+      )
+    )
+  return rows
+
+
+def test_a_whole_stream_weighs_rounds_by_what_passed():
+  rows = a_stream('margin', 3, [0.1, 0.4])
+  found = streams.of_whole(rows, 'prequential_accuracy')
+  assert found == {'margin': {3: pytest.approx((10 * 0.1 + 20 * 0.4) / 30)}}
+
+
+def test_systems_are_compared_on_the_whole_stream():
+  rows = [
+    row
+    for seed, better in enumerate([0.1, 0.2, 0.15])
+    for system, less in (('margin', 0.0), ('random', better))
+    for row in a_stream(system, seed, [0.6 - less, 0.8 - less])
+  ]
+  found = streams.against_baseline(rows, 'random')
+  assert found['margin'].difference.mean == pytest.approx(0.15)
+  table = streams.summary_table(rows)
+  assert 'prequential accuracy %' in table and 'minus random' in table
+  assert '+15.00 ± 2.89' in table and '73.33' in table
+  alone = streams.summary_table(a_stream('margin', 0, [0.5]))
+  assert 'minus' not in alone
+
+
+def test_a_system_of_few_rounds_is_drawn_over_the_pieces_of_others():
+  rows = [*a_stream('fixed', 0, [0.5]), *a_stream('variable', 0, [0.5] * 4)]
+  found = streams.over_position(rows, 'label_rate')
+  assert len(found['fixed'].mean) == len(found['variable'].mean) == 4

@@ -28,7 +28,7 @@ BUDGET = 0.2
 
 
 @functools.cache
-def a_stream_of(name, options, future_from=None):
+def a_stream_of(name, options, future_from=None, num_lanes=1):
   """A program, whose later examples may be noise."""
   dataset, facts = a_task()
   system = a_system(name, facts=facts)
@@ -40,7 +40,11 @@ def a_stream_of(name, options, future_from=None):
     split = dataclasses.replace(dataset.train, inputs=inputs)
     dataset = dataclasses.replace(dataset, train=split)
   return program.compile_program(
-    system, program.sources_of(dataset), dataset.train.ids, stream=options
+    system,
+    program.sources_of(dataset),
+    dataset.train.ids,
+    stream=options,
+    num_lanes=num_lanes,
   )
 
 
@@ -87,6 +91,18 @@ def test_decisions_do_not_depend_on_lookahead():
   whole = results(run(lookahead=1000))
   for lookahead in (7, 64):
     assert results(run(lookahead=lookahead)) == whole
+
+
+def test_seeds_in_lock_step_pass_as_they_do_alone():
+  options = Stream(budget=BUDGET)
+  two = a_stream_of('least_confidence', options, num_lanes=2)
+  found = list(loop.run_rounds(two, an_oracle(), HOW, [0, 3]))
+  alone = a_stream_of('least_confidence', options)
+  for seed in (0, 3):
+    rows = list(loop.run_rounds(alone, an_oracle(), HOW, [seed]))
+    of_seed = [row for row in found if row.seed == seed]
+    assert [row.picks for row in of_seed] == [row.picks for row in rows]
+    assert [row.batch for row in of_seed] == [row.batch for row in rows]
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path):

@@ -212,3 +212,32 @@ def test_a_grid_counts_experiments(tmp_path):
   )
   parts = conclusion.parts(grid, baseline='random', not_begun=['four'])
   assert Text('Not begun: four.', 'warning') in parts
+
+
+def test_of_a_stream_it_goes_by_what_was_known_of_it(tmp_path):
+  rows = [
+    a_record(
+      system,
+      seed,
+      labels,
+      0.5,
+      batch={
+        'seen': 100,
+        'passed': 100,
+        'label_rate': 0.1,
+        'prequential_accuracy': 0.5 + gap * (1 + seed / 10),
+      },
+    )
+    # They asked about different numbers of examples.
+    for system, labels, gap in (('random', 10, 0), ('margin', 20, 0.1))
+    for seed in range(5)
+  ]
+  assert said(tmp_path, rows, config={}) == (
+    'By prequential accuracy on the stream, over 5 seeds, margin is 12.0 '
+    'points above random (p < 0.001).'
+  )
+  found = an_experiment(tmp_path / 'other', rows, systems=[], config={})
+  assert conclusion.sentence_of_grid([found, found], 'random') == (
+    'By prequential accuracy on the stream margin is above random in 2 of 2 '
+    'experiments.'
+  )

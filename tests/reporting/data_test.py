@@ -49,7 +49,9 @@ def test_a_single_experiment(tmp_path):
   assert found.systems == ['random', 'margin']
   assert found.rows == complete()
   assert found.full_rows == complete()[:1]
-  assert [path.name for path in found.galleries] == ['gallery_margin.png']
+  assert {name: path.name for name, path in found.galleries.items()} == {
+    'margin': 'gallery_margin.png'
+  }
   assert found.axes == {} and found.missing == []
 
 

@@ -202,13 +202,13 @@ def test_another_baseline_can_be_chosen(tmp_path):
 
 def test_the_binary_says_where_the_page_is_or_what_is_wrong(tmp_path, capsys):
   folder = a_workdir(tmp_path / 'run', some_rows())
-  with flagsaver.as_parsed(workdir=str(folder), baseline='random'):
+  with flagsaver.as_parsed(workdir=str(folder), baseline='random', merge=''):
     assert report.main(['report']) == 0
   conclusion, place = capsys.readouterr().out.splitlines()
   assert 'can be told apart from random' in conclusion
   assert place == f'Report: {folder / "report.html"}'
   nothing = str(tmp_path / 'nothing')
-  with flagsaver.as_parsed(workdir=nothing, baseline='random'):
+  with flagsaver.as_parsed(workdir=nothing, baseline='random', merge=''):
     assert report.main(['report']) == 1
   error = capsys.readouterr().err
   assert error.count('\n') == 1 and 'nothing is no folder' in error
@@ -233,7 +233,7 @@ def test_a_damaged_file_of_a_finished_run_is_one_line(
   text = (folder / file).read_text()
   assert before in text
   (folder / file).write_text(text.replace(before, after, 1))
-  with flagsaver.as_parsed(workdir=str(folder), baseline='random'):
+  with flagsaver.as_parsed(workdir=str(folder), baseline='random', merge=''):
     assert report.main(['report']) == 1
   told = capsys.readouterr().err
   assert told.count('\n') == 1 and file in told

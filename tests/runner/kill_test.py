@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -139,6 +140,23 @@ def test_a_killed_comparison_goes_on_bit_for_bit(whole, tmp_path):
   # The first was killed at work, and the second went on from there.
   assert 3 <= len(found[0]) < NUM_RECORDS
   assert len(found[1]) >= 11
+
+
+def test_a_killed_stream_goes_on_where_it_was(tmp_path):
+  flags = (
+    *(flag for flag in SMALL if not re.search('systems|seeds', flag)),
+    "--config.stream={'manager': 'balanced', 'lookahead': 30}",
+    '--config.systems=margin',
+    '--config.protocol.first_set=first',
+    '--config.protocol.first_size=20',
+    '--config.protocol.labels_per_round=4',
+  )
+  finish(tmp_path / 'whole', *flags)
+  before = kill(tmp_path / 'run', *flags, at=2)
+  finish(tmp_path / 'run', *flags)
+  check_kept(before, lines_of(tmp_path / 'run'))
+  assert results(tmp_path / 'run') == results(tmp_path / 'whole')
+  assert files_of(tmp_path / 'run') == files_of(tmp_path / 'whole')
 
 
 def test_rounds_that_were_run_again_are_told_from_those_that_were_not(whole):

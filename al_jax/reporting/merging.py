@@ -1,0 +1,140 @@
+"""Makes one experiment of several that differ along some axes of a grid.
+
+A grid over options of one system is a comparison: of budget managers, or of
+weights of a loss. Merged along that axis, its values are the systems of a
+report. A grid over orders of the data, each with seeds of its own, is a
+repetition: merged along that axis, its seeds are seeds of one experiment.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from al_jax import errors
+from al_jax.analysis import naming
+from al_jax.reporting.data import ExperimentResults, titled
+
+
+def merged(
+  experiments: Sequence[ExperimentResults], axes: Sequence[str]
+) -> list[ExperimentResults]:
+  """Merges the experiments that differ along some axes alone.
+
+  Where two of them have a system with the same seed, the values of the axes
+  that set them apart become the name of the system; before its own name, if
+  there are several systems.
+
+  Args:
+    experiments: the results, of a grid.
+    axes: names of axes.
+
+  Returns:
+    An experiment for each combination of the other axes.
+
+  Raises:
+    ValueError: an axis that the grid does not have, or experiments that have a
+      seed in common in some places and not in others.
+  """
+  if not axes:
+    return list(experiments)
+  known = dict.fromkeys(axis for each in experiments for axis in each.axes)
+  for axis in axes:
+    if not known:
+      raise ValueError(
+        f'--merge is {axis!r}, and there is no grid here, so no axis to merge.'
+      )
+    errors.check_name('--merge', axis, tuple(known))
+  naming_axes = [axis for axis in axes if _sets_apart(experiments, axis)]
+  systems = {name for each in experiments for name in each.systems}
+  groups = collections.defaultdict(list)
+  for each in experiments:
+    groups[_place(each, axes)].append(
+      _renamed(each, naming_axes, is_single=len(systems) == 1)
+    )
+  found = [_one_of(group, axes) for group in groups.values()]
+  order = tuple(dict.fromkeys(name for of in found for name in of.systems))
+  return [dataclasses.replace(each, order=order) for each in found]
+
+
+def _place(experiment, without):
+  """Where an experiment is in the grid, some axes aside."""
+  return tuple(
+    (axis, value)
+    for axis, value in experiment.axes.items()
+    if axis not in without
+  )
+
+
+def _sets_apart(experiments, axis):
+  """Whether experiments that differ along an axis alone repeat a seed."""
+  groups = collections.defaultdict(list)
+  for each in experiments:
+    groups[_place(each, [axis])].append(_runs(each))
+  repeats = {
+    len(set().union(*of)) < sum(map(len, of))
+    for of in groups.values()
+    if len(of) > 1
+  }
+  if len(repeats) > 1:
+    raise ValueError(
+      f'--merge is {axis!r}, and some experiments along it have the same seeds '
+      'and others have not: give all of them the same, or none.'
+    )
+  return any(repeats)
+
+
+def _runs(experiment):
+  return {(row.system, row.seed) for row in experiment.rows}
+
+
+def _renamed(
+  experiment: ExperimentResults, axes: Iterable[str], *, is_single: bool
+) -> ExperimentResults:
+  """Names systems after the values of some axes."""
+  value = ' '.join(experiment.axes[axis] for axis in axes)
+  if not value:
+    return experiment
+
+  def name(system):
+    return value if is_single else f'{value} {system}'
+
+  return dataclasses.replace(
+    experiment,
+    rows=naming.renamed(
+      experiment.rows, {system: name(system) for system in experiment.systems}
+    ),
+    full_rows=[
+      dataclasses.replace(row, system=f'{value} {row.system}')
+      for row in experiment.full_rows
+    ],
+    galleries={
+      name(system): path for system, path in experiment.galleries.items()
+    },
+  )
+
+
+def _one_of(group, axes):
+  """One experiment of several; what is said of the data is of the first."""
+  first = group[0]
+  left = dict(_place(first, axes))
+  return dataclasses.replace(
+    first,
+    folder=first.folder.with_name('-'.join(left.values()) or 'merged'),
+    title=titled(first.folder, first.about, left),
+    axes=left,
+    rows=[row for each in group for row in each.rows],
+    full_rows=[row for each in group for row in each.full_rows],
+    diagnostics={
+      f'{name} {each.title}' if len(group) > 1 else name: diagnostic
+      for each in group
+      for name, diagnostic in each.diagnostics.items()
+    },
+    galleries={
+      system: path
+      for each in reversed(group)
+      for system, path in reversed(each.galleries.items())
+    },
+    missing=[
+      f'{each.title}: {sentence}' for each in group for sentence in each.missing
+    ],
+  )

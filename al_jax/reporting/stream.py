@@ -1,0 +1,84 @@
+"""What a model knew of a stream, and what was asked about."""
+
+from al_jax import plotting
+from al_jax.analysis import curves, streams
+from al_jax.reporting import columns
+from al_jax.reporting import results as report_results
+from al_jax.reporting.columns import Column
+from al_jax.reporting.data import ExperimentResults
+from al_jax.reporting.diagnostics import panel_rows
+from al_jax.reporting.page import Part, Table, picture_of
+from al_jax.tasks import Metric
+
+_METRICS = {rate: Metric(rate, '%', True) for rate in streams.RATES}
+
+
+def parts(
+  experiment: ExperimentResults, baseline: str
+) -> dict[str, list[Part]]:
+  """Builds a picture and a table of a stream, by the title of their section.
+
+  Args:
+    experiment: the results.
+    baseline: the system that the others are compared with.
+
+  Returns:
+    The parts; none if it is no stream.
+  """
+  found = streams.panels(experiment.rows)
+  if not found:
+    return {}
+  picture = picture_of(
+    experiment,
+    'stream',
+    plotting.curve_panels,
+    found,
+    rows=panel_rows(found),
+    caption='Over the examples of the stream: the share that the model knew '
+    'before it could learn from them, and the share that was asked about.',
+    in_percent=list(found),
+    x_label=streams.POSITION,
+    systems=experiment.order,
+  )
+  return {'Stream': [picture, _table(experiment, baseline)]}
+
+
+def _table(experiment, baseline):
+  """Rates over all examples that passed, and tests of the accuracy."""
+  values = {
+    rate: streams.of_whole(experiment.rows, rate) for rate in streams.RATES
+  }
+  compared = streams.against_baseline(experiment.rows, baseline)
+  rows = []
+  for system, by_seed in values['label_rate'].items():
+    row = {'system': system, 'seeds': len(by_seed)}
+    for rate, of in values.items():
+      if system in of:
+        row[rate], row[f'{rate}_se'], *_ = curves.mean_and_standard_error(
+          of[system].values()
+        )
+    if system in compared:
+      difference = compared[system].difference
+      row |= {
+        'difference': difference.mean,
+        'standard_error': difference.standard_error,
+        't_p': difference.p_value,
+        't_p_holm': compared[system].t_holm,
+      }
+    rows.append(row)
+  shown = [
+    Column('system', 'system'),
+    Column('seeds', 'seeds'),
+    *(
+      Column(columns.title(metric), (rate, f'{rate}_se'), columns.mean(metric))
+      for rate, metric in _METRICS.items()
+    ),
+  ]
+  if compared:
+    shown += [
+      report_results.difference_column(
+        f'minus {baseline}', _METRICS[streams.ACCURACY]
+      ),
+      *report_results.p_value_columns('t', 't_p'),
+    ]
+  return Table(shown, rows, f'{experiment.slug}_stream_whole')
