@@ -37,13 +37,14 @@ def committed(script):
   return notebook
 
 
-def test_there_are_five():
+def test_there_are_six():
   assert [script.name[:2] for script in SCRIPTS] == [
     '01',
     '02',
     '03',
     '04',
     '05',
+    '06',
   ]
 
 
