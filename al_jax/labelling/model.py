@@ -3,7 +3,7 @@
 from al_jax import data
 from al_jax.interfaces import LearnerState
 from al_jax.labelling import defaults as labelling_defaults
-from al_jax.loop import acquisition, fitting, program
+from al_jax.loop import beginning, fitting, program
 from al_jax.loop.events import Events
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
@@ -124,7 +124,7 @@ class Model:
 
   def begun(self, pool: PoolState) -> RunState:
     """Returns the state before any training, with a first set pending."""
-    return acquisition.propose_first(
+    return beginning.propose_first(
       self.program, None, self.protocol, self.seed, pool=pool
     )
 

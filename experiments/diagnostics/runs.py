@@ -16,7 +16,7 @@ from al_jax import kernels, keys, systems
 from al_jax import pool as pool_lib
 from al_jax.analysis import curves, naming
 from al_jax.interfaces import LearnerState
-from al_jax.loop import acquisition, program
+from al_jax.loop import acquisition, beginning, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import config as config_lib
@@ -252,7 +252,7 @@ def train(
   """
   experiment, system = case.experiment, compiled.system.name
   rows = case.rounds(system)[seed]
-  state = acquisition.begin(
+  state = beginning.begin(
     compiled,
     experiment.oracle,
     experiment.protocol,

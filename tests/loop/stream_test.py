@@ -174,7 +174,7 @@ def test_no_query_at_the_end_makes_no_further_round():
   first, *_ = loop.run_rounds(compiled, an_oracle(), how, [0])
   assert len(first.picks) == 3
   # Nothing is near enough to the end to be asked about.
-  state = loop.acquisition.begin(compiled, an_oracle(), how, 0)
+  state = loop.beginning.begin(compiled, an_oracle(), how, 0)
   position = jnp.full_like(state.stream.position, 158)
   state = state.replace(stream=state.stream._replace(position=position))
   after, proposal = loop.acquisition.propose(
