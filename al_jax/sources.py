@@ -176,14 +176,25 @@ def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
     The inputs as jax Arrays, a copy on each of this process's devices, so that
     no later call has to move them; or as they came (host).
   """
+  if is_placed_on_device(num_bytes(inputs), placement):
+    return on(inputs, jax.local_devices())
+  return inputs
+
+
+def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
+  """Tells where `place` puts inputs.
+
+  Args:
+    size: their bytes.
+    placement: as of `place`.
+  """
   if placement not in PLACEMENTS:
     raise unknown_name('placement', placement, PLACEMENTS)
-  devices = jax.local_devices()
-  if placement == 'auto':
-    limit = (devices[0].memory_stats() or {}).get('bytes_limit')
-    limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
-    placement = 'device' if num_bytes(inputs) <= limit else 'host'
-  return on(inputs, devices) if placement == 'device' else inputs
+  if placement != 'auto':
+    return placement == 'device'
+  limit = (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit')
+  limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
+  return size <= limit
 
 
 def on(inputs: PyTree, devices: Sequence[jax.Device]) -> PyTree:

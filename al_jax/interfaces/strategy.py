@@ -85,6 +85,8 @@ class Strategy(NamedTuple):
       of the prediction'`. If empty, they are not shown.
     is_doubt: its scores are 1 - the largest probability, so that they say how
       confident the model is.
+    takes_tiles: `select` takes a `kernels.Tiled` in the place of `measured`,
+      and is not jitted then; `measure` reads neither its key nor the index.
   """
 
   init: InitStrategy
@@ -96,6 +98,7 @@ class Strategy(NamedTuple):
   uniform: bool = False
   score: str = ''
   is_doubt: bool = False
+  takes_tiles: bool = False
 
 
 def result_problem(found: Any) -> str:

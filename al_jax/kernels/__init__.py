@@ -48,6 +48,7 @@ from al_jax.kernels.stream_confidence import (
   spend_random_variable,
   spend_variable,
 )
+from al_jax.kernels.tiled import Tiled
 from al_jax.kernels.uncertainty import entropy, least_confidence, margin
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
   'Propagation',
   'Selection',
   'Spending',
+  'Tiled',
   'bald',
   'batch_bald',
   'diffusion_selection',

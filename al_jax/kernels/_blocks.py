@@ -4,7 +4,8 @@ The state that `kmeans_plus_plus` carries, and the two things done to it: trying
 a block of candidates, and visiting the whole pool.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,12 @@ from jax import lax
 from al_jax.kernels import _draws, distances
 from al_jax.kernels.distances import Points
 
+PyTree = Any
+
 # Rows of the pool, and picks, that meet in one matrix product. Groups of 128
 # picks are no faster, groups of 32 take 1.1 times as long.
-_ROWS_AT_ONCE = 1024
-_PICKS_AT_ONCE = 64
+ROWS_AT_ONCE = 1024
+PICKS_AT_ONCE = 64
 # What a block of candidates costs besides its distances, as so many more picks.
 _OVERHEAD = 512
 # Below this share of the squared norms a distance between two candidates is
@@ -66,26 +69,38 @@ class Draws(NamedTuple):
 
 
 def begin(
-  pool: Candidates, pickable: jax.Array, start: jax.Array, k: int
+  norms: jax.Array,
+  pickable: jax.Array,
+  start: jax.Array,
+  first: Points,
+  k: int,
 ) -> Draws:
-  """The state after the pick `start`, int32[1]; no pick if none is allowed."""
+  """The state before the visit that follows the first pick.
+
+  Args:
+    norms: [N], squared norms.
+    pickable: bool[N]; if it allows nobody, there is no pick.
+    start: int32[1], the first pick.
+    first: that point.
+    k: number of picks; static.
+
+  Returns:
+    Draws without any bounds, for `visit` and then `begun`.
+  """
   count = jnp.any(pickable).astype(jnp.int32)
-  norms = pool.norms
-  width = min(_PICKS_AT_ONCE, k)
+  width = min(PICKS_AT_ONCE, k)
   # One group more than needed: visits read groups that begin anywhere.
   num_rows = (-(-k // width) + 1) * width
   # Out of range, hence dropped, where there is nobody to pick.
   place = jnp.where(count, jnp.zeros(1, jnp.int32), num_rows)
-  state = Draws(
+  return Draws(
     indices=_filled(k, -1, jnp.int32, place, start),
     values=_filled(k, -jnp.inf, norms.dtype, place, jnp.inf),
     count=count,
     bounds=jnp.where(pickable, jnp.inf, 0.0).astype(norms.dtype),
     centers=jax.tree.map(
-      lambda rows: _filled(
-        (num_rows, rows.shape[1]), 0, rows.dtype, place, rows[start]
-      ),
-      pool.points,
+      lambda row: _filled((num_rows, row.shape[1]), 0, row.dtype, place, row),
+      first,
     ),
     # inf: no point is near a row that is not a pick yet.
     center_norms=_filled(num_rows, jnp.inf, norms.dtype, place, norms[start]),
@@ -93,7 +108,10 @@ def begin(
     wasted=jnp.zeros((), jnp.float32),
     round=jnp.zeros((), jnp.int32),
   )
-  state = visit(state, pool, picks_at_once=1)
+
+
+def begun(state: Draws, start: jax.Array) -> Draws:
+  """The state once the pool has met the first pick, `start`."""
   return state._replace(bounds=state.bounds.at[start].set(0.0))
 
 
@@ -102,14 +120,40 @@ def _filled(shape, filler, dtype, place, value):
   return jnp.full(shape, filler, dtype).at[place].set(value, mode='drop')
 
 
-def try_block(
-  key: jax.Array, state: Draws, pool: Candidates, block: int
-) -> Draws:
-  """Draws a block of candidates, and picks those that are accepted."""
-  k = state.indices.shape[0]
+def draw_block(
+  key: jax.Array, mass: jax.Array, block: int
+) -> tuple[jax.Array, jax.Array]:
+  """Draws a block of candidates.
+
+  Args:
+    key: consumed.
+    mass: [N], see `mass`.
+    block: number of candidates; static.
+
+  Returns:
+    int32[block], and the key by which they are accepted.
+  """
   draw_key, accept_key = jax.random.split(key)
-  drawn = _draws.draw(draw_key, mass(state, pool), block)
-  candidates, norms = distances.take((pool.points, pool.norms), drawn)
+  return _draws.draw(draw_key, mass, block), accept_key
+
+
+def try_block(
+  accept_key: jax.Array,
+  state: Draws,
+  drawn: jax.Array,
+  candidates: Points,
+  norms: jax.Array,
+) -> Draws:
+  """Picks those of a block of candidates that are accepted.
+
+  Args:
+    accept_key: consumed.
+    state: before the block.
+    drawn: int32[block], the candidates; some may be there twice.
+    candidates: their points.
+    norms: their squared norms.
+  """
+  k, block = state.indices.shape[0], drawn.size
   bars = jax.random.uniform(accept_key, (block,), norms.dtype)
   bars = bars * state.bounds[drawn]
   to_picks = _distances_to_picks(state, candidates, norms)
@@ -189,7 +233,7 @@ def _distances_to_picks(state, candidates, norms):
   The nearest is found by products; the distance to it is from differences, so
   that a candidate that equals a pick is at 0.
   """
-  width = min(_PICKS_AT_ONCE, state.indices.shape[0])
+  width = min(PICKS_AT_ONCE, state.indices.shape[0])
 
   def one_group(group, carry):
     best, nearest = carry
@@ -221,24 +265,59 @@ def _distances_to_picks(state, candidates, norms):
 
 
 def visit(
-  state: Draws, pool: Candidates, picks_at_once: int = _PICKS_AT_ONCE
+  state: Draws, pool: Candidates, picks_at_once: int = PICKS_AT_ONCE
 ) -> Draws:
-  """Renews the bounds of the whole pool.
+  """Renews the bounds of the whole pool."""
+  bounds = renew(
+    state, state.bounds, pool.points, pool.norms, picks_at_once=picks_at_once
+  )
+  return visited(state._replace(bounds=bounds))
+
+
+def visited(state: Draws) -> Draws:
+  """The state once the bounds of the whole pool are renewed."""
+  return state._replace(
+    visited=state.count, wasted=jnp.zeros_like(state.wasted)
+  )
+
+
+def renew(
+  state: Draws,
+  bounds: jax.Array,
+  points: PyTree,
+  norms: jax.Array,
+  *,
+  picks_at_once: int = PICKS_AT_ONCE,
+  points_of: Callable[[PyTree], Points] = distances.cast,
+) -> jax.Array:
+  """Bounds of consecutive points once they have met all picks.
 
   What products may be off by is added, so that they stay bounds. Each tile of
-  the pool meets all new picks while it is in the cache.
+  the points meets all new picks while it is in the cache.
+
+  Args:
+    state: which picks there are, and which of them the bounds account for.
+    bounds: [R], the old ones.
+    points: R rows that `points_of` makes points of.
+    norms: [R], their squared norms.
+    picks_at_once: picks that meet a tile in one product; static.
+    points_of: rows of a tile -> points, float32 or wider.
+
+  Returns:
+    The bounds, [R].
   """
   width = min(picks_at_once, state.indices.shape[0])
-  num_points = pool.norms.shape[0]
-  num_rows = min(_ROWS_AT_ONCE, num_points)
+  num_points = norms.shape[0]
+  num_rows = min(ROWS_AT_ONCE, num_points)
   num_groups = -(-(state.count - state.visited) // width)
 
   def one_tile(tile, bounds):
     # The last tile overlaps the one before: a minimum may be taken twice.
     start = jnp.minimum(tile * num_rows, num_points - num_rows)
     rows, row_norms, row_bounds = _slice(
-      (pool.points, pool.norms, bounds), start, num_rows
+      (points, norms, bounds), start, num_rows
     )
+    rows = points_of(rows)
 
     def one_group(group, lowest):
       centers, center_norms = _slice(
@@ -257,11 +336,7 @@ def visit(
     return lax.dynamic_update_slice_in_dim(bounds, lowest, start, 0)
 
   num_tiles = -(-num_points // num_rows)
-  return state._replace(
-    bounds=lax.fori_loop(0, num_tiles, one_tile, state.bounds),
-    visited=state.count,
-    wasted=jnp.zeros_like(state.wasted),
-  )
+  return lax.fori_loop(0, num_tiles, one_tile, bounds)
 
 
 def _slice(arrays, start, size):
@@ -280,6 +355,6 @@ def mass(state: Draws, pool: Candidates) -> jax.Array:
 def visit_is_due(state: Draws, patience: float) -> jax.Array:
   """Whether rejections have wasted `patience` times the work of a visit."""
   num_points, k = state.bounds.shape[0], state.indices.shape[0]
-  pending = state.count - state.visited + _PICKS_AT_ONCE
+  pending = state.count - state.visited + PICKS_AT_ONCE
   cost = patience * num_points * pending.astype(jnp.float32)
   return (state.count < k) & (state.wasted >= cost)

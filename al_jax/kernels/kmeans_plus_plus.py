@@ -19,24 +19,24 @@ the pool takes 17 s, and renewing all bounds after every block 0.8 s.
 """
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from al_jax.kernels import (
   _blocks,
   _checks,
-  _draws,
-  _padding,
+  _seeding,
+  _tiled_seeding,
   _xla,
   distances,
   selection,
 )
 from al_jax.kernels.distances import Points
+from al_jax.kernels.tiled import Tiled
 
 
 def kmeans_plus_plus(
   key: jax.Array,
-  points: Points,
+  points: Points | Tiled,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -72,8 +72,9 @@ def kmeans_plus_plus(
 
   Args:
     key: consumed.
-    points: float [N, D], or Factors. A point whose squared norm is not finite,
-      or within a factor 8 of overflow, is never picked.
+    points: float [N, D], Factors, or Tiled, of which the picks are the same. A
+      point whose squared norm is not finite, or within a factor 8 of overflow,
+      is never picked.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
     weights: float [N]; a point whose weight is not positive and finite is
@@ -99,12 +100,15 @@ def kmeans_plus_plus(
   if first not in ('uniform', 'max_norm'):
     raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
   key = _checks.key(key)
-  points = distances.checked('points', points)
-  num_points = distances.number(points)
+  if isinstance(points, Tiled):
+    run, num_points = _tiled_seeding.kmeans_plus_plus, points.num_points
+  else:
+    points = distances.checked('points', points)
+    run, num_points = _kmeans_plus_plus, distances.number(points)
   eligible = _checks.mask('eligible', eligible, num_points)
   if weights is not None:
     weights = _checks.per_point('weights', weights, num_points, 'points')
-  return _kmeans_plus_plus(
+  return run(
     key=key,
     points=points,
     k=k,
@@ -124,25 +128,21 @@ def _kmeans_plus_plus(
   norms = distances.squared_norms(points)
   if not norms.size:
     return selection.nothing(k, norms.dtype)
-  pickable = _checks.among(distances.finite(norms), eligible)
-  if weights is not None:
-    weights = weights.astype(norms.dtype)
-    # A CPU may count smaller numbers as 0, and would draw from nothing.
-    pickable &= weights >= jnp.finfo(norms.dtype).tiny
-    pickable &= weights < jnp.inf
-    weights = _draws.scaled(jnp.where(pickable, weights, 0.0))
+  pickable, weights = _seeding.pickable(norms, eligible, weights)
   pool = _blocks.Candidates(points, norms, weights)
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
-  start = _first_pick(first_key, first, pool, pickable)
+  start = _seeding.first_pick(first_key, first, pool, pickable)
 
   def unfinished(state):
-    mass = _blocks.mass(state, pool)
-    # Smaller ones may add up to 0, and then nothing that is drawn is accepted.
-    return (state.count < k) & jnp.any(mass >= jnp.finfo(mass.dtype).tiny)
+    return _seeding.is_unfinished(state, _blocks.mass(state, pool))
 
   def one_block(state):
     block_key = jax.random.fold_in(blocks_key, state.round)
-    state = _blocks.try_block(block_key, state, pool, block)
+    drawn, accept_key = _blocks.draw_block(
+      block_key, _blocks.mass(state, pool), block
+    )
+    candidates, norms = distances.take((pool.points, pool.norms), drawn)
+    state = _blocks.try_block(accept_key, state, drawn, candidates, norms)
     return lax.cond(
       _blocks.visit_is_due(state, patience),
       lambda state: _blocks.visit(state, pool),
@@ -150,33 +150,9 @@ def _kmeans_plus_plus(
       state,
     )
 
-  state = _blocks.begin(pool, pickable, start, k)
+  state = _blocks.begin(
+    norms, pickable, start, jax.tree.map(lambda rows: rows[start], points), k
+  )
+  state = _blocks.begun(_blocks.visit(state, pool, picks_at_once=1), start)
   state = lax.while_loop(unfinished, one_block, state)
-  return _fill_up(rest_key, state, pickable)
-
-
-def _first_pick(key, first, pool, pickable):
-  """int32[1], the pick that has no distances to go by."""
-  if first == 'max_norm':
-    # -1: below every squared norm.
-    return jnp.argmax(jnp.where(pickable, pool.norms, -1.0), keepdims=True)
-  mass = pickable if pool.weights is None else pool.weights
-  return _draws.draw(key, mass.astype(pool.norms.dtype), 1)
-
-
-def _fill_up(key, state, pickable):
-  """The picks as a Selection; what is missing is drawn uniformly."""
-  k = state.indices.shape[0]
-  picks = selection.Selection(state.indices, state.values)
-
-  def filled():
-    place = _padding.past_end(picks.indices, pickable.size)
-    left = pickable.at[place].set(False, mode='drop')
-    rest = selection.uniform(key, left, k)
-    missing = jnp.arange(k) >= state.count
-    nth = jnp.maximum(jnp.arange(k) - state.count, 0)
-    return jax.tree.map(
-      lambda ours, more: jnp.where(missing, more[nth], ours), picks, rest
-    )
-
-  return lax.cond(state.count < k, filled, lambda: picks)
+  return _seeding.fill_up(rest_key, state, pickable)

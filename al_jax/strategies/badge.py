@@ -47,6 +47,7 @@ def badge(*, embedding: str = 'head', first: str = 'uniform') -> Strategy:
     functools.partial(diverse.seed, first=first),
     needs={**_CLASSES, **needed},
     score='squared distance of gradients to the nearest earlier pick',
+    takes_tiles=True,
   )
 
 

@@ -13,7 +13,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
-from al_jax.strategies.measured import among_measured
+from al_jax.strategies.measured import among_measured, jitted
 from al_jax.strategies.scored import stateless
 
 GRADIENT = 'gradient'
@@ -49,6 +49,7 @@ def k_means_plus_plus(
     functools.partial(seed, first=first),
     needs=_NEEDS[embedding],
     score='squared distance to the nearest earlier pick',
+    takes_tiles=True,
   )
 
 
@@ -98,7 +99,7 @@ def check_first(first: str) -> None:
 
 
 @among_measured
-@functools.partial(jax.jit, static_argnames=('k', 'first'))
+@jitted('k', 'first')
 def seed(key, state, points, seen, pool, k, *, first):
   """Selects by k-means++, see `interfaces.Select`."""
   eligible = pool_lib.eligible(pool) & seen

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from al_jax import kernels
 from al_jax import pool as pool_lib
 from al_jax.kernels import _padding
 
@@ -23,12 +24,13 @@ def among_measured(select: Callable) -> Callable:
   Returns:
     A select that chooses as from a pool of what was measured, for the time and
     memory of that. On the host: it looks how large the part is. Where all of
-    the pool was measured, or under `jit`, it is `select` itself.
+    the pool was measured, under `jit`, or of tiles, it is `select` itself.
   """
 
   @functools.wraps(select)
   def select_among(key, state, measured, seen, pool, k, **options):
-    if isinstance(seen, jax.core.Tracer):
+    is_tiled = isinstance(measured, kernels.Tiled)
+    if is_tiled or isinstance(seen, jax.core.Tracer):
       return select(key, state, measured, seen, pool, k, **options)
     count = int(_count(seen))
     size = _padding.size_for(max(count, k))
@@ -39,6 +41,30 @@ def among_measured(select: Callable) -> Callable:
     return state, chosen._replace(indices=_in_pool(rows, chosen.indices))
 
   return select_among
+
+
+def jitted(*static: str) -> Callable[[Callable], Callable]:
+  """Jits a select, except for tiles, which a kernel reads on the host.
+
+  Args:
+    *static: names of arguments.
+
+  Returns:
+    A decorator.
+  """
+
+  def decorate(select):
+    run = jax.jit(select, static_argnames=static)
+
+    @functools.wraps(select)
+    def call(key, state, measured, seen, pool, k, **options):
+      is_tiled = isinstance(measured, kernels.Tiled)
+      chosen = select if is_tiled else run
+      return chosen(key, state, measured, seen, pool, k, **options)
+
+    return call
+
+  return decorate
 
 
 _count = jax.jit(jnp.sum)

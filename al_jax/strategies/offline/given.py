@@ -8,40 +8,45 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import sources
+from al_jax.strategies.offline import summary as summary_lib
 
 FORMS = {
   'embeddings': '[N, D]',
   'logits': '[N, C]',
   'samples': '[S, N, C]',
 }
-# Rows in [0, 1] whose sums are this close to 1 are probabilities; those of
-# bfloat16 are off by up to 2 ** -9.
-_TOLERANCE = 5e-3
+_FLOAT32_BYTES = 4
 
 
 class Given(NamedTuple):
   """Arrays that fit each other.
 
   Attributes:
-    arrays: float32, by the names in `FORMS`; those that were given.
+    arrays: by the names in `FORMS`; those that were given. Float32, or as they
+      came if they stay on the host.
+    summaries: of arrays that stay on the host, by name. If None, they do not.
     names: [N], ids of the examples. If None, they are called by position.
     labeled: bool[N].
     origin: where N was read, for messages.
   """
 
   arrays: Mapping[str, np.ndarray | jax.Array]
+  summaries: Mapping[str, summary_lib.Summary] | None
   names: np.ndarray | None
   labeled: np.ndarray
   origin: str
 
 
-def read(arrays: Mapping[str, Any], labeled: Any, ids: Any) -> Given:
+def read(
+  arrays: Mapping[str, Any], labeled: Any, ids: Any, placement: str = 'auto'
+) -> Given:
   """Reads all that a user gives.
 
   Args:
     arrays: by the names in `FORMS`; None where nothing is given.
     labeled: bool[N], or a list of ids, or None.
     ids: [N], or None.
+    placement: see `sources.place`.
 
   Returns:
     Given.
@@ -50,21 +55,33 @@ def read(arrays: Mapping[str, Any], labeled: Any, ids: Any) -> Given:
     ValueError: something that is no such array, or two that do not fit.
   """
   found = {
-    name: _measured(name, value)
+    name: _numbers(name, value)
     for name, value in arrays.items()
     if value is not None
   }
+  summaries = None
+  size = sum(_FLOAT32_BYTES * array.size for array in found.values())
+  is_host = all(isinstance(array, np.ndarray) for array in found.values())
+  if sources.is_placed_on_device(size, placement) or not is_host:
+    found = {name: _finite(name, array) for name, array in found.items()}
+  else:
+    summaries = {name: _summary(name, array) for name, array in found.items()}
   names = None if ids is None else _names(ids)
   some = None if labeled is None else _some(labeled)
   size, origin = _common_size(found, names, some)
   _check_classes(found)
   for name in {'logits', 'samples'} & set(found):
-    _check_logits(name, found[name])
-  return Given(found, names, _mask_of(some, names, size, origin), origin)
+    if summaries is None:
+      _check_logits(name, found[name])
+    else:
+      _check_logits_on_host(name, summaries[name])
+  return Given(
+    found, summaries, names, _mask_of(some, names, size, origin), origin
+  )
 
 
-def _measured(name, value):
-  """Numbers of the form that the name asks for, float32 and finite."""
+def _numbers(name, value):
+  """Numbers of the form that the name asks for."""
   array, form = sources.read_array(name, value), FORMS[name]
   is_number = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(
     array.dtype, jnp.floating
@@ -78,6 +95,25 @@ def _measured(name, value):
     raise ValueError(
       f'{name} are {array.shape}; they must be {form}{hint}, with no axis of 0.'
     )
+  return array
+
+
+def by_row(name: str, array: np.ndarray) -> np.ndarray:
+  """A view whose first axis is N."""
+  return np.moveaxis(array, 1, 0) if name == 'samples' else array
+
+
+def _summary(name, array):
+  """Of an array on the host, which must be finite as float32."""
+  found = summary_lib.of(by_row(name, array))
+  if not found.is_finite:
+    for number, rows in enumerate(array):
+      _finite(f'{name}[{number}]', np.atleast_1d(rows))
+  return found
+
+
+def _finite(name, array):
+  """The array as float32, which must be finite."""
   with np.errstate(over='ignore', invalid='ignore'):
     cast = array.astype(jnp.float32, copy=False)
     view, xp = sources.viewed(cast)
@@ -221,14 +257,25 @@ def _check_classes(arrays):
 def _check_logits(name, array):
   """Refuses probabilities; uniform ones mean the same as logits."""
   view, xp = sources.viewed(array)
-  if xp.min(view) < 0 or xp.max(view) > 1 + _TOLERANCE:
+  tolerance = summary_lib.TOLERANCE
+  if xp.min(view) < 0 or xp.max(view) > 1 + tolerance:
     return
-  sums_to_1 = xp.all(xp.abs(xp.sum(view, axis=-1) - 1) < _TOLERANCE)
-  if sums_to_1 and xp.any(xp.abs(view - 1 / view.shape[-1]) > _TOLERANCE):
-    raise ValueError(
-      f'every row of {name} sums to 1: pass logits, not probabilities p '
-      '(np.log(np.maximum(p, 1e-30)) are logits).'
-    )
+  sums_to_1 = xp.all(xp.abs(xp.sum(view, axis=-1) - 1) < tolerance)
+  if sums_to_1 and xp.any(xp.abs(view - 1 / view.shape[-1]) > tolerance):
+    raise _are_probabilities(name)
+
+
+def _check_logits_on_host(name, summary):
+  inside = summary.lowest >= 0 and summary.highest <= 1 + summary_lib.TOLERANCE
+  if inside and summary.sums_to_1 and not summary.uniform:
+    raise _are_probabilities(name)
+
+
+def _are_probabilities(name):
+  return ValueError(
+    f'every row of {name} sums to 1: pass logits, not probabilities p '
+    '(np.log(np.maximum(p, 1e-30)) are logits).'
+  )
 
 
 def _is_whole(text):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from al_jax import sources
+from al_jax.strategies.offline.summary import Summary
 
 # Squares of larger and of smaller numbers, summed, leave float32.
 _MOST, _LEAST = 1e15, 1e-15
@@ -23,16 +24,28 @@ def check(embeddings: sources.Array) -> None:
     ValueError: with the numbers that are wrong, and the remedy.
   """
   view, xp = sources.viewed(embeddings)
-  largest = max(abs(float(xp.min(view))), abs(float(xp.max(view))))
+  _check_size(max(abs(float(xp.min(view))), abs(float(xp.max(view)))))
+  if _is_clearly_near(view, xp):
+    return
+  _check_place(*_length_and_spread(view, xp))
+
+
+def check_on_host(summary: Summary) -> None:
+  """The same, of embeddings that stay on the host."""
+  _check_size(max(abs(summary.lowest), abs(summary.highest)))
+  _check_place(summary.length, summary.spread)
+
+
+def _check_size(largest):
   if largest > _MOST or 0 < largest < _LEAST:
     raise ValueError(
       f'embeddings have {largest:.3g} as their largest absolute value, and '
       f'float32 cannot hold its square; scale them: it must be 0, or from '
       f'{_LEAST:g} to {_MOST:g}.'
     )
-  if _is_clearly_near(view, xp):
-    return
-  length, spread = _length_and_spread(view, xp)
+
+
+def _check_place(length, spread):
   if length**2 > _FARTHEST * spread**2 > 0:
     raise ValueError(
       f'embeddings lie far from 0: their mean has length {length:.3g}, their '

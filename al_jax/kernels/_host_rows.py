@@ -1,0 +1,80 @@
+"""Arrays on the host, read in parts or row by row."""
+
+import concurrent.futures
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+# Bytes that are read at a time: few calls, and little memory.
+BYTES_AT_ONCE = 2**26
+
+Rows = tuple[np.ndarray, ...]
+
+
+class HostRows:
+  """Arrays with a common first axis, such as memory-mapped files.
+
+  Args:
+    *arrays: one or more, [N, ...]: anything that has a shape and a dtype and
+      gives NumPy's arrays for a slice and for an array of positions.
+    bytes_at_once: size of a part.
+  """
+
+  def __init__(self, *arrays: Any, bytes_at_once: int = BYTES_AT_ONCE):
+    lengths = {array.shape[0] for array in arrays}
+    if len(lengths) != 1:
+      raise ValueError(
+        f'arrays have {sorted(lengths)} rows; they must have as many, and '
+        'there must be one array at least.'
+      )
+    (self.num_points,) = lengths
+    self._arrays, self._bytes_at_once = arrays, bytes_at_once
+
+  def forms(self, num_rows: int) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """What so many rows of each array are on the device."""
+    return tuple(
+      jax.ShapeDtypeStruct(
+        (num_rows, *array.shape[1:]),
+        jax.dtypes.canonicalize_dtype(array.dtype),
+      )
+      for array in self._arrays
+    )
+
+  def rows(self, indices: np.ndarray) -> Rows:
+    """Reads the rows of each array at some positions."""
+    return tuple(np.asarray(array[indices]) for array in self._arrays)
+
+  def parts(self, tile: int = 1) -> Iterator[tuple[int, Rows]]:
+    """Reads all rows once, in order.
+
+    Args:
+      tile: all parts but the last have a multiple of that number of rows, and
+        the last has no fewer, unless there are fewer in all.
+
+    Yields:
+      The position of the first row of a part, and the rows of each array. The
+      next part is read meanwhile.
+    """
+    spans = self._spans(tile)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as reader:
+      ahead = [reader.submit(self._read, *span) for span in spans[:1]]
+      for number, (start, _) in enumerate(spans):
+        rows = ahead.pop().result()
+        following = spans[number + 1 : number + 2]
+        ahead = [reader.submit(self._read, *span) for span in following]
+        yield start, rows
+
+  def _spans(self, tile):
+    """First and last position of each part."""
+    row_bytes = sum(form.size * form.dtype.itemsize for form in self.forms(1))
+    size = max(1, self._bytes_at_once // max(1, row_bytes) // tile) * tile
+    starts = [*range(0, self.num_points, size)]
+    if len(starts) > 1 and self.num_points - starts[-1] < tile:
+      starts.pop()
+    return [*zip(starts, [*starts[1:], self.num_points], strict=True)]
+
+  def _read(self, start, stop):
+    # A copy: it is in memory when the device needs it.
+    return tuple(np.array(array[start:stop]) for array in self._arrays)

@@ -1,0 +1,147 @@
+"""k-means++ seeding of points that stay on the host.
+
+The loop of `kmeans_plus_plus`, run by Python. The numbers come from the same
+functions on the same tiles, so that the picks are the same.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from al_jax.kernels import _blocks, _seeding, distances, selection
+from al_jax.kernels.tiled import Tiled
+
+
+def kmeans_plus_plus(
+  *,
+  key: jax.Array,
+  points: Tiled,
+  k: int,
+  eligible: jax.Array | None,
+  weights: jax.Array | None,
+  first: str,
+  block: int,
+  patience: float | jax.Array,
+) -> selection.Selection:
+  """See `kmeans_plus_plus.kmeans_plus_plus`, whose arguments are checked."""
+  norms = squared_norms(points)
+  if not norms.size:
+    return selection.nothing(k, norms.dtype)
+  first_key, blocks_key, rest_key = jax.random.split(key, 3)
+  start, pickable, weights = _start(
+    first_key, norms, eligible, weights, first=first
+  )
+  pool = _blocks.Candidates(None, norms, weights)
+  of_points = {'points_of': points.points_of}
+  rows = points.rows(np.asarray(start))
+  state = _begin(norms, pickable, start, rows, k=k, **of_points)
+  state = _blocks.begun(_visited(state, points, pool, picks_at_once=1), start)
+  while True:
+    more, drawn, accept_key = _draw(blocks_key, state, pool, block=block)
+    if not more:
+      return _fill_up(rest_key, state, pickable)
+    rows = points.rows(np.asarray(drawn))
+    state, visit_is_due = _try_block(
+      state.bounds,
+      state._replace(bounds=None),
+      accept_key,
+      pool,
+      drawn,
+      rows,
+      patience,
+      **of_points,
+    )
+    if visit_is_due:
+      state = _visited(state, points, pool)
+
+
+def squared_norms(points: Tiled) -> jax.Array:
+  """[N], in one pass over the points."""
+  dtype = jax.eval_shape(distances.squared_norms, points.form).dtype
+  norms = jnp.zeros(points.num_points, dtype)
+  for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
+    norms = _write_norms(norms, rows, start, points_of=points.points_of)
+    # Otherwise parts would queue up in memory.
+    norms.block_until_ready()
+  return norms
+
+
+@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
+def _write_norms(norms, rows, start, *, points_of):
+  part = distances.squared_norms(points_of(rows))
+  return lax.dynamic_update_slice_in_dim(norms, part, start, 0)
+
+
+@functools.partial(jax.jit, static_argnames='first')
+def _start(key, norms, eligible, weights, *, first):
+  pickable, weights = _seeding.pickable(norms, eligible, weights)
+  pool = _blocks.Candidates(None, norms, weights)
+  return _seeding.first_pick(key, first, pool, pickable), pickable, weights
+
+
+@functools.partial(jax.jit, static_argnames=('k', 'points_of'))
+def _begin(norms, pickable, start, rows, *, k, points_of):
+  return _blocks.begin(norms, pickable, start, points_of(rows), k)
+
+
+@functools.partial(jax.jit, static_argnames='block')
+def _draw(key, state, pool, *, block):
+  """Whether to go on; a block of candidates; and the key to accept them by."""
+  mass = _blocks.mass(state, pool)
+  key = jax.random.fold_in(key, state.round)
+  return _seeding.is_unfinished(state, mass), *_blocks.draw_block(
+    key, mass, block
+  )
+
+
+@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
+def _try_block(bounds, state, key, pool, drawn, rows, patience, *, points_of):
+  """The next state, and whether a visit is due."""
+  state = state._replace(bounds=bounds)
+  norms = distances.take(pool.norms, drawn)
+  state = _blocks.try_block(key, state, drawn, points_of(rows), norms)
+  return state, _blocks.visit_is_due(state, patience)
+
+
+def _visited(state, points, pool, picks_at_once=_blocks.PICKS_AT_ONCE):
+  """`_blocks.visit`, in one pass over the points."""
+  bounds, rest = state.bounds, state._replace(bounds=None)
+  for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
+    bounds = _write_bounds(
+      bounds,
+      rest,
+      pool.norms,
+      rows,
+      start,
+      picks_at_once=picks_at_once,
+      points_of=points.points_of,
+    )
+    bounds.block_until_ready()
+  return _blocks.visited(state._replace(bounds=bounds))
+
+
+@functools.partial(
+  jax.jit, static_argnames=('picks_at_once', 'points_of'), donate_argnums=0
+)
+def _write_bounds(
+  bounds, state, norms, rows, start, *, picks_at_once, points_of
+):
+  size = jax.tree.leaves(rows)[0].shape[0]
+  old, part_norms = (
+    lax.dynamic_slice_in_dim(of_all, start, size) for of_all in (bounds, norms)
+  )
+  new = _blocks.renew(
+    state,
+    old,
+    rows,
+    part_norms,
+    picks_at_once=picks_at_once,
+    points_of=points_of,
+  )
+  return lax.dynamic_update_slice_in_dim(bounds, new, start, 0)
+
+
+_fill_up = jax.jit(_seeding.fill_up)

@@ -1,0 +1,77 @@
+"""Points that stay on the host, and are read in parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from al_jax.kernels import _checks, _host_rows, distances
+from al_jax.kernels.distances import Points
+
+
+class Tiled(_host_rows.HostRows):
+  """N points whose arrays stay on the host, such as memory-mapped files.
+
+  `kmeans_plus_plus` takes it in the place of points. It reads the arrays in
+  parts, few times, and otherwise the rows of single candidates; in memory it
+  keeps a few numbers per point. Such a call runs on the host and cannot be
+  inside `jit` or `vmap`.
+
+  >>> import jax
+  >>> import numpy as np
+  >>> from al_jax import kernels
+  >>> rows = np.array([[0.0], [0.0], [5.0], [5.0]])  # or np.load(mmap_mode='r')
+  >>> points = kernels.Tiled(rows)
+  >>> picks = kernels.kmeans_plus_plus(jax.random.key(0), points, 2)
+  >>> sorted(rows[picks.indices, 0].tolist())
+  [0.0, 5.0]
+
+  Attributes:
+    num_points: N.
+    form: shape and type of one point, as `jax.ShapeDtypeStruct`.
+    points_of: function of the rows of each array that returns their points,
+      float32 or wider; hashable.
+
+  Args:
+    *arrays: one or more, [N, ...]: anything that has a shape and a dtype and
+      gives NumPy's arrays for a slice and for an array of positions.
+    points: function of rows of each array that returns Points, one for each
+      row, such as `gradient_factors` of logits and embeddings. Other functions
+      compile anew. If None, one array is the points, and two are the rows of
+      Factors.
+    bytes_at_once: size of a part.
+
+  Raises:
+    ValueError: arrays of different lengths, or what is no points.
+  """
+
+  def __init__(
+    self,
+    *arrays: Any,
+    points: Callable[..., Points] | None = None,
+    bytes_at_once: int = _host_rows.BYTES_AT_ONCE,
+  ):
+    bytes_at_once = _checks.count('bytes_at_once', bytes_at_once)
+    super().__init__(*arrays, bytes_at_once=bytes_at_once)
+    self.points_of = _PointsOf(points or _as_given)
+    self.form = jax.eval_shape(self.points_of, self.forms(1))
+
+
+class _PointsOf:
+  """Makes points of rows; equal to another of an equal function, for `jit`."""
+
+  def __init__(self, make):
+    self._make = make
+
+  def __call__(self, rows):
+    return distances.cast(distances.checked('points', self._make(*rows)))
+
+  def __eq__(self, other):
+    return isinstance(other, _PointsOf) and self._make == other._make
+
+  def __hash__(self):
+    return hash(self._make)
+
+
+def _as_given(*rows):
+  return rows[0] if len(rows) == 1 else distances.Factors(*rows)

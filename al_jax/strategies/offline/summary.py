@@ -1,0 +1,87 @@
+"""What one pass tells of an array that stays on the host."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from al_jax.kernels import _host_rows
+
+# Rows in [0, 1] whose sums are this close to 1 are probabilities; those of
+# bfloat16 are off by up to 2 ** -9.
+TOLERANCE = 5e-3
+
+
+class Summary(NamedTuple):
+  """Numbers about an array [N, ..., C], as float32.
+
+  Attributes:
+    lowest: of all; NaN if any is.
+    highest: likewise.
+    length: of the mean over N.
+    spread: root mean squared distance from that mean; 0 if all rows are equal.
+    sums_to_1: whether all last axes do.
+    uniform: whether all numbers are 1 / C.
+  """
+
+  lowest: float
+  highest: float
+  length: float
+  spread: float
+  sums_to_1: bool
+  uniform: bool
+
+  @property
+  def is_finite(self) -> bool:
+    """Whether all numbers are."""
+    return bool(np.isfinite(self.lowest) and np.isfinite(self.highest))
+
+
+class _Part(NamedTuple):
+  """Of some rows: see `Summary`, and sums of the rows less an origin."""
+
+  lowest: np.ndarray
+  highest: np.ndarray
+  total: np.ndarray
+  squares: np.ndarray
+  sums_to_1: np.ndarray
+  uniform: np.ndarray
+
+
+def of(array: np.ndarray) -> Summary:
+  """Reads an array once, in parts.
+
+  Args:
+    array: [N, ...] of numbers, such as a memory-mapped file.
+  """
+  # Sums of differences are exact for rows that are close to each other.
+  origin = np.asarray(array[0]).astype(np.float32)
+  parts = [
+    jax.tree.map(np.asarray, _of_part(rows, origin))
+    for _, (rows,) in _host_rows.HostRows(array).parts()
+  ]
+  found = _Part(*(np.stack(of_parts) for of_parts in zip(*parts, strict=True)))
+  shift = np.sum(found.total, axis=0, dtype=np.float64) / len(array)
+  mean_square = np.sum(found.squares, dtype=np.float64) / len(array)
+  return Summary(
+    float(np.min(found.lowest)),
+    float(np.max(found.highest)),
+    length=float(np.sum((origin + shift) ** 2) ** 0.5),
+    spread=float(max(0.0, mean_square - np.sum(shift**2)) ** 0.5),
+    sums_to_1=bool(np.all(found.sums_to_1)),
+    uniform=bool(np.all(found.uniform)),
+  )
+
+
+@jax.jit
+def _of_part(rows, origin):
+  rows = rows.astype(jnp.float32)
+  return _Part(
+    jnp.min(rows),
+    jnp.max(rows),
+    jnp.sum(rows - origin, axis=0),
+    jnp.sum(jnp.square(rows - origin)),
+    jnp.all(jnp.abs(jnp.sum(rows, axis=-1) - 1) < TOLERANCE),
+    jnp.all(jnp.abs(rows - 1 / rows.shape[-1]) <= TOLERANCE),
+  )
