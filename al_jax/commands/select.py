@@ -20,7 +20,7 @@ import sys
 
 from absl import flags
 
-from al_jax import files, xla
+from al_jax import files, sources, xla
 from al_jax.commands import ending
 from al_jax.data.sources import single
 from al_jax.strategies import offline
@@ -54,6 +54,13 @@ STRATEGY_OPTIONS = flags.DEFINE_multi_string(
 )
 K = flags.DEFINE_integer('k', None, 'Number of examples to select.')
 SEED = flags.DEFINE_integer('seed', 0, 'Seed of every random choice.')
+PLACEMENT = flags.DEFINE_enum(
+  'placement',
+  'auto',
+  sources.PLACEMENTS,
+  'Where the arrays are: device, in memory; host, in their files, .npy or '
+  '.safetensors, which may be larger than memory; auto, by their size.',
+)
 OUT = flags.DEFINE_string('out', None, 'The CSV to write; printed if not set.')
 # Other commands have flags of these names too; tests import them side by side.
 OVERWRITE = flags.DEFINE_bool(
@@ -108,6 +115,7 @@ def _run():
     K.value,
     seed=SEED.value,
     options=_options(STRATEGY_OPTIONS.value),
+    placement=PLACEMENT.value,
     **given,
   )
   if OUT.value is None:

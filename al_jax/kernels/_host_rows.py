@@ -19,10 +19,10 @@ class HostRows:
   Args:
     *arrays: one or more, [N, ...]: anything that has a shape and a dtype and
       gives NumPy's arrays for a slice and for an array of positions.
-    bytes_at_once: size of a part.
+    bytes_at_once: size of a part. If None, `BYTES_AT_ONCE`.
   """
 
-  def __init__(self, *arrays: Any, bytes_at_once: int = BYTES_AT_ONCE):
+  def __init__(self, *arrays: Any, bytes_at_once: int | None = None):
     lengths = {array.shape[0] for array in arrays}
     if len(lengths) != 1:
       raise ValueError(
@@ -30,7 +30,8 @@ class HostRows:
         'there must be one array at least.'
       )
     (self.num_points,) = lengths
-    self._arrays, self._bytes_at_once = arrays, bytes_at_once
+    self._arrays = arrays
+    self._bytes_at_once = bytes_at_once or BYTES_AT_ONCE
 
   def forms(self, num_rows: int) -> tuple[jax.ShapeDtypeStruct, ...]:
     """What so many rows of each array are on the device."""

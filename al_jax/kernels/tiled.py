@@ -39,7 +39,7 @@ class Tiled(_host_rows.HostRows):
       row, such as `gradient_factors` of logits and embeddings. Other functions
       compile anew. If None, one array is the points, and two are the rows of
       Factors.
-    bytes_at_once: size of a part.
+    bytes_at_once: size of a part. If None, 64 MB.
 
   Raises:
     ValueError: arrays of different lengths, or what is no points.
@@ -49,9 +49,10 @@ class Tiled(_host_rows.HostRows):
     self,
     *arrays: Any,
     points: Callable[..., Points] | None = None,
-    bytes_at_once: int = _host_rows.BYTES_AT_ONCE,
+    bytes_at_once: int | None = None,
   ):
-    bytes_at_once = _checks.count('bytes_at_once', bytes_at_once)
+    if bytes_at_once is not None:
+      bytes_at_once = _checks.count('bytes_at_once', bytes_at_once)
     super().__init__(*arrays, bytes_at_once=bytes_at_once)
     self.points_of = _PointsOf(points or _as_given)
     self.form = jax.eval_shape(self.points_of, self.forms(1))

@@ -1,8 +1,10 @@
 """Single arrays in files: .npy, .npz, .safetensors, and text."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
@@ -11,6 +13,19 @@ from al_jax.data.sources import arrays, delimited
 # What a column of ids is called, in the files that this library writes too.
 ID = 'id'
 _TEXT = ('.csv', '.tsv', '.txt')
+# What a .safetensors file calls types that NumPy or JAX has; little-endian.
+_SAFETENSORS_TYPES = {
+  'F64': np.dtype('<f8'),
+  'F32': np.dtype('<f4'),
+  'F16': np.dtype('<f2'),
+  'BF16': np.dtype(jnp.bfloat16),
+  'I64': np.dtype('<i8'),
+  'I32': np.dtype('<i4'),
+  'I16': np.dtype('<i2'),
+  'I8': np.dtype('i1'),
+  'U8': np.dtype('u1'),
+  'BOOL': np.dtype('?'),
+}
 _KEYED = ('.npz', '.safetensors')
 
 
@@ -18,7 +33,7 @@ def read_numbers(where: str) -> np.ndarray:
   """Reads an array of numbers.
 
   Args:
-    where: path of a file: .npy, memory-mapped; .npz or .safetensors, with
+    where: path of a file: .npy or .safetensors, memory-mapped, or .npz, with
       `:KEY` after it if there are several arrays; or .csv, .tsv, .txt, in which
       all columns are numbers, with a line of names above them or without.
 
@@ -112,16 +127,31 @@ def _key(path, key, there):
 def _safetensor(path, key):
   with errors.needs('a .safetensors file'):
     import safetensors
-  # JAX has the types that NumPy lacks, such as bfloat16.
   try:
+    # The library checks the file, and reads an array as a whole only.
     with safetensors.safe_open(path, framework='flax') as file:
       key = _key(path, key, list(file.keys()))
       errors.check_name(f'{path}: the key', key, file.keys())
-      return np.asarray(file.get_tensor(key))
+      dtype = file.get_slice(key).get_dtype()
+      if dtype not in _SAFETENSORS_TYPES:
+        return np.asarray(file.get_tensor(key))
+    return _mapped_safetensor(path, key, _SAFETENSORS_TYPES[dtype])
   except safetensors.SafetensorError as error:
     raise ValueError(
       f'{path} is not a readable .safetensors file: {error}'
     ) from error
+
+
+def _mapped_safetensor(path, key, dtype):
+  """An array of a checked file: 8 bytes, a header in JSON, and the arrays."""
+  with path.open('rb') as file:
+    size = int.from_bytes(file.read(8), 'little')
+    of_array = json.loads(file.read(size))[key]
+  start, stop = of_array['data_offsets']
+  shape = tuple(of_array['shape'])
+  if start == stop:
+    return np.zeros(shape, dtype)  # Nothing cannot be mapped.
+  return np.memmap(path, dtype, 'r', 8 + size + start, shape)
 
 
 def _numbers_of_text(path, key):

@@ -12,10 +12,11 @@ import numpy as np
 from al_jax import errors, parts, strategies, xla
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
-from al_jax.strategies.offline import choosing, given, spread
+from al_jax.strategies.offline import choosing, given, measuring, spread
 
 _ARGUMENTS = (
   *('embeddings', 'logits', 'samples', 'labeled', 'ids', 'seed', 'options'),
+  'placement',
 )
 # What a need is met by.
 _MET_BY = {
@@ -66,6 +67,7 @@ def select(
   ids: Any = None,
   seed: int = 0,
   options: Mapping[str, Any] | None = None,
+  placement: str = 'auto',
   **unknown: Any,
 ) -> Selected:
   """Selects k examples to label, given what a model says about the pool.
@@ -103,6 +105,10 @@ def select(
       as UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
+    placement: `'device'`, all arrays in memory; `'host'`, NumPy arrays, such as
+      memory-mapped files, stay where they are and are read in parts; or
+      `'auto'`, on the device if they take at most 40% of its memory (4 GiB on
+      a CPU). On the host the arrays may be larger than memory, of any type.
     **unknown: nothing: a misspelt name is told with the closest one.
 
   Returns:
@@ -120,9 +126,9 @@ def select(
   errors.check_number('k', k, int, least=1)
   errors.check_number('seed', seed, int, least=0, most=2**32 - 1)
   arrays = {'embeddings': embeddings, 'logits': logits, 'samples': samples}
-  found = given.read(arrays, labeled, ids)
+  found = given.read(arrays, labeled, ids, placement)
   asking = _asking(strategy, options, found.arrays)
-  _check_needs(asking, found.arrays)
+  _check_needs(asking, found)
   _check_count(k, found)
   indices, values = _chosen(asking, found, int(k), int(seed))
   return Selected(
@@ -148,6 +154,8 @@ def _chosen(asking, found, k, seed):
   """The picks; what goes wrong is told with the strategy's name."""
   inputs = asking.strategy, found.arrays, found.labeled, k, seed
   try:
+    if found.summaries is not None:
+      return choosing.choose(*inputs, in_parts=True)
     try:
       return choosing.choose(*inputs, program=asking.program)
     except (
@@ -169,7 +177,14 @@ def _chosen(asking, found, k, seed):
     ) from error
   except errors.ContractError as error:
     raise errors.ContractError(f'strategy {asking.called} {error}.') from error
-  except choosing.LacksError as error:
+  except measuring.TooLargeError as error:
+    (size,) = error.args
+    raise ValueError(
+      f'strategy {asking.called} needs {size / 1e6:,.1f} MB of memory for what '
+      'it measures, and its arrays are read in parts; '
+      "if the memory is there, pass placement='device'."
+    ) from error
+  except measuring.LacksError as error:
     raise ValueError(_lacks(asking, str(error))) from error
   except _NOT_OF_YOURS:
     raise
@@ -312,7 +327,8 @@ def _built(name, options):
   return _Asking(repr(name), made, program)
 
 
-def _check_needs(asking, arrays):
+def _check_needs(asking, found):
+  arrays = found.arrays
   needed = needs.of(asking.strategy)
   if needs.ANSWERS in needed:
     raise ValueError(
@@ -331,5 +347,9 @@ def _check_needs(asking, arrays):
         f'strategy {asking.called} needs {wanted}{why}; given are '
         f'{", ".join(arrays) or "none"}.'
       )
-  if needs.EMBEDDING in needed:
+  if needs.EMBEDDING not in needed:
+    return
+  if found.summaries is None:
     spread.check(arrays['embeddings'])
+  else:
+    spread.check_on_host(found.summaries['embeddings'])

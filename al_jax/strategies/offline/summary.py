@@ -17,14 +17,16 @@ class Summary(NamedTuple):
   """Numbers about an array [N, ..., C], as float32.
 
   Attributes:
-    lowest: of all; NaN if any is.
-    highest: likewise.
+    is_finite: whether all numbers are.
+    lowest: of all.
+    highest: of all.
     length: of the mean over N.
     spread: root mean squared distance from that mean; 0 if all rows are equal.
     sums_to_1: whether all last axes do.
     uniform: whether all numbers are 1 / C.
   """
 
+  is_finite: bool
   lowest: float
   highest: float
   length: float
@@ -32,15 +34,11 @@ class Summary(NamedTuple):
   sums_to_1: bool
   uniform: bool
 
-  @property
-  def is_finite(self) -> bool:
-    """Whether all numbers are."""
-    return bool(np.isfinite(self.lowest) and np.isfinite(self.highest))
-
 
 class _Part(NamedTuple):
   """Of some rows: see `Summary`, and sums of the rows less an origin."""
 
+  is_finite: np.ndarray
   lowest: np.ndarray
   highest: np.ndarray
   total: np.ndarray
@@ -65,6 +63,7 @@ def of(array: np.ndarray) -> Summary:
   shift = np.sum(found.total, axis=0, dtype=np.float64) / len(array)
   mean_square = np.sum(found.squares, dtype=np.float64) / len(array)
   return Summary(
+    bool(np.all(found.is_finite)),
     float(np.min(found.lowest)),
     float(np.max(found.highest)),
     length=float(np.sum((origin + shift) ** 2) ** 0.5),
@@ -78,10 +77,11 @@ def of(array: np.ndarray) -> Summary:
 def _of_part(rows, origin):
   rows = rows.astype(jnp.float32)
   return _Part(
+    jnp.all(jnp.isfinite(rows)),
     jnp.min(rows),
     jnp.max(rows),
-    jnp.sum(rows - origin, axis=0),
-    jnp.sum(jnp.square(rows - origin)),
+    jnp.sum(rows - origin[None], axis=0),
+    jnp.sum(jnp.square(rows - origin[None])),
     jnp.all(jnp.abs(jnp.sum(rows, axis=-1) - 1) < TOLERANCE),
     jnp.all(jnp.abs(rows - 1 / rows.shape[-1]) <= TOLERANCE),
   )
