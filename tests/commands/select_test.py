@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
@@ -283,3 +284,37 @@ def test_the_light_installation_has_the_command(folder):
   assert ended.returncode == 0, ended.stderr
   found = [int(row['id']) for row in rows_of(ended.stdout)]
   assert found == direct().ids.tolist()
+
+
+def test_arrays_in_files_are_read_in_parts(call, folder):
+  library = pytest.importorskip('safetensors.numpy')
+  library.save_file(
+    {'logits': LOGITS, 'embeddings': EMBEDDINGS.astype(np.float16)},
+    folder / 'both.safetensors',
+  )
+  words = (
+    '--strategy=badge',
+    '--logits=both.safetensors:logits',
+    '--embeddings=both.safetensors:embeddings',
+  )
+  found = []
+  for placement in ('device', 'host'):
+    status, output, _ = call(*words, f'--placement={placement}')
+    assert status == 0
+    found.append([row['id'] for row in csv.DictReader(output.splitlines())])
+  assert found[0] == found[1] and len(set(found[0])) == K
+
+
+def test_a_safetensors_file_is_mapped(tmp_path):
+  library = pytest.importorskip('safetensors.flax')
+  arrays = {
+    'half': jnp.asarray(LOGITS, jnp.bfloat16),
+    'whole': jnp.asarray(LOGITS),
+    'none': jnp.zeros((0, 3)),
+  }
+  library.save_file(arrays, tmp_path / 'x.safetensors')
+  for name, array in arrays.items():
+    found = single.read_numbers(f'{tmp_path}/x.safetensors:{name}')
+    assert isinstance(found, np.memmap) or not found.size
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)

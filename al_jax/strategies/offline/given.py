@@ -107,8 +107,10 @@ def _summary(name, array):
   """Of an array on the host, which must be finite as float32."""
   found = summary_lib.of(by_row(name, array))
   if not found.is_finite:
-    for number, rows in enumerate(array):
-      _finite(f'{name}[{number}]', np.atleast_1d(rows))
+    place = summary_lib.first_not_finite(by_row(name, array))
+    if name == 'samples':
+      place = place[1], place[0], *place[2:]
+    raise _is_not_finite(name, array, place)
   return found
 
 
@@ -121,8 +123,12 @@ def _finite(name, array):
     if np.isfinite(xp.min(view)) and np.isfinite(xp.max(view)):
       return cast
   place = np.unravel_index(np.argmin(np.isfinite(np.asarray(cast))), cast.shape)
-  raise ValueError(
-    f'{name}[{", ".join(map(str, place))}] is {np.asarray(array)[place]}; '
+  raise _is_not_finite(name, np.asarray(array), place)
+
+
+def _is_not_finite(name, array, place):
+  return ValueError(
+    f'{name}[{", ".join(map(str, place))}] is {array[place]}; '
     'it must be a finite number of float32.'
   )
 

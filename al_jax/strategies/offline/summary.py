@@ -73,6 +73,17 @@ def of(array: np.ndarray) -> Summary:
   )
 
 
+def first_not_finite(array: np.ndarray) -> tuple[int, ...]:
+  """The place of a number that is not finite as float32, and is there."""
+  for start, (rows,) in _host_rows.HostRows(array).parts():
+    with np.errstate(over='ignore'):
+      bad = ~np.isfinite(rows.astype(np.float32))
+    if bad.any():
+      row, *rest = np.unravel_index(np.argmax(bad), bad.shape)
+      return start + row, *rest
+  raise ValueError('all numbers are finite')
+
+
 @jax.jit
 def _of_part(rows, origin):
   rows = rows.astype(jnp.float32)
