@@ -1,14 +1,15 @@
-"""Greedy selection whose scores only shrink, many picks to a pass.
+"""Greedy selection by scores that only fall, with the pool visited lazily.
 
-A pick lowers the scores of the other points, so a score that is out of date is
-an upper bound. Many picks are therefore decided among the points of largest
-stale score, as long as the best of them is above all others' bound, before one
-pass over the pool brings the scores up to date. The picks are those of one
-pass per pick.
+Each pick becomes a center, and a center lowers the scores of other points. The
+score of a point that has not met every center yet is an upper bound. Only the
+points of largest bound are brought up to date, and picks are decided among
+them while the best is above the bound of all others. Most of the pool meets
+the first centers and no more. The picks are those of one pass over the pool
+per pick.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,96 +19,214 @@ from al_jax.kernels import _xla
 from al_jax.kernels.selection import Selection
 
 # Candidates per pick of a block: more of them lower the bound under which no
-# pick is certain, at the price of what they have to be told of each other.
+# pick is certain, at the price of the caps they put on each other.
 _CANDIDATES_PER_PICK = 4
+# Points that are brought up to date before picks are decided.
+_SHORTLIST = 1024
+# Of the shortlist, rows that meet centers at a time, in the order of what they
+# have met; of the pool in a pass; and centers that they meet at a time.
+_ROWS = 512
+_TILE = 2048
+_CENTERS = 64
+# The first centers are met by all points, in passes over the pool.
+_MET_BY_ALL = 128
+
+
+class Scoring(NamedTuple):
+  """How centers lower the scores of points.
+
+  Attributes:
+    pool: pytree of arrays [N, ...], what is known of each point.
+    lower: (scores [R], rows of the pool, centers: W rows, bool[W]: which of
+      these are there) -> the scores once the rows have met those centers.
+    caps: rows of the pool -> [C, C]: entry (i, j) is what the score of the
+      j-th is at most once the i-th is a center.
+  """
+
+  pool: Any
+  lower: Callable[[jax.Array, Any, Any, jax.Array], jax.Array]
+  caps: Callable[[Any], jax.Array]
 
 
 class Picks(NamedTuple):
-  """What is carried from block to block.
+  """State carried from block to block.
 
   Attributes:
-    scores: [N]; -inf where a point cannot be picked, or no more.
-    indices: int32[k + block]: a block is written whole, so that the last one
-      needs room past k. The first `count` are final, the others -1.
-    values: [k + block], the scores when they were picked; -inf past `count`.
-    count: int32.
+    scores: [N], upper bounds; -inf where a point cannot be picked, or no more.
+    met: int32[N], number of centers, from the first, in each score.
+    met_by_all: int32, the least that `met` can be.
+    order: int32, the centers in the order in which they became centers; room
+      for a block past the last pick.
+    num_centers: int32.
+    values: [k + block], scores at the time of each pick; -inf past the last.
+    count: int32, number of picks.
     more: bool, whether anything is left to pick.
   """
 
   scores: jax.Array
-  indices: jax.Array
+  met: jax.Array
+  met_by_all: jax.Array
+  order: jax.Array
+  num_centers: jax.Array
   values: jax.Array
   count: jax.Array
   more: jax.Array
 
 
-def pick(
-  state: Picks,
-  k: int,
-  block: int,
-  caps_of: Callable[[jax.Array], jax.Array],
-  shrink: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-) -> Selection:
-  """Picks the point of largest score until there are k, or none is left.
+def start(
+  scores: jax.Array, centers: jax.Array | None, k: int, block: int
+) -> Picks:
+  """Returns the state before the first pick.
 
   Args:
-    state: at the start, its scores up to date.
-    k: how many; static.
-    block: the most picks between two passes over the pool; static.
-    caps_of: int32[C], some points -> [C, C]: entry (i, j) is what the score of
-      the j-th is at most once the i-th is picked.
-    shrink: (scores, indices, count) -> the scores, [N], once the first `count`
-      of the points at `indices` are picked.
-
-  Returns:
-    A Selection whose values are the scores. Ties go to the lowest index.
+    scores: [N], before any center is met; -inf for what cannot be picked.
+    centers: bool[N], the centers from the start; None: none.
+    k: number of picks; static.
+    block: most picks between two shortlists; static.
   """
-  state = lax.while_loop(
-    lambda state: state.more & (state.count < k),
-    lambda state: _pick_a_block(state, k, block, caps_of, shrink),
-    state,
-  )
-  return Selection(state.indices[:k], state.values[:k])
-
-
-def _pick_a_block(state, k, block, caps_of, shrink):
-  """Picks what is certain, at least one point, and renews the scores.
-
-  The largest stale score is up to date already, and so the first pick is
-  certain unless nothing is left.
-  """
-  indices, values, accepted = _certain_picks(state, k, block, caps_of)
-  scores = shrink(state.scores, indices, accepted)
-  # Past the last pick the index is N, which is dropped.
-  taken = jnp.where(jnp.arange(block) < accepted, indices, scores.size)
-  scores = scores.at[taken].set(-jnp.inf, mode='drop')
-  indices = jnp.where(jnp.arange(block) < accepted, indices, -1)
+  room = k + block + _CENTERS
+  if centers is None:
+    order, num_centers = jnp.zeros(room, jnp.int32), jnp.zeros((), jnp.int32)
+  else:
+    (order,) = jnp.nonzero(centers, size=centers.size, fill_value=0)
+    order = jnp.pad(order.astype(jnp.int32), (0, room))
+    num_centers = jnp.sum(centers, dtype=jnp.int32)
   return Picks(
     scores,
-    lax.dynamic_update_slice_in_dim(state.indices, indices, state.count, 0),
-    lax.dynamic_update_slice_in_dim(state.values, values, state.count, 0),
-    state.count + accepted,
-    accepted > 0,
+    met=jnp.zeros(scores.shape, jnp.int32),
+    met_by_all=jnp.zeros((), jnp.int32),
+    order=order,
+    num_centers=num_centers,
+    values=jnp.full(k + block, -jnp.inf, scores.dtype),
+    count=jnp.zeros((), jnp.int32),
+    more=jnp.any(scores > -jnp.inf),
   )
 
 
-def _certain_picks(state, k, block, caps_of):
-  """Plain greedy among the candidates while it beats everybody's bound.
+def pick(scoring: Scoring, state: Picks, k: int, block: int) -> Picks:
+  """Picks the point of largest score until there are k, or none is left.
 
-  Returns:
-    indices int32[block], values [block] and how many of them are picks.
+  Ties go to the lowest index.
   """
-  candidates, stale, bound, outsider = _candidates(state.scores, block)
-  caps = caps_of(candidates)
+  return lax.while_loop(
+    lambda state: state.more & (state.count < k),
+    lambda state: _pick_a_block(scoring, state, k, block),
+    state,
+  )
+
+
+def selected(state: Picks, k: int) -> Selection:
+  """The first k picks; -1 and -inf past the last."""
+  start = state.num_centers - state.count
+  indices = lax.dynamic_slice_in_dim(state.order, start, k)
+  return Selection(
+    jnp.where(jnp.arange(k) < state.count, indices, -1), state.values[:k]
+  )
+
+
+def _pick_a_block(scoring, state, k, block):
+  """Picks what is certain, or else brings points up to date.
+
+  Progress: the point of largest bound is either up to date, and certain, or is
+  brought up to date.
+  """
+  state = _pass_over(scoring, state)
+  shortlist, outsider = _largest(state.scores, _SHORTLIST)
+  state = _bring_up_to_date(scoring, state, shortlist)
+  return _pick_certain(scoring, state, shortlist, outsider, k, block)
+
+
+def _pass_over(scoring, state):
+  """All points meet the first centers, if they have not met them yet.
+
+  Tiles are slices that overlap at the end: a center met twice is the same.
+  """
+  num_points = state.scores.size
+  tile = min(_TILE, num_points)
+  goal = jnp.minimum(state.num_centers, _MET_BY_ALL)
+  is_due = state.met_by_all < goal
+
+  def lower_tile(number, scores):
+    start = jnp.minimum(number * tile, num_points - tile)
+    rows, old = jax.tree.map(
+      lambda leaf: lax.dynamic_slice_in_dim(leaf, start, tile),
+      (scoring.pool, scores),
+    )
+    new = _meet(scoring, state.order, old, rows, state.met_by_all, goal)
+    return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
+
+  num_tiles = jnp.where(is_due, -(-num_points // tile), 0)
+  return state._replace(
+    scores=lax.fori_loop(0, num_tiles, lower_tile, state.scores),
+    met=jnp.maximum(state.met, goal),
+    met_by_all=goal,
+  )
+
+
+def _bring_up_to_date(scoring, state, shortlist):
+  """The points of the shortlist meet every center that they have not met.
+
+  Points that have met as many centers are next to each other, so that each
+  group of rows meets little twice.
+  """
+  met, shortlist = lax.sort((state.met[shortlist], shortlist), num_keys=1)
+  size = min(_ROWS, shortlist.size)
+
+  def lower_rows(number, scores):
+    start = jnp.minimum(number * size, shortlist.size - size)
+    some, old = (
+      lax.dynamic_slice_in_dim(of_list, start, size)
+      for of_list in (shortlist, scores)
+    )
+    rows = _rows(scoring.pool, some)
+    new = _meet(scoring, state.order, old, rows, met[start], state.num_centers)
+    return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
+
+  # Groups of rows that are up to date are skipped.
+  num_behind = jnp.sum(met < state.num_centers)
+  scores = lax.fori_loop(
+    0, -(-num_behind // size), lower_rows, state.scores[shortlist]
+  )
+  return state._replace(
+    scores=state.scores.at[shortlist].set(scores),
+    met=state.met.at[shortlist].set(state.num_centers),
+  )
+
+
+def _meet(scoring, order, scores, rows, start, stop):
+  """The scores of rows that have met the centers from `start` to `stop`."""
+
+  def meet_some(carry):
+    start, scores = carry
+    some = lax.dynamic_slice_in_dim(order, start, _CENTERS)
+    centers = _rows(scoring.pool, some)
+    present = jnp.arange(_CENTERS) < stop - start
+    return start + _CENTERS, scoring.lower(scores, rows, centers, present)
+
+  _, scores = lax.while_loop(
+    lambda carry: carry[0] < stop, meet_some, (start, scores)
+  )
+  return scores
+
+
+def _pick_certain(scoring, state, shortlist, outsider, k, block):
+  """Plain greedy among the candidates while the best beats everybody's bound.
+
+  The candidates are the best of the shortlist, which is up to date.
+  """
+  scores = state.scores[shortlist]
+  places, other = _largest(scores, _CANDIDATES_PER_PICK * block)
+  # Padded: where all are candidates, the place of the other is past the end.
+  other = other._replace(index=jnp.pad(shortlist, (0, 1))[other.index])
+  outsider = _better(outsider, other)
+  candidates = shortlist[places]
+  caps = scoring.caps(_rows(scoring.pool, candidates))
   room = jnp.minimum(block, k - state.count)
 
   def best(scores):
     place = jnp.argmax(scores)
-    # The outsider is the first of those at the bound, so that among equals the
-    # lower index wins against all of them.
-    above = scores[place] > bound
-    tied = (scores[place] == bound) & (candidates[place] < outsider)
-    return place, (above | tied) & (scores[place] > -jnp.inf)
+    it = _Best(scores[place], candidates[place])
+    return place, _is_before(it, outsider) & (it.score > -jnp.inf)
 
   def pick_one(carry):
     scores, (place, _), indices, values, count = carry
@@ -121,26 +240,65 @@ def _certain_picks(state, k, block, caps_of):
     return certain & (count < room)
 
   start = (
-    stale,
-    best(stale),
+    scores[places],
+    best(scores[places]),
     jnp.zeros(block, jnp.int32),
-    jnp.full(block, -jnp.inf, stale.dtype),
+    jnp.full(block, -jnp.inf, scores.dtype),
     jnp.zeros((), jnp.int32),
   )
-  _, _, indices, values, count = lax.while_loop(is_certain, pick_one, start)
-  return indices, values, count
+  lowered, _, *picks = lax.while_loop(is_certain, pick_one, start)
+  return _with_picks(state, *picks, candidates, lowered)
 
 
-def _candidates(scores, block):
-  """The points of largest score, in the order of their indices.
+def _with_picks(state, indices, values, count, candidates, lowered):
+  """The state after `count` picks, which all the candidates have met."""
+  num_centers = state.num_centers + count
+  scores = state.scores.at[candidates].set(lowered)
+  return state._replace(
+    scores=scores,
+    met=state.met.at[candidates].set(num_centers),
+    order=lax.dynamic_update_slice_in_dim(
+      state.order, indices, state.num_centers, 0
+    ),
+    num_centers=num_centers,
+    values=lax.dynamic_update_slice_in_dim(
+      state.values, values, state.count, 0
+    ),
+    count=state.count + count,
+    more=jnp.any(scores > -jnp.inf),
+  )
+
+
+def _rows(pool, indices):
+  """A gather: the rows of the pool at `indices`."""
+  return jax.tree.map(lambda leaf: leaf[indices], pool)
+
+
+class _Best(NamedTuple):
+  """The best of some points: its score, and its index, lowest among equals."""
+
+  score: jax.Array
+  index: jax.Array
+
+
+def _is_before(one, other):
+  return (one.score > other.score) | (
+    (one.score == other.score) & (one.index < other.index)
+  )
+
+
+def _better(one, other):
+  is_before = _is_before(one, other)
+  return jax.tree.map(lambda a, b: jnp.where(is_before, a, b), one, other)
+
+
+def _largest(scores, count):
+  """The places of the `count` largest scores, or of all, in ascending order.
 
   Returns:
-    their indices and scores, and the best outsider's score and index: -inf
-    where everybody is a candidate.
+    them, and the best of the others; its score is -inf if there is none.
   """
-  num_candidates = min(_CANDIDATES_PER_PICK * block, scores.size)
-  # -inf: nobody is outside a pool of as many points.
+  # -inf: below every score.
   padded = jnp.pad(scores, (0, 1), constant_values=-jnp.inf)
-  largest, indices = _xla.top_k(padded, num_candidates + 1)
-  candidates = jnp.sort(indices[:-1])
-  return candidates, scores[candidates], largest[-1], indices[-1]
+  best, places = _xla.top_k(padded, min(count, scores.size) + 1)
+  return jnp.sort(places[:-1]), _Best(best[-1], places[-1])

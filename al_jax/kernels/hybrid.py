@@ -1,5 +1,7 @@
 """Uncertain, typical, and not yet covered: three measures in one."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -41,9 +43,9 @@ def hybrid_informativeness(
   The density rho keeps outliers out, the redundancy kappa near copies of what
   is known. With alpha 1 and the others 0 it is `top_k` of the scores.
 
-  Redundancy only grows, so a stale a is an upper bound: many picks are decided
-  among the points of largest stale a before one matrix product brings the pool
-  up to date, and they are those of one pass over the pool per pick.
+  Redundancy only grows, so an a without all of L is an upper bound. Only the
+  points of largest bound meet all of L; the others meet its first 128 points,
+  or a few more. The picks are those of one pass over the pool per pick.
 
   Gikunda and Jouandeau 2020, "Budget Active Learning for Deep Networks", names
   the measures and leaves their formulas open: these are ours.
@@ -71,8 +73,8 @@ def hybrid_informativeness(
       counts as the largest number.
     beta: exponent of the density, 0 or above.
     gamma: exponent of the novelty, 0 or above.
-    block: the most picks between two passes over the pool, at least 1; static.
-      It changes the speed, not the picks.
+    block: the most picks before points are brought up to date, at least 1;
+      static. It changes the speed, not the picks.
 
   Returns:
     A Selection whose values are the a_i. Ties go to the lowest index. Past the
@@ -128,8 +130,10 @@ def _hybrid_informativeness(
   if not scores.size:
     return selection.nothing(k, scores.dtype)
   eligible = _checks.among(finite, eligible)
-  labeled = jnp.zeros_like(finite) if labeled is None else finite & labeled
-  pickable = eligible & ~labeled & jnp.isfinite(scores) & (scores >= 0)
+  pickable = eligible & jnp.isfinite(scores) & (scores >= 0)
+  if labeled is not None:
+    labeled &= finite
+    pickable &= ~labeled
   worth = jnp.power(jnp.where(pickable, scores, 0.0), alpha)
   # inf times a density or novelty of 0 would be NaN.
   worth = jnp.minimum(worth, jnp.finfo(worth.dtype).max)
@@ -137,27 +141,27 @@ def _hybrid_informativeness(
     worth *= jnp.power(_density(unit, eligible, key, num_references), beta)
   # -inf: never the largest.
   worth = jnp.where(pickable, worth, -jnp.inf)
-  (known,) = jnp.nonzero(labeled, size=labeled.size, fill_value=0)
-  values = _value(worth, _redundancy(unit, known, jnp.sum(labeled)), gamma)
 
-  def caps_of(candidates):
-    some = jax.tree.map(lambda leaf: leaf[candidates], unit)
-    between = _similarities.similarities(some, some)
-    return _value(worth[candidates][None, :], between, gamma)
+  def lower(values, rows, known, present):
+    similar = _similarities.similarities(rows.unit, known.unit)
+    redundancy = jnp.max(jnp.where(present[None], similar, 0.0), axis=1)
+    return jnp.minimum(values, _value(rows.worth, redundancy, gamma))
 
-  def shrink(values, picks, count):
-    redundancy = _redundancy(unit, picks, count)
-    return jnp.minimum(values, _value(worth, redundancy, gamma))
+  def caps(rows):
+    between = _similarities.similarities(rows.unit, rows.unit)
+    return _value(rows.worth[None, :], between, gamma)
 
   block = min(block, k)
-  state = _greedy.Picks(
-    values,
-    jnp.full(k + block, -1, jnp.int32),
-    jnp.full(k + block, -jnp.inf, values.dtype),
-    count=jnp.zeros((), jnp.int32),
-    more=jnp.any(pickable),
-  )
-  return _greedy.pick(state, k, block, caps_of, shrink)
+  scoring = _greedy.Scoring(_Worthy(unit, worth), lower, caps)
+  state = _greedy.start(worth, labeled, k, block)
+  return _greedy.selected(_greedy.pick(scoring, state, k, block), k)
+
+
+class _Worthy(NamedTuple):
+  """Points of length 1, and what they are worth without redundancy, [N]."""
+
+  unit: _similarities.Unit
+  worth: jax.Array
 
 
 def _density(unit, eligible, key, num_references):
@@ -181,19 +185,6 @@ def _density(unit, eligible, key, num_references):
     unit, zeros, references, num_present, sum_of_others, jnp.add
   )
   return total / jnp.maximum(num_present - is_reference, 1)
-
-
-def _redundancy(unit, members, count):
-  """Largest similarity of each point to the first `count` of the members."""
-
-  def largest(rows, others, present):
-    return jnp.max(
-      jnp.where(present[None], _similarities.similarities(rows, others), 0.0),
-      axis=1,
-    )
-
-  zeros = jnp.zeros(unit.place.shape, unit.parts[0].dtype)
-  return _similarities.fold(unit, zeros, members, count, largest, jnp.maximum)
 
 
 def _value(worth, redundancy, gamma):

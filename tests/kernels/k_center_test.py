@@ -1,7 +1,6 @@
 """Greedy k-center, whose blocks must not show."""
 
 import functools
-import sys
 
 import chex
 import hypothesis
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from al_jax import kernels
+from al_jax.kernels import _greedy
 
 N = 12
 jitted = jax.jit(kernels.k_center, static_argnames=('k', 'block'))
@@ -121,15 +121,26 @@ def test_the_block_changes_nothing(block):
   assert_is_greedy(pick(*pool, block=block), *pool)
 
 
-def test_the_tile_changes_nothing(monkeypatch):
-  points, eligible, centers = whole_numbers(2)
-  # The module: the package has the function by that name.
-  module = sys.modules['al_jax.kernels.k_center']
-  monkeypatch.setattr(module, '_TILE', 7)
-  monkeypatch.setattr(module, '_CENTERS_PER_PASS', 2)
-  tiled = jax.jit(functools.partial(kernels.k_center, k=20))
-  picks = tiled(points, eligible=eligible, centers=centers)
-  assert_is_greedy(picks, points, eligible, centers)
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('has_centers', [True, False])
+def test_tiles_and_shortlists_change_nothing(monkeypatch, seed, has_centers):
+  """Sizes at which points meet centers late, in parts, and some of them never.
+
+  Few distinct points: many bounds tie with many distances.
+  """
+  points, eligible, centers = whole_numbers(seed, largest=12)
+  centers &= has_centers
+  points[::7], points[5] = points[3], np.nan
+  sizes = dict(_TILE=77, _SHORTLIST=40, _ROWS=16, _CENTERS=2, _MET_BY_ALL=3)
+  for name, size in sizes.items():
+    monkeypatch.setattr(_greedy, name, size)
+  lazily = jax.jit(functools.partial(kernels.k_center, k=120, block=4))
+  picks = lazily(
+    points, eligible=eligible, centers=centers if has_centers else None
+  )
+  finite = np.isfinite(points).all(axis=1)
+  known = np.where(finite[:, None], points, 0)
+  assert_is_greedy(picks, known, eligible & finite, centers & finite)
 
 
 def test_jit_changes_nothing():
