@@ -22,14 +22,14 @@ from al_jax.kernels.selection import Selection
 # pick is certain, at the price of the caps they put on each other.
 _CANDIDATES_PER_PICK = 4
 # Points that are brought up to date before picks are decided.
-_SHORTLIST = 1024
+SHORTLIST = 1024
 # Of the shortlist, rows that meet centers at a time, in the order of what they
 # have met; of the pool in a pass; and centers that they meet at a time.
 _ROWS = 512
-_TILE = 2048
-_CENTERS = 64
+TILE = 2048
+CENTERS = 64
 # The first centers are met by all points, in passes over the pool.
-_MET_BY_ALL = 128
+MET_BY_ALL = 128
 
 
 class Scoring(NamedTuple):
@@ -84,7 +84,7 @@ def start(
     k: number of picks; static.
     block: most picks between two shortlists; static.
   """
-  room = k + block + _CENTERS
+  room = k + block + CENTERS
   if centers is None:
     order, num_centers = jnp.zeros(room, jnp.int32), jnp.zeros((), jnp.int32)
   else:
@@ -131,39 +131,64 @@ def _pick_a_block(scoring, state, k, block):
   brought up to date.
   """
   state = _pass_over(scoring, state)
-  shortlist, outsider = _largest(state.scores, _SHORTLIST)
-  state = _bring_up_to_date(scoring, state, shortlist)
-  return _pick_certain(scoring, state, shortlist, outsider, k, block)
+  shortlist, outsider = largest(state.scores, SHORTLIST)
+  state = bring_up_to_date(scoring, state, shortlist)
+  return pick_certain(scoring, state, shortlist, outsider, k, block)
 
 
 def _pass_over(scoring, state):
-  """All points meet the first centers, if they have not met them yet.
-
-  Tiles are slices that overlap at the end: a center met twice is the same.
-  """
-  num_points = state.scores.size
-  tile = min(_TILE, num_points)
-  goal = jnp.minimum(state.num_centers, _MET_BY_ALL)
-  is_due = state.met_by_all < goal
-
-  def lower_tile(number, scores):
-    start = jnp.minimum(number * tile, num_points - tile)
-    rows, old = jax.tree.map(
-      lambda leaf: lax.dynamic_slice_in_dim(leaf, start, tile),
-      (scoring.pool, scores),
-    )
-    new = _meet(scoring, state.order, old, rows, state.met_by_all, goal)
-    return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
-
-  num_tiles = jnp.where(is_due, -(-num_points // tile), 0)
+  """All points meet the first centers, if they have not met them yet."""
+  goal = jnp.minimum(state.num_centers, MET_BY_ALL)
   return state._replace(
-    scores=lax.fori_loop(0, num_tiles, lower_tile, state.scores),
+    scores=meet_all(
+      scoring, state.order, state.scores, scoring.pool, state.met_by_all, goal
+    ),
     met=jnp.maximum(state.met, goal),
     met_by_all=goal,
   )
 
 
-def _bring_up_to_date(scoring, state, shortlist):
+def meet_all(
+  scoring: Scoring,
+  order: jax.Array,
+  scores: jax.Array,
+  rows: Any,
+  start: jax.Array,
+  stop: jax.Array,
+  of_rows: Callable[[Any], Any] = lambda rows: rows,
+) -> jax.Array:
+  """Scores of consecutive points once they have met some centers.
+
+  Tiles are slices that overlap at the end: a center met twice is the same.
+
+  Args:
+    scoring: its pool has the centers.
+    order: int32, positions of the centers in that pool.
+    scores: [R], the old ones.
+    rows: of the R points; `of_rows` makes rows of a pool of those of a tile.
+    start: first center to meet.
+    stop: past the last one.
+    of_rows: see `rows`.
+
+  Returns:
+    The scores, [R].
+  """
+  num_points = scores.size
+  tile = min(TILE, num_points)
+
+  def lower_tile(number, scores):
+    first = jnp.minimum(number * tile, num_points - tile)
+    some, old = jax.tree.map(
+      lambda leaf: lax.dynamic_slice_in_dim(leaf, first, tile), (rows, scores)
+    )
+    new = _meet(scoring, order, old, of_rows(some), start, stop)
+    return lax.dynamic_update_slice_in_dim(scores, new, first, 0)
+
+  num_tiles = jnp.where(start < stop, -(-num_points // tile), 0)
+  return lax.fori_loop(0, num_tiles, lower_tile, scores)
+
+
+def bring_up_to_date(scoring, state, shortlist):
   """The points of the shortlist meet every center that they have not met.
 
   Points that have met as many centers are next to each other, so that each
@@ -198,10 +223,10 @@ def _meet(scoring, order, scores, rows, start, stop):
 
   def meet_some(carry):
     start, scores = carry
-    some = lax.dynamic_slice_in_dim(order, start, _CENTERS)
+    some = lax.dynamic_slice_in_dim(order, start, CENTERS)
     centers = _rows(scoring.pool, some)
-    present = jnp.arange(_CENTERS) < stop - start
-    return start + _CENTERS, scoring.lower(scores, rows, centers, present)
+    present = jnp.arange(CENTERS) < stop - start
+    return start + CENTERS, scoring.lower(scores, rows, centers, present)
 
   _, scores = lax.while_loop(
     lambda carry: carry[0] < stop, meet_some, (start, scores)
@@ -209,13 +234,13 @@ def _meet(scoring, order, scores, rows, start, stop):
   return scores
 
 
-def _pick_certain(scoring, state, shortlist, outsider, k, block):
+def pick_certain(scoring, state, shortlist, outsider, k, block):
   """Plain greedy among the candidates while the best beats everybody's bound.
 
   The candidates are the best of the shortlist, which is up to date.
   """
   scores = state.scores[shortlist]
-  places, other = _largest(scores, _CANDIDATES_PER_PICK * block)
+  places, other = largest(scores, _CANDIDATES_PER_PICK * block)
   # Padded: where all are candidates, the place of the other is past the end.
   other = other._replace(index=jnp.pad(shortlist, (0, 1))[other.index])
   outsider = _better(outsider, other)
@@ -292,7 +317,7 @@ def _better(one, other):
   return jax.tree.map(lambda a, b: jnp.where(is_before, a, b), one, other)
 
 
-def _largest(scores, count):
+def largest(scores, count):
   """The places of the `count` largest scores, or of all, in ascending order.
 
   Returns:

@@ -7,12 +7,11 @@ functions on the same tiles, so that the picks are the same.
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from al_jax.kernels import _blocks, _seeding, distances, selection
-from al_jax.kernels.tiled import Tiled
+from al_jax.kernels.tiled import Tiled, squared_norms
 
 
 def kmeans_plus_plus(
@@ -56,23 +55,6 @@ def kmeans_plus_plus(
     )
     if visit_is_due:
       state = _visited(state, points, pool)
-
-
-def squared_norms(points: Tiled) -> jax.Array:
-  """[N], in one pass over the points."""
-  dtype = jax.eval_shape(distances.squared_norms, points.form).dtype
-  norms = jnp.zeros(points.num_points, dtype)
-  for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
-    norms = _write_norms(norms, rows, start, points_of=points.points_of)
-    # Otherwise parts would queue up in memory.
-    norms.block_until_ready()
-  return norms
-
-
-@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
-def _write_norms(norms, rows, start, *, points_of):
-  part = distances.squared_norms(points_of(rows))
-  return lax.dynamic_update_slice_in_dim(norms, part, start, 0)
 
 
 @functools.partial(jax.jit, static_argnames='first')

@@ -1,16 +1,22 @@
 """Greedy k-center: cover the pool with balls of the smallest radius."""
 
-from typing import NamedTuple
-
 import jax
-import jax.numpy as jnp
 
-from al_jax.kernels import _checks, _greedy, _xla, distances, selection
+from al_jax.kernels import (
+  _checks,
+  _covering,
+  _greedy,
+  _tiled_covering,
+  _xla,
+  distances,
+  selection,
+)
 from al_jax.kernels.selection import Selection
+from al_jax.kernels.tiled import Tiled
 
 
 def k_center(
-  points: distances.Points,
+  points: distances.Points | Tiled,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -47,9 +53,10 @@ def k_center(
 dtype=float32))
 
   Args:
-    points: float [N, D], or Factors. A point whose squared length is not
-      finite, or within a factor 8 of overflow, is neither picked nor a center.
-      A squared distance below the rounding error of the expanded
+    points: float [N, D], Factors, or Tiled, of which the picks are the same,
+      and the rows of all centers are kept in memory. A point whose squared
+      length is not finite, or within a factor 8 of overflow, is neither picked
+      nor a center. A squared distance below the rounding error of the expanded
       form, about 1e-6 of the squared lengths, counts as 0.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
@@ -71,11 +78,14 @@ dtype=float32))
     ValueError: k or block below 1.
   """
   k, block = _checks.count('k', k), _checks.count('block', block)
-  points = distances.checked('points', points)
-  num_points = distances.number(points)
+  if isinstance(points, Tiled):
+    run, num_points = _tiled_covering.k_center, points.num_points
+  else:
+    points = distances.checked('points', points)
+    run, num_points = _k_center, distances.number(points)
   eligible = _checks.mask('eligible', eligible, num_points)
   centers = _checks.mask('centers', centers, num_points)
-  return _k_center(
+  return run(
     points=points, k=k, eligible=eligible, centers=centers, block=block
   )
 
@@ -100,61 +110,6 @@ def covering(
   Its `met` tells how many centers each point was compared with.
   """
   sq_norms = distances.squared_norms(points)
-  pickable = distances.finite(sq_norms)
-  if centers is not None:
-    centers &= pickable
-    pickable &= ~centers
-  pickable = _checks.among(pickable, eligible)
-  # inf: no center yet; -inf: never the largest.
-  sq_dists = jnp.where(pickable, jnp.inf, -jnp.inf).astype(sq_norms.dtype)
   block = min(block, k)
-  state = _greedy.start(sq_dists, centers, k, block)
-  state = _with_a_center(state, sq_norms, pickable)
-  scoring = _greedy.Scoring(_Points(points, sq_norms), _lower, _caps)
-  return _greedy.pick(scoring, state, k, block)
-
-
-class _Points(NamedTuple):
-  """N points and their squared norms [N]."""
-
-  points: distances.Points
-  sq_norms: jax.Array
-
-
-def _with_a_center(state, sq_norms, pickable):
-  """Picks the longest point if there is no center."""
-  # -inf: below every squared norm.
-  sq_norms = jnp.where(pickable, sq_norms, -jnp.inf)
-  longest = jnp.argmax(sq_norms).astype(jnp.int32)
-  alone = (state.num_centers == 0) & state.more
-  return state._replace(
-    scores=state.scores.at[longest].set(
-      jnp.where(alone, -jnp.inf, state.scores[longest])
-    ),
-    order=state.order.at[0].set(jnp.where(alone, longest, state.order[0])),
-    values=state.values.at[0].set(
-      jnp.where(alone, sq_norms[longest], -jnp.inf)
-    ),
-    num_centers=state.num_centers + alone,
-    count=alone.astype(jnp.int32),
-  )
-
-
-def _lower(sq_dists, rows, centers, present):
-  # inf: further than any center.
-  to_centers = jnp.where(present[None, :], _distances(rows, centers), jnp.inf)
-  return jnp.minimum(sq_dists, jnp.min(to_centers, axis=1))
-
-
-def _caps(rows):
-  return _distances(rows, rows)
-
-
-def _distances(a, b):
-  """Squared distances [A, B].
-
-  Points that are not finite are at -inf from the start, which 0 leaves so.
-  """
-  return distances.clear_squared_distances(
-    a.points, b.points, a.sq_norms, b.sq_norms
-  )
+  state = _covering.begin(sq_norms, eligible, centers, k, block)
+  return _greedy.pick(_covering.scoring(points, sq_norms), state, k, block)

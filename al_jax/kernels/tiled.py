@@ -1,9 +1,12 @@
 """Points that stay on the host, and are read in parts."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from al_jax.kernels import _checks, _host_rows, distances
 from al_jax.kernels.distances import Points
@@ -12,10 +15,10 @@ from al_jax.kernels.distances import Points
 class Tiled(_host_rows.HostRows):
   """N points whose arrays stay on the host, such as memory-mapped files.
 
-  `kmeans_plus_plus` takes it in the place of points. It reads the arrays in
-  parts, few times, and otherwise the rows of single candidates; in memory it
-  keeps a few numbers per point. Such a call runs on the host and cannot be
-  inside `jit` or `vmap`.
+  `kmeans_plus_plus` and `k_center` take it in the place of points. They read
+  the arrays in parts, few times, and otherwise the rows of single candidates;
+  in memory they keep a few numbers per point. Such a call runs on the host and
+  cannot be inside `jit` or `vmap`.
 
   >>> import jax
   >>> import numpy as np
@@ -56,6 +59,23 @@ class Tiled(_host_rows.HostRows):
     super().__init__(*arrays, bytes_at_once=bytes_at_once)
     self.points_of = _PointsOf(points or _as_given)
     self.form = jax.eval_shape(self.points_of, self.forms(1))
+
+
+def squared_norms(points: Tiled) -> jax.Array:
+  """[N], in one pass over the points."""
+  dtype = jax.eval_shape(distances.squared_norms, points.form).dtype
+  norms = jnp.zeros(points.num_points, dtype)
+  for start, rows in points.parts():
+    norms = _write_norms(norms, rows, start, points_of=points.points_of)
+    # Otherwise parts would queue up in memory.
+    norms.block_until_ready()
+  return norms
+
+
+@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
+def _write_norms(norms, rows, start, *, points_of):
+  part = distances.squared_norms(points_of(rows))
+  return lax.dynamic_update_slice_in_dim(norms, part, start, 0)
 
 
 class _PointsOf:

@@ -6,7 +6,6 @@ Core-Set Approach". Distances are between embeddings, the lengths as they are.
 
 import functools
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,7 +13,7 @@ from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies import covering, needs
-from al_jax.strategies.measured import among_measured
+from al_jax.strategies.measured import among_measured, jitted
 from al_jax.strategies.scored import stateless
 
 
@@ -64,11 +63,12 @@ def core_set(
     select,
     needs={needs.EMBEDDING: ''},
     score='' if robust else 'squared distance to the nearest queried example',
+    takes_tiles=not robust,
   )
 
 
 @among_measured
-@functools.partial(jax.jit, static_argnames='k')
+@jitted('k')
 def _select(key, state, embeddings, seen, pool, k):
   del key
   eligible = pool_lib.eligible(pool)

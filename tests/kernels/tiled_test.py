@@ -114,6 +114,36 @@ def test_seeding_reads_in_full_for_norms_for_the_first_pick_and_for_visits():
   assert lazy == 2 and visiting in range(3, 10), passes
 
 
+@pytest.mark.parametrize(
+  ('dtype', 'some_are_labeled'), [(np.float32, False), (np.float16, True)]
+)
+def test_centers_are_those_of_the_kernel_in_memory(dtype, some_are_labeled):
+  rows = rows_of(5_123, dtype)
+  options = {'eligible': mask_of(len(rows))}
+  if some_are_labeled:
+    options['centers'] = jnp.arange(len(rows)) % 17 == 1
+  tiled = kernels.Tiled(rows, bytes_at_once=PART)
+  chex.assert_trees_all_equal(
+    kernels.k_center(tiled, 300, **options),
+    kernels.k_center(rows, 300, **options),
+  )
+
+
+def test_centers_of_factors_and_of_more_points_than_there_are():
+  left, right = rows_of(60)[:, :C].copy(), rows_of(60, seed=1)
+  chex.assert_trees_all_equal(
+    kernels.k_center(kernels.Tiled(left, right), 70),
+    kernels.k_center(kernels.Factors(left, right), 70),
+  )
+
+
+def test_centers_are_found_in_few_passes():
+  rows = Counted(rows_of(5_000))
+  tiled = kernels.Tiled(rows, bytes_at_once=PART)
+  kernels.k_center(tiled, 300)
+  assert rows.rows_read / 5_000 <= 12
+
+
 def test_what_is_no_point_is_told():
   with pytest.raises(ValueError, match=r'arrays have \[2, 3\] rows'):
     kernels.Tiled(np.ones((2, 2)), np.ones((3, 2)))

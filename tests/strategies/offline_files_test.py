@@ -36,6 +36,7 @@ def mapped(tmp_path, monkeypatch):
   [
     ('badge', ('embeddings', 'logits')),
     ('k_means_plus_plus', ('embeddings',)),
+    ('core_set', ('embeddings',)),
     ('margin', ('logits',)),
     ('entropy', ('samples',)),
     ('bald', ('samples',)),

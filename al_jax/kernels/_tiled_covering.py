@@ -1,0 +1,182 @@
+"""k-center of points that stay on the host.
+
+The loop of `k_center`, run by Python. The numbers come from the same functions
+on the same tiles, so that the picks are the same: a step on the shortlist is
+that of a small pool, which has the shortlist and the centers.
+"""
+
+import functools
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from al_jax.kernels import _covering, _greedy, selection
+from al_jax.kernels.tiled import Tiled, squared_norms
+
+
+def k_center(
+  *,
+  points: Tiled,
+  k: int,
+  eligible: jax.Array | None,
+  centers: jax.Array | None,
+  block: int,
+) -> selection.Selection:
+  """See `k_center.k_center`, whose arguments are checked."""
+  sq_norms, block = squared_norms(points), min(block, k)
+  if not sq_norms.size:
+    return selection.nothing(k, sq_norms.dtype)
+  state = _begin(sq_norms, eligible, centers, k=k, block=block)
+  rows = _rows_of_centers(points, sq_norms, state, k + block + _greedy.CENTERS)
+  while state.more and state.count < k:
+    goal = min(int(state.num_centers), _greedy.MET_BY_ALL)
+    if state.met_by_all < goal:
+      state = _passed_over(points, sq_norms, state, rows, goal)
+    shortlist, outsider = _shortlist(state.scores)
+    candidates = points.rows(np.asarray(shortlist))
+    state, rows = _pick_a_block(
+      (state.scores, state.met, rows),
+      state._replace(scores=None, met=None),
+      sq_norms,
+      candidates,
+      shortlist,
+      outsider,
+      k=k,
+      block=block,
+      points_of=points.points_of,
+    )
+  return _selected(state, k=k)
+
+
+_shortlist = jax.jit(lambda scores: _greedy.largest(scores, _greedy.SHORTLIST))
+_begin = jax.jit(_covering.begin, static_argnames=('k', 'block'))
+_selected = jax.jit(_greedy.selected, static_argnames='k')
+
+
+def _rows_of_centers(points, sq_norms, state, room):
+  """What is known of the centers, in order, and room for more."""
+  count = int(state.num_centers)
+  order = np.asarray(state.order[:count])
+  rows = jax.tree.map(
+    lambda form: jnp.zeros((count + room, *form.shape[1:]), form.dtype),
+    _covering.Points(points.form, jax.eval_shape(lambda n: n[:1], sq_norms)),
+  )
+  for start, some in _batches(order):
+    new = points.rows(some)
+    rows = _write_centers(
+      rows, sq_norms, new, some, start, points_of=points.points_of
+    )
+  return rows
+
+
+def _batches(order: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+  for start in range(0, len(order), _greedy.TILE):
+    yield start, order[start : start + _greedy.TILE]
+
+
+@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
+def _write_centers(rows, sq_norms, new, indices, start, *, points_of):
+  new = _covering.Points(points_of(new), sq_norms[indices])
+  return _updated(rows, new, start)
+
+
+def _updated(rows, new, start):
+  return jax.tree.map(
+    lambda old, part: lax.dynamic_update_slice_in_dim(old, part, start, 0),
+    rows,
+    new,
+  )
+
+
+def _passed_over(points, sq_norms, state, rows, goal):
+  """The state once all points have met the first `goal` centers."""
+  scores = state.scores
+  for start, part in points.parts(_greedy.TILE):
+    scores = _meet_all(
+      scores,
+      rows,
+      sq_norms,
+      part,
+      start,
+      state.met_by_all,
+      goal,
+      points_of=points.points_of,
+    )
+    # Otherwise parts would queue up in memory.
+    scores.block_until_ready()
+  return state._replace(
+    scores=scores,
+    met=jnp.maximum(state.met, goal),
+    met_by_all=jnp.asarray(goal, jnp.int32),
+  )
+
+
+@functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
+def _meet_all(scores, centers, sq_norms, rows, start, met, goal, *, points_of):
+  size = jax.tree.leaves(rows)[0].shape[0]
+  old, part_norms = (
+    lax.dynamic_slice_in_dim(of_all, start, size)
+    for of_all in (scores, sq_norms)
+  )
+  new = _greedy.meet_all(
+    _covering.scoring(*centers),
+    jnp.arange(centers.sq_norms.size, dtype=jnp.int32),
+    old,
+    (rows, part_norms),
+    met,
+    goal,
+    lambda some: _covering.Points(points_of(some[0]), some[1]),
+  )
+  return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
+
+
+@functools.partial(
+  jax.jit, static_argnames=('k', 'block', 'points_of'), donate_argnums=0
+)
+def _pick_a_block(
+  large,
+  state,
+  sq_norms,
+  candidates,
+  shortlist,
+  outsider,
+  *,
+  k,
+  block,
+  points_of,
+):
+  """The state and the rows of the centers after some picks."""
+  scores, met, centers = large
+  size, before = shortlist.size, state.num_centers
+  candidates = _covering.Points(points_of(candidates), sq_norms[shortlist])
+  # The shortlist, and after it the centers.
+  local = jax.tree.map(lambda *rows: jnp.concatenate(rows), candidates, centers)
+  scoring, all_of_it = _covering.scoring(*local), jnp.arange(size)
+  found = state._replace(
+    scores=scores[shortlist],
+    met=met[shortlist],
+    order=size + jnp.arange(centers.sq_norms.size, dtype=jnp.int32),
+  )
+  found = _greedy.bring_up_to_date(scoring, found, all_of_it)
+  # The shortlist is in ascending order: ties go to the same points.
+  outsider = outsider._replace(
+    index=jnp.searchsorted(shortlist, outsider.index).astype(jnp.int32)
+  )
+  found = _greedy.pick_certain(scoring, found, all_of_it, outsider, k, block)
+  # Past the last pick these are of any point, and not read.
+  new = jnp.minimum(
+    lax.dynamic_slice_in_dim(found.order, before, block), size - 1
+  )
+  picked = jax.tree.map(lambda rows: rows[new], candidates)
+  scores = scores.at[shortlist].set(found.scores)
+  return found._replace(
+    scores=scores,
+    met=met.at[shortlist].set(found.met),
+    order=lax.dynamic_update_slice_in_dim(
+      state.order, shortlist[new], before, 0
+    ),
+    more=jnp.any(scores > -jnp.inf),
+  ), _updated(centers, picked, before)
