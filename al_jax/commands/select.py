@@ -4,9 +4,11 @@ r"""Selects examples to label from your own arrays, and writes a CSV.
         --embeddings=x.npy --logits=logits.npy --labeled=labeled.txt
 
 The arrays are what a model says about each example of the pool: files .npy,
-.npz, .csv, .tsv, .txt, or .safetensors (extra: safetensors). Of a file with
-several arrays, FILE:KEY is one. The CSV has the columns order, id and value;
---labeled takes such a file, or a list of ids, or a mask. Options of a strategy:
+.npz, .csv, .tsv, .txt, .safetensors (extra: safetensors) or .parquet (extra:
+parquet). Of a file with several arrays, FILE:KEY is one. Files larger than
+memory are read in parts, by strategies that can. The CSV has the columns order,
+id and value; --labeled takes such a file, or a list of ids, or a mask. Options
+of a strategy:
 
     al-jax select --strategy=bald --k=10 --samples=samples.npz:logits \
         --strategy_options=draw=power --strategy_options=coldness=2
@@ -58,8 +60,8 @@ PLACEMENT = flags.DEFINE_enum(
   'placement',
   'auto',
   sources.PLACEMENTS,
-  'Where the arrays are: device, in memory; host, in their files, .npy or '
-  '.safetensors, which may be larger than memory; auto, by their size.',
+  'Where the arrays are: device, in memory; host, in their files (.npy, '
+  '.safetensors, .parquet), which may be larger than memory; auto, by size.',
 )
 OUT = flags.DEFINE_string('out', None, 'The CSV to write; printed if not set.')
 # Other commands have flags of these names too; tests import them side by side.

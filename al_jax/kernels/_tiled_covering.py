@@ -16,6 +16,9 @@ from jax import lax
 from al_jax.kernels import _covering, _greedy, selection
 from al_jax.kernels.tiled import Tiled, squared_norms
 
+# A pass is made for as many times the centers that all points have met.
+_TIMES_AS_MANY = 16
+
 
 def k_center(
   *,
@@ -33,7 +36,7 @@ def k_center(
   rows = _rows_of_centers(points, sq_norms, state, k + block + _greedy.CENTERS)
   while state.more and state.count < k:
     goal = min(int(state.num_centers), _greedy.MET_BY_ALL)
-    if state.met_by_all < goal:
+    if _is_due(int(state.met_by_all), goal):
       state = _passed_over(points, sq_norms, state, rows, goal)
     shortlist, outsider = _shortlist(state.scores)
     candidates = points.rows(np.asarray(shortlist))
@@ -49,6 +52,13 @@ def k_center(
       points_of=points.points_of,
     )
   return _selected(state, k=k)
+
+
+def _is_due(met: int, goal: int) -> bool:
+  """Whether a pass is worth its time: in memory it is if there is a center."""
+  return met < goal and (
+    goal >= _TIMES_AS_MANY * met or goal == _greedy.MET_BY_ALL
+  )
 
 
 _shortlist = jax.jit(lambda scores: _greedy.largest(scores, _greedy.SHORTLIST))

@@ -318,3 +318,29 @@ def test_a_safetensors_file_is_mapped(tmp_path):
     assert isinstance(found, np.memmap) or not found.size
     assert found.dtype == array.dtype
     np.testing.assert_array_equal(found, array)
+
+
+def test_numbers_of_a_parquet_file(tmp_path):
+  pyarrow = pytest.importorskip('pyarrow')
+  parquet = pytest.importorskip('pyarrow.parquet')
+  half = EMBEDDINGS.astype(np.float16)
+  table = {
+    'lists': pyarrow.array(list(half)),
+    'ragged': pyarrow.array([[0.0] * (1 + row % 2) for row in range(N)]),
+    'text': pyarrow.array(NAMES),
+  }
+  parquet.write_table(pyarrow.table(table), tmp_path / 'x.parquet')
+  columns = {f'x{each}': LOGITS[:, each] for each in range(4)}
+  parquet.write_table(pyarrow.table(columns), tmp_path / 'wide.parquet')
+  found = single.read_numbers(f'{tmp_path}/x.parquet:lists')
+  assert isinstance(found, np.memmap) and found.dtype == np.float16
+  np.testing.assert_array_equal(found, half)
+  found = single.read_numbers(f'{tmp_path}/wide.parquet')
+  np.testing.assert_array_equal(found, LOGITS)
+  for name, told in {
+    'ragged': 'lists of different lengths',
+    'text': "'text' is of type string",
+    'absent': 'the column',
+  }.items():
+    with pytest.raises(ValueError, match=told):
+      single.read_numbers(f'{tmp_path}/x.parquet:{name}')

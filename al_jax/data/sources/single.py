@@ -1,4 +1,4 @@
-"""Single arrays in files: .npy, .npz, .safetensors, and text."""
+"""Single arrays in files: .npy, .npz, .safetensors, .parquet, and text."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from al_jax import errors
-from al_jax.data.sources import arrays, delimited
+from al_jax.data.sources import arrays, delimited, parquet_arrays
 
 # What a column of ids is called, in the files that this library writes too.
 ID = 'id'
@@ -34,8 +34,10 @@ def read_numbers(where: str) -> np.ndarray:
 
   Args:
     where: path of a file: .npy or .safetensors, memory-mapped, or .npz, with
-      `:KEY` after it if there are several arrays; or .csv, .tsv, .txt, in which
-      all columns are numbers, with a line of names above them or without.
+      `:KEY` after it if there are several arrays; .parquet, decoded into a
+      temporary file that is mapped, with `:COLUMN` for one of lists; or .csv,
+      .tsv, .txt, in which all columns are numbers, with a line of names above
+      them or without.
 
   Returns:
     The array; of text float32 [N, D].
@@ -44,7 +46,7 @@ def read_numbers(where: str) -> np.ndarray:
     FileNotFoundError: no such file.
     ValueError: no such array, or a file that cannot be read as one.
   """
-  return _read(where, _numbers_of_text)
+  return _read(where, _numbers_of_text, {'.parquet': parquet_arrays.read})
 
 
 def read_ids(where: str) -> np.ndarray:
@@ -62,7 +64,7 @@ def read_ids(where: str) -> np.ndarray:
     FileNotFoundError: no such file.
     ValueError: no such array, or a file that cannot be read as one.
   """
-  return _read(where, _ids_of_text)
+  return _read(where, _ids_of_text, {})
 
 
 def alike(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -83,10 +85,12 @@ def alike(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   }
 
 
-def _read(where: str, of_text: Callable) -> np.ndarray:
+def _read(
+  where: str, of_text: Callable, others: Mapping[str, Callable]
+) -> np.ndarray:
   path, key = _split(where)
   suffix = path.suffix.lower()
-  known = '.npy', *_KEYED, *_TEXT
+  known = '.npy', *_KEYED, *others, *_TEXT
   if suffix not in known:
     raise ValueError(
       f'{path} has the extension {suffix!r}; it must be one of '
@@ -94,6 +98,8 @@ def _read(where: str, of_text: Callable) -> np.ndarray:
     )
   if suffix in _TEXT:
     return of_text(path, key)
+  if suffix in others:
+    return others[suffix](path, key)
   if suffix == '.npz':
     with arrays.open_npz(path) as archive:
       return arrays.member(path, archive, _key(path, key, archive.files))
