@@ -7,11 +7,17 @@ functions on the same tiles, so that the picks are the same.
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from al_jax.kernels import _blocks, _seeding, distances, selection
-from al_jax.kernels.tiled import Tiled, squared_norms
+from al_jax.kernels.tiled import (
+  Tiled,
+  norm_dtype,
+  squared_norms,
+  write_norms,
+)
 
 
 def kmeans_plus_plus(
@@ -26,18 +32,10 @@ def kmeans_plus_plus(
   patience: float | jax.Array,
 ) -> selection.Selection:
   """See `kmeans_plus_plus.kmeans_plus_plus`, whose arguments are checked."""
-  norms = squared_norms(points)
-  if not norms.size:
-    return selection.nothing(k, norms.dtype)
+  if not points.num_points:
+    return selection.nothing(k, norm_dtype(points))
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
-  start, pickable, weights = _start(
-    first_key, norms, eligible, weights, first=first
-  )
-  pool = _blocks.Candidates(None, norms, weights)
-  of_points = {'points_of': points.points_of}
-  rows = points.rows(np.asarray(start))
-  state = _begin(norms, pickable, start, rows, k=k, **of_points)
-  state = _blocks.begun(_visited(state, points, pool, picks_at_once=1), start)
+  state, pool, pickable = _begun(first_key, points, k, eligible, weights, first)
   while True:
     more, drawn, accept_key = _draw(blocks_key, state, pool, block=block)
     if not more:
@@ -51,10 +49,44 @@ def kmeans_plus_plus(
       drawn,
       rows,
       patience,
-      **of_points,
+      points_of=points.points_of,
     )
     if visit_is_due:
       state = _visited(state, points, pool)
+
+
+def _begun(key, points, k, eligible, weights, first):
+  """The state after the first pick, the pool, and what can be picked.
+
+  A uniform first pick needs no norm but its own if all are finite. It is drawn
+  as if they were, so that one pass does for the norms and the visit; only if
+  they are not, another pass follows.
+  """
+  are_known = first == 'max_norm'
+  norms = (
+    squared_norms(points)
+    if are_known
+    else jnp.zeros(points.num_points, norm_dtype(points))
+  )
+  while True:
+    start, pickable, weights_of_pickable = _start(
+      key, norms, eligible, weights, first=first
+    )
+    rows = points.rows(np.asarray(start))
+    state, norms = _begin(
+      norms,
+      pickable,
+      start,
+      rows,
+      are_known,
+      k=k,
+      points_of=points.points_of,
+    )
+    state, found = _first_visit(state, points)
+    if are_known or _is_as_assumed(norms, found, start):
+      pool = _blocks.Candidates(None, found, weights_of_pickable)
+      return _blocks.begun(state, start), pool, pickable
+    norms, are_known = found, True
 
 
 @functools.partial(jax.jit, static_argnames='first')
@@ -65,8 +97,19 @@ def _start(key, norms, eligible, weights, *, first):
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'points_of'))
-def _begin(norms, pickable, start, rows, *, k, points_of):
-  return _blocks.begin(norms, pickable, start, points_of(rows), k)
+def _begin(norms, pickable, start, rows, are_known, *, k, points_of):
+  """The state before the first visit, and norms with that of `start`."""
+  point = points_of(rows)
+  norm = jnp.where(are_known, norms[start], distances.squared_norms(point))
+  norms = norms.at[start].set(norm)
+  return _blocks.begin(norms, pickable, start, point, k), norms
+
+
+@jax.jit
+def _is_as_assumed(norms, found, start):
+  """Whether norms that were found lead to the same first pick and visit."""
+  are_alike = distances.finite(norms) == distances.finite(found)
+  return jnp.all(are_alike) & jnp.all(norms[start] == found[start])
 
 
 @functools.partial(jax.jit, static_argnames='block')
@@ -88,7 +131,27 @@ def _try_block(bounds, state, key, pool, drawn, rows, patience, *, points_of):
   return state, _blocks.visit_is_due(state, patience)
 
 
-def _visited(state, points, pool, picks_at_once=_blocks.PICKS_AT_ONCE):
+def _first_visit(state, points):
+  """The state once the pool has met the first pick, and the norms."""
+  bounds, rest = state.bounds, state._replace(bounds=None)
+  norms = jnp.zeros_like(bounds)
+  for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
+    norms = write_norms(norms, rows, start, points_of=points.points_of)
+    bounds = _write_bounds(
+      bounds,
+      rest,
+      norms,
+      rows,
+      start,
+      picks_at_once=1,
+      points_of=points.points_of,
+    )
+    # Otherwise parts would queue up in memory.
+    bounds.block_until_ready()
+  return _blocks.visited(state._replace(bounds=bounds)), norms
+
+
+def _visited(state, points, pool):
   """`_blocks.visit`, in one pass over the points."""
   bounds, rest = state.bounds, state._replace(bounds=None)
   for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
@@ -98,7 +161,7 @@ def _visited(state, points, pool, picks_at_once=_blocks.PICKS_AT_ONCE):
       pool.norms,
       rows,
       start,
-      picks_at_once=picks_at_once,
+      picks_at_once=_blocks.PICKS_AT_ONCE,
       points_of=points.points_of,
     )
     bounds.block_until_ready()

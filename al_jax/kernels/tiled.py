@@ -63,17 +63,28 @@ class Tiled(_host_rows.HostRows):
 
 def squared_norms(points: Tiled) -> jax.Array:
   """[N], in one pass over the points."""
-  dtype = jax.eval_shape(distances.squared_norms, points.form).dtype
-  norms = jnp.zeros(points.num_points, dtype)
+  norms = jnp.zeros(points.num_points, norm_dtype(points))
   for start, rows in points.parts():
-    norms = _write_norms(norms, rows, start, points_of=points.points_of)
+    norms = write_norms(norms, rows, start, points_of=points.points_of)
     # Otherwise parts would queue up in memory.
     norms.block_until_ready()
   return norms
 
 
+def norm_dtype(points: Tiled) -> jax.typing.DTypeLike:
+  """The type of the norms."""
+  return jax.eval_shape(distances.squared_norms, points.form).dtype
+
+
 @functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
-def _write_norms(norms, rows, start, *, points_of):
+def write_norms(
+  norms: jax.Array,
+  rows: _host_rows.Rows,
+  start: int,
+  *,
+  points_of: Callable[[_host_rows.Rows], Points],
+) -> jax.Array:
+  """The norms, [N], after those of a part are written from `start` on."""
   part = distances.squared_norms(points_of(rows))
   return lax.dynamic_update_slice_in_dim(norms, part, start, 0)
 

@@ -102,16 +102,16 @@ def test_seeding_of_gradients_that_are_made_as_they_are_read():
     np.testing.assert_allclose(found.values, expected.values, rtol=3e-6)
 
 
-def test_seeding_reads_in_full_for_norms_for_the_first_pick_and_for_visits():
-  rows = Counted(rows_of(5_000))
+def test_seeding_reads_in_full_for_the_first_pick_and_for_visits():
+  rows = Counted(rows_of(5_000)[:-1])
   passes = []
   for patience in (0.0, 1.0):
     rows.rows_read = 0
     tiled = kernels.Tiled(rows, bytes_at_once=PART)
     kernels.kmeans_plus_plus(jax.random.key(0), tiled, 200, patience=patience)
-    passes.append(rows.rows_read / 5_000)
+    passes.append(rows.rows_read / 4_999)
   visiting, lazy = passes
-  assert lazy == 2 and visiting in range(3, 10), passes
+  assert lazy == 1 and visiting in range(2, 9), passes
 
 
 @pytest.mark.parametrize(
