@@ -20,7 +20,7 @@ BatchFn = Callable[[PyTree, Batch], PyTree]
 
 
 def make_pool_map(
-  fn: BatchFn, *, chunk_size: int = 1000
+  fn: BatchFn, *, chunk_size: int = 1000, may_map: bool = False
 ) -> Callable[..., PyTree]:
   """Compiles a map over pools.
 
@@ -32,12 +32,15 @@ def make_pool_map(
     fn: what to compute of a batch. It must treat rows alike and apart.
     chunk_size: rows per call, no more than the pool has. They are divided over
       as many of this process's devices as can share them evenly.
+    may_map: a result that is too large for the device, as `sources.place` says,
+      is written to temporary files.
 
   Returns:
     `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
-    device. `where`, bool[N] on the host, leaves rows out: they hold zeros, for
-    nobody to read. `inputs` may live on the host or on the device, where a
-    call does not move what `sources.place` put there.
+    device, or NumPy arrays in such files. `where`, bool[N] on the host, leaves
+    rows out: they hold zeros, for nobody to read. `inputs` may live on the
+    host or on the device, where a call does not move what `sources.place` put
+    there.
   """
   errors.check_number('chunk_size', chunk_size, int, least=1)
   devices = _dividing(chunk_size)
@@ -67,10 +70,20 @@ def make_pool_map(
     if not jax.tree.leaves(shapes):
       return shapes  # nothing to measure: no pass over the pool
     check_rows(shapes, num_rows)
-    with jax.default_device(devices[0]):
-      out = jax.tree.map(
-        lambda row: jnp.zeros((num_examples, *row.shape[1:]), row.dtype), shapes
-      )
+    shapes = jax.tree.map(
+      lambda row: jax.ShapeDtypeStruct(
+        (num_examples, *row.shape[1:]), row.dtype
+      ),
+      shapes,
+    )
+    put = write
+    if may_map and not sources.is_placed_on_device(sources.num_bytes(shapes)):
+      put, out = _write_to_files, jax.tree.map(sources.temporary, shapes)
+    else:
+      with jax.default_device(devices[0]):
+        out = jax.tree.map(
+          lambda form: jnp.zeros(form.shape, form.dtype), shapes
+        )
     if on_device:
       inputs = sources.on(inputs, devices)
     if len(devices) > 1:
@@ -84,10 +97,20 @@ def make_pool_map(
         rows = of_rows(args, index_by_row, jax.device_put(batch, by_row))
       if len(devices) > 1:
         rows = jax.device_put(rows, devices[0])
-      out = write(out, index, rows)
+      out = put(out, index, rows)
     return out
 
   return map_pool
+
+
+def _write_to_files(out, index, rows):
+  real = index >= 0
+
+  def write(leaf, part):
+    leaf[index[real]] = np.asarray(part)[real]
+    return leaf
+
+  return jax.tree.map(write, out, rows)
 
 
 def rows_of_chunk(

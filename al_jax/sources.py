@@ -6,6 +6,7 @@ values are the same.
 """
 
 import functools
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -152,6 +153,19 @@ def num_bytes(inputs: PyTree) -> int:
   return sum(
     leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs)
   )
+
+
+def temporary(form: jax.ShapeDtypeStruct) -> np.memmap:
+  """Makes an array of zeros in a file that is gone when the array is.
+
+  Args:
+    form: its shape and type; not of size 0.
+
+  Returns:
+    The array; the file is in the folder for temporary ones, see `tempfile`.
+  """
+  with tempfile.TemporaryFile() as file:
+    return np.memmap(file, form.dtype, 'w+', shape=form.shape)
 
 
 def length(inputs: PyTree) -> int:

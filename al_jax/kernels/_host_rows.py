@@ -67,6 +67,11 @@ class HostRows:
         ahead = [reader.submit(self._read, *span) for span in following]
         yield start, rows
 
+  def part_of(self, position: int, tile: int = 1) -> tuple[int, Rows]:
+    """Reads the one of the `parts` that has a position."""
+    span = next(span for span in self._spans(tile) if position < span[1])
+    return span[0], self._read(*span)
+
   def _spans(self, tile):
     """First and last position of each part."""
     row_bytes = sum(form.size * form.dtype.itemsize for form in self.forms(1))

@@ -72,15 +72,13 @@ def _begun(key, points, k, eligible, weights, first):
     start, pickable, weights_of_pickable = _start(
       key, norms, eligible, weights, first=first
     )
+    if not are_known:
+      # Of its whole part, which the pass rounds in the same way.
+      at, rows = points.part_of(int(start[0]), _blocks.ROWS_AT_ONCE)
+      norms = write_norms(norms, rows, at, points_of=points.points_of)
     rows = points.rows(np.asarray(start))
-    state, norms = _begin(
-      norms,
-      pickable,
-      start,
-      rows,
-      are_known,
-      k=k,
-      points_of=points.points_of,
+    state = _begin(
+      norms, pickable, start, rows, k=k, points_of=points.points_of
     )
     state, found = _first_visit(state, points)
     if are_known or _is_as_assumed(norms, found, start):
@@ -97,12 +95,8 @@ def _start(key, norms, eligible, weights, *, first):
 
 
 @functools.partial(jax.jit, static_argnames=('k', 'points_of'))
-def _begin(norms, pickable, start, rows, are_known, *, k, points_of):
-  """The state before the first visit, and norms with that of `start`."""
-  point = points_of(rows)
-  norm = jnp.where(are_known, norms[start], distances.squared_norms(point))
-  norms = norms.at[start].set(norm)
-  return _blocks.begin(norms, pickable, start, point, k), norms
+def _begin(norms, pickable, start, rows, *, k, points_of):
+  return _blocks.begin(norms, pickable, start, points_of(rows), k)
 
 
 @jax.jit

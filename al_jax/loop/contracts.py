@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import errors, interfaces, keys, tasks
+from al_jax import errors, interfaces, kernels, keys, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Oracle,
@@ -216,12 +216,24 @@ def check_measured(
     FloatingPointError: with the first example that has none.
   """
   mask = pool_lib.eligible(pool) & seen
-  bad = int(program.first_bad(measured, mask))
+  if isinstance(measured, kernels.Tiled):
+    bad = _first_bad_in_files(program, measured, mask)
+  else:
+    bad = int(program.first_bad(measured, mask))
   if bad < pool.num_examples:
     raise FloatingPointError(
       f'round {round}: system {program.system.name!r} measured a value that is '
       f'not finite for example {bad} (id {program.ids[bad]}).'
     )
+
+
+def _first_bad_in_files(program, measured, mask):
+  for start, rows in measured.parts():
+    of_part = mask[start : start + len(rows[0])]
+    bad = int(program.first_bad(rows, of_part))
+    if bad < len(of_part):
+      return start + bad
+  return len(mask)
 
 
 def checked_selection(

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from al_jax import inference, sources
+from al_jax import inference, kernels, sources
 from al_jax.interfaces import (
   Facts,
   Learner,
@@ -67,9 +68,15 @@ def compile_strategy(
     if strategy.measure is None:
       return (), everything
     measured = map_pool((key, state), inputs, where)
+    leaves = jax.tree.leaves(measured)
+    if leaves and isinstance(leaves[0], np.ndarray):
+      # One array of points, or the two of Factors.
+      measured = kernels.Tiled(*leaves)
     return measured, everything if where is None else jnp.asarray(where)
 
-  map_pool = inference.make_pool_map(measure, chunk_size=chunk_size)
+  map_pool = inference.make_pool_map(
+    measure, chunk_size=chunk_size, may_map=strategy.takes_tiles
+  )
   before, num_candidates = None, 0
   if strategy.prefilter is not None:
     first, num_candidates = strategy.prefilter

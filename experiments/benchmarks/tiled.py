@@ -86,7 +86,7 @@ class Found(NamedTuple):
   are_equal: bool
 
 
-class _Counted:
+class Counted:
   """An array that counts the rows that are read of it in slices."""
 
   def __init__(self, array):
@@ -247,7 +247,7 @@ def select(name: str, pool: Pool, k: int, folder: str) -> Found:
     np.load(pathlib.Path(folder, each), mmap_mode='r')
     for each in ('logits.npy', 'embeddings.npy')
   ]
-  counted = [*map(_Counted, arrays)]
+  counted = [*map(Counted, arrays)]
   before = _disk_bytes()
   with _sampled_memory() as peak:
     clock = Stopwatch()

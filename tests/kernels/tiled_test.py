@@ -7,24 +7,11 @@ import numpy as np
 import pytest
 
 from al_jax import kernels
+from experiments.benchmarks.tiled import Counted
 
 D, C = 24, 5
 # Of a row of D float32: some parts, of 2 tiles of 1,024 rows.
 PART = 2_100 * 4 * D
-
-
-class Counted:
-  """An array that knows how many rows were read of it in parts."""
-
-  def __init__(self, array):
-    self._array = array
-    self.shape, self.dtype = array.shape, array.dtype
-    self.rows_read = 0
-
-  def __getitem__(self, index):
-    if isinstance(index, slice):
-      self.rows_read += index.stop - index.start
-    return self._array[index]
 
 
 def rows_of(num_points, dtype=np.float32, seed=0):
@@ -111,7 +98,8 @@ def test_seeding_reads_in_full_for_the_first_pick_and_for_visits():
     kernels.kmeans_plus_plus(jax.random.key(0), tiled, 200, patience=patience)
     passes.append(rows.rows_read / 4_999)
   visiting, lazy = passes
-  assert lazy == 1 and visiting in range(2, 9), passes
+  # And the part of the first pick, for its norm.
+  assert 1 < lazy < 1.5 and 2 < visiting < 9, passes
 
 
 @pytest.mark.parametrize(

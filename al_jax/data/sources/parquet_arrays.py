@@ -1,12 +1,12 @@
 """Arrays [N, D] in Parquet files, decoded into a temporary file."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from al_jax import errors
+from al_jax import errors, sources
 
 # Rows that are decoded at a time.
 _ROWS = 8192
@@ -49,9 +49,8 @@ def _decoded(path, file, columns):
   for batch in file.iter_batches(_ROWS, columns=columns):
     rows = _rows_of(path, [batch.column(name) for name in columns], columns)
     if out is None:
-      with tempfile.TemporaryFile() as storage:
-        shape = num_rows, rows.shape[1]
-        out = np.memmap(storage, rows.dtype, 'w+', shape=shape)
+      shape = num_rows, rows.shape[1]
+      out = sources.temporary(jax.ShapeDtypeStruct(shape, rows.dtype))
     if rows.shape[1:] != out.shape[1:]:
       raise ValueError(
         f'{path}: rows have {out.shape[1]} numbers and {rows.shape[1]}; they '
