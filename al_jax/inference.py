@@ -70,20 +70,8 @@ def make_pool_map(
     if not jax.tree.leaves(shapes):
       return shapes  # nothing to measure: no pass over the pool
     check_rows(shapes, num_rows)
-    shapes = jax.tree.map(
-      lambda row: jax.ShapeDtypeStruct(
-        (num_examples, *row.shape[1:]), row.dtype
-      ),
-      shapes,
-    )
-    put = write
-    if may_map and not sources.is_placed_on_device(sources.num_bytes(shapes)):
-      put, out = _write_to_files, jax.tree.map(sources.temporary, shapes)
-    else:
-      with jax.default_device(devices[0]):
-        out = jax.tree.map(
-          lambda form: jnp.zeros(form.shape, form.dtype), shapes
-        )
+    out = _room(shapes, num_examples, devices[0], may_map)
+    put = write if sources.is_on_device(out) else _write_to_files
     if on_device:
       inputs = sources.on(inputs, devices)
     if len(devices) > 1:
@@ -101,6 +89,18 @@ def make_pool_map(
     return out
 
   return map_pool
+
+
+def _room(shapes, num_examples, device, may_map):
+  """Zeros for the rows of the whole pool, on the device or in files."""
+  forms = jax.tree.map(
+    lambda row: jax.ShapeDtypeStruct((num_examples, *row.shape[1:]), row.dtype),
+    shapes,
+  )
+  if may_map and not sources.is_placed_on_device(sources.num_bytes(forms)):
+    return jax.tree.map(sources.temporary, forms)
+  with jax.default_device(device):
+    return jax.tree.map(lambda form: jnp.zeros(form.shape, form.dtype), forms)
 
 
 def _write_to_files(out, index, rows):

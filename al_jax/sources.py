@@ -155,6 +155,15 @@ def num_bytes(inputs: PyTree) -> int:
   )
 
 
+def is_mapped(array: Array) -> bool:
+  """Tells whether an array is memory-mapped, or a view of one that is."""
+  while isinstance(array, np.ndarray):
+    if isinstance(array, np.memmap):
+      return True
+    array = array.base
+  return False
+
+
 def temporary(form: jax.ShapeDtypeStruct) -> np.memmap:
   """Makes an array of zeros in a file that is gone when the array is.
 

@@ -86,7 +86,8 @@ class Strategy(NamedTuple):
     is_doubt: its scores are 1 - the largest probability, so that they say how
       confident the model is.
     takes_tiles: `select` takes a `kernels.Tiled` in the place of `measured`,
-      and is not jitted then; `measure` reads neither its key nor the index.
+      and is not jitted then; `measure` returns points, and reads neither its
+      key nor the index.
   """
 
   init: InitStrategy

@@ -63,6 +63,8 @@ def test_by_its_size_an_array_is_read_in_parts(mapped, monkeypatch):
   monkeypatch.setattr(sources, 'viewed', refuse)
   found = al_jax.select('margin', 5, logits=mapped['logits'])
   np.testing.assert_array_equal(found.ids, expected)
+  with pytest.raises(AssertionError, match='the whole array'):
+    al_jax.select('margin', 5, logits=LOGITS)  # It is in memory already.
 
 
 def test_a_strategy_that_needs_all_in_memory_says_how_much(mapped, monkeypatch):

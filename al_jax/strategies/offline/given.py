@@ -60,9 +60,7 @@ def read(
     if value is not None
   }
   summaries = None
-  size = sum(_FLOAT32_BYTES * array.size for array in found.values())
-  is_host = all(isinstance(array, np.ndarray) for array in found.values())
-  if sources.is_placed_on_device(size, placement) or not is_host:
+  if not _stay_on_host(found, placement):
     found = {name: _finite(name, array) for name, array in found.items()}
   else:
     summaries = {name: _summary(name, array) for name, array in found.items()}
@@ -78,6 +76,16 @@ def read(
   return Given(
     found, summaries, names, _mask_of(some, names, size, origin), origin
   )
+
+
+def _stay_on_host(arrays, placement):
+  size = sum(_FLOAT32_BYTES * array.size for array in arrays.values())
+  if sources.is_placed_on_device(size, placement):
+    return False
+  # An array that is in memory has shown that it fits there.
+  is_any_mapped = any(map(sources.is_mapped, arrays.values()))
+  is_on_host = all(isinstance(each, np.ndarray) for each in arrays.values())
+  return is_on_host and (is_any_mapped or placement == 'host')
 
 
 def _numbers(name, value):

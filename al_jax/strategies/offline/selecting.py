@@ -105,10 +105,10 @@ def select(
       as UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
-    placement: `'device'`, all arrays in memory; `'host'`, NumPy arrays, such as
-      memory-mapped files, stay where they are and are read in parts; or
-      `'auto'`, on the device if they take at most 40% of its memory (4 GiB on
-      a CPU). On the host the arrays may be larger than memory, of any type.
+    placement: `'device'`, all arrays in memory; `'host'`, NumPy's arrays stay
+      where they are and are read in parts; or `'auto'`, in parts if any is
+      memory-mapped and they take more than 40% of the device's memory (4 GiB
+      on a CPU). Arrays that are read in parts may be larger than memory.
     **unknown: nothing: a misspelt name is told with the closest one.
 
   Returns:
