@@ -180,7 +180,7 @@ def test_options_of_the_strategy(call):
     (
       ['--strategy=margin', '--logits=ids.pt'],
       "ValueError: ids.pt has the extension '.pt'; it must be one of .npy, "
-      '.npz, .safetensors, .csv, .tsv, .txt. np.save writes .npy.',
+      '.npz, .safetensors, .parquet, .csv, .tsv, .txt. np.save writes .npy.',
     ),
     (
       ['--strategy=margin', '--logits=logits.npy', '--out=none/picks.csv'],

@@ -131,7 +131,7 @@ def test_tiles_and_shortlists_change_nothing(monkeypatch, seed, has_centers):
   points, eligible, centers = whole_numbers(seed, largest=12)
   centers &= has_centers
   points[::7], points[5] = points[3], np.nan
-  sizes = dict(_TILE=77, _SHORTLIST=40, _ROWS=16, _CENTERS=2, _MET_BY_ALL=3)
+  sizes = dict(TILE=77, SHORTLIST=40, _ROWS=16, CENTERS=2, MET_BY_ALL=3)
   for name, size in sizes.items():
     monkeypatch.setattr(_greedy, name, size)
   lazily = jax.jit(functools.partial(kernels.k_center, k=120, block=4))
