@@ -4,6 +4,7 @@
     python -m experiments.benchmark watching    # 2 minutes, MNIST
     python -m experiments.benchmark labelling   # a minute
     python -m experiments.benchmark kernels     # 10 minutes
+    python -m experiments.benchmark covering    # 10 minutes, CIFAR-10
     python -m experiments.benchmark calls       # 1 minute
     python -m experiments.benchmark imagenet    # under a minute, 4 GB
 
@@ -11,6 +12,8 @@
 it, otherwise scikit-learn's digits. `watching` is what observers cost a run,
 and one row of it. `labelling` is how long people wait for the next batch.
 `kernels` needs neither that extra nor MNIST: a row says what is missing.
+`covering` has k-center on random points, on features and on patches of
+pictures, and how many pairs of points it compares.
 `calls` has the first and a later call of kernels, plainly and under a jit.
 `imagenet` is one selection of 1,000 from 200,000 points.
 

@@ -21,6 +21,7 @@ SUITES = {
   'backbones': 'experiments.benchmarks.backbones',
   'bgadl': 'experiments.benchmarks.bgadl',
   'kernels': 'experiments.benchmarks.kernels.suite',
+  'covering': 'experiments.benchmarks.kernels.covering',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',
 }

@@ -15,6 +15,7 @@ import jax
 
 from experiments.benchmarks import large, timing
 from experiments.benchmarks.kernels import (
+  covering,
   graphs,
   networks,
   points,
@@ -37,7 +38,7 @@ def measure() -> Iterator[Row]:
   yield from seeding.beside_all(machine, num_classes=100)
   yield from seeding.of_few(machine)
   yield from _on_mnist(machine)
-  yield from points.covering(machine)
+  yield from covering.random_points(machine)
   yield from samples.bald(machine)
   yield from samples.bald_beside_baal(machine)
   yield from samples.batch_bald(machine)
