@@ -143,7 +143,7 @@ def hybrid_informativeness(
   """Of dense points, or of Factors with C columns on the left.
 
   `share` is that of the N (K + L) pairs of a point and a known point that are
-  compared: 0.11 on random features from 1,000 labelled points, up to 1.
+  compared, up to 1; the default is near that of k-center on random features.
   """
   dim = num_classes + num_features
   compared = min(num_references, num_points) + share * (num_labeled + k)
