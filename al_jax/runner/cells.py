@@ -280,12 +280,13 @@ class _AllLabels(observers.RecordsFile):
 def _finish(folder, rows, experiment, about):
   """Writes what is made of all records, and marks the cell as finished."""
   # Matplotlib and SciPy take seconds: not before the first step.
-  from al_jax.analysis import tables
+  from al_jax.analysis import streams, tables
   from al_jax.runner import outputs
 
   notes = [
     *tables.majority_notes(rows, about['data']['majority']),
     *tables.short_notes(rows, about['config']),
+    *streams.unfinished_notes(rows, len(experiment.dataset.train)),
   ]
   for note in notes:
     logging.warning('%s: %s', folder, note)

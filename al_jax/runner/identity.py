@@ -108,7 +108,7 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
     for name, value in config['protocol'].items()
     if name != 'save_every_steps'
   }
-  config['stream'] = stream.without_lookahead(config['stream'])
+  config['stream'] = stream.as_meant(config['stream'])
   identity = {'config': config, 'data': experiment.dataset.fingerprint}
   # Those of a pretraining follow from the config.
   if experiment.config['protocol'].get(features.FIELD) is not None:

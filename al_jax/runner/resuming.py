@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from al_jax import parts
-from al_jax.runner import grid, identity, options
+from al_jax.runner import grid, identity, options, stream
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
@@ -142,7 +142,8 @@ def _lost(before, now, systems_before, systems):
 
 
 def _fixed(config):
-  return {name: config[name] for name in config if name not in _MAY_GROW}
+  fixed = {name: config[name] for name in config if name not in _MAY_GROW}
+  return fixed | {'stream': stream.as_meant(config.get('stream', {}))}
 
 
 def _lost_cells(before, now):

@@ -1,7 +1,6 @@
 """Greedy k-center, whose blocks must not show."""
 
 import functools
-import sys
 
 import chex
 import hypothesis
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 
 from al_jax import kernels
+from al_jax.kernels import _greedy
 
 N = 12
 jitted = jax.jit(kernels.k_center, static_argnames=('k', 'block'))
@@ -123,10 +123,8 @@ def test_the_block_changes_nothing(block):
 
 def test_the_tile_changes_nothing(monkeypatch):
   points, eligible, centers = whole_numbers(2)
-  # The module: the package has the function by that name.
-  module = sys.modules['al_jax.kernels.k_center']
-  monkeypatch.setattr(module, '_TILE', 7)
-  monkeypatch.setattr(module, '_CENTERS_PER_PASS', 2)
+  monkeypatch.setattr(_greedy, '_TILE', 7)
+  monkeypatch.setattr(_greedy, '_CENTERS', 2)
   tiled = jax.jit(functools.partial(kernels.k_center, k=20))
   picks = tiled(points, eligible=eligible, centers=centers)
   assert_is_greedy(picks, points, eligible, centers)
