@@ -34,9 +34,6 @@ SYSTEMS = (
   *('margin', 'bald', 'badge', 'core_set', 'entropy', 'k_means', 'lcmd'),
   'random',
 )
-# JAX's default is not the highest on an accelerator: products of float32 are
-# rounded to fewer digits there.
-_PRECISIONS = ('default', 'highest')
 
 
 class Sizes(NamedTuple):
@@ -48,6 +45,8 @@ class Sizes(NamedTuple):
     labels: of a round, and of the first set.
     epochs: of a round's training.
     widths: of the MLP.
+    precisions: of the accelerator's products. JAX's default is not the highest
+      there: float32 is rounded to fewer digits.
   """
 
   systems: Sequence[str] = SYSTEMS
@@ -55,6 +54,7 @@ class Sizes(NamedTuple):
   labels: int = 100
   epochs: int = 20
   widths: tuple[int, ...] = (256, 256)
+  precisions: tuple[str, ...] = ('default', 'highest')
 
 
 class Chosen(NamedTuple):
@@ -175,19 +175,22 @@ def measure(
   for system in sizes.systems:
     runner = Runner(dataset, system, sizes)
     runs, measured, picks = {}, {}, {}
-    for precision in _PRECISIONS:
+    for precision in sizes.precisions:
       with jax.default_matmul_precision(precision):
         runs[precision] = runner.run()
-        first = runs[_PRECISIONS[0]].first
+        first = runs[sizes.precisions[0]].first
         measured[precision] = runner.measured(first)
         picks[precision] = runner.picked(first, measured[precision])
-    _send(folder / f'{system}.asked.npz', first, measured[_PRECISIONS[0]])
+    _send(folder / f'{system}.asked.npz', first, measured[sizes.precisions[0]])
     answered = _received(folder / f'{system}.answered.npz', is_alive)
     yield _row(dataset, system, sizes, runs, picks, answered)
 
 
 def _row(dataset, system, sizes, runs, picks, answered):
-  seconds, against = runs[_PRECISIONS[0]].seconds, float(answered['seconds'])
+  seconds, against = (
+    runs[sizes.precisions[0]].seconds,
+    float(answered['seconds']),
+  )
   by_round = []
   for precision, run in runs.items():
     pairs = zip(run.picks, answered['run'], strict=True)
@@ -197,7 +200,7 @@ def _row(dataset, system, sizes, runs, picks, answered):
     f'{precision} {shared(found, answered["weights"])}'
     for precision, found in picks.items()
   ]
-  same = shared(picks[_PRECISIONS[0]], answered['measured'])
+  same = shared(picks[usual], answered['measured'])
   return Row(
     f'{system}, {sizes.labels} of {len(dataset.train):,}',
     seconds,

@@ -32,7 +32,6 @@ class Sizes(NamedTuple):
     steps: per measurement.
     seeds: that share a call.
     models: options of `models.build`.
-    precisions: of products and convolutions, as JAX calls them.
     repeats: measurements, after the first call.
   """
 
@@ -45,7 +44,6 @@ class Sizes(NamedTuple):
     {'name': 'resnet18'},
     {'name': 'cnn13'},
   )
-  precisions: tuple[str, ...] = ('default', 'highest')
   repeats: int = 3
 
 
@@ -63,20 +61,19 @@ class Measured(NamedTuple):
   operations: int
 
 
-def measure(sizes: Sizes | None = None) -> Iterator[Row]:
-  """A step of each network, at JAX's default precision and then at the highest.
+def measure(precision: str, sizes: Sizes) -> Iterator[Row]:
+  """A step of each network.
 
   Args:
-    sizes: of the measurements. If None, those of CIFAR-10.
+    precision: of products and convolutions, as JAX calls it.
+    sizes: of the measurements.
 
   Yields:
     Rows.
   """
-  sizes = sizes or Sizes()
   dataset = drawn_pictures(sizes.pool)
-  for precision in sizes.precisions:
-    for model in sizes.models:
-      yield from _of_model(dataset, model, precision, sizes)
+  for model in sizes.models:
+    yield from _of_model(dataset, model, precision, sizes)
 
 
 def drawn_pictures(number: int) -> Dataset:
