@@ -187,10 +187,8 @@ def measure(
 
 
 def _row(dataset, system, sizes, runs, picks, answered):
-  seconds, against = (
-    runs[sizes.precisions[0]].seconds,
-    float(answered['seconds']),
-  )
+  usual = sizes.precisions[0]
+  seconds, against = runs[usual].seconds, float(answered['seconds'])
   by_round = []
   for precision, run in runs.items():
     pairs = zip(run.picks, answered['run'], strict=True)
