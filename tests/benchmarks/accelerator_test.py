@@ -27,14 +27,6 @@ from experiments.benchmarks.timing import Machine
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MACHINE = Machine(1e11, 1e10)
 BADGE = Sizes(num_points=2_000, num_features=16, num_classes=8, k=1_900)
-RUNS = picks.Sizes(
-  systems=('margin',),
-  rounds=2,
-  labels=10,
-  epochs=2,
-  widths=(8,),
-  precisions=('highest',),
-)
 # What need not be there.
 # The module of steps imports PyTorch.
 MISSING = (
@@ -136,16 +128,7 @@ def test_a_selection_that_fails_is_tried_with_half_of_the_points(monkeypatch):
 
 
 def test_steps_of_one_seed_and_of_several():
-  sizes = training.Sizes(
-    pool=32,
-    labels=16,
-    batch=8,
-    steps=2,
-    seeds=2,
-    models=({'name': 'mlp', 'widths': (8,)},),
-    repeats=1,
-  )
-  one, several = training.measure('highest', sizes)
+  one, several = training.measure('highest', training.SMALL)
   assert one.what == 'mlp, batch 8, 1 seed, highest'
   assert several.what == 'mlp, batch 8, 2 seeds, highest'
   assert several.against == pytest.approx(2 * one.seconds)
@@ -156,10 +139,10 @@ def test_steps_of_one_seed_and_of_several():
 def test_picks_are_compared_with_those_of_another_process(tmp_path):
   dataset = pictures.load(None, most=120)
   other = threading.Thread(
-    target=picks.answer, args=(dataset, RUNS, tmp_path), daemon=True
+    target=picks.answer, args=(dataset, picks.SMALL, tmp_path), daemon=True
   )
   other.start()
-  (row,) = picks.measure(dataset, RUNS, tmp_path, other.is_alive)
+  (row,) = picks.measure(dataset, picks.SMALL, tmp_path, other.is_alive)
   assert row.what == 'margin, 10 of 108'
   assert row.ratio == pytest.approx(row.seconds / row.against)
   assert row.note == (
@@ -175,7 +158,7 @@ def test_picks_that_differ_are_not_counted():
 def test_another_process_that_ends_is_not_waited_for(tmp_path):
   dataset = pictures.load(None, most=120)
   with pytest.raises(RuntimeError, match='margin'):
-    next(picks.measure(dataset, RUNS, tmp_path, lambda: False))
+    next(picks.measure(dataset, picks.SMALL, tmp_path, lambda: False))
 
 
 def test_pictures_come_from_a_file_or_are_drawn(tmp_path, monkeypatch):

@@ -95,17 +95,7 @@ class Benchmark:
   def _steps(self, precision) -> Iterator[Row]:
     from experiments.benchmarks.accelerator import training
 
-    sizes = training.Sizes()
-    if self._is_small:
-      sizes = training.Sizes(
-        pool=32,
-        labels=16,
-        batch=8,
-        steps=2,
-        seeds=2,
-        models=({'name': 'mlp', 'widths': (8,)},),
-        repeats=1,
-      )
+    sizes = training.SMALL if self._is_small else training.Sizes()
     return training.measure(precision, sizes)
 
   def _picks(self) -> Iterator[Row]:
@@ -124,12 +114,9 @@ class Benchmark:
   def _runs(self):
     from experiments.benchmarks.accelerator import picks, pictures
 
-    if not self._is_small:
-      return pictures.load(self._mnist), picks.Sizes()
-    small = picks.Sizes(
-      systems=picks.SYSTEMS[:1], rounds=2, labels=10, epochs=2, widths=(8,)
-    )
-    return pictures.load(self._mnist, most=120), small
+    if self._is_small:
+      return pictures.load(self._mnist, most=120), picks.SMALL
+    return pictures.load(self._mnist), picks.Sizes()
 
   def answer(self, folder: pathlib.Path) -> None:
     """Is the other process of the section `picks`."""

@@ -57,6 +57,17 @@ class Sizes(NamedTuple):
   precisions: tuple[str, ...] = ('default', 'highest')
 
 
+# For a test on a CPU.
+SMALL = Sizes(
+  systems=SYSTEMS[:1],
+  rounds=2,
+  labels=10,
+  epochs=2,
+  widths=(8,),
+  precisions=('highest',),
+)
+
+
 class Chosen(NamedTuple):
   """What a run chose.
 

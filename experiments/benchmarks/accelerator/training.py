@@ -47,6 +47,18 @@ class Sizes(NamedTuple):
   repeats: int = 3
 
 
+# For a test on a CPU.
+SMALL = Sizes(
+  pool=32,
+  labels=16,
+  batch=8,
+  steps=2,
+  seeds=2,
+  models=({'name': 'mlp', 'widths': (8,)},),
+  repeats=1,
+)
+
+
 class Measured(NamedTuple):
   """What was found of one program.
 
