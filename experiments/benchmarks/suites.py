@@ -23,6 +23,7 @@ SUITES = {
   'kernels': 'experiments.benchmarks.kernels.suite',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',
+  'gpu': 'experiments.benchmarks.accelerator.command',
 }
 
 
