@@ -4,17 +4,15 @@ import json
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import al_jax
-from al_jax import errors, inference, learners, systems
-from al_jax.exporting import run as run_lib
+from al_jax import errors, learners, systems
 from al_jax.exporting import written
 from al_jax.loop import evaluation, program
 from al_jax.storage import workdir
-from tests.exporting.runs import finished
+from tests.exporting.runs import drawn, finished, of_learner, states_of
 from tests.factories import TINY_IMAGES, TINY_MAKERS, TINY_TARGETS, a_task
 
 SMALL = {
@@ -42,15 +40,6 @@ def copied(exported, tmp_path):
   return shutil.copytree(exported, tmp_path / 'copy')
 
 
-def states_of(run, system, seed):
-  """The learner, and its state in the last checkpoint."""
-  about = run_lib._about(run)
-  experiment = run_lib.config_lib.prepare(about['config'])
-  with workdir.Workdir(run) as place:
-    learner, found = run_lib._restored(experiment, place.path, system, seed)
-  return learner, found.state.learner, experiment
-
-
 def evaluated(learner, state, experiment, folder):
   """The metrics of the run's own evaluation, and of the exported model."""
   dataset, task = experiment.dataset, experiment.facts.task
@@ -66,10 +55,7 @@ def evaluated(learner, state, experiment, folder):
 def test_a_model_loaded_back_predicts_what_the_checkpoint_does(run, exported):
   learner, state, experiment = states_of(run, 'margin', 1)
   inputs = experiment.dataset.test.inputs
-  of_run = inference.make_pool_map(
-    lambda state, batch: learner.apply(state, batch.inputs).predictions
-  )
-  expected = np.asarray(of_run(state, inputs))
+  expected = of_learner(learner, state, inputs)
   loaded = al_jax.load_model(exported)
   np.testing.assert_array_equal(loaded.predict(inputs), expected)
   output = loaded(inputs)
@@ -234,19 +220,6 @@ MORE = {
   'sraal': TINY_TARGETS,
   'bgadl': TINY_MAKERS,
 }
-
-
-def drawn(learner):
-  """A state of a learner: to compile its `init` may take half a minute."""
-  rng = np.random.default_rng(0)
-
-  def of_leaf(leaf):
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      return jax.random.split(jax.random.key(0), leaf.shape)
-    return jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype)
-
-  shapes = jax.eval_shape(learner.init, jax.random.key(0))
-  return jax.tree.map(of_leaf, shapes)
 
 
 @pytest.mark.parametrize('name', learners.LEARNERS)
