@@ -1,11 +1,11 @@
-"""Exports the model that a finished run trained last."""
+"""The model that a finished run trained last."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-from al_jax import data, errors, files
-from al_jax.exporting import written
+from al_jax import data
+from al_jax.exporting.written import Trained
 from al_jax.interfaces import Learner
 from al_jax.loop import run_state
 from al_jax.loop.run_state import Run
@@ -17,58 +17,25 @@ from al_jax.storage import checkpoint, manifest, workdir
 _SEEDS = 'seed_'
 
 
-class Exported(NamedTuple):
-  """What was exported.
-
-  Attributes:
-    folder: with weights.safetensors and config.json.
-    system: the system that trained the model.
-    seed: of its run.
-    round: the last of the run, after whose training the model is.
-    labels: how many labels the run had by then.
-    compared: how many examples both the run and the exported model predicted,
-      bit for bit the same.
-  """
-
-  folder: pathlib.Path
-  system: str
-  seed: int
-  round: int
-  labels: int
-  compared: int
-
-
-@errors.needs('al_jax.export')
-def export(
-  run: files.Path,
-  folder: files.Path,
-  *,
-  system: str | None = None,
-  seed: int | None = None,
-) -> Exported:
-  """Exports the model of a finished run, as it was after the last round.
-
-  It is the model alone: what a learner trains beside it (a loss module, a
-  generator), and what resumes a run, stay in the checkpoint. The data of the
-  run must still be there: from them comes what normalises inputs.
+def trained(
+  run: pathlib.Path, *, system: str | None, seed: int | None
+) -> Trained:
+  """Finds what a run trained last.
 
   Args:
-    run: the workdir of the run; of a grid, the folder of a cell.
-    folder: where weights.safetensors and config.json go; absent or empty.
-    system: whose model; may be left out if the run has one system.
-    seed: likewise; may be left out if the run has one seed.
+    run: its folder.
+    system: whose model; may be None if the run has one system.
+    seed: likewise; may be None if the run has one seed.
 
   Returns:
-    Exported.
+    The learner after the last round.
 
   Raises:
-    ValueError: there is no such run, it is not finished, its data have changed,
-      its learner has no model that predicts alone, or the folder is not empty.
+    ValueError: there is no such run, it is not finished, or its data have
+      changed.
     CheckpointError: its checkpoint cannot be read.
     WorkdirError: the run goes on in another process, or has a link.
   """
-  run, folder = pathlib.Path(run), pathlib.Path(folder)
-  written.check_folder(folder)
   about = _about(run)
   config = config_lib.upgraded(about['config'], about['systems'])
   system = _chosen(run, 'system', system, about['systems'])
@@ -78,18 +45,15 @@ def export(
   experiment = config_lib.prepare(config, dataset=dataset)
   with workdir.Workdir(run) as place:
     learner, found = _restored(experiment, place.path, system, seed)
-  compared = written.write(
-    folder,
+  return Trained(
     learner,
     found.state.learner,
     experiment.facts,
     config['model'],
     _origin(about, system, found),
-    inputs=(dataset.test or dataset.train).inputs,
-    chunk_size=config['chunk_size'],
+    (dataset.test or dataset.train).inputs,
+    config['chunk_size'],
   )
-  last = found.records[-1]
-  return Exported(folder, system, seed, last.round, last.labels, compared)
 
 
 def _about(run: pathlib.Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,6 +14,29 @@ from al_jax.interfaces import Facts, Learner, LearnerState, PyTree
 
 # Examples to compare predictions on.
 _COMPARED = 1000
+
+
+class Trained(NamedTuple):
+  """A learner that has been trained, and what is to be said of its model.
+
+  Attributes:
+    learner: the learner.
+    state: after the training.
+    facts: of the task.
+    model: `name` and options of the network.
+    origin: where it comes from, in terms of JSON: `system`, `seed`, `round`,
+      `labels` and more.
+    inputs: examples to compare on, [N, ...]; the first of them are.
+    chunk_size: rows per forward pass of its evaluations.
+  """
+
+  learner: Learner
+  state: LearnerState
+  facts: Facts
+  model: Mapping[str, Any]
+  origin: Mapping[str, Any]
+  inputs: PyTree
+  chunk_size: int
 
 
 def check_folder(folder: pathlib.Path) -> None:
@@ -31,28 +54,12 @@ def check_folder(folder: pathlib.Path) -> None:
     )
 
 
-def write(
-  folder: pathlib.Path,
-  learner: Learner,
-  state: LearnerState,
-  facts: Facts,
-  options: Mapping[str, Any],
-  origin: Mapping[str, Any],
-  *,
-  inputs: PyTree,
-  chunk_size: int,
-) -> int:
+def write(folder: pathlib.Path, trained: Trained) -> int:
   """Writes a model, loads it back, and compares the two.
 
   Args:
     folder: where to; absent or empty.
-    learner: that trained it.
-    state: of the learner.
-    facts: of the task.
-    options: `name` and options of the network.
-    origin: where it comes from, in terms of JSON.
-    inputs: examples to compare on, [N, ...]; the first of them are.
-    chunk_size: rows per forward pass.
+    trained: the learner whose model it is.
 
   Returns:
     The number of examples whose predictions were compared, and are the same.
@@ -61,22 +68,29 @@ def write(
     ValueError: the predictions of the learner are not those of its model.
     ContractError: they are said to be, and differ; nothing is left behind.
   """
+  learner, facts = trained.learner, trained.facts
   if learner.variables is None:
     raise ValueError(
-      f'{origin["system"]} cannot be exported: its learner does not say by '
-      'which weights of its model it predicts; a learner of yours does by '
-      '`variables`, see interfaces.Learner.'
+      f'{trained.origin["system"]} cannot be exported: its learner does not '
+      'say by which weights of its model it predicts; a learner of yours does '
+      'by `variables`, see interfaces.Learner.'
     )
-  options = models.without_files(options)
   folder.mkdir(parents=True, exist_ok=True)
   weights = folder / form.WEIGHTS
-  tensors.write(weights, tensors.flat(learner.variables(state)))
+  tensors.write(weights, tensors.flat(learner.variables(trained.state)))
   try:
-    said = form.build(facts, options, weights, origin, chunk_size=chunk_size)
+    said = form.build(
+      facts,
+      models.without_files(trained.model),
+      weights,
+      trained.origin,
+      chunk_size=trained.chunk_size,
+    )
     form.write(folder, said)
-    number = min(sources.length(inputs), chunk_size, _COMPARED)
-    rows = sources.gather_on_host(inputs, np.arange(number))
-    _compare(folder, learner, state, rows, chunk_size)
+    most = min(trained.chunk_size, _COMPARED)
+    number = min(sources.length(trained.inputs), most)
+    rows = sources.gather_on_host(trained.inputs, np.arange(number))
+    _compare(folder, trained, rows)
   except BaseException:
     for name in (form.CONFIG, form.WEIGHTS):
       (folder / name).unlink(missing_ok=True)
@@ -84,13 +98,14 @@ def write(
   return number
 
 
-def _compare(folder, learner, state, rows, chunk_size):
+def _compare(folder, trained, rows):
   """Refuses a model that does not predict as its learner does."""
+  learner = trained.learner
   of_learner = inference.make_pool_map(
     lambda state, batch: learner.apply(state, batch.inputs).predictions,
-    chunk_size=chunk_size,
+    chunk_size=trained.chunk_size,
   )
-  expected = jax.device_get(of_learner(state, rows))
+  expected = jax.device_get(of_learner(trained.state, rows))
   found = model_lib.load_model(folder).predict(rows)
   same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, expected)
   if not jax.tree.all(same):

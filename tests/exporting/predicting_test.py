@@ -17,7 +17,7 @@ from al_jax.loop import program
 from al_jax.models import backbones
 from al_jax.models.weights import files, hub
 from tests.commands import run_test
-from tests.exporting.runs import drawn, finished, of_learner, states_of
+from tests.exporting.runs import drawn, finished, of_learner, states_of, unrun
 from tests.factories import a_task
 
 NAMES = ('cat', 'dog')
@@ -241,17 +241,7 @@ def names_in(model):
 
 def saved(folder, learner, state, facts, model, inputs):
   """Exports a learner that no run has trained."""
-  origin = {'system': 'mine', 'seed': 0, 'labels': 0}
-  written.write(
-    folder,
-    learner,
-    state,
-    facts,
-    model,
-    origin,
-    inputs=inputs,
-    chunk_size=1000,
-  )
+  written.write(folder, unrun(learner, state, facts, model, inputs))
   return al_jax.load_model(folder)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from al_jax import inference
 from al_jax.exporting import run as run_lib
+from al_jax.exporting.written import Trained
 from al_jax.runner import cells, defaults, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, workdir
@@ -67,3 +68,9 @@ def drawn(learner):
 
   shapes = jax.eval_shape(learner.init, jax.random.key(0))
   return jax.tree.map(of_leaf, shapes)
+
+
+def unrun(learner, state, facts, model, inputs):
+  """A learner as a run leaves it, which no run has trained."""
+  origin = {'system': 'mine', 'seed': 0, 'round': 0, 'labels': 0}
+  return Trained(learner, state, facts, model, origin, inputs, 1000)
