@@ -1,4 +1,4 @@
-"""Predicts the examples of any data source by an exported model: a CSV.
+r"""Predicts the examples of any data source by an exported model: a CSV.
 
     al-jax predict --model=model --config.data.source=file:new.csv \
         --out=predictions.csv

@@ -70,8 +70,8 @@ class Model:
   ) -> Predictions:
     """Predicts any number of examples, chunk by chunk.
 
-    They are bit for bit what the evaluations of the run saw if chunk size,
-    machine and versions are the same.
+    They are bit for bit what the evaluations of the run saw if all rows, the
+    chunk size, machine and versions are the same.
 
     Args:
       inputs: [N, ...], see `__call__`; may be memory-mapped.

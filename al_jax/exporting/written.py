@@ -1,7 +1,8 @@
 """Writes the model of a learner, and proves that it predicts the same."""
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -75,10 +76,9 @@ def write(folder: pathlib.Path, trained: Trained) -> int:
       'say by which weights of its model it predicts; a learner of yours does '
       'by `variables`, see interfaces.Learner.'
     )
-  folder.mkdir(parents=True, exist_ok=True)
-  weights = folder / form.WEIGHTS
-  tensors.write(weights, tensors.flat(learner.variables(trained.state)))
-  try:
+  with _whole(folder):
+    weights = folder / form.WEIGHTS
+    tensors.write(weights, tensors.flat(learner.variables(trained.state)))
     said = form.build(
       facts,
       models.without_files(trained.model),
@@ -91,11 +91,22 @@ def write(folder: pathlib.Path, trained: Trained) -> int:
     number = min(sources.length(trained.inputs), most)
     rows = sources.gather_on_host(trained.inputs, np.arange(number))
     _compare(folder, trained, rows)
+  return number
+
+
+@contextlib.contextmanager
+def _whole(folder: pathlib.Path) -> Iterator[None]:
+  """Makes a folder, and leaves none behind where what is inside fails."""
+  is_new = not folder.exists()
+  folder.mkdir(parents=True, exist_ok=True)
+  try:
+    yield
   except BaseException:
     for name in (form.CONFIG, form.WEIGHTS):
       (folder / name).unlink(missing_ok=True)
+    if is_new:
+      folder.rmdir()
     raise
-  return number
 
 
 def _compare(folder, trained, rows):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import al_jax
 from al_jax import errors, learners, systems
+from al_jax.exporting import run as run_lib
 from al_jax.exporting import written
 from al_jax.loop import evaluation, program
 from al_jax.storage import workdir
@@ -120,6 +122,20 @@ def test_a_folder_that_holds_something_is_refused(run, exported, tmp_path):
     al_jax.export(run, exported, system='margin', seed=0)
   with pytest.raises(ValueError, match=r'holds no run: there is no manifest'):
     al_jax.export(tmp_path, tmp_path / 'model')
+
+
+def test_of_a_grid_a_cell_is_named(tmp_path):
+  about = {'config': {}, 'systems': ['random'], 'settings': ['a-b', 'a-c']}
+  (tmp_path / 'manifest.json').write_text(json.dumps(about))
+  with pytest.raises(ValueError, match=r'a grid of 2 .* folder of one: .*/a-b'):
+    al_jax.export(tmp_path, tmp_path / 'model')
+
+
+def test_seeds_that_advance_together_share_a_checkpoint(tmp_path):
+  for name in ('seed_3', 'seed_0_1_2', 'seed_x', 'other'):
+    (tmp_path / name).mkdir()
+  jobs = run_lib._jobs(tmp_path, 'margin')
+  assert [job.seeds for job in jobs] == [(0, 1, 2), (3,)]
 
 
 def test_a_run_that_is_not_finished_is_refused(run, tmp_path):
@@ -239,7 +255,9 @@ def test_every_learner_predicts_by_the_variables_that_it_names(name, tmp_path):
   assert set(variables['params']) == {'hidden_1', 'head'}
 
 
-def test_a_learner_that_names_none_or_the_wrong_ones_is_refused(tmp_path):
+def test_a_learner_that_names_none_or_the_wrong_ones_is_refused(
+  tmp_path, monkeypatch
+):
   dataset, facts = a_task()
   learner = systems.build('random', facts, model=MLP).learner
   state = drawn(learner)
@@ -258,4 +276,7 @@ def test_a_learner_that_names_none_or_the_wrong_ones_is_refused(tmp_path):
         )
       )
     )
-  assert not list((tmp_path / 'model').glob('*'))
+  monkeypatch.setitem(sys.modules, 'safetensors', None)
+  with pytest.raises(errors.MissingPackageError, match='safetensors'):
+    write(learner)
+  assert not (tmp_path / 'model').exists()
