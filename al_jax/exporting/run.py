@@ -9,6 +9,7 @@ from al_jax.exporting.written import Trained
 from al_jax.interfaces import Learner
 from al_jax.loop import run_state
 from al_jax.loop.run_state import Run
+from al_jax.runner import checks, identity
 from al_jax.runner import config as config_lib
 from al_jax.runner.config import Experiment
 from al_jax.runner.jobs import Job
@@ -37,9 +38,9 @@ def trained(
     WorkdirError: the run goes on in another process, or has a link.
   """
   about = _about(run)
-  config = config_lib.upgraded(about['config'], about['systems'])
+  config = identity.upgraded(about['config'], about['systems'])
   system = _chosen(run, 'system', system, about['systems'])
-  seed = _chosen(run, 'seed', seed, config_lib.seed_list(config))
+  seed = _chosen(run, 'seed', seed, checks.seed_list(config))
   dataset = data.load(config['data'])
   _refuse_other(run, about, dataset)
   experiment = config_lib.prepare(config, dataset=dataset)
@@ -127,10 +128,8 @@ def _restored(
       program,
       saves,
       job.seeds,
-      run_state.identity_of(
-        program, config_lib.identity_of(experiment, system)
-      ),
-      config_lib.upgraded_identity,
+      run_state.identity_of(program, identity.identity_of(experiment, system)),
+      identity.upgraded_identity,
     )
   found = next((each for each in runs or () if each.seed == seed), None)
   if found is None or found.ended is None or not found.records:
