@@ -21,7 +21,7 @@ SCRIPT = """
 import inspect, json, sys
 import jax
 jax.config.update('jax_num_cpu_devices', int(sys.argv[1]))
-from al_jax.loop import acquisition, program, protocol
+from al_jax.loop import acquisition, beginning, program, protocol
 from al_jax import loop, oracle
 from al_jax.loop import stages
 from al_jax import sources, strategies, systems
@@ -70,7 +70,7 @@ for chunk_size, placement in json.loads(sys.argv[2]):
     if state is None:
       runs = list(loop.run_rounds(compiled, answers, proceeding, [0]))
       asked['run'] = [(row.picks, row.test['accuracy']) for row in runs]
-      state = acquisition.begin(compiled, answers, proceeding, 0)
+      state = beginning.begin(compiled, answers, proceeding, 0)
     own = stages.initial_state(system.strategy, facts)
     _, proposal = acquisition.propose(
       compiled, state.replace(strategy=own), 8, seed=0, round=0

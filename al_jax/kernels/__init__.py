@@ -11,6 +11,7 @@ function, should be.
 Axis letters: N pool, C classes, S samples, K picks.
 """
 
+from al_jax.kernels._spending import Spending
 from al_jax.kernels.batch_bald import batch_bald
 from al_jax.kernels.bayesian import (
   bald,
@@ -38,13 +39,14 @@ from al_jax.kernels.propagation import Propagation, label_propagation
 from al_jax.kernels.selection import Selection, top_k, uniform
 from al_jax.kernels.stochastic import stochastic_top_k
 from al_jax.kernels.stream import (
-  Spending,
   spend_balanced,
-  spend_fixed,
   spend_quantile,
+  start_spending,
+)
+from al_jax.kernels.stream_confidence import (
+  spend_fixed,
   spend_random_variable,
   spend_variable,
-  start_spending,
 )
 from al_jax.kernels.uncertainty import entropy, least_confidence, margin
 

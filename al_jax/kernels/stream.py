@@ -16,40 +16,16 @@ Each is `(key, state, utility) -> (state, ask)`: bind its options by
 answers do not depend on how a stream is cut into pieces. A utility that is not
 finite is never asked about.
 
-`spend_fixed`, `spend_variable` and `spend_random_variable` compare
-probabilities: their utilities are `least_confidence`, or any other score for
-which 1 - utility is the model's confidence.
+Managers that compare the confidence of a model with a threshold are in
+`stream_confidence.py`.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax.kernels import _checks
-
-# In place of a utility that is not there: it compares as False with any.
-_MISSING = jnp.nan
-
-
-class Spending(NamedTuple):
-  """What a budget manager remembers of a stream.
-
-  Attributes:
-    spent: float32, an estimate of the share of recent examples asked about.
-    threshold: float32, from 0 to 1: the confidence below which the variable
-      managers ask.
-    recent: float32[w], the last utilities that a quantile manager saw, the
-      newest last; NaN where there was none yet, or none that is finite.
-    left: float32, the budget of all examples seen by the balanced manager, less
-      the questions it asked.
-  """
-
-  spent: jax.Array
-  threshold: jax.Array
-  recent: jax.Array
-  left: jax.Array
+from al_jax.kernels import _checks, _spending
+from al_jax.kernels._spending import Spending
 
 
 def start_spending(*, window: int = 100) -> Spending:
@@ -61,7 +37,8 @@ def start_spending(*, window: int = 100) -> Spending:
   (0.0, 1.0, (50,))
 
   Args:
-    window: w, over how many examples the budget is kept, at least 1; static.
+    window: w of every manager: over how many examples the budget is kept, and
+      of how many a quantile is taken; at least 1; static.
 
   Returns:
     A Spending that has asked about nothing.
@@ -73,146 +50,9 @@ def start_spending(*, window: int = 100) -> Spending:
   return Spending(
     spent=jnp.zeros((), jnp.float32),
     threshold=jnp.ones((), jnp.float32),
-    recent=jnp.full(window, _MISSING, jnp.float32),
+    recent=jnp.full(window, _spending.MISSING, jnp.float32),
     left=jnp.zeros((), jnp.float32),
   )
-
-
-def spend_fixed(
-  key: jax.Array,
-  state: Spending,
-  utility: jax.Array,
-  *,
-  num_classes: int,
-  budget: float = 0.1,
-) -> tuple[Spending, jax.Array]:
-  """Asks where confidence is at most a threshold that never moves.
-
-    1 - utility <= 1/C + B (1 - 1/C).
-
-  A model whose confidence were uniform over its range would be that unsure of
-  a share B of the examples. One that grows confident stops asking.
-
-  Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
-  strategy Fixed Uncertainty.
-
-  >>> import jax
-  >>> from al_jax import kernels
-  >>> state, key = kernels.start_spending(window=5), jax.random.key(0)
-  >>> state, ask = kernels.spend_fixed(key, state, 0.48, num_classes=2)
-  >>> bool(ask), f'{state.spent:.1f}'
-  (True, '0.2')
-
-  Args:
-    key: not used: this manager draws nothing.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability.
-    num_classes: C, at least 1; static.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-
-  Returns:
-    The next state, and bool []: whether to ask.
-
-  Raises:
-    ValueError: num_classes below 1, or a budget out of range.
-  """
-  del key
-  num_classes = _checks.count('num_classes', num_classes)
-  utility = _checked(utility, budget)
-  threshold = 1 / num_classes + budget * (1 - 1 / num_classes)
-  ask = (1 - utility <= threshold) & _may_ask(state, utility, budget)
-  return _charge(state, ask), ask
-
-
-def spend_variable(
-  key: jax.Array,
-  state: Spending,
-  utility: jax.Array,
-  *,
-  budget: float = 0.1,
-  step: float = 0.01,
-) -> tuple[Spending, jax.Array]:
-  """Asks where confidence is below a threshold that follows the budget.
-
-  The threshold theta starts at 1 and, while there is budget, shrinks by a
-  factor 1 - s after a question and grows by 1 + s, up to 1, after none. It
-  settles where questions use the budget up, however confident the model.
-
-  Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
-  strategy Variable Uncertainty.
-
-  >>> import jax
-  >>> from al_jax import kernels
-  >>> state, key = kernels.start_spending(window=5), jax.random.key(0)
-  >>> state, ask = kernels.spend_variable(key, state, 0.2)
-  >>> bool(ask), f'{state.threshold:.2f}'
-  (True, '0.99')
-
-  Args:
-    key: not used: this manager draws nothing.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-    step: s, how fast the threshold moves, from 0 to 1; static.
-
-  Returns:
-    The next state, and bool []: whether to ask.
-
-  Raises:
-    ValueError: a budget or step out of range.
-  """
-  del key
-  return _follow_budget(state, utility, 1.0, budget, step)
-
-
-def spend_random_variable(
-  key: jax.Array,
-  state: Spending,
-  utility: jax.Array,
-  *,
-  budget: float = 0.1,
-  step: float = 0.01,
-  scale: float = 1.0,
-) -> tuple[Spending, jax.Array]:
-  """`spend_variable` with a threshold that is redrawn for every example.
-
-  The confidence is compared with theta times a draw from N(1, delta^2), so
-  that now and then an example of which the model is sure is asked about: a
-  change in the data shows there too.
-
-  Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
-  strategy Variable Uncertainty with
-  Randomization.
-
-  >>> import jax
-  >>> import jax.numpy as jnp
-  >>> from al_jax import kernels
-  >>> def step(state, key):
-  ...   return kernels.spend_random_variable(key, state, 0.0)  # always sure
-  >>> keys = jax.random.split(jax.random.key(0), 1000)
-  >>> _, asked = jax.lax.scan(step, kernels.start_spending(), keys)
-  >>> 0.05 < float(jnp.mean(asked)) < 0.15
-  True
-
-  Args:
-    key: draws the factor.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-    step: s, how fast the threshold moves, from 0 to 1; static.
-    scale: delta, the factor's standard deviation, at least 0; static.
-
-  Returns:
-    The next state, and bool []: whether to ask.
-
-  Raises:
-    ValueError: a budget, step or scale out of range.
-  """
-  if not scale >= 0:
-    raise ValueError(f'scale is {scale}; it must be at least 0.')
-  key = _checks.key(key)
-  factor = 1 + scale * jax.random.normal(key)
-  return _follow_budget(state, utility, factor, budget, step)
 
 
 def spend_quantile(
@@ -229,9 +69,13 @@ def spend_quantile(
 
     #{larger} + u #{equal} < B #{all}.
 
+  Asks only while there is budget: while the estimate `spent` of the share of
+  recent examples asked about is below B. After each example it becomes
+  spent + (asked - spent) / w.
+
   A stream that does not change is therefore asked about at rate B whatever
-  its distribution, from the first example on, less what the spending limit
-  holds back: an eighth at w 100. `spend_balanced` spends all.
+  its distribution, from the first example on, less what this limit holds back:
+  an eighth at w 100. `spend_balanced` spends all.
 
   Kottke, Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in
   Datastreams": a quantile of a sliding window in place of a threshold.
@@ -250,7 +94,8 @@ def spend_quantile(
   Args:
     key: puts equal utilities in order.
     state: what it remembers.
-    utility: float [], larger is more worth a label.
+    utility: float [], larger is more worth a label. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
 
   Returns:
@@ -260,15 +105,17 @@ def spend_quantile(
     ValueError: a budget out of range.
   """
   key = _checks.key(key)
-  utility = _checked(utility, budget)
-  utility = jnp.where(jnp.isfinite(utility), utility, _MISSING)
+  utility = _spending.checked(utility, budget)
+  utility = jnp.where(jnp.isfinite(utility), utility, _spending.MISSING)
   recent = jnp.append(state.recent[1:], utility)
   num_larger = jnp.sum(recent > utility)
   num_equal = jnp.sum(recent == utility)
   num_present = jnp.sum(~jnp.isnan(recent))
   rank = num_larger + jax.random.uniform(key) * num_equal
-  ask = (rank < budget * num_present) & _may_ask(state, utility, budget)
-  return _charge(state._replace(recent=recent), ask), ask
+  ask = (rank < budget * num_present) & _spending.may_ask(
+    state, utility, budget
+  )
+  return _spending.charge(state._replace(recent=recent), ask), ask
 
 
 def spend_balanced(
@@ -310,7 +157,8 @@ def spend_balanced(
   Args:
     key: not used: this manager draws nothing.
     state: what it remembers.
-    utility: float [], larger is more worth a label.
+    utility: float [], larger is more worth a label. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
     tolerance: over how many questions the balance is restored, at least 1;
       static.
@@ -323,15 +171,16 @@ def spend_balanced(
   """
   del key
   tolerance = _checks.count('tolerance', tolerance)
-  utility = _checked(utility, budget)
-  utility = jnp.where(jnp.isfinite(utility), utility, _MISSING)
+  _checks.static('budget', budget)
+  utility = _spending.checked(utility, budget)
+  utility = jnp.where(jnp.isfinite(utility), utility, _spending.MISSING)
   recent = jnp.append(state.recent[1:], utility)
   left = state.left + jnp.float32(budget)
   spread = jnp.nanmax(recent) - jnp.nanmin(recent)
   threshold = _quantile(recent, 1 - budget) - spread * (left / tolerance)
   ask = (utility >= threshold) & (left > -tolerance) & (budget > 0)
   state = state._replace(recent=recent, left=left - ask)
-  return _charge(state, ask), ask
+  return _spending.charge(state, ask), ask
 
 
 def _quantile(values, level):
@@ -345,38 +194,3 @@ def _quantile(values, level):
   ordered = jnp.sort(values)  # NaN comes last
   high = jnp.minimum(low + 1, jnp.maximum(count - 1, 0))
   return ordered[low] + weight * (ordered[high] - ordered[low])
-
-
-def _follow_budget(state, utility, factor, budget, step):
-  """One step of the managers whose threshold follows the budget."""
-  if not 0 <= step <= 1:
-    raise ValueError(f'step is {step}; it must be from 0 to 1.')
-  utility = _checked(utility, budget)
-  may_ask = _may_ask(state, utility, budget)
-  ask = (1 - utility < state.threshold * factor) & may_ask
-  moved = state.threshold * jnp.where(ask, 1 - step, 1 + step)
-  # Without a bound it would grow through a quiet stretch of the stream.
-  threshold = jnp.where(may_ask, jnp.minimum(moved, 1.0), state.threshold)
-  return _charge(state._replace(threshold=threshold), ask), ask
-
-
-def _checked(utility, budget):
-  """The utility as float32, after what is wrong has been refused."""
-  _checks.number('budget', budget, 'from 0 to 1', lambda value: 0 <= value <= 1)
-  utility = _checks.array('utility', utility, 'a float of one example')
-  if utility.ndim or not jnp.issubdtype(utility.dtype, jnp.floating):
-    raise ValueError(
-      'utility must be a float of one example, of shape []; got '
-      f'{_checks.described(utility)}.'
-    )
-  return utility.astype(jnp.float32)
-
-
-def _may_ask(state, utility, budget):
-  return (state.spent < budget) & jnp.isfinite(utility)
-
-
-def _charge(state, ask):
-  """The state after an example has been asked about, or not."""
-  window = len(state.recent)
-  return state._replace(spent=state.spent + (ask - state.spent) / window)

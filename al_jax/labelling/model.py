@@ -3,14 +3,14 @@
 from al_jax import data
 from al_jax.interfaces import LearnerState
 from al_jax.labelling import defaults as labelling_defaults
-from al_jax.loop import acquisition, fitting, program
+from al_jax.loop import beginning, fitting, program
 from al_jax.loop.events import Events
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run, RunState
 from al_jax.pool import PoolState
+from al_jax.runner import checks, defaults, options, pretraining
 from al_jax.runner import config as config_lib
-from al_jax.runner import defaults, options, pretraining
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
@@ -40,7 +40,7 @@ def check_config(config: Config) -> None:
   Raises:
     ValueError: for the first of them.
   """
-  config_lib.check_options({**config, 'data': None})
+  checks.check_options({**config, 'data': None})
   usual = manifest.plain_config(defaults.get_config().to_dict())
   for field in _OF_RUNS:
     if config.get(field, usual[field]) != usual[field]:
@@ -124,7 +124,7 @@ class Model:
 
   def begun(self, pool: PoolState) -> RunState:
     """Returns the state before any training, with a first set pending."""
-    return acquisition.propose_first(
+    return beginning.propose_first(
       self.program, None, self.protocol, self.seed, pool=pool
     )
 

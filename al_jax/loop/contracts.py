@@ -38,7 +38,7 @@ def check_run(
     oracle: answers. If None, somebody else does.
     protocol: how to proceed.
     seeds: one per lane.
-    features: see `acquisition.propose_first`.
+    features: see `beginning.propose_first`.
 
   Raises:
     ValueError: with the first two parts that do not fit.

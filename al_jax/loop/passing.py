@@ -17,7 +17,7 @@ from al_jax.loop.stopwatch import Stopwatch
 
 
 class Passed(NamedTuple):
-  """The examples of a stream that came in a round.
+  """Examples of a stream that came, one after the other.
 
   Attributes:
     begin: pool index of the first of them.
@@ -30,17 +30,6 @@ class Passed(NamedTuple):
   """
 
   begin: int
-  predicted: np.ndarray
-  picks: np.ndarray
-  values: np.ndarray
-  seconds_measure: float
-  seconds_select: float
-
-
-class _Piece(NamedTuple):
-  """What came of some examples: see `Passed`; and the state after them."""
-
-  state: RunState
   predicted: np.ndarray
   picks: np.ndarray
   values: np.ndarray
@@ -67,25 +56,24 @@ def propose(
     FloatingPointError: a score that is not finite.
     RuntimeError: a strategy that breaks its contract.
   """
-  begin = int(state.stream.position)
+  empty = np.zeros(0, np.int32)
+  found = [Passed(int(state.stream.position), empty, empty, np.zeros(0), 0, 0)]
   pieces = _pieces if program.stream.options.batch_window is None else _windows
-  found = list(pieces(program, state, k, seed=seed, round=round))
-  if found:
-    state = found[-1].state
-  empty = _Piece(state, *(np.zeros(0, np.int32),) * 2, np.zeros(0), 0.0, 0.0)
-  found = [empty, *found]
-  predicted, picks, values = (
-    np.concatenate([getattr(piece, name) for piece in found])
-    for name in ('predicted', 'picks', 'values')
+  for after, piece in pieces(program, state, k, seed=seed, round=round):
+    state = after
+    found.append(piece)
+  begins, *rows, seconds_measure, seconds_select = zip(*found, strict=True)
+  return state, Passed(
+    begins[0],
+    *(np.concatenate(of) for of in rows),
+    sum(seconds_measure),
+    sum(seconds_select),
   )
-  seconds = (
-    sum(getattr(piece, name) for piece in found)
-    for name in ('seconds_measure', 'seconds_select')
-  )
-  return state, Passed(begin, predicted, picks, values, *seconds)
 
 
-def _pieces(program, state, k, *, seed, round) -> Iterator[_Piece]:
+def _pieces(
+  program, state, k, *, seed, round
+) -> Iterator[tuple[RunState, Passed]]:
   """Looks ahead, and decides on one example after the other."""
   stream = program.stream
   measure_key = keys.for_round(seed, round, keys.MEASURE)
@@ -106,17 +94,22 @@ def _pieces(program, state, k, *, seed, round) -> Iterator[_Piece]:
     asked = np.flatnonzero(np.asarray(asked))
     end = int(after.position) - begin
     left -= len(asked)
-    yield _Piece(
+    yield (
       state,
-      classes[position - begin : end],
-      (asked + begin).astype(np.int32),
-      scores[asked].astype(float),
-      seconds,
-      stopwatch.lap(),
+      Passed(
+        position,
+        classes[position - begin : end],
+        (asked + begin).astype(np.int32),
+        scores[asked].astype(float),
+        seconds,
+        stopwatch.lap(),
+      ),
     )
 
 
-def _windows(program, state, k, *, seed, round) -> Iterator[_Piece]:
+def _windows(
+  program, state, k, *, seed, round
+) -> Iterator[tuple[RunState, Passed]]:
   """Has the strategy choose among window after window."""
   stream, options = program.stream, program.stream.options
   compiled, pool = program.strategy, state.pool
@@ -133,6 +126,8 @@ def _windows(program, state, k, *, seed, round) -> Iterator[_Piece]:
     # What was asked about is kept, and tells what is new.
     where = window | np.asarray(~pool_lib.eligible(pool))
     measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
+    # A strategy that measures nothing has seen everything.
+    seen &= where
     contracts.check_measured(program, measured, pool, seen, round)
     seconds = stopwatch.lap()
     count = min(options.picks_of(end - begin), left)
@@ -156,13 +151,16 @@ def _windows(program, state, k, *, seed, round) -> Iterator[_Piece]:
       strategy=own, stream=state.stream._replace(position=position)
     )
     left -= len(picks)
-    yield _Piece(
+    yield (
       state,
-      np.asarray(classes)[begin:end],
-      picks,
-      values,
-      seconds,
-      stopwatch.lap(),
+      Passed(
+        begin,
+        np.asarray(classes)[begin:end],
+        picks,
+        values,
+        seconds,
+        stopwatch.lap(),
+      ),
     )
 
 

@@ -20,6 +20,7 @@ from al_jax import xla
 from al_jax.interfaces import Answers, Oracle
 from al_jax.loop import (
   acquisition,
+  beginning,
   contracts,
   fitting,
   pictures,
@@ -179,7 +180,7 @@ class _Saves:
 def _new_runs(program, oracle, protocol, seeds, features):
   """Runs whose first sets are pending."""
   propose = functools.partial(
-    acquisition.propose_first, program, oracle, protocol, features=features
+    beginning.propose_first, program, oracle, protocol, features=features
   )
   return [Run(seed, propose(seed)) for seed in seeds]
 

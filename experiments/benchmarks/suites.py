@@ -24,6 +24,7 @@ SUITES = {
   'covering': 'experiments.benchmarks.kernels.covering',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',
+  'gpu': 'experiments.benchmarks.accelerator.command',
 }
 
 

@@ -61,10 +61,6 @@ def test_seeding_of_few():
   )
 
 
-def test_memory_of_the_device_is_known():
-  assert suite.device_bytes() >= 0
-
-
 def test_seeding_with_and_without_skipping():
   probs, embedding = seeding.gradients(500, 8, 3)
   factors = kernels.Factors(seeding.residuals_of(probs), embedding)

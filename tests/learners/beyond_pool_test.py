@@ -10,7 +10,7 @@ from al_jax import pool as pool_lib
 from al_jax._system import System
 from al_jax.interfaces import Answers
 from al_jax.learners import LEARNERS, beyond_pool
-from al_jax.loop import acquisition, program, protocol, run_state
+from al_jax.loop import acquisition, beginning, program, protocol, run_state
 from al_jax.oracle import SimulatedOracle
 from al_jax.storage import checkpoint
 from al_jax.strategies import random
@@ -174,7 +174,7 @@ def begun(dataset, compiled):
   """An oracle that is watched, and a run with its first set answered."""
   answers = Watching(dataset.train.targets, dataset.task)
   how = protocol.Protocol(first_size=20, labels_per_round=5)
-  return answers, acquisition.begin(compiled, answers, how, seed=0)
+  return answers, beginning.begin(compiled, answers, how, seed=0)
 
 
 def test_made_queries_are_asked_told_saved_and_restored(

@@ -8,7 +8,7 @@ import pytest
 
 from al_jax import keys, oracle
 from al_jax.learners import pretraining
-from al_jax.loop import acquisition
+from al_jax.loop import beginning
 from al_jax.loop.protocol import Protocol
 from tests.factories import a_task
 from tests.loop import runs
@@ -31,7 +31,7 @@ def compiled(task):
 def first_of(compiled, first_set, *, size=SIZE, seed=0, **options):
   """The first set that is proposed, without an oracle."""
   protocol = dataclasses.replace(PROTOCOL, first_set=first_set, first_size=size)
-  state = acquisition.propose_first(compiled, None, protocol, seed, **options)
+  state = beginning.propose_first(compiled, None, protocol, seed, **options)
   return state.pending[state.pending >= 0].tolist()
 
 

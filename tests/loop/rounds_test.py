@@ -7,7 +7,7 @@ import pytest
 
 from al_jax import loop, oracle, tasks
 from al_jax import pool as pool_lib
-from al_jax.loop import acquisition, run_state
+from al_jax.loop import beginning, run_state
 from al_jax.loop.protocol import Protocol
 from al_jax.storage import checkpoint, records
 from tests.factories import a_task
@@ -114,7 +114,7 @@ def test_labels_that_are_never_revealed_change_nothing(task, margin):
 
 def first_set_of(task, compiled_program):
   """What seed 0 asks before round 0, by asking everybody else's label."""
-  state = acquisition.begin(compiled_program, an_oracle(task), PROTOCOL, 0)
+  state = beginning.begin(compiled_program, an_oracle(task), PROTOCOL, 0)
   serial = np.asarray(state.pool.acquired_order).tolist()
   return [serial.index(number) for number in range(20)], state
 
@@ -290,7 +290,7 @@ def test_a_run_may_begin_without_any_label(task, margin):
 
 def test_a_balanced_first_set_has_every_class(task, margin):
   protocol = dataclasses.replace(PROTOCOL, first_set='balanced', rounds=1)
-  state = acquisition.begin(margin, an_oracle(task), protocol, 0)
+  state = beginning.begin(margin, an_oracle(task), protocol, 0)
   known = np.asarray(pool_lib.trainable(state.pool))
   counts = np.bincount(np.asarray(state.pool.targets)[known], minlength=10)
   assert counts.tolist() == [2] * 10

@@ -119,10 +119,10 @@ def test_targets_that_are_never_revealed_change_nothing(vector):
 
 
 def first_set(vector):
-  from al_jax.loop import acquisition
+  from al_jax.loop import beginning
 
   task, system = vector
-  state = acquisition.begin(system, an_oracle(task), PROTOCOL, seed=0)
+  state = beginning.begin(system, an_oracle(task), PROTOCOL, seed=0)
   return np.flatnonzero(np.asarray(pool_lib.trainable(state.pool)))
 
 
