@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from al_jax import kernels, labelling, strategies, tasks, testing
   from al_jax.data import Dataset, load
+  from al_jax.exporting.export import export
+  from al_jax.exporting.model import load_model
   from al_jax.loop.protocol import Protocol
   from al_jax.oracle import SimulatedOracle
   from al_jax.runner.direct import run
@@ -25,9 +27,11 @@ __all__ = [
   'SimulatedOracle',
   '__version__',
   'build',
+  'export',
   'kernels',
   'labelling',
   'load',
+  'load_model',
   'run',
   'select',
   'strategies',
@@ -42,9 +46,11 @@ _MODULES = {
   'Selected': 'al_jax.strategies.offline',
   'SimulatedOracle': 'al_jax.oracle',
   'build': 'al_jax.systems',
+  'export': 'al_jax.exporting.export',
   'kernels': 'al_jax.kernels',
   'labelling': 'al_jax.labelling',
   'load': 'al_jax.data',
+  'load_model': 'al_jax.exporting.model',
   'run': 'al_jax.runner.direct',
   'select': 'al_jax.strategies.offline',
   'strategies': 'al_jax.strategies',

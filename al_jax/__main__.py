@@ -21,6 +21,8 @@ COMMANDS = {
   'report': 'writes the results of a run as one page, report.html',
   'label': 'asks people for labels, and takes their answers, over days',
   'watch': 'shows runs on a live page, while they train and after',
+  'export': 'writes the model of a finished run as a folder of plain files',
+  'predict': 'predicts examples of any data source by an exported model',
   'select': 'selects examples to label from arrays of your own',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')

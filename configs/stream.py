@@ -3,7 +3,7 @@
 python -m experiments.stream --config=configs/stream.py:letter \
         --workdir=runs/stream/letter
 python -m experiments.report --workdir=runs/stream/letter \
-        --along=manager,order --baseline=chance
+        --merge=manager,order --baseline=chance
 
 Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data"; Kottke,
 Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in Datastreams".

@@ -4,17 +4,23 @@
     python -m experiments.benchmark watching    # 2 minutes, MNIST
     python -m experiments.benchmark labelling   # a minute
     python -m experiments.benchmark kernels     # 10 minutes
+    python -m experiments.benchmark covering    # 10 minutes, CIFAR-10
     python -m experiments.benchmark calls       # 1 minute
     python -m experiments.benchmark imagenet    # under a minute, 4 GB
     python -m experiments.benchmark tiled       # half an hour, 11 GB of disk
+    python -m experiments.benchmark gpu         # under 8 minutes on one GPU
 
 `training` needs the extra `benchmark` (PyTorch), and uses MNIST where TFDS has
 it, otherwise scikit-learn's digits. `watching` is what observers cost a run,
 and one row of it. `labelling` is how long people wait for the next batch.
 `kernels` needs neither that extra nor MNIST: a row says what is missing.
+`covering` has k-center on random points, on features and on patches of
+pictures, and how many pairs of points it compares.
 `calls` has the first and a later call of kernels, plainly and under a jit.
 `imagenet` is one selection of 1,000 from 200,000 points; `tiled` has selections
 from files, of up to 20,000,000 points, that are larger than the memory taken.
+`gpu` is all that an
+accelerator is for, with flags in `experiments/benchmarks/gpu.py --help`.
 
 Measurements to be compared are taken in turns, and a ratio is the median of the
 ratios of pairs. Even so the machine should be idle: PyTorch's threads wait for

@@ -10,6 +10,7 @@ import pytest
 
 import al_jax
 from al_jax import data, errors, oracle, systems
+from al_jax.exporting import export, model
 from al_jax.loop import protocol
 from al_jax.runner import direct
 
@@ -34,6 +35,8 @@ def test_the_names_are_those_of_their_modules():
   assert al_jax.Protocol is protocol.Protocol
   assert al_jax.SimulatedOracle is oracle.SimulatedOracle
   assert al_jax.run is direct.run
+  assert al_jax.export is export.export
+  assert al_jax.load_model is model.load_model
   for name in MODULES:
     assert getattr(al_jax, name) is sys.modules[f'al_jax.{name}']
   assert set(al_jax.__all__) <= set(dir(al_jax))

@@ -40,6 +40,7 @@ ROOMS = (
   ('runner',),
   ('reporting',),
   ('labelling',),
+  ('exporting',),
   ('pages',),
   ('commands', 'testing'),
   ('__main__',),

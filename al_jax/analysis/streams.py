@@ -142,9 +142,37 @@ def summary_table(
       line.append(tables.p_value(p))
     lines.append(line)
   return (
-    'over the whole stream, mean ± standard error over seeds\n'
+    'over all examples that passed, mean ± standard error over seeds\n'
     f'{tables.aligned(lines)}'
   )
+
+
+def unfinished_notes(
+  rows: Sequence[RoundRecord], num_examples: int
+) -> list[str]:
+  """Says which runs ended before the stream did.
+
+  Args:
+    rows: all records.
+    num_examples: the length of the stream.
+
+  Returns:
+    A sentence for each system that has such runs.
+  """
+  seen = collections.defaultdict(dict)
+  for row in rows:
+    if 'seen' in row.batch:
+      seen[row.system][row.seed] = int(row.batch['seen'])
+  notes = []
+  for system, of in seen.items():
+    early = [count for count in of.values() if count < num_examples]
+    if early:
+      notes.append(
+        f'{system} ended after {min(early):,} of the {num_examples:,} examples '
+        f'of the stream ({len(early)} of {len(of)} seeds): rates are of a part '
+        'of it. protocol.rounds and protocol.label_budget bound a run.'
+      )
+  return notes
 
 
 def _shown(values):

@@ -1,14 +1,17 @@
 """How a command ends where a user erred: with one sentence, and status 1."""
 
+import csv
 import logging as stdlib_logging
+import pathlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 from absl import flags, logging
 
-from al_jax import errors, xla
+from al_jax import errors, files, xla
 
 # How programs of the persistent cache fail that have each other's names.
 _SWAPPED = re.compile(r'safe_(zip|map)\(\)|.*RuntimeProgramInputMismatch')
@@ -96,3 +99,37 @@ def _sentence(error: Exception) -> str | None:
   if not isinstance(error, _MENDABLE):
     return None
   return f'{type(error).__name__}: {text}'
+
+
+def check_out(out: str | None, *, overwrite: bool) -> None:
+  """Refuses, before any work, a CSV that cannot be written.
+
+  Args:
+    out: its path. If None, it is printed.
+    overwrite: whether a file that is there is replaced.
+
+  Raises:
+    ValueError: the file exists, or its folder does not.
+  """
+  if out is None:
+    return
+  path = pathlib.Path(out)
+  if path.exists() and not overwrite:
+    raise ValueError(f'--out is {out}, which exists; --overwrite replaces it.')
+  if not path.parent.is_dir():
+    raise ValueError(f'--out is {out}; there is no folder {path.parent}.')
+
+
+def write_csv(out: str | None, rows: Iterable[Iterable[Any]]) -> None:
+  """Writes a CSV as a whole and prints its path, or prints the CSV.
+
+  Args:
+    out: its path. If None, it is printed.
+    rows: cells of each row, the names of the columns first.
+  """
+  if out is None:
+    csv.writer(sys.stdout, lineterminator='\n').writerows(rows)
+    return
+  with files.replacing(out) as path, path.open('w', newline='') as file:
+    csv.writer(file, lineterminator='\n').writerows(rows)
+  print(out)

@@ -77,13 +77,15 @@ def write_report(
 def _write(workdir, baseline, merge):
   """Writes the page; returns its path, and its conclusion."""
   of_folders = data.read_workdir(workdir)
-  experiments = merging.merged(of_folders, merge)
+  about_grid = _about_grid(workdir, of_folders)
+  experiments = merging.merged(
+    of_folders, merge, about_grid.get('config', {}).get('grid')
+  )
   known = {name for each in experiments for name in each.systems}
   if baseline != curves.BASELINE:
     if baseline not in known:
       baseline = naming.without_modules(baseline)
     errors.check_name('--baseline', baseline, known)
-  about_grid = _about_grid(workdir, of_folders)
   known = {experiment.folder.name for experiment in of_folders}
   head = conclusion.parts(
     experiments,

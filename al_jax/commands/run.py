@@ -38,8 +38,7 @@ from absl import flags
 
 from al_jax import parts, xla
 from al_jax.commands import config_flag, ending
-from al_jax.runner import cells, defaults, runs, tensorboard
-from al_jax.runner import config as config_lib
+from al_jax.runner import cells, defaults, identity, runs, tensorboard
 from al_jax.storage import manifest
 
 WORKDIR = flags.DEFINE_string(
@@ -93,7 +92,7 @@ def run_config(
   """
   parts.search_in(config_flag.folders(defaults.__file__))
   given = manifest.plain_config(config_flag.CONFIG.value.to_dict())
-  config = config_lib.upgraded(given)
+  config = identity.upgraded(given)
   if 'system' in given:
     print(
       f'config.system is {given["system"]!r}: it is an old spelling, and takes '

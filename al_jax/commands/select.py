@@ -15,14 +15,11 @@ of a strategy:
 """
 
 import ast
-import csv
 import logging
-import pathlib
-import sys
 
 from absl import flags
 
-from al_jax import files, sources, xla
+from al_jax import sources, xla
 from al_jax.commands import ending
 from al_jax.data.sources import single
 from al_jax.strategies import offline
@@ -107,7 +104,7 @@ def _run():
   for flag in (STRATEGY, K):
     if flag.value is None:
       raise ValueError(f'--{flag.name} is not set; see --help.')
-  _check_out(OUT.value)
+  ending.check_out(OUT.value, overwrite=OVERWRITE.value)
   given = _read(single.read_numbers, _ARRAYS)
   given |= single.alike(_read(single.read_ids, _IDS))
   if COMPILATION_CACHE.value:
@@ -120,24 +117,8 @@ def _run():
     placement=PLACEMENT.value,
     **given,
   )
-  if OUT.value is None:
-    _write(sys.stdout, selected)
-    return 0
-  with files.replacing(OUT.value) as path, path.open('w', newline='') as file:
-    _write(file, selected)
-  print(OUT.value)
+  ending.write_csv(OUT.value, _rows(selected))
   return 0
-
-
-def _check_out(out):
-  """Refuses, before any work, what cannot be written."""
-  if out is None:
-    return
-  path = pathlib.Path(out)
-  if path.exists() and not OVERWRITE.value:
-    raise ValueError(f'--out is {out}, which exists; --overwrite replaces it.')
-  if not path.parent.is_dir():
-    raise ValueError(f'--out is {out}; there is no folder {path.parent}.')
 
 
 def _options(texts):
@@ -157,9 +138,9 @@ def _options(texts):
   return found
 
 
-def _write(file, selected):
-  rows = csv.writer(file, lineterminator='\n')
-  rows.writerow(('order', single.ID, 'value'))
+def _rows(selected):
+  """The names of the columns, then a row for each."""
+  yield 'order', single.ID, 'value'
   for order, (name, value) in enumerate(zip(*selected, strict=True)):
     # The fewest digits that read back as the same float32.
-    rows.writerow((order, name, str(value)))
+    yield order, name, str(value)

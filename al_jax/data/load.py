@@ -297,6 +297,19 @@ def _check_options(steps: Any, normalize: Any) -> None:
   check_transforms(steps)
 
 
+def takes_classes(source: str) -> bool:
+  """Tells whether a source can have examples that nobody has labelled.
+
+  Args:
+    source: see `load`.
+
+  Returns:
+    Whether it is one of the library's, with the option `classes`.
+  """
+  in_table = source.partition(':')[0] in _FORMATS
+  return in_table and 'classes' in _reader_of(source)[2]
+
+
 def _reader_of(
   source: str,
 ) -> tuple[Callable[..., RawData], Callable | None, list[str]]:

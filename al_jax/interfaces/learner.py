@@ -230,6 +230,13 @@ class PseudoLabels(Protocol):
     """Returns int32[N], class numbers; -1 elsewhere."""
 
 
+class ModelVariables(Protocol):
+  """Finds the weights of the model that a learner was given."""
+
+  def __call__(self, state: LearnerState) -> PyTree:
+    """Returns variables with which the model predicts as `apply` does."""
+
+
 class MostSteps(Protocol):
   """Bounds the steps of a round, for `--dry_run`."""
 
@@ -358,6 +365,8 @@ class Learner(NamedTuple):
     report: test metrics of its own; None if it has none.
     beyond_pool: it trains on made examples, at positions from N on.
     generator: makes examples; None if it cannot.
+    variables: see `ModelVariables`; None if predictions are not those of the
+      model that it was given. What is exported is the model with these.
   """
 
   init: InitLearner
@@ -374,3 +383,4 @@ class Learner(NamedTuple):
   report: Report | None = None
   beyond_pool: bool = False
   generator: Generator | None = None
+  variables: ModelVariables | None = None

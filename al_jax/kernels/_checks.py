@@ -33,11 +33,7 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
     TypeError: a traced number, or none that is whole.
     ValueError: a number below `at_least`.
   """
-  if isinstance(number, jax.core.Tracer):
-    raise TypeError(
-      f'{name} must be a plain number, since shapes depend on it; it is '
-      f'traced. Make it static: jax.jit(..., static_argnames={name!r}).'
-    )
+  static(name, number)
   try:
     number = operator.index(number)
   except TypeError as error:
@@ -45,6 +41,23 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
   if number < at_least:
     raise ValueError(f'{name} is {number}; it must be at least {at_least}.')
   return number
+
+
+def static(name: str, value: Any) -> None:
+  """Raises for a traced value.
+
+  Args:
+    name: the argument's, for the message.
+    value: of an argument that is static.
+
+  Raises:
+    TypeError: it is traced.
+  """
+  if isinstance(value, jax.core.Tracer):
+    raise TypeError(
+      f'{name} must be a plain number; it is traced. Make it static: '
+      f'jax.jit(..., static_argnames={name!r}).'
+    )
 
 
 def number(

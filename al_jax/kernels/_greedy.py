@@ -3,9 +3,8 @@
 Each pick becomes a center, and a center lowers the scores of other points. The
 score of a point that has not met every center yet is an upper bound. Only the
 points of largest bound are brought up to date, and picks are decided among
-them while the best is above the bound of all others. Most of the pool meets
-the first centers and no more. The picks are those of one pass over the pool
-per pick.
+them while the best is above the bound of all others. The picks are those of
+one pass over the pool per pick.
 """
 
 from collections.abc import Callable
@@ -36,7 +35,7 @@ class Scoring(NamedTuple):
   """How centers lower the scores of points.
 
   Attributes:
-    pool: pytree of arrays [N, ...], what is known of each point.
+    pool: pytree of arrays [N, ...].
     lower: (scores [R], rows of the pool, centers: W rows, bool[W]: which of
       these are there) -> the scores once the rows have met those centers.
     caps: rows of the pool -> [C, C]: entry (i, j) is what the score of the
@@ -125,10 +124,9 @@ def selected(state: Picks, k: int) -> Selection:
 
 
 def _pick_a_block(scoring, state, k, block):
-  """Picks what is certain, or else brings points up to date.
+  """Picks what is certain after bringing the largest bounds up to date.
 
-  Progress: the point of largest bound is either up to date, and certain, or is
-  brought up to date.
+  There is progress: the largest of all is certain unless it was behind.
   """
   state = _pass_over(scoring, state)
   shortlist, outsider = largest(state.scores, SHORTLIST)
@@ -191,8 +189,7 @@ def meet_all(
 def bring_up_to_date(scoring, state, shortlist):
   """The points of the shortlist meet every center that they have not met.
 
-  Points that have met as many centers are next to each other, so that each
-  group of rows meets little twice.
+  Sorted by what they have met, so that a group of rows meets little twice.
   """
   met, shortlist = lax.sort((state.met[shortlist], shortlist), num_keys=1)
   size = min(_ROWS, shortlist.size)

@@ -63,24 +63,20 @@ def similarities(rows: Unit, others: Unit) -> jax.Array:
   return jnp.where(cosines > 1 - _ROUNDING, 1.0, jnp.maximum(cosines, 0.0))
 
 
-def fold(
+def total(
   unit: Unit,
-  start: jax.Array,
   members: jax.Array,
   count: jax.Array,
   of_tile: Callable[[Unit, Unit, jax.Array], jax.Array],
-  combine: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> jax.Array:
-  """`start` combined with what the first `count` members say of each point.
+  """Sums what the first `count` members add to each point.
 
   Args:
     unit: the pool.
-    start: [N].
     members: int32[...], places in the pool.
     count: how many of them there are.
     of_tile: (rows of the pool, some members, bool: which of them are there) ->
       [rows].
-    combine: of two [N].
 
   Returns:
     [N].
@@ -88,8 +84,8 @@ def fold(
   per_pass = min(_MEMBERS, members.size)
   members = jnp.pad(members, (0, per_pass))
 
-  def fold_some(state):
-    done, total = state
+  def add_some(state):
+    done, sums = state
     some = lax.dynamic_slice_in_dim(members, done, per_pass)
     others = jax.tree.map(lambda leaf: leaf[some], unit)
     present = jnp.arange(per_pass) < count - done
@@ -99,9 +95,8 @@ def fold(
       return of_tile(row, others, present)[0]
 
     said = lax.map(of_row, unit, batch_size=_TILE)
-    return done + per_pass, combine(total, said)
+    return done + per_pass, sums + said
 
-  _, total = lax.while_loop(
-    lambda state: state[0] < count, fold_some, (0, start)
-  )
-  return total
+  zeros = jnp.zeros(unit.place.shape, unit.parts[0].dtype)
+  _, sums = lax.while_loop(lambda state: state[0] < count, add_some, (0, zeros))
+  return sums

@@ -180,10 +180,7 @@ def _density(unit, eligible, key, num_references):
       jnp.where(is_other, _similarities.similarities(rows, others), 0.0), axis=1
     )
 
-  zeros = jnp.zeros(eligible.shape, unit.parts[0].dtype)
-  total = _similarities.fold(
-    unit, zeros, references, num_present, sum_of_others, jnp.add
-  )
+  total = _similarities.total(unit, references, num_present, sum_of_others)
   return total / jnp.maximum(num_present - is_reference, 1)
 
 

@@ -37,7 +37,8 @@ def start_spending(*, window: int = 100) -> Spending:
   (0.0, 1.0, (50,))
 
   Args:
-    window: w, over how many examples the budget is kept, at least 1; static.
+    window: w of every manager: over how many examples the budget is kept, and
+      of how many a quantile is taken; at least 1; static.
 
   Returns:
     A Spending that has asked about nothing.
@@ -68,9 +69,13 @@ def spend_quantile(
 
     #{larger} + u #{equal} < B #{all}.
 
+  Asks only while there is budget: while the estimate `spent` of the share of
+  recent examples asked about is below B. After each example it becomes
+  spent + (asked - spent) / w.
+
   A stream that does not change is therefore asked about at rate B whatever
-  its distribution, from the first example on, less what the spending limit
-  holds back: an eighth at w 100. `spend_balanced` spends all.
+  its distribution, from the first example on, less what this limit holds back:
+  an eighth at w 100. `spend_balanced` spends all.
 
   Kottke, Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in
   Datastreams": a quantile of a sliding window in place of a threshold.
@@ -89,7 +94,8 @@ def spend_quantile(
   Args:
     key: puts equal utilities in order.
     state: what it remembers.
-    utility: float [], larger is more worth a label.
+    utility: float [], larger is more worth a label. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
 
   Returns:
@@ -151,7 +157,8 @@ def spend_balanced(
   Args:
     key: not used: this manager draws nothing.
     state: what it remembers.
-    utility: float [], larger is more worth a label.
+    utility: float [], larger is more worth a label. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
     tolerance: over how many questions the balance is restored, at least 1;
       static.
@@ -164,6 +171,7 @@ def spend_balanced(
   """
   del key
   tolerance = _checks.count('tolerance', tolerance)
+  _checks.static('budget', budget)
   utility = _spending.checked(utility, budget)
   utility = jnp.where(jnp.isfinite(utility), utility, _spending.MISSING)
   recent = jnp.append(state.recent[1:], utility)

@@ -6,6 +6,7 @@ Their utilities are `least_confidence`, or any other score for which
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from al_jax.kernels import _checks, _spending
 from al_jax.kernels._spending import Spending
@@ -26,6 +27,10 @@ def spend_fixed(
   A model whose confidence were uniform over its range would be that unsure of
   a share B of the examples. One that grows confident stops asking.
 
+  Asks only while there is budget: while the estimate `spent` of the share of
+  recent examples asked about is below B. After each example it becomes
+  spent + (asked - spent) / w.
+
   Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
   strategy Fixed Uncertainty.
 
@@ -39,7 +44,8 @@ def spend_fixed(
   Args:
     key: not used: this manager draws nothing.
     state: what it remembers.
-    utility: float [], 1 - the largest probability.
+    utility: float [], 1 - the largest probability. One that is not finite is
+      never asked about.
     num_classes: C, at least 1; static.
     budget: B, the share of examples to ask about, from 0 to 1; static.
 
@@ -67,9 +73,13 @@ def spend_variable(
 ) -> tuple[Spending, jax.Array]:
   """Asks where confidence is below a threshold that follows the budget.
 
-  The threshold theta starts at 1 and, while there is budget, shrinks by a
-  factor 1 - s after a question and grows by 1 + s, up to 1, after none. It
-  settles where questions use the budget up, however confident the model.
+  Asks only while there is budget: while the estimate `spent` of the share of
+  recent examples asked about is below B. After each example it becomes
+  spent + (asked - spent) / w.
+
+  The threshold theta starts at 1. While there is budget it shrinks by a factor
+  1 - s after a question, and grows by 1 + s, up to 1, after none. It settles
+  where questions use the budget up, however confident the model.
 
   Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
   strategy Variable Uncertainty.
@@ -84,7 +94,8 @@ def spend_variable(
   Args:
     key: not used: this manager draws nothing.
     state: what it remembers.
-    utility: float [], 1 - the largest probability.
+    utility: float [], 1 - the largest probability. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
     step: s, how fast the threshold moves, from 0 to 1; static.
 
@@ -130,7 +141,8 @@ def spend_random_variable(
   Args:
     key: draws the factor.
     state: what it remembers.
-    utility: float [], 1 - the largest probability.
+    utility: float [], 1 - the largest probability. One that is not finite is
+      never asked about.
     budget: B, the share of examples to ask about, from 0 to 1; static.
     step: s, how fast the threshold moves, from 0 to 1; static.
     scale: delta, the factor's standard deviation, at least 0; static.
@@ -141,8 +153,9 @@ def spend_random_variable(
   Raises:
     ValueError: a budget, step or scale out of range.
   """
-  if not scale >= 0:
-    raise ValueError(f'scale is {scale}; it must be at least 0.')
+  _checks.number(
+    'scale', scale, 'at least 0, and finite', lambda value: 0 <= value < np.inf
+  )
   key = _checks.key(key)
   factor = 1 + scale * jax.random.normal(key)
   return _follow_budget(state, utility, factor, budget, step)
@@ -150,8 +163,7 @@ def spend_random_variable(
 
 def _follow_budget(state, utility, factor, budget, step):
   """One step of the managers whose threshold follows the budget."""
-  if not 0 <= step <= 1:
-    raise ValueError(f'step is {step}; it must be from 0 to 1.')
+  _checks.number('step', step, 'from 0 to 1', lambda value: 0 <= value <= 1)
   utility = _spending.checked(utility, budget)
   may_ask = _spending.may_ask(state, utility, budget)
   ask = (1 - utility < state.threshold * factor) & may_ask

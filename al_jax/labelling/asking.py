@@ -203,7 +203,7 @@ def propose(
   now = project.of(folder)
   if dataset is None:
     dataset = load_pool(now)
-  _check_pool(now, dataset)
+  check_pool(now, dataset)
   changed = _changed(now.config, config)
   if now.batches and not more and not now.changed:
     if changed != now.config:
@@ -232,8 +232,16 @@ def propose(
   return _batch(now, now.batches[-1], dataset, is_new=True)
 
 
-def _check_pool(now, dataset):
-  """Refuses a pool that has lost or changed an example that was asked."""
+def check_pool(now: Account, dataset: data.Dataset) -> None:
+  """Refuses a pool that has lost or changed an example that was asked.
+
+  Args:
+    now: of the project.
+    dataset: the pool.
+
+  Raises:
+    ValueError: with the first such example.
+  """
   there = account_lib.known(dataset.train.ids.tolist())
   source = now.begun['pool']['source']
   gone = [name for name in now.asked if name not in there]

@@ -9,8 +9,8 @@ from al_jax.loop.program import Program
 from al_jax.loop.protocol import Protocol
 from al_jax.loop.run_state import Run, RunState
 from al_jax.pool import PoolState
+from al_jax.runner import checks, defaults, options, pretraining
 from al_jax.runner import config as config_lib
-from al_jax.runner import defaults, options, pretraining
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
@@ -40,7 +40,7 @@ def check_config(config: Config) -> None:
   Raises:
     ValueError: for the first of them.
   """
-  config_lib.check_options({**config, 'data': None})
+  checks.check_options({**config, 'data': None})
   usual = manifest.plain_config(defaults.get_config().to_dict())
   for field in _OF_RUNS:
     if config.get(field, usual[field]) != usual[field]:

@@ -103,8 +103,7 @@ def propose(
   """
   pool = pool_of(account, dataset)
   labels = int(pool_lib.num_trainable(pool))
-  capacity = max(_LEAST_CAPACITY, _padding.size_for(labels + k))
-  capacity = min(capacity, len(dataset.train))
+  capacity = capacity_of(dataset, labels + k)
   k = min(k, int(np.sum(pool_lib.eligible(pool))))
   if not k:
     raise ValueError(
@@ -135,6 +134,17 @@ def propose(
     model.program.system.strategy.uniform,
     contents(dataset, proposal.picks),
   )
+
+
+def capacity_of(dataset: data.Dataset, labels: int) -> int:
+  """Returns the room for labels that a model is compiled for.
+
+  Args:
+    dataset: the pool.
+    labels: how many there may be. More of them seldom need another program.
+  """
+  capacity = max(_LEAST_CAPACITY, _padding.size_for(labels))
+  return min(capacity, len(dataset.train))
 
 
 def pool_of(account: Account, dataset: data.Dataset) -> PoolState:

@@ -295,6 +295,10 @@ class TwoPhases(Supervised):
     logits = self.players.criticised(both.critic.variables, latents)
     return output._replace(extras={**output.extras, UNLABELLED: logits})
 
+  def variables(self, state):
+    """See `interfaces.Learner`."""
+    return super().variables(state.task)
+
   def finite(self, state):
     """See `interfaces.Learner`."""
     of_task = super().finite(state.task)

@@ -147,6 +147,10 @@ class LearningLoss(OneNetwork):
     """See `interfaces.Learner`."""
     return forward.apply(self.both, state.network.variables, inputs, keys=keys)
 
+  def variables(self, state):
+    """See `interfaces.Learner`; without those of the module."""
+    return loss_prediction.divided(state.network.variables)[0]
+
   def finite(self, state):
     """See `interfaces.Learner`."""
     model, module = loss_prediction.divided(state.network.variables)

@@ -133,6 +133,10 @@ class Trains:
     """Evaluates the network, see `interfaces.Learner`."""
     return forward.apply(self.model, state.network.variables, inputs, keys=keys)
 
+  def variables(self, state: Any) -> PyTree:
+    """Returns the weights of the model, see `interfaces.Learner`."""
+    return state.network.variables
+
   def finite(self, state: Any) -> dict[str, jax.Array]:
     """Tells whether the variables of the network are finite."""
     return {'network': networks.is_finite(state.network.variables)}
@@ -253,6 +257,7 @@ def bound(options: Any) -> Learner:
     pictures=options.pictures,
     report=options.report,
     generator=options.generator,
+    variables=options.variables,
   )
 
 

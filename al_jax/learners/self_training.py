@@ -159,6 +159,10 @@ class SelfTraining:
     """See `interfaces.Learner`."""
     return self.inner.apply(state.inner, inputs, keys=keys)
 
+  def variables(self, state):
+    """See `interfaces.Learner`; of the learner within, if it can tell."""
+    return self.inner.variables(state.inner)
+
   def finite(self, state):
     """See `interfaces.Learner`."""
     return self.inner.finite(state.inner)
@@ -223,6 +227,7 @@ def _bound(options: SelfTraining) -> Learner:
     most_steps=options.most_steps if inner.most_steps else None,
     continues=True,
     warnings=inner.warnings,
+    variables=options.variables if inner.variables else None,
   )
 
 

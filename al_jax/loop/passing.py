@@ -126,6 +126,8 @@ def _windows(
     # What was asked about is kept, and tells what is new.
     where = window | np.asarray(~pool_lib.eligible(pool))
     measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
+    # A strategy that measures nothing has seen everything.
+    seen &= where
     contracts.check_measured(program, measured, pool, seen, round)
     seconds = stopwatch.lap()
     count = min(options.picks_of(end - begin), left)

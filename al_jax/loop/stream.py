@@ -56,8 +56,11 @@ class Stream:
     tolerance: see `kernels.spend_balanced`.
     batch_window: W: there is no manager; the strategy picks round(B W) of every
       W examples at once. If None, it scores them one by one.
-    lookahead: number of examples per look with one model. No result depends on
-      it.
+    lookahead: number of examples that a model looks at together. No result
+      depends on it.
+
+  `step`, `scale` and `tolerance` are ignored by managers that do not have them,
+  and all of a manager where there is a `batch_window`; a config refuses them.
   """
 
   manager: str = 'balanced'

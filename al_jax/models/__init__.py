@@ -1,6 +1,6 @@
 """Networks by name, as pure functions behind `ModelFns`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from al_jax import errors, parts
@@ -20,6 +20,7 @@ with errors.needs('al_jax.models'):
   from al_jax.models.mnist_cnn import mnist_cnn
   from al_jax.models.resnet import resnet18
   from al_jax.models.vgg import vgg11, vgg16
+  from al_jax.models.weights import hub
 
 __all__ = [
   'MODELS',
@@ -34,6 +35,7 @@ __all__ = [
   'resnet18',
   'vgg11',
   'vgg16',
+  'without_files',
 ]
 
 # name -> (facts, **options) -> Flax module or ModelFns; raises for inputs that
@@ -105,6 +107,22 @@ def build(
   if not adapted.is_module(made):
     parts.check_made('model', called, made, nn.Module)
   return adapted.model_fns(called, made, facts)
+
+
+def without_files(options: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns options that build a network whose weights are already there.
+
+  Args:
+    options: `name` and options of a network, for `build`.
+
+  Returns:
+    Options for `build`: a network of the library reads no file of weights with
+    them; your own has the options that it had.
+  """
+  found = dict(options)
+  if found['name'] in MODELS and found.get('weights') is not None:
+    found['weights'] = hub.ELSEWHERE
+  return found
 
 
 def _is_made(part):

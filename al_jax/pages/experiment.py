@@ -190,7 +190,7 @@ class Experiment:
     return int(self.about['config']['protocol']['rounds'])
 
   def _seeds(self) -> Sequence[int]:
-    # Without `config.seed_list`, whose checks compile a program.
+    # Without `checks.seed_list`, whose checks compile a program.
     config = self.about['config']
     first = int(config.get('first_seed', 0))
     return range(first, first + int(config['seeds']))

@@ -173,13 +173,17 @@ def _calibration(experiment, found):
 
 def _last_metrics(experiment, found, measured, stem):
   """Makes a table of metrics at the last labels of each system."""
+  runs = {
+    metric: curves.runs(experiment.having(metric), column=metric)
+    for metric in found
+  }
   rows = []
   for system in experiment.systems:
     row = {'system': system}
-    for metric, of in found.items():
+    for metric, of in runs.items():
       if system in of:
-        row[metric] = float(of[system].mean[-1])
-        row[f'{metric}_standard_error'] = float(of[system].standard_error[-1])
+        mean, error, _ = curves.mean_of_last(of[system])
+        row[metric], row[f'{metric}_standard_error'] = mean, error
     if len(row) > 1:
       rows.append(row)
   shown = [

@@ -8,7 +8,8 @@ repetition: merged along that axis, its seeds are seeds of one experiment.
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from al_jax import errors
 from al_jax.analysis import naming
@@ -16,27 +17,51 @@ from al_jax.reporting.data import ExperimentResults, titled
 
 
 def merged(
-  experiments: Sequence[ExperimentResults], axes: Sequence[str]
+  experiments: Sequence[ExperimentResults],
+  axes: Sequence[str],
+  grid: Any = None,
 ) -> list[ExperimentResults]:
   """Merges the experiments that differ along some axes alone.
 
-  Where two of them have a system with the same seed, the values of the axes
-  that set them apart become the name of the system; before its own name, if
-  there are several systems.
+  The values of an axis become names of systems; before their own names, if
+  there are several systems. Only those of an axis that sets `first_seed` do
+  not: they have seeds of their own.
 
   Args:
     experiments: the results, of a grid.
     axes: names of axes.
+    grid: of the config, see `runner.grid`. If None, an axis has seeds of its
+      own if no seed comes twice along it.
 
   Returns:
     An experiment for each combination of the other axes.
 
   Raises:
-    ValueError: an axis that the grid does not have, or experiments that have a
-      seed in common in some places and not in others.
+    ValueError: an axis that the grid or an experiment does not have, or a
+      system with a seed that comes twice.
   """
+  axes = list(dict.fromkeys(axes))
   if not axes:
     return list(experiments)
+  _check(experiments, axes)
+  naming_axes = [
+    axis for axis in axes if not _has_seeds(experiments, axis, grid)
+  ]
+  systems = {name for each in experiments for name in each.systems}
+  groups = collections.defaultdict(list)
+  for each in experiments:
+    groups[_place(each, axes)].append(
+      _renamed(each, naming_axes, is_single=len(systems) < 2)
+    )
+  for group in groups.values():
+    _check_apart(group, axes)
+  found = [_one_of(group, axes) for group in groups.values()]
+  order = tuple(dict.fromkeys(name for of in found for name in of.systems))
+  return [dataclasses.replace(each, order=order) for each in found]
+
+
+def _check(experiments, axes):
+  """Refuses axes that an experiment is not on."""
   known = dict.fromkeys(axis for each in experiments for axis in each.axes)
   for axis in axes:
     if not known:
@@ -44,16 +69,38 @@ def merged(
         f'--merge is {axis!r}, and there is no grid here, so no axis to merge.'
       )
     errors.check_name('--merge', axis, tuple(known))
-  naming_axes = [axis for axis in axes if _sets_apart(experiments, axis)]
-  systems = {name for each in experiments for name in each.systems}
+    for each in experiments:
+      if axis not in each.axes:
+        raise ValueError(
+          f'--merge is {axis!r}, and {each.folder} is no cell of that grid: '
+          'move it elsewhere.'
+        )
+
+
+def _has_seeds(experiments, axis, grid):
+  """Whether the values of an axis have seeds of their own."""
+  if grid:
+    grids = [grid] if isinstance(grid, Mapping) else grid
+    return any(
+      'first_seed' in changes
+      for each in grids
+      for changes in each.get(axis, {}).values()
+    )
   groups = collections.defaultdict(list)
   for each in experiments:
-    groups[_place(each, axes)].append(
-      _renamed(each, naming_axes, is_single=len(systems) == 1)
-    )
-  found = [_one_of(group, axes) for group in groups.values()]
-  order = tuple(dict.fromkeys(name for of in found for name in of.systems))
-  return [dataclasses.replace(each, order=order) for each in found]
+    groups[_place(each, [axis])] += _runs(each)
+  return all(len(set(of)) == len(of) for of in groups.values())
+
+
+def _check_apart(group, axes):
+  """Refuses two results of a system and seed."""
+  runs = collections.Counter(run for each in group for run in _runs(each))
+  for (system, seed), times in runs.items():
+    if times > 1:
+      raise ValueError(
+        f'--merge is {",".join(axes)!r}, and {times} experiments have a system '
+        f'{system!r} with seed {seed}: set another first_seed for each.'
+      )
 
 
 def _place(experiment, without):
@@ -65,26 +112,8 @@ def _place(experiment, without):
   )
 
 
-def _sets_apart(experiments, axis):
-  """Whether experiments that differ along an axis alone repeat a seed."""
-  groups = collections.defaultdict(list)
-  for each in experiments:
-    groups[_place(each, [axis])].append(_runs(each))
-  repeats = {
-    len(set().union(*of)) < sum(map(len, of))
-    for of in groups.values()
-    if len(of) > 1
-  }
-  if len(repeats) > 1:
-    raise ValueError(
-      f'--merge is {axis!r}, and some experiments along it have the same seeds '
-      'and others have not: give all of them the same, or none.'
-    )
-  return any(repeats)
-
-
 def _runs(experiment):
-  return {(row.system, row.seed) for row in experiment.rows}
+  return list(dict.fromkeys((row.system, row.seed) for row in experiment.rows))
 
 
 def _renamed(

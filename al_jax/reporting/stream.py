@@ -7,7 +7,7 @@ from al_jax.reporting import results as report_results
 from al_jax.reporting.columns import Column
 from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.diagnostics import panel_rows
-from al_jax.reporting.page import Part, Table, picture_of
+from al_jax.reporting.page import Part, Table, Text, picture_of
 from al_jax.tasks import Metric
 
 _METRICS = {rate: Metric(rate, '%', True) for rate in streams.RATES}
@@ -33,14 +33,18 @@ def parts(
     'stream',
     plotting.curve_panels,
     found,
-    rows=panel_rows(found),
-    caption='Over the examples of the stream: the share that the model knew '
-    'before it could learn from them, and the share that was asked about.',
+    rows=[{'position': row.pop('labels'), **row} for row in panel_rows(found)],
+    caption='Over the examples of the stream, in equal pieces, each drawn at '
+    'its end: the share that the model knew before it could learn from them, '
+    'and the share that was queried.',
     in_percent=list(found),
     x_label=streams.POSITION,
     systems=experiment.order,
   )
-  return {'Stream': [picture, _table(experiment, baseline)]}
+  length = experiment.about.get('data', {}).get('train', 0)
+  notes = streams.unfinished_notes(experiment.rows, length)
+  warnings = [Text(note, 'warning') for note in notes]
+  return {'Stream': [*warnings, picture, _table(experiment, baseline)]}
 
 
 def _table(experiment, baseline):

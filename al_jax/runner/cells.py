@@ -8,8 +8,8 @@ from absl import logging
 
 from al_jax import data, files, parts, systems
 from al_jax.data import transforms
-from al_jax.runner import config as config_lib
 from al_jax.runner import (
+  checks,
   estimate,
   features,
   observers,
@@ -19,6 +19,7 @@ from al_jax.runner import (
   resuming,
   workers,
 )
+from al_jax.runner import config as config_lib
 from al_jax.runner import jobs as jobs_lib
 from al_jax.runner.config import Experiment
 from al_jax.runner.grid import Cell
@@ -151,7 +152,7 @@ def run(
   if before is not None:
     resuming.refuse_other_data(folder, before, about)
     about['started'] = before['started']
-  seeds = len(config_lib.seed_list(config))
+  seeds = len(checks.seed_list(config))
   place.require_space(
     sum(estimate.checkpoint_bytes(experiment, name) * seeds for name in names)
   )
@@ -279,12 +280,13 @@ class _AllLabels(observers.RecordsFile):
 def _finish(folder, rows, experiment, about):
   """Writes what is made of all records, and marks the cell as finished."""
   # Matplotlib and SciPy take seconds: not before the first step.
-  from al_jax.analysis import tables
+  from al_jax.analysis import streams, tables
   from al_jax.runner import outputs
 
   notes = [
     *tables.majority_notes(rows, about['data']['majority']),
     *tables.short_notes(rows, about['config']),
+    *streams.unfinished_notes(rows, len(experiment.dataset.train)),
   ]
   for note in notes:
     logging.warning('%s: %s', folder, note)

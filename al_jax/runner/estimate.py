@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from al_jax import files, inference, pool, sources, xla
 from al_jax.data import named
 from al_jax.interfaces import Batch
+from al_jax.runner import checks, options, pretraining, synthesis
 from al_jax.runner import config as config_lib
-from al_jax.runner import options, pretraining, synthesis
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
@@ -40,7 +40,7 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
     f'test {test:,}, {dataset.task.describe()}, '
     f'example {_shape(experiment.facts.example)}',
     f'labels: at most {experiment.facts.label_budget:,} per seed, '
-    f'{len(config_lib.seed_list(experiment.config))} seeds',
+    f'{len(checks.seed_list(experiment.config))} seeds',
     '',
   ]
   rate = _matrix_rate()
@@ -90,7 +90,7 @@ def checkpoint_bytes(experiment: Experiment, name: str) -> int:
 
 def _cost(experiment, name, rate):
   """Lines about one system."""
-  seeds = len(config_lib.seed_list(experiment.config))
+  seeds = len(checks.seed_list(experiment.config))
   of_steps, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
   rounds = _most_rounds(experiment)

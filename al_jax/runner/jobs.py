@@ -10,8 +10,8 @@ import jax
 from al_jax import loop
 from al_jax.loop import run_state
 from al_jax.loop.events import Observer
+from al_jax.runner import checks, identity, pretraining
 from al_jax.runner import config as config_lib
-from al_jax.runner import pretraining
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 from al_jax.storage import checkpoint, workdir
@@ -38,7 +38,7 @@ def jobs_of(
   processes, each seed is a job; in one process they still share the compiled
   programs.
   """
-  seeds = config_lib.seed_list(config)
+  seeds = checks.seed_list(config)
   together = (
     workers == 1
     and jax.default_backend() != 'cpu'
@@ -88,8 +88,8 @@ def run_jobs(
         checkpointer=checkpointer,
         identity=None
         if folder is None
-        else config_lib.identity_of(experiment, job.system),
-        upgraded=config_lib.upgraded_identity,
+        else identity.identity_of(experiment, job.system),
+        upgraded=identity.upgraded_identity,
         prices=experiment.config['prices'],
         should_stop=should_stop,
         observers=observers,

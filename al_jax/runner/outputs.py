@@ -215,10 +215,10 @@ class GridTable:
     metric = curves.headline_of(rows, task.headline)
     last = {}
     if metric is not None:
-      found = curves.curve(rows, column=metric.name)
+      found = curves.runs(rows, column=metric.name)
       last = {
-        system: tables.shown(curve.mean[-1], curve.standard_error[-1], metric)
-        for system, curve in found.items()
+        system: tables.shown(*curves.mean_of_last(by_seed)[:2], metric)
+        for system, by_seed in found.items()
       }
     self._last.setdefault(metric, {})[cell] = last
 
@@ -259,10 +259,10 @@ def summary(
   if metric is None:
     found = [tables.NOTHING]
   else:
-    found = [
-      tables.round_table(rows, metric=metric),
-      tables.summary_table(rows, metric=metric),
-    ]
+    found = [tables.summary_table(rows, metric=metric)]
+    # Seeds of a stream ask different numbers of queries.
+    if not streams.are_of_stream(rows):
+      found.insert(0, tables.round_table(rows, metric=metric))
   if streams.are_of_stream(rows):
-    found.append(streams.summary_table(rows))
+    found.insert(0, streams.summary_table(rows))
   return '\n\n'.join((*found, *notes))

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from al_jax import parts
-from al_jax.runner import config as config_lib
-from al_jax.runner import grid, options
+from al_jax.runner import grid, identity, options, stream
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
@@ -44,7 +43,7 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
     missing = {'config', 'systems', 'started'} - set(before)
     if missing:
       raise ValueError(f'{path} is damaged: it has no {min(missing)!r}')
-    before['config'] = config_lib.upgraded(before['config'], before['systems'])
+    before['config'] = identity.upgraded(before['config'], before['systems'])
     systems = options.system_names(config)
     lines = _lost(before['config'], config, before['systems'], systems)
   except (AttributeError, KeyError, TypeError) as error:
@@ -143,7 +142,8 @@ def _lost(before, now, systems_before, systems):
 
 
 def _fixed(config):
-  return {name: config[name] for name in config if name not in _MAY_GROW}
+  fixed = {name: config[name] for name in config if name not in _MAY_GROW}
+  return fixed | {'stream': stream.as_meant(config.get('stream', {}))}
 
 
 def _lost_cells(before, now):

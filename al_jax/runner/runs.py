@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from al_jax import files, loop
 from al_jax.runner import cells as cells_lib
-from al_jax.runner import config as config_lib
-from al_jax.runner import estimate, grid, options, resuming, signals
+from al_jax.runner import checks, estimate, grid, options, resuming, signals
 from al_jax.runner.cells import Experiments, How
 from al_jax.runner.grid import Cell
 from al_jax.runner.options import Config
@@ -34,7 +33,7 @@ def cells_of(config: Config) -> list[Cell]:
   """
   cells = grid.cells(config)
   for cell in cells:
-    config_lib.check_options(cell.config)
+    checks.check_options(cell.config)
   return cells
 
 

@@ -1,5 +1,6 @@
 """What `config.stream` says: the pool passes once, example by example."""
 
+import dataclasses
 import inspect
 
 from al_jax import errors
@@ -32,7 +33,7 @@ def of_config(config: Config) -> Stream | None:
   for option in given:
     if option not in fields:
       raise errors.unknown_option('config.stream', option, fields)
-  if not {'manager', 'batch_window'} & set(given):
+  if 'manager' not in given and given.get('batch_window') is None:
     raise ValueError(
       f'config.stream is {dict(given)}; it needs a `manager` or a '
       '`batch_window`.'
@@ -81,6 +82,14 @@ def _check_fields(config):
     )
 
 
-def without_lookahead(given: Config) -> Config:
-  """Returns `config.stream` without the option that no result depends on."""
-  return {name: given[name] for name in given if name != 'lookahead'}
+def as_meant(given: Config) -> Config:
+  """Returns `config.stream` with defaults, without what changes no result.
+
+  Args:
+    given: as it stands in a config; empty if there is no stream.
+  """
+  if not given:
+    return {}
+  found = dataclasses.asdict(Stream(**given))
+  del found['lookahead']
+  return found

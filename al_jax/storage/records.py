@@ -313,7 +313,9 @@ def read_jsonl(path: files.Path) -> list[RoundRecord]:
       try:
         records.append(RoundRecord.from_json(line))
       except ValueError as error:
-        raise ValueError(f'{path}, line {number}: {error}') from error
+        raise ValueError(
+          f'{path}, line {number} is no record: {error}'
+        ) from error
   return records
 
 

@@ -15,7 +15,7 @@ from al_jax import data
 from al_jax.loop import program
 from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import steps
-from experiments.benchmarks.steps import Trainer, labelled
+from experiments.benchmarks.rounds import Trainer, labelled
 from experiments.benchmarks.table import Row
 
 # The share of PyTorch's time that is aimed at.

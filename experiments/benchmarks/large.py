@@ -248,29 +248,3 @@ def check_distinct(indices: np.ndarray, sizes: Sizes) -> None:
   count = len(set(inside.tolist()))
   if count != sizes.k:
     raise RuntimeError(f'{count} different points were picked, not {sizes.k}')
-
-
-def on_an_accelerator(
-  machine: Machine,
-  sizes: Sizes | None = None,
-  *,
-  at_most_seconds: float = 30.0,
-) -> Row:
-  """The selection from all of ImageNet, where the memory is there."""
-  sizes = sizes or Sizes(num_points=1_280_000, k=10_000)
-  points_key, key = jax.random.split(jax.random.key(0))
-  points = gradients(
-    points_key, sizes.num_points, sizes.num_features, sizes.num_classes
-  )
-  kwargs = sizes._asdict()
-  return timing.beside_floor(
-    f'BADGE, {seeding.in_short(kwargs)}',
-    CompiledCall(
-      functools.partial(kernels.kmeans_plus_plus, k=sizes.k), key, points
-    ),
-    'what is aimed at',
-    at_most_seconds,
-    at_most=1.0,
-    repeats=3,
-    bound=machine.least(costs.kmeans_plus_plus(**kwargs)),
-  )

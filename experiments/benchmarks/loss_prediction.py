@@ -13,7 +13,7 @@ from al_jax import pool as pool_lib
 from al_jax.loop import program, stages
 from al_jax.training import fit
 from experiments.benchmarks import steps
-from experiments.benchmarks.steps import Trainer, labelled
+from experiments.benchmarks.rounds import Trainer, labelled
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import in_turns, seconds_of
 

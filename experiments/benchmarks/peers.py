@@ -87,6 +87,26 @@ def activeml_core_set(
   return select
 
 
+def torch_k_center(points: np.ndarray) -> Callable[[int], Any]:
+  """Greedy k-center as in anomalib: number of picks -> picks.
+
+  Distances of all points to the last center, a minimum, and its largest.
+  """
+  torch = imported('torch', 'torch')
+  in_torch = torch.from_numpy(points)
+
+  def select(k):
+    last, nearest, picks = 0, None, []
+    for _ in range(k):
+      to_last = torch.linalg.vector_norm(in_torch - in_torch[last], dim=1)
+      nearest = to_last if nearest is None else nearest.minimum(to_last)
+      last = int(nearest.argmax())
+      picks.append(last)
+    return picks
+
+  return select
+
+
 def distil_badge(gradients: np.ndarray) -> Callable[[int], Any]:
   """BADGE of decile-distil: number of picks -> picks."""
   badge = imported('distil.active_learning_strategies.badge', 'decile-distil')

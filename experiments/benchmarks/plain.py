@@ -127,6 +127,7 @@ def numpy_hybrid(
   references: np.ndarray,
   k: int,
   gamma: float = 0.5,
+  labeled: np.ndarray | None = None,
 ) -> np.ndarray:
   """Scores times density times novelty, one pick per pass."""
   unit = points / np.linalg.norm(points, axis=1, keepdims=True)
@@ -136,11 +137,16 @@ def numpy_hybrid(
   worth = scores * (similar.sum(axis=1) - is_reference)
   worth /= len(references) - is_reference
   redundancy = np.zeros(len(unit), unit.dtype)
+  if labeled is not None:
+    redundancy = np.minimum((unit @ unit[labeled].T).max(axis=1), 1.0)
+    redundancy = np.maximum(redundancy, 0.0)
   picks = []
   for _ in range(k):
     value = worth * (1 - redundancy) ** gamma
     # -inf: not again.
     value[picks] = -np.inf
+    if labeled is not None:
+      value[labeled] = -np.inf
     picks.append(int(np.argmax(value)))
     similar = np.minimum(unit @ unit[picks[-1]], 1.0)
     redundancy = np.maximum(redundancy, similar)

@@ -21,9 +21,11 @@ SUITES = {
   'backbones': 'experiments.benchmarks.backbones',
   'bgadl': 'experiments.benchmarks.bgadl',
   'kernels': 'experiments.benchmarks.kernels.suite',
+  'covering': 'experiments.benchmarks.kernels.covering',
   'calls': 'experiments.benchmarks.kernels.calls',
   'imagenet': 'experiments.benchmarks.large',
   'tiled': 'experiments.benchmarks.tiled',
+  'gpu': 'experiments.benchmarks.accelerator.command',
 }
 
 

@@ -1,6 +1,7 @@
 """Times calls: compiled apart, and in turns with what they are compared to."""
 
 import functools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks import costs
 from experiments.benchmarks.peers import NotInstalled
 from experiments.benchmarks.table import Row
@@ -32,9 +32,9 @@ class CompiledCall:
   def __init__(self, function: Callable[..., Any], *arguments: Any):
     """Compiles it for these arguments, which are put on the device."""
     self._arguments = jax.device_put(arguments)
-    clock = Stopwatch()
+    begin = time.perf_counter()
     compiled = jax.jit(function).lower(*self._arguments).compile()
-    self.compiling = clock.lap()
+    self.compiling = time.perf_counter() - begin
     self.extra_bytes = compiled.memory_analysis().temp_size_in_bytes
     self._compiled = compiled
 
@@ -68,9 +68,9 @@ class Peer(NamedTuple):
 
 def seconds_of(call: Callable[[], Any]) -> float:
   """For one call."""
-  clock = Stopwatch()
+  begin = time.perf_counter()
   jax.block_until_ready(call())
-  return clock.lap()
+  return time.perf_counter() - begin
 
 
 def in_turns(
@@ -155,10 +155,10 @@ def _seconds_to_scale(repeats, size):
   found = []
   for _ in range(repeats):
     array.block_until_ready()
-    clock = Stopwatch()
+    begin = time.perf_counter()
     array = scale(array)
     array.block_until_ready()
-    found.append(clock.lap())
+    found.append(time.perf_counter() - begin)
   return min(found), 2 * array.nbytes
 
 

@@ -23,7 +23,8 @@ from al_jax.loop.stopwatch import Stopwatch
 from al_jax.runner.observers import RecordsFile
 from al_jax.storage import checkpoint
 from experiments.benchmarks import convolutions, steps, unlabelled, watching
-from experiments.benchmarks.steps import CNN, MLP, Trainer, labelled
+from experiments.benchmarks.rounds import Trainer, labelled
+from experiments.benchmarks.steps import CNN, MLP
 from experiments.benchmarks.table import Row
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ import numpy as np
 
 from al_jax import data
 from al_jax.loop import program
-from experiments.benchmarks.steps import Trainer, labelled
+from experiments.benchmarks.rounds import Trainer, labelled
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import in_turns
 

@@ -20,7 +20,7 @@ from al_jax.loop import acquisition, beginning, program
 from al_jax.pool import PoolState
 from al_jax.reporting.data import ExperimentResults
 from al_jax.runner import config as config_lib
-from al_jax.runner import pretraining, resuming
+from al_jax.runner import identity, pretraining, resuming
 from al_jax.runner.config import Experiment
 from al_jax.sources import Sources
 from al_jax.storage import metrics, records
@@ -154,7 +154,7 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
 
 def _experiment_of(results):
   """Prepares the experiment of a manifest, with its inputs as then."""
-  config = config_lib.upgraded(results.about['config'], results.systems)
+  config = identity.upgraded(results.about['config'], results.systems)
   experiment = config_lib.prepare(config)
   then = resuming.normalize_of(results.about, experiment.dataset.normalize)
   if then == experiment.dataset.normalize:

@@ -7,6 +7,7 @@ import pytest
 from al_jax import kernels
 from experiments.benchmarks import plain, table
 from experiments.benchmarks.kernels import (
+  covering,
   graphs,
   networks,
   points,
@@ -60,10 +61,6 @@ def test_seeding_of_few():
   )
 
 
-def test_memory_of_the_device_is_known():
-  assert suite.device_bytes() >= 0
-
-
 def test_seeding_with_and_without_skipping():
   probs, embedding = seeding.gradients(500, 8, 3)
   factors = kernels.Factors(seeding.residuals_of(probs), embedding)
@@ -75,7 +72,7 @@ def test_seeding_with_and_without_skipping():
 
 def test_covering_picks_what_a_pass_per_pick_does():
   rows = assert_measured(
-    points.covering(
+    covering.random_points(
       MACHINE,
       num_points=400,
       num_features=8,
@@ -85,7 +82,24 @@ def test_covering_picks_what_a_pass_per_pick_does():
       repeats=1,
     )
   )
-  assert rows[0].note == '100% of 21 picks identical'
+  assert rows[0].note.endswith('100% of 21 picks identical')
+
+
+def test_covering_from_no_center_and_of_patches():
+  sizes = dict(num_points=400, num_features=8, k=30)
+  (row,) = assert_measured(
+    covering.random_points(
+      MACHINE, num_labeled=0, picks_per_pass=21, repeats=1, **sizes
+    )
+  )
+  assert row.note.endswith('100% of 21 picks identical')
+  assert_measured(
+    covering.hybrid(
+      MACHINE, num_labeled=20, num_references=30, picks=3, repeats=1, **sizes
+    )
+  )
+  patches = np.random.default_rng(0).random((300, 5), np.float32)
+  assert_measured(covering.memory_bank(MACHINE, patches, 30, picks_in_torch=3))
 
 
 def test_clustering_and_distances():

@@ -35,6 +35,8 @@ def test_without_pytorch_one_sentence_says_so(monkeypatch):
     suites.main(['benchmark', 'training'])
 
 
-@pytest.mark.parametrize('name', ['watching', 'kernels', 'calls', 'imagenet'])
+@pytest.mark.parametrize(
+  'name', ['watching', 'kernels', 'covering', 'calls', 'imagenet']
+)
 def test_a_suite_yields_rows(name):
   assert callable(importlib.import_module(suites.SUITES[name]).measure)

@@ -26,8 +26,8 @@ def test_every_command_has_a_line(capsys, arguments):
 def test_an_unknown_command_names_the_closest(capsys):
   assert command.main(['reprot']) == 1
   assert capsys.readouterr().err == (
-    "command 'reprot' is not known. Did you mean 'report'? Known: label, "
-    'report, run, select, stream, synthesize, watch.\n'
+    "command 'reprot' is not known. Did you mean 'report'? Known: export, "
+    'label, predict, report, run, select, stream, synthesize, watch.\n'
   )
 
 

@@ -6,8 +6,7 @@ import pathlib
 import pytest
 
 from al_jax import models
-from al_jax.runner import config as config_lib
-from al_jax.runner import grid
+from al_jax.runner import checks, grid
 from al_jax.storage import manifest
 from tests.models.models_test import facts_of
 
@@ -105,10 +104,10 @@ def test_every_config_is_in_the_table_of_this_test():
 )
 def test_a_config_has_the_fields_of_the_base(name, arguments):
   config = resolved(name, arguments)
-  assert set(config) == {*config_lib.FIELDS, 'grid'}
+  assert set(config) == {*checks.FIELDS, 'grid'}
   for cell in grid.cells(config):
-    config_lib.check_options(cell.config)
-    assert config_lib.seed_list(cell.config)
+    checks.check_options(cell.config)
+    assert checks.seed_list(cell.config)
 
 
 @pytest.mark.parametrize('name', ['vaal', 'sraal', 'bgadl', 'synthesis'])

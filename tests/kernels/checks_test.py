@@ -99,7 +99,7 @@ MESSAGES = {
   'a traced number of picks': (
     lambda: jax.jit(kernels.top_k)(SCORES, 3),
     TypeError,
-    'k must be a plain number, since shapes depend on it; it is traced. Make '
+    'k must be a plain number; it is traced. Make '
     "it static: jax.jit(..., static_argnames='k').",
   ),
   'a broken number of picks': (

@@ -142,7 +142,9 @@ def test_hidden_labels_change_nothing():
     assert row.picks == other.picks and row.test == other.test
 
 
-@pytest.mark.parametrize('name', ['badge', 'core_set', 'least_confidence'])
+@pytest.mark.parametrize(
+  'name', ['badge', 'core_set', 'least_confidence', 'random']
+)
 def test_windows_pick_their_share_at_once(name):
   how = dataclasses.replace(HOW, rounds=4)
   rows = list(run(name, how, batch_window=15))
@@ -151,6 +153,9 @@ def test_windows_pick_their_share_at_once(name):
   np.testing.assert_array_equal(windows, np.arange(6))
   assert np.all(counts == 3) and len(set(picks.tolist())) == 18
   assert [row.batch['passed'] for row in rows[:3]] == [30, 30, 30]
+  for row in rows[:3]:
+    end = row.batch['seen']
+    assert all(end - 30 <= pick < end for pick in row.picks)
   assert not rows[3].batch
 
 

@@ -69,12 +69,37 @@ def test_what_cannot_be_merged_is_refused(tmp_path):
     merging.merged(single, ['manager'])
 
 
-def test_seeds_that_repeat_in_some_places_alone_are_refused(tmp_path):
-  *_, last = of = a_grid(tmp_path)
-  for row in last.rows:
-    object.__setattr__(row, 'seed', 0)
-  with pytest.raises(ValueError, match='give all of them the same, or none'):
-    merging.merged(of, ['order'])
+GRID = {
+  'order': {'0': {'first_seed': 0}, '1': {'first_seed': 1}},
+  'manager': {'fixed': {'stream': {}}, 'balanced': {'stream': {}}},
+}
+
+
+def test_a_grid_says_what_has_seeds_of_its_own(tmp_path):
+  one, *_ = of = a_grid(tmp_path)
+  (found,) = merging.merged(of, ['manager', 'order'], GRID)
+  assert found.order == ('balanced', 'fixed')
+  # Names are the same as long as there is one cell.
+  (found,) = merging.merged([one], ['manager', 'order'], [GRID])
+  assert found.systems == ['balanced']
+  # A cell without a record yet changes nothing.
+  one.rows.clear()
+  (found,) = merging.merged(of, ['order', 'order', 'manager'])
+  assert set(found.order) == {'balanced', 'fixed'}
+
+
+def test_a_system_and_seed_that_come_twice_are_refused(tmp_path):
+  of = a_grid(tmp_path, seeds_apart=False)
+  message = "'order,manager', and 2 experiments have a system 'balanced' with"
+  with pytest.raises(ValueError, match=message):
+    merging.merged(of, ['order', 'manager'], GRID)
+
+
+def test_a_run_beside_the_cells_is_named(tmp_path):
+  a_grid(tmp_path)
+  a_workdir(tmp_path / 'other', some_rows())
+  with pytest.raises(ValueError, match='other is no cell of that grid'):
+    merging.merged(data.read_workdir(tmp_path), ['manager'])
 
 
 def test_the_report_says_how_it_was_made(tmp_path, capsys):

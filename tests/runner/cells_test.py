@@ -9,7 +9,7 @@ from sklearn import datasets
 
 from al_jax import data, systems
 from al_jax.interfaces import Report
-from al_jax.runner import cells, defaults, estimate, grid, runs
+from al_jax.runner import cells, defaults, estimate, grid, identity, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
 from al_jax.tasks import Metric
@@ -71,7 +71,7 @@ def ended_early(tmp_path_factory):
   config = a_config(systems=['random'], seeds=1)
   config['data']['transforms'].append({'name': 'validation_split', 'size': 20})
   config['protocol'] |= {'first_set': 'balanced', 'test_accuracy': 0.02}
-  identity_of = config_lib.identity_of
+  identity_of = identity.identity_of
 
   def identity_of_before(experiment, name):
     found = identity_of(experiment, name)
@@ -79,7 +79,7 @@ def ended_early(tmp_path_factory):
     return found
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(config_lib, 'identity_of', identity_of_before)
+    patch.setattr(identity, 'identity_of', identity_of_before)
     finish(folder, config)
   return folder, config
 

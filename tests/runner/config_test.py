@@ -4,8 +4,7 @@ import types
 
 import pytest
 
-from al_jax.runner import config as config_lib
-from al_jax.runner import defaults, options
+from al_jax.runner import checks, defaults, identity, options
 from al_jax.storage import manifest
 
 
@@ -16,20 +15,20 @@ def a_config(**changes):
 
 
 def test_the_defaults_have_all_fields_and_can_be_run():
-  assert {*defaults.get_config()} == {*config_lib.FIELDS, 'grid'}
-  config_lib.check_options(a_config())
+  assert {*defaults.get_config()} == {*checks.FIELDS, 'grid'}
+  checks.check_options(a_config())
 
 
 def test_a_config_of_before_names_one_system():
   old = a_config(system='entropy')
-  assert config_lib.upgraded(old) == a_config(systems='entropy')
-  assert options.system_names(config_lib.upgraded(old)) == ['entropy']
+  assert identity.upgraded(old) == a_config(systems='entropy')
+  assert options.system_names(identity.upgraded(old)) == ['entropy']
 
 
 def test_beside_a_config_of_before_the_list_of_a_manifest_decides():
   old = a_config(system='margin', systems=['random', 'badge'])
   for ran in (['margin'], ['random', 'badge']):
-    assert config_lib.upgraded(old, ran) == a_config(systems=ran)
+    assert identity.upgraded(old, ran) == a_config(systems=ran)
 
 
 def test_the_target_of_before_was_of_the_test_split():
@@ -39,29 +38,29 @@ def test_the_target_of_before_was_of_the_test_split():
   old['protocol']['target_accuracy'] = 0.95
   del old['protocol']['test_accuracy']
   old['grid'] = {'goal': {'high': {'protocol': {'target_accuracy': 0.99}}}}
-  assert config_lib.upgraded(old) == now
-  assert config_lib.upgraded({**old, 'grid': [old['grid']]}) == {
+  assert identity.upgraded(old) == now
+  assert identity.upgraded({**old, 'grid': [old['grid']]}) == {
     **now,
     'grid': [now['grid']],
   }
-  assert config_lib.upgraded(now) == now
+  assert identity.upgraded(now) == now
 
 
 def test_a_config_of_before_has_no_features():
   old = a_config()
   del old['protocol']['first_features']
-  assert config_lib.upgraded(old) == a_config()
+  assert identity.upgraded(old) == a_config()
 
 
 def test_a_config_of_before_has_persons_and_no_prices():
   old = a_config()
   del old['oracle']['annotator'], old['prices'], old['describe']['probe']
-  assert config_lib.upgraded(old) == a_config()
+  assert identity.upgraded(old) == a_config()
 
 
 def test_a_config_of_today_stays_as_it_is():
-  assert config_lib.upgraded(a_config()) == a_config()
-  assert config_lib.upgraded(a_config(), ['badge']) == a_config()
+  assert identity.upgraded(a_config()) == a_config()
+  assert identity.upgraded(a_config(), ['badge']) == a_config()
 
 
 @pytest.mark.parametrize('given', ['random,margin', ['random, margin']])
@@ -107,23 +106,23 @@ def test_the_identity_of_a_run_has_what_normalises(spec, resolved, said):
     dataset=types.SimpleNamespace(fingerprint='abc', normalize=resolved),
     features=None,
   )
-  found = config_lib.identity_of(experiment, 'random')
+  found = identity.identity_of(experiment, 'random')
   assert found == {'config': found['config'], 'data': 'abc', **said}
   assert found['config']['data'] == spec
 
 
 def test_the_identity_of_a_run_has_the_content_of_its_weights(tmp_path):
-  def identity(**model):
+  def identity_with(**model):
     dataset = types.SimpleNamespace(fingerprint='f', normalize='channel')
     experiment = types.SimpleNamespace(
       config=a_config(model=model), dataset=dataset
     )
-    return config_lib.identity_of(experiment, 'random')
+    return identity.identity_of(experiment, 'random')
 
   path = tmp_path / 'net.npz'
   found = []
   for content in (b'one', b'two'):
     path.write_bytes(content)
-    found.append(identity(name='backbone', weights=str(path))['weights'])
+    found.append(identity_with(name='backbone', weights=str(path))['weights'])
   assert found[0] != found[1]
-  assert 'weights' not in identity(name='mlp', activation='relu')
+  assert 'weights' not in identity_with(name='mlp', activation='relu')

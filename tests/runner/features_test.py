@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from al_jax.runner import cells, defaults, pretraining, runs
+from al_jax.runner import cells, checks, defaults, identity, pretraining, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import checkpoint, manifest, records
 
@@ -24,7 +24,7 @@ def a_config(**protocol):
 
 
 def prepared(config):
-  config = {name: config[name] for name in config_lib.FIELDS}
+  config = {name: config[name] for name in checks.FIELDS}
   return config_lib.prepare(config)
 
 
@@ -42,10 +42,10 @@ def test_features_are_read_and_belong_to_the_identity(given):
   some = prepared(config)
   assert none.features is None
   assert (some.features.dtype, some.features.shape) == (np.float32, (90, 4))
-  assert 'first_features' not in config_lib.identity_of(none, 'random')
-  before = config_lib.identity_of(some, 'random')
+  assert 'first_features' not in identity.identity_of(none, 'random')
+  before = identity.identity_of(some, 'random')
   np.save(given, np.ones((90, 4)))
-  after = config_lib.identity_of(prepared(config), 'random')
+  after = identity.identity_of(prepared(config), 'random')
   assert before['first_features'] != after['first_features']
   assert before['config'] == after['config']
 
@@ -113,8 +113,8 @@ def test_a_first_set_is_spread_in_the_latents_of_a_pretraining(tmp_path):
   assert rows[0]['loss'] > 0
   latents = experiment.features
   assert latents.shape == (90, 3) and experiment.pretrained is None
-  identity = config_lib.identity_of(experiment, 'random')
-  assert identity == config_lib.identity_of(prepared(config), 'random')
+  found = identity.identity_of(experiment, 'random')
+  assert found == identity.identity_of(prepared(config), 'random')
   # The network begins as it does without.
   alone = config_lib.system_of(prepared(a_config()), 'random')
   both = config_lib.system_of(experiment, 'random')
@@ -135,7 +135,7 @@ def test_features_that_nobody_reads_are_refused(given):
 
 
 def test_a_run_of_before_there_were_features_goes_on(tmp_path, monkeypatch):
-  config, identity_of = a_config(), config_lib.identity_of
+  config, identity_of = a_config(), identity.identity_of
 
   def identity_of_before(experiment, name):
     found = identity_of(experiment, name)
@@ -143,7 +143,7 @@ def test_a_run_of_before_there_were_features_goes_on(tmp_path, monkeypatch):
     return found
 
   with monkeypatch.context() as patch:
-    patch.setattr(config_lib, 'identity_of', identity_of_before)
+    patch.setattr(identity, 'identity_of', identity_of_before)
     finish(tmp_path, config)
   about = manifest.read(tmp_path / 'manifest.json')
   del about['config']['protocol']['first_features']

@@ -6,7 +6,7 @@ import pytest
 
 from al_jax.commands import report
 from al_jax.commands import stream as command
-from al_jax.runner import cells, defaults, runs
+from al_jax.runner import cells, checks, defaults, identity, runs
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
 from tests.commands import run_test
@@ -34,7 +34,7 @@ def a_config(systems='least_confidence', protocol=(), **stream):
 
 
 def prepared(config):
-  return config_lib.prepare({name: config[name] for name in config_lib.FIELDS})
+  return config_lib.prepare({name: config[name] for name in checks.FIELDS})
 
 
 def run(folder, config):
@@ -60,7 +60,7 @@ def test_a_run_writes_a_figure_and_a_report(tmp_path):
 
 def test_lookahead_is_no_part_of_what_a_run_is():
   identities = [
-    config_lib.identity_of(
+    identity.identity_of(
       prepared(a_config(manager='balanced', lookahead=lookahead)),
       'least_confidence',
     )
@@ -70,9 +70,9 @@ def test_lookahead_is_no_part_of_what_a_run_is():
 
 
 def test_a_config_without_the_field_is_no_stream():
-  config = {name: a_config()[name] for name in config_lib.FIELDS}
+  config = {name: a_config()[name] for name in checks.FIELDS}
   del config['stream']
-  assert config_lib.upgraded(config)['stream'] == {}
+  assert identity.upgraded(config)['stream'] == {}
 
 
 def _with(field, value, **stream):

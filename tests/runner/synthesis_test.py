@@ -10,7 +10,15 @@ from al_jax import pool as pool_lib
 from al_jax.commands import synthesize
 from al_jax.data import transforms
 from al_jax.interfaces import Question
-from al_jax.runner import cells, defaults, grid, runs, synthesis
+from al_jax.runner import (
+  cells,
+  checks,
+  defaults,
+  grid,
+  identity,
+  runs,
+  synthesis,
+)
 from al_jax.runner import config as config_lib
 from al_jax.storage import manifest, records
 from tests.commands import run_test
@@ -38,7 +46,7 @@ def a_config(systems='bgadl+entropy', **synthesis):
 
 
 def prepared(config):
-  config = {name: config[name] for name in config_lib.FIELDS}
+  config = {name: config[name] for name in checks.FIELDS}
   return config_lib.prepare(config)
 
 
@@ -94,9 +102,9 @@ def test_a_folder_of_other_queries_is_refused(whole, tmp_path):
 
 
 def test_a_config_without_the_field_takes_queries_from_the_pool():
-  config = {name: a_config()[name] for name in config_lib.FIELDS}
+  config = {name: a_config()[name] for name in checks.FIELDS}
   del config['synthesis']
-  assert config_lib.upgraded(config)['synthesis'] == {}
+  assert identity.upgraded(config)['synthesis'] == {}
 
 
 def test_a_grid_may_compare_ways_to_make_queries():

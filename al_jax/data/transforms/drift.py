@@ -9,7 +9,9 @@ from al_jax import errors
 from al_jax.data.dataset import RawData
 from al_jax.data.transforms.subsets import generator_of, known_classes
 
-KINDS = ('shuffled', 'abrupt', 'gradual', 'new_class')
+KINDS = ('shuffled', 'by_id', 'abrupt', 'gradual', 'new_class')
+# What needs no classes.
+_WITHOUT_CLASSES = ('shuffled', 'by_id')
 # Where a change comes, of all examples, if `at` does not say.
 _AT = 0.5
 
@@ -32,6 +34,8 @@ def drift(
     seed: of the order.
     kind: what happens over the stream:
       `'shuffled'`: nothing; the order is random.
+      `'by_id'`: what your data have: the order of the ids, such as the row
+      numbers of a table, whose rows a source shuffles to hold out a test split.
       `'abrupt'`: up to a position there are early classes alone; from there on
       the late ones, with the early ones that are left.
       `'gradual'`: of as many early as late examples the share of early ones
@@ -39,7 +43,7 @@ def drift(
       `'new_class'`: a class that is not there up to a position comes after it.
     at: that position as a share of all examples, above 0, below 1; of
       `'abrupt'` and `'new_class'`. If None, one half.
-    new: name of the class of `'new_class'`. If None, the last one.
+    new: name of the class of `'new_class'`, a text. If None, the last one.
 
   Returns:
     The data set in another order.
@@ -51,13 +55,18 @@ def drift(
   errors.check_name('drift: kind', kind, KINDS)
   errors.check_number('drift: at', at, above=0, below=1, optional=True)
   _check_read(kind, at, new)
-  names, classes = known_classes(raw, 'drift')
-  if len(names) < 2 and kind != 'shuffled':
-    raise ValueError(f'drift: kind {kind!r} needs a second class.')
   generator = generator_of('drift', seed, kind, float(at or 0), new or '')
-  if kind == 'shuffled':
-    order = generator.permutation(len(classes))
-  elif kind == 'gradual':
+  if kind in _WITHOUT_CLASSES:
+    order = (
+      np.argsort(raw.train.ids, kind='stable')
+      if kind == 'by_id'
+      else generator.permutation(len(raw.train))
+    )
+    return raw._replace(train=raw.train.take(order))
+  names, classes = known_classes(raw, 'drift')
+  if len(names) < 2:
+    raise ValueError(f'drift: kind {kind!r} needs a second class.')
+  if kind == 'gradual':
     order = _gradual(generator, classes < len(names) / 2)
   else:
     is_early = classes < len(names) / 2

@@ -90,7 +90,8 @@ def backbone(
     architecture: a name in `backbones.ARCHITECTURES`: `'resnet50'`,
       `'tf_efficientnet_lite0'`.
     weights: path of a `.safetensors`, an `.npz` or a PyTorch state dict, or
-      `'hub:OWNER/NAME'`, see `weights.hub`. If None, weights are drawn.
+      `'hub:OWNER/NAME'`, see `weights.hub`; `'elsewhere'` if other weights
+      replace those of the network in any case. If None, weights are drawn.
     trunk: `'tuned'`: all weights are trained; `'fixed'`: those of the head.
     dropout: share of the features that are dropped before the head; if None,
       as published.
@@ -138,7 +139,7 @@ def backbone(
     trunk == 'fixed',
   )
   fns = common.model_fns(made, facts)
-  if weights is not None:
+  if weights not in (None, hub.ELSEWHERE):
     fns = _beginning_with(fns, published, architecture, weights, keep_head)
   return _with_fixed_trunk(fns) if trunk == 'fixed' else fns
 

@@ -66,6 +66,30 @@ def read(path: files.Path) -> dict[str, np.ndarray]:
   return {name: _as_read(path, name, tensors[name]) for name in tensors}
 
 
+def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """Reads a .safetensors file; every tensor keeps its dtype.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    Arrays by name.
+
+  Raises:
+    ValueError: the file is no such file, or is damaged.
+  """
+  with errors.needs('a .safetensors file'):
+    import safetensors
+  # Its readers for NumPy and JAX lack bfloat16 and int64.
+  try:
+    found = safetensors.deserialize(path.read_bytes())
+  except safetensors.SafetensorError as error:
+    raise ValueError(
+      f'{path} is not a readable .safetensors file: {errors.clause(error)}.'
+    ) from error
+  return {name: _safetensor(path, name, tensor) for name, tensor in found}
+
+
 def _reader(path):
   """Tells the format by how the file begins."""
   with path.open('rb') as file:
@@ -76,7 +100,7 @@ def _reader(path):
   # The length of a JSON object comes first, and may begin like the others.
   header = int.from_bytes(start[:8], 'little')
   if start[8:9] == b'{' and header <= size - 8:
-    return _read_safetensors
+    return read_safetensors
   if start.startswith(state_dicts.ZIP):
     return state_dicts.read if _is_state_dict(path) else _read_npz
   if start.startswith(_PICKLE):
@@ -119,19 +143,6 @@ def _is_state_dict(path):
 def _read_npz(path):
   with arrays.open_npz(path) as archive:
     return {name: arrays.member(path, archive, name) for name in archive.files}
-
-
-def _read_safetensors(path):
-  with errors.needs('a .safetensors file'):
-    import safetensors
-  # Its readers for NumPy and JAX lack bfloat16 and int64.
-  try:
-    found = safetensors.deserialize(path.read_bytes())
-  except safetensors.SafetensorError as error:
-    raise ValueError(
-      f'{path} is not a readable .safetensors file: {errors.clause(error)}.'
-    ) from error
-  return {name: _safetensor(path, name, tensor) for name, tensor in found}
 
 
 def _safetensor(path: pathlib.Path, name: str, tensor: Mapping) -> np.ndarray:

@@ -10,6 +10,8 @@ from typing import Any
 
 from al_jax import errors
 
+# In place of a file: whoever builds the network has its weights already.
+ELSEWHERE = 'elsewhere'
 _PREFIX, _PACKAGED = 'hub:', 'package:'
 _FORM = 'hub:OWNER/NAME, with @REVISION and :FILE after it if need be'
 _ADDRESS = re.compile(

@@ -138,10 +138,15 @@ def hybrid_informativeness(
   num_classes: int = 0,
   num_references: int = 2000,
   num_labeled: int = 0,
+  share: float = 0.12,
 ) -> Cost:
-  """Of dense points, or of Factors with C columns on the left."""
+  """Of dense points, or of Factors with C columns on the left.
+
+  `share` is that of the N (K + L) pairs of a point and a known point that are
+  compared, up to 1; the default is near that of k-center on random features.
+  """
   dim = num_classes + num_features
-  compared = min(num_references, num_points) + num_labeled + k
+  compared = min(num_references, num_points) + share * (num_labeled + k)
   products = 2 if num_classes else 1
   return Cost(
     operations=num_points * compared * (2 * dim + 10),

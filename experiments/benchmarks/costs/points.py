@@ -4,8 +4,11 @@ from experiments.benchmarks.costs.cost import BYTES, Cost
 
 # Rows of the pool that k-means and k-means++ hold at a time.
 _TILE = 1024
-# Rows of the pool, and centers there from the start, that k-center compares.
+# Rows of the pool, and centers, that k-center compares; rows of its shortlist.
 _COVER_TILE = 2048
+_MET_AT_ONCE = 64
+_SHORTLIST = 1024
+# Centers there from the start that LCMD compares with as many rows.
 _COVER_CENTERS = 512
 
 
@@ -141,29 +144,29 @@ def k_center(
   num_classes: int = 0,
   num_centers: int = 0,
   block: int = 128,
-  picks_per_pass: float | None = None,
+  share: float = 0.15,
 ) -> Cost:
   """Of dense points, or of Factors with C columns on the left.
 
-  `picks_per_pass` is how many picks are certain between two passes over the
-  pool: at most `block`, which is what None stands for.
+  `share` is that of the N (K + M) pairs of a point and a center that are
+  compared: 0.14 on random features from 1,000 centers, up to 1.
   """
   dim = num_classes + num_features
   block = min(block, k)
-  picks_per_pass = min(picks_per_pass or block, block)
-  num_passes = k / picks_per_pass + num_centers / _COVER_CENTERS
   candidates = 4 * block
-  # All columns of a pass are multiplied, whether they are picks or padding.
-  pairs = num_points * (k / picks_per_pass * block + num_centers)
-  deciding = k / picks_per_pass * candidates**2
-  columns = max(_COVER_CENTERS if num_centers else 1, block)
+  num_blocks = k / block
+  pairs = share * num_points * (k + num_centers)
+  products = 2 if num_classes else 1
   return Cost(
-    operations=2 * dim * (pairs + deciding + num_points),
-    num_bytes=BYTES * num_points * (dim + 4) * (num_passes + 1),
+    operations=2 * dim * (pairs + num_blocks * candidates**2 + num_points),
+    # Norms and the first centers read the pool; a block reads the bounds, and
+    # the rows of the shortlist.
+    num_bytes=BYTES
+    * (2 * num_points * dim + num_blocks * (4 * num_points + _SHORTLIST * dim)),
     extra_bytes=BYTES
     * (
-      4 * num_points
-      + _COVER_TILE * ((2 if num_classes else 1) * columns + 2 * dim)
+      5 * num_points
+      + _COVER_TILE * (products * _MET_AT_ONCE + dim)
       + candidates * (candidates + dim)
     ),
   )

@@ -1,4 +1,4 @@
-"""Rows of k-center, k-means and distances.
+"""Rows of k-means and distances.
 
 In the table of `python -m experiments.benchmark kernels`.
 """
@@ -10,90 +10,9 @@ import jax
 import numpy as np
 
 from al_jax import kernels
-from experiments.benchmarks import costs, peers, plain, timing
+from experiments.benchmarks import costs, peers, timing
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine, Peer
-
-# Picks that are timed of what takes as long for each; the others follow.
-_FEW, _MANY = 1, 11
-
-
-def covering(
-  machine: Machine,
-  *,
-  num_points: int = 50_000,
-  num_features: int = 512,
-  num_labeled: int = 1_000,
-  k: int = 1_000,
-  picks_per_pass: int = 101,
-  repeats: int = 3,
-) -> Iterator[Row]:
-  """k-center from the labelled points."""
-  rng = np.random.default_rng(0)
-  points = np.maximum(
-    rng.standard_normal((num_points, num_features), np.float32), 0
-  )
-  labeled = np.arange(num_points) < num_labeled
-  ours = CompiledCall(
-    lambda points, centers: kernels.k_center(points, k, centers=centers),
-    points,
-    labeled,
-  )
-  plainly = _plain_calls(points, num_labeled, (_FEW, picks_per_pass))
-  same = np.mean(
-    np.asarray(plainly[picks_per_pass]())
-    == np.asarray(ours().indices)[:picks_per_pass]
-  )
-
-  cost = costs.k_center(
-    num_points=num_points,
-    num_features=num_features,
-    k=k,
-    num_centers=num_labeled,
-  )
-  yield from timing.beside(
-    f'k-center from {num_labeled:,}, N {num_points:,} D {num_features} k {k:,}',
-    ours,
-    [
-      Peer(
-        f'a pass per pick, {picks_per_pass} picks',
-        lambda: functools.partial(
-          timing.extrapolated,
-          lambda picks: plainly[picks](),
-          _FEW,
-          picks_per_pass,
-          k,
-        ),
-        at_most=0.125,
-        note=f'{same:.0%} of {picks_per_pass} picks identical',
-      ),
-      Peer(
-        f'scikit-activeml, {_MANY} picks',
-        lambda: _seconds_in_activeml(points, labeled, k),
-        at_most=1 / 80,
-        once=True,
-      ),
-    ],
-    bound=machine.least(cost),
-    repeats=repeats,
-  )
-
-
-def _plain_calls(points, num_labeled, numbers):
-  """Compiles a pass per pick, for so many picks."""
-  return {
-    picks: CompiledCall(
-      functools.partial(plain.one_center_per_pass, k=picks),
-      points,
-      np.arange(num_labeled),
-    )
-    for picks in numbers
-  }
-
-
-def _seconds_in_activeml(points, labeled, k):
-  select = peers.activeml_core_set(points, labeled)
-  return lambda: timing.extrapolated(select, _FEW, _MANY, k)
 
 
 def clustering(

@@ -9,12 +9,12 @@ both measured at the start; the counts are in `experiments.benchmarks.costs`.
 `memory` is what the compiled program takes besides arguments and result.
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
-import jax
-
-from experiments.benchmarks import large, timing
+from experiments.benchmarks import timing
 from experiments.benchmarks.kernels import (
+  covering,
   graphs,
   networks,
   points,
@@ -24,24 +24,18 @@ from experiments.benchmarks.kernels import (
 )
 from experiments.benchmarks.peers import NotInstalled
 from experiments.benchmarks.table import Row
-
-# What selection at the size of ImageNet needs: 16 GB, and as much to make it.
-_IMAGENET_BYTES = 64 * 2**30
+from experiments.benchmarks.timing import Machine
 
 
 def measure() -> Iterator[Row]:
   """Every measurement of kernels, one after another."""
   machine, rows = timing.measure_machine()
   yield from rows
-  yield from seeding.beside_all(machine, num_classes=10)
-  yield from seeding.beside_all(machine, num_classes=100)
-  yield from seeding.of_few(machine)
-  yield from _on_mnist(machine)
-  yield from points.covering(machine)
-  yield from samples.bald(machine)
-  yield from samples.bald_beside_baal(machine)
-  yield from samples.batch_bald(machine)
-  yield from samples.gradients(machine)
+  for part in PARTS.values():
+    yield from part(machine)
+
+
+def _on_graphs(machine):
   vectors = graphs.clustered(50_000, 128)
   yield from graphs.neighbours(machine, vectors)
   task = graphs.make_task(vectors)
@@ -49,20 +43,6 @@ def measure() -> Iterator[Row]:
   yield from graphs.propagation_update(machine, task)
   yield from graphs.diffusion(machine, task)
   yield from graphs.densities(machine, vectors[:10_000])
-  yield from points.clustering(machine)
-  yield from points.distances(machine)
-  yield from scores.of_one_prediction(machine)
-  yield from scores.of_samples(machine)
-  yield from scores.picks(machine)
-  yield from scores.stream(machine)
-  if device_bytes() >= _IMAGENET_BYTES:
-    yield large.on_an_accelerator(machine)
-
-
-def device_bytes() -> int:
-  """Memory of the accelerator; 0 where there is none, or it does not say."""
-  stats = jax.local_devices()[0].memory_stats() or {}
-  return stats.get('bytes_limit', 0)
 
 
 def _on_mnist(machine):
@@ -75,3 +55,28 @@ def _on_mnist(machine):
     )
     return
   yield from seeding.skipping(machine, factors, name)
+
+
+# name -> the measurements of some kernels: Machine -> Rows.
+PARTS: dict[str, Callable[[Machine], Iterator[Row]]] = {
+  'k-means++, 10 classes': functools.partial(
+    seeding.beside_all, num_classes=10
+  ),
+  'k-means++, 100 classes': functools.partial(
+    seeding.beside_all, num_classes=100
+  ),
+  'k-means++, few picks': seeding.of_few,
+  'k-means++, MNIST': _on_mnist,
+  'k-center': covering.random_points,
+  'BALD': samples.bald,
+  'BALD, another package': samples.bald_beside_baal,
+  'BatchBALD': samples.batch_bald,
+  'gradients': samples.gradients,
+  'graphs': _on_graphs,
+  'k-means': points.clustering,
+  'distances': points.distances,
+  'scores of a prediction': scores.of_one_prediction,
+  'scores of samples': scores.of_samples,
+  'picks by score': scores.picks,
+  'streams': scores.stream,
+}

@@ -1,0 +1,69 @@
+r"""Predicts the examples of any data source by an exported model: a CSV.
+
+    al-jax predict --model=model --config.data.source=file:new.csv \
+        --out=predictions.csv
+    al-jax predict --model=model --config.data.source=images:photos
+    al-jax predict --model=model --config.data.source=tfds:mnist --split=test
+
+A row per example: its id, the predicted class, the probability of each class;
+of other tasks the predicted numbers. Files and folders are read as examples
+that nobody has labelled; a column of labels is named by --config.data.target,
+a file of labels by --config.data.labels, and neither is used. Other options of
+the source are --config.data.NAME, as for al-jax run.
+"""
+
+import sys
+
+from absl import flags
+
+from al_jax import parts, xla
+from al_jax.commands import config_flag, ending
+from al_jax.exporting import defaults, model, predicting
+from al_jax.storage import manifest
+
+MODEL = flags.DEFINE_string(
+  'model', None, 'The folder that al-jax export wrote.'
+)
+SPLIT = flags.DEFINE_enum(
+  'split',
+  'all',
+  predicting.SPLITS,
+  'Which examples; all: those to train on, then others.',
+)
+# Other commands have flags of these names too; tests import them side by side.
+OUT = flags.DEFINE_string(
+  'out',
+  None,
+  'The CSV to write; printed if not set.',
+  allow_override=True,
+)
+OVERWRITE = flags.DEFINE_bool(
+  'overwrite', False, 'Replace what is there already.', allow_override=True
+)
+
+flags_of = config_flag, sys.modules[__name__]
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """Parses the command line; a bad flag or config ends the process."""
+  return config_flag.parse(argv, defaults.__file__)
+
+
+def main(argv: list[str]) -> int:
+  """Returns the exit status."""
+  return ending.in_a_sentence(argv, _run)
+
+
+def _run():
+  if MODEL.value is None:
+    raise ValueError('--model is not set; name the folder of a model.')
+  ending.check_out(OUT.value, overwrite=OVERWRITE.value)
+  parts.search_in(config_flag.folders(defaults.__file__))
+  xla.keep_programs(xla.program_cache())
+  config = manifest.plain_config(config_flag.CONFIG.value.to_dict())
+  predicting.check_config(config)
+  loaded = model.load_model(MODEL.value)
+  ids, inputs = predicting.examples(loaded, config['data'], SPLIT.value)
+  found = predicting.table(loaded, ids, inputs, chunk_size=config['chunk_size'])
+  ending.write_csv(OUT.value, found)
+  return 0

@@ -1,0 +1,1 @@
+"""Trained models as folders of plain files, and what they predict."""

@@ -1,0 +1,193 @@
+"""What an exported model predicts of a data source, as a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from al_jax import data, errors, tasks
+from al_jax.data.load import takes_classes
+from al_jax.data.sources import single
+from al_jax.exporting.model import Model
+
+SPLITS = ('all', 'train', 'validation', 'test')
+_FIELDS = ('data', 'chunk_size')
+# Options of sources that are about labels.
+_LABELS = (
+  *('labels', 'target', 'targets', 'scale'),
+  *('test', 'test_inputs', 'test_targets', 'unlabeled'),
+)
+# Of a task without classes: to read examples without labels. Nobody sees them.
+_ANY_CLASSES = ('0', '1')
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+  """Refuses a config with fields that nothing reads, or without a source.
+
+  Args:
+    config: as plain values.
+
+  Raises:
+    ValueError: for the first of them.
+  """
+  for name in config:
+    if name not in _FIELDS:
+      raise errors.unknown_name('config field', name, _FIELDS)
+  spec = config['data']
+  if not (spec.get('source') if isinstance(spec, Mapping) else spec):
+    raise ValueError(
+      'config.data.source is not set; name what to predict: '
+      '--config.data.source=file:new.csv'
+    )
+  errors.check_number(
+    'config.chunk_size', config['chunk_size'], int, least=1, optional=True
+  )
+
+
+def examples(
+  model: Model, spec: str | Mapping[str, Any], split: str = 'all'
+) -> tuple[np.ndarray, Any]:
+  """Reads examples to predict.
+
+  Files and folders are read as examples that nobody has labelled, unless an
+  option about labels is given; then labels are read, and not used.
+
+  Args:
+    model: that is to predict them.
+    spec: a source, or a mapping of it, its options and transforms, see
+      `al_jax.load`.
+    split: one of `SPLITS`; `'all'`: those to train on, to validate on and to
+      test on, in this order.
+
+  Returns:
+    Ids [N], and inputs [N, ...].
+
+  Raises:
+    ValueError: a source that cannot be read so, a split that is not there,
+      classes that the model does not know, or inputs that it does not take.
+  """
+  spec = {'source': spec} if isinstance(spec, str) else dict(spec)
+  _check_settled(spec)
+  names = model.task.class_names or _ANY_CLASSES
+  dataset = data.load(_unlabelled(spec, names))
+  _check_classes(model, dataset)
+  parts = {
+    name: part
+    for name, part in dataset.as_raw().parts().items()
+    if split in ('all', name)
+  }
+  if not parts:
+    raise ValueError(f'split is {split!r}, and {dataset.name} has none.')
+  parts = [parts[name] for name in SPLITS if name in parts]
+  for part in parts:
+    model.check(part.inputs)
+  if len(parts) == 1:
+    return parts[0].ids, parts[0].inputs
+  inputs = jax.tree.map(
+    lambda *each: np.concatenate(each), *(part.inputs for part in parts)
+  )
+  return np.concatenate([part.ids for part in parts]), inputs
+
+
+def _check_settled(spec):
+  """Refuses what would make other inputs of the same cell of another table."""
+  if spec.get('normalize') is not None:
+    raise ValueError(
+      f'config.data.normalize is {spec["normalize"]!r}; a model normalises by '
+      'constants of its own: leave it out.'
+    )
+  fills, ways = spec.get('missing'), spec.get('categories')
+  fills = fills.values() if isinstance(fills, Mapping) else [fills]
+  if not set(map(str, fills)) <= {'None', 'drop'}:
+    raise ValueError(
+      f'config.data.missing is {spec["missing"]!r}, which fills gaps by this '
+      "table and not by that of the training; it must be 'drop': fill them "
+      'beforehand.'
+    )
+  is_ordered = isinstance(ways, Mapping) and all(
+    isinstance(way, list | tuple) for way in ways.values()
+  )
+  if ways is not None and not is_ordered:
+    raise ValueError(
+      f'config.data.categories is {ways!r}, which makes columns of the '
+      'categories in this table and not of those in that of the training; it '
+      'must be lists of categories by column: spell them out beforehand.'
+    )
+
+
+def _unlabelled(
+  spec: Mapping[str, Any], names: Sequence[str]
+) -> dict[str, Any]:
+  """A spec whose examples need no labels, where its source has such."""
+  spec, source = dict(spec), str(spec['source'])
+  scheme, _, location = source.partition(':')
+  if scheme == 'embed':
+    inner = _unlabelled({**(spec.get('of') or {}), 'source': location}, names)
+    del inner['source']
+    return {**spec, 'of': inner} if inner else spec
+  if 'classes' in spec or any(spec.get(each) is not None for each in _LABELS):
+    return spec
+  return {**spec, 'classes': names} if takes_classes(source) else spec
+
+
+def _check_classes(model, dataset):
+  """Refuses classes of which the model knows nothing."""
+  known = model.task.class_names
+  strange = [name for name in dataset.task.class_names if name not in known]
+  if known and strange:
+    more = f' and {len(strange) - 1} more' if len(strange) > 1 else ''
+    raise ValueError(
+      f'{dataset.name} has the class {strange[0]!r}{more}, which the model '
+      f'does not know; its classes are {", ".join(known)}.'
+    )
+
+
+def table(
+  model: Model,
+  ids: np.ndarray,
+  inputs: Any,
+  *,
+  chunk_size: int | None = None,
+) -> Iterator[list[str]]:
+  """Predicts examples, a row for each.
+
+  Args:
+    model: predicts.
+    ids: [N], of the examples.
+    inputs: [N, ...].
+    chunk_size: rows per forward pass. If None, that of the run.
+
+  Returns:
+    The names of the columns, then the cells of each row as text: the id, and of
+    each part of the task the predicted class and the probability of each class,
+    or the predicted numbers. Floats have the fewest digits that read back as
+    the same float32.
+  """
+  predictions = model.predict(inputs, chunk_size=chunk_size)
+  decided = jax.device_get(model.task.decide(predictions))
+  names, columns = [single.ID], [ids]
+  for part, task in tasks.parts_of(model.task).items():
+    prefix = f'{part}_' if part else ''
+    of_part = predictions[part] if part else predictions
+    found = decided[part] if part else decided
+    if tasks.are_classes(task):
+      classes = np.array(task.class_names)
+      names += [f'{prefix}predicted']
+      columns += [classes[found]]
+      names += [f'{prefix}probability_{name}' for name in classes]
+      columns += list(_probabilities(of_part).T)
+    else:
+      names += [f'{prefix}predicted_{at}' for at in range(found.shape[1])]
+      columns += list(found.T)
+  yield names
+  for row in zip(*columns, strict=True):
+    yield list(map(str, row))
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+  """float32[N, C] of logits."""
+  logits = logits.astype(np.float64)
+  exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+  found = exponents / exponents.sum(axis=1, keepdims=True)
+  return found.astype(np.float32)

@@ -1,0 +1,204 @@
+"""BADGE's selection from all of ImageNet, on one accelerator.
+
+Points are drawn on the device in slices, as factors: 16 GB for 1,280,000 with
+2,048 features and 1,000 classes.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from al_jax import kernels
+from al_jax.kernels import Factors, _blocks, _draws
+from experiments.benchmarks import costs, large, plain, timing
+from experiments.benchmarks.accelerator.sections import in_a_sentence
+from experiments.benchmarks.large import Sizes
+from experiments.benchmarks.table import Row
+from experiments.benchmarks.timing import CompiledCall, Machine
+
+IMAGENET = Sizes(num_points=1_280_000, k=10_000)
+# What is aimed at, and picks of a pass per pick that are timed.
+_AT_MOST_SECONDS, _PICKS_BY_PASS = 30.0, 21
+# A selection that takes longer is not repeated.
+_LONG_SECONDS = 15.0
+
+
+def measure(
+  machine: Machine, sizes: Sizes = IMAGENET, *, blocks: Sequence[int] = ()
+) -> Iterator[Row]:
+  """The selection; of half the points if it fails with all of them.
+
+  Args:
+    machine: for bounds.
+    sizes: of the selection.
+    blocks: numbers of candidates at a time to try beside the default.
+
+  Yields:
+    Rows.
+  """
+  problem = ''
+  try:
+    yield from selection(machine, sizes, blocks=blocks)
+  except Exception as error:
+    problem = in_a_sentence(error)
+  # Outside of `except`, where the error would hold the points.
+  if problem:
+    yield Row(_name(sizes), None, note=f'failed: {problem}')
+    sizes = sizes._replace(num_points=sizes.num_points // 2)
+    yield from selection(machine, sizes, blocks=blocks)
+
+
+def selection(
+  machine: Machine,
+  sizes: Sizes,
+  *,
+  repeats: int = 3,
+  blocks: Sequence[int] = (),
+) -> Iterator[Row]:
+  """Times the selection, counts what it does, and tries other blocks.
+
+  Args:
+    machine: for bounds.
+    sizes: of the selection.
+    repeats: selections that are timed after the first, if they are short.
+    blocks: see `measure`.
+
+  Yields:
+    Rows.
+
+  Raises:
+    RuntimeError: what was picked is not k different points.
+  """
+  points_key, key = jax.random.split(jax.random.key(0))
+  seconds, points = _first(lambda: large.gradients(points_key, *sizes[:3]))
+  yield Row(
+    'gradients drawn on the device',
+    seconds,
+    note=f'compiled and run once; {sizes.input_bytes / 1e9:.2f} GB',
+  )
+  row, picks = _timed(machine, sizes, key, points, repeats)
+  per_pass = sizes.input_bytes / machine.bytes_per_second
+  yield row
+  yield Row(
+    _name(sizes),
+    row.seconds,
+    per_pass,
+    'one pass over the points',
+    row.seconds / per_pass,
+    note=f'{1e3 * sizes.input_bytes / 4.8e12:.2f} ms at 4.8 TB/s',
+  )
+  yield _counted(key, points, sizes, picks)
+  yield _beside_passes(key, points, sizes, row)
+  for block in blocks:
+    yield _timed(machine, sizes, key, points, 1, block=block)[0]
+
+
+def _name(sizes):
+  return f'BADGE, N {sizes.num_points:,} k {sizes.k:,}'
+
+
+def _first(call):
+  """The seconds of a call, and what it returned."""
+  found = []
+  seconds = timing.seconds_of(lambda: found.append(call()) or found)
+  return seconds, found[0]
+
+
+def _timed(machine, sizes, key, points, repeats, **options):
+  """The Row of a selection, and its picks."""
+  select = functools.partial(kernels.kmeans_plus_plus, k=sizes.k, **options)
+  ours = CompiledCall(select, key, points)
+  first, found = _first(ours)
+  picks = np.asarray(found.indices)
+  large.check_distinct(picks, sizes)
+  repeats = 1 if first > _LONG_SECONDS else repeats
+  seconds = float(np.median([ours.seconds() for _ in range(repeats)]))
+  named = ''.join(f', {name} {value}' for name, value in options.items())
+  row = Row(
+    _name(sizes) + named,
+    seconds,
+    _AT_MOST_SECONDS,
+    'what is aimed at',
+    seconds / _AT_MOST_SECONDS,
+    compiling=ours.compiling,
+    at_most=1.0,
+    bound=machine.least(costs.kmeans_plus_plus(**sizes._asdict())),
+    extra_bytes=ours.extra_bytes,
+    note=f'the first time {first:.2f} s; all picks different',
+  )
+  return row, picks
+
+
+def _counted(key, points, sizes, picks):
+  """How often the selection drew candidates and went over all points."""
+  found, rounds, visits = jax.device_get(counted(key, points, sizes.k))
+  same = np.mean(found == picks)
+  return Row(
+    f'{_name(sizes)}: what it does',
+    None,
+    note=f'{rounds:,} blocks; {visits} visits to all points, each a pass, '
+    f'besides 2 passes at the start; {same:.0%} of its picks are the same',
+  )
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def counted(
+  key: jax.Array, points: Factors, k: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """`kmeans_plus_plus` step by step, with its counters.
+
+  Args:
+    key: consumed.
+    points: N points, all of them finite.
+    k: picks; static.
+
+  Returns:
+    int32[k], the picks of the kernel; how many blocks of candidates were drawn;
+    how many times all bounds were renewed after that.
+  """
+  norms = kernels.squared_norms(points)
+  pool = _blocks.Candidates(points, norms, None)
+  pickable = jnp.ones(norms.shape, jnp.bool_)
+  first_key, blocks_key, _ = jax.random.split(key, 3)
+  start = _draws.draw(first_key, jnp.ones_like(norms), 1)
+
+  def one_block(carry):
+    state, visits = carry
+    block_key = jax.random.fold_in(blocks_key, state.round)
+    state = _blocks.try_block(block_key, state, pool, 128)
+    is_due = _blocks.visit_is_due(state, 1.0)
+    state = lax.cond(
+      is_due,
+      lambda state: _blocks.visit(state, pool),
+      lambda state: state,
+      state,
+    )
+    return state, visits + is_due
+
+  state, visits = lax.while_loop(
+    lambda carry: carry[0].count < k,
+    one_block,
+    (_blocks.begin(pool, pickable, start, k), jnp.zeros((), jnp.int32)),
+  )
+  return state.indices, state.round, visits
+
+
+def _beside_passes(key, points, sizes, row):
+  """The Row beside a look at all points for each pick."""
+  picks = min(_PICKS_BY_PASS, sizes.k)
+  plainly = CompiledCall(
+    functools.partial(plain.one_seed_per_pass, k=picks), key, points
+  )
+  plainly()
+  against = plainly.seconds() * sizes.k / picks
+  return row._replace(
+    against=against,
+    which_is=f'a pass per pick, {picks} picks',
+    ratio=row.seconds / against,
+    at_most=0.1,
+    note=f'{against / sizes.k * 1e3:.2f} ms a pick',
+  )
