@@ -22,6 +22,7 @@ ROOMS = (
     'keys',
     'made',
     'parts',
+    'placement',
     'pool',
     'tasks',
     'xla',

@@ -85,6 +85,9 @@ class Strategy(NamedTuple):
       of the prediction'`. If empty, they are not shown.
     is_doubt: its scores are 1 - the largest probability, so that they say how
       confident the model is.
+    takes_shards: on several devices `select` is given what was measured as
+      `placement.Shards`, and everything else on every device. If False, it is
+      given arrays on the first device.
   """
 
   init: InitStrategy
@@ -96,6 +99,7 @@ class Strategy(NamedTuple):
   uniform: bool = False
   score: str = ''
   is_doubt: bool = False
+  takes_shards: bool = False
 
 
 def result_problem(found: Any) -> str:

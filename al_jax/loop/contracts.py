@@ -20,6 +20,7 @@ from al_jax.loop import stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import FIRST_SETS, Protocol
 from al_jax.loop.run_state import Run
+from al_jax.placement import Shards
 from al_jax.pool import PoolState
 
 
@@ -207,7 +208,7 @@ def check_measured(
 
   Args:
     program: the compiled system.
-    measured: pytree of [N, ...].
+    measured: pytree of [N, ...], or Shards.
     pool: the labelled set.
     seen: bool[N], the examples that were measured.
     round: for the message.
@@ -216,6 +217,8 @@ def check_measured(
     FloatingPointError: with the first example that has none.
   """
   mask = pool_lib.eligible(pool) & seen
+  if isinstance(measured, Shards):
+    mask = measured.placement.everywhere(mask)
   bad = int(program.first_bad(measured, mask))
   if bad < pool.num_examples:
     raise FloatingPointError(
