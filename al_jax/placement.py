@@ -200,10 +200,7 @@ class Shards:
     if placement.has_one_process:
       rows = jax.device_put(self.rows, placement.first)
     else:
-      copy = jax.jit(
-        lambda rows: rows, out_shardings=placement.sharding(EVERYWHERE)
-      )
-      rows = placement.on_first(copy(self.rows))
+      rows = placement.on_first(_copied_everywhere(placement)(self.rows))
     return jax.tree.map(lambda leaf: leaf[: self.num_examples], rows)
 
 
@@ -215,6 +212,13 @@ def current() -> Placement:
 @functools.cache
 def _over(devices):
   return Placement(jax.sharding.Mesh(np.array(devices), (AXIS,)))
+
+
+@functools.cache
+def _copied_everywhere(placement):
+  return jax.jit(
+    lambda rows: rows, out_shardings=placement.sharding(EVERYWHERE)
+  )
 
 
 def within(index: jax.Array, each: int) -> jax.Array:
