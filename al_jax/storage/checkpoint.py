@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
 from al_jax.interfaces import PyTree
-from al_jax.storage import _background, _layout, _processes
+from al_jax.storage import _background, _layout, processes
 
 STEPS_KEPT = 3
 
@@ -119,7 +119,7 @@ class Checkpointer:
       metadata = json.dumps(metadata)
     except (TypeError, ValueError) as error:
       raise TypeError(f'metadata must be JSON: {error}.') from error
-    if _processes.is_first():
+    if processes.is_first():
       with self._errors_noted():
         self._background.put(
           _Job(step, paths, leaves, metadata), replaceable=replaceable
@@ -150,18 +150,18 @@ class Checkpointer:
         here all the same removes them with the first save.
     """
     self.wait()
-    if not _processes.is_first():
+    if not processes.is_first():
       return self._restore_as_first(template)
     found = None
     try:
       found = self._restore(template)
     finally:
-      _processes.of_first(-1 if found is None else found[0])
+      processes.of_first(-1 if found is None else found[0])
     return found
 
   def _restore_as_first(self, template):
     """What the first process has restored; what it raises, only it says."""
-    step = _processes.of_first(-1)
+    step = processes.of_first(-1)
     if step < 0:
       return None
     self._manager.reload()
@@ -237,9 +237,9 @@ class Checkpointer:
 
   def _open(self) -> ocp.CheckpointManager:
     """Makes the folder or tidies it up."""
-    if _processes.is_first():
+    if processes.is_first():
       self._tidy()
-    _processes.wait_for_all(f'{self.folder} is tidy')
+    processes.wait_for_all(f'{self.folder} is tidy')
     return ocp.CheckpointManager(
       self.folder,
       options=ocp.CheckpointManagerOptions(
@@ -247,7 +247,7 @@ class Checkpointer:
         # The background does what Orbax's own asynchrony would.
         enable_async_checkpointing=False,
         save_root_metadata=False,
-        **_processes.options(),
+        **processes.options(),
       ),
     )
 

@@ -19,6 +19,19 @@ def are_several() -> bool:
   return jax.process_count() > 1
 
 
+def refuse_several(what: str) -> None:
+  """Raises ValueError if there are others.
+
+  Args:
+    what: names, in a sentence, what one process can do alone.
+  """
+  if are_several():
+    raise ValueError(
+      f'{what} is for one process, and there are {jax.process_count()} '
+      '(jax.distributed); call loop.run_rounds in each of them.'
+    )
+
+
 def wait_for_all(place: str) -> None:
   """Returns when every process has come to a place in the code."""
   if are_several():
