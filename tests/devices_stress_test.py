@@ -8,13 +8,10 @@ kept, so that the next call begins where this one was stopped.
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
-import jax
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import children
 
 # One process takes all configurations, over the first of eight devices. A kill
 # is an exception in the middle of a run, which saves nothing more.
@@ -123,29 +120,16 @@ for number in range(int(sys.argv[2])):
   with path.open('a') as file:
     line = {'number': number, 'system': name, 'copies': copies, 'seed': seed}
     print(json.dumps({**line, 'parts': parts, 'differ': differ}), file=file)
+print(json.dumps('done'))
 """
-
-
-def stress(path, number):
-  """Returns a line per configuration, those of earlier calls first."""
-  subprocess.run(
-    [sys.executable, '-c', SCRIPT, str(path), str(number)],
-    cwd=ROOT,
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
-      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-    },
-    check=True,
-  )
-  return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 @pytest.mark.study
 def test_killed_runs_on_any_devices_make_the_same_picks(tmp_path):
   number = int(os.environ.get('AL_JAX_STRESS_RUNS', '200'))
   path = os.environ.get('AL_JAX_STRESS_FILE', tmp_path / 'stress.jsonl')
-  lines = stress(pathlib.Path(path), number)
+  children.printed([children.begin(SCRIPT, path, number)], timeout=None)
+  text = pathlib.Path(path).read_text()
+  lines = list(map(json.loads, text.splitlines()))
   assert len({line['number'] for line in lines}) >= number
   assert [line for line in lines if line['differ']] == []

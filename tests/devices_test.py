@@ -1,17 +1,11 @@
 """Neither the number of devices nor the size of a chunk changes a pick."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
-import jax
 import pytest
 
 from al_jax import systems
-
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import children
 
 # What a run asks, and what every system there is would ask of one state: an
 # object per way of looking at the pool, (chunk size, placement). One process
@@ -103,25 +97,7 @@ LOOKING = {
 
 def begin(devices, *ways):
   """A process that asks in each way of looking at the pool."""
-  return subprocess.Popen(
-    [
-      sys.executable,
-      '-c',
-      SCRIPT,
-      str(devices),
-      *map(json.dumps, (ways, LOOKING)),
-    ],
-    cwd=ROOT,
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
-      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-    },
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-    text=True,
-  )
+  return children.begin(SCRIPT, devices, *map(json.dumps, (ways, LOOKING)))
 
 
 @pytest.fixture(scope='module')
@@ -132,15 +108,9 @@ def asked():
     1: begin(1, (1000, 'device'), (130, 'device')),
     8: begin(8, (130, 'device'), (130, 'host')),
   }
-  found = {}
-  try:
-    for devices, process in processes.items():
-      output, told = process.communicate(timeout=1500)
-      assert process.returncode == 0, told
-      found[devices] = json.loads(output)
-  finally:
-    for process in processes.values():
-      process.kill()
+  found = dict(
+    zip(processes, children.printed(list(processes.values())), strict=True)
+  )
   supervised = [
     name
     for name, recipe in systems.SYSTEMS.items()

@@ -4,16 +4,9 @@ One process with eight virtual devices answers for all tests of this file: it
 lays the pool out over 1, 3 and 8 of them.
 """
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
-import jax
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import children
 
 SCRIPT = """
 import json
@@ -78,22 +71,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope='module')
 def found():
-  output = subprocess.run(
-    [sys.executable, '-c', SCRIPT],
-    cwd=ROOT,
-    env={
-      **os.environ,
-      'PYTHONPATH': str(ROOT),
-      'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
-      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-    },
-    capture_output=True,
-    text=True,
-    timeout=600,
-    check=False,
-  )
-  assert output.returncode == 0, output.stderr
-  return json.loads(output.stdout)
+  return children.printed([children.begin(SCRIPT)])[0]
 
 
 @pytest.mark.parametrize(('devices', 'each'), [('1', 21), ('3', 7), ('8', 3)])

@@ -1,15 +1,8 @@
 """Two processes on loopback make the picks of one, and go on from its saves."""
 
-import json
-import os
-import pathlib
 import socket
-import subprocess
-import sys
 
-import jax
-
-ROOT = pathlib.Path(__file__).parent.parent
+from tests import children
 
 # Process 0 of a pair writes; both print the records they yield. An example is
 # there thrice, so that nearly every batch has ties to break.
@@ -72,36 +65,12 @@ def run(folder, devices, processes, stop_after=3):
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
-  started = [
-    subprocess.Popen(
-      [
-        sys.executable,
-        '-c',
-        SCRIPT,
-        *map(str, (devices, processes, own, port, folder, stop_after)),
-      ],
-      cwd=ROOT,
-      env={
-        **os.environ,
-        'PYTHONPATH': str(ROOT),
-        'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir,
-        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-      },
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    for own in range(processes)
-  ]
-  found = []
-  try:
-    for process in started:
-      output, told = process.communicate(timeout=900)
-      assert process.returncode == 0, told
-      found.append(json.loads(output.splitlines()[-1]))
-  finally:
-    for process in started:
-      process.kill()
+  found = children.printed(
+    [
+      children.begin(SCRIPT, devices, processes, own, port, folder, stop_after)
+      for own in range(processes)
+    ]
+  )
   for number, _ in found:
     assert number == devices * processes
   return [of_process for _, of_process in found]
