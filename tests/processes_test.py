@@ -18,7 +18,7 @@ if int(processes) > 1:
     process_id=int(own),
     shutdown_timeout_seconds=60,
   )
-import dataclasses
+import contextlib, dataclasses
 import numpy as np
 from al_jax import loop, oracle
 from al_jax.loop import program, protocol
@@ -44,18 +44,17 @@ for name in ('margin', 'core_set'):
   )
   with checkpoint.Checkpointer(f'{folder}/{name}') as saves:
     found[name] = rows = []
-    try:
-      for row in loop.run_rounds(
-        compiled,
-        answers,
-        how,
-        [0],
-        checkpointer=saves,
-        should_stop=lambda rows=rows: len(rows) >= int(stop_after),
-      ):
+    under_way = loop.run_rounds(
+      compiled,
+      answers,
+      how,
+      [0],
+      checkpointer=saves,
+      should_stop=lambda rows=rows: len(rows) >= int(stop_after),
+    )
+    with contextlib.suppress(loop.Interrupted):
+      for row in under_way:
         rows.append((row.picks, row.test['accuracy'], row.train['loss']))
-    except loop.Interrupted:
-      pass
 print(json.dumps([jax.device_count(), found]))
 """
 
