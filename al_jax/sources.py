@@ -7,7 +7,7 @@ values are the same.
 
 import functools
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from al_jax import placement as placement_lib
 from al_jax.errors import in_one_line, unknown_name
 from al_jax.interfaces import PyTree
 from al_jax.kernels import _padding
+from al_jax.placement import Shards
 from al_jax.pool import PoolState
 
 PLACEMENTS = ('auto', 'device', 'host')
@@ -178,13 +180,20 @@ def temporary(form: jax.ShapeDtypeStruct) -> np.memmap:
 
 
 def length(inputs: PyTree) -> int:
-  """N, the leading axis of a pytree of inputs."""
+  """N, the number of examples of a pytree of inputs."""
+  if isinstance(inputs, Shards):
+    return inputs.num_examples
   return jax.tree.leaves(inputs)[0].shape[0]
 
 
 def is_on_device(inputs: PyTree) -> bool:
-  """Whether the rows are gathered on the device."""
+  """Whether the rows are on devices, on one or on several."""
   return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(inputs))
+
+
+def is_on_one_device(inputs: PyTree) -> bool:
+  """Whether one device has all rows, so that its programs can gather them."""
+  return is_on_device(inputs) and not isinstance(inputs, Shards)
 
 
 def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
@@ -196,12 +205,13 @@ def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
       no more than a modest share of its memory.
 
   Returns:
-    The inputs as jax Arrays, a copy on each of this process's devices, so that
-    no later call has to move them; or as they came (host).
+    As they came (host); as jax Arrays on the device; or as Shards, if there are
+    several devices.
   """
-  if is_placed_on_device(num_bytes(inputs), placement):
-    return on(inputs, jax.local_devices())
-  return inputs
+  if not is_placed_on_device(num_bytes(inputs), placement):
+    return inputs
+  over = placement_lib.current()
+  return on_first(inputs) if over.num_devices == 1 else over.shards(inputs)
 
 
 def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
@@ -215,63 +225,47 @@ def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
     raise unknown_name('placement', placement, PLACEMENTS)
   if placement != 'auto':
     return placement == 'device'
-  limit = (jax.local_devices()[0].memory_stats() or {}).get('bytes_limit')
-  limit = _CPU_LIMIT_BYTES if limit is None else _DEVICE_SHARE * limit
+  over = placement_lib.current()
+  limit = (over.first.memory_stats() or {}).get('bytes_limit')
+  if limit is None:
+    limit = _CPU_LIMIT_BYTES  # which the devices of a CPU share
+  else:
+    limit *= _DEVICE_SHARE * over.num_devices
   return size <= limit
 
 
-def on(inputs: PyTree, devices: Sequence[jax.Device]) -> PyTree:
-  """Inputs on some devices, whole on each.
+def on_first(inputs: PyTree) -> PyTree:
+  """Inputs on the first device of this process.
 
-  Moves nothing if a copy is already on each of them, as `place` leaves it.
+  Moves nothing that is there already, as `place` leaves it.
 
   Args:
     inputs: pytree of arrays [N, ...].
-    devices: where the inputs are needed.
 
   Returns:
-    The inputs as jax Arrays on these devices and no others.
+    The inputs as jax Arrays.
   """
-  sharding = everywhere(devices)
+  device = jax.local_devices()[0]
 
   def put(leaf):
-    held = getattr(leaf, 'sharding', None)
-    if held is None or not held.is_fully_replicated:
-      return jax.device_put(leaf, sharding)
-    if held.device_set == sharding.device_set:
-      return leaf
-    if not held.device_set > sharding.device_set:
-      return jax.device_put(leaf, sharding)
-    copies = [
-      shard.data
-      for shard in leaf.addressable_shards
-      if shard.device in sharding.device_set
-    ]
-    return jax.make_array_from_single_device_arrays(
-      leaf.shape, sharding, copies
-    )
+    is_there = isinstance(leaf, jax.Array) and leaf.devices() == {device}
+    return leaf if is_there else jax.device_put(leaf, device)
 
-  return jax.tree.map(put, inputs)
-
-
-def everywhere(devices: Sequence[jax.Device]) -> jax.sharding.Sharding:
-  """The sharding of an array that each of some devices has a copy of."""
-  if len(devices) == 1:
-    return jax.sharding.SingleDeviceSharding(devices[0])
-  mesh = jax.sharding.Mesh(np.array(devices), ('chunk',))
-  return jax.sharding.NamedSharding(mesh, jax.P())
+  return jax.tree.map(put, placement_lib.gathered(inputs))
 
 
 def gather(inputs: PyTree, index: jax.Array) -> PyTree:
   """Rows by position, on device: zeros where the index is -1.
 
   Args:
-    inputs: pytree of [N, ...].
+    inputs: pytree of [N, ...], or Shards.
     index: int32[B].
 
   Returns:
     pytree of [B, ...].
   """
+  if isinstance(inputs, Shards):
+    return inputs.take(index)
   index = _padding.past_end(index, length(inputs))
   return jax.tree.map(
     lambda leaf: jnp.take(leaf, index, axis=0, mode='fill', fill_value=0),
@@ -307,10 +301,13 @@ def reader(inputs: PyTree) -> Callable[[np.ndarray], PyTree]:
     inputs: pytree of [N, ...].
 
   Returns:
-    `(int[B]) -> pytree of [B, ...]`, on one device or on the host; rows of
-    index -1 are zeros.
+    `(int[B]) -> pytree of [B, ...]`, on the first device or on the host; rows
+    of index -1 are zeros.
   """
   if not is_on_device(inputs):
     return functools.partial(gather_on_host, inputs)
   read = jax.jit(gather)
-  return functools.partial(read, on(inputs, jax.local_devices()[:1]))
+  if not isinstance(inputs, Shards):
+    return functools.partial(read, on_first(inputs))
+  over = inputs.placement
+  return lambda index: over.on_first(read(inputs, over.everywhere(index)))

@@ -64,3 +64,20 @@ def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
     The k largest values and their indices, both [..., k].
   """
   return lax.optimization_barrier(lax.top_k(values, k))
+
+
+def top_k_on_each(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
+  """`top_k` for programs of several devices.
+
+  XLA folds a barrier around both results into the search there, and then ends
+  the process: `optimization_barrier ... cannot be downcasted`.
+
+  Args:
+    values: as there.
+    k: as there.
+
+  Returns:
+    The same.
+  """
+  best, indices = lax.top_k(values, k)
+  return lax.optimization_barrier(best), lax.optimization_barrier(indices)

@@ -283,7 +283,7 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
   seconds_measure += stopwatch.lap()
   own, selection = contracts.checked_selection(
     program,
-    strategy.select(key(keys.SELECT), own, measured, seen, pool, k),
+    compiled.select(key(keys.SELECT), own, measured, seen, pool, k),
     round,
   )
   picks = contracts.checked_picks(

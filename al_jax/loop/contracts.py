@@ -20,6 +20,7 @@ from al_jax.loop import stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import FIRST_SETS, Protocol
 from al_jax.loop.run_state import Run
+from al_jax.placement import Shards
 from al_jax.pool import PoolState
 
 
@@ -207,7 +208,7 @@ def check_measured(
 
   Args:
     program: the compiled system.
-    measured: pytree of [N, ...].
+    measured: pytree of [N, ...], or Shards.
     pool: the labelled set.
     seen: bool[N], the examples that were measured.
     round: for the message.
@@ -219,6 +220,8 @@ def check_measured(
   if isinstance(measured, kernels.Tiled):
     bad = _first_bad_in_files(program, measured, mask)
   else:
+    if isinstance(measured, Shards):
+      mask = measured.placement.everywhere(mask)
     bad = int(program.first_bad(measured, mask))
   if bad < pool.num_examples:
     raise FloatingPointError(

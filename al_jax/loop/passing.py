@@ -135,9 +135,7 @@ def _windows(
     if count:
       own, selection = contracts.checked_selection(
         program,
-        compiled.strategy.select(
-          key(keys.SELECT), own, measured, seen, pool, count
-        ),
+        compiled.select(key(keys.SELECT), own, measured, seen, pool, count),
         round,
       )
       picks = contracts.checked_picks(

@@ -20,6 +20,7 @@ from al_jax.interfaces import Facts, PyTree
 from al_jax.learners.pretraining import Pretraining
 from al_jax.loop import Interrupted
 from al_jax.sources import Sources
+from al_jax.storage import processes
 from al_jax.storage.checkpoint import Checkpointer, CheckpointError
 from al_jax.training import fit as fit_lib
 
@@ -82,7 +83,9 @@ def obtain(
     loop.Interrupted: on request; everything is saved.
     FloatingPointError: the loss or a weight is not finite.
     OSError: the folder cannot be made.
+    ValueError: there are several processes; one has the lock of the folder.
   """
+  processes.refuse_several('pretraining')
   _make(folder.parent)
   waiting = f'another process is training for {folder}: waiting for it'
   with files.locked(folder, waiting), Checkpointer(folder) as saves:

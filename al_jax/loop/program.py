@@ -24,6 +24,7 @@ from al_jax.loop import (
 from al_jax.loop import probe as probe_lib
 from al_jax.loop import synthesis as synthesis_lib
 from al_jax.loop.stream import Stream
+from al_jax.placement import Shards
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
@@ -338,9 +339,14 @@ def _check_pool(facts, pool, ids):
 
 
 def _first_bad(measured, mask):
+  num_examples = len(mask)
+  if isinstance(measured, Shards):
+    measured = measured.rows
+    size = jax.tree.leaves(measured)[0].shape[0]
+    mask = jnp.pad(mask, (0, size - num_examples))
   bad = jnp.zeros_like(mask)
   for leaf in jax.tree.leaves(measured):
     if jnp.issubdtype(leaf.dtype, jnp.floating):
       rows = jnp.isfinite(leaf).reshape(len(mask), -1)
       bad |= mask & ~jnp.all(rows, axis=1)
-  return jnp.where(jnp.any(bad), jnp.argmax(bad), len(mask))
+  return jnp.where(jnp.any(bad), jnp.argmax(bad), num_examples)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from al_jax.interfaces import (
   Strategy,
   StrategyState,
 )
+from al_jax.placement import Shards, gathered
 
 
 class CompiledStrategy(NamedTuple):
@@ -30,7 +31,8 @@ class CompiledStrategy(NamedTuple):
   Attributes:
     strategy: what was compiled.
     measure: `(key, learner state, where or None) -> (measured, seen)`, over the
-      pool; see `Strategy.select`.
+      pool; see `Strategy.select`. On several devices what is measured stays on
+      the devices that measured it, as Shards.
     before: the previous stage, which proposes candidates; None if there is
       none.
     num_candidates: number of candidates that it proposes; 0 without one.
@@ -40,6 +42,27 @@ class CompiledStrategy(NamedTuple):
   measure: Callable[..., tuple[PyTree, jax.Array]]
   before: CompiledStrategy | None = None
   num_candidates: int = 0
+
+  def select(self, key, state, measured, seen, pool, k) -> Any:
+    """Calls `Strategy.select`; what is measured is gathered here if it must be.
+
+    Args:
+      key: see `Strategy.select`, as the others.
+      state: of the strategy.
+      measured: of `measure`.
+      seen: of `measure`.
+      pool: the labelled set.
+      k: number of queries.
+
+    Returns:
+      What the strategy returns, on the first device.
+    """
+    select = self.strategy.select
+    if not (self.strategy.takes_shards and isinstance(measured, Shards)):
+      return select(key, state, gathered(measured), seen, pool, k)
+    over = measured.placement
+    key, state, seen, pool = over.everywhere((key, state, seen, pool))
+    return over.on_first(select(key, state, measured, seen, pool, k))
 
 
 def compile_strategy(
@@ -75,7 +98,10 @@ def compile_strategy(
     return measured, everything if where is None else jnp.asarray(where)
 
   map_pool = inference.make_pool_map(
-    measure, chunk_size=chunk_size, may_map=strategy.takes_tiles
+    measure,
+    chunk_size=chunk_size,
+    may_map=strategy.takes_tiles,
+    keep_shards=True,
   )
   before, num_candidates = None, 0
   if strategy.prefilter is not None:

@@ -34,14 +34,15 @@ def jobs_of(
 ) -> list[Job]:
   """The jobs of an experiment.
 
-  On an accelerator the seeds of a system advance in one call. On a CPU, or in
-  processes, each seed is a job; in one process they still share the compiled
-  programs.
+  On one accelerator the seeds of a system advance in one call. On a CPU, on
+  several devices, or in processes, each seed is a job; in one process they
+  still share the compiled programs.
   """
   seeds = checks.seed_list(config)
   together = (
     workers == 1
     and jax.default_backend() != 'cpu'
+    and jax.device_count() == 1
     and config['placement'] != 'host'
   )
   groups = [seeds] if together else [(seed,) for seed in seeds]

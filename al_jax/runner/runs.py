@@ -11,7 +11,7 @@ from al_jax.runner import checks, estimate, grid, options, resuming, signals
 from al_jax.runner.cells import Experiments, How
 from al_jax.runner.grid import Cell
 from al_jax.runner.options import Config
-from al_jax.storage import manifest, workdir
+from al_jax.storage import manifest, processes, workdir
 
 # What to do next, when a run is over.
 _TO_REPORT = (
@@ -60,7 +60,12 @@ def run(
 
   Returns:
     The exit status.
+
+  Raises:
+    ValueError: there are several processes; they would wait for one another
+      where one has the lock of the workdir.
   """
+  processes.refuse_several('a workdir')
   is_grid = bool(cells[0].name)
   with workdir.Workdir(folder) as place:
     before = None

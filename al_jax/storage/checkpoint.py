@@ -8,6 +8,8 @@ checkpoint is told from one that belongs to another state before a value is
 believed, and what Orbax refuses (arrays without elements, NumPy scalars) need
 not concern the caller. One array, since of several that the disk has no space
 for the first ends the save, and the others complain to standard error.
+
+Of several processes the first writes, and all read what it has found sound.
 """
 
 import asyncio
@@ -26,7 +28,7 @@ import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
 from al_jax.interfaces import PyTree
-from al_jax.storage import _background, _layout
+from al_jax.storage import _background, _layout, processes
 
 STEPS_KEPT = 3
 
@@ -117,10 +119,11 @@ class Checkpointer:
       metadata = json.dumps(metadata)
     except (TypeError, ValueError) as error:
       raise TypeError(f'metadata must be JSON: {error}.') from error
-    with self._errors_noted():
-      self._background.put(
-        _Job(step, paths, leaves, metadata), replaceable=replaceable
-      )
+    if processes.is_first():
+      with self._errors_noted():
+        self._background.put(
+          _Job(step, paths, leaves, metadata), replaceable=replaceable
+        )
     self._last_step = step
 
   def restore(
@@ -147,6 +150,27 @@ class Checkpointer:
         here all the same removes them with the first save.
     """
     self.wait()
+    if not processes.is_first():
+      return self._restore_as_first(template)
+    found = None
+    try:
+      found = self._restore(template)
+    finally:
+      processes.of_first(-1 if found is None else found[0])
+    return found
+
+  def _restore_as_first(self, template):
+    """What the first process has restored; what it raises, only it says."""
+    step = processes.of_first(-1)
+    if step < 0:
+      return None
+    self._manager.reload()
+    layout, arrays, metadata = self._read(step, _layout.signatures(template))
+    self._last_step = step
+    return step, _layout.unflatten(template, layout, arrays), metadata
+
+  def _restore(self, template):
+    """See `restore`."""
     wanted = _layout.signatures(template)
     failures = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
@@ -213,13 +237,9 @@ class Checkpointer:
 
   def _open(self) -> ocp.CheckpointManager:
     """Makes the folder or tidies it up."""
-    self.folder.mkdir(parents=True, exist_ok=True)
-    self._remove_temporary()
-    # Before Orbax looks: it warns of what a killed process had half deleted.
-    names = [path.name for path in self.folder.iterdir()]
-    steps = sorted(int(name) for name in names if name.isdigit())
-    for surplus in steps[:-STEPS_KEPT]:
-      shutil.rmtree(self.folder / str(surplus))
+    if processes.is_first():
+      self._tidy()
+    processes.wait_for_all(f'{self.folder} is tidy')
     return ocp.CheckpointManager(
       self.folder,
       options=ocp.CheckpointManagerOptions(
@@ -227,8 +247,18 @@ class Checkpointer:
         # The background does what Orbax's own asynchrony would.
         enable_async_checkpointing=False,
         save_root_metadata=False,
+        **processes.options(),
       ),
     )
+
+  def _tidy(self) -> None:
+    self.folder.mkdir(parents=True, exist_ok=True)
+    self._remove_temporary()
+    # Before Orbax looks: it warns of what a killed process had half deleted.
+    names = [path.name for path in self.folder.iterdir()]
+    steps = sorted(int(name) for name in names if name.isdigit())
+    for surplus in steps[:-STEPS_KEPT]:
+      shutil.rmtree(self.folder / str(surplus))
 
   @contextlib.contextmanager
   def _errors_noted(self) -> Iterator[None]:

@@ -52,7 +52,10 @@ def variance(
     return holds_classes, selection
 
   return by_score._replace(
-    init=_holds_classes, select=select, needs={needs.DROPOUT: ''}
+    init=_holds_classes,
+    select=select,
+    needs={needs.DROPOUT: ''},
+    takes_shards=False,
   )
 
 

@@ -88,7 +88,7 @@ def compile_fit(
     facts: of the task.
     all_sources: the examples, by name; `'pool'` must be there.
     num_lanes: how many seeds share a call. More than one are `vmap`ped, and
-      need every source on the device.
+      need every source on one device.
     chunk_size: of the survey's pass.
 
   Returns:
@@ -96,19 +96,19 @@ def compile_fit(
   """
   errors.check_number('num_lanes', num_lanes, int, least=1)
   inputs = {name: source.inputs for name, source in all_sources.items()}
-  on_device = all(sources.is_on_device(leaf) for leaf in inputs.values())
-  if on_device:
-    inputs = sources.on(inputs, jax.local_devices()[:1])
-  steps_in_loop = on_device and (
+  together = all(map(sources.is_on_one_device, inputs.values()))
+  if together:
+    inputs = {name: sources.on_first(leaf) for name, leaf in inputs.items()}
+  steps_in_loop = together and (
     num_lanes > 1 or not _loops_are_slow(learner, facts, inputs)
   )
-  if not on_device:
+  if not together:
     if num_lanes > 1:
       raise ValueError(
-        f'num_lanes is {num_lanes} with inputs on the host; several seeds in '
-        "one call need placement='device'."
+        f'num_lanes is {num_lanes} with inputs on the host or on several '
+        'devices; several seeds in one call need them on one device.'
       )
-    advance = _advance_through_host
+    advance = _advance_by_rows
   elif steps_in_loop:
     advance = functools.partial(_advance_in_loop, num_lanes=num_lanes)
   else:
@@ -322,17 +322,15 @@ def _advance_by_call(learner, number, inputs):
   return advance
 
 
-def _advance_through_host(learner, number, inputs):
-  """One step a call, with the rows of its batches gathered on the host."""
+def _advance_by_rows(learner, number, inputs):
+  """One step a call, of rows that come from the host or from all devices."""
   plan, step = map(jax.jit, learner.phases[number])
+  readers = {name: sources.reader(leaf) for name, leaf in inputs.items()}
 
   def advance(state, pool, num_steps):
     for _ in range(num_steps):
       batches = {
-        name: Batch(
-          index,
-          sources.gather_on_host(_drawn_from(inputs, name), index),
-        )
+        name: Batch(index, _drawn_from(readers, name)(index))
         for name, index in plan(state, pool).items()
       }
       state, progress = step(state, batches, pool)

@@ -217,7 +217,7 @@ def call_beside_loop(
   """
   all_sources = program.sources_of(dataset)
   inputs = {
-    name: sources.on(source.inputs, jax.local_devices()[:1])
+    name: sources.on_first(source.inputs)
     for name, source in all_sources.items()
   }
   count = batch_size * num_steps

@@ -142,7 +142,7 @@ def test_lanes_agree_with_seeds_alone(task, system, fns, all_sources):
 
 
 def test_several_lanes_need_their_inputs_on_the_device(task, system):
-  with pytest.raises(ValueError, match="need placement='device'"):
+  with pytest.raises(ValueError, match='need them on one device'):
     fit_lib.compile_fit(
       system.learner,
       system.facts,

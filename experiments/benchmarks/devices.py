@@ -1,0 +1,84 @@
+r"""What more devices do to a look over the pool, a choice and a step.
+
+    python -m experiments.benchmarks.devices
+
+Times the parts of a round of margin sampling over the first 1, 2, 4 and 8
+virtual devices of a CPU, in turns, and prints the median ratios to one device.
+The devices share the cores there are: beyond their number nothing can be
+gained, and what is lost is the price of dividing.
+"""
+
+from unittest import mock
+
+import jax
+import numpy as np
+
+from al_jax import data, keys, placement, systems
+from al_jax import pool as pool_lib
+from al_jax.loop import program
+from al_jax.loop.stopwatch import Stopwatch
+
+_COUNTS = (1, 2, 4, 8)
+_SIZE, _CHUNK, _STEPS, _TURNS = 16_000, 500, 32, 5
+
+
+def main() -> None:
+  """Prints a line per number of devices."""
+  jax.config.update('jax_num_cpu_devices', max(_COUNTS))
+  rng = np.random.default_rng(0)
+  dataset = data.Dataset.from_arrays(
+    rng.normal(size=(_SIZE, 784)).astype(np.float32),
+    rng.integers(0, 10, _SIZE),
+  )
+  parts = {count: _parts(dataset, count) for count in _COUNTS}
+  seconds = {count: [] for count in _COUNTS}
+  for _ in range(_TURNS):
+    for count, calls in parts.items():
+      clock = Stopwatch()
+      row = []
+      for call in calls.values():
+        jax.block_until_ready(call())
+        row.append(clock.lap())
+      seconds[count].append(row)
+  print('devices', *parts[1])
+  one = np.array(seconds[1])
+  for count in _COUNTS:
+    ratios = np.median(np.array(seconds[count]) / one, axis=0)
+    print(count, *(f'{ratio:.2f}' for ratio in ratios))
+
+
+def _parts(dataset, count):
+  """Calls of a round's parts over the first devices, each called once."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (placement.AXIS,))
+  facts = program.facts_of(dataset, 1000)
+  system = systems.build('margin', facts, model={'name': 'mlp'})
+  over = placement.Placement(mesh)
+  with mock.patch.object(placement, 'current', lambda: over):
+    compiled = program.compile_program(
+      system,
+      program.sources_of(dataset, 'device'),
+      dataset.train.ids,
+      chunk_size=_CHUNK,
+    )
+  device = jax.local_devices()[0]
+  key = jax.device_put(keys.for_run(0, keys.INITIALISE), device)
+  labelled = np.arange(1000, dtype=np.int32)
+  pool = compiled.reveal(
+    pool_lib.of(facts), labelled, dataset.train.targets[labelled], 0, round=0
+  )
+  state, pool = jax.device_put((compiled.init(key), pool), device)
+  state = compiled.fit.start(key, state, pool)
+  strategy = compiled.strategy
+  measured, seen = strategy.measure(key, state, None)
+  calls = {
+    'look': lambda: jax.tree.leaves(strategy.measure(key, state, None)),
+    'select': lambda: strategy.select(key, (), measured, seen, pool, 100),
+    'steps': lambda: compiled.fit.advance[0](state, pool, _STEPS),
+  }
+  for call in calls.values():
+    jax.block_until_ready(call())
+  return calls
+
+
+if __name__ == '__main__':
+  main()
