@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import sys
 
 import chex
 import hypothesis
@@ -236,10 +237,22 @@ def test_jit_and_the_size_of_tiles_change_nothing(rng, monkeypatch):
 
   from al_jax.kernels import _blocks
 
+  # The name of the module is that of the function, which hides it.
+  module = sys.modules['al_jax.kernels.kmeans_plus_plus']
   for rows, picks in ((300, 64), (4096, 5)):
-    monkeypatch.setattr(_blocks, '_ROWS_AT_ONCE', rows)
-    monkeypatch.setattr(_blocks, '_PICKS_AT_ONCE', picks)
-    again = pick(key, points)
+    monkeypatch.setattr(_blocks, 'ROWS_AT_ONCE', rows)
+    monkeypatch.setattr(_blocks, 'PICKS_AT_ONCE', picks)
+    # The compiled function would not look at them again.
+    anew = functools.partial(
+      module._kmeans_plus_plus.__wrapped__,
+      k=30,
+      patience=0.0,
+      block=128,
+      first='uniform',
+      eligible=None,
+      weights=None,
+    )
+    again = jax.jit(anew)(key=key, points=points)
     np.testing.assert_array_equal(again.indices, expected.indices)
     np.testing.assert_allclose(again.values, expected.values, rtol=1e-6)
 
