@@ -128,11 +128,12 @@ print(max(len(left) - 25, 0))
 def test_killed_runs_on_any_devices_make_the_same_picks(tmp_path):
   number = int(os.environ.get('AL_JAX_STRESS_RUNS', '200'))
   path = os.environ.get('AL_JAX_STRESS_FILE', tmp_path / 'stress.jsonl')
+  path = pathlib.Path(path).absolute()
   left = number
   while left:
     begun = children.begin(SCRIPT, path, number)
     [left] = children.printed([begun], timeout=None)
-  text = pathlib.Path(path).read_text()
+  text = path.read_text()
   lines = list(map(json.loads, text.splitlines()))
   assert len({line['number'] for line in lines}) >= number
   assert [line for line in lines if line['differ']] == []

@@ -19,7 +19,7 @@ from al_jax.loop import program
 from al_jax.loop.stopwatch import Stopwatch
 
 _COUNTS = (1, 2, 4, 8)
-_SIZE, _CHUNK, _STEPS, _TURNS = 16_000, 500, 32, 5
+_SIZE, _CHUNK, _STEPS, _TURNS = 16_000, 500, 32, 15
 
 
 def main() -> None:
