@@ -95,7 +95,7 @@ if path.exists():
 left = [number for number in range(int(sys.argv[2])) if number not in done]
 # More would compile more programs than a process may map into its memory.
 for number in left[:25]:
-  name, copies, seed, parts = configuration(number)
+  (name, copies, seed, parts), kills = configuration(number), 0
   with tempfile.TemporaryDirectory() as folder:
     for part in parts:
       ways = (part['devices'], part['chunk_size'], part['where'])
@@ -109,7 +109,7 @@ for number in left[:25]:
             part['kill_after'],
           )
       except Killed:
-        found = None
+        kills += 1
       else:
         break
   differ = [
@@ -119,7 +119,8 @@ for number in left[:25]:
   ]
   with path.open('a') as file:
     line = {'number': number, 'system': name, 'copies': copies, 'seed': seed}
-    print(json.dumps({**line, 'parts': parts, 'differ': differ}), file=file)
+    line |= {'parts': parts, 'kills': kills, 'differ': differ}
+    print(json.dumps(line), file=file)
 print(max(len(left) - 25, 0))
 """
 
