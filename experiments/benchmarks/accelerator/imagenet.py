@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from al_jax import kernels
-from al_jax.kernels import Factors, _blocks, _draws
+from al_jax.kernels import Factors, _blocks, _draws, distances
 from experiments.benchmarks import costs, large, plain, timing
 from experiments.benchmarks.accelerator.sections import in_a_sentence
 from experiments.benchmarks.large import Sizes
@@ -169,7 +169,11 @@ def counted(
   def one_block(carry):
     state, visits = carry
     block_key = jax.random.fold_in(blocks_key, state.round)
-    state = _blocks.try_block(block_key, state, pool, 128)
+    drawn, accept_key = _blocks.draw_block(
+      block_key, _blocks.mass(state, pool), 128
+    )
+    candidates, their_norms = distances.take((points, norms), drawn)
+    state = _blocks.try_block(accept_key, state, drawn, candidates, their_norms)
     is_due = _blocks.visit_is_due(state, 1.0)
     state = lax.cond(
       is_due,
@@ -179,10 +183,13 @@ def counted(
     )
     return state, visits + is_due
 
+  first = jax.tree.map(lambda rows: rows[start], points)
+  state = _blocks.begin(norms, pickable, start, first, k)
+  state = _blocks.begun(_blocks.visit(state, pool, picks_at_once=1), start)
   state, visits = lax.while_loop(
     lambda carry: carry[0].count < k,
     one_block,
-    (_blocks.begin(pool, pickable, start, k), jnp.zeros((), jnp.int32)),
+    (state, jnp.zeros((), jnp.int32)),
   )
   return state.indices, state.round, visits
 

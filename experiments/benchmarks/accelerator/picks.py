@@ -25,7 +25,7 @@ import numpy as np
 from al_jax import keys, oracle, systems
 from al_jax.data import Dataset
 from al_jax.interfaces import PyTree
-from al_jax.loop import acquisition, program, protocol
+from al_jax.loop import acquisition, beginning, program, protocol
 from al_jax.loop.run_state import RunState
 from al_jax.training import fit as fit_lib
 from experiments.benchmarks.table import Row
@@ -106,9 +106,7 @@ class Runner:
 
   def begin(self) -> RunState:
     """The state before the first round, with the first set answered."""
-    return acquisition.begin(
-      self._program, self._oracle, self._protocol, seed=0
-    )
+    return beginning.begin(self._program, self._oracle, self._protocol, seed=0)
 
   def run(self) -> Chosen:
     """Trains, selects and asks, round after round."""
