@@ -2,6 +2,7 @@
 
 import csv
 import logging as stdlib_logging
+import os
 import pathlib
 import re
 import sys
@@ -109,15 +110,20 @@ def check_out(out: str | None, *, overwrite: bool) -> None:
     overwrite: whether a file that is there is replaced.
 
   Raises:
-    ValueError: the file exists, or its folder does not.
+    ValueError: the file exists, or its folder does not, or nothing can be
+      written there.
   """
   if out is None:
     return
   path = pathlib.Path(out)
+  if not path.name or path.is_dir():
+    raise ValueError(f'--out is {out!r}; it must be the path of a file.')
   if path.exists() and not overwrite:
     raise ValueError(f'--out is {out}, which exists; --overwrite replaces it.')
   if not path.parent.is_dir():
     raise ValueError(f'--out is {out}; there is no folder {path.parent}.')
+  if not os.access(path.parent, os.W_OK):
+    raise ValueError(f'--out is {out}; nothing can be written there.')
 
 
 def write_csv(out: str | None, rows: Iterable[Iterable[Any]]) -> None:

@@ -56,12 +56,12 @@ def main(argv: list[str]) -> int:
 
 
 def _run():
-  if (WORKDIR.value is None) == (STATE.value is None):
+  if bool(WORKDIR.value) == bool(STATE.value):
     raise ValueError(
       'set --workdir, the folder of a run, or --state, that of a labelling '
       'project.'
     )
-  if OUT.value is None:
+  if not OUT.value:
     raise ValueError('--out is not set; name the folder to write.')
   made = export.export(
     WORKDIR.value or STATE.value,

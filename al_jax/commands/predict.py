@@ -12,6 +12,7 @@ a file of labels by --config.data.labels, and neither is used. Other options of
 the source are --config.data.NAME, as for al-jax run.
 """
 
+import pathlib
 import sys
 
 from absl import flags
@@ -55,7 +56,7 @@ def main(argv: list[str]) -> int:
 
 
 def _run():
-  if MODEL.value is None:
+  if not MODEL.value:
     raise ValueError('--model is not set; name the folder of a model.')
   ending.check_out(OUT.value, overwrite=OVERWRITE.value)
   parts.search_in(config_flag.folders(defaults.__file__))
@@ -63,7 +64,17 @@ def _run():
   config = manifest.plain_config(config_flag.CONFIG.value.to_dict())
   predicting.check_config(config)
   loaded = model.load_model(MODEL.value)
+  _check_not_read(config['data'], OUT.value)
   ids, inputs = predicting.examples(loaded, config['data'], SPLIT.value)
   found = predicting.table(loaded, ids, inputs, chunk_size=config['chunk_size'])
   ending.write_csv(OUT.value, found)
   return 0
+
+
+def _check_not_read(spec, out):
+  """Refuses to write over the file that is predicted."""
+  source = spec if isinstance(spec, str) else str(spec['source'])
+  location = pathlib.Path(source.partition(':')[2])
+  is_file = out is not None and pathlib.Path(out).exists()
+  if is_file and location.exists() and location.samefile(out):
+    raise ValueError(f'--out is {out}, which is what is predicted.')

@@ -30,6 +30,7 @@ _FIELDS = {
   'run': dict,
   'modules': dict,
   'weights': dict,
+  'sha256': str,
 }
 _MODALITIES = 'modalities'
 
@@ -87,7 +88,9 @@ def _of(values, name):
 
 def write(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Writes config.json; it comes last, and says that the folder is whole."""
-  text = json.dumps(files.json_value(dict(config)), indent=2, allow_nan=False)
+  content = files.json_value(dict(config))
+  content['sha256'] = _digest_of(content)
+  text = json.dumps(content, indent=2, allow_nan=False)
   with files.replacing(folder / CONFIG) as partial:
     partial.write_text(text + '\n', encoding='utf-8')
 
@@ -116,7 +119,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
       )
   try:
     config = json.loads(path.read_text(encoding='utf-8'))
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is no JSON: {error}.') from error
   _check(path, config)
   if digest(folder / WEIGHTS) != config['weights'].get('sha256'):
@@ -145,6 +148,17 @@ def _check(path, config):
         f'{path} is damaged: {name} is {config.get(name)!r}; put a copy of it '
         'back, or export again.'
       )
+  if config.pop('sha256') != _digest_of(config):
+    raise ValueError(
+      f'{path} has changed since it was exported (it does not fit its '
+      'checksum): put a copy of it back, or export again.'
+    )
+
+
+def _digest_of(content):
+  """SHA-256 of what config.json says, however it is laid out."""
+  text = json.dumps(content, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts_of(path: pathlib.Path, config: Mapping[str, Any]) -> Facts:

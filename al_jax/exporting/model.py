@@ -52,8 +52,9 @@ class Model:
     """Evaluates a batch.
 
     Args:
-      inputs: [B, ...] as the pool had them, raw: uint8 or float32, not
-        normalised; of modalities a dict.
+      inputs: [B, ...] as the pool had them, before normalisation: numbers of
+        any type for a table, a frame too; uint8 for pictures that were uint8;
+        of modalities a dict.
 
     Returns:
       ModelOutput: predictions (logits of classes, numbers in units of scale),
@@ -62,8 +63,7 @@ class Model:
     Raises:
       ValueError: inputs of another shape or dtype.
     """
-    self.check(inputs)
-    return self._jitted(self.variables, inputs)
+    return self._jitted(self.variables, self.read(inputs))
 
   def predict(
     self, inputs: Any, *, chunk_size: int | None = None
@@ -83,15 +83,22 @@ class Model:
     Raises:
       ValueError: inputs of another shape or dtype, or none.
     """
-    self.check(inputs)
+    inputs = self.read(inputs)
     size = self.config['chunk_size'] if chunk_size is None else chunk_size
     errors.check_number('chunk_size', size, int, least=1)
     if not sources.length(inputs):
       raise ValueError('inputs are [0, ...]; there must be an example.')
     return jax.device_get(self._mapped(size)(self.variables, inputs))
 
-  def check(self, inputs: Any) -> None:
-    """Raises ValueError for inputs that are not like those of the training."""
+  def read(self, inputs: Any) -> PyTree:
+    """Returns inputs as arrays of the training's types.
+
+    Args:
+      inputs: see `__call__`.
+
+    Raises:
+      ValueError: inputs that are not like those of the training.
+    """
     wanted, found = named.arrays(self.facts.example), named.arrays(inputs)
     if set(wanted) != set(found):
       raise ValueError(
@@ -99,8 +106,11 @@ class Model:
       )
     for name, example in wanted.items():
       array = found[name]
-      array = array if hasattr(array, 'dtype') else np.asarray(array)
-      shape, dtype = array.shape, array.dtype
+      if not isinstance(array, np.ndarray | jax.Array):
+        array = np.asarray(array)
+      if example.dtype == np.float32 and array.dtype.kind in 'biuf':
+        array = array.astype(np.float32)
+      found[name], shape, dtype = array, array.shape, array.dtype
       if not shape or shape[1:] != tuple(example.shape):
         rows = ', '.join(['N', *map(str, example.shape)])
         raise ValueError(
@@ -110,8 +120,9 @@ class Model:
       if dtype != example.dtype:
         raise ValueError(
           f'{named.what(name)} have dtype {dtype}; the model takes '
-          f'{example.dtype}, raw and not normalised.'
+          f'{example.dtype}.'
         )
+    return found if isinstance(self.facts.example, dict) else found['']
 
   @functools.cached_property
   def _jitted(self):

@@ -80,13 +80,10 @@ def examples(
   if not parts:
     raise ValueError(f'split is {split!r}, and {dataset.name} has none.')
   parts = [parts[name] for name in SPLITS if name in parts]
-  for part in parts:
-    model.check(part.inputs)
+  inputs = [model.read(part.inputs) for part in parts]
   if len(parts) == 1:
-    return parts[0].ids, parts[0].inputs
-  inputs = jax.tree.map(
-    lambda *each: np.concatenate(each), *(part.inputs for part in parts)
-  )
+    return parts[0].ids, inputs[0]
+  inputs = jax.tree.map(lambda *each: np.concatenate(each), *inputs)
   return np.concatenate([part.ids for part in parts]), inputs
 
 

@@ -51,7 +51,8 @@ def write(path: files.Path, arrays: Mapping[str, np.ndarray]) -> None:
   whole = {name: np.array(each, order='C') for name, each in arrays.items()}
   with files.replacing(path) as partial:
     try:
-      safetensors.numpy.save_file(whole, partial)
+      # Its `save_file` leaves a file that nobody else can read.
+      partial.write_bytes(safetensors.numpy.save(whole))
     except safetensors.SafetensorError as error:
       raise ValueError(
         f'{path} cannot hold these weights: {errors.clause(error)}.'

@@ -10,8 +10,8 @@ import pytest
 
 import al_jax
 from al_jax import errors, learners, systems
+from al_jax.exporting import form, written
 from al_jax.exporting import run as run_lib
-from al_jax.exporting import written
 from al_jax.loop import evaluation, program
 from al_jax.storage import workdir
 from tests.exporting.runs import drawn, finished, of_learner, states_of, unrun
@@ -222,11 +222,40 @@ def test_missing_and_altered_files_are_refused(copied):
   ],
 )
 def test_an_altered_config_is_refused(copied, changes, sentence):
-  path = copied / 'config.json'
-  config = json.loads(path.read_text())
-  path.write_text(json.dumps({**config, **changes}))
+  # As if it had been written so, by another version.
+  config = json.loads((copied / 'config.json').read_text())
+  del config['sha256']
+  form.write(copied, {**config, **changes})
   with pytest.raises(ValueError, match=sentence):
     al_jax.load_model(copied)
+
+
+def test_an_edited_config_is_refused(copied):
+  path = copied / 'config.json'
+  path.write_text(path.read_text().replace('"round": ', '"round": 1'))
+  with pytest.raises(ValueError, match='has changed since it was exported'):
+    al_jax.load_model(copied)
+  path.write_text('[' * 100_000)
+  with pytest.raises(ValueError, match='is no JSON'):
+    al_jax.load_model(copied)
+
+
+def test_numbers_of_any_type_are_taken(tmp_path):
+  _, facts = a_task()
+  example = jax.ShapeDtypeStruct((4,), np.dtype('float32'))
+  facts = facts._replace(example=example, mean=np.zeros(4), std=np.ones(4))
+  model = {'name': 'mlp', 'widths': [4]}
+  learner = systems.build('margin', facts, model=model).learner
+  inputs = np.arange(12).reshape(3, 4)
+  written.write(
+    tmp_path / 'model',
+    unrun(learner, drawn(learner), facts, model, inputs.astype(np.float32)),
+  )
+  loaded = al_jax.load_model(tmp_path / 'model')
+  expected = loaded.predict(inputs.astype(np.float32))
+  for given in (inputs, inputs.astype(float), inputs.tolist()):
+    np.testing.assert_array_equal(loaded.predict(given), expected)
+  assert (tmp_path / 'model' / 'weights.safetensors').stat().st_mode & 0o044
 
 
 MORE = {
