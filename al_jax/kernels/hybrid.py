@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from al_jax.kernels import (
   _checks,
@@ -86,8 +87,9 @@ def hybrid_informativeness(
   k, block = _checks.count('k', k), _checks.count('block', block)
   num_references = _checks.count('num_references', num_references)
   for name, power in {'alpha': alpha, 'beta': beta, 'gamma': gamma}.items():
-    if not isinstance(power, jax.Array) and not power >= 0:
-      raise ValueError(f'{name} is {power}; it must be 0 or above.')
+    _checks.number(
+      name, power, '0 or above, and finite', lambda value: 0 <= value < np.inf
+    )
   points = distances.checked('points', points)
   num_points = distances.number(points)
   scores = _checks.per_point('scores', scores, num_points, 'points')
