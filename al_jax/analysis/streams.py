@@ -43,17 +43,14 @@ def over_position(rows: Sequence[RoundRecord], rate: str) -> dict[str, Curve]:
     A Curve for each system, whose `labels` are the ends of the pieces; without
     the systems that have no such rate. It ends where the first seed does.
   """
-  found = {}
-  by_seed = collections.defaultdict(lambda: collections.defaultdict(list))
-  for row in rows:
-    if rate in row.batch and row.batch['passed']:
-      by_seed[row.system][row.seed].append(row)
+  found, by_seed = {}, _running_totals(rows, rate)
   # A system of few long rounds is drawn over the pieces of the others.
   number = max(
-    (min(map(len, seeds.values())) for seeds in by_seed.values()), default=0
+    (min(len(seen) - 1 for seen, _ in of.values()) for of in by_seed.values()),
+    default=0,
   )
-  for system, seeds in by_seed.items():
-    totals = [_running_total(of_seed, rate) for of_seed in seeds.values()]
+  for system, of in by_seed.items():
+    totals = list(of.values())
     begin = max(seen[0] for seen, _ in totals)
     end = min(seen[-1] for seen, _ in totals)
     edges = np.linspace(begin, end, min(_MOST_POINTS, number) + 1)
@@ -87,15 +84,12 @@ def of_whole(
     rows: all records.
     rate: one of `RATES`.
   """
-  sums = collections.defaultdict(lambda: collections.defaultdict(float))
-  passed = collections.defaultdict(lambda: collections.defaultdict(float))
-  for row in rows:
-    if rate in row.batch and row.batch['passed']:
-      sums[row.system][row.seed] += row.batch[rate] * row.batch['passed']
-      passed[row.system][row.seed] += row.batch['passed']
   return {
-    system: {seed: total / passed[system][seed] for seed, total in of.items()}
-    for system, of in sums.items()
+    system: {
+      seed: float(total[-1] / (seen[-1] - seen[0]))
+      for seed, (seen, total) in of.items()
+    }
+    for system, of in _running_totals(rows, rate).items()
   }
 
 
@@ -178,6 +172,18 @@ def unfinished_notes(
 def _shown(values):
   mean, error, *_ = curves.mean_and_standard_error(values)
   return tables.shown(mean, error, _PERCENT)
+
+
+def _running_totals(rows, rate):
+  """See `_running_total`, by system and seed."""
+  by_seed = collections.defaultdict(lambda: collections.defaultdict(list))
+  for row in rows:
+    if rate in row.batch and row.batch['passed']:
+      by_seed[row.system][row.seed].append(row)
+  return {
+    system: {seed: _running_total(each, rate) for seed, each in of.items()}
+    for system, of in by_seed.items()
+  }
 
 
 def _running_total(rows, rate):

@@ -109,7 +109,8 @@ class Model:
       if not isinstance(array, np.ndarray | jax.Array):
         array = np.asarray(array)
       if example.dtype == np.float32 and array.dtype.kind in 'biuf':
-        array = array.astype(np.float32)
+        # Without a copy of what is float32, which may be memory-mapped.
+        array = array.astype(np.float32, copy=False)
       found[name], shape, dtype = array, array.shape, array.dtype
       if not shape or shape[1:] != tuple(example.shape):
         rows = ', '.join(['N', *map(str, example.shape)])

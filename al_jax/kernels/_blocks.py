@@ -358,3 +358,33 @@ def visit_is_due(state: Draws, patience: float) -> jax.Array:
   pending = state.count - state.visited + PICKS_AT_ONCE
   cost = patience * num_points * pending.astype(jnp.float32)
   return (state.count < k) & (state.wasted >= cost)
+
+
+def step(
+  key: jax.Array,
+  state: Draws,
+  pool: Candidates,
+  block: int,
+  patience: float,
+) -> tuple[Draws, jax.Array]:
+  """Tries a block of candidates, and visits the pool if that is due.
+
+  Args:
+    key: of all blocks; that of this one is folded in.
+    state: before it.
+    pool: all of it in memory.
+    block: number of candidates; static.
+    patience: see `visit_is_due`.
+
+  Returns:
+    The state, and bool []: whether the pool was visited.
+  """
+  block_key = jax.random.fold_in(key, state.round)
+  drawn, accept_key = draw_block(block_key, mass(state, pool), block)
+  candidates, norms = distances.take((pool.points, pool.norms), drawn)
+  state = try_block(accept_key, state, drawn, candidates, norms)
+  is_due = visit_is_due(state, patience)
+  state = lax.cond(
+    is_due, lambda state: visit(state, pool), lambda state: state, state
+  )
+  return state, is_due

@@ -137,18 +137,7 @@ def _kmeans_plus_plus(
     return _seeding.is_unfinished(state, _blocks.mass(state, pool))
 
   def one_block(state):
-    block_key = jax.random.fold_in(blocks_key, state.round)
-    drawn, accept_key = _blocks.draw_block(
-      block_key, _blocks.mass(state, pool), block
-    )
-    candidates, norms = distances.take((pool.points, pool.norms), drawn)
-    state = _blocks.try_block(accept_key, state, drawn, candidates, norms)
-    return lax.cond(
-      _blocks.visit_is_due(state, patience),
-      lambda state: _blocks.visit(state, pool),
-      lambda state: state,
-      state,
-    )
+    return _blocks.step(blocks_key, state, pool, block, patience)[0]
 
   state = _blocks.begin(
     norms, pickable, start, jax.tree.map(lambda rows: rows[start], points), k

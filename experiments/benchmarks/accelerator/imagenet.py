@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from al_jax import kernels
-from al_jax.kernels import Factors, _blocks, _draws, distances
+from al_jax.kernels import Factors, _blocks, _draws
 from experiments.benchmarks import costs, large, plain, timing
 from experiments.benchmarks.accelerator.sections import in_a_sentence
 from experiments.benchmarks.large import Sizes
@@ -168,19 +168,7 @@ def counted(
 
   def one_block(carry):
     state, visits = carry
-    block_key = jax.random.fold_in(blocks_key, state.round)
-    drawn, accept_key = _blocks.draw_block(
-      block_key, _blocks.mass(state, pool), 128
-    )
-    candidates, their_norms = distances.take((points, norms), drawn)
-    state = _blocks.try_block(accept_key, state, drawn, candidates, their_norms)
-    is_due = _blocks.visit_is_due(state, 1.0)
-    state = lax.cond(
-      is_due,
-      lambda state: _blocks.visit(state, pool),
-      lambda state: state,
-      state,
-    )
+    state, is_due = _blocks.step(blocks_key, state, pool, 128, 1.0)
     return state, visits + is_due
 
   first = jax.tree.map(lambda rows: rows[start], points)
