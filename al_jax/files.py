@@ -117,6 +117,16 @@ def digest(value: Any) -> str:
   return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def checksum(path: Path) -> str:
+  """Returns the SHA-256 of a file's content, in hexadecimal digits.
+
+  Args:
+    path: of the file.
+  """
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
 def json_value(value: Any) -> Any:
   """The value with NaN and infinities as strings, which JSON has no word for.
 

@@ -1,6 +1,5 @@
 """The config.json of an exported model: written, read and checked."""
 
-import hashlib
 import json
 import pathlib
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ _FIELDS = {
   'run': dict,
   'modules': dict,
   'weights': dict,
-  'sha256': str,
+  'digest': str,
 }
 _MODALITIES = 'modalities'
 
@@ -78,7 +77,7 @@ def build(
     'chunk_size': chunk_size,
     'run': dict(run),
     'modules': parts.digests([model['name']]),
-    'weights': {'file': WEIGHTS, 'sha256': digest(weights)},
+    'weights': {'file': WEIGHTS, 'sha256': files.checksum(weights)},
   }
 
 
@@ -89,7 +88,7 @@ def _of(values, name):
 def write(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Writes config.json; it comes last, and says that the folder is whole."""
   content = files.json_value(dict(config))
-  content['sha256'] = _digest_of(content)
+  content['digest'] = files.digest(content)
   text = json.dumps(content, indent=2, allow_nan=False)
   with files.replacing(folder / CONFIG) as partial:
     partial.write_text(text + '\n', encoding='utf-8')
@@ -122,7 +121,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   except (ValueError, RecursionError) as error:
     raise ValueError(f'{path} is no JSON: {error}.') from error
   _check(path, config)
-  if digest(folder / WEIGHTS) != config['weights'].get('sha256'):
+  if files.checksum(folder / WEIGHTS) != config['weights'].get('sha256'):
     raise ValueError(
       f'{folder / WEIGHTS} has changed since it was exported (it does not fit '
       f'its checksum in {CONFIG}): put a copy of it back, or export again.'
@@ -148,17 +147,11 @@ def _check(path, config):
         f'{path} is damaged: {name} is {config.get(name)!r}; put a copy of it '
         'back, or export again.'
       )
-  if config.pop('sha256') != _digest_of(config):
+  if config.pop('digest') != files.digest(config):
     raise ValueError(
       f'{path} has changed since it was exported (it does not fit its '
       'checksum): put a copy of it back, or export again.'
     )
-
-
-def _digest_of(content):
-  """SHA-256 of what config.json says, however it is laid out."""
-  text = json.dumps(content, sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def facts_of(path: pathlib.Path, config: Mapping[str, Any]) -> Facts:
@@ -202,13 +195,3 @@ def _array(said):
   example = jax.ShapeDtypeStruct(tuple(said['shape']), np.dtype(said['dtype']))
   mean, std = (np.asarray(said[name], np.float32) for name in ('mean', 'std'))
   return example, mean, std
-
-
-def digest(path: pathlib.Path) -> str:
-  """SHA-256 of a file.
-
-  Args:
-    path: of the file.
-  """
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,7 +1,6 @@
 """What a run was: enough to know whether another run is the same experiment."""
 
 import datetime
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -160,7 +159,7 @@ def finished(
     of itself, by the names of the files.
   """
   paths = [folder / name for name in _RESULTS]
-  digests = {path.name: _digest(path) for path in paths if path.exists()}
+  digests = {path.name: files.checksum(path) for path in paths if path.exists()}
   about = {**manifest, 'finished': now(), 'digests': digests}
   return {**about, 'digests': {**digests, _NAME: _own_digest(about)}}
 
@@ -223,7 +222,7 @@ def missing_files(
       continue
     if not path.exists():
       missing.append(name)
-    elif _digest(path) != digests[name]:
+    elif files.checksum(path) != digests[name]:
       raise ValueError(
         f'{path} has changed since the run finished (it does not fit its '
         'checksum in manifest.json): put a copy of it back; or else delete it '
@@ -231,10 +230,6 @@ def missing_files(
         'checkpoints.'
       )
   return missing
-
-
-def _digest(path):
-  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _own_digest(manifest):

@@ -224,7 +224,7 @@ def test_missing_and_altered_files_are_refused(copied):
 def test_an_altered_config_is_refused(copied, changes, sentence):
   # As if it had been written so, by another version.
   config = json.loads((copied / 'config.json').read_text())
-  del config['sha256']
+  del config['digest']
   form.write(copied, {**config, **changes})
   with pytest.raises(ValueError, match=sentence):
     al_jax.load_model(copied)
