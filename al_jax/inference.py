@@ -16,8 +16,7 @@ import numpy as np
 from al_jax import errors, sources
 from al_jax import placement as placement_lib
 from al_jax.interfaces import Batch, PyTree
-from al_jax.kernels import _padding
-from al_jax.placement import Shards
+from al_jax.kernels import Sharded, _padding, sharded
 
 # `(args, Batch) -> pytree of [B, ...]`
 BatchFn = Callable[[PyTree, Batch], PyTree]
@@ -28,7 +27,7 @@ def make_pool_map(
   *,
   chunk_size: int = 1000,
   may_map: bool = False,
-  keep_shards: bool = False,
+  keep_sharded: bool = False,
 ) -> Callable[..., PyTree]:
   """Compiles a map over pools.
 
@@ -42,11 +41,11 @@ def make_pool_map(
     chunk_size: rows per call of each device, no more than the pool has.
     may_map: on one device, a result that is too large for it, as
       `sources.place` says, is written to temporary files.
-    keep_shards: leave the rows of the result on the devices that made them.
+    keep_sharded: leave the rows of the result on the devices that made them.
 
   Returns:
     `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
-    device, or NumPy arrays in such files, or Shards if there are several
+    device, or NumPy arrays in such files, or Sharded if there are several
     devices and they are kept. `where`, bool[N] on the host, leaves rows out:
     they hold zeros, for nobody to read. `inputs` may live on the host or on the
     devices, where a call does not move what `sources.place` put there.
@@ -55,10 +54,10 @@ def make_pool_map(
   placement = placement_lib.current()
   if placement.num_devices == 1:
     return _map_on_one(fn, chunk_size, placement, may_map)
-  map_shards = _map_on_several(fn, chunk_size, placement)
-  if keep_shards:
-    return map_shards
-  return lambda *args: placement_lib.gathered(map_shards(*args))
+  map_sharded = _map_on_several(fn, chunk_size, placement)
+  if keep_sharded:
+    return map_sharded
+  return lambda *args: placement_lib.gathered(map_sharded(*args))
 
 
 def _map_on_one(fn, chunk_size, placement, may_map):
@@ -127,11 +126,12 @@ def _map_on_several(fn, chunk_size, placement):
   """Each device walks through its own rows, all by one program."""
   on_each = placement.on_each
   by_row, everywhere = placement_lib.BY_ROW, placement_lib.EVERYWHERE
+  within = functools.partial(sharded.within, axis=placement_lib.AXIS)
 
   @functools.partial(jax.jit, static_argnames='each')
   def of_chunk(args, inputs, index, each):
     def of_own(args, inputs, index):
-      rows = sources.gather(inputs, placement_lib.within(index, each))
+      rows = sources.gather(inputs, within(index, each))
       return fn(args, Batch(index, rows))
 
     return on_each(of_own, (everywhere, by_row, by_row), by_row)(
@@ -149,7 +149,7 @@ def _map_on_several(fn, chunk_size, placement):
   @functools.partial(jax.jit, donate_argnums=0, static_argnames='each')
   def write(out, index, rows, each):
     def of_own(out, index, rows):
-      return _write(out, placement_lib.within(index, each), rows)
+      return _write(out, within(index, each), rows)
 
     return on_each(of_own, (by_row, by_row, by_row), by_row)(out, index, rows)
 
@@ -166,8 +166,8 @@ def _map_on_several(fn, chunk_size, placement):
       lambda row: jnp.zeros((size, *row.shape[1:]), row.dtype, device=sharding),
       shapes,
     )
-    if on_device and not isinstance(inputs, Shards):
-      inputs = placement.shards(inputs)
+    if on_device and not isinstance(inputs, Sharded):
+      inputs = placement.sharded(inputs)
     args = placement.everywhere(args)
     positions = _positions(num_examples, where)
     for index in _chunks_of_devices(positions, num_rows, placement, each):
@@ -177,7 +177,7 @@ def _map_on_several(fn, chunk_size, placement):
       else:
         rows = of_rows(args, own, _rows_of(inputs, index, placement))
       out = write(out, own, rows, each)
-    return Shards(out, num_examples, placement)
+    return Sharded(out, num_examples, placement.mesh)
 
   return map_pool
 
@@ -230,7 +230,7 @@ def check_rows(measured: PyTree, num_rows: int) -> None:
 
 
 def _batch_shape(inputs, chunk_size):
-  if isinstance(inputs, Shards):
+  if isinstance(inputs, Sharded):
     inputs = inputs.rows
   rows = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct(

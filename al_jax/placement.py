@@ -11,11 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from al_jax.interfaces import PyTree
-from al_jax.kernels import _padding
+from al_jax.kernels import Sharded
 
 # The axis of the mesh: of devices, and of the rows that they share.
 AXIS = 'pool'
@@ -74,14 +73,14 @@ class Placement:
       lambda at: part(*at[0].indices(shape[0])[:2]),
     )
 
-  def shards(self, inputs: PyTree) -> 'Shards':
+  def sharded(self, inputs: PyTree) -> Sharded:
     """Divides rows over the devices.
 
     Args:
       inputs: pytree of [N, ...]; of a mapped file each process reads its part.
 
     Returns:
-      The Shards.
+      The rows, for programs of all devices.
     """
     num_examples = jax.tree.leaves(inputs)[0].shape[0]
     num_rows = self.num_devices * self.rows_each(num_examples)
@@ -94,7 +93,7 @@ class Placement:
 
       return self.divided((num_rows, *leaf.shape[1:]), part)
 
-    return Shards(jax.tree.map(divide, inputs), num_examples, self)
+    return Sharded(jax.tree.map(divide, inputs), num_examples, self.mesh)
 
   def everywhere(self, tree: PyTree) -> PyTree:
     """Copies arrays to every device; each process gives the same values."""
@@ -151,59 +150,6 @@ class Placement:
     )
 
 
-@functools.partial(
-  jax.tree_util.register_dataclass,
-  data_fields=['rows'],
-  meta_fields=['num_examples', 'placement'],
-)
-@dataclasses.dataclass(frozen=True)
-class Shards:
-  """Rows of which each device holds a part.
-
-  Attributes:
-    rows: pytree of [devices x rows each, ...], sharded `BY_ROW`; rows from N on
-      are padding.
-    num_examples: N.
-    placement: of the rows.
-  """
-
-  rows: PyTree
-  num_examples: int
-  placement: Placement
-
-  def take(self, index: jax.Array) -> PyTree:
-    """Gathers rows from all devices, in a compiled program of all of them.
-
-    Args:
-      index: int32[B], the same on every device; -1 pads.
-
-    Returns:
-      pytree of [B, ...] on every device, bit for bit; zeros where the index is
-      -1.
-    """
-    each = self.placement.rows_each(self.num_examples)
-    return self.placement.on_each(
-      functools.partial(_taken, each=each),
-      in_specs=(BY_ROW, EVERYWHERE),
-      out_specs=EVERYWHERE,
-    )(self.rows, index)
-
-  def gathered(self) -> PyTree:
-    """Gathers all rows on the first device of this process.
-
-    This is for whoever cannot work on shards: the memory is that of one device.
-
-    Returns:
-      pytree of [N, ...].
-    """
-    placement = self.placement
-    if placement.has_one_process:
-      rows = jax.device_put(self.rows, placement.first)
-    else:
-      rows = placement.on_first(_copied_everywhere(placement)(self.rows))
-    return jax.tree.map(lambda leaf: leaf[: self.num_examples], rows)
-
-
 def current() -> Placement:
   """Returns the placement over all devices that JAX has; it is made once."""
   return _over(tuple(jax.devices()))
@@ -214,41 +160,29 @@ def _over(devices):
   return Placement(jax.sharding.Mesh(np.array(devices), (AXIS,)))
 
 
-@functools.cache
-def _copied_everywhere(placement):
-  return jax.jit(
-    lambda rows: rows, out_shardings=placement.sharding(EVERYWHERE)
-  )
+_everywhere = jax.jit(Sharded.everywhere)
 
 
-def within(index: jax.Array, each: int) -> jax.Array:
-  """Turns pool indices into positions among the rows of the device that asks.
-
-  Args:
-    index: int32[B], pool indices; -1 pads.
-    each: rows that each device holds.
-
-  Returns:
-    int32[B], -1 where another device holds the row.
-  """
-  at = index - each * jax.lax.axis_index(AXIS)
-  return jnp.where((index >= 0) & (at >= 0) & (at < each), at, -1)
+def of(points: Sharded) -> Placement:
+  """Returns the placement of rows that were divided by one."""
+  return Placement(points.mesh)
 
 
 def gathered(tree: PyTree) -> PyTree:
-  """Returns Shards as arrays on the first device, and others as they are."""
-  return tree.gathered() if isinstance(tree, Shards) else tree
+  """Gathers Sharded rows on the first device of this process.
 
+  This is for whoever cannot work on parts: the memory is that of one device.
 
-def _taken(rows, index, *, each):
-  at = _padding.past_end(within(index, each), each)
+  Args:
+    tree: Sharded, or other arrays, which stay as they are.
 
-  def take(leaf):
-    found = jnp.take(leaf, at, axis=0, mode='fill', fill_value=0)
-    if leaf.dtype == jnp.bool_:
-      return jax.lax.psum(found.astype(jnp.uint8), AXIS).astype(jnp.bool_)
-    # One device has a row and all others have zeros. Sums of bits keep -0.0.
-    bits = found.view(f'uint{8 * leaf.dtype.itemsize}')
-    return jax.lax.psum(bits, AXIS).view(leaf.dtype)
-
-  return jax.tree.map(take, rows)
+  Returns:
+    pytree of [N, ...].
+  """
+  if not isinstance(tree, Sharded):
+    return tree
+  placement = of(tree)
+  if not placement.has_one_process:
+    return placement.on_first(_everywhere(tree))
+  rows = jax.device_put(tree.rows, placement.first)
+  return jax.tree.map(lambda leaf: leaf[: tree.num_points], rows)

@@ -18,8 +18,7 @@ import numpy as np
 from al_jax import placement as placement_lib
 from al_jax.errors import in_one_line, unknown_name
 from al_jax.interfaces import PyTree
-from al_jax.kernels import _padding
-from al_jax.placement import Shards
+from al_jax.kernels import Sharded, _padding
 from al_jax.pool import PoolState
 
 PLACEMENTS = ('auto', 'device', 'host')
@@ -181,8 +180,8 @@ def temporary(form: jax.ShapeDtypeStruct) -> np.memmap:
 
 def length(inputs: PyTree) -> int:
   """N, the number of examples of a pytree of inputs."""
-  if isinstance(inputs, Shards):
-    return inputs.num_examples
+  if isinstance(inputs, Sharded):
+    return inputs.num_points
   return jax.tree.leaves(inputs)[0].shape[0]
 
 
@@ -193,7 +192,7 @@ def is_on_device(inputs: PyTree) -> bool:
 
 def is_on_one_device(inputs: PyTree) -> bool:
   """Whether one device has all rows, so that its programs can gather them."""
-  return is_on_device(inputs) and not isinstance(inputs, Shards)
+  return is_on_device(inputs) and not isinstance(inputs, Sharded)
 
 
 def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
@@ -205,13 +204,13 @@ def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
       no more than a modest share of its memory.
 
   Returns:
-    As they came (host); as jax Arrays on the device; or as Shards, if there are
-    several devices.
+    As they came (host); as jax Arrays on the device; or as Sharded, if there
+    are several devices.
   """
   if not is_placed_on_device(num_bytes(inputs), placement):
     return inputs
   over = placement_lib.current()
-  return on_first(inputs) if over.num_devices == 1 else over.shards(inputs)
+  return on_first(inputs) if over.num_devices == 1 else over.sharded(inputs)
 
 
 def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
@@ -258,13 +257,13 @@ def gather(inputs: PyTree, index: jax.Array) -> PyTree:
   """Rows by position, on device: zeros where the index is -1.
 
   Args:
-    inputs: pytree of [N, ...], or Shards.
+    inputs: pytree of [N, ...], or Sharded.
     index: int32[B].
 
   Returns:
     pytree of [B, ...].
   """
-  if isinstance(inputs, Shards):
+  if isinstance(inputs, Sharded):
     return inputs.take(index)
   index = _padding.past_end(index, length(inputs))
   return jax.tree.map(
@@ -307,7 +306,7 @@ def reader(inputs: PyTree) -> Callable[[np.ndarray], PyTree]:
   if not is_on_device(inputs):
     return functools.partial(gather_on_host, inputs)
   read = jax.jit(gather)
-  if not isinstance(inputs, Shards):
+  if not isinstance(inputs, Sharded):
     return functools.partial(read, on_first(inputs))
-  over = inputs.placement
+  over = placement_lib.of(inputs)
   return lambda index: over.on_first(read(inputs, over.everywhere(index)))

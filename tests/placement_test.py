@@ -15,7 +15,6 @@ jax.config.update('jax_num_cpu_devices', 8)
 import jax.numpy as jnp
 import numpy as np
 from al_jax import kernels, placement
-from al_jax.kernels import _sharded
 
 rng = np.random.default_rng(0)
 size = 21
@@ -34,35 +33,69 @@ gathered = {
 scores = rng.integers(0, 3, size).astype(np.float32)
 scores[[2, 9]] = np.nan, np.inf
 eligible = rng.random(size) < 0.8
+
+# Each point is there thrice, and each of 3 devices has more than a tile.
+many = 9000
+points = np.tile(rng.normal(size=(many // 3, 6)).astype(np.float32), (3, 1))
+factors = kernels.Factors(np.abs(points[:, :2]), points)
+doubts = np.tile(rng.random(many // 3).astype(np.float32), 3)
+masks = rng.random((2, many)) < 0.9
+masks[1] = ~masks[1]
+set_kernels = {
+  'kmeans_plus_plus': lambda points, doubts, eligible, known, key: (
+    kernels.kmeans_plus_plus(key, points, 12, eligible=eligible, block=8)
+  ),
+  'k_center': lambda points, doubts, eligible, known, key: (
+    kernels.k_center(points, 12, eligible=eligible, centers=known)
+  ),
+  'lcmd': lambda points, doubts, eligible, known, key: (
+    kernels.lcmd(points, 12, eligible=eligible, centers=known)
+  ),
+  'hybrid_informativeness': lambda points, doubts, eligible, known, key: (
+    kernels.hybrid_informativeness(
+      doubts, points, 12, eligible=eligible, labeled=known, key=key
+    )
+  ),
+}
+others = (doubts, *masks, jax.random.key(0))
+alone = {
+  name: jax.jit(kernel)(jax.tree.map(jnp.asarray, factors), *others)
+  for name, kernel in set_kernels.items()
+}
 found = {}
 for count in (1, 3, 8):
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (placement.AXIS,))
   over = placement.Placement(mesh)
-  shards = over.shards(rows)
+  shards = over.sharded(rows)
   taken = over.on_first(jax.jit(shards.take)(over.everywhere(index)))
   wrong = [
     name
-    for whole, part in ((rows, shards.gathered()), (gathered, taken))
+    for whole, part in (
+      (rows, placement.gathered(shards)),
+      (rows, over.on_first(jax.jit(kernels.Sharded.everywhere)(shards))),
+      (gathered, taken),
+    )
     for name in whole
     if whole[name].astype(rows[name].dtype).tobytes()
     != np.asarray(part[name]).tobytes()
   ]
-  sharded = over.shards(scores).rows
+  def compare(about, wanted, picked):
+    for one, several in zip(wanted, picked):
+      if np.asarray(one).tobytes() != np.asarray(several).tobytes():
+        wrong.append([*about, one.tolist(), np.asarray(several).tolist()])
+
+  sharded = over.sharded(scores)
   for k in (4, 30):
-    pick = jax.jit(
-      lambda s, e, key, k=k, mesh=mesh: _sharded.top_k(
-        s, k, mesh=mesh, eligible=e, key=key
-      )
-    )
-    for seed in range(3):
-      key = jax.random.key(seed)
-      wanted = kernels.top_k(
-        jnp.asarray(scores), k, eligible=jnp.asarray(eligible), key=key
-      )
-      picked = pick(sharded, *over.everywhere((eligible, key)))
-      for one, several in zip(wanted, picked):
-        if np.asarray(one).tobytes() != np.asarray(several).tobytes():
-          wrong.append([k, seed, one.tolist(), np.asarray(several).tolist()])
+    for key in (None, *map(jax.random.key, range(3))):
+      wanted = kernels.top_k(jnp.asarray(scores), k, eligible=eligible, key=key)
+      mask, same_key = over.everywhere((eligible, key))
+      picked = kernels.top_k(sharded, k, eligible=mask, key=same_key)
+      compare([k, str(key)], wanted, picked)
+  if count == 3:
+    sharded = over.sharded(factors)
+    for name, kernel in set_kernels.items():
+      picked = jax.jit(kernel)(sharded, *over.everywhere(others))
+      compare([name], alone[name], picked)
   held = [len(shard.data) for shard in shards.rows['flag'].addressable_shards]
   found[count] = {'held': held, 'wrong': wrong}
 print(json.dumps(found))

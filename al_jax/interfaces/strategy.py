@@ -88,8 +88,8 @@ class Strategy(NamedTuple):
     takes_tiles: `select` takes a `kernels.Tiled` in the place of `measured`,
       and is not jitted then; `measure` returns points, and reads neither its
       key nor the index.
-    takes_shards: on several devices `select` is given what was measured as
-      `placement.Shards`, and everything else on every device. If False, it is
+    takes_sharded: on several devices `select` is given what was measured as
+      `kernels.Sharded`, and everything else on every device. If False, it is
       given arrays on the first device.
   """
 
@@ -103,7 +103,7 @@ class Strategy(NamedTuple):
   score: str = ''
   is_doubt: bool = False
   takes_tiles: bool = False
-  takes_shards: bool = False
+  takes_sharded: bool = False
 
 
 def result_problem(found: Any) -> str:

@@ -37,6 +37,7 @@ from al_jax.kernels.lcmd import lcmd
 from al_jax.kernels.online import online_uncertainty
 from al_jax.kernels.propagation import Propagation, label_propagation
 from al_jax.kernels.selection import Selection, top_k, uniform
+from al_jax.kernels.sharded import Sharded
 from al_jax.kernels.stochastic import stochastic_top_k
 from al_jax.kernels.stream import (
   spend_balanced,
@@ -57,6 +58,7 @@ __all__ = [
   'Graph',
   'Propagation',
   'Selection',
+  'Sharded',
   'Spending',
   'Tiled',
   'bald',

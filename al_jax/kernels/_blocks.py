@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _draws, distances
+from al_jax.kernels import _draws, distances, sharded
 from al_jax.kernels.distances import Points
 
 PyTree = Any
@@ -31,12 +31,12 @@ class Candidates(NamedTuple):
   """What does not change.
 
   Attributes:
-    points: N points.
+    points: N points, see `sharded.Rows`.
     norms: [N], their squared norms.
     weights: [N], at most 1, or None.
   """
 
-  points: Points
+  points: sharded.Rows
   norms: jax.Array
   weights: jax.Array | None
 
@@ -268,8 +268,13 @@ def visit(
   state: Draws, pool: Candidates, picks_at_once: int = PICKS_AT_ONCE
 ) -> Draws:
   """Renews the bounds of the whole pool."""
-  bounds = renew(
-    state, state.bounds, pool.points, pool.norms, picks_at_once=picks_at_once
+  bounds = sharded.per_row(
+    lambda points, bounds, norms: renew(
+      state, bounds, points, norms, picks_at_once=picks_at_once
+    ),
+    pool.points,
+    state.bounds,
+    pool.norms,
   )
   return visited(state._replace(bounds=bounds))
 
@@ -381,7 +386,8 @@ def step(
   """
   block_key = jax.random.fold_in(key, state.round)
   drawn, accept_key = draw_block(block_key, mass(state, pool), block)
-  candidates, norms = distances.take((pool.points, pool.norms), drawn)
+  candidates = sharded.take(pool.points, drawn)
+  norms = distances.take(pool.norms, drawn)
   state = try_block(accept_key, state, drawn, candidates, norms)
   is_due = visit_is_due(state, patience)
   state = lax.cond(

@@ -1,11 +1,9 @@
 """Distances to the nearest center, as scores of a greedy selection."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
-from al_jax.kernels import _checks, _greedy, distances
+from al_jax.kernels import _checks, _greedy, distances, sharded
 
 
 def begin(
@@ -35,16 +33,9 @@ def begin(
   return _with_a_center(state, sq_norms, pickable)
 
 
-class Points(NamedTuple):
-  """N points and their squared norms [N]."""
-
-  points: distances.Points
-  sq_norms: jax.Array
-
-
-def scoring(points: distances.Points, sq_norms: jax.Array) -> _greedy.Scoring:
-  """How centers lower squared distances among points."""
-  return _greedy.Scoring(Points(points, sq_norms), _lower, _caps)
+def scoring(pool: sharded.Rows) -> _greedy.Scoring:
+  """How centers lower squared distances among rows of `distances.WithNorms`."""
+  return _greedy.Scoring(pool, _lower, _caps)
 
 
 def _with_a_center(state, sq_norms, pickable):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _xla
+from al_jax.kernels import _xla, sharded
 from al_jax.kernels.selection import Selection
 
 # Candidates per pick of a block: more of them lower the bound under which no
@@ -35,14 +35,14 @@ class Scoring(NamedTuple):
   """How centers lower the scores of points.
 
   Attributes:
-    pool: pytree of arrays [N, ...].
+    pool: rows of all points, a pytree of arrays [N, ...].
     lower: (scores [R], rows of the pool, centers: W rows, bool[W]: which of
       these are there) -> the scores once the rows have met those centers.
     caps: rows of the pool -> [C, C]: entry (i, j) is what the score of the
       j-th is at most once the i-th is a center.
   """
 
-  pool: Any
+  pool: sharded.Rows
   lower: Callable[[jax.Array, Any, Any, jax.Array], jax.Array]
   caps: Callable[[Any], jax.Array]
 
@@ -137,9 +137,15 @@ def _pick_a_block(scoring, state, k, block):
 def _pass_over(scoring, state):
   """All points meet the first centers, if they have not met them yet."""
   goal = jnp.minimum(state.num_centers, MET_BY_ALL)
+  # And room for the last few that a tile meets at a time.
+  centers = sharded.take(scoring.pool, state.order[: MET_BY_ALL + CENTERS])
   return state._replace(
-    scores=meet_all(
-      scoring, state.order, state.scores, scoring.pool, state.met_by_all, goal
+    scores=sharded.per_row(
+      lambda rows, scores: meet_all(
+        scoring, centers, scores, rows, state.met_by_all, goal
+      ),
+      scoring.pool,
+      state.scores,
     ),
     met=jnp.maximum(state.met, goal),
     met_by_all=goal,
@@ -148,7 +154,7 @@ def _pass_over(scoring, state):
 
 def meet_all(
   scoring: Scoring,
-  order: jax.Array,
+  centers: Any,
   scores: jax.Array,
   rows: Any,
   start: jax.Array,
@@ -160,8 +166,8 @@ def meet_all(
   Tiles are slices that overlap at the end: a center met twice is the same.
 
   Args:
-    scoring: its pool has the centers.
-    order: int32, positions of the centers in that pool.
+    scoring: how they lower them.
+    centers: rows of the centers in order, and `CENTERS` rows of any after them.
     scores: [R], the old ones.
     rows: of the R points; `of_rows` makes rows of a pool of those of a tile.
     start: first center to meet.
@@ -174,12 +180,17 @@ def meet_all(
   num_points = scores.size
   tile = min(TILE, num_points)
 
+  def some_centers(start):
+    return jax.tree.map(
+      lambda leaf: lax.dynamic_slice_in_dim(leaf, start, CENTERS), centers
+    )
+
   def lower_tile(number, scores):
     first = jnp.minimum(number * tile, num_points - tile)
     some, old = jax.tree.map(
       lambda leaf: lax.dynamic_slice_in_dim(leaf, first, tile), (rows, scores)
     )
-    new = _meet(scoring, order, old, of_rows(some), start, stop)
+    new = _meet(scoring, some_centers, old, of_rows(some), start, stop)
     return lax.dynamic_update_slice_in_dim(scores, new, first, 0)
 
   num_tiles = jnp.where(start < stop, -(-num_points // tile), 0)
@@ -194,14 +205,18 @@ def bring_up_to_date(scoring, state, shortlist):
   met, shortlist = lax.sort((state.met[shortlist], shortlist), num_keys=1)
   size = min(_ROWS, shortlist.size)
 
+  def some_centers(start):
+    some = lax.dynamic_slice_in_dim(state.order, start, CENTERS)
+    return sharded.take(scoring.pool, some)
+
   def lower_rows(number, scores):
     start = jnp.minimum(number * size, shortlist.size - size)
     some, old = (
       lax.dynamic_slice_in_dim(of_list, start, size)
       for of_list in (shortlist, scores)
     )
-    rows = _rows(scoring.pool, some)
-    new = _meet(scoring, state.order, old, rows, met[start], state.num_centers)
+    rows = sharded.take(scoring.pool, some)
+    new = _meet(scoring, some_centers, old, rows, met[start], state.num_centers)
     return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
 
   # Groups of rows that are up to date are skipped.
@@ -215,15 +230,17 @@ def bring_up_to_date(scoring, state, shortlist):
   )
 
 
-def _meet(scoring, order, scores, rows, start, stop):
-  """The scores of rows that have met the centers from `start` to `stop`."""
+def _meet(scoring, some_centers, scores, rows, start, stop):
+  """The scores of rows that have met the centers from `start` to `stop`.
+
+  The function `some_centers` gives rows of `CENTERS` of them.
+  """
 
   def meet_some(carry):
     start, scores = carry
-    some = lax.dynamic_slice_in_dim(order, start, CENTERS)
-    centers = _rows(scoring.pool, some)
     present = jnp.arange(CENTERS) < stop - start
-    return start + CENTERS, scoring.lower(scores, rows, centers, present)
+    scores = scoring.lower(scores, rows, some_centers(start), present)
+    return start + CENTERS, scores
 
   _, scores = lax.while_loop(
     lambda carry: carry[0] < stop, meet_some, (start, scores)
@@ -242,7 +259,7 @@ def pick_certain(scoring, state, shortlist, outsider, k, block):
   other = other._replace(index=jnp.pad(shortlist, (0, 1))[other.index])
   outsider = _better(outsider, other)
   candidates = shortlist[places]
-  caps = scoring.caps(_rows(scoring.pool, candidates))
+  caps = scoring.caps(sharded.take(scoring.pool, candidates))
   room = jnp.minimum(block, k - state.count)
 
   def best(scores):
@@ -289,11 +306,6 @@ def _with_picks(state, indices, values, count, candidates, lowered):
     count=state.count + count,
     more=jnp.any(scores > -jnp.inf),
   )
-
-
-def _rows(pool, indices):
-  """A gather: the rows of the pool at `indices`."""
-  return jax.tree.map(lambda leaf: leaf[indices], pool)
 
 
 class _Best(NamedTuple):

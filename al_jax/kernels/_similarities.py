@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import distances
+from al_jax.kernels import distances, sharded
 
 # Rows of the pool, and members of the set, that are compared at a time.
 _TILE = 2048
@@ -64,7 +64,7 @@ def similarities(rows: Unit, others: Unit) -> jax.Array:
 
 
 def total(
-  unit: Unit,
+  unit: sharded.Rows,
   members: jax.Array,
   count: jax.Array,
   of_tile: Callable[[Unit, Unit, jax.Array], jax.Array],
@@ -72,7 +72,7 @@ def total(
   """Sums what the first `count` members add to each point.
 
   Args:
-    unit: the pool.
+    unit: the pool, rows of Unit.
     members: int32[...], places in the pool.
     count: how many of them there are.
     of_tile: (rows of the pool, some members, bool: which of them are there) ->
@@ -87,16 +87,19 @@ def total(
   def add_some(state):
     done, sums = state
     some = lax.dynamic_slice_in_dim(members, done, per_pass)
-    others = jax.tree.map(lambda leaf: leaf[some], unit)
+    others = sharded.take(unit, some)
     present = jnp.arange(per_pass) < count - done
 
     def of_row(row):
       row = jax.tree.map(lambda leaf: leaf[None], row)
       return of_tile(row, others, present)[0]
 
-    said = lax.map(of_row, unit, batch_size=_TILE)
+    said = sharded.per_row(
+      lambda rows: lax.map(of_row, rows, batch_size=_TILE), unit
+    )
     return done + per_pass, sums + said
 
-  zeros = jnp.zeros(unit.place.shape, unit.parts[0].dtype)
+  of_part = jax.tree.leaves(unit)[0]
+  zeros = jnp.zeros(sharded.number(unit), of_part.dtype)
   _, sums = lax.while_loop(lambda state: state[0] < count, add_some, (0, zeros))
   return sums

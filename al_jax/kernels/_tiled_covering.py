@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from al_jax.kernels import _covering, _greedy, selection
+from al_jax.kernels import _covering, _greedy, distances, selection
 from al_jax.kernels.tiled import Tiled, squared_norms
 
 # A pass is made for as many times the centers that all points have met.
@@ -86,7 +86,7 @@ def _rows_of_centers(points, sq_norms, state, room):
   order = np.asarray(state.order[:count])
   rows = jax.tree.map(
     lambda form: jnp.zeros((count + room, *form.shape[1:]), form.dtype),
-    _covering.Points(points.form, jax.eval_shape(lambda n: n[:1], sq_norms)),
+    distances.WithNorms(points.form, jax.eval_shape(lambda n: n[:1], sq_norms)),
   )
   for start, some in _batches(order):
     new = points.rows(some)
@@ -103,7 +103,7 @@ def _batches(order: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 @functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
 def _write_centers(rows, sq_norms, new, indices, start, *, points_of):
-  new = _covering.Points(points_of(new), sq_norms[indices])
+  new = distances.WithNorms(points_of(new), sq_norms[indices])
   return _updated(rows, new, start)
 
 
@@ -146,13 +146,13 @@ def _meet_all(scores, centers, sq_norms, rows, start, met, goal, *, points_of):
     for of_all in (scores, sq_norms)
   )
   new = _greedy.meet_all(
-    _covering.scoring(*centers),
-    jnp.arange(centers.sq_norms.size, dtype=jnp.int32),
+    _covering.scoring(centers),
+    centers,
     old,
     (rows, part_norms),
     met,
     goal,
-    lambda some: _covering.Points(points_of(some[0]), some[1]),
+    lambda some: distances.WithNorms(points_of(some[0]), some[1]),
   )
   return lax.dynamic_update_slice_in_dim(scores, new, start, 0)
 
@@ -175,10 +175,10 @@ def _pick_a_block(
   """The state and the rows of the centers after some picks."""
   scores, met, centers = large
   size, before = shortlist.size, state.num_centers
-  candidates = _covering.Points(points_of(candidates), sq_norms[shortlist])
+  candidates = distances.WithNorms(points_of(candidates), sq_norms[shortlist])
   # The shortlist, and after it the centers.
   local = jax.tree.map(lambda *rows: jnp.concatenate(rows), candidates, centers)
-  scoring, all_of_it = _covering.scoring(*local), jnp.arange(size)
+  scoring, all_of_it = _covering.scoring(local), jnp.arange(size)
   found = state._replace(
     scores=scores[shortlist],
     met=met[shortlist],

@@ -12,7 +12,8 @@ from jax import lax
 _STATIC = (bool, int, float, str, type(None))
 
 
-def _is_static(value):
+def is_static(value: Any) -> bool:
+  """Whether `compiled` treats a value as static."""
   # Scalars of NumPy count as arrays, though its float64 is a float of Python.
   return isinstance(value, _STATIC) and not isinstance(value, np.generic)
 
@@ -40,7 +41,7 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
   @functools.wraps(kernel)
   def call(**arguments):
     options = {
-      name: value for name, value in arguments.items() if _is_static(value)
+      name: value for name, value in arguments.items() if is_static(value)
     }
     arrays = {
       name: value for name, value in arguments.items() if name not in options
@@ -54,7 +55,9 @@ def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
   """`lax.top_k`, kept apart from the code that uses its result.
 
   On CPU XLA folds an index into the result (`best[i]`) into the search itself,
-  which then sorts all of `values`. The barrier forbids that.
+  which then sorts all of `values`. The barrier forbids that. In a program of
+  several devices one around both results is folded into the search, and XLA
+  ends the process: `optimization_barrier ... cannot be downcasted`.
 
   Args:
     values: [..., N].
@@ -63,21 +66,8 @@ def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
   Returns:
     The k largest values and their indices, both [..., k].
   """
-  return lax.optimization_barrier(lax.top_k(values, k))
-
-
-def top_k_on_each(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-  """`top_k` for programs of several devices.
-
-  XLA folds a barrier around both results into the search there, and then ends
-  the process: `optimization_barrier ... cannot be downcasted`.
-
-  Args:
-    values: as there.
-    k: as there.
-
-  Returns:
-    The same.
-  """
-  best, indices = lax.top_k(values, k)
-  return lax.optimization_barrier(best), lax.optimization_barrier(indices)
+  found = lax.top_k(values, k)
+  if jax.sharding.get_abstract_mesh().manual_axes:
+    best, indices = found
+    return lax.optimization_barrier(best), lax.optimization_barrier(indices)
+  return lax.optimization_barrier(found)

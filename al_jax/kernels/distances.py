@@ -61,6 +61,19 @@ def squared_norms(points: Points) -> jax.Array:
   return norms[0] if len(norms) == 1 else norms[0] * norms[1]
 
 
+class WithNorms(NamedTuple):
+  """N points and their squared norms [N]."""
+
+  points: Points
+  sq_norms: jax.Array
+
+
+def with_norms(points: Points) -> WithNorms:
+  """The points, at least float32, and their squared norms."""
+  points = cast(points)
+  return WithNorms(points, squared_norms(points))
+
+
 def finite(sq_norms: jax.Array) -> jax.Array:
   """bool[N]: whether distances among points of these squared norms are finite.
 

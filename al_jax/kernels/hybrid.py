@@ -14,13 +14,15 @@ from al_jax.kernels import (
   _xla,
   distances,
   selection,
+  sharded,
 )
 from al_jax.kernels.selection import Selection
+from al_jax.kernels.sharded import Sharded
 
 
 def hybrid_informativeness(
   scores: jax.Array,
-  points: distances.Points,
+  points: distances.Points | Sharded,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -61,9 +63,10 @@ def hybrid_informativeness(
   Args:
     scores: float [N], the uncertainties u, 0 or above, such as entropy divided
       by log C. One that is not finite or is negative is never picked.
-    points: float [N, D], or Factors: the embeddings h. Their length does not
-      matter; one of length 0 is similar to nothing. One with a coordinate that
-      is not finite is never picked and counts for no other point.
+    points: float [N, D], Factors, or Sharded: the embeddings h. Their length
+      does not matter; one of length 0 is similar to nothing. One with a
+      coordinate that is not finite is never picked and counts for no other
+      point.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
     labeled: bool[N], what is known already, and so not picked; None: nothing.
@@ -90,8 +93,8 @@ def hybrid_informativeness(
     _checks.number(
       name, power, '0 or above, and finite', lambda value: 0 <= value < np.inf
     )
-  points = distances.checked('points', points)
-  num_points = distances.number(points)
+  points = sharded.checked('points', points, distances.checked)
+  num_points = sharded.number(points)
   scores = _checks.per_point('scores', scores, num_points, 'points')
   eligible = _checks.mask('eligible', eligible, num_points)
   labeled = _checks.mask('labeled', labeled, num_points)
@@ -113,6 +116,7 @@ def hybrid_informativeness(
 
 
 @_xla.compiled
+@sharded.on_each_device
 def _hybrid_informativeness(
   *,
   scores,
@@ -128,7 +132,13 @@ def _hybrid_informativeness(
   block,
 ):
   scores = _checks.at_least_float32(scores)
-  unit, finite = _similarities.normalised(points)
+  both = sharded.mapped(_similarities.normalised, points)
+  finite = sharded.per_row(lambda rows: rows[1], both)
+  unit = sharded.mapped(
+    lambda rows, place: rows[0]._replace(place=place),
+    both,
+    jnp.arange(finite.size, dtype=jnp.int32),
+  )
   if not scores.size:
     return selection.nothing(k, scores.dtype)
   eligible = _checks.among(finite, eligible)
@@ -154,7 +164,7 @@ def _hybrid_informativeness(
     return _value(rows.worth[None, :], between, gamma)
 
   block = min(block, k)
-  scoring = _greedy.Scoring(_Worthy(unit, worth), lower, caps)
+  scoring = _greedy.Scoring(sharded.mapped(_Worthy, unit, worth), lower, caps)
   state = _greedy.start(worth, labeled, k, block)
   return _greedy.selected(_greedy.pick(scoring, state, k, block), k)
 

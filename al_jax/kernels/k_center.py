@@ -10,13 +10,15 @@ from al_jax.kernels import (
   _xla,
   distances,
   selection,
+  sharded,
 )
 from al_jax.kernels.selection import Selection
+from al_jax.kernels.sharded import Sharded
 from al_jax.kernels.tiled import Tiled
 
 
 def k_center(
-  points: distances.Points | Tiled,
+  points: distances.Points | Tiled | Sharded,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -81,8 +83,8 @@ dtype=float32))
   if isinstance(points, Tiled):
     run, num_points = _tiled_covering.k_center, points.num_points
   else:
-    points = distances.checked('points', points)
-    run, num_points = _k_center, distances.number(points)
+    points = sharded.checked('points', points, distances.checked)
+    run, num_points = _k_center, sharded.number(points)
   eligible = _checks.mask('eligible', eligible, num_points)
   centers = _checks.mask('centers', centers, num_points)
   return run(
@@ -91,15 +93,15 @@ dtype=float32))
 
 
 @_xla.compiled
+@sharded.on_each_device
 def _k_center(*, points, k, eligible, centers, block):
-  points = distances.cast(points)
-  if not distances.number(points):
+  if not sharded.number(points):
     return selection.nothing(k, distances.squared_norms(points).dtype)
   return _greedy.selected(covering(points, k, eligible, centers, block), k)
 
 
 def covering(
-  points: distances.Points,
+  points: sharded.Rows,
   k: int,
   eligible: jax.Array | None,
   centers: jax.Array | None,
@@ -109,7 +111,8 @@ def covering(
 
   Its `met` tells how many centers each point was compared with.
   """
-  sq_norms = distances.squared_norms(points)
+  pool = sharded.mapped(distances.with_norms, points)
+  sq_norms = sharded.per_row(lambda rows: rows.sq_norms, pool)
   block = min(block, k)
   state = _covering.begin(sq_norms, eligible, centers, k, block)
-  return _greedy.pick(_covering.scoring(points, sq_norms), state, k, block)
+  return _greedy.pick(_covering.scoring(pool), state, k, block)

@@ -29,14 +29,16 @@ from al_jax.kernels import (
   _xla,
   distances,
   selection,
+  sharded,
 )
 from al_jax.kernels.distances import Points
+from al_jax.kernels.sharded import Sharded
 from al_jax.kernels.tiled import Tiled
 
 
 def kmeans_plus_plus(
   key: jax.Array,
-  points: Points | Tiled,
+  points: Points | Tiled | Sharded,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -72,9 +74,9 @@ def kmeans_plus_plus(
 
   Args:
     key: consumed.
-    points: float [N, D], Factors, or Tiled, of which the picks are the same. A
-      point whose squared norm is not finite, or within a factor 8 of overflow,
-      is never picked.
+    points: float [N, D], Factors, or Tiled or Sharded, of which the picks are
+      the same. A point whose squared norm is not finite, or within a factor 8
+      of overflow, is never picked.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
     weights: float [N]; a point whose weight is not positive and finite is
@@ -103,8 +105,8 @@ def kmeans_plus_plus(
   if isinstance(points, Tiled):
     run, num_points = _tiled_seeding.kmeans_plus_plus, points.num_points
   else:
-    points = distances.checked('points', points)
-    run, num_points = _kmeans_plus_plus, distances.number(points)
+    points = sharded.checked('points', points, distances.checked)
+    run, num_points = _kmeans_plus_plus, sharded.number(points)
   eligible = _checks.mask('eligible', eligible, num_points)
   if weights is not None:
     weights = _checks.per_point('weights', weights, num_points, 'points')
@@ -121,11 +123,12 @@ def kmeans_plus_plus(
 
 
 @_xla.compiled
+@sharded.on_each_device
 def _kmeans_plus_plus(
   *, key, points, k, eligible, weights, first, block, patience
 ):
-  points = distances.cast(points)
-  norms = distances.squared_norms(points)
+  points = sharded.mapped(distances.cast, points)
+  norms = sharded.per_row(distances.squared_norms, points)
   if not norms.size:
     return selection.nothing(k, norms.dtype)
   pickable, weights = _seeding.pickable(norms, eligible, weights)
@@ -139,9 +142,7 @@ def _kmeans_plus_plus(
   def one_block(state):
     return _blocks.step(blocks_key, state, pool, block, patience)[0]
 
-  state = _blocks.begin(
-    norms, pickable, start, jax.tree.map(lambda rows: rows[start], points), k
-  )
+  state = _blocks.begin(norms, pickable, start, sharded.take(points, start), k)
   state = _blocks.begun(_blocks.visit(state, pool, picks_at_once=1), start)
   state = lax.while_loop(unfinished, one_block, state)
   return _seeding.fill_up(rest_key, state, pickable)

@@ -1,13 +1,15 @@
 """Largest cluster, maximum distance: far points of where the pool is."""
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _checks, _xla, distances, selection
+from al_jax.kernels import _checks, _xla, distances, selection, sharded
 from al_jax.kernels.selection import Selection
+from al_jax.kernels.sharded import Sharded
 
 # Pairs of a point and a center that are compared at a time, and centers there
 # from the start.
@@ -16,7 +18,7 @@ _CENTERS_PER_PASS = 512
 
 
 def lcmd(
-  points: distances.Points,
+  points: distances.Points | Sharded,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -45,10 +47,10 @@ def lcmd(
 dtype=float32))
 
   Args:
-    points: float [N, D], or Factors. A point whose squared length is not
-      finite, or within a factor 8 of overflow, is neither picked nor a center.
-      A squared distance below the rounding error of the expanded
-      form, about 1e-6 of the squared lengths, counts as 0.
+    points: float [N, D], Factors, or Sharded. A point whose squared length is
+      not finite, or within a factor 8 of overflow, is neither picked nor a
+      center. A squared distance below the rounding error of the expanded form,
+      about 1e-6 of the squared lengths, counts as 0.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked, and counts in the sums; None: all.
     centers: bool[N], the points that are centers from the start, such as the
@@ -68,18 +70,11 @@ dtype=float32))
     ValueError: k below 1.
   """
   k = _checks.count('k', k)
-  points = distances.checked('points', points)
-  num_points = distances.number(points)
+  points = sharded.checked('points', points, distances.checked)
+  num_points = sharded.number(points)
   eligible = _checks.mask('eligible', eligible, num_points)
   centers = _checks.mask('centers', centers, num_points)
   return _lcmd(points=points, k=k, eligible=eligible, centers=centers)
-
-
-class _Pool(NamedTuple):
-  """N points and their squared norms [N]."""
-
-  points: distances.Points
-  sq_norms: jax.Array
 
 
 class _State(NamedTuple):
@@ -101,14 +96,14 @@ class _State(NamedTuple):
 
 
 @_xla.compiled
+@sharded.on_each_device
 def _lcmd(*, points, k, eligible, centers):
-  points = distances.cast(points)
-  sq_norms = distances.squared_norms(points)
+  pool = sharded.mapped(distances.with_norms, points)
+  sq_norms = sharded.per_row(lambda rows: rows.sq_norms, pool)
   if not sq_norms.size:
     return selection.nothing(k, sq_norms.dtype)
   finite = distances.finite(sq_norms)
   is_center = jnp.zeros_like(finite) if centers is None else finite & centers
-  pool = _Pool(points, sq_norms)
   state = _State(
     jnp.full_like(sq_norms, jnp.inf),
     jnp.zeros(sq_norms.shape, jnp.int32),
@@ -121,7 +116,7 @@ def _lcmd(*, points, k, eligible, centers):
     state = _cover(pool, state, is_center)
 
   def pick(state):
-    chosen, value = _next(pool, state, unit)
+    chosen, value = _next(sq_norms, state, unit)
     state = _join(pool, state, chosen[None], 1)
     picks = Selection(
       state.picks.indices.at[state.count].set(chosen),
@@ -141,14 +136,14 @@ def _unit(sq_norms):
   return jnp.ldexp(jnp.ones((), sq_norms.dtype), -exponent // 2)
 
 
-def _next(pool, state, unit):
+def _next(sq_norms, state, unit):
   """The farthest point of the largest cluster; without centers the longest."""
   sq_dists = jnp.where(state.left, state.sq_dists, 0.0)
   shares = sq_dists * unit * unit
   sums = jax.ops.segment_sum(shares, state.owner, state.owner.size)[state.owner]
   # -inf: below every sum and every squared distance.
   sums = jnp.where(state.left, sums, -jnp.inf)
-  rank = jnp.where(jnp.isinf(state.sq_dists), pool.sq_norms, state.sq_dists)
+  rank = jnp.where(jnp.isinf(state.sq_dists), sq_norms, state.sq_dists)
   rank = jnp.where(state.left & (sums == jnp.max(sums)), rank, -jnp.inf)
   chosen = jnp.argmax(rank).astype(jnp.int32)
   return chosen, rank[chosen]
@@ -173,14 +168,25 @@ def _cover(pool, state, is_center):
 
 
 def _join(pool, state, indices, count):
-  """The state after the first `count` of `indices` are centers.
+  """The state after the first `count` of `indices` are centers."""
+  new = sharded.take(pool, indices)
+  sq_dists, owner = sharded.per_row(
+    functools.partial(_joined, new=new, indices=indices, count=count),
+    pool,
+    state.sq_dists,
+    state.owner,
+  )
+  return state._replace(sq_dists=sq_dists, owner=owner)
+
+
+def _joined(pool, sq_dists, owner, *, new, indices, count):
+  """Distances and owners of some rows once there are new centers.
 
   Tiles are slices that overlap at the end: no point changes its center twice.
   """
-  num_points = state.owner.size
+  num_points = owner.size
   tile = min(num_points, _PAIRS_AT_ONCE // indices.size)
   is_center = jnp.arange(indices.size) < count
-  new = jax.tree.map(lambda rows: rows[indices], pool)
 
   def join_tile(number, known):
     start = jnp.minimum(number * tile, num_points - tile)
@@ -207,7 +213,4 @@ def _join(pool, state, indices, count):
       joined,
     )
 
-  sq_dists, owner = lax.fori_loop(
-    0, -(-num_points // tile), join_tile, (state.sq_dists, state.owner)
-  )
-  return state._replace(sq_dists=sq_dists, owner=owner)
+  return lax.fori_loop(0, -(-num_points // tile), join_tile, (sq_dists, owner))

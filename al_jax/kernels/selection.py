@@ -1,6 +1,5 @@
 """From scores to picks: the best k, and any k."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -8,7 +7,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.typing import DTypeLike
 
-from al_jax.kernels import _checks, _xla
+from al_jax.kernels import _checks, _xla, sharded
+from al_jax.kernels.sharded import Sharded
 
 # 23 random bits each: of a million tied points, the chance that any two share
 # all 69 is below 1e-9.
@@ -38,7 +38,7 @@ def nothing(k: int, dtype: DTypeLike) -> Selection:
 
 
 def top_k(
-  scores: jax.Array,
+  scores: jax.Array | Sharded,
   k: int,
   *,
   eligible: jax.Array | None = None,
@@ -59,8 +59,9 @@ def top_k(
   Array([ 1,  0, -1], dtype=int32)
 
   Args:
-    scores: float [N]. A score that is not finite (NaN, +inf or -inf) is never
-      picked. Zeros of both signs tie.
+    scores: float [N], or Sharded, of which the picks are the same. A score that
+      is not finite (NaN, +inf or -inf) is never picked. Zeros of both signs
+      tie.
     k: how many, at least 1; static.
     eligible: bool[N], what may be picked; None: all.
     key: breaks ties at random; None: by lowest index.
@@ -73,18 +74,23 @@ def top_k(
     ValueError: k below 1.
   """
   k = _checks.count('k', k)
-  scores = _checks.floats('scores', scores, 'N')
+  scores = sharded.checked(
+    'scores', scores, lambda name, given: _checks.floats(name, given, 'N')
+  )
   eligible = _checks.mask(
-    'eligible', eligible, len(scores), hint=_IF_OF_SAMPLES
+    'eligible', eligible, sharded.number(scores), hint=_IF_OF_SAMPLES
   )
   if key is not None:
     key = _checks.key(key)
-  return _top_k(scores=scores, k=k, eligible=eligible, key=key)
+  return _top_k(points=scores, k=k, eligible=eligible, key=key)
 
 
 @_xla.compiled
-def _top_k(*, scores, k, eligible, key):
-  scores = ranked(scores, eligible)
+@sharded.on_each_device
+def _top_k(*, points, k, eligible, key):
+  if isinstance(points, sharded.Part):
+    return _top_k_of_part(points, k, eligible, key)
+  scores = ranked(points, eligible)
   # At least k rows, so that there always is a k-th.
   shortfall = max(0, k - scores.shape[0])
   scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
@@ -96,6 +102,34 @@ def _top_k(*, scores, k, eligible, key):
     indices = in_order(scores, columns, chosen)
   values = scores[indices]
   indices = jnp.where(values > -jnp.inf, indices, -1)
+  return Selection(indices, values)
+
+
+def _top_k_of_part(points, k, eligible, key):
+  """Each device proposes its k best, and the k best of these are picked.
+
+  5 numbers of each proposal travel.
+  """
+  num_points, each = points.num_points, points.each
+  columns = jnp.zeros((0, num_points))
+  if key is not None:
+    # As many are drawn as by one device, which pads to k.
+    columns = tie_breakers(key, max(num_points, k))[:, :num_points]
+  own = jnp.ones(num_points, jnp.bool_) if eligible is None else eligible
+  scores = ranked(points.rows[:each], sharded.own(points, own))
+  columns = sharded.own(points, columns.T).T
+  best = largest(scores, columns, min(k, each))
+  index = each * lax.axis_index(points.axis) + best
+  scores, columns, index = lax.all_gather(
+    (scores[best], columns[:, best].T, index), points.axis, tiled=True
+  )
+  shortfall = max(0, k - len(scores))
+  scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
+  columns = jnp.pad(columns.T, ((0, 0), (0, shortfall)))
+  chosen = in_order(scores, columns, largest(scores, columns, k))
+  values = scores[chosen]
+  # Padding is never read: -inf is no pick.
+  indices = jnp.where(values > -jnp.inf, index[chosen], -1)
   return Selection(indices, values)
 
 
@@ -152,13 +186,7 @@ def tie_breakers(key: jax.Array, num_points: int) -> jax.Array:
   return jax.random.uniform(key, (_NUM_TIE_BREAKERS, num_points))
 
 
-def largest(
-  scores: jax.Array,
-  columns: jax.Array,
-  k: int,
-  *,
-  top_k: Callable[..., tuple[jax.Array, jax.Array]] = _xla.top_k,
-) -> jax.Array:
+def largest(scores: jax.Array, columns: jax.Array, k: int) -> jax.Array:
   """Positions of the k largest of N >= k scores, random among equals.
 
   Ranks by score, then by three random columns, without sorting all N: each
@@ -170,12 +198,12 @@ def largest(
   above = jnp.zeros(scores.shape, jnp.bool_)
   tied = ~above
   for column in (scores, *columns):
-    best, _ = top_k(jnp.where(tied, column, -jnp.inf), k)
+    best, _ = _xla.top_k(jnp.where(tied, column, -jnp.inf), k)
     # Fewer than k rows are above, and with those that tie at least k.
     threshold = best[k - 1 - jnp.sum(above)]
     above |= tied & (column > threshold)
     tied &= column == threshold
-  return top_k(2 * above.astype(jnp.float32) + tied, k)[1]
+  return _xla.top_k(2 * above.astype(jnp.float32) + tied, k)[1]
 
 
 def in_order(

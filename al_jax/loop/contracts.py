@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from al_jax import errors, interfaces, kernels, keys, tasks
+from al_jax import errors, interfaces, kernels, keys, placement, tasks
 from al_jax import pool as pool_lib
 from al_jax.interfaces import (
   Oracle,
@@ -20,7 +20,6 @@ from al_jax.loop import stages
 from al_jax.loop.program import Program
 from al_jax.loop.protocol import FIRST_SETS, Protocol
 from al_jax.loop.run_state import Run
-from al_jax.placement import Shards
 from al_jax.pool import PoolState
 
 
@@ -208,7 +207,7 @@ def check_measured(
 
   Args:
     program: the compiled system.
-    measured: pytree of [N, ...], or Shards.
+    measured: pytree of [N, ...], or Sharded.
     pool: the labelled set.
     seen: bool[N], the examples that were measured.
     round: for the message.
@@ -220,8 +219,8 @@ def check_measured(
   if isinstance(measured, kernels.Tiled):
     bad = _first_bad_in_files(program, measured, mask)
   else:
-    if isinstance(measured, Shards):
-      mask = measured.placement.everywhere(mask)
+    if isinstance(measured, kernels.Sharded):
+      mask = placement.of(measured).everywhere(mask)
     bad = int(program.first_bad(measured, mask))
   if bad < pool.num_examples:
     raise FloatingPointError(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import errors, inference, sources, systems, tasks
+from al_jax import errors, inference, kernels, sources, systems, tasks
 from al_jax import pool as pool_lib
 from al_jax.data import Dataset
 from al_jax.interfaces import Facts, LearnerState
@@ -24,7 +24,6 @@ from al_jax.loop import (
 from al_jax.loop import probe as probe_lib
 from al_jax.loop import synthesis as synthesis_lib
 from al_jax.loop.stream import Stream
-from al_jax.placement import Shards
 from al_jax.pool import PoolState
 from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
@@ -340,7 +339,7 @@ def _check_pool(facts, pool, ids):
 
 def _first_bad(measured, mask):
   num_examples = len(mask)
-  if isinstance(measured, Shards):
+  if isinstance(measured, kernels.Sharded):
     measured = measured.rows
     size = jax.tree.leaves(measured)[0].shape[0]
     mask = jnp.pad(mask, (0, size - num_examples))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from al_jax import inference, kernels, sources
+from al_jax import inference, kernels, placement, sources
 from al_jax.interfaces import (
   Facts,
   Learner,
@@ -22,7 +22,6 @@ from al_jax.interfaces import (
   Strategy,
   StrategyState,
 )
-from al_jax.placement import Shards, gathered
 
 
 class CompiledStrategy(NamedTuple):
@@ -32,7 +31,7 @@ class CompiledStrategy(NamedTuple):
     strategy: what was compiled.
     measure: `(key, learner state, where or None) -> (measured, seen)`, over the
       pool; see `Strategy.select`. On several devices what is measured stays on
-      the devices that measured it, as Shards.
+      the devices that measured it, as `kernels.Sharded`.
     before: the previous stage, which proposes candidates; None if there is
       none.
     num_candidates: number of candidates that it proposes; 0 without one.
@@ -58,9 +57,11 @@ class CompiledStrategy(NamedTuple):
       What the strategy returns, on the first device.
     """
     select = self.strategy.select
-    if not (self.strategy.takes_shards and isinstance(measured, Shards)):
-      return select(key, state, gathered(measured), seen, pool, k)
-    over = measured.placement
+    is_sharded = isinstance(measured, kernels.Sharded)
+    if not (self.strategy.takes_sharded and is_sharded):
+      measured = placement.gathered(measured)
+      return select(key, state, measured, seen, pool, k)
+    over = placement.of(measured)
     key, state, seen, pool = over.everywhere((key, state, seen, pool))
     return over.on_first(select(key, state, measured, seen, pool, k))
 
@@ -101,7 +102,7 @@ def compile_strategy(
     measure,
     chunk_size=chunk_size,
     may_map=strategy.takes_tiles,
-    keep_shards=True,
+    keep_sharded=True,
   )
   before, num_candidates = None, 0
   if strategy.prefilter is not None:

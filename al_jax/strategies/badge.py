@@ -48,6 +48,7 @@ def badge(*, embedding: str = 'head', first: str = 'uniform') -> Strategy:
     needs={**_CLASSES, **needed},
     score='squared distance of gradients to the nearest earlier pick',
     takes_tiles=True,
+    takes_sharded=True,
   )
 
 

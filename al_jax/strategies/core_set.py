@@ -64,6 +64,7 @@ def core_set(
     needs={needs.EMBEDDING: ''},
     score='' if robust else 'squared distance to the nearest queried example',
     takes_tiles=not robust,
+    takes_sharded=not robust,
   )
 
 

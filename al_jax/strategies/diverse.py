@@ -50,6 +50,7 @@ def k_means_plus_plus(
     needs=_NEEDS[embedding],
     score='squared distance to the nearest earlier pick',
     takes_tiles=True,
+    takes_sharded=True,
   )
 
 
@@ -73,6 +74,7 @@ def lcmd(*, embedding: str = 'embedding') -> Strategy:
     _select_lcmd,
     needs=_NEEDS[embedding],
     score='squared distance to the nearest queried example',
+    takes_sharded=True,
   )
 
 

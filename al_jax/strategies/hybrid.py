@@ -1,5 +1,6 @@
 """Asks about what is uncertain, typical of the pool, and not yet covered."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -67,7 +68,7 @@ def hybrid(
 
   @functools.partial(jax.jit, static_argnames='k')
   def select(key, state, measured, seen, pool, k):
-    entropies, embeddings = measured
+    entropies, embeddings = _parts(measured)
     asked = pool_lib.num_asked(pool)
     begun = jnp.where(state['begun'] < 0, asked, state['begun'])
     # 1 when this query is the last.
@@ -95,7 +96,18 @@ def hybrid(
     select,
     needs=needed,
     score='uncertainty times density times novelty',
+    takes_sharded=True,
   )
+
+
+def _parts(measured):
+  """Entropies, on every device, and embeddings."""
+  if not isinstance(measured, kernels.Sharded):
+    return measured
+  entropies, embeddings = (
+    dataclasses.replace(measured, rows=rows) for rows in measured.rows
+  )
+  return entropies.everywhere(), embeddings
 
 
 def _ends(name, exponent):

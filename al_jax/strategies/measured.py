@@ -76,10 +76,13 @@ def _gather(measured, seen, pool, *, size):
   rows, _ = pool_lib.positions(seen, size)
   taken = _padding.past_end(rows, pool.num_examples)
   # Padding is as what was not measured: zeros.
-  part = jax.tree.map(
-    lambda leaf: jnp.take(leaf, taken, axis=0, mode='fill', fill_value=0),
-    measured,
-  )
+  if isinstance(measured, kernels.Sharded):
+    part = measured.take(rows)
+  else:
+    part = jax.tree.map(
+      lambda leaf: jnp.take(leaf, taken, axis=0, mode='fill', fill_value=0),
+      measured,
+    )
   return rows, part, rows >= 0, pool_lib.take(pool, rows)
 
 

@@ -9,8 +9,6 @@ import jax
 from al_jax import errors, kernels
 from al_jax import pool as pool_lib
 from al_jax.interfaces import PyTree, Strategy
-from al_jax.kernels import _sharded
-from al_jax.placement import Shards
 from al_jax.strategies import needs as _needs
 
 # How a batch is made of scores: the largest, or drawn without replacement, see
@@ -56,7 +54,7 @@ def scored(
       select_top,
       needs=needs,
       score=score,
-      takes_shards=True,
+      takes_sharded=True,
     )
   select = functools.partial(_draw, kind=draw, coldness=coldness)
   return Strategy(stateless, measure, select, needs=needs)
@@ -91,10 +89,6 @@ def stateless(facts):
 def select_top(key, state, scores, seen, pool, k):
   """The k eligible examples with the largest scores, ties at random."""
   eligible = pool_lib.eligible(pool) & seen
-  if isinstance(scores, Shards):
-    return state, _sharded.top_k(
-      scores.rows, k, mesh=scores.placement.mesh, eligible=eligible, key=key
-    )
   return state, kernels.top_k(scores, k, eligible=eligible, key=key)
 
 

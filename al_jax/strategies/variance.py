@@ -55,7 +55,7 @@ def variance(
     init=_holds_classes,
     select=select,
     needs={needs.DROPOUT: ''},
-    takes_shards=False,
+    takes_sharded=False,
   )
 
 

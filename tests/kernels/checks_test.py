@@ -19,6 +19,9 @@ LOGITS = RNG.normal(size=(8, 60, 5)).astype(np.float32)
 PROBS = np.asarray(jax.nn.softmax(LOGITS))
 GRAPH = kernels.Graph(jnp.zeros((60, 1), jnp.int32), jnp.ones((60, 1)))
 
+MESH = jax.sharding.Mesh(np.array(jax.devices()[:1]), ('pool',))
+GRID = jax.sharding.Mesh(np.array(jax.devices()[:1])[None], ('a', 'b'))
+
 MESSAGES = {
   'indices in place of a mask': (
     lambda: kernels.kmeans_plus_plus(KEY, POINTS, 2, eligible=IDS),
@@ -106,6 +109,28 @@ MESSAGES = {
     lambda: kernels.top_k(SCORES, 2.5),
     TypeError,
     'k must be an integer; got 2.5.',
+  ),
+  'sharded points of fewer rows': (
+    lambda: kernels.k_center(kernels.Sharded(POINTS, 61, MESH), 2),
+    ValueError,
+    'points.num_points is 61; it must be from 1 to the 60 rows that there are.',
+  ),
+  'sharded scores over two axes': (
+    lambda: kernels.top_k(kernels.Sharded(SCORES, 60, GRID), 2),
+    ValueError,
+    'the mesh must have one axis, and each of its devices as many rows.',
+  ),
+  'integers in place of sharded points': (
+    lambda: kernels.lcmd(kernels.Sharded(jnp.zeros((60, 3), int), 60, MESH), 2),
+    ValueError,
+    'points.rows must be float [N, D]; got int32[60, 3].',
+  ),
+  'a mask of other than sharded points': (
+    lambda: kernels.k_center(
+      kernels.Sharded(POINTS, 59, MESH), 2, eligible=jnp.ones(60, bool)
+    ),
+    ValueError,
+    'while N is 59.',
   ),
   'points with more axes': (
     lambda: kernels.k_means(KEY, jnp.ones((4, 2, 2, 3)), 2),
