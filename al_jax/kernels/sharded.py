@@ -190,8 +190,9 @@ def checked(
   length = jax.tree.leaves(rows)[0].shape[0]
   if len(points.mesh.axis_names) != 1 or length % points.mesh.size:
     raise ValueError(
-      f'{name}.rows has {length} rows over a mesh of {dict(points.mesh.shape)}; the '
-      'mesh must have one axis, and each of its devices as many rows.'
+      f'{name}.rows has {length} rows over a mesh of '
+      f'{dict(points.mesh.shape)}; the mesh must have one axis, and each of '
+      'its devices as many rows.'
     )
   if not 1 <= points.num_points <= length:
     raise ValueError(

@@ -1,13 +1,14 @@
-r"""What more devices do to a look over the pool, a choice and a step.
+"""What more devices do to a look over the pool, a choice and a step.
 
     python -m experiments.benchmarks.devices
 
-Times the parts of a round of margin sampling over the first 1, 2, 4 and 8
-virtual devices of a CPU, in turns, and prints the median ratios to one device.
+Times the parts of a round over the first 1, 2, 4 and 8 virtual devices of a
+CPU, in turns, and prints the median ratios to one device.
 The devices share the cores there are: beyond their number nothing can be
 gained, and what is lost is the price of dividing.
 """
 
+import functools
 from unittest import mock
 
 import jax
@@ -20,6 +21,7 @@ from al_jax.loop.stopwatch import Stopwatch
 
 _COUNTS = (1, 2, 4, 8)
 _SIZE, _CHUNK, _STEPS, _TURNS = 16_000, 500, 32, 15
+_SYSTEMS = ('margin', 'badge', 'core_set')
 
 
 def main() -> None:
@@ -50,16 +52,20 @@ def main() -> None:
 def _parts(dataset, count):
   """Calls of a round's parts over the first devices, each called once."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (placement.AXIS,))
-  facts = program.facts_of(dataset, 1000)
-  system = systems.build('margin', facts, model={'name': 'mlp'})
+  facts = program.facts_of(dataset, 1100)
   over = placement.Placement(mesh)
   with mock.patch.object(placement, 'current', lambda: over):
-    compiled = program.compile_program(
-      system,
-      program.sources_of(dataset, 'device'),
-      dataset.train.ids,
-      chunk_size=_CHUNK,
-    )
+    sources = program.sources_of(dataset, 'device')
+    programs = {
+      name: program.compile_program(
+        systems.build(name, facts, model={'name': 'mlp'}),
+        sources,
+        dataset.train.ids,
+        chunk_size=_CHUNK,
+      )
+      for name in _SYSTEMS
+    }
+  compiled = programs[_SYSTEMS[0]]
   device = jax.local_devices()[0]
   key = jax.device_put(keys.for_run(0, keys.INITIALISE), device)
   labelled = np.arange(1000, dtype=np.int32)
@@ -68,13 +74,16 @@ def _parts(dataset, count):
   )
   state, pool = jax.device_put((compiled.init(key), pool), device)
   state = compiled.fit.start(key, state, pool)
-  strategy = compiled.strategy
-  measured, seen = strategy.measure(key, state, None)
   calls = {
-    'look': lambda: jax.tree.leaves(strategy.measure(key, state, None)),
-    'select': lambda: strategy.select(key, (), measured, seen, pool, 100),
+    'look': lambda: jax.tree.leaves(
+      compiled.strategy.measure(key, state, None)
+    ),
     'steps': lambda: compiled.fit.advance[0](state, pool, _STEPS),
   }
+  for name, of_system in programs.items():
+    strategy = of_system.strategy
+    found = strategy.measure(key, state, None)
+    calls[name] = functools.partial(strategy.select, key, (), *found, pool, 100)
   for call in calls.values():
     jax.block_until_ready(call())
   return calls
