@@ -1,6 +1,7 @@
 """Runs that are killed, and go on with other devices and processes.
 
-A study: `pytest -m study tests/devices_stress_test.py`. AL_JAX_STRESS_RUNS says
+A study: `pytest -m study -s tests/devices_stress_test.py`; docs/devices.md says
+what is drawn at random, and a part is in `moving.py`. AL_JAX_STRESS_RUNS says
 how many configurations (200), and AL_JAX_STRESS_FILE where a line for each is
 kept, so that the next call begins where this one was stopped.
 """
@@ -52,18 +53,29 @@ def configuration(number):
   return run, processes, parts
 
 
+def last_save(folder):
+  saves = [int(path.name) for path in folder.glob('*') if path.name.isdigit()]
+  return max(saves, default=-1)
+
+
 def run_and_compare(number, teams, wanted, folder):
-  """Runs a configuration, part by part; returns what is kept of it."""
+  """Runs a configuration, part by part; returns what is kept of it.
+
+  That has, of each part, how many processes it had, how it ended, and the
+  checkpoint that there was then; -1 for none.
+  """
   run, processes, parts = configuration(number)
   ends = []
   for several, part in zip(processes, parts, strict=True):
-    part, end = moving.Part(folder=folder, **run, **part), moving.FAILED
-    while end == moving.FAILED:
-      assert ends.count((several, end)) < 3
+    part = moving.Part(folder=folder, **run, **part)
+    for _ in range(3):
       end, found = teams[several].run(part)
-      ends.append((several, end))
-    if end == moving.OVER:
+      ends.append((several, end, last_save(folder)))
+      if end != moving.FAILED:
+        break
+    if end in (moving.OVER, moving.FAILED):
       break
+  assert end == moving.OVER, (number, ends)
   differ = [
     pair
     for pair in zip(wanted(**run), found, strict=True)
@@ -107,9 +119,11 @@ def test_killed_runs_on_any_devices_make_the_same_picks(tmp_path):
   lines = lines_of(path)
   assert len({line['number'] for line in lines}) >= number
   ends = collections.Counter(
-    f'{several}: {end}' for line in lines for several, end in line['ends']
+    f'{several}: {end}' + ' before any save' * (save < 0)
+    for line in lines
+    for several, end, save in line['ends']
   )
-  print(len(lines), 'configurations; parts by processes and end:', ends)
+  print(len(lines), 'configurations; processes of parts, and their ends:', ends)
   assert [line for line in lines if line['differ']] == []
 
 
