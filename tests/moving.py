@@ -1,7 +1,7 @@
 """Runs that move between processes and devices, by way of their checkpoints.
 
-A team is one process, or two of `jax.distributed` on loopback. To start it and
-to compile is dear, so it takes one part of a run after another.
+A team is one process, or two of `jax.distributed` on loopback. Its start and
+its compilations take long, so it serves one part of a run after another.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ from al_jax.loop import program, protocol
 from al_jax.storage import checkpoint
 from tests.factories import a_system, a_task
 
-# How a part ends: its run is over, is asked to stop, an exception goes through
-# it, or a process of its team is killed.
+# How a part ends: its run is over, the run is asked to stop, an exception ends
+# it, or SIGKILL ends a process of the team.
 OVER, STOPPED, RAISED, KILLED = 'over', 'stopped', 'raised', 'killed'
-# Nobody wanted it: where processes get no time of the machine, the connections
-# that JAX makes between them give up after half a minute.
+# Or a process fails by itself. On a busy machine this happens: processes that
+# connect to each other give up after 30 seconds.
 FAILED = 'failed'
-_DUE = 'due'  # What a process sends that has come to where it is to be killed.
+_DUE = 'due'  # Sent at the step at which a process is to be killed.
 
 _PROTOCOL = protocol.Protocol(
   rounds=3, labels_per_round=8, first_size=16, save_every_steps=5
@@ -38,7 +38,7 @@ _PROTOCOL = protocol.Protocol(
 # A process that serves more compiles more than it may map into its memory.
 _PARTS_EACH = 60
 _SECONDS_TO_ANSWER = 1200
-# How long those may go on of whose team a process was killed.
+# How long the other process of a team may outlive one that was killed.
 _SECONDS_TO_END = 10
 
 
@@ -47,16 +47,18 @@ class Part(NamedTuple):
 
   Attributes:
     system: its name.
-    copies: how often each example is in the pool, so that batches have ties.
+    copies: number of times each input is in the pool; batches have ties.
     seed: of the run.
-    folder: where it is saved, and what it goes on from; None to keep nothing.
+    folder: of the checkpoints that it goes on from and writes; None to keep
+      nothing.
     chunk_size: rows that a device looks at together.
-    where: where the inputs are, see `program.sources_of`.
-    devices: how many each process uses; None: all, as a run outside tests does.
-    end: how it ends.
-    after: how many times the run asks whether to stop before that.
-    victim: the process that is killed, where one is ...
-    delay: ... and how many seconds later.
+    where: place of the inputs, see `program.sources_of`.
+    devices: number of devices that each process uses; None for all, as a run
+      outside tests does.
+    end: OVER, STOPPED, RAISED or KILLED.
+    after: number of times that the run asks whether to stop, before it ends.
+    victim: index of the process that is killed.
+    delay: seconds until the kill.
   """
 
   system: str
@@ -80,35 +82,35 @@ class Team:
 
     Args:
       processes: one or two.
-      devices: how many each has.
-      cache: the folder of compiled programs, which other teams may share.
+      devices: number of virtual devices of each process.
+      cache: folder of compiled programs; teams may share it.
     """
     self._processes, self._devices, self._cache = processes, devices, cache
     self._members, self._connections, self._served = [], [], 0
 
   def run(self, part: Part) -> tuple[str, Sequence[Any]]:
-    """Runs a part, and starts processes where there are none.
+    """Runs a part; starts the processes if there are none.
 
     Returns:
-      How it ended, and the rounds that were reported until then: picks, test
-      accuracy and loss of each. Nothing is known of those of a killed part.
+      How it ended, and its rounds until then: picks, test accuracy and loss of
+      each. If it was killed or failed, there are no rounds.
     """
     if self._served == _PARTS_EACH:
       self._end()
     if not self._members:
       self._start()
     self._served += 1
-    for connection in self._connections:
-      connection.send(part)
     answers = []
     try:
+      for connection in self._connections:
+        connection.send(part)
       for own in sorted(range(self._processes), key=part.victim.__ne__):
         answers.append(self._answer(own))
         if answers == [_DUE]:
           time.sleep(part.delay)
           self._kill(part.victim)
           return KILLED, []
-    except ChildProcessError:
+    except (ChildProcessError, EOFError, ConnectionError):
       self._end()
       return FAILED, []
     assert all(answer == answers[0] for answer in answers), answers
@@ -132,26 +134,21 @@ class Team:
         target=_serve, args=(theirs, address, own, *shape, self._cache)
       )
       member.start()
-      theirs.close()  # With one end in one process, the end of that shows.
+      theirs.close()  # Or a process that ends would not be noticed.
       self._members.append(member)
       self._connections.append(ours)
 
   def _answer(self, own):
-    """What a process says next; ChildProcessError if one of them died."""
+    """Returns what a process sends; ChildProcessError if one has died."""
     for _ in range(_SECONDS_TO_ANSWER):
       if self._connections[own].poll(1):
-        break
+        return self._connections[own].recv()
       if not all(member.is_alive() for member in self._members):
         raise ChildProcessError
-    else:
-      raise TimeoutError
-    try:
-      return self._connections[own].recv()
-    except (EOFError, ConnectionError):
-      raise ChildProcessError from None
+    raise TimeoutError(f'process {own} has not answered')
 
   def _kill(self, victim):
-    """Kills one; those that wait for it fail or hang, and are killed later."""
+    """Kills one process; the other fails or hangs, and is killed later."""
     self._members[victim].kill()
     others = {member.sentinel for member in self._members}
     others.remove(self._members[victim].sentinel)
@@ -171,7 +168,7 @@ class Team:
 
 
 class _RaisedError(Exception):
-  """What ends a part without another save."""
+  """Ends a part without another save."""
 
 
 def _serve(connection, address, own, processes, devices, cache):
@@ -235,7 +232,7 @@ def _oracle():
 
 @functools.cache
 def _tied(copies):
-  """The data set, in which each input stands there several times."""
+  """Returns the data set with each input several times in the pool."""
   dataset, _ = _task()
   size = len(dataset.train)
   few = dataset.train.inputs[: -(-size // copies)]
@@ -258,7 +255,7 @@ def _compiled(name, copies, chunk_size, where, devices):
 
 
 def _first(devices):
-  """What tells of the first devices of each process alone."""
+  """Makes a `placement.current` of the first devices of each process."""
   chosen = [
     device
     for process in range(jax.process_count())
