@@ -1,140 +1,131 @@
-"""Random runs that are killed, and go on with other devices: the same picks.
+"""Runs that are killed, and go on with other devices and processes.
 
-A study: `pytest -m study tests/devices_stress_test.py`. AL_JAX_STRESS_RUNS says
+A study: `pytest -m study -s tests/devices_stress_test.py`; docs/devices.md says
+what is drawn at random, and a part is in `moving.py`. AL_JAX_STRESS_RUNS says
 how many configurations (200), and AL_JAX_STRESS_FILE where a line for each is
 kept, so that the next call begins where this one was stopped.
 """
 
+import collections
+import contextlib
+import functools
 import json
 import os
 import pathlib
 
+import numpy as np
 import pytest
 
-from tests import children
-
-# A process takes some configurations, over the first of eight devices. A kill
-# is an exception in the middle of a run, which saves nothing more.
-SCRIPT = """
-import dataclasses, functools, json, pathlib, sys, tempfile
-import jax
-jax.config.update('jax_num_cpu_devices', 8)
-import numpy as np
-from al_jax import loop, oracle, placement
-from al_jax.loop import program, protocol
-from al_jax.storage import checkpoint
-from tests.factories import a_system, a_task
+from tests import moving
 
 SYSTEMS = ('margin', 'variation_ratio', 'badge', 'core_set', 'lcmd', 'bald')
-how = protocol.Protocol(
-  rounds=3, labels_per_round=8, first_size=16, save_every_steps=5
-)
-dataset, facts = a_task(label_budget=60, size=200)
+ENDS = (moving.STOPPED, moving.RAISED, moving.KILLED)
+# How many of its virtual devices a process uses, by the number of processes.
+DEVICES = {1: (1, 2, 4, 8), 2: (1, 2, 4)}
 
-class Killed(Exception):
-  pass
-
-@functools.cache
-def tied(copies):
-  # Each example stands there several times.
-  few = dataset.train.inputs[: -(-len(dataset.train) // copies)]
-  inputs = np.concatenate([few] * copies)[: len(dataset.train)]
-  train = dataclasses.replace(dataset.train, inputs=inputs)
-  return dataclasses.replace(dataset, train=train)
-
-@functools.cache
-def compiled(name, copies, devices, chunk_size, where):
-  mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ('pool',))
-  placement.current = lambda: placement.Placement(mesh)
-  pool = tied(copies)
-  options = {'strategy': {'num_samples': 4}} if name == 'bald' else {}
-  system = a_system(name, facts=facts, dropout=0.2, **options)
-  return program.compile_program(
-    system,
-    program.sources_of(pool, where),
-    pool.train.ids,
-    chunk_size=chunk_size,
-  )
-
-def run(what, copies, seed, saves=None, kill_after=10**9):
-  asked = []
-  def should_stop():
-    asked.append(None)
-    if len(asked) > kill_after:
-      raise Killed
-    return False
-  answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
-  rows = loop.run_rounds(
-    what, answers, how, [seed], checkpointer=saves, should_stop=should_stop
-  )
-  return [(row.picks, row.test['accuracy'], row.train['loss']) for row in rows]
-
-@functools.cache
-def wanted(name, copies, seed):
-  return run(compiled(name, copies, 1, 64, 'device'), copies, seed)
 
 def configuration(number):
+  """Draws a run, and the parts that it is made of with their processes."""
   rng = np.random.default_rng(number)
-  name = str(rng.choice(SYSTEMS))
-  copies, seed = int(rng.choice([2, 3, 5])), int(rng.integers(2))
+  run = {
+    'system': str(rng.choice(SYSTEMS)),
+    'copies': int(rng.choice([2, 3, 5])),
+    'seed': int(rng.integers(2)),
+  }
+  processes = [1] * int(rng.integers(1, 4))
+  if number % 3 == 0:
+    processes = rng.permutation([1, 2, 1 + rng.integers(2)]).tolist()
   parts = [
     {
-      'devices': int(rng.choice([1, 2, 4, 8])),
       'chunk_size': int(rng.choice([64, 100])),
       'where': str(rng.choice(['device', 'host'])),
-      'kill_after': int(rng.integers(1, 8)) if part else 10**9,
+      'devices': int(rng.choice(DEVICES[several])),
+      'end': str(rng.choice(ENDS)),
+      # A run asks 10 times. From one time to the next it is a hundredth of a
+      # second, and a second or more where something is compiled.
+      'after': int(rng.integers(1, 9)),
+      'victim': int(rng.integers(several)),
+      'delay': float(0.001 * 10 ** rng.uniform(0, 3)),
     }
-    for part in reversed(range(int(rng.integers(1, 4))))
+    for several in processes
   ]
-  return name, copies, seed, parts
+  parts[-1] |= {'end': moving.OVER}
+  return run, processes, parts
 
-path = pathlib.Path(sys.argv[1])
-done = set()
-if path.exists():
-  done = {json.loads(line)['number'] for line in path.read_text().splitlines()}
-left = [number for number in range(int(sys.argv[2])) if number not in done]
-# More would compile more programs than a process may map into its memory.
-for number in left[:25]:
-  (name, copies, seed, parts), kills = configuration(number), 0
-  with tempfile.TemporaryDirectory() as folder:
-    for part in parts:
-      ways = (part['devices'], part['chunk_size'], part['where'])
-      try:
-        with checkpoint.Checkpointer(folder) as saves:
-          found = run(
-            compiled(name, copies, *ways),
-            copies,
-            seed,
-            saves,
-            part['kill_after'],
-          )
-      except Killed:
-        kills += 1
-      else:
+
+def last_save(folder):
+  saves = [int(path.name) for path in folder.glob('*') if path.name.isdigit()]
+  return max(saves, default=-1)
+
+
+def run_and_compare(number, teams, wanted, folder):
+  """Runs a configuration, part by part; returns what is kept of it.
+
+  That has, of each part, how many processes it had, how it ended, and the
+  checkpoint that there was then; -1 for none.
+  """
+  run, processes, parts = configuration(number)
+  ends = []
+  for several, part in zip(processes, parts, strict=True):
+    part = moving.Part(folder=folder, **run, **part)
+    for _ in range(3):
+      end, found = teams[several].run(part)
+      ends.append((several, end, last_save(folder)))
+      if end != moving.FAILED:
         break
+    if end in (moving.OVER, moving.FAILED):
+      break
+  assert end == moving.OVER, (number, ends)
   differ = [
-    list(pair)
-    for pair in zip(wanted(name, copies, seed), found, strict=True)
+    pair
+    for pair in zip(wanted(**run), found, strict=True)
     if pair[0] != pair[1]
   ]
-  with path.open('a') as file:
-    line = {'number': number, 'system': name, 'copies': copies, 'seed': seed}
-    line |= {'parts': parts, 'kills': kills, 'differ': differ}
-    print(json.dumps(line), file=file)
-print(max(len(left) - 25, 0))
-"""
+  return {
+    'number': number,
+    **run,
+    'parts': parts,
+    'ends': ends,
+    'differ': differ,
+  }
 
 
 @pytest.mark.study
+@pytest.mark.timeout(0)
 def test_killed_runs_on_any_devices_make_the_same_picks(tmp_path):
   number = int(os.environ.get('AL_JAX_STRESS_RUNS', '200'))
   path = os.environ.get('AL_JAX_STRESS_FILE', tmp_path / 'stress.jsonl')
   path = pathlib.Path(path).absolute()
-  left = number
-  while left:
-    begun = children.begin(SCRIPT, path, number)
-    [left] = children.printed([begun], timeout=None)
-  text = path.read_text()
-  lines = list(map(json.loads, text.splitlines()))
+  path.touch()
+  done = {line['number'] for line in lines_of(path)}
+  with contextlib.ExitStack() as stack:
+    teams = {
+      several: stack.enter_context(
+        moving.Team(several, max(devices), tmp_path / 'compiled')
+      )
+      for several, devices in DEVICES.items()
+    }
+
+    @functools.cache
+    def wanted(**run):
+      end, found = teams[1].run(moving.Part(devices=1, **run))
+      assert end == moving.OVER
+      return found
+
+    for each in sorted(set(range(number)) - done):
+      line = run_and_compare(each, teams, wanted, tmp_path / str(each))
+      with path.open('a') as file:
+        print(json.dumps(line), file=file)
+  lines = lines_of(path)
   assert len({line['number'] for line in lines}) >= number
+  ends = collections.Counter(
+    f'{several}: {end}' + ' before any save' * (save < 0)
+    for line in lines
+    for several, end, save in line['ends']
+  )
+  print(len(lines), 'configurations; processes of parts, and their ends:', ends)
   assert [line for line in lines if line['differ']] == []
+
+
+def lines_of(path):
+  return list(map(json.loads, path.read_text().splitlines()))
