@@ -18,7 +18,15 @@ import pytest
 
 from tests import moving
 
-SYSTEMS = ('margin', 'variation_ratio', 'badge', 'core_set', 'lcmd', 'bald')
+SYSTEMS = (
+  'margin',
+  'variation_ratio',
+  'bald',
+  'badge',
+  'core_set',
+  'lcmd',
+  'hybrid',
+)
 ENDS = (moving.STOPPED, moving.RAISED, moving.KILLED)
 # How many of its virtual devices a process uses, by the number of processes.
 DEVICES = {1: (1, 2, 4, 8), 2: (1, 2, 4)}
