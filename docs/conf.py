@@ -74,7 +74,9 @@ def _escaped(text):
   if len(parts) % 2 == 0:
     return re.sub(r'([\\*|`]|_\b)', r'\\\1', text)
   return ''.join(
-    f'``{part}``' if number % 2 else re.sub(r'([\\*|]|(?<=\w)_(?!\w))', r'\\\1', part)
+    f'``{part}``'
+    if number % 2
+    else re.sub(r'([\\*|]|(?<=\w)_(?!\w))', r'\\\1', part)
     for number, part in enumerate(parts)
   )
 

@@ -120,8 +120,8 @@ FIGURES = (
   ),
   Figure(
     'Calibration',
-    'Confidence of the last model against its accuracy: on the diagonal it is '
-    'right as often as it says.',
+    'Log loss and calibration error of the predictions on the test split: how '
+    'far the confidence of the model is from its accuracy.',
     'digits',
     'report/*_calibration.svg',
   ),
@@ -202,7 +202,7 @@ def page(copies: list[str]) -> str:
     command = ' '.join(words(experiment, f'runs/{name}'))
     parts += [
       f'`{name}`: {experiment.about}',
-      f"    al-jax {command.replace('(64,)', repr('(64,)'))}\n"
+      f'    al-jax {command.replace("(64,)", repr("(64,)"))}\n'
       f'    al-jax report --workdir=runs/{name}',
     ]
   return '\n\n'.join(parts) + '\n'
