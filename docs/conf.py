@@ -89,6 +89,6 @@ def skip_fields(app, what, name, obj, skip, options):
 
 
 def setup(app):
-  """Connects what is above; `plain_to_rst` comes before Napoleon."""
+  """Connects the functions above, `plain_to_rst` before Napoleon."""
   app.connect('autodoc-process-docstring', plain_to_rst, priority=400)
   app.connect('autodoc-skip-member', skip_fields)

@@ -20,7 +20,7 @@ class Experiment(NamedTuple):
   """A run on a small data set of scikit-learn.
 
   Attributes:
-    about: sentence that says what is run.
+    about: Sentence about the run.
     command: `run` or `stream`.
     options: fields of the config.
   """
