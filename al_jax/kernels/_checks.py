@@ -276,9 +276,9 @@ def among(pickable: jax.Array, eligible: jax.Array | None) -> jax.Array:
 
 
 def _are_probabilities(values):
-  """Returns whether a concrete array's first rows are non-uniform probabilities.
+  """Returns whether the first rows are probabilities, not all of them uniform.
 
-  Returns False for traced arrays.
+  Traced arrays count as logits.
   """
   if isinstance(values, jax.core.Tracer) or not values.is_fully_addressable:
     return False

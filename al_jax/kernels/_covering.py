@@ -75,7 +75,8 @@ def _distances(a, b):
   """Returns squared distances, [A, B]; 0 where they are rounding error or NaN.
 
   Points that are not finite start at -inf, and a distance of 0 does not raise
-  it. """
+  it.
+  """
   return distances.clear_squared_distances(
     a.points, b.points, a.sq_norms, b.sq_norms
   )

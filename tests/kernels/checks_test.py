@@ -113,12 +113,12 @@ MESSAGES = {
   'sharded points of fewer rows': (
     lambda: kernels.k_center(kernels.Sharded(POINTS, 61, MESH), 2),
     ValueError,
-    'points.num_points is 61; it must be from 1 to the 60 rows that there are.',
+    'points.num_points is 61; it must be from 1 to 60, the number of rows.',
   ),
   'sharded scores over two axes': (
     lambda: kernels.top_k(kernels.Sharded(SCORES, 60, GRID), 2),
     ValueError,
-    'the mesh must have one axis, and each of its devices as many rows.',
+    'the mesh must have one axis, and each device the same number of rows.',
   ),
   'integers in place of sharded points': (
     lambda: kernels.lcmd(kernels.Sharded(jnp.zeros((60, 3), int), 60, MESH), 2),
