@@ -14,7 +14,7 @@ from al_jax.kernels.sharded import Sharded
 # all 69 is below 1e-9.
 _NUM_TIE_BREAKERS = 3
 # Hint if scores and eligible differ in length.
-_IF_OF_SAMPLES = 'Scores of samples are made from mc_logits of [S, N, C].'
+_IF_OF_SAMPLES = 'Scores of samples are computed from mc_logits [S, N, C].'
 
 
 class Selection(NamedTuple):

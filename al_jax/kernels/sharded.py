@@ -237,7 +237,11 @@ def mapped(
 def per_row(
   function: Callable[..., PyTree], rows: Rows, *values: jax.Array
 ) -> PyTree:
-  """Applies a function as `mapped` does; every device gets all results, [N, ...]."""
+  """Applies a function as `mapped` does, with all results on every device.
+
+  Returns:
+    Pytree of [N, ...].
+  """
   found = mapped(function, rows, *values)
   if not isinstance(found, Part):
     return found

@@ -37,8 +37,8 @@ MESSAGES = {
   'scores of samples': (
     lambda: kernels.top_k(SCORES[:5], 2, eligible=jnp.ones(60, bool)),
     ValueError,
-    'got bool[60], while N is 5. Scores of samples are made from mc_logits of '
-    '[S, N, C].',
+    'got bool[60], while N is 5. Scores of samples are computed from '
+    'mc_logits [S, N, C].',
   ),
   'samples whose axes are swapped': (
     lambda: kernels.batch_bald(KEY, SAMPLES, 2, eligible=jnp.ones(60, bool)),

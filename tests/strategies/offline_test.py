@@ -270,7 +270,7 @@ def picking(indices):
 @pytest.mark.parametrize(
   ('indices', 'sentence'),
   [
-    ([0, 1, 3], 'picked 3, which was asked about before'),
+    ([0, 1, 3], 'picked 3, which was queried before'),
     ([0, 0, 1], 'picked an example twice'),
     ([0, -1, -1], 'picked 1; 3 are due'),
   ],
