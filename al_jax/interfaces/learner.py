@@ -122,7 +122,7 @@ class SurveyWhere(Protocol):
 
 
 class Survey(NamedTuple):
-  """Measurement of a whole source of examples, taken when `Progress.due` is set.
+  """Measurement of a whole source of examples, taken when it is due.
 
   Attributes:
     measure: See `Measure`.

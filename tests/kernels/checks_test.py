@@ -142,8 +142,8 @@ MESSAGES = {
       kernels.Factors(POINTS, POINTS[:5]), POINTS
     ),
     ValueError,
-    'a.left is float32[60, 3] and a.right float32[5, 3]; they must have as '
-    'many rows.',
+    'a.left is float32[60, 3] and a.right float32[5, 3]; they must have the '
+    'same number of rows.',
   ),
   'weights of other points': (
     lambda: kernels.kmeans_plus_plus(KEY, POINTS, 2, weights=SCORES[:5]),

@@ -143,7 +143,7 @@ BROKEN = {
     SOUND._replace(select=lambda *given: select(*given)[1]),
     r'returned \(ndarray, ndarray\); it must return \(state, al_jax',
   ),
-  'one': ('one', with_select(nothing_of_one), 'with k = 1, .* picked 0; 1 are'),
+  'one': ('one', with_select(nothing_of_one), 'with k = 1, .* picked 0; it'),
   'finite': (
     'finite',
     SOUND._replace(measure=p_log_p),
