@@ -143,7 +143,7 @@ def _asking(rows, protocol):
   last = {(row.system, row.seed): row.round for row in rows}
   for row in rows:
     is_last = row.round + 1 >= protocol['rounds']
-    # A run may end early: at an accuracy, or after a time.
+    # A run may end early, at a given accuracy or after a given time.
     ended = row.round == last[row.system, row.seed] and not row.picks
     if not is_last and not ended and row.labels < _budget(protocol):
       yield row

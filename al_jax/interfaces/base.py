@@ -41,7 +41,7 @@ class Facts(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Examples of one call.
+  """Batch of examples.
 
   Attributes:
     index: Pool indices, int32[B]; padding rows have -1.

@@ -85,11 +85,11 @@ def begin(
     k: Number of picks; static.
 
   Returns:
-    Draws whose bounds are still infinite; call `visit`, then `begun`.
+    Draws without bounds yet; call `visit`, then `begun`.
   """
   count = jnp.any(pickable).astype(jnp.int32)
   width = min(PICKS_AT_ONCE, k)
-  # One group more than needed: visits read groups that begin anywhere.
+  # One extra group, since visits read whole groups from any start.
   num_rows = (-(-k // width) + 1) * width
   # Out of range, hence dropped, if nothing can be picked.
   place = jnp.where(count, jnp.zeros(1, jnp.int32), num_rows)

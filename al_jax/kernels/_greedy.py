@@ -1,10 +1,10 @@
 """Greedy selection by scores that only fall, with the pool visited lazily.
 
-Each pick becomes a center, and a center lowers the scores of other points. The
-score of a point that has not met every center yet is an upper bound. Only the
-points with the largest bounds are brought up to date. Picks are made among them
-while the best score is above the bounds of all others. The picks equal those of
-one pass over the pool per pick.
+Each pick becomes a center, and a center lowers the scores of other points. A
+point meets a center when its score takes the center into account; before that,
+the score is an upper bound. Only the points with the largest bounds are brought
+up to date. Picks are made among them while the best score is above the bounds
+of all others. The picks equal those of one pass over the pool per pick.
 """
 
 from collections.abc import Callable

@@ -22,16 +22,16 @@ from al_jax.kernels import (
 )
 from al_jax.kernels.selection import Selection
 
-# More groups bound more tightly and cost more. At N 5,000, S 100, C 10, k 10,
-# 10,000 rows, 128, 256 and 512 took 3.6, 1.7 and 1.7 s of CPU where the samples
-# have nothing in common, and 0.6, 0.7 and 1.1 s where they are linear models.
+# More groups give tighter bounds and cost more. At N 5,000, S 100, C 10, k 10
+# and 10,000 rows, 128, 256 and 512 groups took 3.6, 1.7 and 1.7 s of CPU for
+# unrelated samples, and 0.6, 0.7 and 1.1 s for samples of linear models.
 _NUM_GROUPS = 256
 # Gains this close count as equal: they differ by the rounding of a sum.
 _ROUNDING = 2e-6
 
 
 class _Plan(NamedTuple):
-  """Static numbers.
+  """Static sizes of a run.
 
   Attributes:
     k: Number of picks.

@@ -167,6 +167,6 @@ def _follow_budget(state, utility, factor, budget, step):
   may_ask = _spending.may_ask(state, utility, budget)
   ask = (1 - utility < state.threshold * factor) & may_ask
   moved = state.threshold * jnp.where(ask, 1 - step, 1 + step)
-  # Without a bound it would grow through a quiet stretch of the stream.
+  # Capped: it would grow without limit while nothing is queried.
   threshold = jnp.where(may_ask, jnp.minimum(moved, 1.0), state.threshold)
   return _spending.charge(state._replace(threshold=threshold), ask), ask
