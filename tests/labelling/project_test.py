@@ -222,7 +222,7 @@ def test_what_nothing_reads_is_refused(state, change, said):
     (['cat', 'cat'], "has 'cat' twice"),
     ('cat,dog', 'must be two or more names'),
     (['', 'dog'], 'a name is not empty'),
-    (['cat ', 'dog'], 'ends with no space'),
+    (['cat ', 'dog'], 'without spaces at its ends'),
     (None, 'classes is None'),
   ],
 )
