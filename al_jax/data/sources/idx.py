@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-# By the third byte of a file. Numbers are big-endian.
+# Keyed by the third byte of a file. Numbers are big-endian.
 _TYPES = {
   0x08: 'u1',
   0x09: 'i1',
@@ -25,7 +25,7 @@ _NAME = re.compile(r'.*[.-]idx(\d-[a-z]+)?(\.gz)?', re.IGNORECASE)
 
 
 def is_idx(path: Path) -> bool:
-  """Whether a file is called as IDX files are."""
+  """Returns whether a file has the name of an IDX file."""
   return _NAME.fullmatch(path.name) is not None
 
 
@@ -33,13 +33,13 @@ def read_idx(path: Path) -> np.ndarray:
   """Reads the array of an IDX file.
 
   Args:
-    path: the file, as it is or compressed by gzip.
+    path: the file, plain or compressed by gzip.
 
   Returns:
-    The array, in the byte order of this machine.
+    The array, in native byte order.
 
   Raises:
-    ValueError: it is no IDX file, or a part of one.
+    ValueError: If it is not an IDX file, or not a complete one.
   """
   try:
     with path.open('rb') as file:
@@ -52,7 +52,7 @@ def read_idx(path: Path) -> np.ndarray:
       dtype = np.dtype(_TYPES[code])
       size = math.prod(shape) * dtype.itemsize
       content = bytearray()
-      # Not as much at once as the file claims: it may be damaged.
+      # Read in blocks: a damaged header may claim a huge array.
       while len(content) <= size and (block := file.read(_BLOCK)):
         content += block
   except (struct.error, ValueError, EOFError, OSError, zlib.error) as error:
