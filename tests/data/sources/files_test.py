@@ -207,7 +207,7 @@ def test_a_scale_says_that_arrays_are_numbers(tmp_path, shape):
     ('t.csv', {'targets': ()}, r'targets=\(\) must name one or more'),
     ('t.csv', {'targets': ('z',)}, "targets: the column .*'z' is not known"),
     ('t.csv', {'targets': 3.5}, 'targets: the column .*3.5 is not known'),
-    ('t.csv', {'targets': ('x', 'x')}, "'x' of .* is asked for twice"),
+    ('t.csv', {'targets': ('x', 'x')}, "'x' of .* is named twice"),
     ('t.csv', {'targets': 'x', 'features': ['x']}, "'x' of .* twice"),
     ('t.csv', {'targets': ('a', 'x', 'b', 'y')}, 'no column left'),
     ('t.csv', {'targets': 'x', 'scale': 0}, 'scale is 0; .* above 0'),

@@ -34,10 +34,8 @@ def read(
     canvas: width and height of a canvas in pixels, and the scale of the task.
     clutter: number of pieces of other digits on a canvas.
     seed: seed of all draws.
-    train: number of training canvases, one per digit from the first on. If None,
-      one for every digit.
-    test: number of test canvases, one per digit from the first on. If None, one
-      for every digit.
+    train: number of training canvases, one per digit. If None, for all digits.
+    test: number of test canvases, one per digit. If None, for all digits.
     data_dir: folder of all TFDS sets. If None, the environment variable
       TFDS_DATA_DIR, or else `~/tensorflow_datasets`.
 
