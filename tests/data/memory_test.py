@@ -135,7 +135,7 @@ def test_text_and_objects_are_tables_too():
 @pytest.mark.parametrize(
   ('x', 'y', 'options', 'message'),
   [
-    (X, None, {}, r'y is None: nobody .* task=tasks\.Classes'),
+    (X, None, {}, r'y is None: x is unlabelled.* task=tasks\.Classes'),
     (X, {'a': Y}, {}, r'y is a dict; .* task=tasks\.Mixed'),
     (X, None, {'task': TASK, 'test': 5}, 'test is 5, and y is None'),
     (X, Y, {'task': TASK}, 'are one array; the task .* a dict of kind, at'),

@@ -113,7 +113,7 @@ def _changed(generator, is_early, at):
   early = order[is_early[order]]
   if len(early) < before:
     raise ValueError(
-      f'drift: at is {at}, which needs {before} examples of the classes that '
+      f'drift: at is {at}, which takes {before} examples of the classes that '
       f'come first; there are {len(early)}.'
     )
   rest = np.setdiff1d(order, early[:before])
