@@ -149,7 +149,7 @@ def _check_ids(split: Split, where: str) -> None:
     index = int(repeated.min())
     others = np.flatnonzero(split.ids == split.ids[index])
     raise ValueError(
-      f'{where}: ids must be unique; {split.ids[index]!r} is that of the '
+      f'{where}: ids must be unique; {split.ids[index]!r} is the id of the '
       f'examples at indices {others[0]} and {others[1]}.'
     )
 

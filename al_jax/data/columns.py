@@ -67,8 +67,8 @@ class Declared(NamedTuple):
     for option, value in self._asdict().items():
       if value is not None:
         raise ValueError(
-          f'{where}: {option}={value!r} is for tables, arrays [N, D] among '
-          'them, and not for pictures or modalities.'
+          f'{where}: {option}={value!r} is for tables, including arrays '
+          '[N, D], and not for pictures or modalities.'
         )
 
 
@@ -263,9 +263,9 @@ def _as_numbers(where, name, cells_of, is_text, categories):
 def _no_number(where, split, name, said):
   return ValueError(
     f'{where}, {split} split: the column {name!r} has {said} where a number is '
-    f"needed. categories='{ONE_HOT}' makes columns of 0 and 1 of text, a dict "
-    "gives the order: categories={'size': ['S', 'M', 'L']}; features names the "
-    'columns to use.'
+    f"needed. categories='{ONE_HOT}' turns text into columns of 0 and 1; a "
+    "dict gives the order: categories={'size': ['S', 'M', 'L']}; features "
+    'names the columns to use.'
   )
 
 

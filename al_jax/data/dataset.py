@@ -45,7 +45,7 @@ class Split:
     return f'Split({shapes})'
 
   def take(self, indices: np.ndarray) -> 'Split':
-    """Copies the examples at `indices` into memory, in that order."""
+    """Returns a copy, in memory, of the examples at `indices`, in order."""
     inputs = named.mapped(
       lambda _, part: np.asarray(part[indices]), self.inputs
     )

@@ -84,7 +84,7 @@ def _remarks(table, filled, unknown):
     yield f'filled gaps: {said}.'
   if unknown:
     names = ', '.join(map(repr, unknown))
-    yield f'columns of categories, 0 or 1 for each: {names}.'
+    yield f'turned into one column of 0 and 1 per category: {names}.'
   for name, count in unknown.items():
     if count:
       yield (

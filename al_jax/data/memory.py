@@ -1,4 +1,4 @@
-"""Data in memory: arrays, dicts of modalities and data frames -> RawData."""
+"""Makes RawData from arrays, dicts of modalities or data frames in memory."""
 
 import numbers
 from collections.abc import Mapping, Sequence
@@ -166,7 +166,7 @@ def _given(called, x, y, ids, features):
     if isinstance(value, str):
       raise ValueError(
         f'{option} is {value!r}, the name of a column; {called} is a '
-        f'{type(x).__name__} and no data frame.'
+        f'{type(x).__name__}, not a data frame.'
       )
   if isinstance(x, str):
     raise ValueError(

@@ -151,7 +151,7 @@ def labelled(folder: Path, labels: str) -> Listing:
   if {'filename', 'label'} <= set(table.names):
     columns = [table.names.index('filename'), table.names.index('label')]
   elif len(table.names) < 2:
-    raise ValueError(f'{found} has one column; needed are filename and label.')
+    raise ValueError(f'{found} has one column; it needs filename and label.')
   _, (ids, names) = table.read([], columns)
   listing = Listing([folder / name for name in ids], list(names), list(ids))
   first_rows: dict[Path, int] = {}
@@ -239,7 +239,7 @@ def unlabelled(
   )
   if rule == 'refuse':
     raise ValueError(
-      f'{found}, {left[0].relative_to(folder).as_posix()!r} for one; '
+      f'{found}, such as {left[0].relative_to(folder).as_posix()!r}; '
       "unlabeled='drop' leaves them out."
     )
   return (f"{found} and are left out (unlabeled='drop').",)

@@ -21,7 +21,7 @@ _GAP_TYPES = ('NAType', 'NaTType', 'NoneType')
 
 
 def is_gap(cell: Any) -> bool:
-  """Tells whether a cell is None, NaN, NA, NaT or blank text."""
+  """Returns whether a cell is None, NaN, NA, NaT or blank text."""
   if isinstance(cell, str):
     return not cell.strip()
   if type(cell).__name__ in _GAP_TYPES:
@@ -68,7 +68,7 @@ def refuse_gaps(
   raise ValueError(
     f'{where}: the column {names[at]!r} has no value in row {row} (counted '
     f'from 0), and in {counts[at]} of {len(is_gap)} rows.{also} The option '
-    f'missing says what becomes of gaps: {GAP_HINT}.'
+    f'missing fills or drops gaps: {GAP_HINT}.'
   )
 
 

@@ -56,8 +56,8 @@ def open_csv(
   for name in names:
     if '\n' in name or '\r' in name:
       raise ValueError(
-        f'{path} has the end of a line in the name of a column or a quote '
-        f'that is not closed: {name!r}.'
+        f'{path} has a line break in the name of a column, or a quote that is '
+        f'not closed: {name!r}.'
       )
     if names.count(name) > 1:
       raise ValueError(f'{path} has two columns named {name!r}.')
@@ -217,10 +217,10 @@ def _said(cell: str) -> str:
   if cell.strip().lower() in cells.NO_NUMBER:
     said = repr(cell) if cell.strip() else 'nothing'
     return (
-      f'{said} where a number is needed. The option missing says what becomes '
-      f"of gaps: {cells.GAP_HINT}; of targets 'drop' alone."
+      f'{said} where a number is needed. The option missing fills or drops '
+      f"gaps: {cells.GAP_HINT}; targets allow 'drop' alone."
     )
   return (
-    f'{cell!r} where a number is needed. The option categories makes numbers '
-    "of text: 'one_hot', or a dict by column."
+    f'{cell!r} where a number is needed. The option categories turns text into '
+    "numbers: 'one_hot', or a dict by column."
   )

@@ -1,4 +1,4 @@
-"""Arrays in IDX files, the format that MNIST is published in."""
+"""Reads arrays from IDX files, the format of MNIST."""
 
 import gzip
 import math
@@ -20,7 +20,7 @@ _TYPES = {
 }
 _BLOCK = 1 << 20
 # train.idx, train.idx.gz, and MNIST's train-images-idx3-ubyte.gz; some
-# unpackers put a dot for the last dash but one.
+# unpackers write .idx3 for -idx3.
 _NAME = re.compile(r'.*[.-]idx(\d-[a-z]+)?(\.gz)?', re.IGNORECASE)
 
 
@@ -47,7 +47,7 @@ def read_idx(path: Path) -> np.ndarray:
     with (gzip.open if is_compressed else open)(path, 'rb') as file:
       zeros, code, num_axes = struct.unpack('>HBB', file.read(4))
       if zeros or code not in _TYPES:
-        raise ValueError('it does not begin as IDX files do')
+        raise ValueError('it does not begin with an IDX header')
       shape = struct.unpack(f'>{num_axes}I', file.read(4 * num_axes))
       dtype = np.dtype(_TYPES[code])
       size = math.prod(shape) * dtype.itemsize

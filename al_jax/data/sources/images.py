@@ -201,8 +201,8 @@ def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
     number, height, width, channels = shape
     raise ValueError(
       f'{number:,} pictures of size=({height}, {width}) and {channels} '
-      f'channels take {needed / 2**30:,.1f} GiB, more than there is memory; '
-      'choose a smaller size.'
+      f'channels take {needed / 2**30:,.1f} GiB, more than the memory of this '
+      'machine; choose a smaller size.'
     ) from error
 
 
@@ -210,15 +210,15 @@ def _read_header(path: Path) -> tuple[tuple[int, int], str]:
   """Returns (height, width) and Pillow's mode."""
   if not path.is_file():
     # Opening a pipe would hang.
-    raise ValueError(f'{path} is not a readable picture: it is no file.')
+    raise ValueError(f'{path} is not a readable picture: it is not a file.')
   try:
     with PIL.Image.open(path) as image:
       width, height = image.size
       mode = image.mode
   except _TOO_LARGE as error:
     raise ValueError(
-      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the most '
-      'that are decoded; scale it down first.'
+      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the limit '
+      'for decoding; scale it down first.'
     ) from error
   except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error

@@ -183,7 +183,7 @@ def _by_id(
     found[split] = taken, present
   if not any(present.any() for _, present in found.values()):
     raise ValueError(
-      f'{file.path} has features of no example that is listed; its first ids '
-      f'are {", ".join(map(repr, names[:3]))}.'
+      f'{file.path} has no features for any of the examples; its first ids are '
+      f'{", ".join(map(repr, names[:3]))}.'
     )
   return found

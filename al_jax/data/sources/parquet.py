@@ -63,6 +63,7 @@ def _check_numeric(path: Path, field) -> None:
   if not any(is_allowed(kind) for is_allowed in allowed):
     raise ValueError(
       f'{path}: the column {field.name!r} is of type {kind} where numbers '
-      "are needed. The option categories makes numbers of text: 'one_hot', or "
-      'a dict by column; features and targets name the columns to use.'
+      'are needed. The option categories turns text into numbers: '
+      "'one_hot', or a dict by column; features and targets name the columns "
+      'to use.'
     )

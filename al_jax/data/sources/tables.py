@@ -264,7 +264,7 @@ def position(
     several = [each.strip() for each in str(column).split(',')]
     if len(several) > 1 and set(several) <= set(names):
       raise ValueError(
-        f'{option}: {where} has no column {column!r}; several are a list: '
+        f'{option}: {where} has no column {column!r}; give several as a list: '
         f'{option}={tuple(several)!r}.'
       )
     raise errors.unknown_name(f'{option}: the column of {where}', column, names)
@@ -293,7 +293,7 @@ def _check_roles(
   if not features:
     named = ', '.join(repr(table.names[at]) for at in targets)
     raise ValueError(
-      f'features: {table.path} has no column left for the inputs beside the '
+      f'features: {table.path} has no column left for the inputs besides the '
       f'target {named}.'
     )
   roles = [*targets, *features, *(at for at in others if at is not None)]

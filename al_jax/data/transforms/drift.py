@@ -33,8 +33,8 @@ def drift(
     seed: seed of the order.
     kind: change over the stream:
       `'shuffled'`: no change; the order is random.
-      `'by_id'`: the change in your own data, in the order of ids. Ids are row
-      numbers, for example, if a source shuffled a table to draw a test split.
+      `'by_id'`: the change in your own data; examples are sorted by id. If ids
+      are row numbers, this undoes the shuffle that draws a test split.
       `'abrupt'`: only early classes before a position; then the late classes
       and the remaining early examples.
       `'gradual'`: the share of early classes falls linearly from 1 to 0, if

@@ -86,7 +86,7 @@ def locate(location: str, *, data_dir: str | None = None) -> pathlib.Path:
     _prepare(wanted)
     found = _on_disk(wanted)
   if found is None:
-    raise FileNotFoundError(f'TFDS prepared it, and yet {_absent(wanted)}')
+    raise FileNotFoundError(f'TFDS reported no error. {_absent(wanted)}')
   return found
 
 
