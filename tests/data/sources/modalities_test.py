@@ -492,7 +492,7 @@ IDS = np.arange(12)
         'labels': {'y': LABELS, 'ids': IDS},
       },
       {},
-      "voice.npz has features of no example .* are '50', '51', '52'",
+      "voice.npz has no features for any of the .* are '50', '51', '52'",
     ),
     (
       {
