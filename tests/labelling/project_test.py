@@ -221,8 +221,8 @@ def test_what_nothing_reads_is_refused(state, change, said):
     (['cat', 'skip'], "has 'skip', which is what people say"),
     (['cat', 'cat'], "has 'cat' twice"),
     ('cat,dog', 'must be two or more names'),
-    (['', 'dog'], 'a name is not empty'),
-    (['cat ', 'dog'], 'ends with no space'),
+    (['', 'dog'], 'one line, not empty'),
+    (['cat ', 'dog'], 'without spaces at its ends'),
     (None, 'classes is None'),
   ],
 )

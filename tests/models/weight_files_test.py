@@ -586,7 +586,7 @@ def test_bfloat16_and_empty_tensors_of_safetensors(tmp_path):
   [
     (np.array(['a']), r"'x' has the dtype <U1; it must be of numbers"),
     (np.array([1j]), r"'x' has the dtype complex128; it must be of numbers"),
-    (np.array([None]), r"'x' is of dtype object, which is not read"),
+    (np.array([None]), r"'x' is of dtype object, which is not supported"),
     (np.array([1e300]), r"'x' has values that no float32 can hold"),
   ],
 )
