@@ -45,8 +45,8 @@ def beyond_pool(build: Callable[[Facts], Learner], facts: Facts) -> Learner:
       if inner.generator is None:
         lacks = 'has no generator to make examples with, and it '
       raise ValueError(
-        f'the learner {lacks}surveys the pool ({name!r}), which does not '
-        'contain made examples.'
+        f'the learner {lacks}looks over the pool for its survey {name!r}; the '
+        'pool does not contain made examples.'
       )
   return _Beyond(inner).bound()
 
