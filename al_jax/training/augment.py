@@ -138,8 +138,8 @@ def _check_own(called, step, example):
   if _spelled(found) != _spelled(example):
     raise ValueError(
       f'augmentation {called!r} makes {_spelled(found)} of an input '
-      f'{_spelled(example)}; it must keep shape and dtype. Inputs are still raw '
-      'here, and are normalised later.'
+      f'{_spelled(example)}; it must keep shape and dtype. Inputs are still '
+      'raw here, and are normalised later.'
     )
 
 
