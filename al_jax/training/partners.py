@@ -1,7 +1,7 @@
 """Partners: images that a generator makes of labelled examples, before a round.
 
-The networks of the previous round make them. Their BALD scores say how much
-their labels would have told the classifier of that round.
+The networks of the previous round make them. BALD scores measure the worth of
+their labels to the classifier of that round.
 """
 
 import dataclasses
