@@ -46,7 +46,7 @@ class Classes:
   def __post_init__(self):
     object.__setattr__(self, 'names', tuple(str(name) for name in self.names))
     if not self.names:
-      raise ValueError('names of classes is (); there must be at least one.')
+      raise ValueError('names of classes are (); there must be at least one.')
 
   @property
   def num_classes(self) -> int:
