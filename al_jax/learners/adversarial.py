@@ -74,7 +74,7 @@ class TwoPhases(Supervised):
   name: ClassVar[str]
   # Surveys that the training of the VAE and the critic waits for.
   own_surveys: ClassVar[tuple[str, ...]] = ()
-  # Whether the VAE and the critic train after the task instead of beside it.
+  # Whether the VAE and the critic train after the task or alongside it.
   in_turn: ClassVar[bool] = True
 
   def check(self):

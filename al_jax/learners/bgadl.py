@@ -1,4 +1,4 @@
-"""Trains a classifier also on images generated from the labelled examples."""
+"""Trains a classifier on labelled examples and on images made from them."""
 
 import dataclasses
 import functools
@@ -65,7 +65,7 @@ class Bgadl(Supervised):
   """Trains a classifier on labelled examples and on images made of them.
 
   A variational autoencoder (encoder e, generator g) and a discriminator d learn
-  beside the classifier c. The partner of a labelled example x of class y is
+  alongside the classifier c. The partner of a labelled example x of class y is
   x' = g(e(x), y); its label costs nothing. With u a code drawn from the prior,
   each step updates four networks in this order:
 
@@ -91,8 +91,8 @@ class Bgadl(Supervised):
   `Progress.metrics` adds to those of `supervised`, over the last epoch:
   `reconstruction`, `kl`, `generator_loss`, `discriminator_loss`,
   `discriminator_accuracy`, and `made_accuracy`, the accuracy of c on the made
-  images it trained on. Before the round, with all networks of the previous
-  round, it measures the newest queries x: `partner_distance`, the root mean
+  images it trained on. Others describe the newest queries x, before the round
+  and with all networks of the previous one: `partner_distance`, the root mean
   squared difference of x and x'; `query_bald`, `partner_bald` and `prior_bald`,
   the BALD scores of x, x' and g(u, y) under c; and `bald_correlation`, the
   correlation of the first two scores.

@@ -127,7 +127,7 @@ class BudgetAnnotation(Agreement, OneNetwork):
   """Budget annotation: `supervised` within `self_training`.
 
   Gikunda 2021, "Budget annotation", pseudo-labels the examples that a model is
-  sure of, but does not define sure; the rule here is ours. The options are
+  sure of, but does not say when it is; the rule here is ours. The options are
   those of `supervised` and of `Agreement`.
   """
 

@@ -17,7 +17,7 @@ _SURVEY = 'uncertainty'
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Sraal(Vaal):
-  """Trains as `vaal`, with two changes.
+  """Trains as `vaal` does, with two changes.
 
   The latent has a second part, from which a head predicts targets. The critic's
   target for an unlabelled example is U(x), the uncertainty of the task's

@@ -18,7 +18,7 @@ _ADAM = {'name': 'adam', 'learning_rate': 5e-4}
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Vaal(TwoPhases):
-  """Trains a network as `supervised`, then a VAE and a critic beside it.
+  """Trains a network as `supervised` does, then a VAE and a critic.
 
   A variational autoencoder (VAE) learns to reconstruct labelled and unlabelled
   examples, and a critic learns to tell them apart by the means of their

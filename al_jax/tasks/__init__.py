@@ -1,4 +1,4 @@
-"""Tasks: a model predicts classes, a vector, or several of these at once.
+"""Tasks: predicting classes, a vector, or several of these at once.
 
 A task defines the form of targets and predictions, the losses, the decisions
 and the metrics. No other code asks which task it is, except to reject one with

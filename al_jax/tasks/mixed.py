@@ -189,7 +189,7 @@ class Mixed:
     return of_parts, own
 
   def summarise(self, measured, targets):
-    """See `Task`; the accuracy by class is that of the first such part."""
+    """See `Task`; accuracy by class is that of the first part with classes."""
     of_parts, own = measured
     metrics, by_class = {}, jnp.zeros(0)
     for name, part in self.parts:

@@ -1,4 +1,4 @@
-"""Trains an encoder, a generator and a discriminator beside a classifier.
+"""Trains an encoder, a generator and a discriminator alongside a classifier.
 
 Tran et al. 2019, "Bayesian Generative Active Deep Learning": a variational
 autoencoder whose decoder is the generator of an ACGAN.

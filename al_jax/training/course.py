@@ -87,7 +87,7 @@ class Course:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rules:
-  """Rules of a learner's rounds, which no round changes.
+  """Rules of a learner's rounds, the same in every round.
 
   Attributes:
     stop: stop rule of a round.
@@ -162,7 +162,7 @@ class Rules:
     return plans.next_batch(course.epochs, self.batch_size)
 
   def share_of_round(self, course: Course) -> jax.Array:
-    """Returns the share that is over: in [0, 1), and never decreasing."""
+    """Returns the share of a round that is over: in [0, 1), never decreasing."""
     # In float32, since int32 would overflow with a huge number of epochs.
     per_epoch = plans.steps_per_epoch(course.epochs, self.batch_size)
     taken = course.epochs.epoch * per_epoch

@@ -7,7 +7,7 @@ from al_jax import errors
 
 @dataclasses.dataclass(frozen=True)
 class StopRule:
-  """Conditions that end a round's training; the first that is met does.
+  """Conditions that end a round's training, whichever is met first.
 
   All but `steps` are evaluated at the end of each epoch, on the device.
 
