@@ -78,8 +78,8 @@ class LabelPropagation(OneNetwork):
     share: share of the unlabelled examples that is drawn; above 0, at most 1.
     every: number of epochs between two propagations.
     class_weights: whether losses are weighted by zeta.
-    labelled_batch_size: number of labelled examples per step. If None, 50 in
-      128 of the batch.
+    labelled_batch_size: number of labelled examples per step. If None, 50/128
+      of the batch.
   """
 
   batch_size: int = 128

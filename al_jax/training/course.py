@@ -162,7 +162,7 @@ class Rules:
     return plans.next_batch(course.epochs, self.batch_size)
 
   def share_of_round(self, course: Course) -> jax.Array:
-    """Returns the share of a round that is over: in [0, 1), never decreasing."""
+    """Returns the share of the round that is over: [0, 1), never decreasing."""
     # In float32, since int32 would overflow with a huge number of epochs.
     per_epoch = plans.steps_per_epoch(course.epochs, self.batch_size)
     taken = course.epochs.epoch * per_epoch
