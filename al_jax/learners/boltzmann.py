@@ -180,7 +180,7 @@ def _visible_widths(model):
   expected = {f'{_LAYER}{i}' for i in range(1, len(layers) + 1)}
   if not layers or set(pretraining.divided(params)[0]) != {*expected}:
     raise ValueError(
-      'boltzmann_stack needs an `mlp` with hidden layers and no norm; the '
+      'boltzmann_stack needs the hidden layers of an `mlp` without norm; the '
       f'model has {", ".join(sorted(params))}.'
     )
   return [
