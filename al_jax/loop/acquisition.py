@@ -227,8 +227,8 @@ def ask(
     The state with nothing pending.
 
   Raises:
-    ValueError: as `tell`, or the oracle reports a smaller sum than was already
-      paid for.
+    ValueError: as in `tell`, or the oracle reports fewer paid answers than
+      there were before.
   """
   indices = state.pending[state.pending >= 0]
   key = keys.for_run(seed, keys.ORACLE)
