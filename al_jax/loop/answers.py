@@ -29,8 +29,8 @@ def check_queries(pool: PoolState, picks: np.ndarray, room: int) -> None:
   picks = np.asarray(picks)
   if len(picks) > room:
     raise ValueError(
-      f'{len(picks)} queries are proposed; at most {room}, the label budget, '
-      'can be pending.'
+      f'{len(picks)} queries are to be pending; there is room for {room}, the '
+      'label budget.'
     )
   asked = ~np.asarray(pool_lib.eligible(pool))
   if pool.made is not None:

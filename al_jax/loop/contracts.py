@@ -48,9 +48,9 @@ def check_run(
     keys.for_run(seed, keys.INITIALISE)  # raises if a key cannot hold it
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
-      f'seeds are {list(seeds)}; the program was compiled for '
-      f'{program.fit.num_lanes} different seeds. Call run_rounds for each, or '
-      'compile_program with num_lanes.'
+      f'seeds are {list(seeds)}; the program has num_lanes='
+      f'{program.fit.num_lanes} and needs as many different seeds. Call '
+      'run_rounds for each, or compile_program with num_lanes.'
     )
   if oracle is not None:
     oracle.check(facts)

@@ -211,7 +211,7 @@ def _take(program, runs, answers, close):
         program, run.state, indices, given, round=run.round, close=close
       )
     elif run.seed in answers:
-      raise ValueError(f'seed {seed} has answers, but no query is pending.')
+      raise ValueError(f'seed {run.seed} has answers, but no query is pending.')
 
 
 def _train_active(program, protocol, save, should_stop, events, *, resume):
