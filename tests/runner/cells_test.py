@@ -129,7 +129,7 @@ def test_a_dry_run_builds_and_loads_once(counted, capsys):
   assert counted == {'random': 1, 'margin': 1, '1 transforms': 1}
   said = capsys.readouterr().out
   assert '"systems": [\n    "random",\n    "margin"\n  ]' in said
-  assert 'compiling comes on top: about 5 to 40 s per system' in said
+  assert 'compiling adds about 5 to 40 s per system' in said
 
 
 def test_a_dry_run_of_a_grid_tells_the_config_once(capsys, monkeypatch):
