@@ -99,8 +99,8 @@ def _say_if_all_is_asked(experiment):
   takes_of_pool = not experiment.facts.made_capacity
   if takes_of_pool and protocol.rounds > 1 and protocol.labels_per_round > left:
     logging.warning(
-      'protocol.labels_per_round is %s, but of a pool of %s examples only %s are '
-      'left after the first set: the first batch queries all of them.',
+      'protocol.labels_per_round is %s, but of a pool of %s only %s are left '
+      'after the first set: the first batch queries all of them.',
       f'{protocol.labels_per_round:,}',
       f'{pool:,}',
       f'{left:,}',
