@@ -94,9 +94,9 @@ def _describing(**options):
     (a_config(batch_window=100, manager='fixed'), 'no manager: leave one'),
     (a_config(manager='fixed', protocol={'first_set': 'uniform'}), "'first'"),
     (a_config(batch_window=100, budget=0.03), 'a multiple of the 3 queries'),
-    (_with('subset_size', 50), 'config.subset_size is set, and of config.str'),
+    (_with('subset_size', 50), 'config.subset_size is set, but with config.s'),
     (_with('prefilter', {'name': 'margin', 'size': 50}), 'config.prefilter is'),
-    (_with('synthesis', {'name': 'prior'}), 'config.synthesis is set, and of'),
+    (_with('synthesis', {'name': 'prior'}), 'config.synthesis is set, but with'),
     (_with('pretraining', {'name': 'deep_cluster'}), 'config.pretraining is'),
     (
       _with('oracle', {'annotator': 'machine', 'noise': 0.0, 'abstain': 0.0}),
