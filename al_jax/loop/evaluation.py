@@ -148,8 +148,8 @@ def make_predict(
     inputs: inputs of the pool.
 
   Returns:
-    See `Program.predict`. It compiles on the first call, and again whenever the
-    number of examples doubles.
+    See `Program.predict`. It compiles on the first call, and again for twice as
+    many examples.
   """
   has_classes = tasks.are_classes(task) is True
 

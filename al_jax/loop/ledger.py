@@ -22,8 +22,8 @@ def of(
 
   Args:
     state: state of a run.
-    oracle: the oracle, which may know the share of right answers, and whose
-      answers may be pseudo-labels if it reads predictions. If None, neither.
+    oracle: the oracle, which may know the share of right answers, and may
+      answer as a machine if it reads predictions. If None, neither.
     pseudo: `pseudo_labels`, and optionally `pseudo_label_accuracy`.
     prices: prices by name, for some of `PRICES`.
 

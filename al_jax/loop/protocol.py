@@ -23,8 +23,8 @@ class Protocol:
       `'first'`: the first examples of the pool.
       `'k_center'`: one drawn at random, then each as far as possible from the
       earlier ones (`kernels.k_center`), in the features given to the run. If
-      there are none, in the embedding of the initial network, which is a
-      pretrained one after pretraining.
+      there are none, in the embedding of the initial network; after
+      pretraining, in the pretrained features.
       `'none'`: none; the strategy queries from an untrained model.
     first_size: size of the first set.
     label_budget: maximum number of labels to pay for. If None, as many as the
@@ -32,7 +32,7 @@ class Protocol:
     target_accuracy: accuracy on the validation split at which the run ends.
     test_accuracy: accuracy on the test split at which the run ends. It measures
       first passage ("labels to 95%"), which favours lucky rounds: the final
-      accuracy is a biased estimate of the model's quality.
+      accuracy does not estimate the model's quality.
     max_seconds: seconds after which the run ends, at the end of a round.
     save_every_steps: number of steps between two saves of a round's training.
   """

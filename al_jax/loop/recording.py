@@ -190,7 +190,7 @@ def record(
   if program.probe is not None and len(picks):
     of_pool = answered[answered < len(program.ids)]
     by = np.asarray(run.state.pool.annotator)[of_pool]
-    # The probe learns nothing from a batch that a machine answered alone.
+    # Left out for a batch that a machine answered alone.
     if not len(by) or np.any(by != pool_lib.MACHINE):
       known = program.probe.share_right(run.state.pool, drafted.round, of_pool)
       batch = {**batch, 'probe_right': known}

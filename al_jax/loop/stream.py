@@ -56,8 +56,8 @@ class Stream:
     tolerance: see `kernels.spend_balanced`.
     batch_window: number of examples, W, from which the strategy picks round(B
       W) at once, without a manager. If None, it scores examples one by one.
-    lookahead: number of examples per look ahead of the model. No result depends
-      on it.
+    lookahead: number of examples that the model predicts at once. No result
+      depends on it.
 
   Managers ignore those of `step`, `scale` and `tolerance` that they do not
   read. With a `batch_window` all options of a manager are ignored. A config
@@ -180,7 +180,7 @@ def _check_learner(system):
   ]
   why = ''
   if others:
-    why = f'plans {" and ".join(map(repr, others))} beside labelled examples'
+    why = f'plans {" and ".join(map(repr, others))} besides labelled examples'
   elif surveys:
     why = f'looks over the pool for its survey {surveys[0]!r}'
   elif learner.pseudo_labels is not None:

@@ -69,7 +69,7 @@ class Experiments:
       An Experiment whose systems are built.
 
     Raises:
-      ValueError: parts of the config fit neither together nor to the data.
+      ValueError: parts of the config do not fit each other or the data.
     """
     config = cell.config
     if self._dataset is None or self._spec != config['data']:
