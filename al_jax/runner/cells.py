@@ -31,7 +31,7 @@ ALL_LABELS = 'all labels'
 
 @dataclasses.dataclass(frozen=True)
 class How:
-  """Options of a run that do not change its results.
+  """Options of a run that are not in its config.
 
   Attributes:
     num_workers: number of parallel processes.

@@ -1,4 +1,4 @@
-"""Turns a config into objects of the library; no other layer reads configs."""
+"""Turns a config into objects of the library, which read no config."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

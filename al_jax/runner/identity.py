@@ -32,11 +32,11 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
   Args:
     config: config of any version, as plain values.
-    systems: system names from a manifest. If given, they replace the names in
-      the config: such a config had both fields, whichever of them was run.
+    systems: system names from a manifest. If given, they replace those of a
+      config with `system`, which had both fields, whichever of them was run.
 
   Returns:
-    The config in today's form. If it had a `system`, `systems` has its meaning.
+    The config in its current form, with `systems` in place of a `system`.
   """
   found = dict(config)
   if 'system' in config:

@@ -1,4 +1,4 @@
-"""Handles Ctrl-C and SIGTERM: the first asks for a stop, the second ends."""
+"""Handles Ctrl-C and SIGTERM: first a request, then an end; no tracebacks."""
 
 import contextlib
 import multiprocessing

@@ -271,5 +271,5 @@ def test_metrics_that_learners_report_are_declared_once():
   assert found == declared
   assert cells._report_metrics(experiment, ['b']) == {}
   experiment = reporting(a=(gap,), b=(gap._replace(larger_is_better=True),))
-  with pytest.raises(ValueError, match="two learners report 'gap', but not"):
+  with pytest.raises(ValueError, match="two learners report 'gap' with dif"):
     cells._report_metrics(experiment, ['a', 'b'])
