@@ -127,7 +127,7 @@ def test_a_grid_may_compare_ways_to_make_queries():
     (a_config(name='prior', oracle={'gate': 2}), 'oracle.gate is 2; it must'),
     (a_config(name='prior', num_candidates=4), 'num_candidates is 4; .* 5'),
     (a_config(name='prior', steps=4), "'prior' does not read it, only latent"),
-    (a_config(name='partner', realism_weight=1), 'only prior and latent: leave'),
+    (a_config(name='partner', realism_weight=1), 'only prior and latent'),
     (a_config(name='prior', oracle={'epochs': 0}), 'oracle.epochs is 0'),
     (a_config(name='prior', oracle={'model': 'cnn'}), "oracle.model is 'cnn'"),
     (a_config(name='prior', oracle={'model': {}}), 'it needs a `name`'),
