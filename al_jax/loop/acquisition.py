@@ -1,8 +1,7 @@
 """Acquires labels in two halves: propose queries, then tell their answers.
 
-Between the two a run may be saved and its process may end. An oracle that
-answers at once is served by `ask`. People who answer over days call `tell`
-later, in parts if need be.
+In between, a run may be saved and its process may end. `ask` serves oracles
+that answer at once; answers that take days go to `tell`, in parts if need be.
 """
 
 from typing import NamedTuple
@@ -225,10 +224,6 @@ def ask(
 
   Returns:
     The state with nothing pending.
-
-  Raises:
-    ValueError: as in `tell`, or the oracle reports fewer paid answers than
-      there were before.
   """
   indices = state.pending[state.pending >= 0]
   key = keys.for_run(seed, keys.ORACLE)

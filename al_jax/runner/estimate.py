@@ -73,10 +73,7 @@ def _size(split):
 
 
 def memory_bytes(experiment: Experiment, name: str) -> int:
-  """Estimates the memory of the data and three copies of a state.
-
-  The copies are the state before a step, after it, and while it is saved.
-  """
+  """Adds up the data and three states: before, after, and being saved."""
   state = _state(experiment, name)
   dataset = experiment.dataset
   splits = (dataset.train, dataset.validation, dataset.test)
