@@ -62,7 +62,7 @@ def _clustering(prefilter, num_iters, *, is_weighted):
 
 
 def _has_scores(facts):
-  """Returns the state: False if scores are ignored, as the task has no classes.
+  """Returns the state: whether scores count, which needs classes."""
   return jnp.asarray(needs.has_classes(facts))
 
 
@@ -115,7 +115,7 @@ def _select(
 
 
 def _nearest_members(points, clusters, k):
-  """Returns int32[K], the row nearest to each centroid; -1 of empty clusters.
+  """Returns int32[K], the row nearest to each centroid; -1 if it has none."""
   centroids = clusters.centroids[clusters.assignments]
   distances = jnp.sum((points - centroids) ** 2, axis=1)
   # Rows in no cluster sort last.

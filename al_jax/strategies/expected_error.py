@@ -255,7 +255,7 @@ def _influence(inverse, points, row):
 
 
 def _through(influence, answer):
-  """Returns the changes [N, C] of all logits due to one example's answer [C]."""
+  """Returns the changes [N, C] of all logits under one example's answer [C]."""
   if influence.ndim == 3:
     return _product(influence, answer)
   return influence * answer[None, :]

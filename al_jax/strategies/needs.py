@@ -32,8 +32,8 @@ def of(strategy: Strategy) -> dict[str, str]:
   found = {} if strategy.prefilter is None else of(strategy.prefilter[0])
   if not isinstance(strategy.needs, Mapping):
     raise ValueError(
-      f'needs is {strategy.needs!r}; it must be a mapping from each need to its '
-      "reason, or ''."
+      f'needs is {strategy.needs!r}; it must be a mapping from each need to '
+      "its reason, or ''."
     )
   for need, reason in strategy.needs.items():
     known = CLASSES, EMBEDDING, DROPOUT, ANSWERS

@@ -65,7 +65,7 @@ def _holds_classes(facts):
 
 
 def _both_variances(samples):
-  """Returns the variances [B, 2] of samples [S, B, ...] and of their softmax.
+  """Computes variances [B, 2] of samples [S, B, ...] and of their softmax."""
   samples = samples.reshape(*samples.shape[:2], -1)
   both = samples, jax.nn.softmax(samples, axis=-1)
   return jnp.stack(
