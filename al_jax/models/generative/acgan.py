@@ -147,7 +147,7 @@ def acgan(
   """An encoder, a generator and a discriminator of images with classes.
 
   Args:
-    facts: of the task; images whose sides the convolutions can halve.
+    facts: facts of the task; images whose sides the convolutions can halve.
     channels: channels of each convolution; published with (64, 128).
     widths: hidden units of each dense layer; published with (1024,).
     latent: numbers of a code; published with 100.

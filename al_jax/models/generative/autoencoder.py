@@ -95,7 +95,7 @@ def check(learner: str, facts: Facts) -> None:
 
   Args:
     learner: who makes images, for the message.
-    facts: of the task.
+    facts: facts of the task.
   """
   shape = getattr(facts.example, 'shape', None)
   if shape is None or len(shape) != 3:
@@ -117,7 +117,7 @@ def autoencoder(
   """A variational autoencoder of images.
 
   Args:
-    facts: of the task; images whose sides the convolutions can halve.
+    facts: facts of the task; images whose sides the convolutions can halve.
     channels: channels of each convolution; (128, 256, 512, 1024) in the paper.
     latent: size of the latent that images are decoded from.
     target_latent: size of a second latent that predicts targets; 0: none.

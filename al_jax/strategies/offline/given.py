@@ -270,8 +270,7 @@ def _check_classes(arrays):
 
 
 def _check_logits(name, array):
-  """Rejects probabilities; uniform ones pass, as they mean the same as logits.
-  """
+  """Rejects probabilities, unless uniform: those mean the same as logits."""
   view, xp = sources.viewed(array)
   tolerance = summary_lib.TOLERANCE
   if xp.min(view) < 0 or xp.max(view) > 1 + tolerance:
