@@ -79,7 +79,7 @@ class EfficientNetLite0(nn.Module):
     return layers.normed(hidden, name, how, self.epsilon)
 
 
-# The names in Melas-Kyriazi's package `efficientnet-lite-pytorch`, which numbers
+# The names in Melas-Kyriazi's package `efficientnet-lite-pytorch`, which counts
 # blocks across all stages.
 _PACKAGE = {
   r'^_conv_stem$': 'conv_stem',

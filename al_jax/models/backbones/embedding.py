@@ -216,7 +216,7 @@ def _computed(dataset, options, batch_size):
 
 
 def _check_range(dataset, rows):
-  """Rejects values outside 0 to 1; the data set's mean does not prove them."""
+  """Rejects values outside 0 to 1, which the data set's mean may not reveal."""
   if rows.dtype != np.uint8 and (rows.min() < 0 or rows.max() > 1):
     raise ValueError(
       f'{dataset.name} has pictures with values from {rows.min():.4g} to '

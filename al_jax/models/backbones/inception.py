@@ -76,8 +76,7 @@ _GOOGLENET = {
 
 
 class InceptionV3(nn.Module):
-  """Inception-v3 of Szegedy et al. 2016, "Rethinking the Inception Architecture".
-  """
+  """Szegedy et al. 2016, "Rethinking the Inception Architecture"."""
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:

@@ -37,7 +37,7 @@ def convolved(
     name: name of the layer.
     stride: rows and columns from one window to the next.
     padding: zeros on each side, along height and width; or `'SAME'`. If None,
-      half of the kernel size, rounded down.
+      half of the kernel size, which keeps odd kernels' size at a stride of 1.
     bias: whether there is a bias.
     depthwise: whether each channel has a kernel of its own.
 
