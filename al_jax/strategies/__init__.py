@@ -180,5 +180,5 @@ def _arm(given):
     return build(given)
   options = dict(given)
   if 'name' not in options:
-    raise ValueError(f'an arm is {options}; it must have a `name`.')
+    raise ValueError(f'an arm is {options}; it needs a `name`.')
   return build(options.pop('name'), options)
