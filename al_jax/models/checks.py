@@ -68,7 +68,7 @@ def check_widths(option: str, widths: Sequence[int]) -> None:
 
 
 def check_width(width: int) -> None:
-  """Raises unless a width is a number of channels that 'group' can divide."""
+  """Raises unless a width is a positive multiple of GROUP_SIZE."""
   errors.check_number('width', width, int, least=1)
   if width % GROUP_SIZE:
     raise ValueError(

@@ -17,7 +17,7 @@ _WIDTHS = (64, 128, 256, 512, 512)
 _VGG11 = (1, 1, 2, 2, 2)
 _VGG16 = (2, 2, 3, 3, 3)
 
-# He et al. (2015): with another scale 16 layers with norm 'none' do not learn.
+# He et al. (2015): without it, 16 layers do not learn if norm is 'none'.
 _Conv = functools.partial(
   conv.Conv,
   kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),

@@ -11,7 +11,7 @@ from al_jax.strategies.scored import of_output
 
 
 def adversarial() -> Strategy:
-  """Queries the examples with the largest critic's logits of being unlabelled.
+  """Queries the examples for which a critic's logit of "no label" is largest.
 
   Returns:
     A Strategy that measures logits [N].

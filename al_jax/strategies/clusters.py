@@ -33,7 +33,7 @@ def k_means(*, prefilter: int | None = None, num_iters: int = 100) -> Strategy:
 
 
 def weighted_k_means(*, prefilter: int = 10, num_iters: int = 100) -> Strategy:
-  """Queries the examples nearest to centroids weighted by informativeness.
+  """Queries as `k_means` does, with examples weighted by informativeness.
 
   Args:
     prefilter: multiple of k: only the `prefilter` k most informative examples

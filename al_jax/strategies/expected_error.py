@@ -180,9 +180,9 @@ def _whitened(points, known, ridge):
   """Whitens the points [N, D] and the ridge so that z_i' z_j = h_i' A^-1 h_j.
 
   A = ridge I + 1/2 sum over the labelled set of h h' bounds the Fisher matrix,
-  whose eigenvalues are then at most 1. R comes from a QR decomposition with
-  A = R'R, because summing A in float32 would lose the ridge beside the squares
-  of long embeddings.
+  whose eigenvalues after whitening are at most 1. A QR decomposition gives R
+  with A = R'R, because summing A in float32 would lose the ridge beside the
+  squares of long embeddings.
   """
   root = jnp.sqrt(ridge) * jnp.eye(points.shape[1])
   rows = jnp.where(known[:, None], points, 0) / jnp.sqrt(2.0)

@@ -19,7 +19,7 @@ def variance(
 ) -> Strategy:
   """Queries the largest variances of the prediction, summed over coordinates.
 
-  For classes it is the variance of their probabilities. For a task of several
+  For classes this is the variance of their probabilities. For a task of several
   parts it is summed over the parts.
 
   Args:

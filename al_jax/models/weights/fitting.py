@@ -149,7 +149,7 @@ def _wanted(shapes, architecture, keep_head):
 
 
 def _own_name(name, architecture):
-  """Returns a published tensor's name here; None if the network has no such."""
+  """Returns a published tensor's name here; None if the network lacks it."""
   if _is_count(name):
     return None
   if any(re.search(pattern, name) for pattern in architecture.left_out):

@@ -90,7 +90,7 @@ def _in_package(where):
   # A name without a dot: `find_spec` would import the parent of a dotted one.
   found = None
   if name.isidentifier():
-    # Raised for a module that was not imported from a file.
+    # `find_spec` raises it for a module that was not imported from a file.
     with contextlib.suppress(ValueError):
       found = importlib.util.find_spec(name)
   if found is None:

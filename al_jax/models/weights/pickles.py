@@ -96,7 +96,7 @@ class Pickle:
     self.storages = {}
 
   def follow(self, file: BinaryIO) -> object:
-    """Returns the object of one pickle; the file is then at its end."""
+    """Returns the object of the next pickle; the file is left after it."""
     self._stack, self._below, self._memo = [], [], {}
     for instruction, value, _ in pickletools.genops(file):
       self._step(instruction.name, value)

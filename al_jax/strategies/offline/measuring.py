@@ -208,11 +208,7 @@ def _apply(measure_key, num_examples, inputs, *, keys=None):
 
 
 def _drawn(measure_key, samples, keys):
-  """Returns the samples of the given keys.
-
-  The sample number is found by splitting the measurement's key as a measure
-  does.
-  """
+  """Returns the samples of keys that a measure splits from its own key."""
   if len(keys) == len(samples):
     return samples
   if len(keys) != 1:
