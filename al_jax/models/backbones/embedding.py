@@ -17,7 +17,7 @@ from al_jax.models.weights import hub
 
 # Incremented when the features of the same pictures change.
 _FORMAT = 1
-# Pictures between two lines of progress.
+# Pictures per line of progress.
 _LOGGED = 5000
 
 
