@@ -73,7 +73,7 @@ class Cnn13(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Maps normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
 
     def normed(hidden, channels, window=3, padding='SAME'):
       layer = WeightNorm(channels, (window, window), padding)

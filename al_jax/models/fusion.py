@@ -68,7 +68,7 @@ class Fusion(nn.Module):
   def __call__(
     self, inputs: jax.Array | Mapping[str, jax.Array], how: common.Pass
   ) -> ModelOutput:
-    """Maps normalised float32 [B, ...] of each modality to logits [B, C]."""
+    """Maps normalised float32 [B, ...] of each modality to predictions."""
     if not isinstance(inputs, Mapping):
       inputs = {'inputs': inputs}
     encoded, extras = [], {}

@@ -38,7 +38,7 @@ class Mlp(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Maps normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = inputs.reshape(inputs.shape[0], -1)
     extras, activate = {}, ACTIVATIONS[self.activation]
     for layer, width in enumerate(self.widths, start=1):

@@ -25,7 +25,7 @@ class MnistCnn(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Maps normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     conv_1 = nn.relu(
       conv.Conv(32, (4, 4), padding='VALID', name='conv_1')(inputs)
     )

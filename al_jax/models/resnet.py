@@ -57,7 +57,7 @@ class ResNet18(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Maps normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = _Conv(self.width, (3, 3), padding=1)(inputs)
     hidden = nn.relu(common.normalise(hidden, self.norm, how))
     extras = {}

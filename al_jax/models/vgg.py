@@ -41,7 +41,7 @@ class Vgg(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Maps normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = inputs
     extras = {}
     for block, depth in enumerate(self.depths):
