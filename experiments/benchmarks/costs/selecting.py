@@ -22,7 +22,7 @@ def top_k(*, num_points: int, k: int, random_ties: bool = False) -> Cost:
 
 
 def uniform(*, num_points: int, k: int) -> Cost:
-  """Returns the cost for bool[N]: `top_k` of ties, with three random columns."""
+  """Returns the cost for bool[N]: `top_k` of ties, with three draws each."""
   sorting = 8 * k * math.log2(k + 1)
   return Cost(
     operations=50 * num_points + sorting,

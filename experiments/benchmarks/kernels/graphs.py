@@ -74,7 +74,7 @@ def neighbours(
 def make_task(points: np.ndarray, k: int = 50, num_classes: int = 10) -> Task:
   """Makes a task with ten labels per class."""
   graph = jax.jit(functools.partial(kernels.knn_graph, k=k))(points)
-  # Matches `clustered`, whose cluster of point i is i mod (5 * num_classes).
+  # Clusters c of `clustered` with the same c mod num_classes share a class.
   targets = np.full(len(points), -1, np.int32)
   targets[: 10 * num_classes] = np.arange(10 * num_classes) % num_classes
   return Task(points, kernels.Graph(*map(np.asarray, graph)), targets)
@@ -146,7 +146,7 @@ def propagation_update(
   num_classes: int = 10,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """Compares points to pseudo-labels with the published use of faiss and SciPy."""
+  """Compares graph and propagation with faiss and SciPy, used as published."""
   num_points, num_features = task.points.shape
 
   def update(points, targets):

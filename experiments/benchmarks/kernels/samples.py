@@ -143,7 +143,7 @@ def batch_bald(
   if found:
     values = jax.jit(select)(key, mc_logits[:, :peer_points]).values
     row = row._replace(
-      note=f'at N {peer_points} all picks give {float(values.sum()):.3f} nats, '
+      note=f'at N {peer_points} all picks tell {float(values.sum()):.3f} nats, '
       f"redux's {found[0].scores[-1]:.3f}"
     )
   yield row

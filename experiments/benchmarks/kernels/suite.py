@@ -51,9 +51,7 @@ def _on_mnist(machine):
   try:
     factors = networks.mnist_gradients()
   except NotInstalled as missing:
-    yield Row(
-      f'k-means++, {name}', None, note=f'{missing.package} is missing'
-    )
+    yield Row(f'k-means++, {name}', None, note=f'{missing.package} is missing')
     return
   yield from seeding.skipping(machine, factors, name)
 
