@@ -158,7 +158,10 @@ def _data(name):
 
 
 def _study():
-  """Letter and MNIST, an MLP, three batch sizes, the largest on MNIST only."""
+  """Returns the study of an MLP on Letter and MNIST, with three batch sizes.
+
+  The largest is for MNIST only.
+  """
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   largest = _batches(10000)
@@ -172,7 +175,7 @@ def _study():
 
 
 def _models():
-  """Letter and MNIST, 100 labels a round, one and three hidden layers."""
+  """Returns a grid of Letter and MNIST with one and three hidden layers."""
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   config.full_labels = False
@@ -190,7 +193,7 @@ def _models():
 
 
 def _hard():
-  """Imbalanced and redundant MNIST, Shuttle, and CIFAR-10, with an MLP."""
+  """Returns a grid of imbalanced and redundant MNIST, Shuttle, and CIFAR-10."""
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   # Skips the reference of all labels: 50,000 pictures to 99% take an hour.
@@ -205,7 +208,7 @@ def _hard():
 
 
 def _small_pool():
-  """2,000 digits, 100 to 300 labels: 1, 10 or 100 per round."""
+  """Returns a grid on 2,000 digits, 100 to 300 labels: 1, 10 or 100 a round."""
   config = _common()
   config.systems = ('random', 'margin', 'weighted_k_means', 'badge')
   config.model = ConfigDict(MODELS['mlp'])

@@ -104,7 +104,7 @@ def _local(config, name):
 
 
 def _small_resnet(is_mnist):
-  """Returns a thin ResNet and fewer rounds: a step costs four of LeNet's."""
+  """Returns a thin ResNet, fewer rounds: a step costs four times LeNet's."""
   shorter = (
     {'protocol': {'labels_per_round': 400, 'rounds': 3}}
     if is_mnist

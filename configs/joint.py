@@ -1,4 +1,4 @@
-"""Joint training with an entropy term, on one and on several modalities.
+"""Joint training with an entropy term (Ranganathan et al. 2017).
 
 python -m experiments.run --config=configs/joint.py:mnist \
         --workdir=runs/joint/mnist
@@ -33,8 +33,8 @@ FOLDERS = {
   'emofbvp': ('face', 'gesture', 'voice', 'physiology'),
   'mindreading': ('face', 'voice'),
 }
-# Stand-ins for the unsupervised pre-training of the published network, a deep
-# belief network.
+# Stand-ins for the unsupervised pre-training of Ranganathan et al. 2017, whose
+# network was a deep belief network.
 _PRETRAINING = {
   'none': {},
   'autoencoder': {

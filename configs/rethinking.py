@@ -6,8 +6,8 @@ python -m experiments.run --config=configs/rethinking.py:mnist,local \
         --workdir=runs/rethinking/mnist_local
 
 Simeoni et al. 2020, "Rethinking Deep Active Learning". Every strategy runs
-alone and with label propagation, from random weights and from those of
-DeepCluster, and so does CEAL. `learners` is a grid of learners and strategies
+alone and with label propagation, and CEAL runs too, each from random weights
+and from those of DeepCluster. `learners` is a grid of learners and strategies
 at two budgets.
 """
 

@@ -15,7 +15,7 @@ from al_jax.tasks import Metric
 _CELL = 0.46
 # More markers would hide the line.
 _MOST_MARKERS = 5
-# Range of normalised errors in the published figures.
+# Range of normalised errors in the figures of Ash et al. 2020 (BADGE).
 _ERROR_RANGE = (0.3, 1.2)
 # Shorter times are drawn here.
 _SHORTEST_SECONDS = 1e-4

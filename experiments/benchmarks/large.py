@@ -179,7 +179,7 @@ def select(sizes: Sizes, repeats: int) -> Found:
 def gradients(
   key: jax.Array, num_points: int, num_features: int, num_classes: int
 ) -> Factors:
-  """Draws gradients of a network that is right, and certain of most points.
+  """Draws gradients of a network that is certain and right about most points.
 
   Logits are normal, and that of the true class is raised. With 1,000 classes,
   the largest probability is 0.7 on average, below 0.3 for a fifth of the points

@@ -104,7 +104,7 @@ def look_beside_entropy(
   num_examples: int = 2000,
   repeats: int = 9,
 ) -> Row:
-  """Compares measuring the pool's predicted losses with its entropies.
+  """Compares the time to measure predicted losses with that for entropies.
 
   Args:
     dataset: pictures.
@@ -182,7 +182,7 @@ def size_of_module(
 
 
 def _sizes(*learners):
-  """Spells the number of parameters of each learner."""
+  """Formats the number of parameters of each learner."""
   counts = [
     sum(
       leaf.size

@@ -27,7 +27,7 @@ class Row(NamedTuple):
     against: median seconds of the counterpart. None if there is no counterpart,
       or it is not installed.
     which_is: name of the counterpart.
-    ratio: median over pairs of `seconds` by `against`.
+    ratio: median over pairs of `seconds` / `against`.
     compiling: seconds of one-time compilation. None if not measured separately.
     at_most: target for the ratio. None if there is none.
     enough: seconds that meet the target at any ratio.

@@ -65,7 +65,7 @@ def measure() -> Iterator[Row]:
 def growing_beside_recompiling(
   *, repeats: int = 3, sizes: Sequence[int] = tuple(range(100, 1001, 100))
 ) -> Row:
-  """Compares rounds of a growing labelled set with recompiling each, cold.
+  """Compares rounds of a growing labelled set, compiled once or each round.
 
   Each measurement runs in a new process without a compilation cache.
   """
@@ -142,7 +142,7 @@ def overhead(
   rounds: int = 10,
   labels_per_round: int = 100,
 ) -> Row:
-  """Times a round without training, evaluating, measuring and selecting.
+  """Times the parts of a round besides training, evaluating and querying.
 
   Args:
     dataset: the pool.

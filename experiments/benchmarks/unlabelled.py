@@ -28,9 +28,9 @@ def epoch_beside_supervised(
 ) -> Row:
   """Compares an epoch of label propagation with one of supervised steps.
 
-  Both train on batches of the same size, and on as many if the pool is large
-  enough. Before each epoch, label propagation also surveys the pool: features
-  of all examples, graph, propagation and draw.
+  Both train on batches of the same size, and on the same number of them if the
+  pool is large enough. Before each epoch, label propagation also surveys the
+  pool: features of all examples, graph, propagation and draw.
 
   Args:
     dataset: the pool.

@@ -73,10 +73,9 @@ def watched(
 ) -> Row:
   """Measures the share of a run's time that observers take.
 
-  The observers are the progress bar, the records and TensorBoard.
-
-  Their calls are timed inside the run, because the times of two whole runs vary
-  by more than the observers take.
+  The observers are the progress bar, the records and TensorBoard. Their calls
+  are timed inside the run, because the times of two whole runs vary by more
+  than the observers take.
 
   Args:
     dataset: the pool.

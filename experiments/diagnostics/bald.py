@@ -85,8 +85,8 @@ def measure(
       f'share of the top {k} in common': _series(shares),
     },
     'note': (
-      f'BALD of {count:,} unlabelled examples, twice, of S dropout samples '
-      'each, of the same networks: those of '
+      f'BALD of {count:,} unlabelled examples, computed twice, each time from '
+      'S dropout samples of the same networks: those of '
       f'{runs.described(models)}. Of the {k} examples that one would '
       f'query, the other queries a share of {k / count:.2g} by chance.'
     ),

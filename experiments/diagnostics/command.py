@@ -5,7 +5,7 @@ r"""Measures diagnostics of a comparison for its report.
 
 The workdir holds one experiment or a grid of them. An unfinished run is
 measured up to its last round. The command writes diagnostics.json beside the
-records of each experiment, replacing an earlier one, with
+records of each experiment, replacing an earlier one. It contains
 
   bald            how far the ranking by BALD depends on the draw of its dropout
                   samples, against their number

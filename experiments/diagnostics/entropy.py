@@ -21,8 +21,7 @@ from experiments.diagnostics.runs import Case, Options
 NAME = 'error rate by entropy rank'
 # Equal parts of the unlabelled examples, the most uncertain first.
 _NUM_PARTS = 20
-# Strategies of the compared systems: the claim is about entropy; random is its
-# baseline.
+# Strategies to compare: entropy, and random as its baseline.
 _ASKING = (strategies.entropy, strategies.random)
 
 

@@ -138,7 +138,7 @@ def _note(case, model, measured, sizes, seconds):
   if sizes[-1] < whole - model.labels:
     total = _predicted(sizes, seconds, whole)
     note += (
-      f' As the square of N, all {whole:,} of the pool would take '
-      f'{total:,.0f} s.'
+      f' Since the time grows as the square of N, all {whole:,} of the pool '
+      f'would take {total:,.0f} s.'
     )
   return note

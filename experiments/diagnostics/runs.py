@@ -244,8 +244,8 @@ def train(
     case: the run.
     compiled: compiled functions of the system.
     seed: seed of the run.
-    round: round whose training is repeated. If rounds continue from the model
-      of the previous one, all rounds up to it are.
+    round: round whose training is repeated. If each round continues from the
+      model of the previous one, the earlier rounds are repeated too.
 
   Returns:
     The Model.

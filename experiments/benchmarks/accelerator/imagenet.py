@@ -30,7 +30,7 @@ _LONG_SECONDS = 15.0
 def measure(
   machine: Machine, sizes: Sizes = IMAGENET, *, blocks: Sequence[int] = ()
 ) -> Iterator[Row]:
-  """Measures the selection; if it fails, that from half of the points.
+  """Measures the selection; if it fails, from half of the points.
 
   Args:
     machine: rates for the bounds.

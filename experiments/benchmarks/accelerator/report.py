@@ -20,7 +20,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, str]:
-  """Returns the device, the host, and the versions of the packages used."""
+  """Returns the device, the host, and the versions of relevant packages."""
   device = jax.local_devices()[0]
   memory = (device.memory_stats() or {}).get('bytes_limit', 0)
   found = {

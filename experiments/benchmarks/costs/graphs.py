@@ -142,9 +142,9 @@ def hybrid_informativeness(
 ) -> Cost:
   """Returns the cost for dense points, or Factors with C left columns.
 
-  Of the N (K + L) pairs of a point and a picked or labelled point, a share of
-  `share` is compared, at most 1. The default is near the share of k-center on
-  random features.
+  `share`, at most 1, is the compared part of the N (K + L) pairs of a point and
+  a picked or labelled point. The default is near that of k-center on random
+  features.
   """
   dim = num_classes + num_features
   compared = min(num_references, num_points) + share * (num_labeled + k)

@@ -150,8 +150,8 @@ def k_center(
 ) -> Cost:
   """Returns the cost for dense points, or Factors with C left columns.
 
-  Of the N (K + M) pairs of a point and a center, a share of `share` is
-  compared: 0.14 on random features with 1,000 initial centers, at most 1.
+  `share`, at most 1, is the compared part of the N (K + M) pairs of a point and
+  a center: 0.14 on random features with 1,000 initial centers.
   """
   dim = num_classes + num_features
   block = min(block, k)

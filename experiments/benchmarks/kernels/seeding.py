@@ -226,7 +226,7 @@ def floor(
 
 
 def in_short(sizes: Mapping[str, int]) -> str:
-  """Spells the sizes of a selection, for the name of a row."""
+  """Formats the sizes of a selection, for the name of a row."""
   return (
     f'N {_short(sizes["num_points"])} D {sizes["num_features"]} '
     f'C {sizes["num_classes"]} k {_short(sizes["k"])}'
