@@ -119,7 +119,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   try:
     config = json.loads(path.read_text(encoding='utf-8'))
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is no JSON: {error}.') from error
+    raise ValueError(f'{path} is not JSON: {error}.') from error
   _check(path, config)
   if files.checksum(folder / WEIGHTS) != config['weights'].get('sha256'):
     raise ValueError(

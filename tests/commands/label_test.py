@@ -137,7 +137,7 @@ def test_labels_that_were_not_told_are_not_written_over(label, pool):
 
   status, _, error = label(*ASK, '--k=6')
   assert status == 1
-  assert 'batch.csv has 3 labels that were not told: tell them first' in error
+  assert 'batch.csv has 3 labels that are not recorded: tell them' in error
   assert pathlib.Path('batch.csv').read_bytes() == before
   assert label('tell', '--state=state', 'batch.csv')[0] == 0
   # What is pending goes there again, beside nothing new.
@@ -150,8 +150,8 @@ def test_labels_that_were_not_told_are_not_written_over(label, pool):
 @pytest.mark.parametrize(
   ('out', 'content', 'said'),
   [
-    ('x.csv', 'id,label\n1,low\n', 'x.csv exists, and is no batch of'),
-    ('x.csv', None, 'x.jsonl exists, and is of no batch'),
+    ('x.csv', 'id,label\n1,low\n', 'x.csv exists, and is not a batch of'),
+    ('x.csv', None, 'x.jsonl exists without the CSV'),
     ('state/history.csv', None, 'in the folder of the project'),
   ],
 )

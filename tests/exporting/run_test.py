@@ -236,7 +236,7 @@ def test_an_edited_config_is_refused(copied):
   with pytest.raises(ValueError, match='has changed since it was exported'):
     al_jax.load_model(copied)
   path.write_text('[' * 100_000)
-  with pytest.raises(ValueError, match='is no JSON'):
+  with pytest.raises(ValueError, match='is not JSON'):
     al_jax.load_model(copied)
 
 

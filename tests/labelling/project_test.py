@@ -218,7 +218,7 @@ def test_what_nothing_reads_is_refused(state, change, said):
   ('classes', 'said'),
   [
     (['cat'], 'must be two or more names'),
-    (['cat', 'skip'], "has 'skip', which is what people say"),
+    (['cat', 'skip'], "has 'skip', which is the answer to an example"),
     (['cat', 'cat'], "has 'cat' twice"),
     ('cat,dog', 'must be two or more names'),
     (['', 'dog'], 'a name is not empty'),
