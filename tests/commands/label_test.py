@@ -73,7 +73,7 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
   second = rows_of('second.csv')
   assert {row['predicted'] for row in second} <= {'low', 'high'}
   status, told, _ = label(*ASK, '--k=8', '--out=second.csv')
-  assert 'the same as before, because nothing was told since' in told
+  assert 'the same as before, because no answer was recorded' in told
   assert rows_of('second.csv') == second
 
   _, told, _ = label('status', '--state=state')
@@ -90,7 +90,7 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
   ('arguments', 'said'),
   [
     ((), 'no action is named: al-jax label is followed by one of ask'),
-    (('nix',), "'nix' is no action"),
+    (('nix',), "'nix' is not an action"),
     (('status',), '--state is not set'),
     (('status', '--state=state'), 'state has no labelling project'),
     (('tell', '--state=state'), 'name one or more files'),
@@ -98,10 +98,10 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
       ('tell', '--state=state', '--k=3', 'x.csv'),
       '--k is for al-jax label ask',
     ),
-    (('ask', '--state=state', 'x.csv', '--k=2'), "'x.csv' is no flag"),
+    (('ask', '--state=state', 'x.csv', '--k=2'), "'x.csv' is not a flag"),
     (ASK, '--k is not set'),
     ((*ASK, '--k=2'), '--state is state, which has no labelling project'),
-    ((*ASK, '--k=2', '--classes=a,b'), 'set --pool, what is to be labelled'),
+    ((*ASK, '--k=2', '--classes=a,b'), 'set --pool, the examples to label'),
     ((*BEGIN, '--k=0'), 'k is 0'),
     ((*BEGIN, '--k=2', '--out=x.txt'), '--out is x.txt; it must end in .csv'),
     ((*BEGIN, '--k=2', '--out=no/x.csv'), 'there is no folder no'),
