@@ -91,8 +91,8 @@ def _sentence(error: Exception) -> str | None:
     )
   if _SWAPPED.match(text):
     return (
-      f'{type(error).__name__}: {errors.in_one_line(error)} - the cache of '
-      'compiled programs may be corrupt; delete it: '
+      f'{type(error).__name__}: {errors.in_one_line(error)} - the cache may '
+      'have mixed up two compiled programs; delete them: '
       f'rm -r {xla.program_cache()}'
     )
   if isinstance(error, errors.MissingPackageError):

@@ -297,7 +297,7 @@ def test_a_learner_that_names_none_or_the_wrong_ones_is_refused(
 
   with pytest.raises(ValueError, match=r'mine cannot be exported'):
     write(learner._replace(variables=None))
-  with pytest.raises(errors.ContractError, match='predicts other than its'):
+  with pytest.raises(errors.ContractError, match='predicts differently from'):
     write(
       learner._replace(
         variables=lambda state: jax.tree.map(
