@@ -117,7 +117,7 @@ def test_what_jit_changes_and_what_compiles_again_is_told():
     ('shape', lambda s, k: largest(s, k)[:-1], 'picked 4; 5 are due'),
     ('reference', lambda s, k: largest(-s, k), 'the reference says'),
     ('order', lambda s, k: np.arange(k), 'in another order'),
-    ('nan', lambda s, k: np.argsort(s)[::-1][:k], 'picked [01], an example of'),
+    ('nan', lambda s, k: np.argsort(s)[::-1][:k], 'picked [01], an example w'),
   ],
 )
 def test_a_selection_that_breaks_a_rule_is_caught(rule, function, evidence):
