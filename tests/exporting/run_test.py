@@ -206,7 +206,7 @@ def test_missing_and_altered_files_are_refused(copied):
   ('changes', 'sentence'),
   [
     ({'format': 2, 'al_jax': '9'}, 'has format 2, of al_jax 9; this version'),
-    ({'format': None}, "no config of an exported model: it has no 'format'"),
+    ({'format': None}, "not a config of an exported model: it has no 'format'"),
     ({'task': 3}, 'is damaged: task is 3'),
     ({'inputs': {'shape': [8]}}, "is damaged: KeyError: 'dtype'"),
     (

@@ -126,7 +126,7 @@ def test_answers_can_be_taken_back_and_queries_given_up(state, pool):
 
   assert len(project.of(state).labels) == 2
   assert last in project.of(state).pending
-  with pytest.raises(ValueError, match='has no answer of'):
+  with pytest.raises(ValueError, match='has no answer by'):
     labelling.withdraw(state, [last])
   assert len(labelling.give_up(state)) == 8
   assert not project.of(state).pending
@@ -167,7 +167,7 @@ def test_a_damaged_line_is_named(state):
   lines = path.read_bytes().splitlines(keepends=True)
   path.write_bytes(b'garbage\n'.join(lines))
 
-  with pytest.raises(ValueError, match='line 2, is no event'):
+  with pytest.raises(ValueError, match='line 2, is not an event'):
     labelling.status(state)
 
 
@@ -301,7 +301,7 @@ def test_answers_do_not_move_to_other_examples(state, pool):
 def test_a_change_of_the_config_is_never_dropped(state):
   labelling.propose(state, 5)
 
-  with pytest.raises(ValueError, match='the config changes, and nothing was'):
+  with pytest.raises(ValueError, match='the config changes, but no answer'):
     labelling.propose(state, 5, config={'systems': ['core_set']})
 
 
@@ -337,7 +337,7 @@ def test_events_that_are_none_are_named(state, line):
   path = state / history.NAME
   path.write_text(path.read_text() + line + '\n{"event":"told"}\n')
 
-  with pytest.raises(ValueError, match='line 2, is no event'):
+  with pytest.raises(ValueError, match='line 2, is not an event'):
     labelling.status(state)
 
 

@@ -80,7 +80,7 @@ def test_data_are_loaded_once(finished, monkeypatch):
       'cannot be shown: .*/abs',
     ),
     ({'config': {'data': {'source': 'os.system'}}}, 'does not run code'),
-    ({'config': {'data': 'diabetes'}}, 'not the data'),
+    ({'config': {'data': 'diabetes'}}, 'has changed since'),
     ({'config': {'data': None}}, 'there is no manifest'),
   ],
 )
