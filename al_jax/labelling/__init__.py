@@ -6,7 +6,7 @@
     batch = labelling.propose('state', 20)
     labelling.tell('state', [labelling.Answer(batch.queries[0].id, 'cat')])
 
-No answer is lost if a process dies. A batch that was under way is proposed
+No answer is lost if a process dies. A batch that was in progress is proposed
 again, unchanged.
 """
 

@@ -18,7 +18,7 @@ class Accuracy(NamedTuple):
   """Accuracy on labels that a model was not trained on.
 
   Attributes:
-    mean: Share of labels that a model trained without them predicts.
+    mean: Share of labels predicted correctly by a model trained without them.
     standard_error: Binomial standard error of the mean.
     labels: Number of labels.
     folds: Number of folds.

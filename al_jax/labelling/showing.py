@@ -10,7 +10,7 @@ import numpy as np
 from al_jax.data import Dataset
 from al_jax.data.sources import delimited, files, parquet, tables
 
-# Of a picture as shown, in pixels.
+# Longest side of a shown picture, in pixels.
 _LONGEST_SIDE = 512
 # Further columns of a table are not shown.
 _MOST_COLUMNS = 40
