@@ -91,7 +91,7 @@ def _absent_mapping(error, argv):
       whole = '.'.join(path[: place + 1])
       inner = '.'.join(path[place + 1 :])
       return (
-        f'{name} is set, and the config has no {whole} yet: set all of it, '
+        f'{name} is set, and the config has no {whole} yet: give all of it, '
         f'--{whole}="{{\'{inner}\': {value or "VALUE"}}}".'
       )
   return ''

@@ -180,7 +180,7 @@ def test_examples_may_come_to_a_pool_and_none_may_go(state, pool, tmp_path):
     assert len(labelling.propose(state, 10).queries) == 10
     assert labelling.status(state).num_examples == 125
     np.save(path, values[:3])
-    with pytest.raises(ValueError, match=r'has lost \d+ examples'):
+    with pytest.raises(ValueError, match=r'has lost \d+ queried'):
       labelling.propose(state, 10, more=True)
   finally:
     np.save(path, values)
@@ -202,7 +202,7 @@ def test_fields_may_change_between_batches(state, pool):
   [
     ({'seeds': 3}, 'config.seeds is 3; it is for al-jax run'),
     ({'protocol': {'rounds': 3}}, 'config.protocol.rounds is 3'),
-    ({'systems': ['margin', 'badge']}, 'names 2, margin, badge'),
+    ({'systems': ['margin', 'badge']}, 'names 2 systems, margin, badge'),
     ({'systems': ['albl']}, 'needs the answers to earlier queries'),
     ({'strategy': {'nix': 1}}, "option 'nix'"),
     ({'oracle': {'noise': 0.1}}, 'config.oracle is'),
