@@ -498,7 +498,7 @@ def nan_at(row):
     ('--config.subset_size=3', 'subset_size is 3; it must be at least'),
     ('--config.oracle.noise=2.0', 'oracle.noise is 2.0'),
     ('--config.protocol.rounds=None', 'rounds is None; it must be a whole'),
-    ('stray', "'stray' is no flag"),
+    ('stray', "'stray' is not a flag"),
   ],
 )
 def test_bad_input_is_one_line_before_any_work(

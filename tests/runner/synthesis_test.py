@@ -192,5 +192,5 @@ def test_the_command_refuses_a_config_that_makes_no_queries(capsys, tmp_path):
     *run_test.ALONE, f'--workdir={tmp_path / "x"}', command=synthesize
   )
   assert status == 1
-  assert 'the config makes no queries' in capsys.readouterr().err
+  assert 'the config generates no queries' in capsys.readouterr().err
   assert not (tmp_path / 'x').exists()
