@@ -18,12 +18,12 @@ from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
 
-def describe(experiment: Experiment, *, told: Config | None = None) -> str:
+def describe(experiment: Experiment, *, earlier: Config | None = None) -> str:
   """Describes the resolved config, the data, and the cost of each system.
 
   Args:
     experiment: experiment, loaded and checked.
-    told: config of a cell that was described before. If given, only the
+    earlier: config of a cell that was described before. If given, only the
       differences from it are described.
 
   Returns:
@@ -33,7 +33,7 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   systems = options.system_names(experiment.config)
   test, validation = _size(dataset.test), _size(dataset.validation)
   lines = [
-    *_config_lines(experiment.config, told),
+    *_config_lines(experiment.config, earlier),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
@@ -56,12 +56,12 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   return '\n'.join(lines)
 
 
-def _config_lines(config, told):
+def _config_lines(config, earlier):
   """Returns the config as JSON, or its differences from an earlier one."""
-  if told is None:
+  if earlier is None:
     config = {**config, 'systems': options.system_names(config)}
     return [json.dumps(files.json_value(config), indent=2)]
-  changed = manifest.config_difference(told, config)
+  changed = manifest.config_difference(earlier, config)
   return [
     'the config of the first cell, except for',
     *(f'  {line}' for line in changed),

@@ -39,12 +39,12 @@ def cells_of(config: Config) -> list[Cell]:
 
 def describe(cells: Sequence[Cell]) -> None:
   """Prints the estimated cost of a run of the cells."""
-  experiments, told = Experiments(), None
+  experiments, earlier = Experiments(), None
   for cell in cells:
     if cell.name:
       print(f'\ncell {cell.name}:')
-    print(estimate.describe(experiments.checked(cell), told=told))
-    told = told or cell.config
+    print(estimate.describe(experiments.checked(cell), earlier=earlier))
+    earlier = earlier or cell.config
 
 
 def run(
