@@ -84,6 +84,6 @@ class StopRequest:
     # Not with `print`, which the signal may have interrupted.
     os.write(
       sys.__stderr__.fileno(),
-      b'Stopping as soon as all is saved; once more to stop at once. What the '
-      b'device does now is waited for: minutes, where programs are compiled.\n',
+      b'Stopping once everything is saved; press again to stop at once. This '
+      b'waits for the device: minutes if programs are being compiled.\n',
     )
