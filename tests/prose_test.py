@@ -53,7 +53,9 @@ def texts_of_python(source):
     if isinstance(node, has_docstring) and ast.get_docstring(node, False):
       docstrings.add(node.body[0].value)
   for node in ast.walk(tree):
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    # One word is a name, such as that of an event.
+    if is_text and ' ' in node.value:
       yield node.lineno, node.value, node in docstrings
   comments = []
   for token in tokenize.generate_tokens(io.StringIO(source).readline):

@@ -336,7 +336,7 @@ def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path, caplog):
   rows = records.read_jsonl(tmp_path / 'records.jsonl')
   assert [row.labels for row in rows if row.seed == 0] == [20, 90]
   assert (
-    caplog.text.count('labels_per_round is 1,000, and of a pool of 90') == 1
+    caplog.text.count('labels_per_round is 1,000, but of a pool of 90') == 1
   )
 
 
@@ -498,7 +498,7 @@ def nan_at(row):
     ('--config.subset_size=3', 'subset_size is 3; it must be at least'),
     ('--config.oracle.noise=2.0', 'oracle.noise is 2.0'),
     ('--config.protocol.rounds=None', 'rounds is None; it must be a whole'),
-    ('stray', "'stray' is no flag"),
+    ('stray', "'stray' is not a flag"),
   ],
 )
 def test_bad_input_is_one_line_before_any_work(

@@ -222,7 +222,7 @@ def test_queries_that_cannot_be_asked_are_refused(task, compiled):
   for picks, message in (
     (positions + 1, f'example {few + 2} is to be queried; there are {few + 2}'),
     ([-1], 'example -1 is to be queried'),
-    (asked[:1], f'example {asked[0]} was asked about before'),
+    (asked[:1], f'example {asked[0]} was queried before'),
     (positions[[0, 0]], f'example {few} is queried twice'),
     (np.arange(43), 'there is room for 42, the label budget'),
   ):

@@ -492,7 +492,7 @@ IDS = np.arange(12)
         'labels': {'y': LABELS, 'ids': IDS},
       },
       {},
-      "voice.npz has features of no example .* are '50', '51', '52'",
+      "voice.npz has no features for any of the .* are '50', '51', '52'",
     ),
     (
       {
@@ -505,7 +505,7 @@ IDS = np.arange(12)
     (
       {'face': {'x_train': features(9, 4), 'x_test': features(3, 4), 'y': 1}},
       {},
-      'x_train, x_test and y are not of the same splits',
+      'x_train, x_test and y must be of the same splits',
     ),
     (
       {
