@@ -150,8 +150,9 @@ for number in labels[1:]:
 #
 # The script has two parts. `kernels.Sharded` stands for rows that devices hold
 # in equal parts; `k_center` takes it in the place of points. And `al_jax.run`
-# divides the pool by itself. It runs one seed alone, which was above one of
-# several, on one device.
+# divides the pool by itself. It runs one seed alone, which above was one of
+# several, on one device. (If this notebook runs on a GPU, the run above may
+# round differently from one on a CPU.)
 #
 # The picture shows the rows that each device holds, by colour, and the picks of
 # `k_center`, as stars.
