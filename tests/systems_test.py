@@ -79,7 +79,7 @@ def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
     measure=lambda key, apply, batch: jnp.zeros(shape),
     select=None,
   )
-  with pytest.raises(ValueError, match='of a batch of 3 examples'):
+  with pytest.raises(ValueError, match='measurement of 3 examples'):
     systems.build('mine', facts, model=MLP, strategy=strategy)
 
 
@@ -308,10 +308,10 @@ def test_a_strategy_of_classes_is_refused_where_there_are_none():
     with pytest.raises(ValueError, match='classes') as caught:
       asking(strategy, task=tasks.Vector(2)).check_strategy('mlp')
     assert str(caught.value) == (
-      "system 'mine' needs classes, and the task is 2 numbers: it compares "
+      "system 'mine' needs classes, but the task is 2 numbers: it compares "
       'gradients of the loss as if the likeliest class were true. '
       f'{", ".join(strategies.without("classes")[:-1])} and '
-      f'{strategies.without("classes")[-1]} ask without classes.'
+      f'{strategies.without("classes")[-1]} work without classes.'
     )
   with pytest.raises(
     ValueError, match=r'the task is 2 numbers\. random, .* ask'

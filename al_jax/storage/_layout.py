@@ -160,8 +160,8 @@ def check_same(
   if differences:
     more = f'; {len(differences) - 3} more' if len(differences) > 3 else ''
     raise TemplateError(
-      f'The checkpoint {source} holds a different state (other code or config): '
-      f'{"; ".join(differences[:3])}{more}.'
+      f'The checkpoint {source} holds a different state (other code, or '
+      f'another config): {"; ".join(differences[:3])}{more}.'
     )
 
 
