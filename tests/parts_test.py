@@ -138,7 +138,7 @@ def test_a_function_that_returns_something_else_is_named(folder):
     ValueError, match=r"'wrong_d\.thing' returns NoneType.*Str"
   ):
     strategies.build('wrong_d.thing')
-  with pytest.raises(ValueError, match=r"'power_bald' is a system and no str"):
+  with pytest.raises(ValueError, match=r"'power_bald' is a system, not a str"):
     systems.canonical('ceal+power_bald')
 
 

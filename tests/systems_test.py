@@ -152,12 +152,12 @@ def test_a_system_of_ones_own_parts_has_the_name_it_is_given(
     ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; call"),
     ('ceal+badge', {'learner': a_learner}, "'ceal' is a learner of al_jax"),
     ('supervised+margin', {'strategy': OWN}, "'margin' is a strategy of al_j"),
-    ('mine', {'learner': a_learner}, "nothing says what to ask: .* 'mine.marg"),
+    ('mine', {'learner': a_learner}, "but no strategy: name it 'mine.marg"),
     ('mine+yours', {'learner': a_learner}, "strategy 'yours' is not known"),
     ('cael+mine', {'strategy': OWN}, "learner 'cael' is not known. Did you me"),
-    ('../mine', {'strategy': OWN}, 'name it in letters, digits and'),
-    ('a+b+c', {'strategy': OWN}, 'name it in letters, digits and'),
-    (None, {'strategy': OWN}, 'system None has a part of yours: name it'),
+    ('../mine', {'strategy': OWN}, 'must have only letters, digits and'),
+    ('a+b+c', {'strategy': OWN}, 'must have only letters, digits and'),
+    (None, {'strategy': OWN}, 'system None has your own part: its name'),
     ('mine', {'strategy': lambda: 3}, 'returns int; it must return .*Strategy'),
     ('mine', {'strategy': lambda k: OWN}, 'cannot be made with {}: .* argume'),
     ('x+margin', {'learner': lambda m, f: 3}, 'returns int; it must return'),
@@ -189,9 +189,9 @@ def test_a_learner_has_its_model_already(facts):
   learner = systems.build('random', facts, model=MLP).learner
   built = systems.build('mine+margin', facts, learner=learner)
   assert built.learner is learner
-  with pytest.raises(ValueError, match='model is given beside a Learner'):
+  with pytest.raises(ValueError, match='model is given with a Learner'):
     systems.build('mine+margin', facts, model=MLP, learner=learner)
-  with pytest.raises(ValueError, match='pretrained is given beside a Learner'):
+  with pytest.raises(ValueError, match='pretrained is given with a Learner'):
     systems.build('mine+margin', facts, learner=learner, pretrained={})
 
 
