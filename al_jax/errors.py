@@ -1,4 +1,4 @@
-"""Checks of user input; the messages give the value and what is allowed."""
+"""Checks of user input; messages give the value and the allowed values."""
 
 import contextlib
 import difflib
