@@ -98,6 +98,6 @@ def _check_like(wanted, given):
   ]
   if shapes[0] != shapes[1]:
     raise ValueError(
-      f'the inputs of a made example are {shapes[1]}; those of the pool are '
+      f'inputs of made examples are {shapes[1]}; those of the pool are '
       f'{shapes[0]}.'
     )

@@ -81,7 +81,7 @@ class SimulatedOracle:
     return len(jax.tree.leaves(self._targets)[0])
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     if self.num_examples != facts.num_examples:
       raise ValueError(
         f'the oracle has {self.num_examples} examples; the system was built '
@@ -96,7 +96,7 @@ class SimulatedOracle:
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     indices = np.asarray(question.indices, np.int32)
     if np.any(indices >= self.num_examples):
       raise ValueError(
@@ -195,14 +195,14 @@ class MachineOracle:
     self.share_right = of_first_set.share_right
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     tasks.need_classes(facts.task, "oracle.annotator 'machine'")
     self._of_first_set.check(facts)
 
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     if question.predicted is None:
       return self._of_first_set.ask(key, paid, question)
     real = np.asarray(question.indices) >= 0
@@ -244,13 +244,13 @@ class ModelOracle:
     self.share_right = of_pool.share_right
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     self._of_pool.check(facts)
 
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     indices = np.asarray(question.indices, np.int32)
     is_made = indices >= self._of_pool.num_examples
     of_pool = Question(np.where(is_made, -1, indices))

@@ -145,7 +145,7 @@ _BRIEF = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
 }
-# Limit of programs kept per function, each with megabytes of code.
+# Number of programs kept per function; each holds megabytes of code.
 _KEPT = 32
 
 

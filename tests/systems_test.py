@@ -149,7 +149,7 @@ def test_a_system_of_ones_own_parts_has_the_name_it_is_given(
   [
     ('margin', {'strategy': OWN}, "'margin' is a published system; give yours"),
     ('margin', {'learner': a_learner}, "'margin' is a published system"),
-    ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; call"),
+    ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; give"),
     ('ceal+badge', {'learner': a_learner}, "'ceal' is a learner of al_jax"),
     ('supervised+margin', {'strategy': OWN}, "'margin' is a strategy of al_j"),
     ('mine', {'learner': a_learner}, "but no strategy: name it 'mine.marg"),
@@ -314,7 +314,7 @@ def test_a_strategy_of_classes_is_refused_where_there_are_none():
       f'{strategies.without("classes")[-1]} work without classes.'
     )
   with pytest.raises(
-    ValueError, match=r'the task is 2 numbers\. random, .* ask'
+    ValueError, match=r'the task is 2 numbers\. random, .* work'
   ):
     asking(strategies.margin(), task=tasks.Vector(2)).check_strategy('mlp')
   for name in strategies.without('classes'):

@@ -11,7 +11,7 @@ On accelerators the native operations are the right choice. On CPU (jaxlib
 - The default kernels of XLA (YNNPACK) are 2 to 6 times slower than its fallback
   (Eigen) when there are many input channels: 30 against 5 ms for the same layer
   forward, 60 against 13 ms for its weights. YNNPACK does not accept inputs with
-  dilation. To avoid it, `_convolve` stretches the width of the
+  dilation; where Eigen is faster, `_convolve` thus stretches the width of the
   input, the kernel and the stride by 2, which changes no number.
 - Grouped convolutions are naive loops, and the gradients of their weights are
   worse: forward and both gradients of 3x3 on 32x16x16x128 took 16 s with 32
@@ -36,11 +36,11 @@ from jax import lax
 from al_jax.models import pooling
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
-# Up to so few channels the default kernels are faster: 0.4 against 2.4 ms
-# forward for 4x4x1x32 on 64x28x28x1.
+# With at most this many channels the default kernels are faster: 0.4 against
+# 2.4 ms forward for 4x4x1x32 on 64x28x28x1.
 _FEW_CHANNELS = 4
 
-# Numbers for height and width; and low and high padding of height and width.
+# Values for height and width; and (low, high) padding of height and width.
 Pair = tuple[int, int]
 Pairs = tuple[Pair, Pair]
 

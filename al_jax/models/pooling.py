@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Numbers for height and width; and low and high padding of height and width.
+# Values for height and width; and (low, high) padding of height and width.
 Pair = tuple[int, int]
 Pairs = tuple[Pair, Pair]
 

@@ -25,7 +25,7 @@ _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 _GIT_SECONDS = 10
 
 _NAME = 'manifest.json'
-# Files that hold a finished run's results. They are never written again.
+# Result files, which are not written again once a run has finished.
 _RESULTS = ('records.jsonl', 'full_labels.jsonl', 'pretraining.jsonl')
 
 

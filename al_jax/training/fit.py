@@ -33,7 +33,7 @@ from al_jax.interfaces import (
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 
-# Aim for the time of a call, after which the host can report progress or stop.
+# Target time of a call, after which the host can report progress or stop.
 _SECONDS_PER_CALL = 0.5
 # Steps of the first calls, which may compile, and the upper limit.
 _FIRST_STEPS, _MOST_STEPS = 64, 2**16
@@ -108,7 +108,7 @@ def compile_fit(
     if num_lanes > 1:
       raise ValueError(
         f'num_lanes is {num_lanes} with inputs on the host or on several '
-        'devices; several seeds in one call need inputs on one device.'
+        'devices; several seeds in one call need them on one device.'
       )
     advance = _advance_by_rows
   elif steps_in_loop:
