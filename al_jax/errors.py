@@ -54,7 +54,8 @@ class MissingPackageError(ModuleNotFoundError):
 def needs(what: str) -> Iterator[None]:
   """Names the extra to install if an import inside lacks a package.
 
-  Use it as a context, or as a decorator of a function that imports.
+  Use it as a context, or as a decorator of a function that imports. If several
+  are nested, the message names the outermost feature.
 
   Args:
     what: name of the requested feature, as the subject of a sentence.

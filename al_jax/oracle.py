@@ -18,7 +18,7 @@ from al_jax.tasks import Task
 
 
 class SimulatedOracle:
-  """Oracle that answers from the targets of a data set; each query counts 1.
+  """Oracle that answers from a data set's targets, at a price of 1 per query.
 
   The answer about an example depends only on the key of the run, not on when it
   is queried, nor on the other queries.
@@ -189,7 +189,7 @@ class MachineOracle:
   reads_predictions = True
 
   def __init__(self, of_first_set: SimulatedOracle):
-    """Makes an oracle whose first set is answered, and paid, by another."""
+    """Makes an oracle that pays another one for the first set's answers."""
     self._of_first_set = of_first_set
     self.balanced_first_set = of_first_set.balanced_first_set
     self.share_right = of_first_set.share_right

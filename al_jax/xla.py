@@ -155,7 +155,7 @@ def compiled_briefly(fn: Callable) -> Callable:
   On CPU, programs on small arrays are not optimised: BADGE on 20,000 x 256
   compiles in 2.2 CPU seconds instead of 10, and runs in 0.05 seconds instead of
   0.03. Results may differ in the last bits from those of `jax.jit`. All other
-  programs are compiled like by `jax.jit`.
+  programs are compiled as by `jax.jit`.
 
   Args:
     fn: function of positional arrays and hashable keyword options.

@@ -44,7 +44,7 @@ class Column(NamedTuple):
     return self.keys[0] in row and bool(self.bold(row))
 
   def look(self, rows: Sequence[Row]) -> str:
-    """Returns the CSS class of the cells: left-aligned words, or numbers."""
+    """Returns the CSS class of the cells: `words` (left), `number` (right)."""
     values = (row.get(self.keys[0], '') for row in rows)
     is_words = all(isinstance(value, str) for value in values)
     return 'words' if is_words else 'number'

@@ -97,7 +97,7 @@ def _over(counted, baseline) -> list[Part]:
   groups = _groups(compared, axis_names(counted))
   headline = counted[0].task.headline
   found += _matrices(groups, baseline, headline)
-  # An error needs a known best value.
+  # Normalised errors need a known best value.
   if not headline.larger_is_better or headline.unit == '%':
     found += _errors(compared, baseline, order)
   return found + (_ranks(groups, headline) if len(counted) > 1 else [])

@@ -145,8 +145,8 @@ def read_workdir(
     ]
   if not any(experiment.rows for experiment in experiments):
     raise ValueError(
-      f'{folder} holds no records: there is no records.jsonl with a finished '
-      'round, neither in it nor in the folders below.'
+      f'{folder} holds no records: no records.jsonl in it, or in a folder of '
+      'it, has a finished round.'
     )
   experiments = sorted(experiments, key=_place)
   order = dict.fromkeys(name for of in experiments for name in of.systems)

@@ -5,9 +5,9 @@ to an Orbax CheckpointManager while the caller computes. Orbax stores one array,
 the bytes of all others, and a JSON file with the caller's metadata, the layout
 of the state and a SHA-256 of both. So a damaged checkpoint is distinguished
 from one of another state before any value is used, and the caller may save
-leaves that Orbax rejects (empty arrays, NumPy scalars). With several arrays on
-a full disk, the first would end the save and the others would write errors to
-standard error; hence one array.
+leaves that Orbax rejects (empty arrays, NumPy scalars). It is a single array
+because several would misbehave on a full disk: the first would end the save,
+and the others would write to standard error.
 
 With several processes, the first one writes, and all read the step that it
 found intact.

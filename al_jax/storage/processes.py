@@ -27,7 +27,7 @@ def refuse_several(what: str) -> None:
   """
   if are_several():
     raise ValueError(
-      f'{what} works in one process only, but there are {jax.process_count()} '
+      f'{what} needs a single process, but there are {jax.process_count()} '
       '(jax.distributed); call loop.run_rounds in each of them.'
     )
 

@@ -48,7 +48,7 @@ class RoundRecord:
     labels: number of queries answered before this round's model was trained,
       including abstentions and answers of a machine; only the others were paid
       for.
-    trainable: number of these that can be trained on.
+    trainable: number of these queries with a label to train on.
     steps: number of training steps in this round.
     test: metrics of the task on the test split; empty without one.
     test_class_accuracy: C values, None if the test split lacks the class; empty
@@ -62,7 +62,7 @@ class RoundRecord:
     picks: pool indices queried at the end of this round, in order; empty in the
       last round.
     pick_ids: names of the picks in the data set.
-    pick_classes: C numbers of picks, by the class in their answers; empty if
+    pick_classes: C counts of picks, by the class of their answers; empty if
       there are no classes.
     batch: description of the picks as a set (see `batch_diagnostics`), if it
       was requested.

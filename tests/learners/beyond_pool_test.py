@@ -142,7 +142,7 @@ def test_more_than_there_is_room_for_is_refused(task):
   dataset, facts = task
   pool_facts, _ = split_off(dataset, facts)
   pool, _ = made.add(pool_lib.of(pool_facts), dataset.train.inputs[:8])
-  with pytest.raises(ValueError, match='made_capacity is 12, and 8 are there'):
+  with pytest.raises(ValueError, match='made_capacity is 12, and 8 are made'):
     made.add(pool, dataset.train.inputs[:5])
   with pytest.raises(ValueError, match=r'made examples are float32\[8, 8, 1\]'):
     made.add(pool, dataset.train.inputs[:1].astype(np.float32))
