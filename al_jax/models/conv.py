@@ -274,7 +274,7 @@ def _convolve(
     pads = ((0, 0), (0, 0))
     lhs_dilation = (1, 1)
   many_channels = inputs.shape[-1] > _FEW_CHANNELS
-  # The default kernels do not accept an output larger than the input anyway.
+  # A larger output than input is declined already.
   grows = any(
     sum(pads[axis]) > (kernel.shape[axis] - 1) * rhs_dilation[axis]
     for axis in (0, 1)
