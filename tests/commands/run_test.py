@@ -221,7 +221,7 @@ def test_changed_records_of_a_finished_run_are_refused_until_deleted(
   text = (workdir / 'manifest.json').read_text()
   (workdir / 'manifest.json').write_text(text.replace('0.001', '0.002'))
   told = told_by(capsys, *ALONE, f'--workdir={workdir}')
-  assert 'does not fit its own checksum' in told and '--overwrite' in told
+  assert 'does not match its own checksum' in told and '--overwrite' in told
 
 
 def test_checkpoints_of_another_config_are_not_adopted(

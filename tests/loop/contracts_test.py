@@ -100,7 +100,7 @@ def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
     return jnp.zeros(shape)
 
   broken = compiled(task, 'margin', strategy=a_strategy(measure, None))
-  with pytest.raises(ValueError, match='of a batch of 100 examples'):
+  with pytest.raises(ValueError, match='measurement of 100 examples'):
     run(task, broken)
 
 
