@@ -55,9 +55,9 @@ def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
   """Runs `lax.top_k`, kept apart from the code that uses its result.
 
   On CPU, XLA folds an index into the result (`best[i]`) into the search itself,
-  which then sorts all of `values`. The barrier prevents that. In a program of
-  several devices, a barrier around both results is folded into the search, and
-  XLA aborts: `optimization_barrier ... cannot be downcasted`.
+  which then sorts all of `values`. The barriers prevent that. In a program of
+  several devices, one barrier around both results would make XLA abort:
+  `optimization_barrier ... cannot be downcasted`.
 
   Args:
     values: [..., N].
@@ -66,8 +66,5 @@ def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
   Returns:
     The k largest values and their indices, both [..., k].
   """
-  found = lax.top_k(values, k)
-  if jax.sharding.get_abstract_mesh().manual_axes:
-    best, indices = found
-    return lax.optimization_barrier(best), lax.optimization_barrier(indices)
-  return lax.optimization_barrier(found)
+  best, indices = lax.top_k(values, k)
+  return lax.optimization_barrier(best), lax.optimization_barrier(indices)

@@ -77,8 +77,9 @@ def top_k(
   scores = sharded.checked(
     'scores', scores, lambda name, given: _checks.floats(name, given, 'N')
   )
+  hint = '' if isinstance(scores, Sharded) else _IF_OF_SAMPLES
   eligible = _checks.mask(
-    'eligible', eligible, sharded.number(scores), hint=_IF_OF_SAMPLES
+    'eligible', eligible, sharded.number(scores), hint=hint
   )
   if key is not None:
     key = _checks.key(key)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _padding, _xla
+from al_jax.kernels import _checks, _padding, _xla
 
 PyTree = Any
 
@@ -76,7 +76,9 @@ class Sharded:
       -1.
     """
     return _on_each(
-      lambda points, indices: take(points, indices), self, {'indices': indices}
+      lambda points, indices: take(points, indices),
+      self,
+      {'indices': jnp.asarray(indices)},
     )
 
   def everywhere(self) -> PyTree:
@@ -186,11 +188,16 @@ def checked(
     The value with its rows as `check` returns them.
 
   Raises:
+    TypeError: If num_points is not an integer.
     ValueError: If the check raises it, or the number of rows or the mesh is
       wrong.
   """
   if not isinstance(points, Sharded):
     return check(name, points)
+  if not isinstance(points.mesh, jax.sharding.Mesh):
+    raise ValueError(
+      f'{name}.mesh is {points.mesh!r}; it must be a jax.sharding.Mesh.'
+    )
   rows = check(f'{name}.rows', points.rows)
   length = jax.tree.leaves(rows)[0].shape[0]
   if len(points.mesh.axis_names) != 1 or length % points.mesh.size:
@@ -199,10 +206,10 @@ def checked(
       f'{dict(points.mesh.shape)}; the mesh must have one axis, and each '
       'device the same number of rows.'
     )
-  if not 1 <= points.num_points <= length:
+  if _checks.count(f'{name}.num_points', points.num_points) > length:
     raise ValueError(
-      f'{name}.num_points is {points.num_points}; it must be from 1 to '
-      f'{length}, the number of rows.'
+      f'{name}.num_points is {points.num_points}; it must be at most {length}, '
+      'the number of rows.'
     )
   return dataclasses.replace(points, rows=rows)
 

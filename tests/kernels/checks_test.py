@@ -113,7 +113,17 @@ MESSAGES = {
   'sharded points of fewer rows': (
     lambda: kernels.k_center(kernels.Sharded(POINTS, 61, MESH), 2),
     ValueError,
-    'points.num_points is 61; it must be from 1 to 60, the number of rows.',
+    'points.num_points is 61; it must be at most 60, the number of rows.',
+  ),
+  'a broken number of sharded points': (
+    lambda: kernels.k_center(kernels.Sharded(POINTS, 60.0, MESH), 2),
+    TypeError,
+    'points.num_points must be an integer; got 60.0.',
+  ),
+  'sharded points without a mesh': (
+    lambda: kernels.k_center(kernels.Sharded(POINTS, 60, None), 2),
+    ValueError,
+    'points.mesh is None; it must be a jax.sharding.Mesh.',
   ),
   'sharded scores over two axes': (
     lambda: kernels.top_k(kernels.Sharded(SCORES, 60, GRID), 2),
