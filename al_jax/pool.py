@@ -34,7 +34,7 @@ class PoolState:
       answer (0 for the initial set); -1 if not queried.
     acquired_order: int32[N], serial number of the query; -1 if not queried.
     targets: pytree of [N, ...], revealed answers; fillers elsewhere.
-    annotator: int8[N], NOBODY, ORACLE, MACHINE or ABSTAINED.
+    annotator: int8[N], source of the answer: one of the constants above.
     made: buffer of examples that are not in the pool, to be queried. If None,
       there is no room for any.
   """
