@@ -37,7 +37,7 @@ def committed(script):
   return notebook
 
 
-def test_there_are_six():
+def test_there_are_ten():
   assert [script.name[:2] for script in SCRIPTS] == [
     '01',
     '02',
@@ -45,6 +45,10 @@ def test_there_are_six():
     '04',
     '05',
     '06',
+    '07',
+    '08',
+    '09',
+    '10',
   ]
 
 
