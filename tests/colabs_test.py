@@ -37,7 +37,11 @@ def committed(script):
   return notebook
 
 
+<<<<<<< HEAD
 def test_there_are_nine():
+=======
+def test_there_are_ten():
+>>>>>>> n1
   assert [script.name[:2] for script in SCRIPTS] == [
     '01',
     '02',
@@ -45,9 +49,16 @@ def test_there_are_nine():
     '04',
     '05',
     '06',
+<<<<<<< HEAD
     '11',
     '12',
     '13',
+=======
+    '07',
+    '08',
+    '09',
+    '10',
+>>>>>>> n1
   ]
 
 
