@@ -151,7 +151,7 @@ class Leaky(nn.Module):
   def __call__(self, images):
     """Returns logits."""
     flat = images.reshape(len(images), -1)
-    return nn.Dense(10)(flat - flat.mean(axis=0))
+    return nn.Dense(10)(flat - flat.mean(axis=0, keepdims=True))
 
 
 # %%

@@ -37,29 +37,9 @@ def committed(script):
   return notebook
 
 
-<<<<<<< HEAD
-def test_there_are_nine():
-=======
-def test_there_are_ten():
->>>>>>> n1
-  assert [script.name[:2] for script in SCRIPTS] == [
-    '01',
-    '02',
-    '03',
-    '04',
-    '05',
-    '06',
-<<<<<<< HEAD
-    '11',
-    '12',
-    '13',
-=======
-    '07',
-    '08',
-    '09',
-    '10',
->>>>>>> n1
-  ]
+def test_there_are_thirteen():
+  numbers = [script.name[:2] for script in SCRIPTS]
+  assert numbers == [f'{number:02}' for number in range(1, 14)]
 
 
 @every_script

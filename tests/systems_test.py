@@ -217,7 +217,7 @@ def test_others_that_need_an_embedding_say_so(facts):
 
 
 def test_weights_are_pretrained_but_for_a_head_that_has_a_name(facts):
-  with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1, and none is'):
+  with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1; none is'):
     systems.build('margin', facts, model=Net(), pretrained={'params': {}})
 
 
