@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= tests
 
-.PHONY: quickstart test package lint format study benchmark clean
+.PHONY: quickstart test package docs lint format study benchmark clean
 
 quickstart: $(VENV)/.experiments
 	$(BIN)/al-jax run --config=configs/quickstart.py \
@@ -19,6 +19,10 @@ test: $(VENV)/.test
 # What somebody gets who installs the wheel, in an environment of its own.
 package: | $(BIN)/python
 	$(BIN)/python tests/package.py
+
+# The site, in site/docs/index.html. A warning, such as a broken link, fails.
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -c docs . site
 
 # Slow studies on real data: their figures are in docs/.
 study: $(VENV)/.test
@@ -54,6 +58,10 @@ $(VENV)/.experiments: pyproject.toml | $(BIN)/python
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.experiments
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -e '.[docs]'
 	@touch $@ $(VENV)/.experiments
 
 $(VENV)/.benchmark: pyproject.toml | $(BIN)/python

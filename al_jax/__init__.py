@@ -39,7 +39,7 @@ __all__ = [
   'testing',
 ]
 
-# A name -> the module that has it, or is it.
+# Maps each name to the module that defines it, or to the module itself.
 _MODULES = {
   'Dataset': 'al_jax.data',
   'Protocol': 'al_jax.loop.protocol',

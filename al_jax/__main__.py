@@ -1,4 +1,4 @@
-"""The command `al-jax`: runs one of its commands, by name.
+"""The program `al-jax`, which runs one of its commands by name.
 
 al-jax run --workdir=runs/first
 python -m al_jax run --workdir=runs/first
@@ -11,34 +11,34 @@ from collections.abc import Sequence
 import al_jax
 from al_jax.runner import signals
 
-# A module of `al_jax.commands` -> what it does. Each has flags, `parse_flags`
-# and `main`; and where they are not all its own `flags_of`, the modules that
-# have its flags.
+# Maps modules of `al_jax.commands` to help texts. Each module has flags,
+# `parse_flags` and `main`. If other modules define some of its flags, it lists
+# all modules with flags in `flags_of`.
 COMMANDS = {
-  'run': 'runs systems on the same seeds, or goes on with what was interrupted',
+  'run': 'runs systems on the same seeds, or resumes an interrupted run',
   'synthesize': 'runs systems that make their queries',
-  'stream': 'runs systems over a stream, of which each example passes once',
+  'stream': 'runs systems over a stream, in which each example passes once',
   'report': 'writes the results of a run as one page, report.html',
   'label': 'asks people for labels, and takes their answers, over days',
-  'watch': 'shows runs on a live page, while they train and after',
+  'watch': 'shows runs on a live page, while they train and afterwards',
   'export': 'writes the model of a finished run as a folder of plain files',
-  'predict': 'predicts examples of any data source by an exported model',
-  'select': 'selects examples to label from arrays of your own',
+  'predict': 'predicts examples of any data source with an exported model',
+  'select': 'selects examples to label from your own arrays',
 }
 _HELP = ('--help', '-help', '-h', '-?', '--helpshort', 'help')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs a command; ends the process where absl does.
+  """Runs a command; may end the process, as absl does.
 
   Args:
-    arguments: the name of the command and its flags. If None, those that the
-      process was started with.
+    arguments: the name of the command and its flags. If None, the command line
+      of the process.
 
   Returns:
     The exit status.
   """
-  # Imports take seconds too.
+  # First, because the imports below take seconds.
   signals.end_quietly()
   arguments = sys.argv[1:] if arguments is None else arguments
   name, *rest = arguments or ['--help']
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   if name not in COMMANDS:
     print(errors.unknown_name('command', name, COMMANDS), file=sys.stderr)
     return 1
-  # absl names the program by it, and ml_collections reads overrides from it.
+  # absl takes the program's name from it, ml_collections its overrides.
   sys.argv = [f'al-jax {name}', *rest]
   try:
     with errors.needs(sys.argv[0]):
@@ -65,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _call(module):
-  """Has absl parse the flags of a command and call it."""
+  """Calls a command through absl, which parses its flags."""
   from absl import app, flags
 
   if not set(sys.argv[1:]).isdisjoint(_HELP[:-1]):
     described = []
     for part in getattr(module, 'flags_of', [module]):
-      # Its first line is the name of the module.
+      # The first line is the name of the module.
       described += flags.FLAGS.module_help(part).strip().split('\n')[1:]
     print(module.__doc__, 'Flags:', *described, sep='\n')
     return 0

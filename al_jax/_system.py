@@ -1,4 +1,4 @@
-"""A learner and a strategy that fit together, as tracing them shows."""
+"""Pairs a learner with a strategy; tracing them checks that they fit."""
 
 import dataclasses
 import functools
@@ -20,8 +20,7 @@ from al_jax.interfaces import (
 )
 from al_jax.strategies import needs
 
-# Examples of the batch that is traced: a number that no other axis is likely to
-# have.
+# Size of the traced batch: a number that no other axis is likely to have.
 _FEW = 3
 
 
@@ -29,18 +28,18 @@ _FEW = 3
 class System:
   """A learner and a strategy that fit together.
 
-  The properties are found by tracing the learner, once per system: whoever
-  compiles a system that was built does not trace it again.
+  The properties trace the learner once per system; compiling the system uses
+  them without another trace.
 
   Attributes:
-    name: as records have it, see `systems.canonical`.
-    learner: how to train.
-    strategy: what to ask.
-    facts: of the task that both were built for.
-    own: the parts that were given as objects, see `parts.own_among`: a run does
-      not go on from a checkpoint of others.
-    parts: what records call the parts that are yours, and a loss in place of
-      the task's: names by role.
+    name: name of the system in records, see `systems.canonical`.
+    learner: learner of the system.
+    strategy: strategy of the system.
+    facts: facts of the task that both were built for.
+    own: parts that were given as objects, see `parts.own_among`. A checkpoint
+      with other parts is rejected.
+    parts: names in records, by role, of the user's own parts and of a loss that
+      replaces the task's.
   """
 
   name: str
@@ -52,13 +51,13 @@ class System:
 
   @functools.cached_property
   def state(self) -> LearnerState:
-    """The shapes of the learner's state."""
+    """Returns the shapes of the learner's state."""
     key = jax.random.key(0)
     return jax.eval_shape(lambda: self.learner.init(key))
 
   @functools.cached_property
   def has_dropout(self) -> bool:
-    """Whether the learner's samples differ from each other."""
+    """Returns whether the learner's samples differ from each other."""
     return 'random_bits' in xla.used_by(
       lambda key, state, inputs: self.learner.apply(
         state, inputs, keys=key[None]
@@ -70,24 +69,24 @@ class System:
 
   @functools.cached_property
   def _output(self) -> ModelOutput:
-    """The shapes of what the learner says of a few examples."""
+    """Returns the shapes of the learner's output for a few examples."""
     return jax.eval_shape(self.learner.apply, self.state, _few_rows(self.facts))
 
   @property
   def has_embedding(self) -> bool:
-    """Whether the learner has an embedding of an example."""
+    """Returns whether the learner's output has an embedding."""
     return self._output.embedding is not None
 
   @property
   def extras(self) -> frozenset[str]:
-    """Names of the further outputs that the learner has of an example."""
+    """Returns the names of the learner's further outputs."""
     return frozenset(self._output.extras)
 
   def need_embedding(self, who: str) -> None:
-    """Raises ValueError for a model without an embedding.
+    """Raises ValueError if the model has no embedding.
 
     Args:
-      who: needs it, for the message.
+      who: name of the part that needs it, for the message.
     """
     if not self.has_embedding:
       raise _lacking(
@@ -95,16 +94,16 @@ class System:
       )
 
   def check_predictions(self) -> None:
-    """Refuses a learner that does not fit the task.
+    """Checks that the learner fits the task.
 
     Raises:
-      ValueError: its predictions have another shape, or it would leave made
-        examples out.
+      ValueError: its predictions have the wrong shape, or it would not train on
+        made examples.
     """
     if self.facts.made_capacity and not self.learner.beyond_pool:
       raise ValueError(
-        f'made_capacity is {self.facts.made_capacity}, and the learner of '
-        f'system {self.name!r} trains on the pool alone: wrap it in '
+        f'made_capacity is {self.facts.made_capacity}, but the learner of '
+        f'system {self.name!r} trains only on the pool: wrap it in '
         'learners.beyond_pool.'
       )
     task = self.facts.task
@@ -120,14 +119,14 @@ class System:
         self._traced([survey.measure], f'that of the survey {name!r}')
 
   def check_strategy(self, model: str) -> None:
-    """Refuses a strategy that needs something which the system lacks.
+    """Checks that the system has everything that the strategy needs.
 
     Args:
-      model: the name of the network, for the message.
+      model: name of the network, for the message.
 
     Raises:
-      ValueError: a need that was declared or shows in the trace is not met, or
-        the strategy does not measure a row per example.
+      ValueError: a need that is declared or found by tracing is not met, or the
+        strategy does not measure a row per example.
     """
     for need, reason in needs.of(self.strategy).items():
       self._check_need(need, model, reason)
@@ -146,8 +145,8 @@ class System:
       task = self.facts.task
       alone = ' alone' if task.class_names else ''
       raise ValueError(
-        f'{start} classes{alone}, and the task is {task.describe()}{why}. '
-        f'{", ".join(others)} and {last} ask without classes.'
+        f'{start} classes{alone}, but the task is {task.describe()}{why}. '
+        f'{", ".join(others)} and {last} work without classes.'
       )
     if need == needs.DROPOUT:
       if self.has_dropout:
@@ -162,7 +161,7 @@ class System:
       raise _lacking(start, name, f' of a model{why}; {model!r}')
 
   def _draws_samples(self, model):
-    """Traces the measurement, and tells whether it draws dropout samples."""
+    """Traces the measurement; returns whether it draws dropout samples."""
     measures = [strategy.measure for strategy in _looking(self.strategy)]
     measured, draws = self._traced(measures, model)
     try:
@@ -172,7 +171,7 @@ class System:
     return draws
 
   def _traced(self, measures, model):
-    """Shapes of what is measured, and whether it draws dropout samples."""
+    """Returns shapes of measurements, and whether they draw samples."""
     sampled = []
 
     def measure(key, state, inputs):
@@ -201,24 +200,25 @@ class System:
 
 
 def is_own(part: object) -> bool:
-  """Tells a part of your own from a name, or from options."""
+  """Returns whether a part is the user's own object, not a name or options."""
   return callable(part) or isinstance(part, Learner | ModelFns | Strategy)
 
 
 def own_names(given: Mapping[str, Any]) -> dict[str, str]:
-  """Names the parts that are your own.
+  """Names the user's own parts.
 
   Args:
-    given: by role, a part or a list of parts: objects, dotted paths, names of
-      the library, or mappings with one of these as `name`, and options.
+    given: a part or a list of parts by role. A part is an object, a dotted
+      path, a name of the library, or a mapping with one of these as `name`, and
+      options.
 
   Returns:
-    Names by role. Of a list with a part of yours, those of all its parts; roles
-    without any are left out.
+    Names by role, for roles with an own part. A list with an own part is named
+    by all its parts.
   """
   found = {}
   for role, part in given.items():
-    # Parts are named tuples, some of them.
+    # Some parts are named tuples.
     is_list = isinstance(part, tuple | list) and not hasattr(part, '_fields')
     listed = part if is_list else [part]
     if any(map(_is_yours, listed)):
@@ -232,7 +232,7 @@ def _is_yours(part):
 
 
 class _NoEmbedding(ModelOutput):
-  """An output without an embedding: reading one is an error like any other."""
+  """Output without an embedding: reading it raises KeyError, as for extras."""
 
   @property
   def embedding(self):
@@ -240,7 +240,7 @@ class _NoEmbedding(ModelOutput):
 
 
 def _lacking(start, name, of_model):
-  """An error about an output that a model does not have."""
+  """Makes an error about an output that a model lacks."""
   way = ''
   if name == needs.EMBEDDING:
     way = ' To give one, return (logits, embedding) from your module.'
@@ -250,7 +250,7 @@ def _lacking(start, name, of_model):
 
 
 def _looking(strategy):
-  """A strategy and those before it, without those that look at nothing."""
+  """Lists a strategy and those before it that measure something."""
   before = [] if strategy.prefilter is None else _looking(strategy.prefilter[0])
   return before if strategy.measure is None else [strategy, *before]
 

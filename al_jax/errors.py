@@ -1,4 +1,4 @@
-"""Checks of what a user gives, and their messages: what is, and what may be."""
+"""Checks of user input; messages give the value and the allowed values."""
 
 import contextlib
 import difflib
@@ -12,11 +12,11 @@ import numpy as np
 
 _T = TypeVar('_T')
 
-# The most that a device counts to, in int32: for what is counted there.
+# Largest int32, the limit of every count on a device.
 MOST_COUNTED = 2**31 - 1
-# What it computes with: float32.
+# Largest float32, the limit of every number on a device.
 _LARGEST = float(np.finfo(np.float32).max)
-# Extra of the package -> module -> what pip calls the package of the module.
+# Extra of al-jax -> module -> name of the module's package on PyPI.
 EXTRAS = {
   'experiments': {
     'PIL': 'pillow',
@@ -43,22 +43,22 @@ EXTRAS = {
 
 
 class ContractError(RuntimeError):
-  """A part breaks its contract, so that a run cannot go on."""
+  """A part breaks its contract, so that the run cannot continue."""
 
 
 class MissingPackageError(ModuleNotFoundError):
-  """A package that an extra brings is not installed; the message names both."""
+  """A package of an extra is not installed; the message names both."""
 
 
 @contextlib.contextmanager
 def needs(what: str) -> Iterator[None]:
-  """Names the extra where an import inside fails for want of a package.
+  """Names the extra to install if an import inside lacks a package.
 
-  A context, or a decorator of a function that imports. Of several around one
-  import the outermost is named.
+  Use it as a context, or as a decorator of a function that imports. If several
+  are nested, the message names the outermost feature.
 
   Args:
-    what: what the user asked for, as the subject of a sentence.
+    what: name of the requested feature, as the subject of a sentence.
 
   Yields:
     Nothing.
@@ -82,21 +82,21 @@ def needs(what: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def within(name: str, options: Iterable[str]) -> Iterator[None]:
-  """Names options in full where a function that takes them refuses one.
+  """Adds the name of a mapping of options to errors of a function.
 
-  With `'makers'`, `latent is 0; ...` becomes `makers.latent is 0; ...`, and a
-  message that begins with no option `makers: ...`. One that names the mapping
-  stays as it is.
+  With `'makers'`, `latent is 0; ...` becomes `makers.latent is 0; ...`. A
+  message that does not begin with an option is prefixed with `makers: `. A
+  message that begins with the mapping's name stays unchanged.
 
   Args:
-    name: of a mapping of options.
-    options: names in it that the function knows.
+    name: name of the mapping of options.
+    options: names of the options that the function knows.
 
   Yields:
     Nothing.
 
   Raises:
-    ValueError: with the longer message.
+    ValueError: the function raised one; the message is prefixed.
   """
   try:
     yield
@@ -109,12 +109,12 @@ def within(name: str, options: Iterable[str]) -> Iterator[None]:
 
 
 def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
-  """An error that lists the choices and names the closest one.
+  """Makes an error that lists the choices and names the closest one.
 
   Args:
-    what: what kind of name it is, as in a sentence: `'strategy'`.
-    name: the name that nothing answers to.
-    choices: the names that are known.
+    what: kind of the name, as in a sentence: `'strategy'`.
+    name: the unknown name.
+    choices: the known names.
 
   Returns:
     A ValueError to raise.
@@ -126,7 +126,7 @@ def unknown_name(what: str, name: object, choices: Iterable[str]) -> ValueError:
 def unknown_option(
   what: str, option: object, known: Iterable[str]
 ) -> ValueError:
-  """Likewise, of an option that something does not have."""
+  """Makes an error about an unknown option, see `unknown_name`."""
   close, listed = _closest(option, known)
   return ValueError(
     f'{what} has no option {option!r}.{close} It has: {listed}.'
@@ -134,24 +134,24 @@ def unknown_option(
 
 
 def check_name(what: str, name: object, choices: Iterable[str]) -> None:
-  """Refuses what is none of the choices, whatever its type."""
+  """Raises ValueError unless `name`, of any type, is one of the choices."""
   choices = list(choices)
   if not isinstance(name, str) or name not in choices:
     raise unknown_name(what, name, choices)
 
 
 def check_free(who: str, name: str, extras: Iterable[str]) -> None:
-  """Refuses to replace an output of a model.
+  """Raises ValueError if a model already has an output of this name.
 
   Args:
-    who: adds the output, for the message.
-    name: of the output.
-    extras: names of what the model itself gives.
+    who: name of the part that adds the output, for the message.
+    name: name of the output.
+    extras: names of the model's own outputs.
   """
   if name in extras:
     raise ValueError(
       f'the model has an output {name!r} of its own, which {who} would '
-      'replace: give it another name.'
+      'replace: rename it.'
     )
 
 
@@ -166,28 +166,28 @@ def check_number(
   below: float | None = None,
   optional: bool = False,
 ) -> None:
-  """Refuses what is no number of a kind, or out of its range.
+  """Raises ValueError unless a value is a number of a kind within bounds.
 
   Args:
-    name: of the argument.
-    value: given; of any type. True is no number; NaN, infinities, and what no
-      float32 can hold are none either.
-    kind: `int` for whole numbers, `float` for these and others.
-    least: the smallest that is allowed; or
-    above: all allowed are larger.
-    most: the largest that is allowed; or
-    below: all allowed are smaller.
-    optional: None is allowed too.
+    name: name of the argument.
+    value: value of any type. Booleans, NaN, infinities and numbers beyond the
+      range of float32 are rejected.
+    kind: `int` for whole numbers only, `float` for any numbers.
+    least: lower bound, included.
+    above: lower bound, excluded.
+    most: upper bound, included.
+    below: upper bound, excluded.
+    optional: whether None is allowed.
 
   Raises:
-    ValueError: with the name, the value, and what is allowed.
+    ValueError: the message has the name, the value and the allowed range.
   """
   if optional and value is None:
     return
   of_kind = numbers.Integral if kind is int else numbers.Real
   if (
     isinstance(value, of_kind)
-    # True would mean 1.
+    # Python counts True as 1.
     and not isinstance(value, bool)
     and abs(value) <= _LARGEST
     and (least is None or value >= least)
@@ -221,13 +221,13 @@ def check_number(
 
 
 def check_flag(name: str, value: object) -> None:
-  """Refuses what is neither True nor False."""
+  """Raises ValueError unless a value is True or False."""
   if not isinstance(value, bool):
     raise ValueError(f'{name} is {value!r}; it must be True or False.')
 
 
 def check_mapping(name: str, value: object) -> None:
-  """Refuses what is not a mapping of names to values."""
+  """Raises ValueError unless a value is a mapping."""
   if not isinstance(value, Mapping):
     raise ValueError(
       f'{name} is {value!r}; it must be a mapping of names to values.'
@@ -237,15 +237,16 @@ def check_mapping(name: str, value: object) -> None:
 def check_options(
   what: str, function: Callable, options: Mapping[str, Any] | Iterable[str]
 ) -> None:
-  """Refuses options that a function has no keyword for.
+  """Checks that a function has a keyword-only argument for each option.
 
   Args:
-    what: what takes the options, as in a sentence: `"strategy 'margin'"`.
-    function: whose keyword-only arguments are the options.
-    options: the names given.
+    what: name of the part with the options, for a sentence:
+      `"strategy 'margin'"`.
+    function: function whose keyword-only arguments are the options.
+    options: names of the given options.
 
   Raises:
-    ValueError: for the first that is not one, naming the closest that is.
+    ValueError: an option is unknown; the message names the closest known one.
   """
   known = options_of(function)
   for option in options:
@@ -263,15 +264,15 @@ def check_options(
 def check_required(
   what: str, function: Callable, options: Mapping[str, Any]
 ) -> None:
-  """Refuses to go without an option that has no default.
+  """Checks that all options without a default are given.
 
   Args:
-    what: what takes the options, as in a sentence.
-    function: whose keyword-only arguments are the options.
-    options: those given.
+    what: name of the part with the options, for a sentence.
+    function: function whose keyword-only arguments are the options.
+    options: the given options.
 
   Raises:
-    ValueError: for the first that is missing.
+    ValueError: a required option is missing.
   """
   for name, parameter in inspect.signature(function).parameters.items():
     is_option = parameter.kind is parameter.KEYWORD_ONLY
@@ -283,18 +284,18 @@ def check_required(
 def made_of(
   name: str, options: Mapping[str, Any] | None, make: Callable[..., _T]
 ) -> _T:
-  """Calls a function with options as keywords, once they are known to fit.
+  """Calls a function with options as keywords, after checking their names.
 
   Args:
-    name: of the options, for messages.
-    options: keywords. If None, there are none.
-    make: takes them.
+    name: name of the options, for messages.
+    options: keyword arguments. If None, there are none.
+    make: function to call.
 
   Returns:
-    What the function returns.
+    The result of the function.
 
   Raises:
-    ValueError: an option that the function does not have.
+    ValueError: the function lacks an option.
   """
   options = {} if options is None else options
   check_mapping(name, options)
@@ -311,13 +312,13 @@ def check_options_of(
   options: Mapping[str, object],
   table: Mapping[str, Callable],
 ) -> None:
-  """Raises ValueError for an option of another entry, or one that is missing.
+  """Raises ValueError if an option belongs to another entry, or is missing.
 
   Args:
-    kind: What the table holds, as in a sentence: `'schedule'`.
-    name: Entry that was chosen.
-    options: Given options.
-    table: Functions by name, whose keywords are their options.
+    kind: kind of the table's entries, as in a sentence: `'schedule'`.
+    name: name of the chosen entry.
+    options: the given options.
+    table: functions by name; their keyword-only arguments are the options.
   """
   for option in options:
     if option not in options_of(table[name]):
@@ -337,7 +338,7 @@ def check_options_of(
 
 
 def options_of(function: Callable) -> list[str]:
-  """The names of a function's keyword-only arguments."""
+  """Lists the names of a function's keyword-only arguments."""
   return [
     name
     for name, parameter in inspect.signature(function).parameters.items()
@@ -346,18 +347,18 @@ def options_of(function: Callable) -> list[str]:
 
 
 def in_one_line(error: BaseException) -> str:
-  """What an error says, without line breaks and not without end."""
+  """Returns an error's message on one line, cut to 300 characters."""
   text = ' '.join(str(error).split())
   return text if len(text) <= 300 else text[:300] + ' ...'
 
 
 def clause(error: BaseException) -> str:
-  """Returns what an error says, for the middle or the end of a sentence."""
+  """Returns an error's message without a full stop, for use in a sentence."""
   return in_one_line(error).rstrip('.')
 
 
 def _closest(name, choices):
-  """What was perhaps meant, and all that there is, as text."""
+  """Returns a question about the closest choice, and all choices, as text."""
   choices = sorted(choices)
   by_lower = {choice.lower(): choice for choice in choices}
   close = difflib.get_close_matches(

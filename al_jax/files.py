@@ -1,4 +1,4 @@
-"""Files that no reader sees a part of, locks, and where a cache is kept."""
+"""Atomic writes, locks, checksums, and the folder of the cache."""
 
 import contextlib
 import errno
@@ -22,14 +22,14 @@ _DEFAULT_CACHE = '~/.cache/al_jax'
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[pathlib.Path]:
-  """A path beside `path` to write to, which takes its place when all is well.
+  """Yields a temporary path beside `path` and moves it there on success.
 
   Readers see the old file or the new one, never a part. The name of the
-  temporary file is always the same: what a killed process leaves behind, the
-  next write takes away.
+  temporary file is always the same, so that the next write removes the leftover
+  of a killed process.
 
   Args:
-    path: the file to replace.
+    path: path of the file to replace.
 
   Yields:
     The path to write to.
@@ -37,13 +37,13 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
   path = pathlib.Path(path)
   partial = path.with_name(path.name + '.partial')
   try:
-    # Were it a link, writing would follow it.
+    # Writing would follow a link.
     partial.unlink(missing_ok=True)
     yield partial
     os.replace(partial, path)
   except OSError as error:
     if error.filename is None:
-      # As when the disk is full: which file it was, only we know.
+      # Some errors, such as a full disk, do not name the file.
       error.filename = str(path)
     raise
   finally:
@@ -52,12 +52,12 @@ def replacing(path: Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
-  """Only one process at a time; the system undoes it if the process dies.
+  """Holds a lock between processes; the system releases it if one dies.
 
   Args:
-    path: of what is locked, which need not be there: `.lock` is put after it,
-      for as long as it is locked.
-    waiting: logged if another process has it.
+    path: path to lock, which need not exist. The lock file has `.lock` appended
+      and exists while the lock is held.
+    waiting: message to log if another process holds the lock.
 
   Yields:
     Nothing.
@@ -67,14 +67,14 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
   try:
     yield
   finally:
-    # While it is held: who waits for it sees that the file is gone.
+    # Before the release, so that a waiting process sees that the file is gone.
     with contextlib.suppress(FileNotFoundError):
       os.unlink(lock)
     os.close(descriptor)
 
 
 def _lock(path, waiting):
-  """Opens and locks the file that has the path by then."""
+  """Opens and locks the file, again if it was replaced while waiting."""
   while True:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
@@ -93,26 +93,26 @@ def _lock(path, waiting):
 
 
 def cache_root(cache_dir: Path | None = None) -> pathlib.Path:
-  """The folder of all that is kept between runs.
+  """Returns the folder of the cache.
 
   Args:
-    cache_dir: this one; None: the environment variable AL_JAX_CACHE_DIR, or
-      else `~/.cache/al_jax`.
+    cache_dir: the folder. If None, the environment variable AL_JAX_CACHE_DIR
+      gives it, or else it is `~/.cache/al_jax`.
 
   Returns:
-    Its path; it need not be there.
+    The path of the folder, which need not exist.
   """
   root = cache_dir or os.environ.get(CACHE_VARIABLE) or _DEFAULT_CACHE
   return pathlib.Path(root).expanduser()
 
 
 def slug(label: str) -> str:
-  """The label as the beginning of a file's name."""
+  """Converts a label to the beginning of a file name."""
   return re.sub(r'[^\w.-]+', '-', label).strip('-')[:60]
 
 
 def digest(value: Any) -> str:
-  """32 hexadecimal digits of a value in terms of JSON; order does not count."""
+  """Hashes a JSON value to 32 hexadecimal digits, whatever the key order."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
@@ -121,20 +121,20 @@ def checksum(path: Path) -> str:
   """Returns the SHA-256 of a file's content, in hexadecimal digits.
 
   Args:
-    path: of the file.
+    path: path of the file.
   """
   with open(path, 'rb') as file:
     return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def json_value(value: Any) -> Any:
-  """The value with NaN and infinities as strings, which JSON has no word for.
+  """Replaces NaN and infinities by strings, because JSON has none of them.
 
   Args:
-    value: nested dicts and lists of what JSON knows, and of floats.
+    value: nested dicts and lists of JSON values and any floats.
 
   Returns:
-    The same, with `'NaN'`, `'Infinity'` and `'-Infinity'`, which `float` reads.
+    The value with `'NaN'`, `'Infinity'` and `'-Infinity'`, which `float` reads.
   """
   if isinstance(value, dict):
     return {key: json_value(entry) for key, entry in value.items()}
@@ -146,11 +146,11 @@ def json_value(value: Any) -> Any:
 
 
 def append_line(path: Path, line: str) -> None:
-  """Adds a line to a file: all of it, or nothing.
+  """Appends a line to a file, either whole or not at all.
 
   Args:
-    path: of the file, which need not be there.
-    line: without its end.
+    path: path of the file, which need not exist.
+    line: line without the line break.
   """
   content = (line + '\n').encode()
   with open(path, 'ab', buffering=0) as file:

@@ -1,9 +1,8 @@
-"""A function mapped over a whole pool in chunks of one size.
+"""Maps a function over a whole pool in chunks of one size.
 
-Streamed: no more than a chunk of inputs and activations exists at a time on a
-device. Sharded: each device walks through the rows that it holds. Compiled
-once: the last chunk is padded, and a map over a part of the pool uses the same
-program.
+Streamed: a device holds inputs and activations of one chunk at a time. Sharded:
+each device processes its own rows. Compiled once: the last chunk is padded, and
+a map over a part of the pool uses the same program.
 """
 
 import functools
@@ -31,24 +30,26 @@ def make_pool_map(
 ) -> Callable[..., PyTree]:
   """Compiles a map over pools.
 
-  A row of the result depends on its example alone. Every device calls `fn` for
-  as many rows as a single one would, so the number of devices changes no bit;
-  chunk size changes floats by no more than the compiler's choice of
-  instructions does (at most 1e-6 for chunks of 100 rows and more).
+  A row of the result depends only on its example. Every device calls `fn` with
+  as many rows as a single device would, so results on any number of devices are
+  bit-identical. The chunk size changes floats only through the compiler's
+  choice of instructions (at most 1e-6 for chunks of 100 rows and more).
 
   Args:
-    fn: what to compute of a batch. It must treat rows alike and apart.
-    chunk_size: rows per call of each device, no more than the pool has.
-    may_map: on one device, a result that is too large for it, as
-      `sources.place` says, is written to temporary files.
-    keep_sharded: leave the rows of the result on the devices that made them.
+    fn: function of a batch. It must treat all rows the same, and separately.
+    chunk_size: number of rows per call on each device; a smaller pool is one
+      chunk.
+    may_map: whether, on one device, a result that is too large for it by the
+      rule of `sources.place` is written to temporary files.
+    keep_sharded: whether the rows of the result stay on the devices that
+      computed them.
 
   Returns:
-    `map_pool(args, inputs, where=None) -> pytree of [N, ...]` on the first
-    device, or NumPy arrays in such files, or Sharded if there are several
-    devices and they are kept. `where`, bool[N] on the host, leaves rows out:
-    they hold zeros, for nobody to read. `inputs` may live on the host or on the
-    devices, where a call does not move what `sources.place` put there.
+    `map_pool(args, inputs, where=None) -> pytree of [N, ...]`. The result is on
+    the first device, in temporary files as NumPy arrays, or Sharded if there
+    are several devices and `keep_sharded` is set. `where`, bool[N] on the host,
+    selects rows; the others are zero and must not be used. `inputs` may be on
+    the host or on the devices; arrays from `sources.place` are not moved.
   """
   errors.check_number('chunk_size', chunk_size, int, least=1)
   placement = placement_lib.current()
@@ -61,8 +62,8 @@ def make_pool_map(
 
 
 def _map_on_one(fn, chunk_size, placement, may_map):
-  # The name of the axis is part of the program's text, which `tests/proof.py`
-  # compares.
+  # Do not rename the axis: `tests/proof.py` compares the program's text, which
+  # includes it.
   mesh = jax.sharding.Mesh(np.array([placement.first]), ('chunk',))
   by_row = jax.NamedSharding(mesh, jax.P('chunk'))
 
@@ -82,7 +83,7 @@ def _map_on_one(fn, chunk_size, placement, may_map):
     on_device = sources.is_on_device(inputs)
     shapes = _measured_shapes(fn, args, inputs, num_rows)
     if not jax.tree.leaves(shapes):
-      return shapes  # nothing to measure: no pass over the pool
+      return shapes  # Nothing is measured, so there is no pass over the pool.
     out = _room(shapes, num_examples, placement.first, may_map)
     put = write if sources.is_on_device(out) else _write_to_files
     if on_device:
@@ -101,7 +102,7 @@ def _map_on_one(fn, chunk_size, placement, may_map):
 
 
 def _room(shapes, num_examples, device, may_map):
-  """Zeros for the rows of the whole pool, on the device or in files."""
+  """Allocates zeros for the whole pool, on the device or in files."""
   forms = jax.tree.map(
     lambda row: jax.ShapeDtypeStruct((num_examples, *row.shape[1:]), row.dtype),
     shapes,
@@ -123,7 +124,7 @@ def _write_to_files(out, index, rows):
 
 
 def _map_on_several(fn, chunk_size, placement):
-  """Each device walks through its own rows, all by one program."""
+  """Makes a map in which each device processes its own rows."""
   on_each = placement.on_each
   by_row, everywhere = placement_lib.BY_ROW, placement_lib.EVERYWHERE
   within = functools.partial(sharded.within, axis=placement_lib.AXIS)
@@ -183,7 +184,7 @@ def _map_on_several(fn, chunk_size, placement):
 
 
 def _rows_of(inputs, index, placement):
-  """Rows of the host, each on the device that its index is for."""
+  """Moves rows from the host to the devices that their indices belong to."""
 
   def divide(leaf):
     return placement.divided(
@@ -207,25 +208,25 @@ def _measured_shapes(fn, args, inputs, num_rows):
 
 
 def rows_of_chunk(chunk_size: int, num_examples: int) -> int:
-  """Rows per call: as asked for, or all of a pool that is smaller."""
+  """Returns the number of rows per call, at most the size of the pool."""
   return min(chunk_size, num_examples)
 
 
 def check_rows(measured: PyTree, num_rows: int) -> None:
-  """Refuses what has not a row for each example of a batch.
+  """Checks that measurements have a row for each example of a batch.
 
   Args:
     measured: pytree of arrays or their shapes.
-    num_rows: B.
+    num_rows: B, the size of the batch.
 
   Raises:
-    ValueError: with the shape of the first leaf that is not [B, ...].
+    ValueError: a leaf is not [B, ...].
   """
   for leaf in jax.tree.leaves(measured):
     if leaf.shape[:1] != (num_rows,):
       raise ValueError(
-        f'of a batch of {num_rows} examples {leaf.dtype}{list(leaf.shape)} was '
-        f'measured; the first axis must have a row for each.'
+        f'the measurement of {num_rows} examples has the shape '
+        f'{leaf.dtype}{list(leaf.shape)}; it must have a row for each example.'
       )
 
 
@@ -242,19 +243,19 @@ def _batch_shape(inputs, chunk_size):
 
 
 def _positions(num_examples, where):
-  """The positions to visit, in order, int32."""
+  """Returns the positions to visit, in order, int32."""
   positions = np.arange(num_examples, dtype=np.int32)
   return positions if where is None else positions[np.asarray(where)]
 
 
 def _chunks(positions, num_rows):
-  """The positions as padded int32[num_rows]."""
+  """Yields the positions as padded int32[num_rows]."""
   for begin in range(0, len(positions), num_rows):
     yield _padded(positions[begin : begin + num_rows], num_rows)
 
 
 def _chunks_of_devices(positions, num_rows, placement, each):
-  """A chunk of its own rows for every device, int32[devices x num_rows]."""
+  """Yields int32[devices x num_rows], a chunk of each device's own rows."""
   begins = each * np.arange(1, placement.num_devices)
   parts = np.split(positions, np.searchsorted(positions, begins))
   for begin in range(0, max(map(len, parts)), num_rows):

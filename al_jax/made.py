@@ -1,7 +1,7 @@
-"""Examples that are not in the pool: synthesised, and asked about.
+"""Made examples: synthesised queries that are not in the pool.
 
-They are in `PoolState.made`, a buffer of fixed size. A query is written there
-first and then asked like any other, at position N + j.
+They are in `PoolState.made`, a buffer of fixed size. A made example is written
+there first and then queried like any other, at position N + j.
 """
 
 import dataclasses
@@ -16,20 +16,20 @@ from al_jax.pool import PoolState
 
 
 def add(pool: PoolState, inputs: PyTree) -> tuple[PoolState, np.ndarray]:
-  """Writes examples into the buffer; nobody has been asked about them yet.
+  """Writes examples into the buffer, without querying them.
 
   Call it on the host, between two rounds.
 
   Args:
-    pool: with room for made examples.
-    inputs: pytree of [K, ...], raw, as those of the pool.
+    pool: labelled set with room for made examples.
+    inputs: pytree of [K, ...], raw inputs like those of the pool.
 
   Returns:
-    The state after, and int32[K], the positions: N + j.
+    The new state, and the positions N + j, int32[K].
 
   Raises:
-    ValueError: there is no room for so many, or they are not like those of the
-      pool.
+    ValueError: the buffer has too little room, the inputs have another form
+      than those of the pool, or a value is not finite.
   """
   inputs = jax.tree.map(np.asarray, inputs)
   number = sources.length(inputs)
@@ -38,8 +38,8 @@ def add(pool: PoolState, inputs: PyTree) -> tuple[PoolState, np.ndarray]:
   first = 0 if made is None else int(made.count)
   if first + number > capacity or made is None:
     raise ValueError(
-      f'{number} examples are to be made; made_capacity is {capacity}, and '
-      f'{first} are there.'
+      f'{number} examples do not fit: made_capacity is {capacity}, and {first} '
+      'are made already.'
     )
   _check_like(made.inputs, inputs)
   for leaf in jax.tree.leaves(inputs):
@@ -60,10 +60,10 @@ def add(pool: PoolState, inputs: PyTree) -> tuple[PoolState, np.ndarray]:
 
 
 def joined(pool: PoolState) -> PoolState:
-  """Returns a pool of N + M examples: those that were made stand at the end.
+  """Appends the buffer to the pool, which then has N + M examples.
 
   Args:
-    pool: with made examples.
+    pool: labelled set with a buffer of made examples.
 
   Returns:
     A PoolState without a buffer.
@@ -75,14 +75,14 @@ def joined(pool: PoolState) -> PoolState:
 
 
 def inputs_of(pool: PoolState, index: jax.Array) -> PyTree:
-  """Returns the inputs of made examples by position; others are arbitrary.
+  """Returns the inputs of made examples by position.
 
   Args:
-    pool: with made examples.
-    index: int32[B].
+    pool: labelled set with a buffer of made examples.
+    index: positions, int32[B].
 
   Returns:
-    Pytree of [B, ...].
+    Pytree of [B, ...]; rows for other positions are arbitrary.
   """
   rows = jnp.clip(
     index - pool.num_examples, 0, pool.made.answers.num_examples - 1
@@ -91,13 +91,13 @@ def inputs_of(pool: PoolState, index: jax.Array) -> PyTree:
 
 
 def _check_like(wanted, given):
-  """Raises for inputs of another structure, type or shape."""
+  """Raises ValueError unless inputs have the same structure and shapes."""
   shapes = [
     jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape[1:])}', of)
     for of in (wanted, jax.tree.map(np.asarray, given))
   ]
   if shapes[0] != shapes[1]:
     raise ValueError(
-      f'inputs of made examples are {shapes[1]} each; those of the pool are '
+      f'inputs of made examples are {shapes[1]}; those of the pool are '
       f'{shapes[0]}.'
     )

@@ -1,7 +1,7 @@
-"""The only holder of answers that have not been paid for.
+"""The oracle, the only holder of answers that have not been paid for.
 
 Nothing else in the library has the targets of the pool: a learner, a strategy
-or the loop gets an answer by asking for it, and asking is counted.
+or the loop must query the oracle, and every query is counted.
 """
 
 import functools
@@ -18,10 +18,10 @@ from al_jax.tasks import Task
 
 
 class SimulatedOracle:
-  """Answers from the targets of a data set, at a price of one each.
+  """Oracle that answers from a data set's targets, at a price of 1 per query.
 
-  An example's answer depends on the key of the run and on nothing else: not on
-  when it is asked, nor with what others.
+  The answer about an example depends only on the key of the run, not on when it
+  is queried, nor on the other queries.
   """
 
   def __init__(
@@ -33,29 +33,30 @@ class SimulatedOracle:
     noise: float = 0.0,
     abstain: float = 0.0,
   ):
-    """Takes the answers in.
+    """Makes an oracle that holds the answers.
 
     Args:
-      targets: pytree of [N, ...], the truth.
-      task: what is predicted.
-      unanswerable: bool[N], examples that show nothing: a question about one
-        costs and labels nothing. If None, there are none.
-      noise: the share of answers that are another class, uniformly; of numbers
-        the standard deviation of Gaussian noise, in units of their scale.
-      abstain: the share of questions answered with "I don't know": they cost
-        and label nothing.
+      targets: pytree of [N, ...], the true targets.
+      task: task of the targets.
+      unanswerable: bool[N], mask of examples that show nothing. A query of one
+        is paid for, but gives no label. If None, there are none.
+      noise: for classes, the share of answers replaced by another class, drawn
+        uniformly; for numbers, the standard deviation of Gaussian noise, in
+        units of their scale.
+      abstain: share of queries answered with "I don't know", which are paid
+        for, but give no label.
 
     Raises:
-      ValueError: a rate that is none, or targets that are not of the task.
+      ValueError: a rate is out of range, or the targets do not fit the task.
     """
-    # A share of classes; of numbers a standard deviation.
+    # A share for classes, a standard deviation for numbers.
     below = 1 if task.class_names else None
     errors.check_number('oracle.noise', noise, least=0, below=below)
     errors.check_number('oracle.abstain', abstain, least=0, below=1)
     if targets is None:
       raise ValueError(
-        'the pool has no targets to answer from: people label it (al-jax '
-        'label), or a run goes without an oracle.'
+        'the pool has no targets to answer from: let people label it (al-jax '
+        'label), or run without an oracle.'
       )
     targets = jax.tree.map(np.asarray, targets)
     task.check(targets, 'the oracle', None)
@@ -76,11 +77,11 @@ class SimulatedOracle:
 
   @property
   def num_examples(self) -> int:
-    """N, how many answers it holds."""
+    """Returns N, the number of answers."""
     return len(jax.tree.leaves(self._targets)[0])
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     if self.num_examples != facts.num_examples:
       raise ValueError(
         f'the oracle has {self.num_examples} examples; the system was built '
@@ -95,13 +96,13 @@ class SimulatedOracle:
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     indices = np.asarray(question.indices, np.int32)
     if np.any(indices >= self.num_examples):
       raise ValueError(
-        f'the oracle is asked about example {indices.max()}; it has '
-        f'{self.num_examples}. Examples that were made need an oracle of yours '
-        'that looks at their inputs.'
+        f'example {indices.max()} is queried, but the oracle has '
+        f'{self.num_examples} examples. Made examples need an oracle of your '
+        'own that looks at their inputs.'
       )
     real = indices >= 0
     rows = np.where(real, indices, 0)
@@ -118,17 +119,17 @@ class SimulatedOracle:
     return paid + int(real.sum()), Answers(targets, annotator)
 
   def balanced_first_set(self, key: jax.Array, k: int) -> np.ndarray:
-    """K examples, as many of each class as of any other (give or take one).
+    """Draws k examples, balanced over classes to within one example.
 
-    Only the oracle can draw it: it needs the answers. The questions are to be
-    asked, and paid for, like any others.
+    Only the oracle can draw them, because this needs the answers. The examples
+    must be queried and paid for like any others.
 
     Args:
-      key: draws the examples, and the classes that get one more.
-      k: how many.
+      key: key for drawing the examples, and the classes with one more.
+      k: number of examples.
 
     Returns:
-      int32[k], class after class in turn.
+      Pool indices, int32[k], cycling through the classes.
 
     Raises:
       ValueError: there are no classes, or a class has too few examples.
@@ -136,7 +137,7 @@ class SimulatedOracle:
     classes = self._task.strata(self._targets)
     if classes is None:
       raise ValueError(
-        "first_set is 'balanced', which takes classes; the task is "
+        "first_set is 'balanced', which needs classes; the task is "
         f'{self._task.describe()}.'
       )
     seed = np.asarray(jax.random.key_data(key)).tolist()
@@ -160,14 +161,14 @@ class SimulatedOracle:
     return np.array([index for _, index in rank_and_index], np.int32)
 
   def share_right(self, labels: np.ndarray) -> float:
-    """How many of the labels that a model gave itself are right.
+    """Returns the share of pseudo-labels that are right.
 
     Args:
-      labels: int[N], class numbers; -1 where there is none.
+      labels: int[N], class numbers; -1 for examples without a pseudo-label.
 
     Returns:
-      From 0 to 1; NaN if there is no label. For the record: nothing may be
-      decided by it.
+      A share from 0 to 1; NaN if there is no pseudo-label. It is for records
+      only: no decision may depend on it.
     """
     labels = np.asarray(labels)
     given = labels >= 0
@@ -179,28 +180,29 @@ class SimulatedOracle:
 
 
 class MachineOracle:
-  """Takes what the model predicts for the answer, but for the first set.
+  """Oracle that takes the model's predictions as answers after the first set.
 
-  Such answers cost nothing and stay: the model learns from what it said.
+  These answers cost nothing and are kept: the model trains on its own
+  predictions.
   """
 
   reads_predictions = True
 
   def __init__(self, of_first_set: SimulatedOracle):
-    """Takes in who answers about the first set, and is paid for it."""
+    """Makes an oracle that pays another one for the first set's answers."""
     self._of_first_set = of_first_set
     self.balanced_first_set = of_first_set.balanced_first_set
     self.share_right = of_first_set.share_right
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     tasks.need_classes(facts.task, "oracle.annotator 'machine'")
     self._of_first_set.check(facts)
 
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     if question.predicted is None:
       return self._of_first_set.ask(key, paid, question)
     real = np.asarray(question.indices) >= 0
@@ -209,13 +211,12 @@ class MachineOracle:
 
 
 class ModelOracle:
-  """Answers about made examples by a classifier, if it is sure enough.
+  """Oracle that answers made examples by a classifier, if it is sure enough.
 
-  It stands for a person who sees a picture and names its class, or says that it
-  shows none: an answer of the second kind is paid for, and labels nothing. How
-  good it is as a person depends on the classifier, which must be trained on
-  other labels than those that the run pays for. Examples of the pool are
-  answered from their targets.
+  It simulates a person who sees a picture and names its class, or says that it
+  shows none, which is paid for but gives no label. The quality of the
+  simulation depends on the classifier, which must not be trained on labels that
+  the run pays for. Examples of the pool are answered from their targets.
   """
 
   def __init__(
@@ -225,15 +226,15 @@ class ModelOracle:
     *,
     gate: float = 0.9,
   ):
-    """Takes the classifier in.
+    """Makes an oracle from a classifier.
 
     Args:
-      of_pool: answers about the pool.
-      predict: `(inputs) -> float[K, C]`, probabilities, of raw inputs.
-      gate: the least probability of a class that is answered.
+      of_pool: oracle for the examples of the pool.
+      predict: `(inputs) -> float[K, C]`, probabilities from raw inputs.
+      gate: lowest probability at which the likeliest class is answered.
 
     Raises:
-      ValueError: a gate that is no share.
+      ValueError: `gate` is not between 0 and 1.
     """
     errors.check_number('gate', gate, least=0, most=1)
     self._of_pool = of_pool
@@ -243,13 +244,13 @@ class ModelOracle:
     self.share_right = of_pool.share_right
 
   def check(self, facts: Facts) -> None:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.check`."""
     self._of_pool.check(facts)
 
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """See `interfaces.Oracle`."""
+    """Implements `interfaces.Oracle.ask`."""
     indices = np.asarray(question.indices, np.int32)
     is_made = indices >= self._of_pool.num_examples
     of_pool = Question(np.where(is_made, -1, indices))
@@ -266,13 +267,13 @@ class ModelOracle:
 
 
 def _where_answered(answered, leaf):
-  """The rows of answers; zeros elsewhere."""
+  """Replaces the rows without an answer by zeros."""
   column = answered.reshape(-1, *[1] * (leaf.ndim - 1))
   return np.where(column, leaf, np.zeros_like(leaf))
 
 
 def _drawn(task, noise, abstain, key, index, target):
-  """The answer to a question, and whether the oracle keeps silent instead."""
+  """Draws the answer to a query, and whether the oracle abstains instead."""
   lie_key, offset_key, silence_key = jax.random.split(
     jax.random.fold_in(key, index), 3
   )

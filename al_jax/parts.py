@@ -1,7 +1,7 @@
 """Parts by name: from a table of the library, or your own by a dotted path.
 
-A dotted path is `my_module.my_thing`. The module is looked for in the folders
-that `search_in` was given, by default the current one, then on `sys.path`.
+A dotted path is `my_module.my_thing`. The module is searched in the folders
+given to `search_in`, by default the current one, then on `sys.path`.
 """
 
 import contextlib
@@ -27,39 +27,39 @@ import numpy as np
 from al_jax import errors
 
 _DOTTED = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)+')
-# Modules of which no digest is kept.
+# Top-level modules without a digest.
 _NOT_YOURS = ('__main__', 'al_jax', 'builtins', 'flax', 'jax')
 _LONGEST_OPTION = 200
-# Folders that are searched before `sys.path`. A process has one list, as it has
-# one `sys.modules`.
+# Folders that are searched before `sys.path`; one list per process, like
+# `sys.modules`.
 _folders: list[str] = []
-# Digests of the files that modules were imported from, by the module's name.
+# Digests of the imported modules' files, by module name.
 _digests: dict[str, str] = {}
 
 
 def search_in(folders: Sequence[str | os.PathLike[str]]) -> None:
-  """Sets the folders in which dotted paths are looked for first.
+  """Sets the folders in which dotted paths are searched first.
 
   Args:
-    folders: in order. Those given before are forgotten.
+    folders: folders in search order. They replace those set before.
   """
   _folders[:] = [str(pathlib.Path(folder).absolute()) for folder in folders]
 
 
 def searched() -> tuple[str, ...]:
-  """Returns the folders in which dotted paths are looked for first."""
+  """Returns the folders in which dotted paths are searched first."""
   return tuple(_folders or [os.getcwd()])
 
 
 def is_dotted(name: object) -> bool:
-  """Tells whether a name is written as a dotted path."""
+  """Returns whether a name is a dotted path."""
   return isinstance(name, str) and _DOTTED.fullmatch(name) is not None
 
 
 def find(
   kind: str, name: object, table: Mapping[str, Callable[..., Any]]
 ) -> Callable[..., Any]:
-  """Returns a part: the entry of a table, or your own.
+  """Finds the function that makes a part, in a table or by a dotted path.
 
   Args:
     kind: kind of part, for messages: `'strategy'`.
@@ -70,7 +70,7 @@ def find(
     The function that makes the part.
 
   Raises:
-    ValueError: nothing has that name, or its module cannot be imported.
+    ValueError: the name is unknown, or its module cannot be imported.
   """
   if isinstance(name, str) and name in table:
     return table[name]
@@ -79,9 +79,7 @@ def find(
   if not is_dotted(name) or name.endswith('.py'):
     error = errors.unknown_name(kind, name, table)
     if isinstance(name, str) and re.search(r'\.py\b|[:/]', name):
-      error = ValueError(
-        f'{error} A part of yours is named my_module.my_thing.'
-      )
+      error = ValueError(f'{error} Name your own part my_module.my_thing.')
     raise error
   module_name, _, attribute = name.rpartition('.')
   module = _imported(kind, name, module_name)
@@ -97,16 +95,16 @@ def find(
 
 
 def name_of(part: Any) -> str:
-  """Returns what records and messages call a part.
+  """Returns the name of a part in records and messages.
 
   Args:
     part: a name; a mapping with a `name`, and options; a function; a tuple of
       functions, such as a Strategy; or another object.
 
   Returns:
-    The name, or a dotted path: that of the outermost function that it was made
-    in. Options that show follow in brackets: those of a mapping, the keywords
-    of a `functools.partial`, the fields of a dataclass.
+    The name, or the dotted path of the outermost function that made the part.
+    Known options follow in brackets: those of a mapping, the arguments of a
+    `functools.partial`, the fields of a dataclass.
   """
   if isinstance(part, str):
     return part
@@ -128,16 +126,16 @@ def name_of(part: Any) -> str:
 
 
 def own_among(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-  """Finds the parts among options that are objects, not names.
+  """Describes the options that are objects rather than names.
 
   Args:
-    given: options, nested as they may be.
+    given: options, possibly nested.
 
   Returns:
-    By the place of each, such as `'learner.loss'`: its `name`, see `name_of`;
-    `modules`, the SHA-256 of the files of those that it is from, by name; and
-    `options`, what its functions were made with, as far as that can be spelled.
-    The program that runs is none of the modules: it changes for other reasons.
+    Descriptions by place, such as `'learner.loss'`. `name` is the name, see
+    `name_of`. `modules` has the SHA-256 of the files of the part's modules, by
+    name, except `__main__`, which changes for other reasons. `options` has the
+    values that the part's functions were made with, if they can be spelled.
   """
   found = {}
   for place, value in given.items():
@@ -161,9 +159,9 @@ def check_made(kind: str, name: str, made: Any, wanted: type) -> None:
 
   Args:
     kind: kind of part, for the message.
-    name: of the part.
-    made: what its function returned.
-    wanted: the type it must return.
+    name: name of the part.
+    made: result of the part's function.
+    wanted: required type of the result.
   """
   if not isinstance(made, wanted):
     raise ValueError(
@@ -173,27 +171,27 @@ def check_made(kind: str, name: str, made: Any, wanted: type) -> None:
 
 
 def digests(names: Iterable[object]) -> dict[str, str]:
-  """Returns what your own parts were read from.
+  """Returns digests of the modules of your own parts.
 
   Args:
-    names: names of parts; those without a dot are left out.
+    names: names of parts; names without a dot are ignored.
 
   Returns:
-    The SHA-256 of each module's own file, as it was when it was imported, by
-    the module's name. What the module imports is no part of it.
+    The SHA-256 of each module's own file, at the time of its import, by module
+    name. Modules that it imports do not count.
   """
   modules = {name.rpartition('.')[0] for name in names if is_dotted(name)}
   return {name: _digests[name] for name in sorted(modules & set(_digests))}
 
 
 def file_of(module_name: str) -> tuple[str, str]:
-  """Finds the file of a module of your own, which is imported if need be.
+  """Finds the file of your own module, and imports it if necessary.
 
   Args:
     module_name: name of the module, as in `digests`.
 
   Returns:
-    Its path, and its SHA-256 as it was when it was imported.
+    The path of the file, and its SHA-256 at the time of the import.
 
   Raises:
     ValueError: there is no such module, or it cannot be imported.
@@ -219,24 +217,24 @@ def _spelled(value: Any) -> str:
 
 
 def _fields_of(part: Any) -> str:
-  """Spells the fields of a dataclass that are not as by default."""
+  """Spells the fields of a dataclass that differ from their defaults."""
   return ', '.join(
     f'{field.name}={_spelled(getattr(part, field.name))}'
     for field in dataclasses.fields(part)
-    # Those of Flax's own.
+    # Flax adds these two fields.
     if field.name not in ('parent', 'name')
     and getattr(part, field.name) is not field.default
   )
 
 
 def _made_with(part: Any) -> dict[str, str]:
-  """Spells what the functions of a part keep of what they were made with."""
+  """Spells the values that the functions of a part were made with."""
   found = {}
   for function in part if isinstance(part, tuple) else [part]:
     function = inspect.unwrap(function) if callable(function) else function
     owner = getattr(function, '__self__', function)
     if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
-      # The name of the part itself has its fields.
+      # `name_of` already spells the fields of the part itself.
       if owner is not function:
         found[name_of(type(owner))] = _fields_of(owner)
     elif inspect.isfunction(function):
@@ -247,9 +245,9 @@ def _made_with(part: Any) -> dict[str, str]:
 
 
 def _kept_by(function: FunctionType) -> dict[str, str]:
-  """Spells defaults and enclosed variables; of the program that runs, code.
+  """Spells a function's defaults and closure; for `__main__`, also its code.
 
-  That program has no digest of its file: a notebook is edited all the time.
+  `__main__` has no digest of its file, because a notebook is edited often.
   """
   found = {}
   defaults = [function.__defaults__, function.__kwdefaults__]
@@ -265,12 +263,12 @@ def _kept_by(function: FunctionType) -> dict[str, str]:
 
 
 def _digest_of_code(code: CodeType) -> str:
-  """Returns the SHA-256 of what a function does, wherever it stands."""
+  """Returns the SHA-256 of a function's code, independent of its location."""
 
   def spelled(constant):
     if isinstance(constant, CodeType):
       return _digest_of_code(constant)
-    # The order of a set of texts is another one in every process.
+    # The order of a set of strings differs between processes.
     is_set = isinstance(constant, frozenset)
     return repr(sorted(map(repr, constant)) if is_set else constant)
 
@@ -280,14 +278,14 @@ def _digest_of_code(code: CodeType) -> str:
 
 
 def _shortened(text: str) -> str:
-  """Replaces a long text by its SHA-256: a list of numbers, say."""
+  """Replaces a long text, such as a list of numbers, by its SHA-256."""
   if len(text) <= _LONGEST_OPTION:
     return text
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _modules_in(name: str) -> dict[str, str]:
-  """Returns the SHA-256 of the file of each module that a name has."""
+  """Returns the SHA-256 of each module's file that a name mentions."""
   found = {}
   for path in _DOTTED.finditer(name):
     module_name = path[0]
@@ -301,7 +299,7 @@ def _modules_in(name: str) -> dict[str, str]:
 
 
 def _imported(kind: str, name: str, module_name: str) -> ModuleType:
-  """Imports a module from the folders searched, or from `sys.path`."""
+  """Imports a module from the searched folders, or from `sys.path`."""
   top = module_name.partition('.')[0]
   try:
     if _is_ours(top):
@@ -314,7 +312,7 @@ def _imported(kind: str, name: str, module_name: str) -> ModuleType:
       f'{kind} {name!r}: there is no module {error.name!r} in '
       f'{", ".join(searched())}, or on sys.path.'
     ) from error
-  except Exception as error:  # A module is a program, and may raise anything.
+  except Exception as error:  # Importing runs arbitrary code.
     raise _failed(kind, name, module_name, error) from error
   if module_name not in _digests:
     _digests[module_name] = _digest_of(module)
@@ -322,12 +320,12 @@ def _imported(kind: str, name: str, module_name: str) -> ModuleType:
 
 
 def _is_ours(top: str) -> bool:
-  """Tells whether a module stands in a folder searched, and is not loaded."""
+  """Returns whether a module is in a searched folder and not yet loaded."""
   spec = importlib.machinery.PathFinder.find_spec(top, searched())
   if spec is None:
     return False
   if spec.origin is None:
-    # A folder without `__init__.py`: found by Python itself, from there on.
+    # A folder without `__init__.py`. Python itself finds it on `sys.path`.
     _put_last(*(str(pathlib.Path(at).parent) for at in _locations(spec)))
     return False
   loaded = sys.modules.get(top)
@@ -363,14 +361,14 @@ def _locations(spec: importlib.machinery.ModuleSpec) -> list[str]:
 
 
 def _put_last(*folders: str) -> None:
-  """Lets files of folders import each other, and hide no other module."""
+  """Appends folders to `sys.path`, so that they hide no other module."""
   sys.path.extend(folder for folder in folders if folder not in sys.path)
 
 
 def _no_function(
   kind: str, name: str, attribute: str, names: Sequence[str]
 ) -> ValueError:
-  """An error that names the closest function of a module."""
+  """Makes an error that names the closest function of a module."""
   close = difflib.get_close_matches(attribute, names, n=1, cutoff=0.5)
   meant = f' Did you mean {close[0]!r}?' if close else ''
   return ValueError(
@@ -386,7 +384,7 @@ def _is_below(path: str, folder: str) -> bool:
 def _failed(
   kind: str, name: str, module_name: str, error: Exception
 ) -> ValueError:
-  """An error that says where in whose module another was raised."""
+  """Makes an error that says where importing a module failed."""
   where = ''
   if isinstance(error, SyntaxError):
     where = f' ({error.filename}, line {error.lineno})'

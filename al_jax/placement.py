@@ -1,8 +1,8 @@
-"""Which device holds which rows of a pool, where several devices share it.
+"""Divides the rows of a pool over several devices.
 
-Each device holds a run of consecutive rows, all of one length. Rows are padded
-at the end to a multiple of the number of devices; no function below reads the
-padding. On one device nothing is divided, and nothing here is needed.
+Each device holds the same number of consecutive rows. The rows are padded at
+the end to a multiple of the number of devices; no function below reads the
+padding. A single device needs none of this.
 """
 
 import dataclasses
@@ -16,38 +16,38 @@ import numpy as np
 from al_jax.interfaces import PyTree
 from al_jax.kernels import Sharded
 
-# The axis of the mesh: of devices, and of the rows that they share.
+# Axis of the mesh over which devices share rows.
 AXIS = 'pool'
 BY_ROW, EVERYWHERE = jax.P(AXIS), jax.P()
 
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
-  """The devices of all processes in a row.
+  """The devices of all processes, in a row.
 
   Attributes:
-    mesh: with one axis, `AXIS`.
+    mesh: mesh with the single axis `AXIS`.
   """
 
   mesh: jax.sharding.Mesh
 
   @property
   def num_devices(self) -> int:
-    """Number of devices, those of other processes too."""
+    """Returns the number of devices, including those of other processes."""
     return self.mesh.size
 
   @property
   def first(self) -> jax.Device:
-    """The device of this process that trains and selects."""
+    """Returns the device of this process that trains and selects."""
     return self.mesh.local_devices[0]
 
   @property
   def has_one_process(self) -> bool:
-    """Whether this process reaches all devices."""
+    """Returns whether this process can address all devices."""
     return len(self.mesh.local_devices) == self.num_devices
 
   def rows_each(self, num_examples: int) -> int:
-    """Returns the rows that a device holds of a pool, padding included."""
+    """Returns the number of a pool's rows per device, padding included."""
     return -(-num_examples // self.num_devices)
 
   def sharding(self, spec: jax.sharding.PartitionSpec) -> jax.NamedSharding:
@@ -57,12 +57,13 @@ class Placement:
   def divided(
     self, shape: tuple[int, ...], part: Callable[[int, int], np.ndarray]
   ) -> jax.Array:
-    """Makes an array of which each device holds its rows.
+    """Makes an array whose rows are divided over the devices.
 
     Args:
-      shape: of all rows; a multiple of the number of devices.
-      part: `(begin, end) -> [end - begin, ...]`, called for the rows of this
-        process's devices alone.
+      shape: shape of the whole array; the number of rows is a multiple of the
+        number of devices.
+      part: `(begin, end) -> [end - begin, ...]`, called only for the rows of
+        this process's devices.
 
     Returns:
       The array, sharded `BY_ROW`.
@@ -77,10 +78,11 @@ class Placement:
     """Divides rows over the devices.
 
     Args:
-      inputs: pytree of [N, ...]; of a mapped file each process reads its part.
+      inputs: pytree of [N, ...]. Each process reads only its part of a mapped
+        file.
 
     Returns:
-      The rows, for programs of all devices.
+      The rows, for programs over all devices.
     """
     num_examples = jax.tree.leaves(inputs)[0].shape[0]
     num_rows = self.num_devices * self.rows_each(num_examples)
@@ -96,7 +98,7 @@ class Placement:
     return Sharded(jax.tree.map(divide, inputs), num_examples, self.mesh)
 
   def everywhere(self, tree: PyTree) -> PyTree:
-    """Copies arrays to every device; each process gives the same values."""
+    """Copies arrays to every device; all processes must pass equal values."""
     sharding = self.sharding(EVERYWHERE)
     if self.has_one_process:
       return jax.device_put(tree, sharding)
@@ -110,13 +112,13 @@ class Placement:
     return jax.tree.map(copied, tree)
 
   def on_first(self, tree: PyTree) -> PyTree:
-    """Returns this process's first copy of arrays that are everywhere.
+    """Returns the first local copy of arrays that are on every device.
 
-    It waits for them: a loop of programs whose devices wait for one another
-    aborts the process on a CPU if the host runs ahead of it.
+    It waits for the arrays: on a CPU, a loop of programs whose devices wait for
+    one another aborts the process if the host runs ahead.
 
     Args:
-      tree: of arrays sharded `EVERYWHERE`; other leaves stay as they are.
+      tree: arrays sharded `EVERYWHERE`; other leaves stay as they are.
     """
     jax.block_until_ready(tree)
     return jax.tree.map(
@@ -132,9 +134,9 @@ class Placement:
     """Maps a function over the devices, see `jax.shard_map`.
 
     Args:
-      function: takes and returns the rows of one device.
-      in_specs: as there.
-      out_specs: as there.
+      function: function of the rows of one device.
+      in_specs: specs of the arguments, `BY_ROW` or `EVERYWHERE`.
+      out_specs: specs of the results.
 
     Returns:
       The function of all rows.
@@ -144,14 +146,14 @@ class Placement:
       mesh=self.mesh,
       in_specs=in_specs,
       out_specs=out_specs,
-      # It is about gradients of replicated arguments; and a scan of the caller
-      # would have to say which of its values differ between devices.
+      # The check serves gradients of replicated arguments, and would require a
+      # caller's scan to declare which values differ between devices.
       check_vma=False,
     )
 
 
 def current() -> Placement:
-  """Returns the placement over all devices that JAX has; it is made once."""
+  """Returns the placement over all devices of JAX, which is made once."""
   return _over(tuple(jax.devices()))
 
 
@@ -164,17 +166,18 @@ _everywhere = jax.jit(Sharded.everywhere)
 
 
 def of(points: Sharded) -> Placement:
-  """Returns the placement of rows that were divided by one."""
+  """Returns the placement that divided these rows."""
   return Placement(points.mesh)
 
 
 def gathered(tree: PyTree) -> PyTree:
   """Gathers Sharded rows on the first device of this process.
 
-  This is for whoever cannot work on parts: the memory is that of one device.
+  Use it only where rows cannot be processed in parts, because all of them must
+  fit in the memory of one device.
 
   Args:
-    tree: Sharded, or other arrays, which stay as they are.
+    tree: Sharded rows; other arrays are returned unchanged.
 
   Returns:
     pytree of [N, ...].

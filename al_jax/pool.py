@@ -1,8 +1,8 @@
 """The labelled set as fixed-shape arrays, and the functions that change it.
 
 Shapes never change, so nothing recompiles when the labelled set grows. Masks
-come from `acquired_round` and `annotator`, never from `targets`: where nothing
-has been revealed a target is a filler that nobody reads.
+come from `acquired_round` and `annotator`, never from `targets`: a target that
+has not been revealed is a filler value that must not be read.
 """
 
 import dataclasses
@@ -18,25 +18,25 @@ from al_jax.tasks import Task
 # Values of PoolState.annotator.
 NOBODY = 0
 ORACLE = 1
-MACHINE = 2  # in the oracle's place, by decision of the experiment
-ABSTAINED = 3  # an oracle that could not say: paid for, but not a label
+MACHINE = 2  # a model that replaces the oracle, by choice of the experiment
+ABSTAINED = 3  # the oracle did not know: paid for, but not a label
 
-NEVER = -1  # of acquired_round and acquired_order
+NEVER = -1  # in acquired_round and acquired_order
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PoolState:
-  """Who has been asked what, and what they said.
+  """The labelled set: queries so far, and their answers.
 
   Attributes:
     acquired_round: int32[N], the round whose training is the first to see the
-      answer (0 for the initial set); -1: never asked.
-    acquired_order: int32[N], serial number of the question; -1.
-    targets: pytree of [N, ...], the revealed answer; a filler elsewhere.
-    annotator: int8[N], NOBODY, ORACLE, MACHINE or ABSTAINED.
-    made: examples that are not in the pool and that somebody is asked about;
-      None if there is no room for any.
+      answer (0 for the initial set); -1 if not queried.
+    acquired_order: int32[N], serial number of the query; -1 if not queried.
+    targets: pytree of [N, ...], revealed answers; fillers elsewhere.
+    annotator: int8[N], one of the values above; 0 if there is no answer.
+    made: buffer of examples that are not in the pool, to be queried. If None,
+      there is no room for any.
   """
 
   acquired_round: jax.Array
@@ -47,25 +47,25 @@ class PoolState:
 
   @property
   def num_examples(self) -> int:
-    """N."""
+    """Returns N, the number of examples in the pool."""
     return self.acquired_round.shape[-1]
 
   def replace(self, **changes: Any) -> 'PoolState':
-    """Returns the same state with other values in some fields."""
+    """Returns the state with new values in some fields."""
     return dataclasses.replace(self, **changes)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Made:
-  """Examples that are not in the pool, in a buffer of fixed size.
+  """Buffer of fixed size for examples that are not in the pool.
 
   Example j is at position N + j, after those of the pool. See `al_jax.made`.
 
   Attributes:
-    inputs: pytree of [M, ...], raw; zeros where nothing was written.
+    inputs: pytree of [M, ...], raw inputs; unused rows are zero.
     answers: PoolState of M examples.
-    count: int32, how many were written.
+    count: int32, number of rows in use.
   """
 
   inputs: PyTree
@@ -74,13 +74,13 @@ class Made:
 
 
 def of(facts: Facts) -> PoolState:
-  """The pool of a run before its first question.
+  """Creates the labelled set of a run before its first query.
 
   Args:
-    facts: of the task.
+    facts: facts of the task.
 
   Returns:
-    A PoolState, with room for as many made examples as the facts say.
+    A PoolState with room for `facts.made_capacity` made examples.
   """
   pool = create(facts.num_examples, facts.task)
   if not facts.made_capacity:
@@ -94,14 +94,15 @@ def of(facts: Facts) -> PoolState:
 
 
 def create(num_examples: int, task: Task | None = None) -> PoolState:
-  """A pool of N examples of which none has been asked about.
+  """Creates a labelled set over N examples, none of them queried.
 
   Args:
-    num_examples: N.
-    task: what is predicted. If None, some class of any number.
+    num_examples: N, the number of examples.
+    task: task of the targets. If None, targets are class numbers, without a
+      known number of classes.
 
   Returns:
-    A PoolState whose targets are all filler.
+    A PoolState whose targets are all fillers.
   """
   if task is None:
     targets = jnp.zeros(num_examples, jnp.int32)
@@ -116,13 +117,13 @@ def create(num_examples: int, task: Task | None = None) -> PoolState:
 
 
 def fully_labelled(targets: PyTree) -> PoolState:
-  """A pool all of whose answers are known: a validation or a test split.
+  """Creates a set with all answers known, for a validation or test split.
 
   Args:
-    targets: pytree of [N, ...].
+    targets: the answers, pytree of [N, ...].
 
   Returns:
-    A PoolState in which example i was question i.
+    A PoolState in which example i is query i.
   """
   targets = jax.tree.map(jnp.asarray, targets)
   num_examples = len(jax.tree.leaves(targets)[0])
@@ -131,23 +132,23 @@ def fully_labelled(targets: PyTree) -> PoolState:
 
 
 def eligible(pool: PoolState) -> jax.Array:
-  """bool[N]: the examples that have never been asked about."""
+  """Returns bool[N], the mask of examples that have never been queried."""
   return pool.acquired_round == NEVER
 
 
 def trainable(pool: PoolState) -> jax.Array:
-  """bool[N]: the examples whose target is an answer."""
+  """Returns bool[N], the mask of examples whose target is an answer."""
   return (pool.annotator == ORACLE) | (pool.annotator == MACHINE)
 
 
 def num_asked(pool: PoolState) -> jax.Array:
-  """int32: how many questions were asked, abstentions included."""
+  """Returns int32, the number of queries so far, abstentions included."""
   asked = jnp.sum(~eligible(pool), dtype=jnp.int32)
   return asked if pool.made is None else asked + num_asked(pool.made.answers)
 
 
 def num_trainable(pool: PoolState) -> jax.Array:
-  """int32: how many examples there are to train on."""
+  """Returns int32, the number of examples to train on."""
   count = jnp.sum(trainable(pool), dtype=jnp.int32)
   if pool.made is None:
     return count
@@ -162,24 +163,24 @@ def reveal(
   *,
   round: jax.Array | int,
 ) -> PoolState:
-  """Writes the answers to a batch of questions into the pool.
+  """Writes the answers to a batch of queries into the labelled set.
 
   Args:
-    pool: the state before.
-    indices: int32[K], distinct positions in the order of asking; those of made
-      examples begin at N; -1 pads, at the end.
-    targets: pytree of [K, ...], the answers; not read where `annotator` is
+    pool: the labelled set before.
+    indices: int32[K], distinct positions in the order of the queries; those of
+      made examples begin at N. Padding with -1 is at the end.
+    targets: pytree of [K, ...], the answers; ignored where `annotator` is
       ABSTAINED or the index is -1.
-    annotator: int8[K] or one for all.
+    annotator: int8[K], or one value for all.
     round: the round whose training is the first to see these answers.
 
   Returns:
-    The state after. An ABSTAINED example is no longer eligible, but keeps its
-    filler for a target.
+    The labelled set after. An ABSTAINED example is no longer eligible, but its
+    target remains a filler.
 
   Raises:
-    ValueError: targets of another form than those of the pool, or numbers where
-      the pool has class numbers.
+    ValueError: the targets have another form than those of the pool, or are
+      floats where the pool has class numbers.
   """
   _check_form(pool.targets, targets)
   serial = num_asked(pool) + jnp.arange(len(indices), dtype=jnp.int32)
@@ -198,7 +199,7 @@ def reveal(
 
 
 def _written(pool, indices, serial, targets, annotator, round):
-  """A state with these answers at some of its positions; -1 is nowhere."""
+  """Writes answers to some positions, and drops those of index -1."""
   num_examples = pool.num_examples
   asked = _padding.past_end(indices, num_examples)
   answered = jnp.where(annotator == ABSTAINED, num_examples, asked)
@@ -219,54 +220,55 @@ def _written(pool, indices, serial, targets, annotator, round):
 def labelled_indices(
   pool: PoolState, capacity: int
 ) -> tuple[jax.Array, jax.Array]:
-  """The trainable examples in a buffer of fixed size.
+  """Lists the trainable examples in a buffer of fixed size.
 
   Args:
     pool: the labelled set.
-    capacity: the size of the buffer. The caller has checked that as many fit:
-      what does not would be dropped in silence.
+    capacity: size of the buffer. The caller must check that all examples fit;
+      others are dropped silently.
 
   Returns:
-    int32[capacity], positions in increasing order, then -1; and int32, how
-    many there are.
+    int32[capacity], positions in increasing order, then -1; and int32, the
+    number of trainable examples.
   """
   return positions(trainable(pool), capacity)
 
 
 def unlabelled_indices(pool: PoolState) -> tuple[jax.Array, jax.Array]:
-  """The examples without a target to train on, asked about or not.
+  """Lists the examples without a target to train on, queried or not.
 
   Args:
     pool: the labelled set.
 
   Returns:
-    int32[N], positions in increasing order, then -1; and int32, how many there
-    are.
+    int32[N], positions in increasing order, then -1; and int32, the number of
+    these examples.
   """
   return positions(~trainable(pool), pool.num_examples)
 
 
 def positions(mask: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:
-  """Where a mask is true, in a buffer of fixed size.
+  """Lists the positions at which a mask is true, in a buffer of fixed size.
 
   Args:
     mask: bool[N].
-    capacity: the size of the buffer; what does not fit is dropped in silence.
+    capacity: size of the buffer; positions that do not fit are dropped
+      silently.
 
   Returns:
-    int32[capacity], positions in increasing order, then -1; and int32, how
-    many there are.
+    int32[capacity], positions in increasing order, then -1; and int32, the
+    number of true entries in the mask.
   """
   (indices,) = jnp.nonzero(mask, size=capacity, fill_value=-1)
   return indices.astype(jnp.int32), jnp.sum(mask, dtype=jnp.int32)
 
 
 def take(pool: PoolState, indices: jax.Array) -> PoolState:
-  """The state of some examples.
+  """Takes the state of some examples.
 
   Args:
     pool: the labelled set.
-    indices: int32[M], positions; -1 gives an example that nobody asked about.
+    indices: int32[M], pool indices; -1 gives an example that was not queried.
 
   Returns:
     A PoolState of M examples, without made ones.
@@ -283,13 +285,13 @@ def take(pool: PoolState, indices: jax.Array) -> PoolState:
 
 
 def _filler(targets):
-  """Zeros in the place of targets; class numbers are int32."""
+  """Returns zeros of the targets' shape, int32 for class numbers."""
   is_number = jnp.issubdtype(targets.dtype, jnp.floating)
   return jnp.zeros(targets.shape, jnp.float32 if is_number else jnp.int32)
 
 
 def _check_form(wanted, given):
-  """Raises if targets would be cut off, or are of another structure."""
+  """Raises ValueError if targets differ in structure or would be truncated."""
   if jax.tree.structure(wanted) != jax.tree.structure(given):
     raise ValueError(
       f'targets are {jax.tree.structure(given)}; those of the pool are '
@@ -301,8 +303,8 @@ def _check_form(wanted, given):
     dtype = jnp.result_type(new)
     if jnp.issubdtype(dtype, jnp.floating) and old.dtype.kind in 'iu':
       raise ValueError(
-        f'targets are {dtype}; the pool has class numbers, {old.dtype}: they '
-        'would be cut to whole numbers.'
+        f'targets are {dtype}, which would be truncated to whole numbers; the '
+        f'pool has class numbers, {old.dtype}.'
       )
     if jnp.shape(new)[1:] != old.shape[1:]:
       raise ValueError(

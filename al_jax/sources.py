@@ -1,8 +1,8 @@
-"""Where inputs live: on the device, or in host memory or a mapped file.
+"""Inputs on the device, in host memory, or in a mapped file.
 
-Inputs that fit on the device are gathered there, inside compiled code; others
-stay NumPy arrays (maybe memory-mapped) and only the rows of a batch travel. The
-values are the same.
+Inputs that fit on the device are gathered there, inside compiled code. Others
+stay NumPy arrays, possibly memory-mapped, and only the rows of a batch are
+moved. The values are the same.
 """
 
 import functools
@@ -22,11 +22,11 @@ from al_jax.kernels import Sharded, _padding
 from al_jax.pool import PoolState
 
 PLACEMENTS = ('auto', 'device', 'host')
-# Inputs up to this share of a device's memory are put there by 'auto'.
+# 'auto' puts inputs up to this share of a device's memory on the device.
 _DEVICE_SHARE = 0.4
 # DLPack's number of the CPU.
 _CPU = 1
-# A CPU reports no memory limit; copying more than this is not worth it.
+# A CPU reports no memory limit. Larger inputs are not worth a copy.
 _CPU_LIMIT_BYTES = 4 * 2**30
 
 
@@ -35,34 +35,35 @@ class Source(NamedTuple):
 
   Attributes:
     inputs: pytree of [N, ...], on the device or on the host.
-    pool: what is known of their answers; None for the pool itself, whose state
-      changes and is threaded apart.
+    pool: the answers. None for the pool itself, whose state changes and is
+      passed separately.
   """
 
   inputs: PyTree
   pool: PoolState | None = None
 
 
-# What may be there beside the pool.
+# Names of optional sources beside the pool.
 HELD_OUT = ('validation', 'test')
-# By name; `'pool'` is always there, those of `HELD_OUT` may be.
+# Sources by name: always `'pool'`, and possibly those of `HELD_OUT`.
 Sources = Mapping[str, Source]
 Array = np.ndarray | jax.Array
 
 
 def read_array(name: str, value: Any) -> Array:
-  """Reads an array of any framework, without a copy where it can.
+  """Reads an array of any framework, without a copy if possible.
 
   Args:
-    name: of the argument, for messages.
-    value: of NumPy, JAX, PyTorch or another framework; or lists, or a set.
+    name: name of the argument, for messages.
+    value: array of NumPy, JAX, PyTorch or another framework; or lists, or a
+      set.
 
   Returns:
-    The array. One on an accelerator that JAX has stays there; others come to
-    the host.
+    The array. It stays on an accelerator that JAX can use; otherwise it is
+    moved to the host.
 
   Raises:
-    ValueError: it is no array.
+    ValueError: the value is not an array.
   """
   if isinstance(value, jax.Array):
     return value
@@ -77,7 +78,7 @@ def read_array(name: str, value: Any) -> Array:
     )
   if hasattr(value, 'detach'):
     value = value.detach()
-  # PyTorch may keep a sign apart from the numbers, and DLPack leaves it out.
+  # PyTorch may store a sign apart from the numbers, which DLPack would lose.
   for resolve in ('resolve_conj', 'resolve_neg'):
     value = getattr(value, resolve, lambda as_it_is=value: as_it_is)()
   found = _through_dlpack(value)
@@ -95,7 +96,7 @@ def read_array(name: str, value: Any) -> Array:
 
 
 def _through_dlpack(value):
-  """The array behind the DLPack protocol; None where it cannot be taken."""
+  """Reads an array through the DLPack protocol; returns None if it cannot."""
   if not hasattr(value, '__dlpack__'):
     return None
   readers = [jax.dlpack.from_dlpack]
@@ -106,19 +107,19 @@ def _through_dlpack(value):
     try:
       return read_from(value)
     except (BufferError, TypeError, ValueError, RuntimeError):
-      # A type (bfloat16) or a device that this reader does not have.
+      # This reader lacks the type (bfloat16) or the device.
       continue
   return None
 
 
 def viewed(array: Array) -> tuple[Array, ModuleType]:
-  """Finds what to look at an array with, without moving it.
+  """Finds the NumPy module that works on an array without moving it.
 
   Args:
-    array: of `read_array`.
+    array: array from `read_array`.
 
   Returns:
-    The array, and NumPy; or, if it is on an accelerator, JAX's NumPy.
+    The array, and NumPy; or JAX's NumPy if it is on an accelerator.
   """
   if isinstance(array, np.ndarray):
     return array, np
@@ -131,11 +132,11 @@ def on_host(name: str, value: Any) -> np.ndarray:
   """Reads an array of any framework into host memory; see `read_array`.
 
   Args:
-    name: of the argument, for messages.
-    value: as there. bfloat16 becomes float32.
+    name: name of the argument, for messages.
+    value: array for `read_array`. bfloat16 becomes float32.
 
   Raises:
-    ValueError: it is no array, or a single number.
+    ValueError: the value is not an array, or is a single number.
   """
   array = read_array(name, value)
   if array.dtype == jnp.bfloat16:
@@ -150,14 +151,14 @@ def on_host(name: str, value: Any) -> np.ndarray:
 
 
 def num_bytes(inputs: PyTree) -> int:
-  """How large a pytree of arrays is."""
+  """Returns the size of a pytree of arrays in bytes."""
   return sum(
     leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(inputs)
   )
 
 
 def is_mapped(array: Array) -> bool:
-  """Tells whether an array is memory-mapped, or a view of one that is."""
+  """Returns whether an array is memory-mapped, or a view of such an array."""
   while isinstance(array, np.ndarray):
     if isinstance(array, np.memmap):
       return True
@@ -166,46 +167,46 @@ def is_mapped(array: Array) -> bool:
 
 
 def temporary(form: jax.ShapeDtypeStruct) -> np.memmap:
-  """Makes an array of zeros in a file that is gone when the array is.
+  """Makes an array of zeros in a file that is deleted with the array.
 
   Args:
-    form: its shape and type; not of size 0.
+    form: shape and type of the array, which must not be empty.
 
   Returns:
-    The array; the file is in the folder for temporary ones, see `tempfile`.
+    The array. Its file is in the folder for temporary files, see `tempfile`.
   """
   with tempfile.TemporaryFile() as file:
     return np.memmap(file, form.dtype, 'w+', shape=form.shape)
 
 
 def length(inputs: PyTree) -> int:
-  """N, the number of examples of a pytree of inputs."""
+  """Returns N, the number of examples in a pytree of inputs."""
   if isinstance(inputs, Sharded):
     return inputs.num_points
   return jax.tree.leaves(inputs)[0].shape[0]
 
 
 def is_on_device(inputs: PyTree) -> bool:
-  """Whether the rows are on devices, on one or on several."""
+  """Returns whether the rows are on one or several devices."""
   return all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(inputs))
 
 
 def is_on_one_device(inputs: PyTree) -> bool:
-  """Whether one device has all rows, so that its programs can gather them."""
+  """Returns whether one device has all rows and can thus gather them."""
   return is_on_device(inputs) and not isinstance(inputs, Sharded)
 
 
 def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
-  """Puts inputs where they are to live.
+  """Places inputs on the device or on the host.
 
   Args:
     inputs: pytree of NumPy arrays [N, ...].
     placement: `'device'`, `'host'`, or `'auto'`: on the device if they take up
-      no more than a modest share of its memory.
+      at most 40% of its memory, or 4 GiB on a CPU.
 
   Returns:
-    As they came (host); as jax Arrays on the device; or as Sharded, if there
-    are several devices.
+    The inputs unchanged (host), as jax Arrays (one device), or as Sharded
+    (several devices).
   """
   if not is_placed_on_device(num_bytes(inputs), placement):
     return inputs
@@ -214,11 +215,11 @@ def place(inputs: PyTree, placement: str = 'auto') -> PyTree:
 
 
 def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
-  """Tells where `place` puts inputs.
+  """Returns whether `place` puts inputs on the device.
 
   Args:
-    size: their bytes.
-    placement: as of `place`.
+    size: size of the inputs in bytes.
+    placement: placement for `place`.
   """
   if placement not in PLACEMENTS:
     raise unknown_name('placement', placement, PLACEMENTS)
@@ -227,16 +228,14 @@ def is_placed_on_device(size: int, placement: str = 'auto') -> bool:
   over = placement_lib.current()
   limit = (over.first.memory_stats() or {}).get('bytes_limit')
   if limit is None:
-    limit = _CPU_LIMIT_BYTES  # which the devices of a CPU share
+    limit = _CPU_LIMIT_BYTES  # The devices of a CPU share its memory.
   else:
     limit *= _DEVICE_SHARE * over.num_devices
   return size <= limit
 
 
 def on_first(inputs: PyTree) -> PyTree:
-  """Inputs on the first device of this process.
-
-  Moves nothing that is there already, as `place` leaves it.
+  """Moves inputs to the first device of this process, unless they are there.
 
   Args:
     inputs: pytree of arrays [N, ...].
@@ -254,14 +253,14 @@ def on_first(inputs: PyTree) -> PyTree:
 
 
 def gather(inputs: PyTree, index: jax.Array) -> PyTree:
-  """Rows by position, on device: zeros where the index is -1.
+  """Gathers rows by position on the device.
 
   Args:
     inputs: pytree of [N, ...], or Sharded.
-    index: int32[B].
+    index: positions, int32[B]; -1 is padding.
 
   Returns:
-    pytree of [B, ...].
+    pytree of [B, ...], with zeros for padding.
   """
   if isinstance(inputs, Sharded):
     return inputs.take(index)
@@ -273,14 +272,14 @@ def gather(inputs: PyTree, index: jax.Array) -> PyTree:
 
 
 def gather_on_host(inputs: PyTree, index: np.ndarray) -> PyTree:
-  """The same as `gather`, for arrays in host memory.
+  """Gathers rows by position in host memory, like `gather`.
 
   Args:
     inputs: pytree of NumPy arrays [N, ...].
-    index: int[B].
+    index: positions, int[B]; -1 is padding.
 
   Returns:
-    pytree of NumPy arrays [B, ...].
+    pytree of NumPy arrays [B, ...], with zeros for padding.
   """
   index = np.asarray(index)
   real = index >= 0
@@ -294,14 +293,14 @@ def gather_on_host(inputs: PyTree, index: np.ndarray) -> PyTree:
 
 
 def reader(inputs: PyTree) -> Callable[[np.ndarray], PyTree]:
-  """Makes the function that reads a few examples, wherever they are.
+  """Makes a function that reads a few examples from the device or the host.
 
   Args:
     inputs: pytree of [N, ...].
 
   Returns:
-    `(int[B]) -> pytree of [B, ...]`, on the first device or on the host; rows
-    of index -1 are zeros.
+    `(int[B]) -> pytree of [B, ...]`, on the first device or on the host, with
+    zeros for index -1.
   """
   if not is_on_device(inputs):
     return functools.partial(gather_on_host, inputs)

@@ -1,6 +1,6 @@
 """Systems by name: published ones, or a learner and a strategy of your choice.
 
-A name is one of `SYSTEMS`, or `learner+strategy`, each half of which is a name
+A name is a key of `SYSTEMS`, or `learner+strategy`, where each half is a name
 or a dotted path (see `al_jax.parts`).
 """
 
@@ -14,19 +14,19 @@ from al_jax._system import System, is_own, own_names
 from al_jax.interfaces import Facts, Learner, ModelFns, PyTree, Strategy
 from al_jax.learners import LEARNERS, pretraining
 
-# What a system with a part of your own may be called: a folder has that name.
+# Names for a system with your own part; they are also names of folders.
 _OWN_NAME = re.compile(r'[\w.-]+(\+[\w.-]+)?')
 
 
 class Published(NamedTuple):
-  """A system of a paper, before anything is built.
+  """Definition of a system from a paper.
 
   Attributes:
     learner: a name in `learners.LEARNERS`, or a dotted path.
     strategy: a name in `strategies.STRATEGIES`, or a dotted path.
-    strategy_options: what this system sets, unless a config says otherwise.
-    paper: where it comes from.
-    learner_options: likewise.
+    strategy_options: options of the strategy, which a config may override.
+    paper: reference to the paper.
+    learner_options: options of the learner, which a config may override.
   """
 
   learner: str
@@ -70,12 +70,12 @@ _ZHDANOV = 'Zhdanov 2019, Diverse mini-batch Active Learning'
 
 
 def _asking(strategy, paper, **options):
-  """A supervised learner with a strategy."""
+  """Combines the supervised learner with a strategy."""
   return Published('supervised', strategy, options, paper)
 
 
 def _asking_by_gradients(strategy, paper):
-  """A supervised learner that sketches gradients, with a strategy on these."""
+  """Combines the supervised learner with a strategy on sketched gradients."""
   return Published(
     'supervised',
     strategy,
@@ -86,13 +86,13 @@ def _asking_by_gradients(strategy, paper):
 
 
 def _preset(name, paper):
-  """A supervised learner with a strategy whose options have a name."""
+  """Combines the supervised learner with an entry of `strategies.PUBLISHED`."""
   strategy, options = strategies.PUBLISHED[name]
   return _asking(strategy, paper, **options)
 
 
 def _propagating(strategy):
-  """A learner that propagates labels, with a strategy."""
+  """Combines the label propagation learner with a strategy."""
   return Published('label_propagation', strategy, {}, _SIMEONI)
 
 
@@ -155,34 +155,34 @@ SYSTEMS = {
 }
 
 
-# The system that asks without looking, and those that are run by default.
+# The baseline, and the systems that run by default.
 BASELINE = 'random'
 DEFAULT = (BASELINE, 'margin')
 
 
 def published(name: str) -> Published:
-  """Returns what a system is made of.
+  """Returns the parts of a system.
 
   Args:
-    name: in `SYSTEMS`, or `learner+strategy`.
+    name: a key of `SYSTEMS`, or `learner+strategy`.
 
   Returns:
-    Its parts; a system that you put together has no options of its own.
+    The parts of the system; `learner+strategy` has no options of its own.
 
   Raises:
-    ValueError: nothing has that name, or a dotted path leads nowhere.
+    ValueError: the name is unknown, or a dotted path cannot be imported.
   """
   if isinstance(name, str) and name in SYSTEMS:
     return SYSTEMS[name]
   if not isinstance(name, str) or '+' not in name:
     error = errors.unknown_name('system', name, SYSTEMS)
-    raise ValueError(f'{error} Or put one together: learner+strategy.')
+    raise ValueError(f'{error} Or combine your own: learner+strategy.')
   learner, _, strategy = name.partition('+')
   if strategy in SYSTEMS and strategy not in strategies.STRATEGIES:
     system = SYSTEMS[strategy]
     raise ValueError(
-      f'system {name!r}: {strategy!r} is a system and no strategy; it asks by '
-      f'{system.strategy!r} with the options {dict(system.strategy_options)}.'
+      f'system {name!r}: {strategy!r} is a system, not a strategy; it has the '
+      f'strategy {system.strategy!r} with {dict(system.strategy_options)}.'
     )
   parts.find('learner', learner, LEARNERS)
   parts.find('strategy', strategy, strategies.STRATEGIES)
@@ -193,10 +193,10 @@ def canonical(name: str) -> str:
   """Returns the published name of a system if it has one, else its own.
 
   Args:
-    name: of a system, as a user writes it: `'supervised+margin'`.
+    name: name of a system as a user writes it: `'supervised+margin'`.
 
   Returns:
-    What folders, records and identities say: `'margin'`.
+    The name in folders, records and identities: `'margin'`.
 
   Raises:
     ValueError: see `published`.
@@ -216,14 +216,14 @@ def strategy_of(
   """Makes the strategy of a system.
 
   Args:
-    name: of the system.
-    options: of the strategy, over the published ones.
+    name: name of the system.
+    options: options of the strategy, which override the published ones.
 
   Returns:
     A Strategy.
 
   Raises:
-    ValueError: an unknown name or option.
+    ValueError: a name or an option is unknown.
   """
   return _strategy(published(name), options)
 
@@ -242,30 +242,30 @@ def build(
   """Makes a system by name.
 
   Args:
-    name: in `SYSTEMS`, or `learner+strategy`. A part of your own is called as
-      you like: `'supervised+mine'`, or `'mine'` for short.
+    name: a key of `SYSTEMS`, or `learner+strategy`. You may choose the name of
+      your own part: `'supervised+mine'`, or `'mine'` for short.
     facts: facts of the task.
     model: `name` and options, for `models.build`; or the model itself: a Flax
       module (see `models.adapted`), a ModelFns, or a function of the facts that
-      returns one. None with a Learner, which has its own.
-    learner: options of the learner, which override the published ones; or a
-      learner of your own: a Learner, or a function `(model, facts) -> Learner`.
-    strategy: options of the strategy, which override the published ones; or a
-      strategy of your own: a Strategy, or a function that returns one.
-    subset_size: let the strategy look at so many examples per round, drawn
-      anew each time; None for all.
-    prefilter: `name`, `size` and options of a strategy that proposes so many
-      candidates to choose among; None for all.
-    pretrained: weights of the model without its head, for it to begin with;
-      None for random ones.
+      returns one. It must be None if `learner` is a Learner, which has its own.
+    learner: options of the learner, which override the published ones; or your
+      own learner: a Learner, or a function `(model, facts) -> Learner`.
+    strategy: options of the strategy, which override the published ones; or
+      your own strategy: a Strategy, or a function that returns one.
+    subset_size: number of examples that the strategy measures per round, drawn
+      anew in each. If None, it measures all.
+    prefilter: `name` and options of a strategy that proposes candidates, and
+      `size`, their number. If None, all examples are candidates.
+    pretrained: initial weights of the model without its head. If None, they are
+      random.
 
   Returns:
-    A System that has been traced once, so that what does not fit together is
-    known before any work.
+    A System. It has been traced once, so that parts that do not fit are found
+    before any work.
 
   Raises:
-    ValueError: an unknown name or option, a strategy that needs what the model
-      cannot give, or a name that would have records say what is not so.
+    ValueError: a name or an option is unknown, the strategy needs an output
+      that the model lacks, or the name would be misleading in records.
   """
   own = {'model': model, 'learner': learner, 'strategy': strategy}
   if is_own(learner) or is_own(strategy):
@@ -291,7 +291,7 @@ def build(
 
 
 def _names_of_parts(of_system, prefilter, model, learner, strategy):
-  """What records call the parts of a system, see `System.parts`."""
+  """Returns the names of a system's parts in records, see `System.parts`."""
   training = {**of_system.learner_options, **_options(learner)}
   named = own_names(
     {
@@ -314,31 +314,31 @@ def _options(given):
 
 
 def check_own_name(name: object) -> None:
-  """Raises ValueError for a name that a system with your own part cannot have.
+  """Raises ValueError unless a system with your own part can have this name.
 
   Args:
-    name: as you gave it.
+    name: the given name.
   """
   if not isinstance(name, str) or not _OWN_NAME.fullmatch(name):
     raise ValueError(
-      f'system {name!r} has a part of yours: name it in letters, digits and '
-      "any of '_-.', or as learner+strategy."
+      f'system {name!r} has your own part: its name must have only letters, '
+      "digits and '_-.', or be learner+strategy."
     )
 
 
 def _named(name, learner, strategy):
-  """The parts of a system, one of which is yours and is called as you like."""
+  """Returns the parts of a system with at least one part of the user's own."""
   check_own_name(name)
   if name in SYSTEMS:
     raise ValueError(
-      f'{name!r} is a published system; give yours a name of its own, such as '
+      f'{name!r} is a published system; give yours another name, such as '
       "'supervised+mine'."
     )
   first, plus, second = name.partition('+')
   if not plus and not is_own(strategy):
     raise ValueError(
-      f'system {name!r} has a learner of yours, and nothing says what to ask: '
-      f"name it '{name}+margin', say, or pass a strategy too."
+      f'system {name!r} has your own learner, but no strategy: name it '
+      f"'{name}+margin', for example, or pass a strategy too."
     )
   if not plus:
     first, second = 'supervised', name
@@ -351,19 +351,19 @@ def _named(name, learner, strategy):
       parts.find(kind, half, table)
     elif half in table and (plus or kind == 'strategy'):
       raise ValueError(
-        f'system {name!r}: {half!r} is a {kind} of al_jax; call yours '
-        f"otherwise, such as 'my_{half}'."
+        f'system {name!r}: {half!r} is a {kind} of al_jax; give yours another '
+        f"name, such as 'my_{half}'."
       )
   return Published(first, second, {}, '')
 
 
 def _learner(of_system, facts, model, given, pretrained):
-  """The learner of a system, and the name of what it looks through."""
+  """Builds a system's learner, and returns the name of its model with it."""
   if isinstance(given, Learner):
     for what, value in (('model', model), ('pretrained', pretrained)):
       if value is not None:
         raise ValueError(
-          f'{what} is given beside a Learner, which has its network: leave '
+          f'{what} is given with a Learner, which has its own network: leave '
           f'{what} out, or pass a function (model, facts) -> Learner.'
         )
     return given, parts.name_of(given)
@@ -392,7 +392,7 @@ def _learner(of_system, facts, model, given, pretrained):
 
 
 def _strategy(of_system, given):
-  """The strategy of a system: yours, or by name with options over its own."""
+  """Builds a system's strategy: your own, or the published one with options."""
   if isinstance(given, Strategy):
     return given
   if callable(given):
@@ -405,7 +405,7 @@ def _strategy(of_system, given):
 
 
 def _looking_at(asking, num_examples, subset_size, prefilter):
-  """A strategy that looks at a part of the pool, or at candidates."""
+  """Restricts a strategy to a subset of the pool, or to candidates."""
   errors.check_number('subset_size', subset_size, int, least=1, optional=True)
   if prefilter is None or prefilter == {}:
     if subset_size is None:

@@ -1,7 +1,7 @@
-"""What is particular to XLA: barriers, jaxprs, and compiled programs.
+"""Code that depends on XLA: barriers, jaxprs, and compiled programs.
 
-A new version of jaxlib should only make one look here, into `models/conv.py`
-and into `kernels/_xla.py`.
+A new version of jaxlib should require changes only here, in `models/conv.py`
+and in `kernels/_xla.py`.
 """
 
 import functools
@@ -18,10 +18,10 @@ from jax.interpreters import partial_eval
 
 from al_jax import files
 
-# What JAX reports each time it hands a program to the compiler, whether or not
-# the persistent cache then has it.
+# JAX reports this event for each program that it passes to the compiler, even
+# if the persistent cache has it.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
-# How JAX begins to say that a program in its persistent cache is damaged.
+# Beginning of JAX's warning about a damaged program in its persistent cache.
 _UNREADABLE = 'Error reading persistent compilation cache entry'
 
 
@@ -36,21 +36,21 @@ def used_by(fn: Callable, *args) -> set[str]:
     Names such as `'conv_general_dilated'` or `'random_bits'`.
   """
   jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
-  # What nobody reads is not compiled either, such as the weights that Flax's
-  # bridge draws whenever it calls an nnx module.
+  # Dead code is not compiled either. For example, Flax's bridge draws unused
+  # weights whenever it calls an nnx module.
   jaxpr, _ = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))
   return {equation.primitive.name for equation, _ in _equations(jaxpr)}
 
 
 def convolutions(fn: Callable, *args) -> list[jax.lax.ConvDimensionNumbers]:
-  """How the arrays of each convolution of a function are laid out.
+  """Lists the array layouts of a function's convolutions.
 
   Args:
     fn: any function of pytrees.
     *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
 
   Returns:
-    The dimension numbers of every one, inner ones included.
+    The dimension numbers of every convolution, inner ones included.
   """
   jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
   return [
@@ -61,17 +61,17 @@ def convolutions(fn: Callable, *args) -> list[jax.lax.ConvDimensionNumbers]:
 
 
 def matrix_operations(fn: Callable, *args) -> int:
-  """Additions and multiplications in matrix products and convolutions.
+  """Counts additions and multiplications in matrix products and convolutions.
 
-  A scan counts for every one of its steps, a while loop for one, and of a
-  conditional all of its branches.
+  All steps of a scan count, one step of a while loop, and all branches of a
+  conditional.
 
   Args:
     fn: any function of pytrees.
     *args: arrays, or their shapes as `jax.ShapeDtypeStruct`.
 
   Returns:
-    How many: 2 m n k for a product of [m, k] and [k, n].
+    The number of operations, such as 2 m n k for [m, k] times [k, n].
   """
   jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
   return sum(
@@ -85,7 +85,7 @@ def _operations(equation):
     (contracting, _), _ = equation.params['dimension_numbers']
     inner = math.prod(shapes[0][axis] for axis in contracting)
   elif equation.primitive.name == 'conv_general_dilated':
-    # A kernel has [window..., features in, features out] in some order.
+    # A kernel has the axes window, features in and features out in some order.
     out_axis = equation.params['dimension_numbers'].rhs_spec[0]
     inner = math.prod(shapes[1]) // shapes[1][out_axis]
   else:
@@ -94,7 +94,7 @@ def _operations(equation):
 
 
 def _equations(jaxpr, times=1) -> Iterator[tuple]:
-  """Every equation, inner ones included, and how often it runs."""
+  """Yields every equation, inner ones included, and how often it runs."""
   for equation in jaxpr.eqns:
     yield equation, times
     length = equation.params.get('length', 1)
@@ -114,17 +114,18 @@ def jaxprs_in(equation: jax.extend.core.JaxprEqn) -> list:
 
 
 def _as_jaxpr(value):
-  """The jaxpr in a value, closed or open; None if it is something else."""
+  """Returns the jaxpr in a value, closed or open; None if it has none."""
   value = getattr(value, 'jaxpr', value)
   return value if hasattr(value, 'eqns') else None
 
 
 def set_apart(predictions):
-  """The same numbers, which XLA does not fuse with what is made of them.
+  """Keeps XLA from fusing predictions with their consumers.
 
-  On CPU a maximum over classes would have it compute the dense layers twice:
+  On CPU, a maximum over classes would make XLA compute the dense layers twice:
   7.7 against 4.3 ms for the margins of 1,000 MNIST digits by an MLP. Rounding
-  to the precision that they have is a barrier which the compiler keeps.
+  to the precision that the numbers already have is a barrier that the compiler
+  keeps, and changes no number.
   """
 
   def apart(leaf):
@@ -136,35 +137,35 @@ def set_apart(predictions):
   return jax.tree.map(apart, predictions)
 
 
-# LLVM takes seconds to optimize a program, which pays where an array of it has
-# more numbers than these. One in a while loop counts as several.
+# LLVM takes seconds to optimise a program, which pays off if it has an array of
+# more than this many numbers. In a while loop an array counts `_STEPS` times.
 _MANY_NUMBERS, _STEPS = 1 << 23, 16
-# Compiles other programs in a fifth of the time.
+# Options that compile other programs in a fifth of the time.
 _BRIEF = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
 }
-# How many programs of a function are kept: each holds megabytes of code.
+# Number of programs kept per function; each holds megabytes of code.
 _KEPT = 32
 
 
 def compiled_briefly(fn: Callable) -> Callable:
   """Jits a function that is called few times.
 
-  On CPU a program on few numbers is not optimized: BADGE on 20,000 x 256
+  On CPU, programs on small arrays are not optimised: BADGE on 20,000 x 256
   compiles in 2.2 CPU seconds instead of 10, and runs in 0.05 seconds instead of
-  0.03. Its results may differ in their last bits from those of `jax.jit`. All
-  other programs are compiled as by `jax.jit`.
+  0.03. Results may differ in the last bits from those of `jax.jit`. All other
+  programs are compiled as by `jax.jit`.
 
   Args:
-    fn: takes arrays by position, and hashable options by keyword.
+    fn: function of positional arrays and hashable keyword options.
 
   Returns:
-    The same function, compiled once for each form of its arguments. The 32
-    programs that were called last are kept: shapes that always change, such as
-    those of a pool that shrinks, compile at every call.
+    The function, compiled once for each form of its arguments. The 32 most
+    recently called programs are kept. Shapes that always change, such as those
+    of a shrinking pool, compile at every call.
   """
-  # In the order of their last calls.
+  # Ordered by last call.
   programs = {}
 
   def call(*args, **options):
@@ -172,7 +173,8 @@ def compiled_briefly(fn: Callable) -> Callable:
     form = structure, tuple(map(_form, leaves)), tuple(options.items())
     program = programs.pop(form, None)
     if program is None:
-      # JAX keeps programs as long as the function that it was given.
+      # JAX keeps a program as long as its function. A new function per program
+      # lets it go when it is dropped here.
       alone = functools.partial(fn)
       static = jax.jit(alone, static_argnames=tuple(options))
       traced = static.trace(*args, **options)
@@ -192,14 +194,14 @@ def _form(leaf):
 
 
 def _most_numbers(jaxpr, weight=1):
-  """Numbers of the largest array, times how often it is computed at least."""
+  """Returns the largest array size, weighted by how often it is computed."""
   most = 0
   for equation in jaxpr.eqns:
     inner = jaxprs_in(equation)
     inside = {
       'scan': weight * equation.params.get('length', 1),
       'while': max(weight, _STEPS),
-      # A loop is taken to enter a branch seldom.
+      # Assumes that a loop rarely enters a branch.
       'cond': 1,
     }.get(equation.primitive.name, weight)
     if inner:
@@ -213,7 +215,7 @@ def _most_numbers(jaxpr, weight=1):
 
 @functools.cache
 def _known_options():
-  """The options of `_BRIEF`, as far as this compiler has them."""
+  """Returns the options of `_BRIEF` that this compiler has."""
   if jax.default_backend() != 'cpu':
     return {}
   known = {}
@@ -240,28 +242,28 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def programs_compiled() -> int:
-  """Programs that this process has compiled since it imported this module."""
+  """Returns the number of programs compiled since this module's import."""
   return _Counter.value
 
 
 def program_cache() -> str:
-  """The folder that keeps compiled programs between processes.
+  """Returns the folder that keeps compiled programs between processes.
 
-  Whoever can write there decides what runs here: programs are code.
+  The folder must be trusted: programs from it are executed.
 
   Returns:
-    That of JAX_COMPILATION_CACHE_DIR; without it a folder below that of
-    AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
+    The folder in JAX_COMPILATION_CACHE_DIR, or else a folder below that in
+    AL_JAX_CACHE_DIR or below `~/.cache/al_jax`.
   """
   given = os.environ.get('JAX_COMPILATION_CACHE_DIR')
   return given or str(files.cache_root() / 'compiled')
 
 
 def keep_programs(folder: str) -> None:
-  """Keeps every program that took longer than a tenth of a second to compile.
+  """Keeps programs that take more than 0.1 seconds to compile in a folder.
 
   Args:
-    folder: JAX's persistent compilation cache.
+    folder: folder of JAX's persistent compilation cache.
   """
   jax.config.update('jax_compilation_cache_dir', folder)
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
@@ -271,9 +273,10 @@ def keep_programs(folder: str) -> None:
 
 
 class _DamageOnce:
-  """Shows warnings; of many damaged programs one, with the cure.
+  """Handler of warnings that reports damaged programs once, with the remedy.
 
-  JAX warns of each, compiles it, and leaves what is damaged where it is.
+  JAX itself warns about each one, compiles it again, and leaves the damaged
+  file in place.
   """
 
   def __init__(self, show: Callable):
@@ -287,7 +290,7 @@ class _DamageOnce:
       self._said = True
       folder = jax.config.jax_compilation_cache_dir
       logging.warning(
-        'Compiled programs in %s are damaged, and are compiled anew in every '
+        'Compiled programs in %s are damaged and are compiled again in every '
         'run until they are deleted: rm -r %s',
         folder,
         folder,

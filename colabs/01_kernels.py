@@ -13,18 +13,19 @@
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/01_kernels.ipynb
 #
-# You have a model, in any framework, and a pool of examples without labels.
-# Which ones should you have labelled? The functions of `al_jax.kernels` answer
-# that from arrays: logits, embeddings, samples. They know no model and no
-# training loop. NumPy arrays go in as they are; PyTorch tensors are at the end.
+# You have a model, in any framework, and a pool of unlabelled examples. Which
+# of them should you have labelled? The functions of `al_jax.kernels` answer
+# from arrays: logits, embeddings, samples of logits. They need no model and no
+# training loop. They take NumPy arrays as they are; the last section has
+# PyTorch tensors.
 #
-# What you will see: three ways to be uncertain, what ties do, why the best ten
-# points are a bad batch, and how to tell noise from ignorance.
+# You will see three measures of uncertainty, how ties are broken, why the ten
+# best points make a bad batch, and how to tell noise from ignorance.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -47,10 +48,10 @@ from al_jax import kernels
 from al_jax.plotting import style
 
 # %% [markdown]
-# ## A pool that fits on a page
+# ## A pool in the plane
 #
-# Three classes in the plane. Two of them overlap: no label will ever settle who
-# is who there. And there is an island, of which nobody has labelled a point.
+# The pool has three classes. Two of them overlap, and no number of labels will
+# separate them. There is also an island without a single labelled point.
 
 # %%
 rng = np.random.default_rng(0)
@@ -60,21 +61,21 @@ blob = np.repeat(np.arange(4), sizes)
 points = centers[blob] + rng.normal(size=(600, 2)) * np.repeat(
   spreads, sizes
 ).reshape(-1, 1)
-classes = np.where(blob == 3, 1, blob)  # the island is of the second class
+classes = np.where(blob == 3, 1, blob)  # the island is class 1
 
 labelled = np.zeros(600, bool)
 labelled[rng.choice(550, 60, replace=False)] = True
-eligible = ~labelled  # a mask: True means that it may be picked
+eligible = ~labelled  # mask: True where a point may be picked
 
 # %% [markdown]
-# Twenty small networks stand in for yours: a random hidden layer each, and a
-# logistic regression on top. The kernels will see two arrays of theirs, the
-# logits and the *embedding*, which is the input of the last layer.
+# Twenty small networks stand in for yours. Each is a random hidden layer with a
+# logistic regression on top. The kernels see only two arrays: the logits and
+# the *embedding*, which is the input of the last layer.
 
 
 # %%
 def train(seed):
-  """A network: points -> logits and embedding."""
+  """Trains a network that maps points to logits and an embedding."""
   draw = np.random.default_rng(seed)
   weights, bias = draw.normal(size=(2, 48)), draw.normal(size=48)
 
@@ -102,7 +103,7 @@ grid = np.stack([xs.ravel(), ys.ravel()], axis=1)
 
 
 def show(axes, title, *, scores=None, picks=None):
-  """The pool, a score over the plane as shades, and picks as stars."""
+  """Draws the pool, scores as shades of grey, and picks as stars."""
   if scores is not None:
     shades = np.asarray(scores).reshape(xs.shape)
     axes.contourf(xs, ys, shades, levels=7, cmap='Greys', alpha=0.75)
@@ -131,7 +132,7 @@ def show(axes, title, *, scores=None, picks=None):
 
 
 def panels(number):
-  """A row of axes."""
+  """Makes a row of axes."""
   _, row = plt.subplots(
     1, number, figsize=(2.8 * number, 2.45), layout='constrained', squeeze=False
   )
@@ -139,18 +140,18 @@ def panels(number):
 
 
 (axes,) = panels(1)
-show(axes, 'small: the pool; ringed: labelled')
+show(axes, 'pool; ringed points are labelled')
 
 # %% [markdown]
-# ## Three ways to be uncertain
+# ## Three measures of uncertainty
 #
-# `least_confidence`, `margin` and `entropy` take logits `[..., C]` and give a
-# score `[...]`; larger is more uncertain. Since the leading axes are free, the
-# same call scores the pool and the grid behind it.
+# `least_confidence`, `margin` and `entropy` take logits `[..., C]` and return
+# scores `[...]`; a larger score is more uncertain. The leading axes are free,
+# so the same call scores the pool and the grid behind it.
 #
-# `margin` looks at the two likeliest classes only: all borders are alike to it.
-# `entropy` counts every class, is highest where three of them meet, and sends
-# all of its stars there.
+# `margin` compares only the two likeliest classes, so every border between two
+# classes scores the same. `entropy` counts all classes. It is highest where
+# three of them meet, and all its picks lie there.
 
 # %%
 grid_logits, _ = networks[0](grid)
@@ -161,25 +162,26 @@ scorers = {
 }
 for axes, (name, scorer) in zip(panels(3), scorers.items(), strict=True):
   picks = kernels.top_k(scorer(logits), 10, eligible=eligible).indices
-  show(axes, f'{name}: its ten best', scores=scorer(grid_logits), picks=picks)
+  show(axes, f'{name}: top 10', scores=scorer(grid_logits), picks=picks)
 
 # %% [markdown]
-# ## What comes back, and what ties do
+# ## The result, and ties
 #
-# All kernels that pick return a `Selection`: `indices` into your pool, and the
-# `values` that they were picked for. The shape is fixed. Where there is nothing
-# left to pick the index is `-1`. A NaN is never picked, nor is an infinity.
+# Every kernel that picks returns a `Selection`: `indices` into your pool, and
+# the `values` they were picked by. The shape is fixed: if too few points are
+# left, the remaining indices are `-1`. NaN and infinite scores are never
+# picked.
 
 # %%
 few = np.array([0.3, np.nan, 0.9, 0.1], np.float32)
 print(kernels.top_k(few, 4, eligible=np.array([True, True, True, False])))
 
 # %% [markdown]
-# Many scores take few values. The vote of 20 networks has at most 20, and most
-# points tie. Without a key the lower index wins, and a pool on disk is rarely
-# in random order. With a key the winner is drawn.
+# Many scores take few values. A vote of 20 networks has at most 20, so most
+# points tie. Without a key, the lower index wins. This skews the batch, because
+# a pool on disk is rarely in random order. With a key, the winner is drawn.
 #
-# Below: 8 classes, sorted on disk, and a score that is the same for all 800.
+# Below, 800 points of 8 classes are sorted by class, and all scores are equal.
 
 # %%
 by_class = np.repeat(np.arange(8), 100)
@@ -194,28 +196,29 @@ for shift, name, indices in (
 ):
   counts = np.bincount(by_class[np.asarray(indices)], minlength=8)
   axes.bar(np.arange(8) + shift, counts, 0.38, label=name)
-style.plain_axes(axes, 'class', 'of 80 picks')
+style.plain_axes(axes, 'class', 'picks, of 80')
 _ = axes.legend(frameon=False)
 # %% [markdown]
-# ## The ten best points are a bad batch
+# ## The ten best points make a bad batch
 #
-# Look at the stars above again: neighbours of each other. Ten answers that say
-# the same thing are one answer, ten times paid for. Three remedies:
+# Look at the stars above again: they are neighbours. Ten labels that say the
+# same thing teach as much as one and cost ten times as much. There are three
+# remedies:
 #
-# - `kmeans_plus_plus` on `gradient_factors` is BADGE. The gradient of the last
-#   layer, as if the predicted label were true, is long where the network is
-#   unsure. Seeding by k-means++ draws long ones that are far from each other.
-# - `k_center` covers the pool: it takes what is farthest from everything
-#   labelled, and asks nobody how sure they are. Its `centers` are the labelled
-#   points.
-# - `stochastic_top_k` draws by the score instead of taking the top.
+# - `kmeans_plus_plus` on `gradient_factors` is BADGE. It takes the gradient of
+#   the last layer, as if the predicted label were true. This gradient is long
+#   where the network is unsure. k-means++ seeding draws long gradients that are
+#   far from each other.
+# - `k_center` covers the pool: it picks the points farthest from all labelled
+#   points, and ignores uncertainty. Its `centers` are the labelled points.
+# - `stochastic_top_k` draws points by their score instead of taking the top.
 #
-# The gradient of a point has C times D numbers. `gradient_factors` keeps them
-# as the two vectors whose product they are, and the kernels compute distances
-# from those.
+# The gradient of a point has C times D numbers. `gradient_factors` keeps it as
+# two vectors, whose outer product it is, and the kernels compute distances from
+# these vectors.
 #
-# Kernels are pure functions; `jit` is left to you. Whatever is called `k` is
-# static.
+# Kernels are pure functions that you can compile with `jax.jit`. An argument
+# named `k` is always static.
 
 # %%
 badge = jax.jit(kernels.kmeans_plus_plus, static_argnames='k')
@@ -236,11 +239,11 @@ for axes, (name, batch) in zip(panels(3), batches.items(), strict=True):
   show(axes, name, picks=batch.indices)
 
 # %% [markdown]
-# How redundant a batch is can be counted: how far is a pick from the nearest
-# other one, in the plane, and between the gradients? The second is what BADGE
-# spreads out, and what the network would learn from. Drawing by the score does
-# not look at distances at all, and is not the worse for it on a pool as small
-# as this one: Kirsch et al. 2023 make that point.
+# Measure how redundant a batch is: how far is a pick from the nearest other
+# pick, in the plane and between gradients? BADGE spreads out the gradients,
+# since the network learns from them. Drawing by score ignores distances, yet
+# does no worse on a pool as small as this one. Kirsch et al. 2023 make the same
+# point.
 
 # %%
 batches['drawn by entropy'] = kernels.stochastic_top_k(
@@ -250,7 +253,7 @@ squared_distances = jax.jit(kernels.squared_distances)
 
 
 def to_nearest(points):
-  """The median distance of a point to the nearest other one."""
+  """Returns the median distance from a point to its nearest neighbour."""
   sq_dists = np.array(squared_distances(points, points))
   np.fill_diagonal(sq_dists, np.inf)
   return np.median(np.sqrt(sq_dists.min(axis=1)))
@@ -265,11 +268,12 @@ for name, (picks, _) in batches.items():
 # %% [markdown]
 # ## Noise or ignorance
 #
-# Where the two lower classes overlap a network is right to be unsure, and a
-# label there teaches it little. On the island it *could* know, and does not.
-# One network cannot tell these apart. Several can: on noise they agree that it
-# is noise, where they know nothing they contradict each other. `bald` measures
-# that, from logits `[S, N, C]` of S networks, or of S dropout masks of one.
+# Where the two lower classes overlap, a network is right to be unsure, and a
+# label teaches it little. On the island it *could* know the class, but does
+# not. One network cannot tell these cases apart. Several can: on noise they all
+# predict the same odds; on the island they contradict each other. `bald`
+# measures this disagreement from logits `[S, N, C]` of S networks, or of S
+# dropout masks of one network.
 
 # %%
 samples = np.stack([network(points)[0] for network in networks])
@@ -277,7 +281,7 @@ grid_samples = np.stack([network(grid)[0] for network in networks])
 
 
 def entropy_of_mean(samples):
-  """The entropy of the mean prediction."""
+  """Returns the entropy of the mean prediction."""
   return kernels.entropy(kernels.predictive_log_probs(samples))
 
 
@@ -290,15 +294,15 @@ for axes, (name, scorer) in zip(
   show(axes, f'{name}: top 10', scores=scorer(grid_samples), picks=picks)
 
 # %% [markdown]
-# BALD goes to the island, all ten times: top-k of a good score is still no good
-# batch. `batch_bald` asks what ten labels tell *together*.
+# All ten picks of BALD lie on the island: the top k of a good score can still
+# be a bad batch. `batch_bald` scores the information of ten labels *together*.
 
 # %% [markdown]
-# ## A draw, and its distribution
+# ## Many draws of a batch
 #
-# With the same key a kernel gives the same batch, with another key another one.
-# Compiled once, it is quick to ask again: here are 300 batches of BADGE, and
-# how often each point is among them (the size of its disc).
+# The same key gives the same batch; another key gives another batch. A compiled
+# kernel is quick to call again. Here are 300 batches of BADGE: the size of a
+# disc shows how often its point was picked.
 
 # %%
 how_often = np.zeros(600)
@@ -307,14 +311,14 @@ for key in jax.random.split(jax.random.key(3), 300):
   how_often[np.asarray(picks)] += 1 / 300
 
 (axes,) = panels(1)
-show(axes, 'how often BADGE picks a point')
+show(axes, 'how often BADGE picks each point')
 _ = axes.scatter(*points.T, s=400 * how_often, color='black', alpha=0.35, lw=0)
 
 # %% [markdown]
 # ## From PyTorch and back
 #
-# `numpy()` is a view of a tensor on the CPU, and DLPack one on any device: no
-# copy is made. Detach first; the kernels need no gradient.
+# `numpy()` is a view of a tensor on the CPU, and DLPack is a view on any
+# device: neither copies. Detach first; the kernels need no gradient.
 
 # %%
 if importlib.util.find_spec('torch') is None:
@@ -332,9 +336,9 @@ else:
   print('logits of the picks:', tensor[picks].shape)
 
 # %% [markdown]
-# ## What to read next
+# ## Read next
 #
-# - `02_one_round`: the same pieces, on digits, with an oracle that answers.
+# - `02_one_round`: a round on digits, with an oracle that answers queries.
 # - `docs/kernels.md`: all kernels, with formula, paper, cost and memory.
-# - `help(kernels.kmeans_plus_plus)`: every docstring has an example that is
-#   run by the tests.
+# - `help(kernels.kmeans_plus_plus)`: every docstring has an example, which the
+#   tests run.

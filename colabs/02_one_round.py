@@ -13,15 +13,15 @@
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/02_one_round.ipynb
 #
-# A round of active learning: train on the labels there are, look over the pool,
-# choose what to ask, get answers, write them down. `al_jax.loop` does that
-# round after round. Here you do it once, step by step, on scikit-learn's
-# digits, and at the end see that the loop does the same.
+# One round of active learning: train on the labelled set, measure the pool,
+# select a batch, query its labels, and record the answers. `al_jax.loop` does
+# this round after round. Here you do it once, step by step, on scikit-learn's
+# digits. At the end you see that the loop does the same.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -63,11 +63,11 @@ from al_jax.training import fit
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
 
 # %% [markdown]
-# ## The data set, and what may be known of it
+# ## The data set and its facts
 #
-# The training split is the pool. Its labels exist, but they are the answers:
-# from here on only the oracle has them. *Facts* are what a learner and a
-# strategy are told: sizes, shapes, the number of classes. No labels.
+# The training split is the pool. Its labels exist, but from here on only the
+# oracle has them. Learners and strategies receive *facts*: sizes, shapes and
+# the number of classes, but no labels.
 
 # %%
 dataset = data.load('digits')
@@ -81,8 +81,9 @@ answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 # %% [markdown]
 # ## A system: a learner and a strategy
 #
-# A name gives both. Each is a tuple of pure functions without any state of its
-# own: what is remembered is passed in and comes back.
+# A system has a learner and a strategy; one name selects both. Each is a tuple
+# of pure functions. They hold no state: they take it as an argument and return
+# the new one.
 
 # %%
 system = systems.build(
@@ -98,12 +99,12 @@ print('strategy:', *strategy._fields)
 # %% [markdown]
 # ## The state of the pool
 #
-# Four arrays as long as the pool say who was asked when, and what they said.
-# Their shapes never change, so that nothing is compiled anew as labels come in.
-# Twenty examples, drawn uniformly, are asked first. Asking costs: the oracle
-# returns how many answers have been paid for.
+# Four arrays, each as long as the pool, record which examples were queried, in
+# which round, and the answers. Their shapes never change, so new labels need no
+# recompilation. The first 20 queries are drawn uniformly. Labels cost: the
+# oracle returns the number of labels paid for so far.
 #
-# Every random choice has a key made of the seed and what it is for.
+# Every random choice has its own key, made from the seed and a purpose.
 
 # %%
 SEED = 0
@@ -120,9 +121,9 @@ print('answers by class:', np.bincount(said.targets, minlength=10))
 # %% [markdown]
 # ## Train
 #
-# `start` begins a round. Then step after step: the learner *plans* which
-# examples the next step needs, they are gathered, and *step* moves the state on
-# and says whether it is done. `fit.step_from` joins the three.
+# `start` begins a round. At each step the learner *plans* which examples it
+# needs, the examples are gathered, and *step* updates the state and reports
+# whether training is done. `fit.step_from` combines these three.
 
 # %%
 inputs = {'pool': jnp.asarray(dataset.train.inputs)}
@@ -146,20 +147,21 @@ accuracy = np.mean(np.argmax(logits, axis=1) == dataset.test.targets)
 _, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
 axes.plot(losses, color=style.COLOURS[0])
 style.plain_axes(
-  axes, 'step', 'loss of the epoch before', f'20 labels: {accuracy:.1%} right'
+  axes, 'step', 'loss of last epoch', f'20 labels: test accuracy {accuracy:.1%}'
 )
 
 # %% [markdown]
 # ## Measure
 #
-# A strategy is two functions. *measure* maps a batch of examples to whatever
-# the choice needs of each; for margin that is one number. `make_pool_map` runs
-# it over the pool in chunks, so that memory does not grow with the pool.
+# A strategy has two main functions, *measure* and *select*. *measure* maps a
+# batch of examples to the values that the choice needs; margin needs one number
+# per example. `make_pool_map` runs it over the pool in chunks, so the memory it
+# needs does not grow with the pool.
 
 
 # %%
 def measure(args, batch):
-  """What the strategy measures of a batch, with the trained network."""
+  """Measures a batch with the trained network."""
   key, learner_state = args
   return strategy.measure(
     key, functools.partial(learner.apply, learner_state), batch
@@ -172,14 +174,15 @@ scores = inference.make_pool_map(measure)(
 print(scores.shape, scores.dtype)
 
 # %% [markdown]
-# The score is the gap between the two likeliest classes, below 0: the closer to
-# 0, the more torn the network is. After 20 labels it is unsure of a good part
-# of the pool; the ten largest scores are ties but for a hair.
+# The score is minus the gap between the probabilities of the two likeliest
+# classes. The closer it is to 0, the less sure the network is. After 20 labels
+# the network is unsure about much of the pool, and the ten largest scores are
+# nearly tied.
 
 # %%
 _, axes = plt.subplots(figsize=(5.6, 2.4), layout='constrained')
 axes.hist(scores, bins=50, color=style.COLOURS[0])
-style.plain_axes(axes, 'score of margin', 'examples')
+style.plain_axes(axes, 'margin score', 'examples')
 axes.set_xlim(-1, 0.1)
 tenth = float(np.sort(scores)[-10])
 axes.axvline(tenth, color=style.COLOURS[1], lw=1)
@@ -193,12 +196,12 @@ _ = axes.annotate(
 # %% [markdown]
 # ## Select
 #
-# *select* sees the whole pool's measurements and decides. It never picks what
-# was asked before, nor the same example twice.
+# *select* picks a batch from the measurements of the whole pool. It never picks
+# an example that was queried before, nor the same example twice.
 
 # %%
-strategy_state = strategy.init(facts)  # `()`: margin remembers nothing
-seen = jnp.ones(len(scores), bool)  # all of the pool was measured
+strategy_state = strategy.init(facts)  # `()`: margin has no state
+seen = jnp.ones(len(scores), bool)  # the whole pool was measured
 strategy_state, selection = strategy.select(
   keys.for_round(SEED, 0, keys.SELECT), strategy_state, scores, seen, state, 10
 )
@@ -207,8 +210,9 @@ print('picks: ', picks)
 print('scores:', np.round(selection.values, 4))
 
 # %% [markdown]
-# Which are these? Above what margin asks, below ten at random; the captions are
-# the true classes, which nobody but us has looked at yet.
+# The upper row shows the picks of margin, the lower row ten random ones. The
+# captions are the true classes, which the learner and the strategy have not
+# seen.
 
 # %%
 random_picks = np.asarray(
@@ -223,9 +227,9 @@ plotting.gallery(
 display.Image(folder / 'picks.png', width=640)
 
 # %% [markdown]
-# And why does the network ask about them? Its predictions for the first five,
-# where the two highest bars are those that it is torn between. The filled bar
-# is the true class: often one of the two, but not always.
+# Why does margin query these? The bars are the predictions for the first five.
+# The network cannot decide between the two highest bars. The filled bar is the
+# true class: often one of the two, but not always.
 
 # %%
 probs = jax.nn.softmax(apply(dataset.train.inputs[picks[:5]]).predictions)
@@ -248,10 +252,10 @@ for (top, bottom), index, of_classes in zip(
   bottom.spines[['top', 'left', 'right']].set_visible(False)
 
 # %% [markdown]
-# ## Ask, and reveal
+# ## Query, and reveal the answers
 #
-# Now the answers are paid for and written into the pool. The next round's
-# training is the first to see them.
+# Now pay for the answers and write them into the pool. Training in the next
+# round is the first to see them.
 
 # %%
 paid, said = answers.ask(keys.for_run(SEED, keys.ORACLE), paid, Question(picks))
@@ -259,12 +263,12 @@ state = pool.reveal(
   state, jnp.asarray(picks), said.targets, said.annotator, round=1
 )
 print('paid:', paid, ' trainable:', int(pool.trainable(state).sum()))
-print('asked in round 0, 1:', np.bincount(state.acquired_round + 1)[1:])
+print('queried in round 0, 1:', np.bincount(state.acquired_round + 1)[1:])
 
 # %% [markdown]
 # ## The loop does the same
 #
-# Two rounds of the loop, with the same seed. It asks the same questions.
+# Run two rounds of the loop with the same seed. It makes the same queries.
 
 # %%
 compiled = program.compile_program(
@@ -274,11 +278,12 @@ proceeding = protocol.Protocol(rounds=2, labels_per_round=10, first_size=20)
 for record in loop.run_rounds(compiled, answers, proceeding, seeds=[SEED]):
   print(f'{record.labels} labels: {record.test["accuracy"]:.1%}', record.picks)
   if record.picks:
-    print('   of these asked by hand:', len(set(record.picks) & set(picks)))
+    print('   also queried by hand:', len(set(record.picks) & set(picks)))
 
 # %% [markdown]
-# ## What to read next
+# ## Read next
 #
 # - `03_full_loop`: many rounds, several strategies, several seeds.
-# - `al_jax/interfaces/`: what a learner and a strategy have to be.
+# - `docs/extending.md`: a learner and a strategy of your own. Their interfaces
+#   are in `al_jax/interfaces/`.
 # - `al_jax/loop/rounds.py`: this notebook as a generator, with checkpoints.

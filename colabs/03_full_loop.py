@@ -13,15 +13,15 @@
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/03_full_loop.ipynb
 #
-# Is it better to ask cleverly than to label at random? One run cannot tell:
-# which examples come first and where the weights start matter as much as the
-# strategy. So here three systems run on three seeds each, and all systems of a
-# seed begin with the same labels and the same weights.
+# Do clever queries beat random ones? One run cannot tell: the first labels and
+# the initial weights matter as much as the strategy. So three systems run here
+# on three seeds each. For each seed, all systems begin with the same labels and
+# the same weights.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -50,13 +50,13 @@ from al_jax.storage import records
 folder = pathlib.Path(tempfile.mkdtemp())  # for pictures and results
 
 # %% [markdown]
-# ## What is compared
+# ## Systems and protocol
 #
 # - `random` draws uniformly. Every strategy has to beat it, and many do not.
-# - `margin` asks where the two likeliest classes are closest.
-# - `badge` asks for a batch of gradients that are long and different.
+# - `margin` queries examples whose two likeliest classes are closest.
+# - `badge` queries a batch whose gradients are long and diverse.
 #
-# The protocol: 20 labels to begin with, then 20 more a round, up to 140.
+# A run begins with 20 labels and queries 20 more per round, up to 140.
 
 # %%
 SYSTEMS, SEEDS = ('random', 'margin', 'badge'), [0, 1, 2]
@@ -70,9 +70,10 @@ answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 # %% [markdown]
 # ## The loop
 #
-# `compile_program` makes all compiled functions of a system once; here the
-# three seeds share each call (`num_lanes`). `run_rounds` is a generator: a
-# record per round and seed, as they are done. Stop iterating and it stops.
+# `compile_program` compiles all functions of a system once; here the three
+# seeds share each call (`num_lanes`). `run_rounds` is a generator that yields a
+# record per round and seed as soon as it is complete. If you stop iterating,
+# the run stops.
 
 # %%
 results = []
@@ -94,8 +95,8 @@ print(records.log_line(results[-1], dataset.task.headline))
 # %% [markdown]
 # ## The curves
 #
-# The band is one standard error on both sides of the mean over seeds. With
-# three seeds it is itself a rough guess: look for gaps that are much wider.
+# The band is one standard error on either side of the mean over seeds. Three
+# seeds estimate it only roughly: look for gaps that are much wider.
 
 # %%
 plotting.learning_curves(results, folder / 'curves.png')
@@ -104,11 +105,12 @@ display.Image(folder / 'curves.png', width=560)
 # %% [markdown]
 # ## The same as tables
 #
-# The first has every point of the curves. The second has one row per system:
-# the last point, and the *area*, the mean height of the curve, which does not
-# hang on one lucky round. The difference to random is taken seed by seed, which
-# is what starting alike is good for, and p is of its t-test. Three pairs seldom
-# give a small p, even where curves look far apart: ask for more seeds.
+# The first table has every point of the curves. The second has one row per
+# system, with the last point and the *area*: the mean height of the curve,
+# which does not depend on one lucky round. The difference to random is paired
+# by seed, because systems of one seed start alike; p comes from a paired
+# t-test. Three pairs rarely give a small p, even if the curves look far apart:
+# run more seeds.
 
 # %%
 print(tables.round_table(results))
@@ -119,9 +121,9 @@ print(tables.summary_table(results))
 # %% [markdown]
 # ## Labels saved
 #
-# Read the curves sideways: at how many labels is a system as good as random is
-# with all of its own? In brackets, what 95% of the draws of a bootstrap over
-# seeds say; `inf` is "it did not get there".
+# Read the curves sideways: how many labels does a system need to match the
+# final accuracy of random? The brackets show the 95% interval of a bootstrap
+# over seeds; `inf` means that it did not get there.
 
 # %%
 by_system = curves.runs(results)
@@ -132,10 +134,10 @@ for name in SYSTEMS:
   )
 
 # %% [markdown]
-# ## What they asked about
+# ## The queries
 #
-# A record knows the picks, and the classes that they turned out to be. Random
-# asks for what there is; the others ask more of what is hard.
+# A record holds the picks and their classes. Random follows the classes of the
+# pool; the other two query more examples of the hard classes.
 
 # %%
 _, axes = plt.subplots(figsize=(6.4, 2.6), layout='constrained')
@@ -149,7 +151,7 @@ for number, name in enumerate(SYSTEMS):
     color=style.COLOURS[number],
     label=name,
   )
-style.plain_axes(axes, 'class', 'share of the picks')
+style.plain_axes(axes, 'class', 'share of picks')
 style.percent_axis(axes.yaxis)
 axes.set_xticks(np.arange(10))
 _ = axes.legend(frameon=False, ncols=3, fontsize=8, loc='upper left')
@@ -168,19 +170,20 @@ plotting.gallery(
 display.Image(folder / 'asked.png', width=640)
 
 # %% [markdown]
-# ## Keep them
+# ## Save the records
 #
-# A line of JSON per record, and it reads back exactly.
+# Each record becomes one line of JSON, and reads back exactly.
 
 # %%
 records.write_jsonl(folder / 'records.jsonl', results)
 print(records.read_jsonl(folder / 'records.jsonl') == results)
 
 # %% [markdown]
-# ## What to read next
+# ## Read next
 #
 # - `python -m experiments.run --config=configs/quickstart.py
-#   --workdir=runs/quickstart` in a clone: this with five seeds, from a config,
-#   and it goes on where it was interrupted.
+#   --workdir=runs/quickstart` in a clone: this comparison with five seeds, from
+#   a config. It resumes after an interruption.
 # - `docs/uncertainty.md`: the same question on MNIST and CIFAR-10.
-# - `04_badge_from_scratch`: what `badge` does. `05_own_strategy`: do better.
+# - `04_badge_from_scratch`: how `badge` works. `05_own_strategy`: try to do
+#   better.

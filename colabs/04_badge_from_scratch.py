@@ -13,15 +13,15 @@
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/04_badge_from_scratch.ipynb
 #
 # BADGE (Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain
-# Gradient Lower Bounds") fits into 30 lines of NumPy. You write them here, see
-# that the kernel computes the same embeddings and draws from the same
-# distribution, and then why there is a kernel at all.
+# Gradient Lower Bounds") fits into 30 lines of NumPy. Here you write them, and
+# see that the kernel computes the same embeddings and draws from the same
+# distribution. Then you see why the kernel exists.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -49,10 +49,10 @@ from al_jax import data, kernels
 from al_jax.plotting import style
 
 # %% [markdown]
-# ## A network that has seen 40 labels
+# ## A network trained on 40 labels
 #
-# BADGE needs two arrays of it: the predicted probabilities `[N, C]`, and what
-# goes into the last layer, the hidden units `[N, D]`.
+# BADGE needs two arrays from it: the predicted probabilities `[N, C]` and the
+# hidden units `[N, D]`, which are the input of the last layer.
 
 # %%
 pool = data.load('digits').train
@@ -68,30 +68,31 @@ probs = network.predict_proba(inputs)
 hidden = np.maximum(inputs @ network.coefs_[0] + network.intercepts_[0], 0)
 
 print('probabilities', probs.shape, ' hidden units', hidden.shape)
-print(f'right: {np.mean(probs.argmax(axis=1) == pool.targets):.1%}')
+print(f'accuracy: {np.mean(probs.argmax(axis=1) == pool.targets):.1%}')
 
 # %% [markdown]
 # ## The idea
 #
-# If we knew the label, the gradient of the loss would say how the network is
-# going to change. We do not, so take the label that the network predicts: no
-# other one gives a shorter gradient. With `p` the probabilities, `e` the
-# predicted label as one-hot vector and `h` the hidden units, the gradient by
-# the last layer's weights is
+# If we knew the label, the gradient of the loss would show how the network will
+# change. We do not, so take the predicted label: no other label gives a shorter
+# gradient. Let `p` be the probabilities, `e` the predicted label as a one-hot
+# vector, and `h` the hidden units. The gradient with respect to the weights of
+# the last layer is
 #
 # $$ g = (p - e)\, h^\top, $$
 #
-# as many numbers as there are weights, C times D. It is *long* where the
-# network is unsure. Two gradients are *far apart* where the network would learn
-# different things. k-means++ seeding draws each point in proportion to its
-# squared distance to the nearest point drawn before: long and far apart.
+# which has C times D numbers, one per weight. It is *long* where the network is
+# unsure. Two gradients are *far apart* where the network would learn different
+# things. k-means++ seeding draws each point in proportion to its squared
+# distance to the nearest point drawn before, so it prefers gradients that are
+# long and far apart.
 #
 # ## Thirty lines
 
 
 # %%
 def gradient_embedding(probs, hidden):
-  """The gradients, multiplied out: [N, C * D]."""
+  """Returns the gradients, multiplied out, [N, C * D]."""
   residuals = probs.copy()
   residuals[np.arange(len(probs)), probs.argmax(axis=1)] -= 1
   gradients = residuals[:, :, None] * hidden[:, None, :]
@@ -99,7 +100,7 @@ def gradient_embedding(probs, hidden):
 
 
 def seeding(rng, points, k):
-  """The k picks of k-means++, the first of them uniform."""
+  """Draws k points by k-means++ seeding, the first one uniformly."""
   picks = [rng.integers(len(points))]
   sq_dists = np.full(len(points), np.inf)
   while len(picks) < k:
@@ -110,14 +111,14 @@ def seeding(rng, points, k):
 
 
 def badge(rng, probs, hidden, k):
-  """Which k examples to ask about."""
+  """Selects k examples to query."""
   return seeding(rng, gradient_embedding(probs, hidden), k)
 
 
 print(badge(rng, probs, hidden, 10))
 
 # %% [markdown]
-# The kernel takes logits, or as here log-probabilities. It keeps a gradient as
+# The kernel takes logits or, as here, log-probabilities. It keeps a gradient as
 # its two factors, `p - e` and `h`.
 
 # %%
@@ -131,10 +132,11 @@ draw = draw.lower(jax.random.key(0), factors).compile()
 print(draw(jax.random.key(0), factors).indices[:10])
 
 # %% [markdown]
-# ## Long means unsure
+# ## Gradients are long where the network is unsure
 #
-# The length of a gradient against the gap between the two largest
-# probabilities. The ringed ones are a batch: mostly long, but not the longest.
+# Plot the length of each gradient against the gap between the two largest
+# probabilities. The rings mark one batch. Most of its gradients are long, but
+# they are not the longest ones.
 
 # %%
 gradients = gradient_embedding(probs, hidden)
@@ -152,34 +154,34 @@ axes.scatter(
   edgecolor=style.COLOURS[1],
   label=f'a batch of {k}',
 )
-style.plain_axes(axes, 'gap of the two likeliest', 'length of gradient')
+style.plain_axes(axes, 'gap of the two top classes', 'gradient length')
 _ = axes.legend(frameon=False)
 
 # %% [markdown]
 # ## The same embeddings
 #
-# Multiplied out the factors are the gradients, and distances that are computed
-# from the factors are the distances of the gradients:
+# The outer product of the factors is the gradient. Distances between gradients
+# can be computed from the factors:
 #
 # $$ |q h^\top - p g^\top|^2
 #   = |q|^2 |h|^2 + |p|^2 |g|^2 - 2 (q \cdot p)(h \cdot g). $$
 
 # %%
 theirs = kernels.gradient_embedding(log_probs, hidden).reshape(gradients.shape)
-print('largest difference of embeddings:', np.abs(theirs - gradients).max())
+print('largest difference in embeddings:', np.abs(theirs - gradients).max())
 
 some = kernels.Factors(factors.left[:60], factors.right[:60])
 sq_dists = np.sum((gradients[:60, None] - gradients[None, :60]) ** 2, axis=2)
 by_kernel = jax.jit(kernels.squared_distances)(some, some)
-print('largest difference of distances: ', np.abs(by_kernel - sq_dists).max())
-print('    and the largest distance:    ', sq_dists.max())
+print('largest difference in distances: ', np.abs(by_kernel - sq_dists).max())
+print('                largest distance: ', sq_dists.max())
 
 # %% [markdown]
 # ## The same distribution
 #
 # Two programs that draw at random cannot be compared pick by pick, but their
-# frequencies can. Eight examples, batches of three: 56 possible ones. Both draw
-# 3,000 times.
+# frequencies can. Eight examples have 56 possible batches of three. Both
+# programs draw 3,000 batches.
 
 # %%
 eight = np.argsort(lengths)[-400::50]
@@ -188,14 +190,14 @@ few = kernels.Factors(factors.left[eight], factors.right[eight])
 
 @jax.jit
 def many(keys):
-  """A batch of three for each key."""
+  """Draws a batch of three for each key."""
   return jax.lax.map(
     lambda key: kernels.kmeans_plus_plus(key, few, 3).indices, keys
   )
 
 
 def frequencies(batches):
-  """How often each set was drawn."""
+  """Counts how often each set was drawn."""
   return collections.Counter(tuple(sorted(batch)) for batch in batches)
 
 
@@ -207,15 +209,16 @@ of_kernel = frequencies(
 )
 
 # %% [markdown]
-# The bars are NumPy's. The dots are the kernel's, with two standard errors of
-# the difference: nearly all of them should reach the end of their bar. The
-# chi-square test says the same in a number: a p-value that is not tiny.
+# The bars are counts of NumPy. The dots are counts of the kernel, with two
+# standard errors of the difference: nearly all of these ranges should include
+# the end of the bar. A chi-square test sums this up in one number: its p-value
+# should not be tiny.
 
 # %%
 sets = [batch for batch, _ in (of_numpy + of_kernel).most_common()]
 ours = np.array([of_numpy[batch] for batch in sets])
 theirs = np.array([of_kernel[batch] for batch in sets])
-# Sets that are rare are counted together, as the test needs.
+# The test needs sets that are not rare, so rare ones are counted together.
 common = ours + theirs >= 20
 table = [
   np.append(counts[common], counts[~common].sum()) for counts in (ours, theirs)
@@ -237,22 +240,22 @@ axes.errorbar(
 )
 style.plain_axes(
   axes,
-  'set of three, the most frequent first',
-  'drawn, of 3,000',
+  'sets of three, most frequent first',
+  'draws, of 3,000',
   f'chi-square test: p = {p_value:.2f}',
 )
 _ = axes.legend(frameon=False)
 
 # %% [markdown]
-# ## What it costs
+# ## The cost
 #
-# So why a kernel? For memory first: C times D numbers for every point of the
-# pool. Then for time: the 30 lines read all of that for every pick. The kernel
-# reads the factors, and most picks need no look at the pool at all
-# (`docs/kernels.md` says how, and why the draws stay exact).
+# So why a kernel? First, memory: the 30 lines hold C times D numbers for every
+# point of the pool. Second, time: they read all of these numbers for every
+# pick. The kernel reads only the factors, and most picks do not read the pool
+# at all (`docs/kernels.md` says how, and why the draws stay exact).
 #
-# Below: the gradients of the 30 lines, in float64 as NumPy has them, and all
-# that the kernel holds, in float32. The time to compile is left out. Seconds
+# The table compares the memory of the gradients, in NumPy's float64, with all
+# the memory of the kernel, in float32. Compile time is left out. The seconds
 # are those of the machine that ran this page, a busy one with two cores: look
 # at the ratio.
 
@@ -286,9 +289,9 @@ for name, (probs_of, hidden_of) in pools.items():
   )
 
 # %% [markdown]
-# At the size of ImageNet, 1,000 classes and 2,048 hidden units, no machine has
-# the memory for the gradients. The compiler says what the kernel needs for
-# 1,000 picks; nothing is run for that.
+# At the size of ImageNet, with 1,000 classes and 2,048 hidden units, no
+# ordinary machine has the memory for the gradients. The compiler reports the
+# memory that the kernel needs for 1,000 picks, without running it.
 
 # %%
 sizes = np.array([1_000, 40_000, 1_280_000])
@@ -305,8 +308,8 @@ for size in sizes:
 _, axes = plt.subplots(figsize=(5.6, 2.8), layout='constrained')
 for number, (name, size) in enumerate(
   {
-    'multiplied out': multiplied_out,
-    'kernel, factors included': kept_apart,
+    'gradients, multiplied out': multiplied_out,
+    'kernel, including factors': kept_apart,
   }.items()
 ):
   axes.loglog(
@@ -314,14 +317,15 @@ for number, (name, size) in enumerate(
   )
 axes.axhline(16, color='grey', lw=1, ls=':')
 axes.annotate('a laptop, 16 GB', (1.1e5, 22), color='grey', fontsize=8)
-style.plain_axes(axes, 'pool', 'GB (float32)')
+style.plain_axes(axes, 'pool size', 'GB (float32)')
 _ = axes.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
-# ## What to read next
+# ## Read next
 #
-# - `al_jax/strategies/badge.py`: the strategy, which is two short functions.
-# - `al_jax/kernels/kmeans_plus_plus.py` and `_blocks.py`: exact draws without a
-#   look at the whole pool.
-# - `docs/reproducibility.md`: where we depart from a paper, and why.
-# - `05_own_strategy`: write one.
+# - `docs/badge.md`: results of BADGE. The strategy is in
+#   `al_jax/strategies/badge.py`.
+# - `al_jax/kernels/kmeans_plus_plus.py` and `_blocks.py`: exact draws that do
+#   not read the whole pool.
+# - `docs/reproducibility.md`: differences from the papers, with reasons.
+# - `05_own_strategy`: write your own.

@@ -13,14 +13,15 @@
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/05_own_strategy.ipynb
 #
-# A strategy is two functions: *measure*, a map over examples, and *select*, a
-# choice over the pool. You write one, find with a short check that it breaks
-# the contract, mend it, and compare it with random and margin.
+# A strategy is two functions: *measure* maps each example to values, and
+# *select* picks a batch from the pool. Here you write one, find with a short
+# check that it breaks the contract, fix it, and compare it with random and
+# margin.
 
 # %%
 # Does nothing where al_jax can be imported already.
@@ -60,23 +61,23 @@ folder = pathlib.Path(tempfile.mkdtemp())  # for pictures
 # %% [markdown]
 # ## The idea
 #
-# Margin asks about what the network is unsure of, even if that is the same
-# thing ten times. So: draw by k-means++ among the *embeddings*, for a batch
-# that is spread out, and weigh every point by how unsure the network is there.
+# Margin queries examples that the network is unsure of, even if all ten look
+# the same. To spread the batch out, draw by k-means++ among the *embeddings*,
+# and weight every point by the uncertainty of the network there.
 #
 # ## Ten lines
 
 
 # %%
 def measure(key, apply, batch):
-  """How unsure, from 0 to 1; and where."""
+  """Measures uncertainty, from 0 to 1, and the embedding."""
   output = apply(batch.inputs)
   return 1 + kernels.margin(output.predictions), output.embedding
 
 
 @functools.partial(jax.jit, static_argnames='k')
 def select(key, state, measured, seen, labelled_set, k):
-  """Spread out, and rather where the network is unsure."""
+  """Draws a diverse batch that prefers uncertain examples."""
   weights, embedding = measured
   eligible = pool.eligible(labelled_set) & seen
   return state, kernels.kmeans_plus_plus(
@@ -89,23 +90,23 @@ first_try = interfaces.Strategy(
 )
 
 # %% [markdown]
-# What the two are given:
+# The two functions receive these arguments:
 #
 # - `apply(inputs)` runs the trained network: `predictions` are logits `[B, C]`,
-#   `embedding` is `[B, D]`. With `keys=` it gives dropout samples.
-# - `batch` has `inputs` and `index`, the positions in the pool.
-# - `measured` is what *measure* returned, of the whole pool.
-# - `seen` says which examples were measured: all, unless you ask for a subset.
-# - `labelled_set` says who was asked when and what they said. Answers that were
-#   not paid for are not in it: a strategy cannot cheat.
-# - `state` is what a strategy remembers between rounds; ours is `()`.
+#   `embedding` is `[B, D]`. With `keys=` it returns dropout samples.
+# - `batch` has `inputs` and their pool indices, `index`.
+# - `measured` is the output of *measure* for the whole pool.
+# - `seen` marks the measured examples: all, unless you ask for a subset.
+# - `labelled_set` records which examples were queried, when, and the answers.
+#   It holds no answer that was not paid for, so a strategy cannot cheat.
+# - `state` is the memory of the strategy between rounds; ours is `()`.
 #
 # ## The contract
 #
-# Whatever the pool, `select` gives k distinct indices that are eligible. If
-# fewer are left, all of these and then `-1`. The same key makes the same
-# choice. A pool of 40 points and a linear network are enough to try that, on
-# pools that are not nice.
+# For any pool, `select` returns k distinct indices that are eligible. If fewer
+# are left, it returns all of them, followed by `-1`. The same key gives the
+# same choice. Forty points and a linear network are enough to test this on
+# difficult pools.
 
 # %%
 NUM_POINTS, NUM_PICKS, KEY = 40, 8, jax.random.key(0)
@@ -113,17 +114,17 @@ rng = np.random.default_rng(0)
 drawn = rng.normal(size=(NUM_POINTS, 6)).astype(np.float32)
 linear = rng.normal(size=(6, 4)).astype(np.float32)
 POOLS = {
-  'nice': (drawn, [3, 17, 5]),
-  'nothing asked yet': (drawn, []),
+  'ordinary': (drawn, [3, 17, 5]),
+  'nothing queried yet': (drawn, []),
   'all points equal': (np.ones_like(drawn), [3, 17, 5]),
   'three of each': (np.repeat(drawn, 3, axis=0)[:NUM_POINTS], [3, 17, 5]),
-  'a very sure network': (1000 * drawn, [3, 17, 5]),
+  'very sure network': (1000 * drawn, [3, 17, 5]),
   'only two are left': (drawn, list(range(38))),
 }
 
 
 def picks_of(strategy, inputs, asked):
-  """What a strategy asks, of a pool in which some were asked before."""
+  """Returns the picks of a strategy from a partly labelled pool."""
 
   def apply(inputs):
     return interfaces.ModelOutput(inputs @ linear, inputs, {})
@@ -145,34 +146,34 @@ def picks_of(strategy, inputs, asked):
 
 
 def check(strategy):
-  """Says of each pool whether the strategy keeps the contract there."""
+  """Reports for each pool whether the strategy keeps the contract."""
   for name, (inputs, asked) in POOLS.items():
     indices = picks_of(strategy, inputs, asked)
     number = min(NUM_PICKS, NUM_POINTS - len(asked))
     picks, rest = indices[indices >= 0], indices[number:]
     wrong = {
       'too few': len(picks) < number,
-      'one twice': len(set(picks)) < len(picks),
-      'asked before': bool(set(picks) & set(asked)),
+      'duplicates': len(set(picks)) < len(picks),
+      'queried before': bool(set(picks) & set(asked)),
       'no -1 at the end': np.any(rest != -1),
-      'another choice': np.any(picks_of(strategy, inputs, asked) != indices),
+      'not reproducible': np.any(picks_of(strategy, inputs, asked) != indices),
     }
     found = [fault for fault, there in wrong.items() if there]
-    print(f'{name:20}', ', '.join(found) or 'kept')
+    print(f'{name:20}', ', '.join(found) or 'ok')
 
 
 check(first_try)
 
 # %% [markdown]
-# A network that is very sure has margins of exactly -1 in float32, and weights
-# of 0. The kernel never picks a point of weight 0, and the batch is too short.
-# Late in a run, with a well trained network, that would happen to you. A weight
-# that is never 0 mends it.
+# A very sure network has margins of exactly -1 in float32, so weights of 0. The
+# kernel never picks a point of weight 0, so the batch is too short. This would
+# happen late in a run, with a well-trained network. A weight that is never 0
+# fixes it.
 
 
 # %%
 def measure_above_zero(key, apply, batch):
-  """As `measure`, but nobody is out of the question."""
+  """Measures as `measure` does, but every weight is above 0."""
   weights, embedding = measure(key, apply, batch)
   return weights + 0.01, embedding
 
@@ -181,13 +182,13 @@ mine = first_try._replace(measure=measure_above_zero)
 check(mine)
 
 # %% [markdown]
-# And this is what forgetting the mask looks like. The loop makes the same check
-# in every round, and stops with an error instead of paying twice.
+# The next strategy forgets the mask. The loop makes the same check in every
+# round, and raises an error instead of paying twice.
 
 
 # %%
 def select_anything(key, state, measured, seen, labelled_set, k):
-  """Wrong: it does not ask who is eligible."""
+  """Ignores the mask of eligible examples, which is wrong."""
   return state, kernels.top_k(measured[0], k, key=key)
 
 
@@ -196,9 +197,9 @@ check(mine._replace(select=select_anything))
 # %% [markdown]
 # ## Is it any good?
 #
-# A pool in which every digit comes five times, slightly changed, is where
-# spreading out should pay. `systems.build` takes a Strategy of your own, and a
-# name that you choose: records have it.
+# Spreading out should pay in a pool that has every digit five times, slightly
+# changed. `systems.build` takes your Strategy and a name of your choice, which
+# the records carry.
 
 # %%
 SEEDS = [0, 1, 2]
@@ -218,7 +219,7 @@ answers = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
 
 def results_of(name, **options):
-  """The records of a system, over all seeds."""
+  """Returns the records of a system, over all seeds."""
   system = systems.build(
     name,
     facts,
@@ -244,10 +245,10 @@ display.Image(folder / 'curves.png', width=560)
 print(tables.summary_table(results))
 
 # %% [markdown]
-# Three seeds on a small set do not tell you that yours is better: look at the ±
-# before you believe a difference. What is plain is what was asked. Here is the
-# first batch of each, of seed 0: margin asks about one and the same digit again
-# and again, for its copies are all as uncertain.
+# Three seeds on a small set do not prove that yours is better: look at the ±
+# before you believe a difference. But the picks clearly differ. Here is the
+# first batch of each system for seed 0: margin queries the same digit again and
+# again, because its copies are about equally uncertain.
 
 # %%
 first = {}
@@ -263,8 +264,9 @@ plotting.gallery(
 display.Image(folder / 'asked.png', width=640)
 
 # %% [markdown]
-# An id says which original a copy is of (`'17#3'`): of 300 questions over three
-# seeds, how many were about a digit that the run had not asked about before?
+# The id of a copy names its original (`'17#3'`). Each system makes 300 queries
+# over three seeds. How many different originals does it query, summed over
+# seeds?
 
 # %%
 for name in first:
@@ -277,10 +279,10 @@ for name in first:
   print(f'{name:8}{len(originals):5}')
 
 # %% [markdown]
-# ## What to read next
+# ## Read next
 #
-# - `al_jax/strategies/`: the published ones, each as short as yours.
-#   `chain.py` puts any two behind each other, yours too.
-# - `tests/strategies/contract_test.py`: the contract in full. A strategy that
-#   gets a name in `STRATEGIES` is tested by it without further ado.
-# - `CONTRIBUTING.md`: how to add yours for good.
+# - `al_jax/strategies/`: the published strategies, each as short as yours.
+#   `chain.py` runs any two in sequence, yours included.
+# - `docs/contracts.md`: the full contract as one function, `check_strategy`.
+# - `CONTRIBUTING.md`: how to add your strategy to the library. Once it has a
+#   name in `STRATEGIES`, `tests/strategies/contract_test.py` tests it.

@@ -9,20 +9,20 @@
 # ---
 
 # %% [markdown]
-# # 6. Streams: ask now or never
+# # 6. Streams: query now or never
 #
 # [![Open in Colab][badge]][colab]
 #
-# Put the owner of your copy in the place of OWNER, in this link and below.
+# Replace OWNER by the owner of your copy, in this link and in the next cell.
 #
 # [badge]: https://colab.research.google.com/assets/colab-badge.svg
 # [colab]: https://colab.research.google.com/github/OWNER/al_jax/blob/main/colabs/06_stream.ipynb
 #
-# Examples come one after the other, and each is gone before the next comes. You
-# may ask about one example in ten. Which ones?
+# Examples come one at a time, and each is gone before the next one comes. You
+# may query one example in ten. Which ones?
 #
-# What you will see: why a threshold on uncertainty does not keep a budget, what
-# a budget manager does instead, the loop around your own model, and the same in
+# You will see why a threshold on uncertainty does not keep a budget, how a
+# budget manager keeps it, a loop around your own model, and the same loop in
 # one call of the library.
 
 # %%
@@ -57,8 +57,8 @@ BUDGET = 0.1
 # %% [markdown]
 # ## A stream that changes
 #
-# Digits, in an order made for this: the first half of the stream has the digits
-# 0 to 4 only, and then 5 to 9 come too.
+# The stream has digits in an order made for this page: the first half has only
+# the digits 0 to 4; from then on 5 to 9 come too.
 
 # %%
 digits = data.load(
@@ -77,10 +77,10 @@ print(
 # %% [markdown]
 # ## A threshold does not keep a budget
 #
-# A model learns the first 50 examples. On the next 200 we look for the
-# threshold that a tenth of them exceed. From there on we ask whenever the
-# uncertainty is above it. All is well until the stream changes: the model is
-# unsure of every new digit, and more than half of the examples are asked about.
+# A model learns from the first 50 examples. Take the threshold that a tenth of
+# the next 200 exceed, and query each example whose uncertainty is above it. All
+# is well until the stream changes. Then the model is unsure of every new digit,
+# and more than half of the examples are queried.
 
 # %%
 model = LogisticRegression(max_iter=500).fit(inputs[:50], classes[:50])
@@ -89,9 +89,9 @@ threshold = np.quantile(unsure[:200], 1 - BUDGET)
 asked_plain = unsure > threshold
 
 # %% [markdown]
-# A *budget manager* sees the same uncertainties, one at a time, and remembers
-# what it spent. It is a function `(key, state, utility) -> (state, ask)`, so
-# that `lax.scan` runs it over a whole stream.
+# A *budget manager* sees the same uncertainties, one at a time, and keeps track
+# of its queries. It is a function `(key, state, utility) -> (state, ask)`, so
+# `lax.scan` can run it over a whole stream.
 
 # %%
 MANAGERS = {
@@ -102,7 +102,7 @@ MANAGERS = {
 
 
 def asked_by(manager):
-  """Which examples a manager asks about."""
+  """Returns a mask of the examples that a manager queries."""
 
   def step(state, example):
     key, utility = example
@@ -112,12 +112,12 @@ def asked_by(manager):
   return jax.lax.scan(step, kernels.start_spending(), (keys, unsure))[1]
 
 
-asked = {'a plain threshold': asked_plain}
+asked = {'plain threshold': asked_plain}
 asked |= {name: np.asarray(asked_by(of)) for name, of in MANAGERS.items()}
 
 
 def smooth(values, width=100):
-  """The mean of the last values at each position; of fewer at the start."""
+  """Averages the last values at each position; fewer at the start."""
   sums = np.concatenate([[0], np.cumsum(values)])
   last = np.arange(1, len(sums))
   first = np.maximum(last - width, 0)
@@ -130,44 +130,46 @@ for number, (name, of) in enumerate(asked.items()):
     50 + np.arange(len(of)),
     smooth(of),
     color=style.COLOURS[number],
-    label=f'{name}: {np.mean(of):.1%} in all',
+    label=f'{name}: {np.mean(of):.1%} overall',
   )
 axes.axvline(change, color='grey', lw=0.8, ls=':')
 axes.axhline(BUDGET, color='grey', lw=0.8, ls=':')
-style.plain_axes(axes, 'examples of the stream', 'asked, of the last 100')
+style.plain_axes(axes, 'examples of the stream', 'queried, of the last 100')
 style.percent_axis(axes.yaxis)
 _ = axes.legend(frameon=False, fontsize=8)
 
 # %% [markdown]
-# - `variable` has a threshold that falls after a question and rises after none.
-# - `quantile` asks about the top tenth of the last 100 uncertainties. It holds
-#   back while the recent rate is at the budget, and so leaves some unspent.
-# - `balanced` is a quantile that gives way to what is left of the budget: it
-#   spends all of it.
+# - `variable` has a threshold on confidence, which falls after a query and
+#   rises otherwise.
+# - `quantile` queries the top tenth of the last 100 uncertainties. It pauses
+#   while the recent query rate is at the budget, so it leaves some unspent.
+# - `balanced` shifts its quantile to use up the remaining budget, so it spends
+#   all of it.
 #
-# What holds for `balanced`, whatever the utilities are: of the first T examples
-# at most B T + 51 are asked about.
+# `balanced` has a guarantee, for any utilities: of the first T examples it
+# queries at most B T + 51.
 
 # %%
 count = np.cumsum(asked['balanced'])
 print(
-  'most beyond B T:',
+  'most above B T:',
   round(np.max(count - BUDGET * np.arange(1, len(count) + 1)), 1),
 )
 
 # %% [markdown]
 # ## The loop around your own model
 #
-# Now the model learns what it asks, anew after every 10 answers. The manager is
-# compiled once, and the loop is yours. We measure *test then train*: of the
-# examples that come, how many does the model know before it could learn them?
+# Now the model learns from its queries: it trains again after every 10 answers.
+# The manager is compiled once, and the loop is yours. Measure by *test then
+# train*: what share of the examples does the model classify correctly before it
+# could learn from them?
 
 # %%
 manager = jax.jit(kernels.spend_balanced)
 
 
 def pass_stream(utility_of):
-  """Passes the stream once; returns what was right, and what was asked."""
+  """Passes the stream once; returns masks of correct and queried examples."""
   known = list(range(50))
   model = LogisticRegression(max_iter=200).fit(inputs[known], classes[known])
   state, learnt = kernels.start_spending(), len(known)
@@ -200,7 +202,7 @@ for number, (name, (right, of)) in enumerate(passed.items()):
     50 + np.arange(len(right)),
     smooth(right),
     color=style.COLOURS[number],
-    label=f'{name}: knew {np.mean(right):.1%}, asked {np.mean(of):.1%}',
+    label=f'{name}: {np.mean(right):.1%} right, {np.mean(of):.1%} queried',
   )
 axes.axvline(change, color='grey', lw=0.8, ls=':')
 style.plain_axes(axes, 'examples of the stream', 'right, of the last 100')
@@ -208,15 +210,15 @@ style.percent_axis(axes.yaxis)
 _ = axes.legend(frameon=False, fontsize=8, loc='lower left')
 
 # %% [markdown]
-# Before the change asking where the model is unsure pays: it is right almost
-# always. After it chance recovers faster: one stream, so no proof of anything.
-# `docs/stream.md` has five orders, two data sets and three kinds of drift.
+# Before the change, uncertainty pays: the model is almost always right. After
+# the change, chance recovers faster. One stream proves nothing:
+# `docs/stream.md` has five seeds, two data sets and three kinds of drift.
 #
 # ## The same with a network, in one call
 #
-# `Stream` says how the pool is passed; all else is as in `03_full_loop`. A
-# round lasts until 20 examples were asked about. Strategies of batches choose
-# some of each window of examples: here BADGE, 20 of every 200.
+# `Stream` describes how the pool passes; all else is as in `03_full_loop`. A
+# round lasts until 20 examples have been queried. Strategies that select
+# batches pick some examples of each window: here BADGE picks 20 of every 200.
 
 # %%
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -257,14 +259,15 @@ plotting.curve_panels(
 display.Image(folder / 'stream.png', width=560)
 
 # %% [markdown]
-# All three seeds pass the stream in the same order, so that the errors of the
-# table are of weights and draws alone. `configs/stream.py` gives each seed an
-# order of its own.
+# All three seeds pass the stream in the same order, so the standard errors in
+# the table come from weights and draws alone. `configs/stream.py` gives each
+# seed its own order.
 #
-# ## What to read next
+# ## Read next
 #
 # - `docs/stream.md`: five managers on letters and digits with three kinds of
-#   drift, what each guarantees, and what would see the future and is refused.
+#   drift, their guarantees, and the options that a stream rejects because they
+#   would see the future.
 # - `python -m experiments.stream --config=configs/stream.py:digits
-#   --workdir=runs/stream`: from a config, and it goes on where it was
-#   interrupted.
+#   --workdir=runs/stream`: a stream from a config. It resumes after an
+#   interruption.

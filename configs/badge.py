@@ -5,10 +5,10 @@ python -m experiments.run --config=configs/badge.py:letter_mlp_100 \
 python -m experiments.run --config=configs/badge.py:study \
         --workdir=runs/badge_study
 
-The argument is DATA_MODEL_B: a data set, a model, and how many labels are asked
-for per round; `,local` after it makes a setting that two cores can run, and
-`,authors` gives an MLP the initial weights and the head of the authors' code.
-The grids that docs/badge.md reports: `study`, `models`, `hard`, `small_pool`.
+The argument is DATA_MODEL_B: a data set, a model, and the number of labels per
+round. The suffix `,local` makes it small enough for two cores; `,authors` gives
+an MLP the initial weights and the head of the authors' code. `study`, `models`,
+`hard` and `small_pool` are the grids that docs/badge.md reports.
 """
 
 import os
@@ -28,7 +28,7 @@ SYSTEMS = (
   'badge',
 )
 
-# The authors' code: batches of 64 for MNIST and SVHN, of 128 for the others.
+# Batch sizes of the authors' code: 64 for MNIST and SVHN, 128 for the others.
 _TABLE = {'batch_size': 128, 'normalize': 'none', 'models': ('mlp',)}
 _IMAGES = ('mlp', 'resnet', 'vgg')
 _MNIST = {'source': 'tfds:mnist', 'batch_size': 64, 'models': ('mlp',)}
@@ -71,14 +71,14 @@ MODELS = {
   'vgg': {'name': 'vgg16'},
   'deep_mlp': {'name': 'mlp', 'widths': (256, 256, 256)},
 }
-# The authors' MLP differs in these.
+# Options in which the authors' MLP differs.
 AUTHORS = {'init': 'torch', 'head_bias': False}
-# Labels per round -> rounds: up to about 2,000, 10,000 and 40,000 labels.
+# Rounds by labels per round: up to about 2,000, 10,000 and 40,000 labels.
 ROUNDS = {100: 20, 1000: 11, 10000: 5}
 
 
 def arguments() -> list[str]:
-  """Every DATA_MODEL_B there is."""
+  """Lists every valid DATA_MODEL_B."""
   return [
     f'{data}_{model}_{batch}'
     for data, facts in DATA.items()
@@ -88,15 +88,16 @@ def arguments() -> list[str]:
 
 
 def get_config(arg: str = 'letter_mlp_100') -> ConfigDict:
-  """The protocol of the paper, with a cap on the epochs.
+  """Returns the protocol of the paper, with a cap on the epochs.
 
   Args:
-    arg: DATA_MODEL_B, maybe with `,local`, or with `,authors` for an MLP; or
-      the name of a grid.
+    arg: DATA_MODEL_B, optionally with `,local`, or with `,authors` for an MLP;
+      or the name of a grid.
 
   Returns:
-    100 uniform labels to begin with, Adam until a training accuracy of 99%, the
-    same fresh weights each round, gradients clipped to 0.1 by value, 5 seeds.
+    A config: 100 uniform first labels, Adam until a training accuracy of 99%,
+    the same fresh weights each round, gradients clipped to 0.1 by value, 5
+    seeds.
   """
   if arg in _GRIDS:
     return _GRIDS[arg]()
@@ -157,11 +158,14 @@ def _data(name):
 
 
 def _study():
-  """Letter and MNIST with MLP, three batch sizes, the largest on MNIST."""
+  """Returns the study of an MLP on Letter and MNIST, with three batch sizes.
+
+  The largest is for MNIST only.
+  """
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   largest = _batches(10000)
-  # 10,000 clusters of 60,000 points: 100 iterations would take minutes a round.
+  # For 10,000 clusters of 60,000 points, 100 iterations take minutes a round.
   largest['10000']['strategy'] = {'num_iters': 10}
   config.grid = (
     {'batch': _batches(100, 1000), 'data': _data_sets('letter', 'mnist')},
@@ -171,7 +175,7 @@ def _study():
 
 
 def _models():
-  """Letter and MNIST, 100 labels a round, one and three hidden layers."""
+  """Returns a grid of Letter and MNIST with one and three hidden layers."""
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
   config.full_labels = False
@@ -189,10 +193,10 @@ def _models():
 
 
 def _hard():
-  """Imbalance, redundancy, and CIFAR-10, each with MLP."""
+  """Returns a grid of imbalanced and redundant MNIST, Shuttle, and CIFAR-10."""
   config = _common()
   config.model = ConfigDict(MODELS['mlp'])
-  # Without the line of all labels: 50,000 pictures to 99% take an hour.
+  # Skips the reference of all labels: 50,000 pictures to 99% take an hour.
   cifar10 = {'protocol': {'labels_per_round': 1000, 'rounds': 6}}
   cifar10['full_labels'] = False
   config.grid = (
@@ -204,7 +208,7 @@ def _hard():
 
 
 def _small_pool():
-  """2,000 digits, 100 to 300 labels: one at a time, 10 or 100 at once."""
+  """Returns a grid on 2,000 digits, 100 to 300 labels: 1, 10 or 100 a round."""
   config = _common()
   config.systems = ('random', 'margin', 'weighted_k_means', 'badge')
   config.model = ConfigDict(MODELS['mlp'])
@@ -234,7 +238,7 @@ _GRIDS = {
 
 
 def _batches(*sizes):
-  """An axis of a grid."""
+  """Makes the axis of labels per round."""
   return {
     str(size): {'protocol': {'labels_per_round': size, 'rounds': ROUNDS[size]}}
     for size in sizes
@@ -242,7 +246,7 @@ def _batches(*sizes):
 
 
 def _data_sets(*names):
-  """An axis of a grid."""
+  """Makes the axis of data sets."""
   return {
     name: {
       'data': _data(name).to_dict(),

@@ -12,18 +12,18 @@ from al_jax.runner import defaults
 
 
 def get_config(arg: str = 'gal') -> ConfigDict:
-  """The protocols of Gal et al. 2017 and of Kirsch et al. 2019.
+  """Returns the protocol of Gal et al. 2017 or of Kirsch et al. 2019.
 
   Args:
-    arg: `'gal'`: MNIST, 20 balanced labels, 10 a round to 1,000, ended where
-      the test accuracy first reaches 95%. `'repeated'`: three noisy copies of
-      every digit, 10 a round to 300. `',local'` after either: few rounds on a
+    arg: `'gal'`: MNIST, 20 balanced labels, then 10 a round to 1,000 or until
+      the test accuracy reaches 95%. `'repeated'`: three noisy copies of every
+      digit, 10 a round to 300. With the suffix `',local'`: few rounds on a
       small pool.
 
   Returns:
-    The CNN of both papers, trained from scratch each round; the strategies
-    look at 5,000 examples of the pool, drawn anew each round, with 50 dropout
-    samples.
+    A config with the CNN of both papers, trained from scratch each round. The
+    strategies score 5,000 examples of the pool, drawn anew each round, with 50
+    dropout samples.
   """
   name, _, variant = arg.partition(',')
   if name not in ('gal', 'repeated') or variant not in ('', 'local'):

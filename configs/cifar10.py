@@ -1,4 +1,4 @@
-"""CIFAR-10 with the thin ResNet-18 of BADGE's code, on a part of the pool.
+"""CIFAR-10 with the thin ResNet-18 of BADGE's code, on part of the pool.
 
 python -m experiments.run --config=configs/cifar10.py \
         --workdir=runs/cifar10
@@ -10,10 +10,10 @@ from al_jax.runner import defaults
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  """Three rounds on a pool of 10,000 pictures.
+  """Returns a config of three rounds on a pool of 10,000 pictures.
 
   Args:
-    arg: `''`, or `'local'`: a pool of 1,000, for a quick look.
+    arg: `''`, or `'local'` for a pool of 1,000, for a quick look.
   """
   if arg not in ('', 'local'):
     raise ValueError(f"config argument is {arg!r}; it must be '' or 'local'.")

@@ -1,16 +1,16 @@
-"""Joint training with an entropy term, on one and on several modalities.
+"""Joint training with an entropy term (Ranganathan et al. 2017).
 
 python -m experiments.run --config=configs/joint.py:mnist \
         --workdir=runs/joint/mnist
 python -m experiments.run --config=configs/joint.py:modalities \
         --workdir=runs/joint/modalities
 
-`entropy`, `margin` and `random` are the two-step baselines: training on labels
-alone. `pretraining` is MNIST from random weights, from an autoencoder's, and
-from a stack of Boltzmann machines. `weight` tries weights of the entropy term,
-with 5,000 digits held out: see the report's table of the validation split.
-`emofbvp` and `mindreading` are folders of features under AL_JAX_FILES_DIR, a
-file per modality, see docs/data.md.
+The systems `entropy`, `margin` and `random` are the two-step baselines, which
+train on labels alone. `pretraining` starts on MNIST from random weights, from
+those of an autoencoder, and from those of a stack of Boltzmann machines.
+`weight` tries weights of the entropy term, with 5,000 digits held out: see the
+report's table of the validation split. `emofbvp` and `mindreading` are folders
+of features under AL_JAX_FILES_DIR, a file per modality, see docs/data.md.
 """
 
 import copy
@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from al_jax.runner import defaults
 
 SYSTEMS = ('random', 'margin', 'entropy', 'joint_random', 'joint')
-# What pictures are made into, from one modality to all four.
+# Modalities made from a picture, from one to all four.
 VIEWS = (
   ('left',),
   ('gradients',),
@@ -33,8 +33,8 @@ FOLDERS = {
   'emofbvp': ('face', 'gesture', 'voice', 'physiology'),
   'mindreading': ('face', 'voice'),
 }
-# What the document calls unsupervised pre-training; its network was a deep
-# belief network.
+# Stand-ins for the unsupervised pre-training of Ranganathan et al. 2017, whose
+# network was a deep belief network.
 _PRETRAINING = {
   'none': {},
   'autoencoder': {
@@ -48,7 +48,7 @@ _PRETRAINING = {
     }
   },
 }
-# Weights of the entropy term, of which a validation split tells the best.
+# Weights of the entropy term, to choose from by a validation split.
 _WEIGHTS = (0.0, 0.01, 0.1, 0.5, 1.0)
 ARGUMENTS = (
   'mnist',
@@ -62,19 +62,20 @@ ARGUMENTS = (
 
 
 def get_config(arg: str = 'mnist') -> ConfigDict:
-  """100 uniform labels, 50 a round, 10 rounds, 5 seeds.
+  """Returns a study of 100 uniform labels, 50 a round, 10 rounds, 5 seeds.
 
   Args:
     arg: `'mnist'`, `'cifar10'` or `'letter'`: an MLP. `'modalities'`: MNIST as
       halves, gradients and spectrum, with a fusion network per subset.
-      `'pretraining'`: MNIST with weights learnt without labels in three ways.
-      `'weight'`: the first round of MNIST, with five weights of the entropy.
-      `'emofbvp'`, `'mindreading'`: every subset of their modalities. `',local'`
-      after any: few rounds on a small pool.
+      `'pretraining'`: MNIST with three initialisations. `'weight'`: the first
+      round of MNIST, with five weights of the entropy term. `'emofbvp'`,
+      `'mindreading'`: every subset of their modalities. With the suffix
+      `',local'`: few rounds on a small pool.
 
   Returns:
-    Two steps (train on labels, then ask) beside training that also makes all
-    other predictions confident, with the published strategy and with random.
+    A config that compares two-step systems, which train on labels and then
+    query, with joint training, which also makes the predictions of unlabelled
+    examples confident, with the published strategy and with random.
   """
   name, _, variant = arg.partition(',')
   if name not in ARGUMENTS or variant not in ('', 'local'):
@@ -120,12 +121,12 @@ def _data(name):
     source = 'tfds:cifar10' if name == 'cifar10' else 'tfds:mnist'
   spec = ConfigDict({'source': source, 'transforms': ()})
   if name == 'letter':
-    spec.normalize = 'none'  # as docs/joint.md has it
+    spec.normalize = 'none'  # as in the results of docs/joint.md
   return spec
 
 
 def _subsets(name):
-  """An axis of the grid: what each subset of the modalities changes."""
+  """Makes the axis of subsets of the modalities."""
   if name == 'modalities':
     return {
       '+'.join(views): {
@@ -144,7 +145,7 @@ def _subsets(name):
 
 def _shrink(config):
   cap = {'name': 'cap', 'train': 1000, 'test': 300}
-  # Of the capped pool, where any were to be held out.
+  # A study that holds examples out takes them from the capped pool.
   held_out = ({'name': 'validation_split', 'size': 200},)
   config.data.transforms = (cap, *(held_out if config.data.transforms else ()))
   config.protocol.rounds = min(config.protocol.rounds, 3)

@@ -1,4 +1,4 @@
-"""Learning loss: a module predicts which losses are large.
+"""Learning loss: a module predicts the losses of unlabelled examples.
 
 python -m experiments.run --config=configs/learning_loss.py:cifar10 \
         --workdir=runs/learning_loss/cifar10
@@ -8,10 +8,9 @@ python -m experiments.run --config=configs/learning_loss.py:mnist \
 Yoo and Kweon 2019, "Learning Loss for Active Learning". `cifar10` is their
 protocol; the others are for two cores: `cifar10,local`, `mnist`, `keypoints`
 (three points of a digit on a canvas) and `detect` (its class and its box).
-`ablation` varies the module on MNIST. `cheat` puts a strategy beside it that
-sees the hidden labels, which no method may. `,weight` after an
-argument for two cores chooses the weight of the module's loss, by a validation
-split.
+`ablation` varies the module on MNIST. `cheat` runs, on MNIST, a strategy that
+sees the hidden labels, which no method may. The suffix `,weight` of an argument
+for two cores compares weights of the module's loss on a validation split.
 """
 
 from ml_collections import ConfigDict
@@ -21,9 +20,9 @@ from al_jax.runner import defaults
 CHEAT = 'supervised+experiments.diagnostics.cheating.true_loss_that_cheats'
 _OF_CLASSES = ('random', 'entropy', 'core_set', 'learning_loss')
 _OF_NUMBERS = ('random', 'variance', 'core_set', 'learning_loss')
-# Weights of the module's loss. The largest is taken that costs less than a
-# point of the headline on a validation split: 1 for `mnist` and `detect`, which
-# is the published one, and 0.1 for `keypoints` and `cifar10,local`.
+# Weights of the module's loss. The studies use the largest that costs less than
+# a point of the headline metric on a validation split: 1, the published one,
+# for `mnist` and `detect`, and 0.1 for `keypoints` and `cifar10,local`.
 _WEIGHTS = (0.01, 0.1, 1.0)
 _MODULES = {
   'published': {},
@@ -51,16 +50,17 @@ ARGUMENTS = (
 
 
 def get_config(arg: str = 'cifar10') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'cifar10'` as published: ResNet-18, 200 epochs of SGD, 1,000 labels and
-    1,000 a round to 10,000, each chosen in a random part of 10,000. Weights are
-    new each round, which is fair to all; `--config.learner.weights=warm` goes
-    on with those of the round before, as the paper's reproduction does.
+    The config. That of `'cifar10'` is as published: ResNet-18, 200 epochs of
+    SGD, 1,000 first labels and 1,000 a round to 10,000, chosen in a random
+    subset of 10,000. Weights are new each round, which is fair to all systems;
+    `--config.learner.weights=warm` continues with those of the previous round,
+    as the paper's reproduction does.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -106,7 +106,7 @@ def _cifar10(config):
 
 
 def _shrink(config):
-  """Three rounds and 40 epochs of a small network."""
+  """Shrinks the study to three rounds and 40 epochs of a small network."""
   transforms = ({'name': 'cap', 'train': 20_000, 'test': 5000},)
   config.data.transforms = transforms
   config.model = ConfigDict(
@@ -119,7 +119,7 @@ def _shrink(config):
 
 
 def _mnist(config, name):
-  """200 digits, 200 a round to 1,000."""
+  """Sets up MNIST: 200 first labels, 200 a round to 1,000."""
   config.data = ConfigDict({'source': 'tfds:mnist', 'transforms': ()})
   config.model = ConfigDict(
     {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
@@ -146,13 +146,13 @@ def _mnist(config, name):
 
 
 def _canvases(config, name):
-  """500 canvases, 500 a round to 1,500."""
+  """Sets up canvases: 500 first labels, 500 a round to 1,500."""
   cap = {'name': 'cap', 'train': 10_000, 'test': 5000}
   config.data = ConfigDict({'source': 'keypoints:mnist', 'transforms': (cap,)})
   if name == 'keypoints':
     config.learner.learning_loss = ConfigDict({'loss_weight': 0.1})
   if name == 'detect':
-    # Less clutter, and squared errors of boxes that weigh as much as classes.
+    # The box weight makes the squared errors of boxes count as much as classes.
     config.data.update(
       {'source': 'detect:mnist', 'clutter': 1, 'box_weight': 30.0}
     )
@@ -175,7 +175,7 @@ def _canvases(config, name):
 
 
 def _choose_weight(config):
-  """One round with the labels of the last, and three weights."""
+  """Sets up one round with the labels of the last one, and three weights."""
   held_out = {'name': 'validation_split', 'size': 2000}
   config.data.transforms = (*config.data.transforms, held_out)
   config.systems = ('learning_loss_random',)

@@ -10,10 +10,10 @@ from al_jax.runner import defaults
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  """Margin against random on the whole pool of 60,000.
+  """Returns a config of margin and random on the whole pool of 60,000.
 
   Args:
-    arg: `''`, or `'local'`: a pool of 5,000 and 3 rounds, for a quick look.
+    arg: `''`, or `'local'` for a pool of 5,000 and 3 rounds, for a quick look.
   """
   if arg not in ('', 'local'):
     raise ValueError(f"config argument is {arg!r}; it must be '' or 'local'.")

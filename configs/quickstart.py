@@ -1,4 +1,4 @@
-"""Random, margin and BADGE on scikit-learn's digits: the first thing to run.
+"""Random, margin and BADGE on scikit-learn's digits: the config to run first.
 
 python -m experiments.run --config=configs/quickstart.py \
         --workdir=runs/quickstart
@@ -10,7 +10,7 @@ from al_jax.runner import defaults
 
 
 def get_config() -> ConfigDict:
-  """Five seeds, ten rounds, 20 to 200 labels."""
+  """Returns a config of five seeds and ten rounds, 20 to 200 labels."""
   config = defaults.get_config()
   config.systems = ('random', 'margin', 'badge')
   config.seeds = 5

@@ -1,13 +1,14 @@
-"""What unlabelled data give at training, beside what strategies give.
+"""Compares the gain from training on unlabelled data with that of strategies.
 
 python -m experiments.run --config=configs/rethinking.py:cifar10_100 \
         --workdir=runs/rethinking/cifar10
 python -m experiments.run --config=configs/rethinking.py:mnist,local \
         --workdir=runs/rethinking/mnist_local
 
-Simeoni et al. 2020, "Rethinking Deep Active Learning". Every strategy alone and
-with label propagation, each from random weights and from those of DeepCluster;
-and CEAL. `learners` is a grid of learners and strategies at two budgets.
+Simeoni et al. 2020, "Rethinking Deep Active Learning". Every strategy runs
+alone and with label propagation, and CEAL runs too, each from random weights
+and from those of DeepCluster. `learners` is a grid of learners and strategies
+at two budgets.
 """
 
 from ml_collections import ConfigDict
@@ -36,8 +37,8 @@ LEARNERS = (
   'propagation_random',
   'propagation_badge',
 )
-# Labels of the first set and of each round; digits are not what they are when
-# mirrored.
+# Source, labels of the first set and of each round, and augmentation. Digits
+# are not flipped, because a mirrored digit is not the same digit.
 DATA = {
   'mnist': ('tfds:mnist', 10, ('shift',)),
   'cifar10_100': ('tfds:cifar10', 100, ('shift', 'flip')),
@@ -54,15 +55,16 @@ _SGD = {
 
 
 def get_config(arg: str = 'mnist') -> ConfigDict:
-  """The published protocol; or, `,local`, one for two cores.
+  """Returns the published protocol, or one for two cores.
 
   Args:
     arg: `'mnist'`, `'cifar10_100'`, `'cifar10_1000'`, `'svhn'` or `'cifar100'`:
-      data and labels a round, alone or with `',local'`; or `'learners'`.
+      data and labels a round, alone or, for two cores, with `',local'`; or
+      `'learners'`.
 
   Returns:
-    The 13-layer network, 200 epochs of SGD at 0.2 with a cosine, a balanced
-    first set as large as a round, 5 rounds, 5 seeds.
+    A config with the 13-layer network, 200 epochs of SGD at 0.2 with a cosine
+    schedule, a balanced first set as large as a round, 5 rounds and 5 seeds.
   """
   if arg == 'learners':
     return _learners()
@@ -85,7 +87,8 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
   )
   config.learner.stop.epochs = 200
   config.learner.label_propagation = ConfigDict({'batch_size': 128})
-  # As the paper runs CEAL: a normalised entropy below 0.1, less each round.
+  # As in the paper, CEAL pseudo-labels examples whose normalised entropy is
+  # below 0.1, a threshold that falls each round.
   config.learner.ceal = ConfigDict(
     {
       'threshold': 0.1,
@@ -113,11 +116,11 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
 
 
 def _shrink(config, pretraining):
-  """A pool of 5,000, and an MLP in the place of the 13-layer network.
+  """Uses a pool of 5,000, and an MLP instead of the 13-layer network.
 
-  The MLP has what the methods need of that: batch normalisation, and an
-  embedding of length 1. It sees pictures as they are: to an MLP, which knows no
-  neighbourhood, every shifted picture is a new one.
+  Like that network, the MLP has batch normalisation and an embedding of length
+  1, which the methods need. Pictures are not augmented: an MLP has no notion of
+  neighbouring pixels, so a shifted picture looks like a new one.
   """
   config.data.transforms = ({'name': 'cap', 'train': 5000, 'test': 2000},)
   config.model = ConfigDict(
@@ -129,7 +132,8 @@ def _shrink(config, pretraining):
     }
   )
   config.learner.augment = ()
-  # Of those alone that go over the pool: an epoch of ten labels is one step.
+  # Shortens only the learners whose epochs cover the pool: an epoch of ten
+  # labels is one step.
   config.learner.label_propagation.stop = {'epochs': 40}
   pretraining.update({'stop': {'epochs': 40}, 'augment': ()})
   labels = min(config.protocol.labels_per_round, 500)
@@ -138,7 +142,7 @@ def _shrink(config, pretraining):
 
 
 def _learners():
-  """MNIST, 5,000 digits and an MLP with dropout: 10 and 500 labels a round."""
+  """Returns a study of 5,000 digits, an MLP, and 10 or 500 labels a round."""
   config = defaults.get_config()
   config.systems = LEARNERS
   config.seeds = 5
@@ -152,7 +156,7 @@ def _learners():
     {'name': 'mlp', 'widths': (256, 128), 'dropout': 0.2}
   )
   config.strategy = ConfigDict({'num_samples': 50})
-  # An epoch of ten labels is one step, one of label propagation many.
+  # An epoch of ten labels is one step; an epoch of label propagation is many.
   config.learner.stop.epochs = 200
   config.learner.label_propagation = ConfigDict(
     {'batch_size': 128, 'stop': {'epochs': 40}}

@@ -1,4 +1,4 @@
-"""SRAAL: a critic that is told how uncertain an unlabelled example is.
+"""SRAAL: a critic whose targets grade unlabelled examples by uncertainty.
 
 python -m experiments.run --config=configs/sraal.py:cifar10 \
         --workdir=runs/sraal/cifar10
@@ -6,11 +6,11 @@ python -m experiments.run --config=configs/sraal.py:mnist,local \
         --workdir=runs/sraal/mnist
 
 Zhang et al. 2020, "State-Relabeling Adversarial Active Learning". `cifar10`,
-`cifar100` and `mnist` have the networks and lengths of the authors' code; MNIST
-is not in the paper. Each is run from a uniform first set and from one that is
-spread in the latents of a VAE. With `,local` data, networks and lengths are for
-two cores, and VAAL, entropy and core-set run beside it. `ablation` leaves parts
-of it out, on MNIST.
+`cifar100` and `mnist` have the networks and training lengths of the authors'
+code; MNIST is not in the paper. Each runs from a uniform first set and from one
+chosen by k-center in the latents of a VAE. The suffix `,local` shrinks data,
+networks and training for two cores, and adds entropy and core-set. `ablation`
+leaves out parts of SRAAL, on MNIST.
 """
 
 from ml_collections import ConfigDict
@@ -50,15 +50,15 @@ _VARIANTS = {
 
 
 def get_config(arg: str = 'cifar10') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'cifar10'` as published: ResNet-18, 10% of the pool to begin with and 5% a
-    round to 40%, 200 epochs on labels and 20,000 iterations of the VAE and its
-    critic.
+    The config. That of `'cifar10'` is as published: ResNet-18, first 10% of the
+    pool and then 5% a round to 40%, 200 epochs on labels, and 20,000 iterations
+    of the VAE and its critic.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -128,7 +128,7 @@ def _published(config, name):
 
 
 def _local(config, name):
-  """A part of the pool, and networks and rounds for two cores."""
+  """Sets up part of the pool, and networks and rounds for two cores."""
   is_mnist = name == 'mnist'
   cap = {'name': 'cap', 'train': 5000 if is_mnist else 10_000, 'test': 5000}
   config.systems = _LOCAL

@@ -1,4 +1,4 @@
-"""Streams: which examples are asked about while they pass, and what it brings.
+"""Streams: budget managers decide which passing examples to query.
 
 python -m experiments.stream --config=configs/stream.py:letter \
         --workdir=runs/stream/letter
@@ -7,10 +7,10 @@ python -m experiments.report --workdir=runs/stream/letter \
 
 Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data"; Kottke,
 Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in Datastreams".
-Budget managers, and chance, that decide by least confidence over streams in
-random order and with three kinds of drift. `scores` compares systems under the
-balanced manager, `windows` has strategies of batches pick in windows. `digits`
-is small enough for a minute on a CPU.
+`letter` and `mnist` compare budget managers, and chance, that decide by least
+confidence, over streams in random order and with three kinds of drift. `scores`
+compares systems under the balanced manager. In `windows` batch strategies pick
+from windows of the stream. `digits` takes about a minute on a CPU.
 """
 
 import os
@@ -32,14 +32,14 @@ _SCORES = ('random', 'least_confidence', 'margin', 'entropy')
 
 
 def get_config(arg: str = 'letter') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'letter'`: a tenth of 18,000 letters is asked about. `'mnist'`: of 60,000
-    digits a fiftieth. Each of five seeds has an order of its own.
+    The config. `'letter'` queries a tenth of 18,000 letters, `'mnist'` a
+    fiftieth of 60,000 digits. Each of five seeds has its own order.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -48,7 +48,7 @@ def get_config(arg: str = 'letter') -> ConfigDict:
   config = defaults.get_config()
   config.protocol.first_set = 'first'
   config.protocol.first_size = 50
-  # The stream ends before.
+  # An upper bound: the stream ends earlier.
   config.protocol.rounds = 100
   config.learner.stop.epochs = 100
   config.learner.stop.train_accuracy = 0.99
@@ -96,20 +96,20 @@ def _set_mnist(config):
   config.data.source = 'tfds:mnist'
   config.model = ConfigDict({'name': 'mlp', 'widths': (128,)})
   config.protocol.labels_per_round = 50
-  # So that the window is of ten labels here too.
+  # A window of 500 at this budget has ten labels, as in the other studies.
   config.stream = ConfigDict(
     {'manager': 'balanced', 'budget': 0.02, 'window': 500}
   )
 
 
 def _drift(kind, seed=0):
-  # Not all classes have as many examples: half of them may be less than half.
+  # Classes differ in size: half of them may have less than half the examples.
   at = {'at': 0.45} if kind == 'abrupt' else {}
   return {'name': 'drift', 'kind': kind, 'seed': seed, **at}
 
 
 def _streams(managers=None):
-  """Every kind of drift in every order, with a seed of the weights for each."""
+  """Makes every kind of drift in every order; each order has its own seed."""
   return [
     {
       'order': {str(seed): {'first_seed': seed}},

@@ -1,14 +1,14 @@
-"""Queries that are made: by three proposers, against those of the pool.
+"""Synthesised queries of three proposers, compared with queries from the pool.
 
 python -m experiments.synthesize --config=configs/synthesis.py:mnist,local \
         --workdir=runs/synthesis/mnist
 
 Angluin 1988, "Queries and Concept Learning"; Zhu and Bento 2017, "Generative
 Adversarial Active Learning"; Tran et al. 2019, "Bayesian Generative Active Deep
-Learning". BGADL's networks make the queries, and a classifier that has learnt
-all labels of the pool answers them. `mnist,local` begins with 200 and with
-1,000 labels. `realism` varies how much the realism of a made example counts,
-`distance` how far apart two made examples must be.
+Learning". BGADL's networks synthesise the queries, and a classifier trained on
+all labels of the pool answers them. `mnist,local` starts from 200 and from
+1,000 labels. `realism` varies the weight of a synthesised example's realism,
+`distance` the least distance between two of them.
 """
 
 from ml_collections import ConfigDict
@@ -24,14 +24,14 @@ _SMALL = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
 
 
 def get_config(arg: str = 'mnist') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'mnist'` with the networks of BGADL's code, and its 100 labels to begin
-    with and 100 a round.
+    The config. That of `'mnist'` has the networks of BGADL's code, 200 first
+    labels and 100 a round.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -66,7 +66,7 @@ def get_config(arg: str = 'mnist') -> ConfigDict:
     made = {name: {'synthesis': {'name': name}} for name in _PROPOSERS}
     config.grid = {'queries': {'pool': {}, **made}}
   if arg == 'mnist,local':
-    # A generator that has learnt from 20 digits of a class makes blots.
+    # A generator trained on 20 digits per class makes blots.
     more = {'protocol': {'first_size': 1000, 'rounds': 3}}
     config.grid['first_labels'] = {'200': {}, '1000': more}
   return config
@@ -82,7 +82,10 @@ def _vary_realism(config):
 
 
 def _vary_distance(config):
-  """From 1,000 labels, where images of the prior are digits, though alike."""
+  """Varies the distance, with a first set of 1,000 labels.
+
+  Images of the prior are digits then, though much alike.
+  """
   config.protocol.first_size = 1000
   config.protocol.rounds = 3
   config.grid = {

@@ -1,4 +1,4 @@
-"""VAAL: a critic tells labelled examples from others by a VAE's latents.
+"""VAAL: a critic separates labelled from unlabelled examples by VAE latents.
 
 python -m experiments.run --config=configs/vaal.py:cifar10 \
         --workdir=runs/vaal/cifar10
@@ -6,10 +6,10 @@ python -m experiments.run --config=configs/vaal.py:mnist,local \
         --workdir=runs/vaal/mnist
 
 Sinha et al. 2019, "Variational Adversarial Active Learning". `cifar10` and
-`cifar100` have their protocol and networks; so has `mnist`, which is not in the
-paper, but for ResNet-18, as VGG-16 takes no images of 28 x 28. With `,local`
-data, networks and lengths are for two cores. `kl` varies the loss of the VAE on
-MNIST. configs/sraal.py compares with SRAAL.
+`cifar100` have the protocol and networks of the paper. `mnist`, which is not in
+the paper, replaces VGG-16 by ResNet-18, as VGG-16 takes no 28 x 28 images. The
+suffix `,local` shrinks data, networks and training for two cores. `kl` varies
+the loss of the VAE on MNIST. configs/sraal.py compares VAAL with SRAAL.
 """
 
 from ml_collections import ConfigDict
@@ -21,15 +21,15 @@ ARGUMENTS = (*_DATA, 'cifar10,local', 'cifar100,local', 'mnist,local', 'kl')
 
 
 def get_config(arg: str = 'cifar10') -> ConfigDict:
-  """The protocol of a study.
+  """Returns the config of a study.
 
   Args:
     arg: one of `ARGUMENTS`.
 
   Returns:
-    `'cifar10'` as published: VGG-16, 10% of the pool to begin with and 5% a
-    round to 40%, 5,000 examples for validation, and as many steps in each round
-    as 100 epochs over the whole pool have.
+    The config. That of `'cifar10'` is as published: VGG-16, first 10% of the
+    pool and then 5% a round to 40%, 5,000 examples for validation, and as many
+    steps per round as 100 epochs over the whole pool.
   """
   if arg not in ARGUMENTS:
     raise ValueError(
@@ -77,7 +77,7 @@ def _published(config, name):
       'critic': {'widths': (512, 512)},
     }
   )
-  # As many steps in every round; the epochs are those of the first.
+  # Every round has the same number of steps: the first has about 1,000 epochs.
   config.learner.stop.epochs = 1000
   config.learner.stop.steps = 39_062
   config.protocol.first_size = 5000
@@ -86,7 +86,7 @@ def _published(config, name):
 
 
 def _local(config, name):
-  """A part of the pool, and networks and rounds for two cores."""
+  """Sets up part of the pool, and networks and rounds for two cores."""
   is_mnist = name == 'mnist'
   cap = {'name': 'cap', 'train': 5000 if is_mnist else 10_000, 'test': 5000}
   config.seeds = 3

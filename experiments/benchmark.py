@@ -10,21 +10,20 @@
     python -m experiments.benchmark tiled       # half an hour, 11 GB of disk
     python -m experiments.benchmark gpu         # under 8 minutes on one GPU
 
-`training` needs the extra `benchmark` (PyTorch), and uses MNIST where TFDS has
-it, otherwise scikit-learn's digits. `watching` is what observers cost a run,
-and one row of it. `labelling` is how long people wait for the next batch.
-`kernels` needs neither that extra nor MNIST: a row says what is missing.
-`covering` has k-center on random points, on features and on patches of
-pictures, and how many pairs of points it compares.
-`calls` has the first and a later call of kernels, plainly and under a jit.
-`imagenet` is one selection of 1,000 from 200,000 points; `tiled` has selections
-from files, of up to 20,000,000 points, that are larger than the memory taken.
-`gpu` is all that an
-accelerator is for, with flags in `experiments/benchmarks/gpu.py --help`.
+`training` needs the extra `benchmark` (PyTorch), and uses MNIST if TFDS has it,
+otherwise scikit-learn's digits. `watching` is the cost of a run's observers,
+also a row of `training`. `labelling` is the time people wait for the next
+batch. `kernels` runs without the extra and MNIST: rows name a missing package.
+`covering` times k-center on random points, on features and on patches of
+pictures, and counts the pairs of points it compares. `calls` compares the first
+call of each kernel with a later one, plainly and under a jit. `imagenet` is one
+selection of 1,000 from 200,000 points. `tiled` selects from files of up to
+20,000,000 points, which are larger than the memory it may use. `gpu` measures
+an accelerator; its flags are in `experiments/benchmarks/gpu.py --help`.
 
-Measurements to be compared are taken in turns, and a ratio is the median of the
-ratios of pairs. Even so the machine should be idle: PyTorch's threads wait for
-each other, and beside other work its step took up to 50 times as long as alone.
+Measurements to be compared alternate, and a ratio is the median of the ratios
+of pairs. Even so the machine should be idle: PyTorch's threads wait for each
+other, and beside other work its step took up to 50 times as long as alone.
 """
 
 from absl import app

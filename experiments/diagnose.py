@@ -1,4 +1,4 @@
-"""Measures what the records of a comparison do not say, for its report.
+"""Measures diagnostics of a comparison for its report.
 
     python -m experiments.diagnose --workdir=runs/compare
 
@@ -7,7 +7,7 @@ See `experiments/diagnostics/command.py`.
 
 from al_jax.runner import signals
 
-# Imports take seconds too.
+# Set before the imports, which take seconds.
 if __name__ == '__main__':
   signals.end_quietly()
 

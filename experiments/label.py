@@ -1,4 +1,4 @@
-"""Asks people for labels: `al-jax label`, from a clone."""
+"""Collects labels from people: `al-jax label`, from a clone."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Predicts by an exported model: `al-jax predict`, from a clone."""
+"""Predicts with an exported model: `al-jax predict`, from a clone."""
 
 import sys
 

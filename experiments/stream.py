@@ -4,6 +4,6 @@ import sys
 
 from al_jax import __main__ as command
 
-# Of the processes that this one starts `__name__` is another.
+# Worker processes import this file under another name.
 if __name__ == '__main__':
   sys.exit(command.main(['stream', *sys.argv[1:]]))

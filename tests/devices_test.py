@@ -12,7 +12,7 @@ from tests import children
 # takes all ways, for what selects is then compiled once. Few samples and
 # questions will do: what is compared is exact.
 SCRIPT = """
-import inspect, json, sys
+import dataclasses, inspect, json, sys
 import jax
 jax.config.update('jax_num_cpu_devices', int(sys.argv[1]))
 from al_jax.loop import acquisition, beginning, program, protocol
@@ -47,6 +47,11 @@ built = [
   for name, recipe in systems.SYSTEMS.items()
   if recipe.learner == 'supervised'  # they share a state
 ]
+# It chooses among the part of the pool that was measured.
+behind = a_system(
+  'badge', facts=facts, prefilter={'name': 'margin', 'size': 50}
+)
+built.append(dataclasses.replace(behind, name='badge behind margin'))
 # What looks over the pool while it learns.
 looking = [
   a_system(name, facts=facts, learner={'stop': {'epochs': 3}, **options})
@@ -116,10 +121,11 @@ def asked():
     for name, recipe in systems.SYSTEMS.items()
     if recipe.learner == 'supervised'
   ]
+  behind = 'badge behind margin'
   for devices, of_ways in found.items():
     for of_way in of_ways:
       assert of_way['devices'] == devices
-      assert {'run', *supervised, *LOOKING} <= set(of_way)
+      assert {'run', behind, *supervised, *LOOKING} <= set(of_way)
   return found
 
 

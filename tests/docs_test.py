@@ -11,7 +11,14 @@ from sklearn import datasets
 
 ROOT = pathlib.Path(__file__).parent.parent
 # docs/extending.md is run by tests/extending_test.py.
-GUIDES = ('devices', 'export', 'glossary', 'my_data', 'report')
+GUIDES = (
+  'coming_from',
+  'devices',
+  'export',
+  'glossary',
+  'my_data',
+  'report',
+)
 # Of these pages the code goes on from what their commands write.
 AFTER = ('export',)
 PAGES = [ROOT / 'README.md', *(ROOT / 'docs' / f'{name}.md' for name in GUIDES)]

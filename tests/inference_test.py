@@ -74,5 +74,5 @@ def test_what_has_no_row_per_example_is_refused(shape):
     lambda args, batch: {'fine': batch.index, 'wrong': jnp.zeros(shape)},
     chunk_size=4,
   )
-  with pytest.raises(ValueError, match='of a batch of 4 examples float32'):
+  with pytest.raises(ValueError, match='of 4 examples has the shape float32'):
     map_pool(1.0, jnp.zeros((9, 2)))

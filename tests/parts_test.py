@@ -101,7 +101,9 @@ def test_what_is_no_dotted_path_is_an_unknown_name(name):
 
 @pytest.mark.parametrize('name', ['my.py', 'my.py:thing', 'folder/my.py'])
 def test_what_looks_like_a_file_is_told_how_to_name_a_part(name):
-  with pytest.raises(ValueError, match=r'is named my_module\.my_thing'):
+  with pytest.raises(
+    ValueError, match=r'Name your own part my_module\.my_thing'
+  ):
     parts.find('strategy', name, {'margin': len})
 
 
@@ -138,7 +140,7 @@ def test_a_function_that_returns_something_else_is_named(folder):
     ValueError, match=r"'wrong_d\.thing' returns NoneType.*Str"
   ):
     strategies.build('wrong_d.thing')
-  with pytest.raises(ValueError, match=r"'power_bald' is a system and no str"):
+  with pytest.raises(ValueError, match=r"'power_bald' is a system, not a str"):
     systems.canonical('ceal+power_bald')
 
 

@@ -91,6 +91,11 @@ for count in (1, 3, 8):
       mask, same_key = over.everywhere((eligible, key))
       picked = kernels.top_k(sharded, k, eligible=mask, key=same_key)
       compare([k, str(key)], wanted, picked)
+  # Arrays that are on every device make programs of all devices too.
+  copies = kernels.top_k(
+    over.everywhere(jnp.asarray(scores)), 4, eligible=over.everywhere(eligible)
+  )
+  compare(['copies'], kernels.top_k(scores, 4, eligible=eligible), copies)
   if count == 3:
     sharded = over.sharded(factors)
     for name, kernel in set_kernels.items():

@@ -79,7 +79,7 @@ def test_a_strategy_of_ones_own_measures_a_row_per_example(facts, shape):
     measure=lambda key, apply, batch: jnp.zeros(shape),
     select=None,
   )
-  with pytest.raises(ValueError, match='of a batch of 3 examples'):
+  with pytest.raises(ValueError, match='measurement of 3 examples'):
     systems.build('mine', facts, model=MLP, strategy=strategy)
 
 
@@ -149,15 +149,15 @@ def test_a_system_of_ones_own_parts_has_the_name_it_is_given(
   [
     ('margin', {'strategy': OWN}, "'margin' is a published system; give yours"),
     ('margin', {'learner': a_learner}, "'margin' is a published system"),
-    ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; call"),
+    ('ceal+badge', {'strategy': OWN}, "'badge' is a strategy of al_jax; give"),
     ('ceal+badge', {'learner': a_learner}, "'ceal' is a learner of al_jax"),
     ('supervised+margin', {'strategy': OWN}, "'margin' is a strategy of al_j"),
-    ('mine', {'learner': a_learner}, "nothing says what to ask: .* 'mine.marg"),
+    ('mine', {'learner': a_learner}, "but no strategy: name it 'mine.marg"),
     ('mine+yours', {'learner': a_learner}, "strategy 'yours' is not known"),
     ('cael+mine', {'strategy': OWN}, "learner 'cael' is not known. Did you me"),
-    ('../mine', {'strategy': OWN}, 'name it in letters, digits and'),
-    ('a+b+c', {'strategy': OWN}, 'name it in letters, digits and'),
-    (None, {'strategy': OWN}, 'system None has a part of yours: name it'),
+    ('../mine', {'strategy': OWN}, 'must have only letters, digits and'),
+    ('a+b+c', {'strategy': OWN}, 'must have only letters, digits and'),
+    (None, {'strategy': OWN}, 'system None has your own part: its name'),
     ('mine', {'strategy': lambda: 3}, 'returns int; it must return .*Strategy'),
     ('mine', {'strategy': lambda k: OWN}, 'cannot be made with {}: .* argume'),
     ('x+margin', {'learner': lambda m, f: 3}, 'returns int; it must return'),
@@ -189,9 +189,9 @@ def test_a_learner_has_its_model_already(facts):
   learner = systems.build('random', facts, model=MLP).learner
   built = systems.build('mine+margin', facts, learner=learner)
   assert built.learner is learner
-  with pytest.raises(ValueError, match='model is given beside a Learner'):
+  with pytest.raises(ValueError, match='model is given with a Learner'):
     systems.build('mine+margin', facts, model=MLP, learner=learner)
-  with pytest.raises(ValueError, match='pretrained is given beside a Learner'):
+  with pytest.raises(ValueError, match='pretrained is given with a Learner'):
     systems.build('mine+margin', facts, learner=learner, pretrained={})
 
 
@@ -217,7 +217,7 @@ def test_others_that_need_an_embedding_say_so(facts):
 
 
 def test_weights_are_pretrained_but_for_a_head_that_has_a_name(facts):
-  with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1, and none is'):
+  with pytest.raises(ValueError, match=r'layers Dense_0, Dense_1; none is'):
     systems.build('margin', facts, model=Net(), pretrained={'params': {}})
 
 
@@ -308,13 +308,13 @@ def test_a_strategy_of_classes_is_refused_where_there_are_none():
     with pytest.raises(ValueError, match='classes') as caught:
       asking(strategy, task=tasks.Vector(2)).check_strategy('mlp')
     assert str(caught.value) == (
-      "system 'mine' needs classes, and the task is 2 numbers: it compares "
+      "system 'mine' needs classes, but the task is 2 numbers: it compares "
       'gradients of the loss as if the likeliest class were true. '
       f'{", ".join(strategies.without("classes")[:-1])} and '
-      f'{strategies.without("classes")[-1]} ask without classes.'
+      f'{strategies.without("classes")[-1]} work without classes.'
     )
   with pytest.raises(
-    ValueError, match=r'the task is 2 numbers\. random, .* ask'
+    ValueError, match=r'the task is 2 numbers\. random, .* work'
   ):
     asking(strategies.margin(), task=tasks.Vector(2)).check_strategy('mlp')
   for name in strategies.without('classes'):

@@ -1,4 +1,4 @@
-"""Compares systems over a grid: who beats whom, ranks, error distributions.
+"""Comparison of systems over a grid: wins, ranks, error distributions.
 
 The penalty matrix is that of Ash et al. 2020, "Deep Batch Active Learning by
 Diverse, Uncertain Gradient Lower Bounds", section 4.
@@ -16,21 +16,21 @@ from al_jax.analysis import curves
 from al_jax.storage import metrics
 from al_jax.tasks import Metric
 
-# A round at which random has this share of its final accuracy is too late to
-# tell strategies apart.
+# Once the baseline has this share of its final accuracy, a round is too late to
+# distinguish strategies.
 _NEARLY_DONE = 0.99
 _MOST_REPETITIONS = 5
 _SIGNIFICANT = 0.05
 
 
 class CellScores(NamedTuple):
-  """The scores of all systems in one cell of a grid.
+  """Scores of all systems in one cell of a grid.
 
   Attributes:
-    runs: values by system, seed and number of labels, see `curves.runs`.
-    axes: the cell's value on each axis of the grid, such as
+    runs: Values by system, seed and number of labels, see `curves.runs`.
+    axes: Value of the cell on each axis of the grid, such as
       `{'data': 'letter', 'batch': '100'}`.
-    metric: of the values.
+    metric: Metric of the values.
   """
 
   runs: curves.Runs
@@ -39,15 +39,15 @@ class CellScores(NamedTuple):
 
 
 class PenaltyMatrix(NamedTuple):
-  """Who beats whom.
+  """Matrix of which system beats which.
 
   Attributes:
-    systems: A names.
+    systems: Names of the A systems.
     matrix: float[A, A]; row i, column j: the share of the checkpoints at which
       i beats j, summed over cells, so at most `cells`. The diagonal is 0.
     column_mean: float[A], over all A rows: how often a system is beaten; lower
       is better.
-    cells: how many cells were counted.
+    cells: Number of cells.
   """
 
   systems: tuple[str, ...]
@@ -62,20 +62,20 @@ Anything = TypeVar('Anything')
 def checkpoints(
   baseline: Mapping[int, Mapping[int, float]], *, larger_is_better: bool = True
 ) -> list[int]:
-  """The numbers of labels at which the systems of a cell are compared.
+  """Lists the numbers of labels at which the systems of a cell are compared.
 
-  The first set M, then M + b, M + 2b, M + 4b, ...: up to the last number of
-  labels of the baseline, or, exclusively, up to where its mean is above 99% of
-  its last; if smaller is better, where 99% of its mean is below its last. M is
-  the baseline's first number of labels, b the step to its second.
+  They are M, then M + b, M + 2b, M + 4b, ..., where M is the baseline's first
+  number of labels and b the step to its second. They end at the baseline's last
+  number of labels, or before its mean exceeds 99% of its last mean. If smaller
+  is better, they end before 99% of its mean is below its last mean.
 
   Args:
-    baseline: values of random by seed, then number of labels. Numbers that
-      not every seed has do not count.
-    larger_is_better: whether they rise as random learns.
+    baseline: Values of the baseline by seed, then number of labels. Numbers of
+      labels that some seed lacks do not count.
+    larger_is_better: Whether values rise as the baseline learns.
 
   Returns:
-    Increasing numbers of labels; M is always there.
+    Increasing numbers of labels, starting with M.
   """
   recorded = curves.common_labels(baseline.values())
   if not recorded:
@@ -93,7 +93,7 @@ def checkpoints(
     if labels not in mean:
       raise ValueError(
         f'baseline has no record at {labels} labels: from {first} on its '
-        f'rounds must be of {step} labels, but they are at {recorded}.'
+        f'rounds must add {step} labels, but its records are at {recorded}.'
       )
     low, high = mean[labels], mean[last]
     if not larger_is_better:
@@ -113,21 +113,21 @@ def beats(
   *,
   larger_is_better: bool = True,
 ) -> bool:
-  """Whether a is significantly better than b at a number of labels.
+  """Returns whether a is significantly better than b at a number of labels.
 
-  A two-sided t-test of the differences, paired by seed, of the first five
-  seeds that both have: mean > 0 and p < 0.05. Where all differences are the
-  same, a mean above zero is a win and a mean of zero is none. If smaller is
-  better, the differences are b - a.
+  The test is a two-sided t-test of the differences, paired by seed, of the
+  first five seeds that both have: a wins if mean > 0 and p < 0.05. If all
+  differences are equal, a mean above zero is a win and a mean of zero is not.
+  If smaller is better, the differences are b - a.
 
   Args:
-    a: values by seed, then number of labels.
-    b: the same of the other system.
-    labels: where to compare them.
-    larger_is_better: whether a is better where its values are larger.
+    a: Values of one system by seed, then number of labels.
+    b: Values of the other system by seed, then number of labels.
+    labels: Number of labels at which to compare them.
+    larger_is_better: Whether larger values are better.
 
   Returns:
-    Whether it is; False where fewer than two pairs are there.
+    Whether a wins; False if there are fewer than two pairs.
   """
   seeds = sorted(
     seed for seed in set(a) & set(b) if labels in a[seed] and labels in b[seed]
@@ -152,16 +152,16 @@ def penalty_matrix(
   baseline: str = curves.BASELINE,
   systems: Sequence[str] | None = None,
 ) -> PenaltyMatrix:
-  """How often each system beats each other one, over cells.
+  """Counts how often each system beats each other one, over cells.
 
   P[i, j] = sum over cells of (checkpoints at which i beats j) / K, with K
-  the number of checkpoints of the cell: each cell counts the same.
+  the number of checkpoints of the cell, so that all cells weigh the same.
 
   Args:
-    cells: at least one, each with the baseline.
-    baseline: the system that sets the checkpoints.
-    systems: rows and columns, which each cell must have; those that all cells
-      have if None.
+    cells: Cells, at least one, each with the baseline.
+    baseline: System that sets the checkpoints.
+    systems: Rows and columns, which each cell must have. If None, the systems
+      that all cells have.
 
   Returns:
     A PenaltyMatrix.
@@ -187,7 +187,7 @@ def penalty_matrix(
 
 
 def common_systems(cells: Sequence[CellScores]) -> list[str]:
-  """The systems that all cells have, in the order of the first."""
+  """Returns the systems that all cells have, in the order of the first cell."""
   if not cells:
     raise ValueError('cells is empty; a comparison needs at least one.')
   return [
@@ -196,14 +196,14 @@ def common_systems(cells: Sequence[CellScores]) -> list[str]:
 
 
 def by_axis(cells: Sequence[Anything], axis: str) -> dict[str, list[Anything]]:
-  """Cells by their value on an axis.
+  """Groups cells by their value on an axis.
 
   Args:
-    cells: anything with `axes`; those without this axis are left out.
-    axis: its name.
+    cells: Objects with `axes`; those without this axis are left out.
+    axis: Name of the axis.
 
   Returns:
-    Lists by value; values that are numbers come first, in their order.
+    Lists by value; values that are numbers come first, in numerical order.
   """
   groups: dict[str, list[Anything]] = {}
   for cell in cells:
@@ -231,12 +231,12 @@ def _mean_by_labels(
 def ranks(
   scores: Mapping[str, float], *, larger_is_better: bool = True
 ) -> dict[str, float]:
-  """The rank of each system in one cell: 1 is the best score.
+  """Ranks the systems in one cell: 1 is the best score.
 
   Args:
-    scores: by system; those that are equal but for rounding share the mean of
-      their ranks.
-    larger_is_better: whether the best is the highest, or the lowest.
+    scores: Scores by system; scores that are equal up to rounding share the
+      mean of their ranks.
+    larger_is_better: Whether the highest score is the best, or the lowest.
 
   Returns:
     The rank by system.
@@ -251,17 +251,17 @@ def ranks(
 def mean_ranks(
   scores: Sequence[Mapping[str, float]], *, larger_is_better: bool = True
 ) -> dict[str, curves.Estimate]:
-  """The mean rank of each system over cells.
+  """Computes the mean rank of each system over cells.
 
   Only systems that all cells have are ranked, and only among each other.
 
   Args:
-    scores: by system, for each cell. At least one.
-    larger_is_better: whether the best is the highest, or the lowest.
+    scores: Scores by system, for each of one or more cells.
+    larger_is_better: Whether the highest score is the best, or the lowest.
 
   Returns:
-    By system, from the best: the mean rank with its standard error over
-    cells. The better of two equal ones is the earlier of the first cell.
+    By system, best first: the mean rank with its standard error over cells.
+    Systems with equal mean ranks keep the order of the first cell.
   """
   if not scores:
     raise ValueError('scores is empty; a rank needs at least one cell.')
@@ -284,11 +284,11 @@ def mean_ranks(
 
 
 class WeightedCdf(NamedTuple):
-  """A cumulative distribution of weighted values.
+  """Cumulative distribution of weighted values.
 
   Attributes:
     values: float[V], increasing.
-    cumulative: float[V], the share of the weight at or below each; ends at 1.
+    cumulative: float[V], share of the weight at or below each value; ends at 1.
   """
 
   values: np.ndarray
@@ -301,22 +301,22 @@ def normalised_errors(
   baseline: str = curves.BASELINE,
   systems: Sequence[str] | None = None,
 ) -> dict[str, WeightedCdf]:
-  """The distribution of error / error of random, for each system.
+  """Computes the distribution of error / baseline error for each system.
 
-  The errors are means over seeds, at the checkpoints of `checkpoints`: the
-  values themselves, or 1 less a value of which larger is better. Each has the
-  weight 1 / K, with K the checkpoints of its cell, and weights are scaled to a
-  sum of 1. A checkpoint at which random makes no error, or at which a system
-  has no record, counts neither as a value nor as a weight.
+  Errors are means over seeds, at the checkpoints of `checkpoints`: the values
+  themselves, or 1 less the value if larger is better. Each has the weight 1 /
+  K, with K the number of checkpoints of its cell; weights are scaled to a sum
+  of 1. Checkpoints at which the baseline makes no error, or a system has no
+  record, are left out, and so are their weights.
 
   Args:
-    cells: at least one, each with the baseline.
-    baseline: the system that the errors are divided by.
-    systems: whose distributions; those that all cells have if None.
+    cells: Cells, at least one, each with the baseline.
+    baseline: System that the errors are divided by.
+    systems: Systems to return. If None, those that all cells have.
 
   Returns:
-    A WeightedCdf by system; a system without any value is left out. That of
-    the baseline is a step at 1.
+    A WeightedCdf by system; a system without any value is left out. The
+    distribution of the baseline is a step at 1.
   """
   if systems is None:
     systems = common_systems(cells)
@@ -349,11 +349,11 @@ def normalised_errors(
 def weighted_cdf(
   values: Sequence[float], weights: Sequence[float]
 ) -> WeightedCdf:
-  """The cumulative distribution of values with weights.
+  """Computes the cumulative distribution of weighted values.
 
   Args:
     values: [V], at least one, in any order.
-    weights: [V], positive, of any sum.
+    weights: [V], positive, with any sum.
 
   Returns:
     A WeightedCdf.

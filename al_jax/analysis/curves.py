@@ -1,4 +1,4 @@
-"""What the records of several seeds say: curves and differences."""
+"""Learning curves and differences from the records of several seeds."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from al_jax.storage import metrics
 from al_jax.storage import records as records_lib
 from al_jax.tasks import Metric
 
-# The system that others are compared with, unless a report names another.
+# System that others are compared with, unless a report names another.
 BASELINE = 'random'
 
 # Values by system, then seed, then number of labels.
@@ -20,26 +20,25 @@ Runs = dict[str, dict[int, dict[int, float]]]
 
 
 class Estimate(NamedTuple):
-  """A mean, its standard error (NaN if n is 1), and how many values n."""
+  """Mean of n values, and its standard error (NaN if n is 1)."""
 
   mean: float
   standard_error: float
   n: int
 
 
-# Metrics are computed in float32: what differs by less than this, relative to
-# the values, differs by rounding.
+# Metrics are computed in float32: relative differences below this are rounding.
 ROUNDING = 4 * float(np.finfo(np.float32).eps)
 
 
 class Curve(NamedTuple):
-  """A learning curve over seeds.
+  """Learning curve over seeds.
 
   Attributes:
     labels: int[L], increasing.
-    mean: float[L], over the seeds that have a record at this count.
-    standard_error: float[L], NaN where only one seed has.
-    n: int[L], how many seeds have.
+    mean: float[L], over the seeds that have a record at this number of labels.
+    standard_error: float[L], NaN where only one seed has a record.
+    n: int[L], number of seeds that have a record.
   """
 
   labels: np.ndarray
@@ -49,7 +48,7 @@ class Curve(NamedTuple):
 
 
 class PairedDifference(NamedTuple):
-  """A mean difference over n pairs, its standard error, and its p-value."""
+  """Mean difference over n pairs, its standard error, and its p-value."""
 
   mean: float
   standard_error: float
@@ -60,15 +59,15 @@ class PairedDifference(NamedTuple):
 def headline_of(
   records: Iterable[records_lib.RoundRecord], headline: Metric
 ) -> Metric | None:
-  """Returns the column of records that curves and tables go by.
+  """Returns the column of records that curves and tables show.
 
   Args:
-    records: rounds of any number of runs.
-    headline: of their task.
+    records: Rounds of any number of runs.
+    headline: Headline metric of their task.
 
   Returns:
-    The headline on the test split; without one, on the validation split; None
-    if there is neither.
+    The headline on the test split, or else on the validation split; None if
+    there is neither.
   """
   rows = list(records)
   if any(headline.name in row.test for row in rows):
@@ -79,10 +78,12 @@ def headline_of(
 
 
 def labels_title(records: Iterable[records_lib.RoundRecord]) -> str:
-  """Names the axis of labels: those that a machine gave were not paid for.
+  """Returns the title of the axis of labels.
+
+  It is 'labels paid for', or 'labels' if some are pseudo-labels.
 
   Args:
-    records: rounds of any number of runs.
+    records: Rounds of any number of runs.
   """
   has_machine = any(record.ledger.get('machine') for record in records)
   return 'labels' if has_machine else 'labels paid for'
@@ -93,20 +94,20 @@ def runs(
   *,
   column: str = metrics.ACCURACY.name,
 ) -> Runs:
-  """One column by system, seed and number of labels.
+  """Returns one column by system, seed and number of labels.
 
-  Of rounds with the same number of labels (a round may close without an answer)
-  the last one counts.
+  If several rounds have the same number of labels (a round may close without an
+  answer), the last one counts.
 
   Args:
-    records: rounds of any number of runs.
-    column: of `RoundRecord.flat`.
+    records: Rounds of any number of runs.
+    column: Column of `RoundRecord.flat`.
 
   Returns:
     A nested dict; systems and seeds are in the order of their first record.
 
   Raises:
-    ValueError: an unknown column, or two records of one round.
+    ValueError: If the column is unknown, or a round has two records.
   """
   values: Runs = {}
   rounds: dict[tuple[str, int, int], int] = {}
@@ -119,7 +120,7 @@ def runs(
     if rounds.get(place) == record.round:
       raise ValueError(
         f'Two records of {record.system!r}, seed {record.seed}, are of round '
-        f'{record.round}; a run has one.'
+        f'{record.round}; a run has one record per round.'
       )
     if record.round > rounds.get(place, -1):
       rounds[place] = record.round
@@ -128,10 +129,10 @@ def runs(
 
 
 def mean_and_standard_error(values: Iterable[float]) -> Estimate:
-  """The mean and s / sqrt(n), where s divides by n - 1.
+  """Computes the mean and s / sqrt(n), where s divides by n - 1.
 
   Args:
-    values: at least one.
+    values: Values, at least one.
 
   Returns:
     An Estimate; the standard error of a single value is NaN.
@@ -145,10 +146,10 @@ def mean_and_standard_error(values: Iterable[float]) -> Estimate:
 
 
 def mean_of_last(by_seed: Mapping[int, Mapping[int, float]]) -> Estimate:
-  """The mean over seeds of the value at the last number of labels of each.
+  """Computes the mean over seeds of the values at each one's last label count.
 
   Args:
-    by_seed: values by seed, then number of labels.
+    by_seed: Values by seed, then number of labels.
   """
   return mean_and_standard_error(run[max(run)] for run in by_seed.values())
 
@@ -158,11 +159,11 @@ def curve(
   *,
   column: str = metrics.ACCURACY.name,
 ) -> dict[str, Curve]:
-  """The learning curve of each system, over its seeds.
+  """Computes the learning curve of each system, over its seeds.
 
   Args:
-    records: rounds of any number of runs.
-    column: of `RoundRecord.flat`.
+    records: Rounds of any number of runs.
+    column: Column of `RoundRecord.flat`.
 
   Returns:
     A Curve by system, in the order of the first records.
@@ -184,19 +185,20 @@ def curve(
 def paired_difference(
   a: Mapping[int, float], b: Mapping[int, float]
 ) -> PairedDifference:
-  """The mean of a - b over the seeds that both have, and its t-test.
+  """Computes the mean of a - b over common seeds, and its t-test.
 
-  t = mean / (s / sqrt(n)), two-sided with n - 1 degrees of freedom. Where all
-  differences are the same (up to rounding) s is 0 and there is no test: two
-  networks that learn nothing differ by as much for every seed.
+  t = mean / (s / sqrt(n)), two-sided with n - 1 degrees of freedom. If all
+  differences are equal up to rounding, s is 0 and there is no test. For
+  example, two networks that learn nothing differ by the same amount for every
+  seed.
 
   Args:
-    a: value by seed.
-    b: value by seed.
+    a: Value by seed.
+    b: Value by seed.
 
   Returns:
-    A PairedDifference. The p-value is NaN for a single pair, as the standard
-    error is, and for differences without variance, whose error is 0.
+    A PairedDifference. For a single pair, the p-value and the standard error
+    are NaN. For equal differences, the p-value is NaN and the standard error 0.
   """
   seeds = [seed for seed in a if seed in b]
   if not seeds:
@@ -217,13 +219,13 @@ def paired_difference(
 
 
 def tied(values: Sequence[float]) -> np.ndarray:
-  """Numbers that are the same for values that differ by rounding alone.
+  """Numbers values by size, with equal numbers where they differ by rounding.
 
   Args:
     values: [V], finite, in any order.
 
   Returns:
-    int[V]: 0 for the smallest, 1 for the next that is not the same, ...
+    int[V]: 0 for the smallest value, 1 for the next larger one, ...
   """
   values = np.asarray(values, float)
   order = np.argsort(values, kind='stable')
@@ -237,14 +239,14 @@ def tied(values: Sequence[float]) -> np.ndarray:
 
 
 def area_under_curve(labels: Sequence[int], values: Sequence[float]) -> float:
-  """The mean height of a learning curve over its budget, by the trapezoid rule.
+  """Computes the mean height of a learning curve, by the trapezoid rule.
 
   Args:
     labels: [L], increasing.
     values: [L].
 
   Returns:
-    The area divided by the last less the first label count; of a single point,
+    The area divided by the last less the first label count; for a single point,
     its value.
   """
   labels, values = np.asarray(labels, float), np.asarray(values, float)
@@ -261,7 +263,7 @@ def area_under_curve(labels: Sequence[int], values: Sequence[float]) -> float:
 
 
 def common_labels(some_runs: Iterable[Mapping[int, float]]) -> list[int]:
-  """The numbers of labels that every run has a record at, increasing."""
+  """Returns the numbers of labels at which every run has a record, sorted."""
   label_sets = [set(run) for run in some_runs]
   return sorted(set.intersection(*label_sets)) if label_sets else []
 
@@ -277,7 +279,7 @@ def last_values(runs: Runs) -> dict[str, dict[int, float]]:
   """Returns the values at the last number of labels that all runs have.
 
   Args:
-    runs: see `runs`.
+    runs: See `runs`.
 
   Returns:
     Values by system, then seed; empty if the runs have no number of labels in

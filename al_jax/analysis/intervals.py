@@ -1,8 +1,9 @@
-"""How far a mean over seeds could have come out otherwise, by resampling them.
+"""Bootstrap intervals of means over seeds.
 
-A bootstrap of a handful of seeds is a little too sure of itself: with five, its
-95% interval holds the truth in about 85 of 100 cases (a mean of normal values).
-It is there for quantities that have no standard error, and to compare areas.
+A bootstrap of a few seeds gives intervals that are slightly too narrow. With
+five seeds, its 95% interval contains the truth in about 85 of 100 cases (for a
+mean of normal values). Use it for quantities without a standard error, and to
+compare areas.
 """
 
 from collections.abc import Mapping
@@ -15,12 +16,12 @@ from al_jax.analysis import curves
 RESAMPLES = 10_000
 LEVEL = 0.95
 
-# Of one system: values by seed, then number of labels.
+# Values of one system by seed, then number of labels.
 BySeed = Mapping[int, Mapping[int, float]]
 
 
 class Interval(NamedTuple):
-  """An estimate and the interval around it, NaN if there is a single seed."""
+  """Estimate and the interval around it, NaN if there is a single seed."""
 
   estimate: float
   low: float
@@ -30,15 +31,16 @@ class Interval(NamedTuple):
 def resampled_means(
   values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> np.ndarray:
-  """Means over seeds that are drawn with replacement, as many as there are.
+  """Draws as many seeds as there are, with replacement, and takes their means.
 
-  Which are drawn depends on `seed` and on the number R alone: what is put in
-  one array, or in two with the same seeds in the same order, stays paired.
+  The draw depends only on `seed` and on the number of rows R. Quantities in one
+  array, or in two arrays with the same seeds in the same order, therefore stay
+  paired.
 
   Args:
-    values: float[R, ...], a row per seed of the runs.
-    seed: of the draws.
-    resamples: how many draws.
+    values: float[R, ...], one row per seed of the runs.
+    seed: Seed of the draws.
+    resamples: Number of draws.
 
   Returns:
     float[resamples, ...].
@@ -46,7 +48,8 @@ def resampled_means(
   values = np.asarray(values, float)
   if values.ndim == 0 or len(values) == 0:
     raise ValueError(
-      f'values has shape {values.shape}; a row for at least one seed is needed.'
+      f'values has shape {values.shape}; it must have a row for each of one or '
+      'more seeds.'
     )
   size = len(values)
   generator = np.random.default_rng(seed)
@@ -59,19 +62,19 @@ def resampled_means(
 def interval(
   estimate: float, draws: np.ndarray, *, level: float = LEVEL
 ) -> Interval:
-  """The percentile interval of draws.
+  """Computes the percentile interval of draws.
 
   Args:
-    estimate: of the data themselves.
-    draws: [resamples], of the resampled data; infinities count as the largest
-      and the smallest.
-    level: the share of the draws within.
+    estimate: Estimate from the data themselves.
+    draws: [resamples], estimates from resampled data; infinities count as the
+      largest and the smallest.
+    level: Share of the draws inside the interval.
 
   Returns:
     An Interval.
   """
   tails = [(1 - level) / 2, (1 + level) / 2]
-  # Takes a draw as it is: between infinities nothing can be interpolated.
+  # Picks a draw: interpolating between infinities gives NaN.
   low, high = np.quantile(draws, tails, method='inverted_cdf')
   return Interval(float(estimate), float(low), float(high))
 
@@ -83,7 +86,7 @@ def mean_interval(
   resamples: int = RESAMPLES,
   level: float = LEVEL,
 ) -> Interval:
-  """The mean of float[R] values, one per seed, with its interval."""
+  """Computes the mean of float[R] values, one per seed, with its interval."""
   values = np.asarray(values, float)
   if values.size == 1:
     return Interval(float(values[0]), np.nan, np.nan)
@@ -99,21 +102,22 @@ def areas(
   resamples: int = RESAMPLES,
   level: float = LEVEL,
 ) -> dict[str, Interval]:
-  """The area under each system's curve, with its bootstrap interval.
+  """Computes the area under each system's curve, with its bootstrap interval.
 
   All areas are over the label counts that every run has, see
   `curves.area_under_curve`.
 
   Args:
-    runs: see `curves.runs`.
-    baseline: if given, the areas are less its area, paired by seed over the
-      seeds that a system and the baseline have; itself is left out.
-    seed: of the draws.
-    resamples: how many draws.
-    level: the share of the draws within the interval.
+    runs: See `curves.runs`.
+    baseline: System whose area is subtracted, paired by seed over the seeds
+      that a system and the baseline have; the result leaves it out. If None,
+      nothing is subtracted.
+    seed: Seed of the draws.
+    resamples: Number of draws.
+    level: Share of the draws inside the interval.
 
   Returns:
-    An Interval by system; empty where the runs have no label count in common.
+    An Interval by system; empty if the runs have no label count in common.
   """
   by_seed = areas_by_seed(runs)
   found = {}
@@ -134,13 +138,13 @@ def areas(
 
 
 def areas_by_seed(runs: curves.Runs) -> dict[str, dict[int, float]]:
-  """The area under each run's curve over the label counts that all have.
+  """Computes the area under each run's curve over the common label counts.
 
   Args:
-    runs: see `curves.runs`.
+    runs: See `curves.runs`.
 
   Returns:
-    The area by system, then seed; empty where no label count is common.
+    The area by system, then seed; empty if no label count is common.
   """
   common = curves.labels_of_all(runs)
   if not common:
@@ -160,13 +164,13 @@ def first_reach(
   target: np.ndarray,
   slack: np.ndarray | float = 0.0,
 ) -> np.ndarray:
-  """Where curves first reach a value, by linear interpolation between points.
+  """Finds where curves first reach a value, by linear interpolation.
 
   Args:
     labels: [L], increasing.
     values: float[..., L], any number of curves.
-    target: float[...], a value for each.
-    slack: float[...]; values so far below the target have reached it.
+    target: float[...], one value per curve.
+    slack: Tolerance, float[...]; target - slack counts as reached.
 
   Returns:
     float[...]: numbers of labels; infinity where the value is not reached. A
@@ -185,7 +189,7 @@ def first_reach(
   before = np.maximum(after - 1, 0)
   low = np.take_along_axis(values, before[..., None], -1)[..., 0]
   high = np.take_along_axis(values, after[..., None], -1)[..., 0]
-  # At the first point there is nothing to interpolate, and high is low.
+  # At the first point there is nothing to interpolate: high equals low.
   rise = np.where(high > low, high - low, 1.0)
   share = np.clip(np.where(after > before, (target - low) / rise, 0.0), 0, 1)
   where = labels[before] + share * (labels[after] - labels[before])
@@ -201,22 +205,23 @@ def labels_to_reach(
   resamples: int = RESAMPLES,
   level: float = LEVEL,
 ) -> Interval:
-  """The labels at which a mean curve reaches the baseline's final value.
+  """Finds the labels at which a mean curve reaches the baseline's final value.
 
-  Both means are over the seeds that both have. The bootstrap draws seeds, the
-  same for both, and takes both the curve and the final value anew.
+  Both means are over the seeds that both have. The bootstrap draws the same
+  seeds for both, and recomputes both the curve and the final value.
 
   Args:
-    system: values by seed, then number of labels.
-    baseline: the same, of the system whose last value is the one to reach.
-    larger_is_better: whether curves reach it from below, or from above.
-    seed: of the draws.
-    resamples: how many draws.
-    level: the share of the draws within the interval.
+    system: Values by seed, then number of labels.
+    baseline: Values, by seed and number of labels, of the system whose last
+      value is the one to reach.
+    larger_is_better: Whether curves reach it from below, or from above.
+    seed: Seed of the draws.
+    resamples: Number of draws.
+    level: Share of the draws inside the interval.
 
   Returns:
-    An Interval; infinity means that the value is not reached. Of a single seed
-    there is no interval: NaN.
+    An Interval; infinity means that the value is not reached. With a single
+    seed the interval is NaN.
   """
   shared = sorted(set(system) & set(baseline))
   if not shared:
@@ -228,7 +233,7 @@ def labels_to_reach(
   ends = curves.common_labels(baseline[key] for key in shared)
   if not labels or not ends:
     raise ValueError('The seeds have no number of labels in common.')
-  # A column per point of the curve, and last the value to reach.
+  # Columns: the points of the curve, then the value to reach.
   table = np.array(
     [
       [*(system[key][n] for n in labels), baseline[key][ends[-1]]]
@@ -246,7 +251,7 @@ def labels_to_reach(
     table = -table
 
   def reach(means):
-    # What differs by rounding is the same value.
+    # Values that differ by rounding count as equal.
     target = means[..., -1]
     slack = curves.ROUNDING * np.abs(target)
     return first_reach(np.array(labels), means[..., :-1], target, slack)

@@ -1,4 +1,4 @@
-"""How pages and pictures call systems."""
+"""Names of systems on pages and in pictures."""
 
 import collections
 import dataclasses
@@ -8,18 +8,18 @@ from al_jax import parts
 from al_jax.storage.records import RoundRecord
 from al_jax.strategies import STRATEGIES
 
-# The end of the name of a strategy that reads hidden labels.
+# Suffix of the name of a strategy that reads hidden labels.
 _CHEATS = '_that_cheats'
 
 
 def cheats(system: str) -> bool:
-  """Tells whether a system is a diagnostic that reads hidden labels.
+  """Returns whether a system is a diagnostic that reads hidden labels.
 
-  It has its row and its curve, under a name that says so, and is no candidate
-  for the best method.
+  Tables and curves show it, under a name that says so, but it cannot be the
+  best method.
 
   Args:
-    system: name of a system.
+    system: Name of a system.
   """
   return system.endswith(_CHEATS)
 
@@ -28,11 +28,11 @@ def short(systems: Iterable[str]) -> dict[str, str]:
   """Shortens names of systems for readers.
 
   `'ceal+my_package.my_module.mine'` becomes `'ceal+mine'`. A name stays whole
-  if the short one is that of another system, or its strategy would be taken for
-  one of the library.
+  if another system has the same short name, or if the short name of its
+  strategy is that of a strategy of the library.
 
   Args:
-    systems: names.
+    systems: Names of systems.
 
   Returns:
     The short name of each system.
@@ -46,7 +46,7 @@ def short(systems: Iterable[str]) -> dict[str, str]:
 
 
 def without_modules(system: str) -> str:
-  """Returns a name of a system in which dotted paths are their last parts."""
+  """Shortens dotted paths in the name of a system to their last parts."""
   return '+'.join(
     half.rpartition('.')[-1] if parts.is_dotted(half) else half
     for half in system.split('+')
@@ -54,13 +54,13 @@ def without_modules(system: str) -> str:
 
 
 def _is_taken(name, of):
-  """Tells whether a strategy, by its last part alone, is one of the library."""
+  """Returns whether a shortened strategy has the name of a library strategy."""
   whole, last = (each.rpartition('+')[-1] for each in (name, of))
   return whole != last and last in STRATEGIES
 
 
 def readable(records: Iterable[RoundRecord]) -> list[RoundRecord]:
-  """Returns records under the short names of their systems."""
+  """Returns records with the short names of their systems."""
   rows = list(records)
   return renamed(rows, short({row.system: None for row in rows}))
 
@@ -68,11 +68,11 @@ def readable(records: Iterable[RoundRecord]) -> list[RoundRecord]:
 def renamed(
   records: Iterable[RoundRecord], names: dict[str, str]
 ) -> list[RoundRecord]:
-  """Returns records under other names of their systems.
+  """Renames the systems of records.
 
   Args:
-    records: rounds of any number of runs.
-    names: the new name of each system; those that are left out stay.
+    records: Rounds of any number of runs.
+    names: New name of each system; systems that are left out keep their name.
   """
   return [
     dataclasses.replace(row, system=names[row.system])

@@ -1,4 +1,4 @@
-"""What records say of a stream, over the examples that passed."""
+"""Rates of a stream, computed from records over the examples that passed."""
 
 import collections
 from collections.abc import Sequence
@@ -11,40 +11,41 @@ from al_jax.storage import metrics
 from al_jax.storage.records import RoundRecord
 from al_jax.tasks import Metric
 
-# Systems are compared by it.
+# Systems are compared by this rate.
 ACCURACY = 'prequential_accuracy'
-# Columns of a record's `batch` that a stream has, in percent.
+# Columns that the `batch` of a stream's record has, in percent.
 RATES = (ACCURACY, 'label_rate')
 COUNTS = ('seen', 'passed')
-# What rates are drawn over.
+# Title of the axis that rates are drawn over.
 POSITION = 'examples of the stream'
-# Points of a curve.
+# Maximum number of points of a curve.
 _MOST_POINTS = 40
 _PERCENT = Metric('', '%', True)
 
 
 def are_of_stream(rows: Sequence[RoundRecord]) -> bool:
-  """Tells whether records are those of a stream."""
+  """Returns whether records are those of a stream."""
   return any('seen' in row.batch for row in rows)
 
 
 def over_position(rows: Sequence[RoundRecord], rate: str) -> dict[str, Curve]:
   """Computes a rate of each system over the position in the stream.
 
-  A round tells the rate among the examples that passed in it, and rounds of
+  A round records the rate among the examples that passed in it, and rounds of
   different seeds end at different positions. The curve has means over equal
   pieces of the stream, in which each example counts with the rate of its round.
+  It ends where the shortest seed ends.
 
   Args:
-    rows: all records.
-    rate: one of `RATES`.
+    rows: All records.
+    rate: One of `RATES`.
 
   Returns:
-    A Curve for each system, whose `labels` are the ends of the pieces; without
-    the systems that have no such rate. It ends where the first seed does.
+    A Curve by system, whose `labels` are the ends of the pieces. Systems
+    without this rate are left out.
   """
   found, by_seed = {}, _running_totals(rows, rate)
-  # A system of few long rounds is drawn over the pieces of the others.
+  # A system with few long rounds gets as many pieces as the others.
   number = max(
     (min(len(seen) - 1 for seen, _ in of.values()) for of in by_seed.values()),
     default=0,
@@ -70,7 +71,7 @@ def over_position(rows: Sequence[RoundRecord], rate: str) -> dict[str, Curve]:
 
 
 def panels(rows: Sequence[RoundRecord]) -> dict[str, dict[str, Curve]]:
-  """Computes all rates that records have: curves of systems, by rate."""
+  """Computes all rates that records have: curves by rate, then system."""
   found = {rate: over_position(rows, rate) for rate in RATES}
   return {rate: of for rate, of in found.items() if of}
 
@@ -81,8 +82,8 @@ def of_whole(
   """Computes a rate over all examples that passed, by system and seed.
 
   Args:
-    rows: all records.
-    rate: one of `RATES`.
+    rows: All records.
+    rate: One of `RATES`.
   """
   return {
     system: {
@@ -99,8 +100,8 @@ def against_baseline(
   """Tests the accuracy on the whole stream, see `tests.against_baseline`.
 
   Args:
-    rows: all records.
-    baseline: the system that the others are compared with.
+    rows: All records.
+    baseline: System that the others are compared with.
 
   Returns:
     Empty if the baseline has no such accuracy.
@@ -112,11 +113,11 @@ def against_baseline(
 def summary_table(
   rows: Sequence[RoundRecord], *, baseline: str = curves.BASELINE
 ) -> str:
-  """Says what came of a stream, one row per system, as aligned text.
+  """Summarizes a stream as aligned text, one row per system.
 
   Args:
-    rows: all records.
-    baseline: see `against_baseline`.
+    rows: All records.
+    baseline: See `against_baseline`.
   """
   found = {rate: of_whole(rows, rate) for rate in RATES}
   compared = against_baseline(rows, baseline)
@@ -144,11 +145,11 @@ def summary_table(
 def unfinished_notes(
   rows: Sequence[RoundRecord], num_examples: int
 ) -> list[str]:
-  """Says which runs ended before the stream did.
+  """Describes which runs ended before the stream did.
 
   Args:
-    rows: all records.
-    num_examples: the length of the stream.
+    rows: All records.
+    num_examples: Length of the stream.
 
   Returns:
     A sentence for each system that has such runs.
@@ -163,8 +164,9 @@ def unfinished_notes(
     if early:
       notes.append(
         f'{system} ended after {min(early):,} of the {num_examples:,} examples '
-        f'of the stream ({len(early)} of {len(of)} seeds): rates are of a part '
-        'of it. protocol.rounds and protocol.label_budget bound a run.'
+        f'of the stream ({len(early)} of {len(of)} seeds), so its rates cover '
+        'only part of it. protocol.rounds and protocol.label_budget limit a '
+        'run.'
       )
   return notes
 
@@ -175,7 +177,7 @@ def _shown(values):
 
 
 def _running_totals(rows, rate):
-  """See `_running_total`, by system and seed."""
+  """Computes `_running_total` by system and seed."""
   by_seed = collections.defaultdict(lambda: collections.defaultdict(list))
   for row in rows:
     if rate in row.batch and row.batch['passed']:
@@ -187,7 +189,7 @@ def _running_totals(rows, rate):
 
 
 def _running_total(rows, rate):
-  """Positions, from before the first round on, and the sum of the rate."""
+  """Returns positions from before the first round on, and sums of the rate."""
   rows = sorted(rows, key=lambda row: row.round)
   passed = np.array([row.batch['passed'] for row in rows])
   seen = np.array([row.batch['seen'] for row in rows])

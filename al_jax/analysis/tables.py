@@ -1,4 +1,4 @@
-"""What came out, as aligned text."""
+"""Results as aligned text."""
 
 import collections
 import math
@@ -12,9 +12,9 @@ from al_jax.storage import metrics
 from al_jax.storage import records as records_lib
 from al_jax.tasks import Classes, Metric
 
-# Stands for a number that there is not.
+# Stands for a missing number.
 MISSING = '-'
-# Stands for tables and pictures that there are not.
+# Stands for missing tables and pictures.
 NOTHING = (
   'There is no test split and no validation split, so there is nothing to draw.'
 )
@@ -26,17 +26,17 @@ def summary_table(
   baseline: str = curves.BASELINE,
   metric: Metric = metrics.ACCURACY,
 ) -> str:
-  """What came out, one row per system, as aligned text.
+  """Summarizes results as aligned text, one row per system.
 
   Args:
-    records: rounds of any number of runs.
-    baseline: the system to compare the others with, see
-      `tests.of_last_values`; left out where it has no records.
-    metric: whose name is a column of `RoundRecord.flat`.
+    records: Rounds of any number of runs.
+    baseline: System to compare the others with, see `tests.of_last_values`. If
+      it has no records, there is no comparison.
+    metric: Metric whose name is a column of `RoundRecord.flat`.
 
   Returns:
-    Lines: a header, a row per system in the order of the first records, and
-    what the columns mean.
+    Lines: a header, a row per system in the order of the first records, and the
+    meaning of the columns.
   """
   by_system = curves.runs(records, column=metric.name)
   if not by_system:
@@ -74,12 +74,12 @@ def summary_table(
 def majority_notes(
   records: Iterable[records_lib.RoundRecord], shares: Mapping[str, float]
 ) -> list[str]:
-  """Says which runs were never better than the most frequent class.
+  """Describes which runs were never better than the most frequent class.
 
   Args:
-    records: rounds of any number of runs.
-    shares: the share of the most frequent class in the splits `test` and
-      `train`, the pool. A split that is not there is not looked at.
+    records: Rounds of any number of runs.
+    shares: Share of the most frequent class in the splits `test` and `train`,
+      the pool. A split that is left out is not checked.
 
   Returns:
     A sentence for each split in which there are such runs.
@@ -99,7 +99,7 @@ def majority_notes(
       notes.append(
         f'The {name} accuracy never exceeds {100 * shares[split]:.2f}%, the '
         f'share of the most frequent class: {", ".join(stuck)}. Such networks '
-        'learn nothing of use; see data.normalize, the learning rate and the '
+        'learn nothing useful; see data.normalize, the learning rate and the '
         'epochs.'
       )
   return notes
@@ -108,11 +108,11 @@ def majority_notes(
 def short_notes(
   records: Iterable[records_lib.RoundRecord], config: Mapping[str, Any]
 ) -> list[str]:
-  """Says in which rounds fewer made queries were asked than wanted.
+  """Describes in which rounds fewer made queries were asked than wanted.
 
   Args:
-    records: rounds of any number of runs.
-    config: of the run; without `synthesis` there is nothing to say.
+    records: Rounds of any number of runs.
+    config: Config of the run; without `synthesis` there are no sentences.
 
   Returns:
     A sentence for each system that has such rounds.
@@ -131,7 +131,7 @@ def short_notes(
   return [
     f'{system} asked fewer queries than protocol.labels_per_round, {wanted}, '
     f'in {found["short"]} of {found["all"]} rounds, and none at all in '
-    f'{found["none"]}: other made examples were nearer to those asked than '
+    f'{found["none"]}: the other made examples were closer to a query than '
     'synthesis.min_distance.'
     for system, found in counts.items()
     if found['short']
@@ -139,18 +139,18 @@ def short_notes(
 
 
 def _asking(rows, protocol):
-  """The records of the rounds at whose end there was something to ask."""
+  """Yields the records of the rounds at whose end queries were due."""
   last = {(row.system, row.seed): row.round for row in rows}
   for row in rows:
     is_last = row.round + 1 >= protocol['rounds']
-    # A run may end early: at an accuracy, or after a time.
+    # A run may end early, at a given accuracy or after a given time.
     ended = row.round == last[row.system, row.seed] and not row.picks
     if not is_last and not ended and row.labels < _budget(protocol):
       yield row
 
 
 def _budget(protocol):
-  """The most labels that a run pays for, see `Protocol.budget`."""
+  """Returns the most labels that a run pays for, see `Protocol.budget`."""
   given = protocol.get('label_budget')
   return math.inf if given is None else given
 
@@ -160,11 +160,11 @@ def round_table(
   *,
   metric: Metric = metrics.ACCURACY,
 ) -> str:
-  """The learning curves as aligned text: a row per number of labels.
+  """Shows learning curves as aligned text, a row per number of labels.
 
   Args:
-    records: rounds of any number of runs.
-    metric: whose name is a column of `RoundRecord.flat`.
+    records: Rounds of any number of runs.
+    metric: Metric whose name is a column of `RoundRecord.flat`.
 
   Returns:
     Lines: a header with the systems, then mean and standard error of each; a
@@ -194,7 +194,7 @@ def _summary_of_one(
   common: Sequence[int],
   metric: Metric,
 ) -> list[str]:
-  """Seeds, last labels, last value and area, of one system."""
+  """Returns a system's cells: seeds, last labels, last value and area."""
   last = [max(run) for run in by_seed.values()]
   span = f'{min(last)}' if len(set(last)) == 1 else f'{min(last)}-{max(last)}'
   final = curves.mean_of_last(by_seed)
@@ -212,7 +212,7 @@ def _summary_of_one(
 def _comparison(
   difference: curves.PairedDifference, labels: int, metric: Metric
 ) -> list[str]:
-  """Difference to the baseline, where it was taken, pairs and p-value."""
+  """Returns the difference to the baseline, its labels, pairs and p-value."""
   mean, error, p, pairs = difference
   return [
     shown(mean, error, metric, signed=True),
@@ -223,10 +223,10 @@ def _comparison(
 
 
 def parts_notes(records: Iterable[records_lib.RoundRecord]) -> list[str]:
-  """Says which parts of systems are the user's own, and which losses were set.
+  """Describes which parts of systems are user-defined and which losses are set.
 
   Args:
-    records: rounds of any number of runs.
+    records: Rounds of any number of runs.
 
   Returns:
     A sentence for each set of parts; none if all are the library's.
@@ -247,7 +247,7 @@ def _title(metric: Metric) -> str:
 def shown(
   mean: float, error: float, metric: Metric, *, signed: bool = False
 ) -> str:
-  """`93.61 ± 0.12`, or without the error where there is none."""
+  """Formats as `93.61 ± 0.12`, or without the error if it is NaN."""
   text = metrics.number(mean, metric, signed=signed)
   if np.isnan(error):
     return text
@@ -255,14 +255,14 @@ def shown(
 
 
 def p_value(value: float) -> str:
-  """Shows three decimals, `<0.001`, or a dash where there was no test."""
+  """Formats with three decimals, as `<0.001`, or as a dash without a test."""
   if np.isnan(value):
     return MISSING
   return '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-  """Columns of equal width: the first to the left, the others to the right."""
+  """Aligns cells in columns: the first to the left, the others to the right."""
   width = len(rows[0])
   full = [[*row, *[''] * (width - len(row))] for row in rows]
   widths = [max(map(len, column)) for column in zip(*full, strict=True)]

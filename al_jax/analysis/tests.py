@@ -1,4 +1,4 @@
-"""Tests of differences that are paired by seed, corrected for their number."""
+"""Tests of differences paired by seed, corrected for multiple comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,18 +9,19 @@ import scipy.stats
 from al_jax import errors
 from al_jax.analysis import curves
 
-# Up to so many pairs every assignment of signs is counted.
+# Up to this number of pairs, every assignment of signs is counted.
 _MOST_COUNTED = 14
 
 
 class PairedTest(NamedTuple):
-  """A system against the baseline.
+  """Tests of a system against the baseline.
 
   Attributes:
-    difference: its mean over seeds, standard error, and p of the t-test.
-    t_holm: that p-value, corrected.
+    difference: Mean difference over seeds, its standard error, and p of the
+      t-test.
+    t_holm: p of the t-test, corrected.
     wilcoxon: p of the signed-rank test.
-    wilcoxon_holm: that p-value, corrected.
+    wilcoxon_holm: p of the signed-rank test, corrected.
   """
 
   difference: curves.PairedDifference
@@ -35,14 +36,14 @@ class PairedTest(NamedTuple):
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
-  """Holm's step-down correction over a family of tests.
+  """Applies Holm's step-down correction to a family of tests.
 
-  In increasing order the k-th of m p-values, from 1, is multiplied by
+  In increasing order, the k-th of m p-values (k from 1) is multiplied by
   m - k + 1; no result is below the one before it, or above 1. Holm 1979, "A
   Simple Sequentially Rejective Multiple Test Procedure".
 
   Args:
-    p_values: [M]. NaN is no test: it stays, and does not count.
+    p_values: [M]. NaN marks a missing test: it stays NaN and does not count.
 
   Returns:
     float[M].
@@ -58,19 +59,19 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
-  """The two-sided p-value of Wilcoxon's signed-rank test, by common seeds.
+  """Computes the two-sided p of Wilcoxon's signed-rank test, by common seeds.
 
-  Differences of nothing are left out; equal ones share their mean rank. With
-  up to 14 pairs all assignments of signs are counted, ties included; beyond it
-  is SciPy's normal approximation. Of n pairs no p-value is below 2^(1 - n):
-  with five seeds 0.0625.
+  Differences of zero are left out; equal ones share their mean rank. With up to
+  14 pairs all assignments of signs are counted, ties included; with more,
+  SciPy's normal approximation is used. With n pairs no p-value is below 2^(1 -
+  n): 0.0625 with five seeds.
 
   Args:
-    a: value by seed.
-    b: value by seed.
+    a: Value by seed.
+    b: Value by seed.
 
   Returns:
-    The p-value; NaN of a single pair, and where all differences are the same.
+    The p-value; NaN for a single pair, and if all differences are equal.
   """
   seeds = sorted(set(a) & set(b))
   if not seeds:
@@ -85,13 +86,14 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
   if curves.mean_and_standard_error(differences).standard_error <= rounding:
     return float('nan')
   differences = differences[np.abs(differences) > rounding]
-  # Scaled by the values, whose rounding it is; 0 stands for what was left out.
+  # `size` sets the scale of rounding, and 0 stands for the differences left
+  # out, so that ranks start at 1.
   tied = curves.tied([*np.abs(differences), 0.0, size])[:-2]
   steps = np.sign(differences) * tied
   if steps.size > _MOST_COUNTED:
     return float(scipy.stats.wilcoxon(steps, method='asymptotic').pvalue)
-  # SciPy's exact distribution knows no ties, and its permutation test, which
-  # does, takes seconds for 14 pairs.
+  # SciPy's exact distribution does not support ties, and its permutation test,
+  # which does, takes seconds for 14 pairs.
   ranks = scipy.stats.rankdata(tied)
   signs = 1 - 2 * (
     np.arange(2**steps.size)[:, None] >> np.arange(steps.size) & 1
@@ -103,11 +105,11 @@ def wilcoxon(a: Mapping[int, float], b: Mapping[int, float]) -> float:
 def of_last_values(runs: curves.Runs, baseline: str) -> dict[str, PairedTest]:
   """Tests systems at the last number of labels that all runs have.
 
-  The summary of a run and its report both take their p values from here.
+  The summary of a run and its report both take their p-values from here.
 
   Args:
-    runs: see `curves.runs`.
-    baseline: the system that the others are compared with.
+    runs: See `curves.runs`.
+    baseline: System that the others are compared with.
 
   Returns:
     See `against_baseline`; empty if the baseline has no run, or if the runs
@@ -120,15 +122,18 @@ def of_last_values(runs: curves.Runs, baseline: str) -> dict[str, PairedTest]:
 def against_baseline(
   values: Mapping[str, Mapping[int, float]], baseline: str
 ) -> dict[str, PairedTest]:
-  """Tests every other system against one, as one family for each test.
+  """Tests every other system against the baseline.
+
+  All t-tests are one family for the correction, and so are all signed-rank
+  tests.
 
   Args:
-    values: by system, then seed.
-    baseline: a system of these.
+    values: Values by system, then seed.
+    baseline: System that the others are compared with.
 
   Returns:
-    A PairedTest by system, less those that have no seed in common with the
-    baseline, and the baseline.
+    A PairedTest by system, without the baseline and without systems that have
+    no seed in common with it.
   """
   if baseline not in values:
     raise errors.unknown_name('Baseline', baseline, values)

@@ -1,1 +1,1 @@
-"""The commands: a file each, with its flags and `main`."""
+"""The commands: one file each, with its flags and `main`."""

@@ -1,4 +1,4 @@
-"""The flag --config of commands that a config tells what to do."""
+"""The flag --config of the commands that take a config."""
 
 import itertools
 import pathlib
@@ -14,23 +14,23 @@ from al_jax.commands import ending
 CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
-  'What to run: FILE.py or FILE.py:ARGUMENT, whose get_config returns a '
+  'The config: FILE.py or FILE.py:ARGUMENT, whose get_config returns a '
   'ConfigDict; the defaults if not set. --config.FIELD=VALUE changes a field.',
   lock_config=False,
-  # Options of a model or a strategy depend on its name. What nobody has an
-  # option of that name for is refused when it is built.
+  # The options of a model or a strategy depend on its name; building it
+  # rejects unknown ones.
   accept_new_attributes=True,
 )
 
 
 class _OrNone(flags.ArgumentParser):
-  """Reads values of a type, and None, which leaves a field unset."""
+  """Parser of values of a type, or None, which leaves a field unset."""
 
   def __init__(self, parser: flags.ArgumentParser):
     self._parser = parser
 
   def parse(self, argument: object) -> object:
-    """Returns the value that the text stands for."""
+    """Returns the value of a text."""
     return None if argument == 'None' else self._parser.parse(argument)
 
 
@@ -45,16 +45,16 @@ def parse(argv: list[str], default: str) -> list[str]:
   """Parses the command line; a bad flag or config ends the process.
 
   Args:
-    argv: the command line, with the name of the program.
-    default: what --config is where the command line does not say.
+    argv: The command line, with the name of the program.
+    default: Value of --config if the command line does not set it.
 
   Returns:
-    What is left when the flags are taken out.
+    The command line without the flags.
   """
   for kind, parser in _PARSERS.items():
     config_flags.register_flag_parser_for_type(kind, parser)
   try:
-    # Overrides of a config are read from `sys.argv`.
+    # ml_collections reads the overrides of a config from `sys.argv`.
     sys.argv = _with_config(argv, default)
     arguments = flags.FLAGS(sys.argv)
     if not isinstance(CONFIG.value, ConfigDict):
@@ -64,7 +64,8 @@ def parse(argv: list[str], default: str) -> list[str]:
         'ml_collections.ConfigDict.'
       )
   except Exception as error:  # a config is a program, and may raise anything
-    # A config that raises is quoted with its trace; it says what was wrong.
+    # If a config raises, the message is its whole traceback; the context is the
+    # error itself.
     while '\n' in str(error) and error.__context__ is not None:
       error = error.__context__
     print(
@@ -78,7 +79,7 @@ def parse(argv: list[str], default: str) -> list[str]:
 
 
 def _absent_mapping(error, argv):
-  """Says how to set an option of a mapping that is not there yet; or ''."""
+  """Says how to set an option of a mapping that does not exist yet, or ''."""
   if not isinstance(error, KeyError):
     return ''
   absent = str(error.args[0]).strip('"\'')
@@ -97,9 +98,10 @@ def _absent_mapping(error, argv):
 
 
 def _with_config(argv, default):
-  """The command line with the default config, unless it names another.
+  """Adds the default config to the command line, unless it names another.
 
-  An absent file is otherwise told in four lines, and late.
+  Raises ValueError if the file is missing: ml_collections would say so late, in
+  four lines.
   """
   named = False
   arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
@@ -115,12 +117,12 @@ def _with_config(argv, default):
       raise ValueError(f'--config is {value!r}; there is no file {path!r}.')
   if named:
     return argv
-  # ml_collections wants the file before what is changed in it.
+  # ml_collections needs the file before its overrides.
   return [argv[0], f'--config={default}', *argv[1:]]
 
 
 def _place(error):
-  """Where in a config an error was raised; empty if it was elsewhere."""
+  """Returns the place in a config that raised an error; '' if elsewhere."""
   if isinstance(error, AttributeError) and error.name == 'get_config':
     return f' ({error.obj.__file__})'
   places = [
@@ -132,10 +134,10 @@ def _place(error):
 
 
 def folders(default: str) -> list[pathlib.Path]:
-  """Where dotted paths are looked for: beside the config, then here.
+  """Lists folders to search for dotted paths: that of the config, then here.
 
   Args:
-    default: see `parse`; nothing of yours lies beside it.
+    default: The default config, see `parse`. Its folder is not searched.
   """
   path = flags.FLAGS['config'].config_filename
   if path == default:

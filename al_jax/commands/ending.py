@@ -1,4 +1,4 @@
-"""How a command ends where a user erred: with one sentence, and status 1."""
+"""Ends a command after a user's error: with one sentence and status 1."""
 
 import csv
 import logging as stdlib_logging
@@ -14,9 +14,9 @@ from absl import flags, logging
 
 from al_jax import errors, files, xla
 
-# How programs of the persistent cache fail that have each other's names.
+# Errors of JAX when its persistent cache returns another program's executable.
 _SWAPPED = re.compile(r'safe_(zip|map)\(\)|.*RuntimeProgramInputMismatch')
-# What a user can mend: the message is written for them, a trace is not.
+# Errors that a user can fix; their messages need no traceback.
 _MENDABLE = (
   ValueError,
   OSError,
@@ -31,10 +31,10 @@ def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; a bad flag ends the process with one line.
 
   Args:
-    argv: the command line, with the name of the program.
+    argv: The command line, with the name of the program.
 
   Returns:
-    What is left when the flags are taken out.
+    The command line without the flags.
   """
   try:
     return flags.FLAGS(argv)
@@ -44,8 +44,8 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def log_little() -> None:
-  """Logs warnings alone, unless --verbosity asks for more."""
-  # JAX tells at INFO which backends a machine lacks, TFDS which files it opens.
+  """Logs only warnings and errors, unless --verbosity asks for more."""
+  # At INFO, JAX logs missing backends, and TFDS each file it opens.
   stdlib_logging.getLogger('jax').setLevel(stdlib_logging.WARNING)
   if not flags.FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
@@ -54,20 +54,20 @@ def log_little() -> None:
 def in_a_sentence(
   argv: Sequence[str], work: Callable[[], int], *, takes_names: bool = False
 ) -> int:
-  """Does the work of a command.
+  """Does the work of a command, and prints a user's error as one sentence.
 
   Args:
-    argv: what is left of the command line when its flags are parsed.
-    work: returns the exit status.
-    takes_names: whether the command takes other arguments than flags.
+    argv: The command line without the flags.
+    work: Function that does the work and returns the exit status.
+    takes_names: Whether the command takes other arguments than flags.
 
   Returns:
-    The exit status; 1 after an error that a user can mend, which is printed.
+    The exit status; 1 after an error that a user can fix.
   """
   try:
     if len(argv) > 1 and not takes_names:
       raise ValueError(
-        f'{argv[1]!r} is no flag, and the command takes nothing else; see '
+        f'{argv[1]!r} is not a flag, and the command takes nothing else; see '
         '--help.'
       )
     return work()
@@ -81,7 +81,7 @@ def in_a_sentence(
 
 
 def _sentence(error: Exception) -> str | None:
-  """What is wrong; None where it is no user's to mend."""
+  """Describes an error that a user can fix; None for other errors."""
   text = str(error)
   if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in text:
     return (
@@ -91,8 +91,8 @@ def _sentence(error: Exception) -> str | None:
     )
   if _SWAPPED.match(text):
     return (
-      f'{type(error).__name__}: {errors.in_one_line(error)} - a compiled '
-      'program that was kept is perhaps that of another; delete them: '
+      f'{type(error).__name__}: {errors.in_one_line(error)} - the cache may '
+      'have mixed up two compiled programs; delete them: '
       f'rm -r {xla.program_cache()}'
     )
   if isinstance(error, errors.MissingPackageError):
@@ -103,15 +103,15 @@ def _sentence(error: Exception) -> str | None:
 
 
 def check_out(out: str | None, *, overwrite: bool) -> None:
-  """Refuses, before any work, a CSV that cannot be written.
+  """Checks, before any work, that a CSV can be written.
 
   Args:
-    out: its path. If None, it is printed.
-    overwrite: whether a file that is there is replaced.
+    out: Path of the CSV. If None, it is printed.
+    overwrite: Whether to replace an existing file.
 
   Raises:
-    ValueError: the file exists, or its folder does not, or nothing can be
-      written there.
+    ValueError: If the file exists, or its folder does not exist or is not
+      writable.
   """
   if out is None:
     return
@@ -127,11 +127,11 @@ def check_out(out: str | None, *, overwrite: bool) -> None:
 
 
 def write_csv(out: str | None, rows: Iterable[Iterable[Any]]) -> None:
-  """Writes a CSV as a whole and prints its path, or prints the CSV.
+  """Writes a CSV atomically and prints its path, or prints the CSV.
 
   Args:
-    out: its path. If None, it is printed.
-    rows: cells of each row, the names of the columns first.
+    out: Path of the CSV. If None, it is printed.
+    rows: Cells of each row; the first row has the names of the columns.
   """
   if out is None:
     csv.writer(sys.stdout, lineterminator='\n').writerows(rows)

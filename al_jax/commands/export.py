@@ -4,10 +4,10 @@
     al-jax export --state=birds --out=model
 
 The folder has weights.safetensors and config.json (extra: safetensors). The
-model of a run is that of the last round; that of a labelling project is trained
-on the labels so far, now. `al-jax predict --model=model` and
-`al_jax.load_model('model')` predict with it. A network of yours is imported by
-its dotted path, from the current folder or from sys.path.
+model of a run is that of the last round. The model of a labelling project is
+trained by this command, on the labels so far. `al-jax predict --model=model`
+and `al_jax.load_model('model')` predict with it. A network of your own is
+imported by its dotted path, from the current folder or from sys.path.
 """
 
 from absl import flags
@@ -15,31 +15,32 @@ from absl import flags
 from al_jax.commands import ending
 from al_jax.exporting import export
 
-# Other commands have flags of these names too; tests import them side by side.
+# `allow_override`: other commands have flags of these names, and tests import
+# several commands.
 WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
-  'The results of a run; of a grid, the folder of a cell.',
+  'The folder of a run, or of a cell of a grid.',
   allow_override=True,
 )
 STATE = flags.DEFINE_string(
   'state',
   None,
-  'The folder of a labelling project, in place of --workdir.',
+  'The folder of a labelling project, instead of --workdir.',
   allow_override=True,
 )
 SYSTEM = flags.DEFINE_string(
-  'system', None, 'Whose model; not needed if the run has one system.'
+  'system', None, 'The system; not needed if the run has only one.'
 )
-# The default is that of al-jax select, and is not read.
+# The default only matches that of al-jax select; it is not used.
 SEED = flags.DEFINE_integer(
   'seed',
   0,
-  'Of which seed; not needed if the run has one.',
+  'The seed; not needed if the run has only one.',
   allow_override=True,
 )
 OUT = flags.DEFINE_string(
-  'out', None, 'The folder to write; absent or empty.', allow_override=True
+  'out', None, 'The folder to write, absent or empty.', allow_override=True
 )
 
 
@@ -58,8 +59,8 @@ def main(argv: list[str]) -> int:
 def _run():
   if bool(WORKDIR.value) == bool(STATE.value):
     raise ValueError(
-      'set --workdir, the folder of a run, or --state, that of a labelling '
-      'project.'
+      'set either --workdir, the folder of a run, or --state, the folder of a '
+      'labelling project.'
     )
   if not OUT.value:
     raise ValueError('--out is not set; name the folder to write.')
@@ -71,8 +72,8 @@ def _run():
   )
   print(
     f'{made.folder}: {made.system}, seed {made.seed}, round {made.round}, the '
-    f'last, trained on {made.labels} labels. It predicts {made.compared} '
-    'examples as its learner does, bit for bit.'
+    f'last, trained on {made.labels} labels. On {made.compared} examples its '
+    'predictions are bit-identical to those of its learner.'
   )
   print(f'Next: al-jax predict --model={made.folder} --config.data.source=...')
   return 0

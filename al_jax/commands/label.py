@@ -1,4 +1,4 @@
-r"""Asks people for labels, over days: ask, tell, status, page, export.
+r"""Collects labels from people, over days: ask, tell, status, page, export.
 
     al-jax label ask --state=DIR --pool=images:FOLDER --classes=cat,dog --k=20
     al-jax label tell --state=DIR batch.csv
@@ -9,10 +9,10 @@ r"""Asks people for labels, over days: ask, tell, status, page, export.
 `ask` trains on the answers so far and writes the next batch: batch.csv, with a
 column label to fill in, batch.jsonl, and tasks for Label Studio. `tell` takes
 the CSV, the JSONL or an export of Label Studio. The label of an example that
-cannot be labelled is skip or unsure. A part of a batch may be told. `page`
-serves a page on this machine to label in; it needs no `ask`. `export` writes
-what became of each example that was asked. The pool is pictures, a table, or
-embeddings, none of them labelled:
+cannot be labelled is skip or unsure. A batch may be answered in parts. `page`
+serves a page on this machine to label on; it needs no `ask`. `export` writes
+the status of each queried example. The pool is pictures, a table, or
+embeddings, without labels:
 
     al-jax label ask --state=DIR --pool=file:embeddings.npy --classes=a,b --k=50
     al-jax label ask --state=DIR --pool=file:table.csv --classes=a,b --k=50 \
@@ -20,7 +20,7 @@ embeddings, none of them labelled:
     al-jax label ask --state=DIR --k=50 --config.systems=badge
 
 --config.FIELD=VALUE changes a field of al_jax/labelling/defaults.py, from then
-on. --pool and --classes are for the first batch alone.
+on. Only the first batch needs --pool and --classes.
 """
 
 import csv
@@ -40,9 +40,9 @@ from al_jax.storage import manifest
 
 STATE = flags.DEFINE_string('state', None, 'The folder of the project.')
 POOL = flags.DEFINE_string(
-  'pool', None, 'ask: what to label: images:FOLDER, file:PATH, embed:...'
+  'pool', None, 'ask: the pool: images:FOLDER, file:PATH or embed:...'
 )
-CLASSES = flags.DEFINE_list('classes', None, 'ask: what to choose from.')
+CLASSES = flags.DEFINE_list('classes', None, 'ask: classes to choose from.')
 BATCH_SIZE = flags.DEFINE_integer(
   'k', None, 'ask: number of queries.', allow_override=True
 )
@@ -53,24 +53,24 @@ OUT = flags.DEFINE_string(
   allow_override=True,
 )
 MORE = flags.DEFINE_bool(
-  'more', False, 'ask: for others, although nothing was told since.'
+  'more', False, 'ask: another batch, although no answer was recorded since.'
 )
 PENDING = flags.DEFINE_bool(
-  'pending', False, 'ask: nothing new; write all that is pending again.'
+  'pending', False, 'ask: no new batch; write all pending queries again.'
 )
 GIVE_UP = flags.DEFINE_bool(
-  'give_up', False, 'ask: give up what is pending; it may be asked again.'
+  'give_up', False, 'ask: give up pending queries; they may be asked again.'
 )
 FOLDS = flags.DEFINE_integer(
   'folds',
   5,
-  'ask, page: folds of the estimate of the accuracy; 0: no estimate.',
+  'ask, page: folds of the estimate of the accuracy; 0 for no estimate.',
 )
 ANNOTATOR = flags.DEFINE_string(
-  'annotator', account.SOMEBODY, 'tell, page: who answers.'
+  'annotator', account.SOMEBODY, 'tell, page: name of the annotator.'
 )
 CORRECT = flags.DEFINE_bool(
-  'correct', False, 'tell: an annotator may change an earlier answer.'
+  'correct', False, 'tell: annotators may change their earlier answers.'
 )
 
 PORT = flags.DEFINE_integer(
@@ -81,7 +81,7 @@ PORT = flags.DEFINE_integer(
 )
 
 flags_of = config_flag, sys.modules[__name__]
-# What each action does not read is refused.
+# The flags that each action reads; others are rejected.
 _READ_BY = {
   'ask': (
     *('pool', 'classes', 'k', 'out', 'more', 'pending', 'give_up', 'folds'),
@@ -103,13 +103,13 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _default_config(argv):
-  """The config of the project that the command line names."""
+  """Returns the config file of the project that the command line names."""
   folder = ''
   for argument, following in itertools.zip_longest(argv, argv[1:]):
     name, sign, value = argument.lstrip('-').partition('=')
     if name == 'state' and argument.startswith('-'):
       folder = value if sign else following or ''
-  # Of what trains only where something is asked: telling takes no second.
+  # Imported late: it is slow, and `tell` does not need it.
   from al_jax.labelling import defaults
 
   return f'{defaults.__file__}:{folder}' if folder else defaults.__file__
@@ -122,11 +122,11 @@ def main(argv: list[str]) -> int:
 
 
 def _act(rest):
-  """Does what the first argument says."""
+  """Runs the action that the first argument names."""
   action = rest[0] if rest else None
   if action not in _READ_BY:
     what = (
-      'no action is named' if action is None else f'{action!r} is no action'
+      'no action is named' if action is None else f'{action!r} is not an action'
     )
     raise ValueError(
       f'{what}: al-jax label is followed by one of {", ".join(_READ_BY)}.'
@@ -141,7 +141,7 @@ def _act(rest):
   if action == 'tell':
     return _tell(given)
   if given:
-    raise ValueError(f'{given[0]!r} is no flag, and {action} takes no file.')
+    raise ValueError(f'{given[0]!r} is not a flag, and {action} takes no file.')
   return _ACTIONS[action]()
 
 
@@ -149,7 +149,7 @@ def _ask():
   from al_jax.labelling import asking, batch_files, showing
 
   if BATCH_SIZE.value is None and not PENDING.value:
-    raise ValueError('--k is not set; say how many to ask.')
+    raise ValueError('--k is not set; set the number of queries.')
   out = pathlib.Path('batch.csv' if OUT.value is None else OUT.value)
   folder = pathlib.Path(STATE.value)
   batch_files.check(out, folder)
@@ -200,14 +200,14 @@ def _begin(pool: Mapping[str, Any], config):
   if CLASSES.value is None or not spec['source']:
     raise ValueError(
       f'--state is {STATE.value}, which has no labelling project. To begin one '
-      'set --pool, what is to be labelled, and --classes, what people choose '
+      'set --pool, the examples to label, and --classes, the classes to choose '
       'from.'
     )
   return asking.begin(STATE.value, spec, CLASSES.value, config=config)
 
 
 def _refuse_other_pool(pool):
-  """A project has one pool and one list of classes."""
+  """Rejects a pool or classes that differ from those of the project."""
   from al_jax.labelling import asking
 
   now = project.of(STATE.value)
@@ -230,7 +230,7 @@ def _refuse_other_pool(pool):
 
 
 def _in_words(batch):
-  """What was asked, and how good the model is."""
+  """Describes a batch, and the quality of the model."""
   if batch.is_drawn:
     how = 'drawn at random'
   elif not batch.labels:
@@ -242,8 +242,8 @@ def _in_words(batch):
   lines = [f'Batch {batch.number}: {len(batch.queries)} queries, {how}.']
   if not batch.is_new:
     lines.append(
-      'It is the same as before, because nothing was told since; --more asks '
-      'others beside it.'
+      'It is the same as before, because no answer was recorded since; --more '
+      'asks for another batch.'
     )
   if batch.estimate is not None:
     found = project.described(batch.estimate)
@@ -267,7 +267,7 @@ def _tell(paths):
   for dispute in checked.disputes:
     print(dispute)
   now = project.of(STATE.value)
-  again = f', {checked.again} told before' if checked.again else ''
+  again = f', {checked.again} known before' if checked.again else ''
   print(
     f'{len(checked.new)} answers taken{again}; {len(now.labels)} labels in '
     f'all, {len(now.pending)} queries pending.'
@@ -300,7 +300,7 @@ def _export():
 
 
 def _write_labels(file, now):
-  """What became of each example that was asked, in order."""
+  """Writes the label and the status of each queried example, in order."""
   rows = csv.writer(file, lineterminator='\n')
   rows.writerow(('id', 'label', 'status', 'batch', 'answers'))
   for name, number in now.asked.items():

@@ -1,15 +1,15 @@
-r"""Predicts the examples of any data source by an exported model: a CSV.
+r"""Predicts the examples of a data source with an exported model, as a CSV.
 
     al-jax predict --model=model --config.data.source=file:new.csv \
         --out=predictions.csv
     al-jax predict --model=model --config.data.source=images:photos
     al-jax predict --model=model --config.data.source=tfds:mnist --split=test
 
-A row per example: its id, the predicted class, the probability of each class;
-of other tasks the predicted numbers. Files and folders are read as examples
-that nobody has labelled; a column of labels is named by --config.data.target,
-a file of labels by --config.data.labels, and neither is used. Other options of
-the source are --config.data.NAME, as for al-jax run.
+A row has the id of an example, the predicted class and the probability of each
+class; for other tasks, the predicted numbers. Files and folders are read as
+unlabelled examples. If they have labels, name the column with
+--config.data.target, or the file with --config.data.labels; the labels are not
+used. Other options of the source are --config.data.NAME, as for al-jax run.
 """
 
 import pathlib
@@ -29,9 +29,10 @@ SPLIT = flags.DEFINE_enum(
   'split',
   'all',
   predicting.SPLITS,
-  'Which examples; all: those to train on, then others.',
+  'The examples; all takes the training split, then the others.',
 )
-# Other commands have flags of these names too; tests import them side by side.
+# `allow_override`: other commands have flags of these names, and tests import
+# several commands.
 OUT = flags.DEFINE_string(
   'out',
   None,
@@ -39,7 +40,7 @@ OUT = flags.DEFINE_string(
   allow_override=True,
 )
 OVERWRITE = flags.DEFINE_bool(
-  'overwrite', False, 'Replace what is there already.', allow_override=True
+  'overwrite', False, 'Replace an existing file.', allow_override=True
 )
 
 flags_of = config_flag, sys.modules[__name__]
@@ -72,9 +73,9 @@ def _run():
 
 
 def _check_not_read(spec, out):
-  """Refuses to write over the file that is predicted."""
+  """Raises ValueError if the output would overwrite the source."""
   source = spec if isinstance(spec, str) else str(spec['source'])
   location = pathlib.Path(source.partition(':')[2])
   is_file = out is not None and pathlib.Path(out).exists()
   if is_file and location.exists() and location.samefile(out):
-    raise ValueError(f'--out is {out}, which is what is predicted.')
+    raise ValueError(f'--out is {out}, which is the source; name another file.')

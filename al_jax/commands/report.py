@@ -1,10 +1,10 @@
-"""Writes a comparison as one page that opens from disk: report.html.
+"""Reports a comparison on one page that opens from disk: report.html.
 
     al-jax report --workdir=runs/compare
 
-The workdir is that of one comparison, or a folder of several: a grid. The page
-needs no network; the numbers behind each table and picture are in `report/`
-beside it, as CSV. A run that is not finished is reported as far as it is.
+The workdir is that of one comparison, or a folder of several, such as a grid.
+The page needs no network. The numbers behind each table and picture are beside
+it in `report/`, as CSV. Of an unfinished run, the finished part is reported.
 """
 
 import pathlib
@@ -33,10 +33,10 @@ from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Part, Section, Text
 from al_jax.storage import manifest
 
-# The binaries that run something have a flag of this name too; tests import
-# them side by side.
+# `allow_override`: other commands have flags of this name, and tests import
+# several commands.
 WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'The results to report.', allow_override=True
+  'workdir', None, 'Folder of the results.', allow_override=True
 )
 BASELINE = flags.DEFINE_string(
   'baseline',
@@ -47,9 +47,9 @@ BASELINE = flags.DEFINE_string(
 MERGE = flags.DEFINE_list(
   'merge',
   [],
-  'Axes of a grid. Experiments that differ along them alone are one in the '
-  'report: values of an axis are its systems, or its seeds if each value has '
-  'seeds of its own.',
+  'Axes of a grid. Experiments that differ only along them are one in the '
+  'report: the values of an axis become its systems, or its seeds if each '
+  'value has seeds of its own.',
 )
 
 parse_flags = ending.parse_flags
@@ -64,9 +64,9 @@ def write_report(
   """Writes the page and the CSV behind it.
 
   Args:
-    workdir: of a comparison, or of a grid of them.
-    baseline: the system that the others are compared with.
-    merge: axes of the grid, see `merging.merged`.
+    workdir: Folder of a comparison, or of a grid.
+    baseline: System to compare the others with.
+    merge: Axes of the grid to merge, see `merging.merged`.
 
   Returns:
     The path of the page.
@@ -75,7 +75,7 @@ def write_report(
 
 
 def _write(workdir, baseline, merge):
-  """Writes the page; returns its path, and its conclusion."""
+  """Writes the page; returns its path and its conclusion."""
   of_folders = data.read_workdir(workdir)
   about_grid = _about_grid(workdir, of_folders)
   experiments = merging.merged(
@@ -117,7 +117,7 @@ def _write(workdir, baseline, merge):
 
 
 def _command(workdir, baseline, merge):
-  """The command that writes this page."""
+  """Returns the command that writes this page."""
   given = [f'--workdir={workdir}']
   if baseline != curves.BASELINE:
     given.append(f'--baseline={baseline}')
@@ -127,7 +127,7 @@ def _command(workdir, baseline, merge):
 
 
 def _about_grid(workdir, experiments):
-  """The manifest beside the folders of a grid, if there is one."""
+  """Reads the manifest of a grid; empty if there is none."""
   path = workdir / 'manifest.json'
   is_grid = experiments[0].folder != workdir
   return manifest.read(path) if is_grid and path.exists() else {}
@@ -144,7 +144,7 @@ def _of_each(
       section = found.setdefault(title, [])
       if len(experiments) > 1:
         section.append(Text(experiment.title, 'heading'))
-      # Words that experiments share are shown once.
+      # Explanations that experiments share are shown once.
       section += [
         part
         for part in parts

@@ -5,13 +5,14 @@ r"""Runs the systems of a config, one or many, on the same seeds.
     al-jax run --workdir=runs/quickstart --config=configs/quickstart.py \
         --config.systems=random,margin
 
-Without --config it runs the defaults, al_jax/runner/defaults.py, whose fields
-are those of every config. The configs of papers are in the repository, not in
-the package. The same command goes on where it was interrupted. All seeds begin
-from the same first set and the same weights, whatever the system.
+Without --config it runs the defaults, al_jax/runner/defaults.py, which has all
+fields of a config. The configs of papers are in the repository, not in the
+package. The same command resumes an interrupted run. For a seed, all systems
+begin from the same first set and the same weights.
 
 To vary more than the system, write a grid in a config of your own: axes, their
-values, and what each changes. All combinations are run, a folder each:
+values, and the changes for each value. All combinations are run, each in its
+own folder:
 
     from al_jax.runner import defaults
 
@@ -42,18 +43,18 @@ from al_jax.runner import cells, defaults, identity, runs, tensorboard
 from al_jax.storage import manifest
 
 WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Where results and checkpoints go; made if absent.'
+  'workdir', None, 'Folder of results and checkpoints; created if absent.'
 )
 OVERWRITE = flags.DEFINE_bool(
-  'overwrite', False, 'Clear what an earlier run left in the workdir.'
+  'overwrite', False, 'Delete the results of an earlier run in the workdir.'
 )
 DRY_RUN = flags.DEFINE_bool(
   'dry_run',
   False,
-  'Say what would be run, how long and how large; run nothing.',
+  'Print the plan, its time and its memory; run nothing.',
 )
 WORKERS = flags.DEFINE_integer(
-  'workers', 1, 'Processes side by side, a seed of a system each.', 1
+  'workers', 1, 'Parallel processes; each runs a seed of a system.', 1
 )
 TENSORBOARD = flags.DEFINE_bool(
   'tensorboard', False, 'Also write event files (extra: tensorboard).'
@@ -81,11 +82,11 @@ def main(argv: list[str]) -> int:
 def run_config(
   *, needed: Mapping[str, str] = types.MappingProxyType({})
 ) -> int:
-  """Runs what the flags say.
+  """Runs the config of the flags.
 
   Args:
-    needed: Fields of the config of which one cell or more must have something,
-      each with the sentence to refuse others with.
+    needed: Fields of the config that at least one cell must set, each with the
+      error message if none does.
 
   Returns:
     The exit status.
@@ -95,8 +96,8 @@ def run_config(
   config = identity.upgraded(given)
   if 'system' in given:
     print(
-      f'config.system is {given["system"]!r}: it is an old spelling, and takes '
-      'the place of config.systems; write config.systems.',
+      f'config.system is {given["system"]!r}: it is an old spelling, and '
+      'overrides config.systems; use config.systems.',
       file=sys.stderr,
     )
   planned = runs.cells_of(config)

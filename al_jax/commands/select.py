@@ -3,12 +3,11 @@ r"""Selects examples to label from your own arrays, and writes a CSV.
     al-jax select --strategy=badge --k=100 --out=picks.csv \
         --embeddings=x.npy --logits=logits.npy --labeled=labeled.txt
 
-The arrays are what a model says about each example of the pool: files .npy,
-.npz, .csv, .tsv, .txt, .safetensors (extra: safetensors) or .parquet (extra:
-parquet). Of a file with several arrays, FILE:KEY is one. Files larger than
-memory are read in parts, by strategies that can. The CSV has the columns order,
-id and value; --labeled takes such a file, or a list of ids, or a mask. Options
-of a strategy:
+The arrays are the outputs of a model for the pool: .npy, .npz, .csv, .tsv,
+.txt, .safetensors (extra: safetensors) or .parquet (extra: parquet) files.
+FILE:KEY is one array of a file with several. Strategies that can read in parts
+take files larger than memory. The CSV has the columns order, id and value;
+--labeled takes such a file, a list of ids, or a mask. Options of a strategy:
 
     al-jax select --strategy=bald --k=10 --samples=samples.npz:logits \
         --strategy_options=draw=power --strategy_options=coldness=2
@@ -32,14 +31,14 @@ _ARRAYS = {
   'samples': flags.DEFINE_string(
     'samples',
     None,
-    'File of logits of S dropout samples or networks, [S, N, C].',
+    'File of the logits of S dropout samples or networks, [S, N, C].',
   ),
 }
 _IDS = {
   'labeled': flags.DEFINE_string(
     'labeled',
     None,
-    'File of the examples that have a label: ids, or a mask bool[N].',
+    'File of the labelled examples: ids, or a mask bool[N].',
   ),
   'ids': flags.DEFINE_string(
     'ids', None, 'File of ids, [N]; positions from 0 if not set.'
@@ -52,18 +51,19 @@ STRATEGY_OPTIONS = flags.DEFINE_multi_string(
   'strategy_options', [], 'NAME=VALUE, an option of the strategy; repeatable.'
 )
 K = flags.DEFINE_integer('k', None, 'Number of examples to select.')
-SEED = flags.DEFINE_integer('seed', 0, 'Seed of every random choice.')
+SEED = flags.DEFINE_integer('seed', 0, 'Seed of all random choices.')
 PLACEMENT = flags.DEFINE_enum(
   'placement',
   'auto',
   sources.PLACEMENTS,
-  'Where the arrays are: device, in memory; host, in their files (.npy, '
+  'Place of the arrays: device, in memory; host, in their files (.npy, '
   '.safetensors, .parquet), which may be larger than memory; auto, by size.',
 )
 OUT = flags.DEFINE_string('out', None, 'The CSV to write; printed if not set.')
-# Other commands have flags of these names too; tests import them side by side.
+# `allow_override`: other commands have flags of these names, and tests import
+# several commands.
 OVERWRITE = flags.DEFINE_bool(
-  'overwrite', False, 'Replace what is there already.', allow_override=True
+  'overwrite', False, 'Replace an existing file.', allow_override=True
 )
 COMPILATION_CACHE = flags.DEFINE_bool(
   'compilation_cache',
@@ -75,7 +75,7 @@ COMPILATION_CACHE = flags.DEFINE_bool(
 
 def parse_flags(argv: list[str]) -> list[str]:
   """Parses the command line; a bad flag ends the process with one line."""
-  # JAX tells at INFO which backends a machine lacks.
+  # At INFO, JAX logs missing backends.
   logging.getLogger('jax').setLevel(logging.WARNING)
   return ending.parse_flags(argv)
 
@@ -86,7 +86,7 @@ def main(argv: list[str]) -> int:
 
 
 def _read(read, of_flags):
-  """The arrays of the flags that are set, by name."""
+  """Reads the files of the flags that are set; returns arrays by name."""
   found = {}
   for name, flag in of_flags.items():
     if flag.value is None:
@@ -122,7 +122,7 @@ def _run():
 
 
 def _options(texts):
-  """Options by name; a value that is no literal of Python is text."""
+  """Parses options; a value that is not a Python literal is text."""
   found = {}
   for text in texts:
     name, sign, value = text.partition('=')
@@ -139,8 +139,8 @@ def _options(texts):
 
 
 def _rows(selected):
-  """The names of the columns, then a row for each."""
+  """Yields the names of the columns, then a row per selected example."""
   yield 'order', single.ID, 'value'
   for order, (name, value) in enumerate(zip(*selected, strict=True)):
-    # The fewest digits that read back as the same float32.
+    # `str`: the fewest digits that read back as the same float32.
     yield order, name, str(value)

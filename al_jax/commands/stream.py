@@ -1,11 +1,11 @@
-r"""Runs systems over a stream: every example passes once, and some are asked.
+r"""Runs systems over a stream: each example passes once; some are queried.
 
     al-jax stream --config=configs/stream.py:digits --workdir=runs/stream
 
-It is `al-jax run` for a config whose `stream` says who decides what is asked
-about; the flags are the same. stream.png in the workdir shows how many of the
-examples that passed the model knew before it learnt from them, and the share
-that was asked about. A run that was interrupted goes on.
+It is `al-jax run` for a config whose `stream` sets who decides on queries; the
+flags are the same. stream.png in the workdir shows the share of passing
+examples that the model predicts correctly before it learns from them, and the
+share that is queried. The same command resumes an interrupted run.
 """
 
 import functools

@@ -1,11 +1,12 @@
-r"""Runs systems that make their queries, and asks a classifier about them.
+r"""Runs systems that generate their queries; a classifier answers them.
 
 al-jax synthesize --config=configs/synthesis.py:mnist,local \
         --workdir=runs/synthesis
 
-It is `al-jax run` for a config whose `synthesis` says how queries are made; the
-flags are the same. pictures/*_sheet.png in the workdir show what was made, and
-what was asked and answered. A run that was interrupted goes on.
+It is `al-jax run` for a config whose `synthesis` sets how queries are
+generated; the flags are the same. pictures/*_sheet.png in the workdir show
+generated examples, queries and answers. The same command resumes an interrupted
+run.
 """
 
 import functools
@@ -14,8 +15,8 @@ from al_jax.commands import ending, run
 
 flags_of, parse_flags = run.flags_of, run.parse_flags
 _MISSING = (
-  'the config makes no queries: set --config.synthesis.name to prior, latent '
-  'or partner, or use al-jax run.'
+  'the config generates no queries: set --config.synthesis.name to prior, '
+  'latent or partner, or use al-jax run.'
 )
 
 

@@ -1,13 +1,13 @@
-"""Shows runs on a live page of this machine, while they train and after.
+"""Shows runs on a live page on this machine, while they train and after.
 
     al-jax watch runs/digits
     al-jax watch runs/first runs/second --port=8123
 
-A WORKDIR is that of a run or of a grid, or a folder of several; one that is
-not there yet waits for its run, if the folder around it is there. The page
-shows curves over rounds and within the round under way, the newest queries,
-sample sheets, what was paid, and how long the rest will take. It only reads,
-and only this machine can open it; the page needs no network.
+A WORKDIR is the folder of a run or a grid, or a folder of several. It may not
+exist yet if its parent does; the page then waits for the run. The page shows
+curves over rounds and within the current round, the newest queries, sample
+sheets, costs, and an estimate of the time left. It changes no files and needs
+no network, and only this machine can open it.
 """
 
 import os
@@ -23,11 +23,12 @@ with errors.needs('al-jax watch'):
   from al_jax.pages import server, watch_page
   from al_jax.pages.watching import Watch
 
-# Commands that tests import side by side have flags of these names too.
+# `allow_override`: other commands have flags of these names, and tests import
+# several commands.
 WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
-  'The folder to watch, for who prefers a flag.',
+  'The folder to watch, as a flag instead of an argument.',
   allow_override=True,
 )
 PORT = flags.DEFINE_integer(
@@ -38,7 +39,7 @@ PORT = flags.DEFINE_integer(
 )
 
 parse_flags = ending.parse_flags
-# The run goes first where both want the processor.
+# Lowers the priority of the page, in favour of the run.
 _NICE = 10
 
 
@@ -52,7 +53,7 @@ def _run(folders):
   if not folders:
     raise ValueError('no WORKDIR is given; name the folder of a run.')
   watch = Watch([pathlib.Path(folder) for folder in folders])
-  # Pictures may need JAX: an accelerator belongs to the run.
+  # Pictures may need JAX; the accelerator stays free for the run.
   jax.config.update('jax_platforms', 'cpu')
   os.nice(_NICE)
   server.serve(watch_page.application(watch), PORT.value)

@@ -1,4 +1,4 @@
-"""Data sets: a name or a path -> arrays, and the facts that go with them."""
+"""Data sets: loads arrays, and facts about them, by name or path."""
 
 from al_jax.data.dataset import Dataset, RawData, Split
 from al_jax.data.load import load

@@ -1,14 +1,14 @@
 """Decoded arrays on disk, memory-mapped: a data set is decoded once.
 
-An entry is a folder of `.npy` files and a manifest. It is written under another
-name and renamed when it is whole, so what has the right name was finished; what
-happened to it afterwards (a full disk that lost data, a flipped bit, a copy cut
-off) shows in sizes and checksums, which every opening compares. Entries may be
-deleted at any time.
+An entry is a folder of `.npy` files and a manifest. It is written under a
+temporary name and renamed when complete, so an entry with its final name is
+complete. Later damage (data lost on a full disk, a flipped bit, an incomplete
+copy) shows in sizes and checksums, which are compared at every opening. Entries
+may be deleted at any time.
 
-Checksums are CRC-32 of up to 256 blocks of 1 MiB for each array, evenly spaced.
-Arrays of up to 256 MiB are thereby read whole, at 2.7 GB/s on the machine this
-was written on; of a larger one, damage to a part may go unnoticed.
+Checksums are CRC-32 of up to 256 blocks of 1 MiB per array, evenly spaced.
+Arrays of up to 256 MiB are thus read whole, at 2.7 GB/s on the author's
+machine. In larger arrays, damage to a part may go unnoticed.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from al_jax.data.checks import Examined
 from al_jax.data.dataset import RawData, Split
 from al_jax.data.moments import Moments
 
-# Counted up when the content of an entry, or how sources are decoded, changes.
+# Increase when the content of an entry or the decoding of sources changes.
 _FORMAT = 4
 _MANIFEST = 'manifest.json'
 _BLOCK = 1 << 20
@@ -40,7 +40,7 @@ _MAX_BLOCKS = 256
 
 
 class _DamagedError(Exception):
-  """An entry is not what was once written; the message says in what."""
+  """Raised for a damaged entry; the message describes the damage."""
 
 
 def open_or_build(
@@ -50,20 +50,21 @@ def open_or_build(
   *,
   cache_dir: str | os.PathLike[str] | None = None,
 ) -> Examined:
-  """Opens an entry, or builds it and keeps it.
+  """Opens an entry, or builds and stores it.
+
+  A damaged entry is rebuilt, with a warning. If two processes need the same
+  entry, one builds it and the other waits.
 
   Args:
-    label: begins the name of the entry, for people who look into the folder.
-    key: what the content depends on, in terms of JSON.
-    build: makes the content. Its errors are passed on.
-    cache_dir: the folder of all entries; None: the environment variable
+    label: readable start of the entry's name.
+    key: everything that the content depends on, as JSON values.
+    build: makes the content; its errors are passed on.
+    cache_dir: folder of all entries. If None, the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
   Returns:
-    The content, with inputs memory-mapped; from memory, after a warning, where
-    the folder cannot be written to. A damaged entry is built anew, with a
-    warning. Of two processes that want the same entry one builds, the other
-    waits.
+    The content, with inputs memory-mapped; or in memory, after a warning, if
+    the folder is not writable.
   """
   root = files.cache_root(cache_dir)
   made_by = {'format': _FORMAT, 'version': al_jax.__version__}
@@ -92,21 +93,22 @@ def open_or_build(
     except OSError as error:
       _warn_not_kept(root, error)
       return content
-    # Memory-mapped from now on, as it will be next time.
+    # Reopened, so that inputs are memory-mapped from the first run on.
     return _open_if_whole(entry) or content
 
 
 def _warn_not_kept(root: pathlib.Path, error: OSError) -> None:
   warnings.warn(
-    f'decoded data cannot be kept in {root}: {error}. The run goes on without '
-    f'a cache. The variable {files.CACHE_VARIABLE} chooses another folder.',
+    f'decoded data cannot be kept in {root}: {error}. The run continues '
+    f'without a cache. The variable {files.CACHE_VARIABLE} chooses another '
+    'folder.',
     RuntimeWarning,
     stacklevel=3,
   )
 
 
 def _remove_remains(entry: pathlib.Path) -> None:
-  """Deletes a damaged entry, and what killed processes left; under the lock."""
+  """Deletes a damaged entry and partial ones; the caller holds the lock."""
   for path in entry.parent.glob(f'{entry.name}.partial-*'):
     shutil.rmtree(path)
   if entry.exists():
@@ -114,7 +116,7 @@ def _remove_remains(entry: pathlib.Path) -> None:
 
 
 def _arrays(content: Examined) -> dict[str, np.ndarray]:
-  """What an entry has files of."""
+  """Returns the arrays of an entry by file name, without ending."""
   arrays = {}
   for modality, moments in named.arrays(content.train_moments).items():
     arrays[_file_of('train_mean', modality)] = moments.mean
@@ -129,14 +131,14 @@ def _arrays(content: Examined) -> dict[str, np.ndarray]:
 
 
 def _file_of(name: str, part: str) -> str:
-  """What the file of an array is called, without its ending."""
+  """Returns the file name of an array, without ending."""
   return f'{name}.{part}' if part else name
 
 
 def _by_part(
   arrays: Mapping[str, np.ndarray], name: str
 ) -> np.ndarray | dict[str, np.ndarray] | None:
-  """The array of a name, or those of its parts; None if there are none."""
+  """Returns the array of a name, a dict of its parts, or None."""
   if name in arrays:
     return arrays[name]
   start = f'{name}.'
@@ -149,7 +151,7 @@ def _by_part(
 
 
 def _store(entry: pathlib.Path, content: Examined) -> None:
-  """Writes an entry under another name, then renames it."""
+  """Writes an entry under a temporary name, then renames it."""
   partial = entry.with_name(
     f'{entry.name}.partial-{os.getpid()}-{secrets.token_hex(4)}'
   )
@@ -182,12 +184,12 @@ def _store(entry: pathlib.Path, content: Examined) -> None:
 
 
 def _checksum(path: pathlib.Path) -> int:
-  """CRC-32 of the file, or of blocks of it where it is long."""
+  """Returns the CRC-32 of a file, or of some blocks of a large file."""
   size = path.stat().st_size
   num_blocks = -(-size // _BLOCK)
   blocks = range(num_blocks)
   if num_blocks > _MAX_BLOCKS:
-    # The first and the last are among them.
+    # Evenly spaced; includes the first and the last block.
     blocks = [
       i * (num_blocks - 1) // (_MAX_BLOCKS - 1) for i in range(_MAX_BLOCKS)
     ]
@@ -200,7 +202,7 @@ def _checksum(path: pathlib.Path) -> int:
 
 
 def _open_if_whole(entry: pathlib.Path) -> Examined | None:
-  """An entry; None if there is none, or, with a warning, a damaged one."""
+  """Opens an entry; returns None if it is absent, or damaged (and warns)."""
   try:
     return _open(entry)
   except FileNotFoundError:
@@ -212,7 +214,7 @@ def _open_if_whole(entry: pathlib.Path) -> Examined | None:
   except (_DamagedError, OSError, ValueError, KeyError, TypeError) as error:
     reason = f'{type(error).__name__}: {error}'
   warnings.warn(
-    f'the cache entry {entry} is damaged and is built anew: {reason}.',
+    f'the cache entry {entry} is damaged and is rebuilt: {reason}.',
     RuntimeWarning,
     stacklevel=3,
   )
@@ -220,7 +222,7 @@ def _open_if_whole(entry: pathlib.Path) -> Examined | None:
 
 
 def _open(entry: pathlib.Path) -> Examined:
-  """An entry, compared with its manifest."""
+  """Opens an entry and compares it with its manifest."""
   manifest = json.loads((entry / _MANIFEST).read_text())
   facts = manifest['facts']
   if manifest['digest'] != files.digest(facts):
@@ -232,7 +234,7 @@ def _open(entry: pathlib.Path) -> Examined:
   splits = {
     part: Split(
       inputs=_by_part(arrays, f'{part}_inputs'),
-      # Small, and read often: in memory.
+      # Copied into memory: small and read often.
       targets=jax.tree.map(np.array, _by_part(arrays, f'{part}_targets')),
       ids=np.array(arrays[f'{part}_ids']),
     )
@@ -260,7 +262,7 @@ def _open(entry: pathlib.Path) -> Examined:
 def _open_array(
   entry: pathlib.Path, name: str, file: Mapping[str, Any]
 ) -> np.ndarray:
-  """A memory-mapped array that is what the manifest says."""
+  """Memory-maps an array; raises _DamagedError if it is not as listed."""
   path = entry / f'{name}.npy'
   if path.parent != entry or path.is_symlink():
     raise _DamagedError(f'its manifest names a file {name!r}')

@@ -1,4 +1,4 @@
-"""Errors in data that would otherwise show as a strange result, or never."""
+"""Checks for errors in data that would pass silently or distort results."""
 
 import collections
 from typing import Any, NamedTuple
@@ -16,13 +16,12 @@ _BLOCK_BYTES = 1 << 24
 
 
 class Examined(NamedTuple):
-  """Data that passed the checks, and what takes a pass over them to know.
+  """Data that passed the checks, with facts that need a pass over them.
 
   Attributes:
     raw: the data.
-    fingerprint: digest of their content.
-    train_moments: mean and variance of the training inputs, `Moments`; of
-      modalities a dict.
+    fingerprint: digest of the content.
+    train_moments: `Moments` of the training inputs, or a dict by modality.
   """
 
   raw: RawData
@@ -31,20 +30,20 @@ class Examined(NamedTuple):
 
 
 def examine(raw: RawData) -> Examined:
-  """Checks the data, and computes what a Dataset says of them."""
+  """Checks the data; computes their fingerprint and moments."""
   check(raw)
   return Examined(raw, dataset.fingerprint(raw), moments_of(raw.train.inputs))
 
 
 def check(raw: RawData) -> None:
-  """Raises at the first thing in a data set that no learner could stand.
+  """Raises ValueError at the first error that no learner can handle.
 
   Args:
-    raw: what a source gave, or a transform made of it.
+    raw: output of a source or a transform.
 
   Raises:
-    ValueError: with the split, the first index and id concerned, the value and
-      what is allowed.
+    ValueError: The message names the split, the first index and id, the value
+      and the allowed values.
   """
   for part, split in raw.parts().items():
     where = f'{raw.name}, {part} split'
@@ -61,12 +60,12 @@ def check(raw: RawData) -> None:
 
 
 def _check_form(split: Split, where: str) -> None:
-  """Lengths and dtypes."""
+  """Checks names, lengths, dtypes and ranks."""
   parts = named.arrays(split.inputs)
   if not parts or not all(isinstance(name, str) for name in parts):
     raise ValueError(
-      f'{where}: modalities are named by {list(parts)}; there must be one or '
-      'more names.'
+      f'{where}: the names of modalities are {list(parts)}; they must be one '
+      'or more texts.'
     )
   targets = named.arrays(split.targets)
   lengths = {
@@ -90,7 +89,7 @@ def _check_form(split: Split, where: str) -> None:
 def _check_targets(
   task: Task, split: Split, where: str, *, needed: bool
 ) -> None:
-  """Targets are those of the task, in types that no computation changes."""
+  """Checks targets against the task; dtypes must survive computation in JAX."""
   if split.targets is None:
     if needed:
       raise ValueError(
@@ -107,7 +106,7 @@ def _check_targets(
 
 
 def _check_like_train(split: Split, train: Split, where: str) -> None:
-  """An example has one shape and dtype throughout."""
+  """Checks that examples have the shape and dtype of the training split."""
   found, wanted = (_forms(part.inputs) for part in (split, train))
   if found != wanted:
     raise ValueError(
@@ -117,7 +116,7 @@ def _check_like_train(split: Split, train: Split, where: str) -> None:
 
 
 def _forms(inputs: Any) -> str:
-  """Dtype and shape of an example; with its name of each modality."""
+  """Describes dtype and shape of an example, by modality if there are any."""
   return ', '.join(
     f'{name} {part.dtype}{list(part.shape[1:])}'.strip()
     for name, part in named.arrays(inputs).items()
@@ -125,7 +124,7 @@ def _forms(inputs: Any) -> str:
 
 
 def _check_finite(inputs: np.ndarray, ids: np.ndarray, where: str) -> None:
-  """No NaN and no Inf."""
+  """Raises ValueError at the first NaN or Inf."""
   if inputs.dtype == np.uint8:
     return
   per_block = max(1, _BLOCK_BYTES // max(1, inputs[0].nbytes))
@@ -143,24 +142,24 @@ def _check_finite(inputs: np.ndarray, ids: np.ndarray, where: str) -> None:
 
 
 def _check_ids(split: Split, where: str) -> None:
-  """A name belongs to one example."""
+  """Raises ValueError if two examples have the same id."""
   _, first, count = np.unique(split.ids, return_index=True, return_counts=True)
   repeated = first[count > 1]
   if repeated.size:
     index = int(repeated.min())
     others = np.flatnonzero(split.ids == split.ids[index])
     raise ValueError(
-      f'{where}: ids must be unique; {split.ids[index]!r} is that of the '
+      f'{where}: ids must be unique; {split.ids[index]!r} is the id of the '
       f'examples at indices {others[0]} and {others[1]}.'
     )
 
 
 def _check_pictures(raw: RawData) -> None:
-  """One array with the axes of pictures."""
+  """Checks that pictures are one array [N, height, width, channels]."""
   shape = getattr(raw.train.inputs, 'shape', None)
   if shape is None:
     raise ValueError(
-      f'{raw.name}: several modalities are no pictures; is_image must be False.'
+      f'{raw.name}: is_image must be False, since inputs are modalities.'
     )
   if len(shape) != 4:
     raise ValueError(
@@ -170,7 +169,7 @@ def _check_pictures(raw: RawData) -> None:
 
 
 def _check_presence(split: Split, where: str, *, needed: bool) -> None:
-  """What says who has a modality is 0 or 1; each is one that somebody has."""
+  """Checks companion arrays for 0 or 1; if `needed`, each must have a 1."""
   parts = named.arrays(split.inputs)
   for name, says in parts.items():
     if not named.says_who_has(name):
@@ -178,8 +177,8 @@ def _check_presence(split: Split, where: str, *, needed: bool) -> None:
     modality = name.removesuffix(named.PRESENT)
     if modality not in parts:
       raise ValueError(
-        f'{where}: {name!r} says who has the modality {modality!r}, which is '
-        f'not there. There are: {", ".join(parts)}.'
+        f'{where}: {name!r} marks the examples with the modality {modality!r}, '
+        f'which is not there; there are {", ".join(parts)}.'
       )
     if says.dtype != np.uint8 or says.shape[1:] != (1,) or np.any(says > 1):
       raise ValueError(
@@ -193,7 +192,7 @@ def _check_presence(split: Split, where: str, *, needed: bool) -> None:
 
 
 def _check_classes(raw: RawData) -> None:
-  """Two or more, by different names, and something to learn each from."""
+  """Checks for two or more classes, distinct names, and examples of each."""
   names = raw.task.class_names
   if not names:
     return

@@ -1,8 +1,9 @@
-"""Columns of a table as numbers, with gaps and categories still in them.
+"""Reads the columns of a table as numbers, gaps and categories included.
 
-What becomes of gaps and categories is declared and never guessed. Columns are
-first read as numbers, NaN in gaps and codes for categories; then the splits are
-divided; then `filling.py` fills the gaps, as the training split has them.
+The user declares the treatment of gaps and categories; it is never guessed.
+Columns are first read as numbers, with NaN in gaps and codes for categories;
+then the splits are drawn; then `filling.py` fills the gaps from the training
+split.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,16 +20,16 @@ ONE_HOT = 'one_hot'
 
 
 class Declared(NamedTuple):
-  """What a user says of the columns of a table.
+  """A user's options for gaps and categories in the columns of a table.
 
   Attributes:
     missing: `'median'`, `'mean'`, `'draw'` (from the values in the training
       split) or `'drop'` (the row); or a dict of these by column. If None, a gap
-      is refused.
-    categories: `'one_hot'`: every column of text becomes a column of 0 and 1
-      per category. A list of columns: these do, whatever they hold. A dict by
-      column: `'one_hot'`, or a list of the categories in order, which become
-      0, 1, ... If None, text is refused.
+      raises an error.
+    categories: `'one_hot'` turns every column of text into a column of 0 and 1
+      per category. A list of columns does so for these, text or not. A dict by
+      column holds `'one_hot'`, or a list of the categories in order, which
+      become 0, 1, ... If None, text raises an error.
   """
 
   missing: Any = None
@@ -36,11 +37,11 @@ class Declared(NamedTuple):
 
   @property
   def anything(self) -> bool:
-    """Whether something is declared."""
+    """Whether any option is given."""
     return self.missing is not None or self.categories is not None
 
   def check(self) -> None:
-    """Raises ValueError unless both are of the forms above."""
+    """Raises ValueError unless both options have one of the forms above."""
     by_column = isinstance(self.missing, Mapping)
     for fill in self.missing.values() if by_column else [self.missing]:
       if by_column or fill is not None:
@@ -62,21 +63,21 @@ class Declared(NamedTuple):
       )
 
   def refuse(self, where: str) -> None:
-    """Raises ValueError if anything is declared of data that are no table."""
+    """Raises ValueError if an option is given for data other than a table."""
     for option, value in self._asdict().items():
       if value is not None:
         raise ValueError(
-          f'{where}: {option}={value!r} is for tables, arrays [N, D] among '
-          'them, and not for pictures or modalities.'
+          f'{where}: {option}={value!r} is for tables, including arrays '
+          '[N, D], and not for pictures or modalities.'
         )
 
 
 class Column(NamedTuple):
-  """A column of inputs, and what was declared of it.
+  """A column of inputs with its options.
 
   Attributes:
-    name: of the column.
-    fill: one of FILLS. If None, it has no gaps.
+    name: name of the column.
+    fill: one of FILLS. If None, the column has no gaps.
     levels: names of the categories in all splits, by code; None for numbers.
     is_ordered: whether the codes themselves are the inputs.
   """
@@ -88,17 +89,18 @@ class Column(NamedTuple):
 
   @property
   def is_one_hot(self) -> bool:
-    """Whether it becomes a column of 0 and 1 for each category."""
+    """Whether the column becomes one column of 0 and 1 per category."""
     return self.levels is not None and not self.is_ordered
 
 
 class Table(NamedTuple):
-  """Splits that are not yet divided and filled.
+  """A table as numbers, before splits are drawn and gaps filled.
 
   Attributes:
-    parts: by name; inputs are float32[N, D], NaN in gaps, codes of categories.
-    columns: what the D inputs are.
-    remarks: on the rows that were left out.
+    parts: splits by name; inputs are float32[N, D], NaN in gaps and codes for
+      categories.
+    columns: the D input columns.
+    remarks: sentences on the rows that were left out.
   """
 
   parts: dict[str, splits.Part]
@@ -115,23 +117,23 @@ def prepare(
   targets: Sequence[str] = (),
   is_text: bool = False,
 ) -> Table:
-  """Reads columns as numbers, and leaves out the rows that are to be dropped.
+  """Reads columns as numbers and drops rows as declared.
 
   Args:
-    where: what holds the table, for messages.
-    parts: by name; inputs are a list of D arrays [N], or an array [N, D], of
-      any type.
-    names: of the D columns.
-    declared: what becomes of gaps and categories.
-    targets: names of the columns that the labels are from, if any.
-    is_text: numbers are written as text, as in a CSV file.
+    where: place of the table, for messages.
+    parts: splits by name; inputs are a list of D arrays [N], or an array
+      [N, D], of any type.
+    names: names of the D columns.
+    declared: options for gaps and categories.
+    targets: names of the label columns, if any.
+    is_text: whether numbers are written as text, as in a CSV file.
 
   Returns:
     A Table.
 
   Raises:
-    ValueError: a gap, or text, of which nothing is declared, with row and
-      column; or a declaration that does not fit.
+    ValueError: If there is a gap or text without an option for it (the message
+      names row and column), or an option does not fit the table.
   """
   declared.check()
   fills = _fills(where, declared.missing, names, targets)
@@ -167,18 +169,18 @@ def prepare(
 def of_arrays(
   where: str, parts: Mapping[str, splits.Part], declared: Declared
 ) -> Table | None:
-  """Prepares the table that arrays [N, D] are, if anything is declared of it.
+  """Prepares arrays [N, D] as a table if any option is given.
 
   Args:
-    where: what holds the arrays, for messages.
-    parts: by name; inputs are uint8 or float32 [N, ...].
-    declared: what becomes of gaps and categories, by position of the column.
+    where: place of the arrays, for messages.
+    parts: splits by name; inputs are uint8 or float32 [N, ...].
+    declared: options for gaps and categories, by position of the column.
 
   Returns:
-    A Table; None if nothing is declared.
+    A Table, or None if no option is given.
 
   Raises:
-    ValueError: see `prepare`; or anything is declared of other arrays.
+    ValueError: See `prepare`; or an option is given for arrays of another rank.
   """
   shape = parts['train'].inputs.shape
   if len(shape) != 2:
@@ -195,7 +197,7 @@ def of_arrays(
 
 
 def _is_one_hot(value: Any) -> bool:
-  # An array of NumPy, compared with text, is no truth value.
+  # Comparing a NumPy array with text does not give one truth value.
   return isinstance(value, str) and value == ONE_HOT
 
 
@@ -204,7 +206,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _by_name(where, option, names, given):
-  """What is declared, by the name of the column."""
+  """Returns the given options by column name; columns may be positions."""
   found, called = {}, {}
   for column, value in given.items():
     name = names[tables.position(where, option, names, column)]
@@ -218,7 +220,7 @@ def _by_name(where, option, names, given):
 
 
 def _fills(where, missing, names, targets):
-  """What becomes of gaps, by the name of the column."""
+  """Returns the filling of gaps by column name."""
   if not isinstance(missing, Mapping):
     return {} if missing is None else dict.fromkeys(names, missing)
   fills = _by_name(where, 'missing', (*names, *targets), missing)
@@ -232,7 +234,7 @@ def _fills(where, missing, names, targets):
 
 
 def _ways(where, categories, names):
-  """What becomes of the columns that are declared as categories, by name."""
+  """Returns the option of each column declared as categories, by name."""
   if categories is None or categories == ONE_HOT:
     return {}
   if not isinstance(categories, Mapping):
@@ -241,7 +243,7 @@ def _ways(where, categories, names):
 
 
 def _as_numbers(where, name, cells_of, is_text, categories):
-  """float32 by split; None for text, if all text is categories."""
+  """Returns float32 by split, or None for text that is to be one-hot."""
   found = {}
   for split, values in cells_of.items():
     if values.dtype.kind not in 'biufOSUT':
@@ -261,14 +263,14 @@ def _as_numbers(where, name, cells_of, is_text, categories):
 def _no_number(where, split, name, said):
   return ValueError(
     f'{where}, {split} split: the column {name!r} has {said} where a number is '
-    f"needed. categories='{ONE_HOT}' makes columns of 0 and 1 of text, a dict "
-    "gives the order: categories={'size': ['S', 'M', 'L']}; features names the "
-    'columns to use.'
+    f"needed. categories='{ONE_HOT}' turns text into columns of 0 and 1; a "
+    "dict gives the order: categories={'size': ['S', 'M', 'L']}; features "
+    'names the columns to use.'
   )
 
 
 def _as_codes(where, column, cells_of, way):
-  """The column with its levels; float32 by split, codes and NaN."""
+  """Returns the column with its levels, and float32 codes or NaN by split."""
 
   def refuse(row, cell):
     return ValueError(
@@ -298,7 +300,7 @@ def _as_codes(where, column, cells_of, way):
 
 
 def _without_gaps(where, parts, columns, drops_targets):
-  """The parts without rows to drop; other gaps without a filling are errors."""
+  """Drops rows as declared; raises ValueError for gaps without a filling."""
   names = [column.name for column in columns]
   dropping = np.array([column.fill == 'drop' for column in columns])
   undeclared = np.array([column.fill is None for column in columns])
@@ -315,7 +317,7 @@ def _without_gaps(where, parts, columns, drops_targets):
     cells.refuse_gaps(
       f'{where}, {split} split', names, is_gap & undeclared & ~drop[:, None]
     )
-    # Named before any is left out: rows run on from one split to the next.
+    # Ids are row numbers in the whole table, so they precede dropping.
     if part.ids is None:
       part = part._replace(ids=rows)
     if drop.all():
@@ -333,7 +335,7 @@ def _without_gaps(where, parts, columns, drops_targets):
 
 
 def _taken(part, keep):
-  """Some rows of a part."""
+  """Returns the rows of a part where `keep` is True."""
   labels = part.labels
   if labels is not None:
     labels = named.mapped(lambda _, each: np.asarray(each)[keep], labels)

@@ -1,4 +1,4 @@
-"""A Dataset: arrays, and the facts that a learner may know of them."""
+"""A Dataset: arrays, and the facts about them that a learner may use."""
 
 import dataclasses
 import hashlib
@@ -18,16 +18,16 @@ Inputs = Any
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-  """Examples in a fixed order: what is at position i stays there.
+  """Examples in a fixed order: the example at position i stays there.
 
   Attributes:
     inputs: uint8 or float32 [N, ...], maybe memory-mapped; or a dict of such
-      arrays, the modalities (see `al_jax.data.named`).
-    targets: what the task predicts: int32[N], class numbers from 0; float32
-      [N, D]; a dict of these. If None, nobody has labelled the examples: a
-      pool that people label.
-    ids: [N], int64 or str: names that stay with an example whatever subset or
-      order it comes in.
+      arrays, one per modality (see `al_jax.data.named`).
+    targets: values that the task predicts: class numbers from 0, int32[N];
+      numbers, float32[N, D]; or a dict of these. If None, the examples are
+      unlabelled: a pool for people to label.
+    ids: [N], int64 or str: names that stay with the examples in every subset
+      and order.
   """
 
   inputs: Inputs
@@ -45,7 +45,7 @@ class Split:
     return f'Split({shapes})'
 
   def take(self, indices: np.ndarray) -> 'Split':
-    """The examples at `indices`, in that order, copied into memory."""
+    """Returns a copy, in memory, of the examples at `indices`, in order."""
     inputs = named.mapped(
       lambda _, part: np.asarray(part[indices]), self.inputs
     )
@@ -53,29 +53,30 @@ class Split:
     return Split(inputs, targets, self.ids[indices])
 
   def classes(self, task: Task) -> np.ndarray | None:
-    """Returns the class number of each example; None without such numbers.
+    """Returns the class number of each example, or None if there are none.
 
     Args:
-      task: what the targets are of.
+      task: Task of the targets.
     """
     return None if self.targets is None else task.strata(self.targets)
 
 
 class RawData(NamedTuple):
-  """What a source gives: NumPy arrays in host memory, not yet checked.
+  """Output of a source: NumPy arrays in host memory, not yet checked.
 
   Attributes:
-    name: what a log line calls it.
+    name: name of the data set in log lines.
     train: the pool: raw inputs, uint8 or float32; targets or None; ids.
-    task: what is predicted.
-    is_image: inputs are [N, height, width, channels] pictures; modalities are
-      not, whatever they are of.
-    test: likewise, with targets. If None, nothing is measured on a test split.
-    validation: likewise, where the source or a transform has one.
-    remarks: sentences on what the source left out, which every load logs.
+    task: the task that the targets belong to.
+    is_image: whether inputs are [N, height, width, channels] pictures. False
+      for a dict of modalities, even if some are pictures.
+    test: test split, with targets. If None, there are no test metrics.
+    validation: validation split, with targets, if the source or a transform
+      makes one.
+    remarks: sentences on data that the source left out; every load logs them.
     normalize: see `moments.constants`. If None, the kind of data decides.
-    pictures: of the examples of the pool, where inputs are features of these;
-      with their ids. If None, inputs are what galleries show.
+    pictures: pictures and ids of the pool's examples, if the inputs are
+      features of these pictures. If None, galleries show the inputs.
   """
 
   name: str
@@ -89,7 +90,7 @@ class RawData(NamedTuple):
   pictures: Split | None = None
 
   def parts(self) -> dict[str, Split]:
-    """The splits there are, by name."""
+    """Returns the existing splits by name."""
     named = {
       'train': self.train,
       'test': self.test,
@@ -100,22 +101,22 @@ class RawData(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """A data set, whole.
+  """A complete data set.
 
   Attributes:
-    name: what a log line calls it.
+    name: name of the data set in log lines.
     train: the pool; its targets are None if people are to label it.
-    test: never trained on; None if there is none.
-    validation: for stop rules and choices; None if there is none.
-    task: what is predicted.
-    mean: what normalises the inputs, in raw units, broadcast against one
-      example: `(x - mean) / std`. Of modalities a dict.
-    std: likewise; never zero.
+    test: test split, never trained on, or None.
+    validation: split for stop rules and model choices, or None.
+    task: the task that the targets belong to.
+    mean: mean that normalises the inputs, `(x - mean) / std`, in raw units,
+      broadcast against one example; a dict if the inputs are modalities.
+    std: standard deviation in the same form; never zero.
     fingerprint: hexadecimal digest of the content of all splits.
-    is_image: inputs are [N, height, width, channels] pictures; modalities are
-      not, whatever they are of.
-    normalize: what mean and std are of, see `moments.constants`: `'channel'`,
-      `'feature'` or `'none'`.
+    is_image: whether inputs are [N, height, width, channels] pictures. False
+      for a dict of modalities, even if some are pictures.
+    normalize: how mean and std are pooled: `'channel'`, `'feature'` or
+      `'none'` (see `moments.constants`).
     pictures: see `RawData`.
   """
 
@@ -151,46 +152,49 @@ class Dataset:
     normalize: str | None = None,
     name: str = 'arrays',
   ) -> 'Dataset':
-    """Makes a data set of arrays or of a data frame in memory.
+    """Makes a data set from arrays or a data frame in memory.
 
-    Arrays are of NumPy, JAX, PyTorch, or anything that NumPy or DLPack reads.
+    Accepts arrays from NumPy, JAX and PyTorch, and anything that NumPy or
+    DLPack reads.
 
     Args:
-      x: the inputs. [N, D] is a table; [N, H, W] and [N, H, W, channels] with
-        1, 3 or 4 channels are pictures; a dict of these has modalities; a frame
-        of pandas or polars is a table, whose index is not read. uint8 stays
-        uint8, all other numbers become float32.
-      y: the labels: [N] of numbers or text; or the name of a column of x, which
-        is then no input; with `scale` numbers [N] or [N, D], or a list of
-        columns; a dict of these by the parts of a `tasks.Mixed`. If None,
-        nobody has labelled x, and `task` says what people are asked.
-      task: what is predicted. If None, classes by the sorted names of the
-        labels, or numbers if there is a scale.
-      scale: the unit of numbers to predict, see `tasks.Vector`: a known one,
-        and no statistic of y. If None, y has classes.
-      test: the share of the examples to hold out, or their number; or a test
-        split of its own, `(x, y)`, or a frame that has the column y. If None,
-        there is none; nor is there one to draw if y is None.
-      validation: as test, taken from what is left to train on; None: none.
-      ids: [N], names of the examples; or the name of a column of x. Every
-        example has an id that no other has, in all splits together. Whole
-        numbers become int64 if it holds them, all other ids text. If None, row
-        numbers; those of `test` and `validation` of their own go on.
-      features: the columns of a frame to use; None: all others.
-      missing: what becomes of gaps in a table, see `columns.Declared`.
-      categories: what becomes of text in a table, see `columns.Declared`.
-      max_train: the most examples to train on beside a test split that is
-        drawn; None: all.
-      seed: of the splits and of what is drawn into gaps.
+      x: the inputs. [N, D] is a table. [N, H, W], and [N, H, W, channels] with
+        1, 3 or 4 channels, are pictures. A dict of these holds modalities. A
+        pandas or polars frame is a table, whose index is ignored. uint8 stays
+        uint8; all other numbers become float32.
+      y: the labels: [N], numbers or text; or the name of a column of x, which
+        is then not an input. With `scale`, numbers [N] or [N, D], or a list of
+        columns. For a `tasks.Mixed`, a dict of these by part. If None, x is
+        unlabelled, and `task` is the task that people label for.
+      task: the task of the labels. If None, numbers if `scale` is given, else
+        classes in the sorted order of their names.
+      scale: known unit of the numbers to predict (see `tasks.Vector`), not a
+        statistic of y. If None, y holds classes.
+      test: share or number of examples to hold out; or a separate test split,
+        `(x, y)` or a frame with the column y. If None, there is no test split.
+        If y is None, none is drawn.
+      validation: share, number or split as for `test`; drawn from the examples
+        left to train on. If None, there is no validation split.
+      ids: names of the examples, [N], or the name of a column of x. An id must
+        be unique across all splits. Whole numbers that fit become int64; all
+        other ids become text. If None, row numbers, which continue through
+        separate `test` and `validation` splits.
+      features: columns of a frame to use. If None, all that are not y or ids.
+      missing: treatment of gaps in a table, see `columns.Declared`.
+      categories: treatment of text in a table, see `columns.Declared`.
+      max_train: upper bound on training examples when a test split is drawn.
+        If None, there is no bound.
+      seed: seed for drawing splits and values for gaps.
       transforms: see `transforms.apply_transforms`.
       normalize: `'channel'`, `'feature'` or `'none'`, see `al_jax.load`.
-      name: what a log line calls the data set.
+      name: name of the data set in log lines.
 
     Returns:
       A Dataset.
 
     Raises:
-      ValueError: something cannot be learnt from, with the place.
+      ValueError: If the data cannot be learnt from; the message names the
+        place.
     """
     from al_jax.data import memory
     from al_jax.data.load import finished
@@ -213,7 +217,7 @@ class Dataset:
     return finished(name, raw, transforms=transforms, normalize=normalize)
 
   def as_raw(self) -> RawData:
-    """Returns it as a source gives data; `normalize` stays as it is."""
+    """Returns the splits as RawData; keeps `normalize`."""
     return RawData(
       name=self.name,
       train=self.train,
@@ -227,14 +231,14 @@ class Dataset:
 
   @property
   def has_pictures(self) -> bool:
-    """Whether there is a picture of each example of the pool."""
+    """Whether each example of the pool has a picture."""
     return self.is_image or self.pictures is not None
 
   def pictures_at(self, indices: np.ndarray) -> list[np.ndarray]:
     """Returns the pictures of some examples of the pool.
 
     Args:
-      indices: positions in the pool.
+      indices: pool indices.
     """
     shown, positions = self.train, np.asarray(indices)
     if self.pictures is not None:
@@ -246,17 +250,16 @@ class Dataset:
 
 
 def fingerprint(raw: RawData) -> str:
-  """Hexadecimal digest of the content of all splits.
+  """Returns a hexadecimal digest of the content of all splits.
 
-  The same content gives the same digest, wherever it came from, whether or not
-  it is memory-mapped, and in whatever order modalities are named. The name of
-  the set is not part of it.
+  Equal content gives an equal digest, whatever its source, memory-mapped or
+  not, and in any order of modalities. The name of the set does not count.
   """
   digest = hashlib.blake2b(digest_size=16)
   task = tasks.to_json(raw.task)
   has_classes = task['kind'] == 'classes'
-  # Classes count by their names and numbers alone, so that data sets have the
-  # fingerprints that they had before there were other tasks.
+  # For classes only names and numbers are hashed, so that fingerprints from
+  # before there were other tasks stay valid.
   said = raw.task.class_names if has_classes else task
   digest.update(repr((said, raw.is_image)).encode())
   for name, split in raw.parts().items():

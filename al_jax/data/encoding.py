@@ -1,4 +1,4 @@
-"""What the labels of a source are as targets: class numbers, or numbers."""
+"""Encodes the labels of a source as targets: class numbers, or numbers."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from al_jax.data.sources import cells, tables
 
-# What a refusal of labels that are no classes goes on with.
+# End of the message for labels that are not classes.
 _NUMBERS_INSTEAD = (
-  "Numbers to predict are declared: of a table file by targets=('column',), of "
-  'arrays and data frames by scale=1.0, the unit of the numbers.'
+  "To predict numbers, give targets=('column',) for a table file, or "
+  'scale=1.0, the unit of the numbers, for arrays and data frames.'
 )
 
 
-# What a refusal of gaps goes on with.
+# End of the message for gaps.
 _GAPS = (
   "Targets are never filled in: missing='drop', or a dict with 'drop' for the "
   'column of targets, leaves such rows of a table out.'
@@ -25,10 +25,11 @@ def encode_numbers(values: np.ndarray, where: str) -> np.ndarray:
 
   Args:
     values: [N] or [N, D], of any numeric type.
-    where: what holds them, for messages.
+    where: place of the values, for messages.
 
   Raises:
-    ValueError: they are no numbers, of another shape, or beyond float32.
+    ValueError: If the values are not numbers, have another shape, or exceed
+      float32.
   """
   values = np.asarray(values)
   if values.dtype.kind not in 'biuf':
@@ -50,21 +51,23 @@ def encode_labels(
   *,
   class_names: Sequence[str] | None = None,
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Class numbers by the sorted order of what the labels are called.
+  """Numbers the classes in the sorted order of their names.
 
-  Labels that are all whole numbers, also as text, sort as numbers: 2 before 10.
+  If all labels are whole numbers, also as text, they sort as numbers: 2 before
+  10.
 
   Args:
     values: [N] or [N, 1], integers, whole floats, booleans or text.
-    where: what holds them, for messages: `"column 'class' of letter.csv"`.
-    class_names: names by class number, where they are known; integer `values`
-      are then class numbers already and stay as they are.
+    where: place of the values, for messages: `"column 'class' of letter.csv"`.
+    class_names: names by class number, if known; integer `values` are then
+      class numbers already and do not change.
 
   Returns:
     int32[N], class numbers from 0; and the C names.
 
   Raises:
-    ValueError: a label is missing or a broken number, or not in `class_names`.
+    ValueError: If a label is missing, is a number but not a whole one, or is
+      not in `class_names`.
   """
   values = np.asarray(values)
   if values.ndim == 2 and values.shape[1] == 1:
@@ -83,14 +86,14 @@ def encode_labels(
   numbers = _as_numbers(distinct)
   if numbers is not None:
     _check_whole(numbers, values, targets, where)
-    # Different texts of one number are one class: '1' and '1.0'.
+    # '1' and '1.0' are one class.
     numbers, position = np.unique(numbers, return_inverse=True)
     distinct, targets = numbers.astype(np.int64), position[targets]
   return targets.astype(np.int32), tuple(str(name) for name in distinct)
 
 
 def _refuse_gaps(values: np.ndarray, where: str) -> None:
-  """Raises at the first NaN; gaps among text are found where it is read."""
+  """Raises ValueError at the first NaN; `_as_text` finds gaps in text."""
   if values.dtype.kind != 'f':
     return
   missing = np.flatnonzero(cells.gaps(values))
@@ -104,7 +107,7 @@ def _refuse_gaps(values: np.ndarray, where: str) -> None:
 def _look_up(
   values: np.ndarray, where: str, class_names: tuple[str, ...]
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Class numbers by given names; integers are numbers already."""
+  """Looks up class numbers by name; integers are class numbers already."""
   if values.dtype.kind in 'biu':
     wrong = np.flatnonzero((values < 0) | (values >= len(class_names)))
     if wrong.size:
@@ -127,7 +130,7 @@ def _look_up(
 
 
 def _as_text(values: np.ndarray, where: str) -> np.ndarray:
-  """Labels as stripped text; a missing one is an error."""
+  """Returns labels as stripped text; raises ValueError if one is missing."""
   if values.dtype.kind == 'S':
     try:
       text = np.char.decode(values, 'utf-8')
@@ -139,7 +142,7 @@ def _as_text(values: np.ndarray, where: str) -> np.ndarray:
   else:
     is_missing = cells.gaps(values) if values.dtype.kind == 'O' else False
     text = np.where(is_missing, '', values)
-    # As NumPy's text 'c\0' would become 'c', which may be another class.
+    # NumPy's text type would turn 'c\0' into 'c', maybe another class.
     for row in np.flatnonzero(['\0' in str(value) for value in text]):
       raise ValueError(
         f'{where} has the label {str(text[row])!r} in row {row} (counted from '
@@ -157,7 +160,7 @@ def _as_text(values: np.ndarray, where: str) -> np.ndarray:
 
 
 def _as_numbers(distinct: np.ndarray) -> np.ndarray | None:
-  """float64 of labels that all are numbers; None if one is not."""
+  """Returns labels as float64, or None if one is not a number."""
   try:
     return distinct.astype(np.float64)
   except ValueError:
@@ -167,7 +170,7 @@ def _as_numbers(distinct: np.ndarray) -> np.ndarray | None:
 def _check_whole(
   numbers: np.ndarray, values: np.ndarray, targets: np.ndarray, where: str
 ) -> None:
-  """Raises at the first label that is a number but not a whole one."""
+  """Raises ValueError at the first number that is not a whole one."""
   broken = ~np.isfinite(numbers) | (numbers != np.round(numbers))
   if broken.any():
     row = np.flatnonzero(broken[targets])[0]

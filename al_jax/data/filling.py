@@ -1,7 +1,7 @@
-"""Gaps filled and categories spelled out, as the training split has them.
+"""Fills gaps and expands categories with statistics of the training split.
 
-Statistics of a column (median, mean, the values to draw from, the categories
-there are) come from the training split alone, and never from what is tested on.
+Median, mean, values to draw from and the list of categories come from the
+training split alone, never from test or validation data.
 """
 
 import numpy as np
@@ -12,19 +12,19 @@ from al_jax.data.transforms.subsets import generator_of
 
 
 def settle(raw: RawData, table: Table, *, seed: int) -> RawData:
-  """Fills gaps and spells out categories, as the training split has them.
+  """Fills gaps and expands categories into columns of 0 and 1.
 
   Args:
-    raw: the splits of a table, divided.
-    table: from `prepare`.
-    seed: of the values that are drawn.
+    raw: the final splits of a table.
+    table: result of `columns.prepare`.
+    seed: seed of the values drawn into gaps.
 
   Returns:
-    The data set with inputs float32, without gaps, and remarks on what was
-    done.
+    The data set with float32 inputs, without gaps, and with remarks on the
+    changes.
 
   Raises:
-    ValueError: a column has no value in the training split.
+    ValueError: If a column has no value in the training split.
   """
   parts = raw.parts()
   inputs, filled, unknown = {split: [] for split in parts}, {}, {}
@@ -59,7 +59,7 @@ def settle(raw: RawData, table: Table, *, seed: int) -> RawData:
 
 
 def _filled(column, values, observed, seed, split):
-  """The values with gaps filled; a gap among categories may stay NaN."""
+  """Fills gaps; in one-hot columns, gaps stay NaN unless drawn."""
   is_gap = np.isnan(values)
   if not is_gap.any():
     return values
@@ -74,7 +74,7 @@ def _filled(column, values, observed, seed, split):
 
 
 def _remarks(table, filled, unknown):
-  """Yields sentences on gaps, and on categories that training lacks."""
+  """Yields remarks on gaps and on categories absent from training."""
   if filled:
     by_name = {column.name: column for column in table.columns}
     said = ', '.join(
@@ -84,7 +84,7 @@ def _remarks(table, filled, unknown):
     yield f'filled gaps: {said}.'
   if unknown:
     names = ', '.join(map(repr, unknown))
-    yield f'columns of categories, 0 or 1 for each: {names}.'
+    yield f'turned into one column of 0 and 1 per category: {names}.'
   for name, count in unknown.items():
     if count:
       yield (

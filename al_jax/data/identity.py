@@ -1,26 +1,28 @@
-"""What tells a file from what it was before, when a cache was made of it."""
+"""Content digests of files, for cache keys."""
 
 import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-# All files of a source together are read up to so many bytes: 0.1 s.
+# Bytes to read from all files of a source together: 0.1 s.
 _BUDGET = 1 << 26
 _BLOCK = 1 << 16
 
 
 def of_files(paths: Sequence[pathlib.Path]) -> list[list[Any]]:
-  """What is taken to change when the content of one of the files does.
+  """Returns the identities of files, which change with their content.
 
-  A file that is larger than its share of 64 MiB is read in blocks, evenly
-  spaced, and its time of change counts too: so much of it is not looked at.
+  The files share a budget of 64 MiB. A file larger than its share is read in
+  evenly spaced blocks; as these may miss a change, its modification time counts
+  too.
 
   Args:
     paths: the files of a source.
 
   Returns:
-    Name, size and digest of each, in terms of JSON.
+    Name, size and digest of every file, and the modification time of a large
+    one, as JSON values.
   """
   share = max(_BLOCK, _BUDGET // max(len(paths), 1))
   return [_of_file(path, share) for path in paths]

@@ -1,4 +1,4 @@
-"""One string or dict names a data set: `load(spec) -> Dataset`."""
+"""Loads a data set by a string or a dict: `load(spec) -> Dataset`."""
 
 import functools
 import importlib
@@ -19,13 +19,14 @@ from al_jax.data.transforms import apply_transforms, check_transforms
 
 
 class _Format(NamedTuple):
-  """A format that data are read from.
+  """A format of data.
 
   Attributes:
-    module: has `read(location, **options) -> RawData`; imported when needed.
-    form: how a spec names it.
+    module: module with `read(location, **options) -> RawData`; imported when
+      needed.
+    form: form of a spec, for messages.
     files: `(location, options) -> paths`, the files that are read. They and the
-      options are the key of the cache. If None, nothing is cached.
+      options are the cache key. If None, nothing is cached.
   """
 
   module: str
@@ -36,9 +37,9 @@ class _Format(NamedTuple):
 def _files_named(
   location: str, options: Mapping[str, Any]
 ) -> list[pathlib.Path]:
-  """All files that the location or an option names, or that a folder has.
+  """Lists files that the location or an option names, or has as a folder.
 
-  What names no file adds none: an option may be a path or something else.
+  Options that name no file are ignored: not every option is a path.
   """
   base = pathlib.Path(location).expanduser()
   named = [base]
@@ -58,7 +59,7 @@ def _files_named(
 def _ensure_tfds_prepared(
   location: str, options: Mapping[str, Any]
 ) -> list[pathlib.Path]:
-  """Prepares a set that is absent, if that can be, and lists its files."""
+  """Prepares a set if it is absent, and lists its files."""
   from al_jax.data.sources import tfds
 
   return tfds.ensure_prepared(location, data_dir=options.get('data_dir'))
@@ -77,10 +78,10 @@ _FORMATS = {
   'detect': _Format(
     'al_jax.data.sources.canvases.detect', 'detect:DIGITS', _files_of_canvases
   ),
-  # Quicker to read than to look up.
+  # Reading is quicker than the cache.
   'diabetes': _Format('al_jax.data.sources.diabetes', 'diabetes', None),
   'digits': _Format('al_jax.data.sources.digits', 'digits', None),
-  # Keeps what it makes by itself, whatever the pictures come from.
+  # Has its own cache of embeddings.
   'embed': _Format('al_jax.models.backbones.embedding', 'embed:DATA', None),
   'file': _Format('al_jax.data.sources.files', 'file:PATH', _files_named),
   'images': _Format(
@@ -94,7 +95,7 @@ _FORMATS = {
   'modalities': _Format(
     'al_jax.data.sources.modalities', 'modalities:FOLDER', _files_named
   ),
-  # OpenML never changes what an id stands for.
+  # An OpenML id always stands for the same data.
   'openml': _Format('al_jax.data.sources.openml', 'openml:ID', lambda *_: ()),
   'tfds': _Format(
     'al_jax.data.sources.tfds',
@@ -105,15 +106,16 @@ _FORMATS = {
 
 
 class _Spec(NamedTuple):
-  """A spec, taken apart and checked.
+  """A parsed and checked spec.
 
   Attributes:
-    source: the string that names the source.
+    source: string that names the source.
     read: `(**options) -> RawData`.
-    files: `(options) -> paths`, the key of the cache; None: nothing is cached.
-    options: of `read`.
-    transforms: names with their options.
-    normalize: see `moments.constants`; None: by the kind of data.
+    files: `(options) -> paths`, part of the cache key. If None, nothing is
+      cached.
+    options: options for `read`.
+    transforms: names of transforms with their options.
+    normalize: see `moments.constants`. If None, the kind of data decides.
   """
 
   source: str
@@ -130,35 +132,35 @@ def load(
   *,
   cache_dir: str | os.PathLike[str] | None = None,
 ) -> Dataset:
-  """Reads a data set, checks it, and finds what normalises it.
+  """Reads and checks a data set, and computes its normalisation.
 
-  Decoded arrays are kept in a cache (see `al_jax.data.cache`) and memory-mapped
-  from there, keyed by the options and by name, size and content of the files
-  read (see `al_jax.data.identity`).
-  Transforms come after the cache.
+  Decoded arrays are cached (see `al_jax.data.cache`) and memory-mapped from
+  there. The cache key is made of the options and of name, size and content of
+  the files read (see `al_jax.data.identity`). Transforms run after the cache.
+  Arrays and frames in memory go to `Dataset.from_arrays` instead.
 
   Args:
-    spec: names a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
+    spec: name of a source: `'digits'`, `'diabetes'`, `'tfds:NAME'`,
       `'openml:ID'`, `'file:PATH'`, `'images:FOLDER'`, `'modalities:FOLDER'`,
-      `'keypoints:mnist'` or `'detect:mnist'`; `'embed:tfds:cifar10'` for what a
-      published network makes of pictures; or a function of yours that
-      returns RawData or a Dataset, by a dotted path. Arrays and frames go to
-      `Dataset.from_arrays`. Or a dict
-      that has it as `'source'`, and maybe options of the source's `read`;
-      `'transforms'`, a list as `transforms.apply_transforms` takes it; and
+      `'keypoints:mnist'` or `'detect:mnist'`; `'embed:tfds:cifar10'` for the
+      embeddings of pictures by a published network; or the dotted path of your
+      own function that returns RawData or a Dataset. Or a dict with this name
+      as `'source'`, and maybe with options of the source's `read`;
+      `'transforms'`, a list for `transforms.apply_transforms`; and
       `'normalize'`: `'channel'`, `'feature'` or `'none'` (see
-      `moments.constants`), by default `'channel'` for pictures and for each of
-      several modalities and `'feature'` for all else: tables.
-    cache_dir: the folder of decoded data; None: the environment variable
+      `moments.constants`). The default is `'channel'` for pictures and
+      modalities, and `'feature'` for tables.
+    cache_dir: folder of decoded data. If None, the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
   Returns:
     A Dataset.
 
   Raises:
-    ValueError: the spec is not one, with the closest name that is; or the data
-      cannot be learnt from, with the first place where (see `checks.check`).
-    FileNotFoundError: the data are not there.
+    ValueError: If the spec is not valid (the message suggests the closest
+      name), or the data cannot be learnt from (the message names the first
+      place, see `checks.check`).
+    FileNotFoundError: If the data are not there.
   """
   parsed = _parse(spec)
   return _finished(
@@ -176,10 +178,10 @@ def finished(
   transforms: Sequence[Mapping[str, Any]],
   normalize: str | None,
 ) -> Dataset:
-  """Checks data that were read, and finds what normalises them.
+  """Checks data, applies transforms and computes the normalisation.
 
   Args:
-    source: what warnings call the data.
+    source: name of the data in warnings.
     raw: the data.
     transforms: see `load`.
     normalize: see `load`.
@@ -194,7 +196,7 @@ def finished(
 
 
 def _finished(source, examined, *, transforms, normalize):
-  """Likewise, of data that were checked."""
+  """Does the work of `finished` for data that are checked already."""
   for remark in examined.raw.remarks:
     logging.warning('%s: %s', source, remark)
   if transforms:
@@ -220,13 +222,13 @@ def _finished(source, examined, *, transforms, normalize):
 
 
 def _warn_if_constant(source: str, train_moments: Any, targets: Any) -> None:
-  """Warns of inputs and numbers to predict that never vary in training."""
+  """Warns if inputs or targets are the same for all training examples."""
   constant = [
     named.what(name)
     for name, found in named.arrays(train_moments).items()
     if not named.says_who_has(name) and not found.variance.any()
   ]
-  # Of classes each has an example, and there are two or more.
+  # Classes are never constant: two or more have examples (see `checks`).
   constant += [
     named.what(name, 'targets')
     for name, part in named.arrays(targets).items()
@@ -244,7 +246,7 @@ def _warn_if_constant(source: str, train_moments: Any, targets: Any) -> None:
 def _read(
   parsed: _Spec, cache_dir: str | os.PathLike[str] | None
 ) -> checks.Examined:
-  """What the source gives, from the cache where it can be."""
+  """Reads the source, from the cache if possible, and checks it."""
 
   def build() -> checks.Examined:
     return checks.examine(parsed.read(**parsed.options))
@@ -260,7 +262,7 @@ def _read(
 
 
 def _parse(spec: str | Mapping[str, Any]) -> _Spec:
-  """Takes a spec apart; raises if any name in it is not known."""
+  """Parses a spec; raises ValueError for an unknown name in it."""
   if isinstance(spec, str):
     spec = {'source': spec}
   if not isinstance(spec, str | Mapping) and (
@@ -298,13 +300,13 @@ def _check_options(steps: Any, normalize: Any) -> None:
 
 
 def takes_classes(source: str) -> bool:
-  """Tells whether a source can have examples that nobody has labelled.
+  """Returns whether a source can read unlabelled examples.
 
   Args:
     source: see `load`.
 
   Returns:
-    Whether it is one of the library's, with the option `classes`.
+    True for the library's sources with the option `classes`.
   """
   in_table = source.partition(':')[0] in _FORMATS
   return in_table and 'classes' in _reader_of(source)[2]
@@ -313,7 +315,7 @@ def takes_classes(source: str) -> bool:
 def _reader_of(
   source: str,
 ) -> tuple[Callable[..., RawData], Callable | None, list[str]]:
-  """Returns how a source is read, its files, and the options it has."""
+  """Returns a source's `read`, its `files`, and the names of its options."""
   scheme, _, location = source.partition(':')
   if scheme not in _FORMATS:
     return _own_reader(source, scheme)
@@ -329,14 +331,14 @@ def _reader_of(
 
 
 def _own_reader(source, scheme):
-  """Likewise, of a function that a dotted path names; never of a file."""
+  """Does the work of `_reader_of` for a function named by a dotted path."""
   from al_jax.data.sources import files
 
   path = pathlib.Path(source).expanduser()
   meant = 'images' if path.is_dir() else 'file' if files.kind_of(path) else ''
   if meant:
     raise ValueError(
-      f'data source {source!r} is a path without what it holds. Did you mean '
+      f'data source {source!r} is a path without a format. Did you mean '
       f"'{meant}:{source}'?"
     )
   if path.exists() or not parts.is_dotted(source):

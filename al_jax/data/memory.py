@@ -1,4 +1,4 @@
-"""Data in memory: arrays, dicts of modalities and data frames -> RawData."""
+"""Makes RawData from arrays, dicts of modalities or data frames in memory."""
 
 import numbers
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from al_jax.data.sources import arrays, cells, frames, tables
 from al_jax.data.transforms import subsets
 from al_jax.tasks import Task
 
-# Of the examples, held out for testing unless anything else is said.
+# Default share of the examples to hold out for testing.
 SHARE = 0.1
 
 
@@ -22,10 +22,10 @@ class _Given(NamedTuple):
   """Examples of one split, as a user gave them.
 
   Attributes:
-    part: inputs, labels, ids. Inputs are an array, or a dict of arrays, of any
-      type; of a data frame a list of arrays, its columns.
-    names: of the columns; None if the inputs are no table.
-    targets: names of the columns that the labels are from.
+    part: inputs, labels, ids. Inputs are an array or a dict of arrays, of any
+      type; for a data frame, a list of its columns as arrays.
+    names: names of the columns, or None if the inputs are not a table.
+    targets: names of the label columns.
   """
 
   part: splits.Part
@@ -78,7 +78,7 @@ def read(
 
 
 def _check_task(y, task, scale):
-  """What is predicted is said once, and said where it must be."""
+  """Raises ValueError unless y, task and scale determine one task."""
   errors.check_number('scale', scale, above=0, optional=True)
   if task is not None and not hasattr(task, 'headline'):
     raise ValueError(
@@ -91,20 +91,19 @@ def _check_task(y, task, scale):
       'one of the two.'
     )
   if task is None and (y is None or isinstance(y, Mapping)):
-    what = 'is None: nobody has labelled x' if y is None else 'is a dict'
+    what = 'is None: x is unlabelled' if y is None else 'is a dict'
     example = (
       "Classes(('cat', 'dog'))"
       if y is None
       else "Mixed({'kind': Classes(('cat', 'dog')), 'box': Box(scale=640)})"
     )
     raise ValueError(
-      f'y {what}; say what is predicted, with tasks from al_jax: task=tasks.'
-      f'{example}.'
+      f'y {what}; give the task, with tasks from al_jax: task=tasks.{example}.'
     )
 
 
 def _is_examples(value):
-  """Whether an option is a split of its own, and no share or number."""
+  """Returns whether an option holds examples, not a share or a number."""
   return not isinstance(value, numbers.Number | str | None)
 
 
@@ -113,14 +112,14 @@ def _is_whole(value):
 
 
 def _protocol(y, parts, test, seed, max_train):
-  """How a test split is drawn; None if there is none to draw."""
+  """Returns how to draw a test split, or None if none is drawn."""
   protocol = splits.SplitProtocol(SHARE, seed, max_train)
   if 'test' in parts or (y is None and test == SHARE):
     test = None
   if y is None and test is not None:
     raise ValueError(
-      f'test is {test!r}, and y is None: nothing says what is right there. '
-      'test=(x, y) has labels of its own.'
+      f'test is {test!r}, and y is None, so a test split would have no labels; '
+      'test=(x, y) gives them.'
     )
   if _is_whole(test):
     size = len(next(iter(named.arrays(parts['train'].inputs).values())))
@@ -139,7 +138,7 @@ def _protocol(y, parts, test, seed, max_train):
 
 
 def _given_split(split, value, y, ids, train):
-  """A split of its own: a frame that has its labels, or `(x, y)`."""
+  """Reads a separate split: a frame with its labels, or `(x, y)`."""
   in_frame = bool(train.targets)
   if isinstance(value, tuple | list):
     if len(value) != 2:
@@ -160,14 +159,14 @@ def _given_split(split, value, y, ids, train):
 
 
 def _given(called, x, y, ids, features):
-  """Reads inputs, labels and ids of whatever form."""
+  """Reads inputs, labels and ids in any accepted form."""
   if frames.is_frame(x):
     return _from_frame(called, x, y, ids, features)
   for option, value in (('y', y), ('ids', ids)):
     if isinstance(value, str):
       raise ValueError(
         f'{option} is {value!r}, the name of a column; {called} is a '
-        f'{type(x).__name__} and no data frame.'
+        f'{type(x).__name__}, not a data frame.'
       )
   if isinstance(x, str):
     raise ValueError(
@@ -237,7 +236,7 @@ def _from_frame(called, frame, y, ids, features):
 
 
 def _are_columns(value, names):
-  """Whether y is the name of a column, or a list of such names."""
+  """Returns whether y is the name of a column, or a list of such names."""
   if isinstance(value, str):
     return True
   is_list = isinstance(value, tuple | list) and len(value) > 0
@@ -247,18 +246,18 @@ def _are_columns(value, names):
 
 
 def _ids(ids):
-  """Reads ids that are no column."""
+  """Reads ids given as an array or a list."""
   if ids is None:
     return None
   array = sources.on_host('ids', ids)
-  # In a list with text, NumPy would make text of None and of NaN.
+  # NumPy turns None and NaN in a list with text into text.
   if isinstance(ids, list | tuple) and array.dtype.kind == 'U':
     array = np.array(ids, object)
   return cells.as_ids(array)
 
 
 def _refuse_shared_ids(name, parts):
-  """An id that a user gave is that of one example in all splits together."""
+  """Raises ValueError if an id given by the user is in two splits."""
   named_in = {}
   for split, part in parts.items():
     ids = [] if part.ids is None else part.ids.tolist()
@@ -271,7 +270,7 @@ def _refuse_shared_ids(name, parts):
 
 
 def _numbers(name, given, declared):
-  """The parts with inputs as numbers, and the table if they are one."""
+  """Returns the parts with inputs as numbers; and their Table, or None."""
   train = given['train']
   for split, each in given.items():
     if _form(each) != _form(train):
@@ -303,7 +302,7 @@ def _numbers(name, given, declared):
 
 
 def _with_presence(parts):
-  """The parts of modalities, with who has them where not all do."""
+  """Reads modalities; adds companion arrays if some examples lack one."""
   inputs = {split: {} for split in parts}
   for name in parts['train'].inputs:
     given = {split: part.inputs[name] for split, part in parts.items()}
@@ -334,13 +333,13 @@ def _called(split):
 
 
 def _is_text(inputs, kinds):
-  """Whether inputs are an array [N, D] of one of NumPy's kinds."""
+  """Returns whether inputs are an array [N, D] of one of NumPy's kinds."""
   is_table = isinstance(inputs, np.ndarray) and inputs.ndim == 2
   return is_table and inputs.dtype.kind in kinds
 
 
 def _form(given):
-  """What an example is, as messages say it."""
+  """Describes the form of an example, for messages."""
   inputs = given.part.inputs
   if given.names is not None:
     return f'{len(given.names)} columns'

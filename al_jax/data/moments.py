@@ -1,4 +1,4 @@
-"""Mean and variance of the inputs, and the constants that normalise them."""
+"""Mean and variance of inputs, and the constants for normalisation."""
 
 from typing import Any, NamedTuple
 
@@ -14,11 +14,11 @@ NORMALIZATIONS = ('channel', 'feature', 'none')
 
 
 class Moments(NamedTuple):
-  """Of every element of an example, over all examples.
+  """Moments of every element of an example, over all examples.
 
   Attributes:
     mean: float64, shape of one example.
-    variance: float64, likewise; of the population.
+    variance: population variance, float64, shape of one example.
   """
 
   mean: np.ndarray
@@ -28,18 +28,19 @@ class Moments(NamedTuple):
 def moments(
   inputs: np.ndarray, *, present: np.ndarray | None = None
 ) -> Moments:
-  """Mean and variance over the leading axis, block by block.
+  """Computes mean and variance over the leading axis, block by block.
 
   Args:
     inputs: [N, ...], maybe memory-mapped.
-    present: bool[N], the examples to look at, one or more; None: all.
+    present: mask of the examples to use, bool[N], with at least one True. If
+      None, all are used.
 
   Returns:
     Moments of shape [...].
   """
   per_block = max(1, _BLOCK_BYTES // (8 * max(1, inputs[0].size)))
-  # Sums of squares cancel where the mean is far from zero; an example is near
-  # enough to it.
+  # Sums of squares cancel if the mean is far from zero, so we subtract the
+  # first example, which is close enough to the mean.
   first, number = 0, len(inputs)
   if present is not None:
     first, number = int(np.argmax(present)), np.count_nonzero(present)
@@ -61,17 +62,17 @@ def moments(
 def constants(
   of_train: Moments, normalize: str
 ) -> tuple[np.ndarray, np.ndarray]:
-  """What normalises one example: `(x - mean) / std`.
+  """Returns the constants of the normalisation `(x - mean) / std`.
 
   Args:
     of_train: moments of the training inputs, of shape [..., D].
     normalize: `'channel'` pools over all axes but the last: the channels of
-      pictures, the columns of a table. `'feature'` pools over nothing.
-      `'none'` leaves the inputs as they are.
+      pictures, the columns of a table. `'feature'` does not pool. `'none'`
+      leaves the inputs as they are.
 
   Returns:
-    float32 mean and std, of shape [D], or [..., D] for `'feature'`. Where
-    nothing varies std is 1.
+    float32 mean and std, of shape [D], or [..., D] for `'feature'`. std is 1
+    for constant elements.
   """
   mean, variance = of_train
   if normalize == 'none':
@@ -90,7 +91,7 @@ def constants(
 
 
 def moments_of(inputs: Any) -> Any:
-  """Moments of one array, or of each modality over the examples that have it.
+  """Computes moments of an array, or per modality over examples that have it.
 
   Args:
     inputs: one array or a dict of them.
@@ -105,14 +106,14 @@ def moments_of(inputs: Any) -> Any:
 
 
 def constants_of(of_train: Any, normalize: str) -> tuple[Any, Any]:
-  """What normalises one example, of whatever form.
+  """Returns normalisation constants for an array or for each modality.
 
   Args:
-    of_train: from `moments_of`.
-    normalize: see `constants`; what says who has a modality stays as it is.
+    of_train: result of `moments_of`.
+    normalize: see `constants`; companion arrays (see `named`) are not changed.
 
   Returns:
-    float32 mean and std, or a dict of each.
+    float32 mean and std, or a dict for each of the two.
   """
   pairs = named.mapped(
     lambda name, found: constants(

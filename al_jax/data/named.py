@@ -1,9 +1,9 @@
-"""Inputs and targets of two forms: one array, or a dict of named ones.
+"""Inputs and targets in two forms: one array, or a dict of named arrays.
 
 The names are those of modalities, or of the parts of a task.
-An example may lack a modality. Its row is zeros then, and an array beside the
-modality says so: `face_present`, uint8 [N, 1], is 1 for the examples that have
-`face` and 0 for the others. Without such an array all examples have it.
+An example may lack a modality. Its row is then zeros, and a companion array
+marks it: `face_present`, uint8 [N, 1], is 1 for the examples that have `face`
+and 0 for the others. Without a companion array, all examples have the modality.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,15 +13,15 @@ import numpy as np
 
 from al_jax import errors
 
-# What the name of a modality goes on with in that of the array beside it.
+# Suffix of the companion array's name.
 PRESENT = '_present'
 
 
 def arrays(values: Any) -> dict[str, Any]:
-  """Returns the arrays by name, in the order of the names.
+  """Returns the arrays by name, sorted by name.
 
   Args:
-    values: one array, whose name is `''`; or a dict; or None: there are none.
+    values: one array, which gets the name `''`; a dict; or None for no arrays.
   """
   if values is None:
     return {}
@@ -31,14 +31,14 @@ def arrays(values: Any) -> dict[str, Any]:
 
 
 def mapped(function: Callable[[str, Any], Any], inputs: Any) -> Any:
-  """`function(name, array)` of each array, in the form of the inputs.
+  """Applies a function to each array and keeps the form of the inputs.
 
   Args:
-    function: of a name, `''` for one array, and the array.
-    inputs: one array or a dict of them; or what has this form.
+    function: `(name, array) -> result`; the name is `''` for a single array.
+    inputs: one value or a dict of values, arrays as a rule.
 
   Returns:
-    One result, or a dict of them.
+    One result, or a dict of results.
   """
   if isinstance(inputs, dict):
     return {name: function(name, part) for name, part in inputs.items()}
@@ -46,24 +46,24 @@ def mapped(function: Callable[[str, Any], Any], inputs: Any) -> Any:
 
 
 def says_who_has(name: str) -> bool:
-  """Whether an array is not a modality but says who has one."""
+  """Returns whether an array is the companion of a modality."""
   return name.endswith(PRESENT)
 
 
 def modalities(names: Iterable[str]) -> list[str]:
-  """The names of modalities among those of arrays, sorted."""
+  """Returns the sorted names of modalities, without companion arrays."""
   return sorted(name for name in names if not says_who_has(name))
 
 
 def present(inputs: Any, name: str) -> np.ndarray | None:
-  """Which examples have a modality.
+  """Returns a mask of the examples that have a modality.
 
   Args:
     inputs: one array or a dict of them.
-    name: of the modality.
+    name: name of the modality.
 
   Returns:
-    bool[N]; None: all have it.
+    bool[N], or None if all examples have it.
   """
   if not isinstance(inputs, dict) or name + PRESENT not in inputs:
     return None
@@ -71,20 +71,20 @@ def present(inputs: Any, name: str) -> np.ndarray | None:
 
 
 def what(name: str, kind: str = 'inputs') -> str:
-  """How messages call an array of the inputs, or of another kind."""
+  """Returns the name that messages use for an array of the given kind."""
   return f'{kind} {name!r}' if name else kind
 
 
 def check_names(
   option: str, what: str, names: Sequence[str], known: Sequence[str]
 ) -> None:
-  """Refuses what is not a list of different names that are known.
+  """Raises ValueError unless `names` is a list of distinct known names.
 
   Args:
-    option: where it was given.
-    what: kind of name it is.
-    names: given; of any type.
-    known: the names there are.
+    option: name of the option, for messages.
+    what: kind of name, for messages.
+    names: the value to check, of any type.
+    known: the allowed names.
   """
   is_list = isinstance(names, Sequence) and not isinstance(names, str)
   if not is_list or not names:

@@ -1,9 +1,10 @@
-"""The splits of a source as RawData, and a test split where it has none.
+"""Turns the splits of a source into RawData; draws a missing test split.
 
-The split is that of the BADGE experiments (Ash et al. 2020, "Deep Batch Active
-Learning by Diverse, Uncertain Gradient Lower Bounds", their OpenML sets):
-shuffle, hold out a tenth, train on at most 50,000 of the others, and draw again
-until every class is among them. Without classes the first draw counts.
+The protocol is that of the BADGE experiments (Ash et al. 2020, "Deep Batch
+Active Learning by Diverse, Uncertain Gradient Lower Bounds", their OpenML
+sets): shuffle, hold out a tenth, train on at most 50,000 of the others, and
+draw again until every class is among them. Without classes, the first draw
+counts.
 """
 
 import math
@@ -17,18 +18,18 @@ from al_jax.data import encoding, named
 from al_jax.data.dataset import RawData, Split
 from al_jax.tasks import Classes, Task, Vector
 
-# A class with a single example lands in the test split one time in ten, so a
-# thousand draws are only used up when no draw can succeed.
+# A class with a single example lands in the test split in one draw of ten, so a
+# thousand draws run out only if no draw can succeed.
 _MAX_DRAWS = 1_000
 
 
 class SplitProtocol(NamedTuple):
-  """How a source without a test split is divided.
+  """Options for drawing a test split from a source without one.
 
   Attributes:
-    test_fraction: the part of all examples that is held out, in (0, 1).
-    split_seed: of the shuffle.
-    max_train: the most examples to train on; None: all that are left.
+    test_fraction: share of all examples to hold out, in (0, 1).
+    split_seed: seed of the shuffle.
+    max_train: maximum number of training examples. If None, all that are left.
   """
 
   test_fraction: float = 0.1
@@ -36,7 +37,7 @@ class SplitProtocol(NamedTuple):
   max_train: int | None = 50_000
 
   def check(self) -> None:
-    """Raises a ValueError that names the field that is out of range."""
+    """Raises ValueError if a field is out of range; the message names it."""
     errors.check_number('test_fraction', self.test_fraction, above=0, below=1)
     errors.check_number(
       'max_train', self.max_train, int, least=1, optional=True
@@ -44,46 +45,47 @@ class SplitProtocol(NamedTuple):
     errors.check_number('split_seed', self.split_seed, int, least=0)
 
   def refuse(self, where: str) -> None:
-    """Raises if a field was set for a source that has a split of its own."""
+    """Raises ValueError if a field was set; for sources with a test split."""
     for field, default in self._field_defaults.items():
       value = getattr(self, field)
       if value != default:
         raise ValueError(
-          f'{where} has a test split of its own: {field}={value!r} does not '
-          "apply. The transform 'cap' makes a split smaller."
+          f'{where} has its own test split, so {field}={value!r} does not '
+          "apply; the transform 'cap' makes a split smaller."
         )
 
 
 def unlabelled_task(
   classes: Sequence[str] | None, protocol: SplitProtocol, **others: Any
 ) -> Task | None:
-  """What people are asked of examples that nobody has labelled.
+  """Returns the task of an unlabelled source.
 
   Args:
-    classes: the option of a source: names of classes. If None, the examples
-      have labels.
-    protocol: how labelled examples would be divided.
-    **others: options about labels, which go with none; None if not given.
+    classes: option of a source: names of the classes that people choose from.
+      If None, the examples have labels.
+    protocol: options for labelled examples, which must all have their defaults.
+    **others: options about labels, which must all be None.
 
   Returns:
-    The task, or None.
+    The task, or None if the examples have labels.
 
   Raises:
-    ValueError: fewer than two classes, one twice, or an option about labels.
+    ValueError: If there are fewer than two classes, a name is there twice or is
+      not allowed, or an option about labels is given.
   """
   if classes is None:
     return None
   for option, value in others.items():
     if value is not None:
       raise ValueError(
-        f'classes={classes!r} says that nobody has labelled the examples, and '
+        f'classes={classes!r} says that the examples are unlabelled, and '
         f'{option} is about their labels; give one of the two.'
       )
   for field, default in protocol._field_defaults.items():
     value = getattr(protocol, field)
     if value != default:
       raise ValueError(
-        f'{field}={value!r} divides labelled examples, and classes='
+        f'{field}={value!r} is about labelled examples, and classes='
         f'{classes!r} says that there are none; give one of the two.'
       )
   names = [] if isinstance(classes, str) else list(classes)
@@ -96,8 +98,8 @@ def unlabelled_task(
       raise ValueError(f'classes={classes!r} has {name!r} twice.')
     if not name or name != name.strip() or not name.isprintable():
       raise ValueError(
-        f'classes={classes!r} has {name!r}; a name is not empty, begins and '
-        'ends with no space, and is one line.'
+        f'classes={classes!r} has {name!r}; a name must be one line, not empty '
+        'and without spaces at its ends.'
       )
   return Classes(tuple(names))
 
@@ -107,9 +109,9 @@ class Part(NamedTuple):
 
   Attributes:
     inputs: uint8 or float32 [N, ...], or a dict of them.
-    labels: [N] or [N, 1] classes, not yet encoded; [N] or [N, D] numbers; a
-      dict of these by the parts of the task; None if nobody has labelled them.
-    ids: [N]; None: row numbers.
+    labels: classes not yet encoded, [N] or [N, 1]; numbers, [N] or [N, D]; or a
+      dict of these by part of the task. If None, the examples are unlabelled.
+    ids: ids of the examples, [N]. If None, row numbers.
   """
 
   inputs: Any
@@ -127,26 +129,26 @@ def assemble(
   scale: float | None = None,
   task: Task | None = None,
 ) -> RawData:
-  """Makes targets of the labels and finds a test split.
+  """Encodes labels as targets and draws a test split if there is none.
 
   Args:
-    name: what a log line calls the set.
-    parts: `'train'` and, where the source has them, `'test'` and
-      `'validation'`. Row numbers as ids run on from one to the next.
-    protocol: divides `'train'` if there is no `'test'`. If None, nothing does.
+    name: name of the data set in log lines.
+    parts: `'train'` and, if the source has them, `'test'` and `'validation'`.
+      Row numbers as ids continue from one part to the next.
+    protocol: options for drawing a test split if there is no `'test'`. If
+      None, none is drawn.
     is_image: see RawData.
     class_names: see `encoding.encode_labels`.
-    scale: the unit of labels that are numbers, see `Vector`. If None, they are
+    scale: unit of labels that are numbers, see `Vector`. If None, labels are
       classes.
-    task: what the labels are of, where it is known; then neither class_names
-      nor scale are given.
+    task: task of the labels, if known; it replaces class_names and scale.
 
   Returns:
     RawData.
 
   Raises:
-    ValueError: inputs, labels and ids are not equally many, labels are no
-      classes or no numbers, or the protocol does not fit.
+    ValueError: If inputs, labels and ids differ in number, labels are not
+      classes or not numbers, or the protocol does not fit.
   """
   for split, part in parts.items():
     check_lengths(name, split, part)
@@ -184,14 +186,14 @@ def assemble(
 
 
 def _length(part: Part) -> int:
-  """How many examples a part has."""
+  """Returns the number of examples in a part."""
   return len(next(iter(named.arrays(part.inputs).values())))
 
 
 def _targets_of(
   task: Task, name: str, parts: Mapping[str, Part]
 ) -> dict[str, Any]:
-  """Encodes the labels of all splits as a task has them."""
+  """Encodes the labels of all splits as targets of a task."""
   kinds = tasks.parts_of(task)
   targets = {}
   for split, part in parts.items():
@@ -223,10 +225,10 @@ def _encoded(kind: Task, values: np.ndarray, where: str) -> np.ndarray:
 def _classes(
   name: str, parts: Mapping[str, Part], class_names: Sequence[str] | None
 ) -> tuple[dict[str, np.ndarray], Classes]:
-  """Encodes the labels of all splits at once: class numbers by split."""
+  """Encodes the labels of all splits together; returns targets by split."""
   labels = [np.asarray(part.labels) for part in parts.values()]
   targets, names = encoding.encode_labels(
-    # One column each: some splits may come as [N] and others as [N, 1].
+    # Some splits may have labels [N] and others [N, 1].
     np.concatenate([each.reshape(len(each), -1) for each in labels]),
     f'{name}: the target',
     class_names=class_names,
@@ -237,7 +239,7 @@ def _classes(
 
 
 def check_lengths(name: str, split: str, part: Part) -> None:
-  """Raises if inputs, labels and ids are not equally many."""
+  """Raises ValueError if inputs, labels and ids differ in number."""
   others = {
     named.what(of, 'targets'): labels
     for of, labels in named.arrays(part.labels).items()
@@ -254,11 +256,10 @@ def check_lengths(name: str, split: str, part: Part) -> None:
 
 
 def _hold_out_test(raw: RawData, protocol: SplitProtocol) -> RawData:
-  """Divides the training split; what is trained on is in shuffled order."""
+  """Draws a test split from the training split; shuffles both."""
   protocol.check()
   everything, num_examples = raw.train, len(raw.train)
-  # The tiny addition undoes rounding: (1 - 0.7) * 10 is 3.0000000000000004,
-  # (1 - 0.9) * 10 is 0.9999999999999998.
+  # 1e-9 undoes rounding: (1 - 0.9) * 10 is 0.9999999999999998.
   num_rest = math.floor((1 - protocol.test_fraction) * num_examples + 1e-9)
   if not 0 < num_rest < num_examples:
     raise ValueError(
@@ -278,7 +279,7 @@ def _hold_out_test(raw: RawData, protocol: SplitProtocol) -> RawData:
 def _order(
   generator: np.random.Generator, raw: RawData, num_train: int
 ) -> np.ndarray:
-  """Draws an order of which every class is among the first `num_train`."""
+  """Draws an order with every class among the first `num_train`."""
   num_examples, names = len(raw.train), raw.task.class_names
   classes = raw.train.classes(raw.task)
   if classes is None:

@@ -1,1 +1,1 @@
-"""Trained models as folders of plain files, and what they predict."""
+"""Exports trained models as folders of plain files, and predicts with them."""

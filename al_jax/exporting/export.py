@@ -11,17 +11,17 @@ from al_jax.labelling import project as labelling_project
 
 
 class Exported(NamedTuple):
-  """What was exported.
+  """Result of an export.
 
   Attributes:
-    folder: with weights.safetensors and config.json.
-    system: the system that trained the model.
-    seed: of every random choice.
-    round: the last of the run, after whose training the model is; of a project
-      the last batch, from 0.
-    labels: how many labels there were by then.
-    compared: how many examples both the learner and the exported model
-      predicted, bit for bit the same.
+    folder: Folder with weights.safetensors and config.json.
+    system: Name of the system that trained the model.
+    seed: Seed of the run.
+    round: Round in which the model was trained, the last one; for a labelling
+      project, the last batch, from 0.
+    labels: Number of labels it was trained on.
+    compared: Number of examples on which the predictions of the learner and of
+      the exported model were compared and are bit-identical.
   """
 
   folder: pathlib.Path
@@ -42,26 +42,28 @@ def export(
 ) -> Exported:
   """Exports the model of a finished run, as it was after the last round.
 
-  It is the model alone: what a learner trains beside it (a loss module, a
-  generator), and what resumes a run, stay in the checkpoint. The data of the
-  run must still be there: from them comes what normalises inputs. The model of
-  a labelling project is trained on the labels so far, now.
+  Exports only the model. Other networks of the learner (a loss module, a
+  generator) and the state to resume a run stay in the checkpoint. The data of
+  the run must still exist, because the constants that normalise inputs are
+  computed from them. The model of a labelling project is trained by this call,
+  on the labels so far.
 
   Args:
-    run: the workdir of the run; of a grid, the folder of a cell; or the folder
-      of a labelling project.
-    folder: where weights.safetensors and config.json go; absent or empty.
-    system: whose model; may be left out if the run has one system.
-    seed: likewise; may be left out if the run has one seed.
+    run: Workdir of the run, folder of a cell of a grid, or folder of a
+      labelling project.
+    folder: Folder for weights.safetensors and config.json, absent or empty.
+    system: Name of the system. May be None if the run has only one.
+    seed: Seed of the run. May be None if the run has only one.
 
   Returns:
     Exported.
 
   Raises:
-    ValueError: there is no such run, it is not finished, its data have changed,
-      its learner has no model that predicts alone, or the folder is not empty.
-    CheckpointError: its checkpoint cannot be read.
-    WorkdirError: the run goes on in another process, or has a link.
+    ValueError: If there is no such run, it is not finished, its data have
+      changed, its learner has no model that predicts alone, or `folder` is not
+      empty.
+    CheckpointError: If the checkpoint cannot be read.
+    WorkdirError: If another process is working on the run, or a file is a link.
   """
   run, folder = pathlib.Path(run), pathlib.Path(folder)
   written.check_folder(folder)
@@ -69,8 +71,8 @@ def export(
     for name, given in (('system', system), ('seed', seed)):
       if given is not None:
         raise ValueError(
-          f'{name} is {given!r}, and {run} is a labelling project, which has '
-          'one of each: leave it out.'
+          f'{name} is {given!r}, but {run} is a labelling project, which has '
+          'only one: leave it out.'
         )
     trained = project_lib.trained(run)
   else:

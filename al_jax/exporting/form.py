@@ -1,4 +1,4 @@
-"""The config.json of an exported model: written, read and checked."""
+"""Writes, reads and checks the config.json of an exported model."""
 
 import json
 import pathlib
@@ -15,9 +15,9 @@ from al_jax.interfaces import Facts
 from al_jax.storage import workdir
 
 CONFIG, WEIGHTS = 'config.json', 'weights.safetensors'
-# Counted up when files of later versions cannot be read by earlier ones.
+# Incremented when earlier versions cannot read the files of a later one.
 FORMAT = 1
-# What is read of a config, and its types.
+# Required fields of a config, and their types.
 _FIELDS = {
   'format': int,
   'al_jax': str,
@@ -42,14 +42,14 @@ def build(
   *,
   chunk_size: int,
 ) -> dict[str, Any]:
-  """Describes a model, in what JSON can hold.
+  """Describes a model in JSON values.
 
   Args:
-    facts: that the model was built for.
+    facts: Facts that the model was built for.
     model: `name` and options of its network, see `models.without_files`.
-    weights: the file of its weights.
-    run: where it comes from.
-    chunk_size: rows per forward pass of the evaluations of that run.
+    weights: Path of its weights.
+    run: Origin of the model.
+    chunk_size: Rows per forward pass in the evaluations of the run.
 
   Returns:
     The content of config.json.
@@ -86,7 +86,7 @@ def _of(values, name):
 
 
 def write(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
-  """Writes config.json; it comes last, and says that the folder is whole."""
+  """Writes config.json, as the last file: it marks the folder as complete."""
   content = files.json_value(dict(config))
   content['digest'] = files.digest(content)
   text = json.dumps(content, indent=2, allow_nan=False)
@@ -95,18 +95,18 @@ def write(folder: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-  """Reads config.json, and compares the weights with their checksum.
+  """Reads config.json, and verifies the checksum of the weights.
 
   Args:
-    folder: of an exported model.
+    folder: Folder of an exported model.
 
   Returns:
-    What `build` returned.
+    The content of config.json, as from `build`.
 
   Raises:
-    ValueError: the folder has no model, one of a later version, or one whose
-      files were changed.
-    WorkdirError: a file is a link.
+    ValueError: If the folder has no model, a model of a later version, or one
+      whose files were changed.
+    WorkdirError: If a file is a link.
   """
   path = folder / CONFIG
   for each in (path, folder / WEIGHTS):
@@ -119,7 +119,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
   try:
     config = json.loads(path.read_text(encoding='utf-8'))
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is no JSON: {error}.') from error
+    raise ValueError(f'{path} is not JSON: {error}.') from error
   _check(path, config)
   if files.checksum(folder / WEIGHTS) != config['weights'].get('sha256'):
     raise ValueError(
@@ -130,10 +130,10 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def _check(path, config):
-  """Refuses what is no config, or one of a later version."""
+  """Raises ValueError unless a config is complete, unchanged and readable."""
   if not isinstance(config, dict) or not isinstance(config.get('format'), int):
     raise ValueError(
-      f"{path} is no config of an exported model: it has no 'format'."
+      f"{path} is not a config of an exported model: it has no 'format'."
     )
   if config['format'] > FORMAT:
     raise ValueError(
@@ -158,14 +158,14 @@ def facts_of(path: pathlib.Path, config: Mapping[str, Any]) -> Facts:
   """Reads the facts that a model was built for.
 
   Args:
-    path: of the config, for messages.
-    config: from `read`.
+    path: Path of the config, for messages.
+    config: Config from `read`.
 
   Returns:
     Facts.
 
   Raises:
-    ValueError: a field that cannot be read.
+    ValueError: If a field cannot be read.
   """
   try:
     of_each = config['inputs'].get(_MODALITIES, config['inputs'])
@@ -191,7 +191,7 @@ def facts_of(path: pathlib.Path, config: Mapping[str, Any]) -> Facts:
 
 
 def _array(said):
-  """Shape and dtype of an example, and what normalises it."""
+  """Returns shape and dtype of an example, its mean and its std."""
   example = jax.ShapeDtypeStruct(tuple(said['shape']), np.dtype(said['dtype']))
   mean, std = (np.asarray(said[name], np.float32) for name in ('mean', 'std'))
   return example, mean, std

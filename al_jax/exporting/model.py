@@ -1,4 +1,4 @@
-"""An exported model, loaded back: a function of inputs."""
+"""Loads an exported model as a function of inputs."""
 
 import dataclasses
 import functools
@@ -23,11 +23,11 @@ class Model:
   """A trained model: call it with inputs.
 
   Attributes:
-    facts: that it was built for: shape and dtype of an example, what normalises
-      it, the task.
-    fns: the network as pure functions.
-    variables: its weights.
-    config: what config.json says.
+    facts: Facts it was built for: shape and dtype of an example, constants that
+      normalise inputs, the task.
+    fns: Network as pure functions.
+    variables: Weights of the network.
+    config: Content of config.json.
   """
 
   facts: Facts
@@ -45,23 +45,23 @@ class Model:
 
   @property
   def task(self) -> Task:
-    """What is predicted."""
+    """The task of the model."""
     return self.facts.task
 
   def __call__(self, inputs: Any) -> ModelOutput:
     """Evaluates a batch.
 
     Args:
-      inputs: [B, ...] as the pool had them, before normalisation: numbers of
-        any type for a table, a frame too; uint8 for pictures that were uint8;
-        of modalities a dict.
+      inputs: [B, ...], in the form of the pool before normalisation: numbers of
+        any type, or a data frame, for a table; uint8 for uint8 pictures; a dict
+        for modalities.
 
     Returns:
       ModelOutput: predictions (logits of classes, numbers in units of scale),
       the embedding, extras.
 
     Raises:
-      ValueError: inputs of another shape or dtype.
+      ValueError: If inputs have another shape or dtype.
     """
     return self._jitted(self.variables, self.read(inputs))
 
@@ -70,18 +70,18 @@ class Model:
   ) -> Predictions:
     """Predicts any number of examples, chunk by chunk.
 
-    They are bit for bit what the evaluations of the run saw if all rows, the
-    chunk size, machine and versions are the same.
+    Predictions are bit-identical to those in the evaluations of the run if all
+    rows, the chunk size, the machine and the versions are the same.
 
     Args:
       inputs: [N, ...], see `__call__`; may be memory-mapped.
-      chunk_size: rows per forward pass. If None, that of the run.
+      chunk_size: Rows per forward pass. If None, as in the run.
 
     Returns:
-      Predictions of NumPy, [N, ...].
+      Predictions as NumPy arrays, [N, ...].
 
     Raises:
-      ValueError: inputs of another shape or dtype, or none.
+      ValueError: If inputs have another shape or dtype, or are empty.
     """
     inputs = self.read(inputs)
     size = self.config['chunk_size'] if chunk_size is None else chunk_size
@@ -91,13 +91,14 @@ class Model:
     return jax.device_get(self._mapped(size)(self.variables, inputs))
 
   def read(self, inputs: Any) -> PyTree:
-    """Returns inputs as arrays of the training's types.
+    """Converts inputs to arrays of the types used in training.
 
     Args:
-      inputs: see `__call__`.
+      inputs: Inputs, see `__call__`.
 
     Raises:
-      ValueError: inputs that are not like those of the training.
+      ValueError: If inputs differ in form, shape or dtype from those in
+        training.
     """
     wanted, found = named.arrays(self.facts.example), named.arrays(inputs)
     if set(wanted) != set(found):
@@ -109,7 +110,7 @@ class Model:
       if not isinstance(array, np.ndarray | jax.Array):
         array = np.asarray(array)
       if example.dtype == np.float32 and array.dtype.kind in 'biuf':
-        # Without a copy of what is float32, which may be memory-mapped.
+        # No copy of a float32 array: it may be memory-mapped.
         array = array.astype(np.float32, copy=False)
       found[name], shape, dtype = array, array.shape, array.dtype
       if not shape or shape[1:] != tuple(example.shape):
@@ -131,7 +132,7 @@ class Model:
 
   @functools.cached_property
   def _mapped(self):
-    """Makes a map over examples, of each chunk size once."""
+    """Makes a map over examples, once for each chunk size."""
 
     def predictions(variables, batch):
       return forward.apply(self.fns, variables, batch.inputs).predictions
@@ -142,7 +143,7 @@ class Model:
 
 
 def _described(example):
-  """The shape and dtype of an example, for people."""
+  """Describes the dtype and shape of an example."""
   return ', '.join(
     f'{name} {leaf.dtype}{list(leaf.shape)}'.strip()
     for name, leaf in named.arrays(example).items()
@@ -150,27 +151,26 @@ def _described(example):
 
 
 def _names(arrays):
-  """What inputs are, for a message."""
+  """Describes the names of inputs, for a message."""
   listed = ', '.join(arrays)
   return f'the modalities {listed}' if listed else 'one array'
 
 
 @errors.needs('al_jax.load_model')
 def load_model(folder: files.Path) -> Model:
-  """Loads a model that was exported.
+  """Loads an exported model.
 
   A network of your own is imported by the dotted path in config.json.
 
   Args:
-    folder: that `al-jax export` or `al_jax.export` wrote.
+    folder: Folder written by `al-jax export` or `al_jax.export`.
 
   Returns:
     A Model, which is called with inputs.
 
   Raises:
-    ValueError: there is no model in the folder, its files were changed, it is
-      of a later version, or a network of yours cannot be imported, or was
-      edited.
+    ValueError: If the folder has no model, its files were changed, it is of a
+      later version, or a network of your own cannot be imported or was edited.
   """
   folder = pathlib.Path(folder)
   config = form.read(folder)
@@ -185,17 +185,17 @@ def build(facts: Facts, options: Mapping[str, Any]) -> ModelFns:
   """Builds the network of an exported model.
 
   Args:
-    facts: see `Model`.
-    options: its name and options.
+    facts: Facts that the model was built for.
+    options: Name and options of the network.
 
   Returns:
-    The network, whose weights are elsewhere.
+    The network, without weights.
   """
   return models.build(facts=facts, **models.without_files(options))
 
 
 def _refuse_edited(folder, config):
-  """A network of the user's own is the one that was trained."""
+  """Raises ValueError if a user's network was edited since the export."""
   now = parts.digests([config['model']['name']])
   for module, digest in config['modules'].items():
     if now.get(module) != digest:

@@ -1,4 +1,4 @@
-"""What an exported model predicts of a data source, as a table."""
+"""Tabulates the predictions of an exported model for a data source."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,23 +13,24 @@ from al_jax.exporting.model import Model
 
 SPLITS = ('all', 'train', 'validation', 'test')
 _FIELDS = ('data', 'chunk_size')
-# Options of sources that are about labels.
+# Options of sources that concern labels.
 _LABELS = (
   *('labels', 'target', 'targets', 'scale'),
   *('test', 'test_inputs', 'test_targets', 'unlabeled'),
 )
-# Of a task without classes: to read examples without labels. Nobody sees them.
+# Placeholders with which a source reads examples without labels, for a model
+# without class names. Not shown.
 _ANY_CLASSES = ('0', '1')
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-  """Refuses a config with fields that nothing reads, or without a source.
+  """Checks that a config has a source and no unknown fields.
 
   Args:
-    config: as plain values.
+    config: Config as plain values.
 
   Raises:
-    ValueError: for the first of them.
+    ValueError: If it does not; the message names the first fault.
   """
   for name in config:
     if name not in _FIELDS:
@@ -50,22 +51,23 @@ def examples(
 ) -> tuple[np.ndarray, Any]:
   """Reads examples to predict.
 
-  Files and folders are read as examples that nobody has labelled, unless an
-  option about labels is given; then labels are read, and not used.
+  Files and folders are read as unlabelled examples. If an option about labels
+  is given, labels are read but not used.
 
   Args:
-    model: that is to predict them.
-    spec: a source, or a mapping of it, its options and transforms, see
+    model: Model that is to predict the examples.
+    spec: A source, or a mapping of it, its options and transforms, see
       `al_jax.load`.
-    split: one of `SPLITS`; `'all'`: those to train on, to validate on and to
-      test on, in this order.
+    split: One of `SPLITS`; `'all'` takes the training, validation and test
+      splits, in this order.
 
   Returns:
     Ids [N], and inputs [N, ...].
 
   Raises:
-    ValueError: a source that cannot be read so, a split that is not there,
-      classes that the model does not know, or inputs that it does not take.
+    ValueError: If the source cannot be read so, the split does not exist, the
+      data have classes that the model does not know, or the model does not take
+      the inputs.
   """
   spec = {'source': spec} if isinstance(spec, str) else dict(spec)
   _check_settled(spec)
@@ -88,7 +90,7 @@ def examples(
 
 
 def _check_settled(spec):
-  """Refuses what would make other inputs of the same cell of another table."""
+  """Rejects options whose effect on a cell depends on the rest of the table."""
   if spec.get('normalize') is not None:
     raise ValueError(
       f'config.data.normalize is {spec["normalize"]!r}; a model normalises by '
@@ -99,7 +101,7 @@ def _check_settled(spec):
   if not set(map(str, fills)) <= {'None', 'drop'}:
     raise ValueError(
       f'config.data.missing is {spec["missing"]!r}, which fills gaps by this '
-      "table and not by that of the training; it must be 'drop': fill them "
+      "table and not by that of the training; it must be 'drop': fill gaps "
       'beforehand.'
     )
   is_ordered = isinstance(ways, Mapping) and all(
@@ -107,16 +109,16 @@ def _check_settled(spec):
   )
   if ways is not None and not is_ordered:
     raise ValueError(
-      f'config.data.categories is {ways!r}, which makes columns of the '
-      'categories in this table and not of those in that of the training; it '
-      'must be lists of categories by column: spell them out beforehand.'
+      f'config.data.categories is {ways!r}, which encodes the categories of '
+      'this table and not those of the training; it must map each column to '
+      'the list of its categories.'
     )
 
 
 def _unlabelled(
   spec: Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, Any]:
-  """A spec whose examples need no labels, where its source has such."""
+  """Changes a spec to read examples without labels, if its source can."""
   spec, source = dict(spec), str(spec['source'])
   scheme, _, location = source.partition(':')
   if scheme == 'embed':
@@ -129,7 +131,7 @@ def _unlabelled(
 
 
 def _check_classes(model, dataset):
-  """Refuses classes of which the model knows nothing."""
+  """Raises ValueError if the data have classes that the model does not."""
   known = model.task.class_names
   strange = [name for name in dataset.task.class_names if name not in known]
   if known and strange:
@@ -147,19 +149,19 @@ def table(
   *,
   chunk_size: int | None = None,
 ) -> Iterator[list[str]]:
-  """Predicts examples, a row for each.
+  """Predicts examples, one row each.
 
   Args:
-    model: predicts.
-    ids: [N], of the examples.
-    inputs: [N, ...].
-    chunk_size: rows per forward pass. If None, that of the run.
+    model: The model.
+    ids: Ids of the examples, [N].
+    inputs: Inputs of the examples, [N, ...].
+    chunk_size: Rows per forward pass. If None, as in the run.
 
   Returns:
-    The names of the columns, then the cells of each row as text: the id, and of
-    each part of the task the predicted class and the probability of each class,
-    or the predicted numbers. Floats have the fewest digits that read back as
-    the same float32.
+    The names of the columns, then the cells of each row as text: the id, and
+    for each part of the task the predicted class and the probability of each
+    class, or the predicted numbers. Floats have the fewest digits that read
+    back as the same float32.
   """
   predictions = model.predict(inputs, chunk_size=chunk_size)
   decided = jax.device_get(model.task.decide(predictions))
@@ -183,7 +185,7 @@ def table(
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:
-  """float32[N, C] of logits."""
+  """Computes the softmax of logits, float32[N, C]."""
   logits = logits.astype(np.float64)
   exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
   found = exponents / exponents.sum(axis=1, keepdims=True)

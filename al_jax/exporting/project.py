@@ -1,4 +1,4 @@
-"""The model of a labelling project, trained on all of its labels."""
+"""Trains the model of a labelling project on all of its labels."""
 
 import pathlib
 
@@ -12,13 +12,13 @@ def trained(folder: pathlib.Path) -> Trained:
   """Trains the model of a project on the labels so far, as `ask` does.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
-    The learner after the training.
+    The trained learner.
 
   Raises:
-    ValueError: nobody has labelled anything yet, or the pool has changed.
+    ValueError: If there are no labels yet, or the pool has changed.
   """
   now = project.of(folder)
   dataset = asking.load_pool(now)
@@ -27,7 +27,7 @@ def trained(folder: pathlib.Path) -> Trained:
   labels = int(pool_lib.num_trainable(pool))
   if not labels:
     raise ValueError(
-      f'{folder} has no labels yet, so that there is nothing to train on; tell '
+      f'{folder} has no labels yet, so there is nothing to train on; tell '
       'answers first.'
     )
   model = Model(

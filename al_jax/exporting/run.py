@@ -1,4 +1,4 @@
-"""The model that a finished run trained last."""
+"""Restores the model that a finished run trained last."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -21,21 +21,21 @@ _SEEDS = 'seed_'
 def trained(
   run: pathlib.Path, *, system: str | None, seed: int | None
 ) -> Trained:
-  """Finds what a run trained last.
+  """Restores the learner of a run after its last round.
 
   Args:
-    run: its folder.
-    system: whose model; may be None if the run has one system.
-    seed: likewise; may be None if the run has one seed.
+    run: Folder of the run.
+    system: Name of the system. May be None if the run has only one.
+    seed: Seed of the run. May be None if the run has only one.
 
   Returns:
     The learner after the last round.
 
   Raises:
-    ValueError: there is no such run, it is not finished, or its data have
+    ValueError: If there is no such run, it is not finished, or its data have
       changed.
-    CheckpointError: its checkpoint cannot be read.
-    WorkdirError: the run goes on in another process, or has a link.
+    CheckpointError: If the checkpoint cannot be read.
+    WorkdirError: If another process is working on the run, or a file is a link.
   """
   about = _about(run)
   config = identity.upgraded(about['config'], about['systems'])
@@ -58,7 +58,7 @@ def trained(
 
 
 def _about(run: pathlib.Path) -> dict[str, Any]:
-  """The manifest of a run of one experiment."""
+  """Reads the manifest of a run of one experiment."""
   path = run / 'manifest.json'
   workdir.refuse_link(path)
   if not path.is_file():
@@ -79,7 +79,7 @@ def _about(run: pathlib.Path) -> dict[str, Any]:
 
 
 def _chosen(run, kind, given, known: Sequence[Any]):
-  """The system or the seed that is asked for, or the only one."""
+  """Returns the given system or seed; if None, the only one."""
   listed = ', '.join(map(str, known))
   if given is None and len(known) == 1:
     return known[0]
@@ -94,20 +94,20 @@ def _chosen(run, kind, given, known: Sequence[Any]):
 
 
 def _refuse_other(run, about, dataset):
-  """The data are those that the run was trained on."""
+  """Raises ValueError if the data have changed since the run began."""
   before, now = about['data']['fingerprint'], dataset.fingerprint
   if before != now:
     raise ValueError(
       f'the data of {run}, {about["data"]["name"]}, have changed since it '
-      f'began (fingerprint {before} then, {now} now), and what normalises '
-      'inputs is found from them: put them back.'
+      f'began (fingerprint {before} then, {now} now), but the constants that '
+      'normalise inputs are computed from them: put the old data back.'
     )
 
 
 def _restored(
   experiment: Experiment, run: pathlib.Path, system: str, seed: int
 ) -> tuple[Learner, Run]:
-  """The learner and the run of a seed, which is over."""
+  """Restores the learner and the finished run of a seed."""
   folder = workdir.below(run, 'checkpoints', system)
   jobs = [
     job
@@ -116,8 +116,8 @@ def _restored(
   ]
   if not jobs:
     raise ValueError(
-      f'{run} has no checkpoint of {system}, seed {seed}; to train it, give '
-      'the command of the run again.'
+      f'{run} has no checkpoint of {system}, seed {seed}; to train it, repeat '
+      'the command of the run.'
     )
   job = jobs[0]
   program = config_lib.program_of(
@@ -136,14 +136,14 @@ def _restored(
     done = 0 if found is None else len(found.records)
     raise ValueError(
       f'{system}, seed {seed}, in {run} is not finished: {done} of '
-      f'{experiment.protocol.rounds} rounds are; give the command of the run '
-      'again, which goes on.'
+      f'{experiment.protocol.rounds} rounds are; repeat the command of the run '
+      'to resume it.'
     )
   return program.system.learner, found
 
 
 def _jobs(folder: pathlib.Path, system: str) -> list[Job]:
-  """Jobs whose checkpoints are in the folder of a system."""
+  """Lists the jobs with checkpoints in the folder of a system."""
   found = []
   for path in sorted(folder.glob(f'{_SEEDS}*')):
     seeds = path.name.removeprefix(_SEEDS).split('_')
@@ -155,7 +155,7 @@ def _jobs(folder: pathlib.Path, system: str) -> list[Job]:
 def _origin(
   about: Mapping[str, Any], system: str, found: Run
 ) -> dict[str, Any]:
-  """Where a model comes from, for config.json."""
+  """Describes the origin of a model, for config.json."""
   last = found.records[-1]
   return {
     'system': system,

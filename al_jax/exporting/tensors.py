@@ -1,4 +1,4 @@
-"""The weights of a model as a .safetensors file, by flat names."""
+"""Writes and reads the weights of a model as a .safetensors file."""
 
 import pathlib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from al_jax import errors, files
 from al_jax.interfaces import PyTree
 from al_jax.models.weights import files as weight_files
 
-# Names in a message.
+# Number of names that a message lists.
 _SHOWN = 3
 
 
@@ -20,13 +20,13 @@ def flat(variables: PyTree) -> dict[str, np.ndarray]:
   """Returns the leaves of a tree on the host, by name.
 
   Args:
-    variables: pytree of arrays, such as `{'params': {'head': {'bias': ...}}}`.
+    variables: Pytree of arrays, such as `{'params': {'head': {'bias': ...}}}`.
 
   Returns:
-    Arrays by the path of each, such as `'params/head/bias'`; dtypes are kept.
+    Arrays by path, such as `'params/head/bias'`; dtypes are kept.
 
   Raises:
-    ValueError: a leaf that no file of tensors can hold, or two of one name.
+    ValueError: If a leaf is a random key, or two leaves have the same name.
   """
   found = {}
   for name, leaf in _named(variables):
@@ -39,19 +39,19 @@ def flat(variables: PyTree) -> dict[str, np.ndarray]:
 
 
 def write(path: files.Path, arrays: Mapping[str, np.ndarray]) -> None:
-  """Writes arrays by name, replacing the file as a whole.
+  """Writes arrays by name, replacing the file atomically.
 
   Args:
-    path: of the file.
-    arrays: by name, of any dtype that the format has.
+    path: Path of the file.
+    arrays: Arrays by name, of any dtype that the format has.
   """
   with errors.needs('a .safetensors file'):
     import safetensors.numpy
-  # It takes nothing else than contiguous arrays; scalars stay scalars.
+  # safetensors takes only contiguous arrays. `np.array` keeps scalars scalar.
   whole = {name: np.array(each, order='C') for name, each in arrays.items()}
   with files.replacing(path) as partial:
     try:
-      # Its `save_file` leaves a file that nobody else can read.
+      # `save_file` would create a file that other users cannot read.
       partial.write_bytes(safetensors.numpy.save(whole))
     except safetensors.SafetensorError as error:
       raise ValueError(
@@ -63,14 +63,14 @@ def read(path: pathlib.Path, shapes: PyTree) -> PyTree:
   """Reads the weights of a model.
 
   Args:
-    path: of a file that `write` wrote.
-    shapes: of the variables of the model.
+    path: Path of a file from `write`.
+    shapes: Shapes and dtypes of the variables of the model.
 
   Returns:
-    The variables, as jax arrays.
+    The variables, as JAX arrays.
 
   Raises:
-    ValueError: the file is damaged, or is of another model.
+    ValueError: If the file is damaged, or of another model.
   """
   tensors = weight_files.read_safetensors(path)
   wanted = _named(shapes)
@@ -99,7 +99,7 @@ def read(path: pathlib.Path, shapes: PyTree) -> PyTree:
 
 
 def _named(tree: PyTree) -> list[tuple[str, Any]]:
-  """Names and leaves, in the order of the tree."""
+  """Lists names and leaves, in the order of the tree."""
   found = [
     ('/'.join(map(_key, path)), leaf)
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -112,7 +112,7 @@ def _named(tree: PyTree) -> list[tuple[str, Any]]:
 
 
 def _key(entry: Any) -> str:
-  """A step of a path: the key of a dict, a field, or a position."""
+  """Returns a step of a path: the key of a dict, a field, or a position."""
   for kind in ('key', 'name', 'idx'):
     if hasattr(entry, kind):
       return str(getattr(entry, kind))

@@ -1,4 +1,4 @@
-"""Writes the model of a learner, and proves that it predicts the same."""
+"""Writes the model of a learner, and checks that it predicts the same."""
 
 import contextlib
 import pathlib
@@ -13,22 +13,22 @@ from al_jax.exporting import form, tensors
 from al_jax.exporting import model as model_lib
 from al_jax.interfaces import Facts, Learner, LearnerState, PyTree
 
-# Examples to compare predictions on.
+# Maximal number of examples to compare predictions on.
 _COMPARED = 1000
 
 
 class Trained(NamedTuple):
-  """A learner that has been trained, and what is to be said of its model.
+  """A trained learner, and the description of its model.
 
   Attributes:
-    learner: the learner.
-    state: after the training.
-    facts: of the task.
+    learner: The learner.
+    state: State of the learner after training.
+    facts: Facts that the model was built for.
     model: `name` and options of the network.
-    origin: where it comes from, in terms of JSON: `system`, `seed`, `round`,
+    origin: Origin of the model, as JSON values: `system`, `seed`, `round`,
       `labels` and more.
-    inputs: examples to compare on, [N, ...]; the first of them are.
-    chunk_size: rows per forward pass of its evaluations.
+    inputs: Examples, [N, ...]; predictions are compared on the first of them.
+    chunk_size: Rows per forward pass in the evaluations of the run.
   """
 
   learner: Learner
@@ -44,10 +44,10 @@ def check_folder(folder: pathlib.Path) -> None:
   """Raises ValueError unless a folder is absent or empty.
 
   Args:
-    folder: to export to.
+    folder: Folder to export to.
   """
   if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-    raise ValueError(f'{folder} is no folder; name one to export to.')
+    raise ValueError(f'{folder} is not a folder; name one to export to.')
   if folder.is_dir() and any(folder.iterdir()):
     raise ValueError(
       f'{folder} is not empty; name a folder that is absent or empty to export '
@@ -56,25 +56,25 @@ def check_folder(folder: pathlib.Path) -> None:
 
 
 def write(folder: pathlib.Path, trained: Trained) -> int:
-  """Writes a model, loads it back, and compares the two.
+  """Writes a model, loads it back, and compares the predictions.
 
   Args:
-    folder: where to; absent or empty.
-    trained: the learner whose model it is.
+    folder: Folder to write, absent or empty.
+    trained: The learner of the model.
 
   Returns:
-    The number of examples whose predictions were compared, and are the same.
+    The number of examples on which predictions are the same.
 
   Raises:
-    ValueError: the predictions of the learner are not those of its model.
-    ContractError: they are said to be, and differ; nothing is left behind.
+    ValueError: If the learner does not predict with its model alone.
+    ContractError: If predictions differ; the files are removed.
   """
   learner, facts = trained.learner, trained.facts
   if learner.variables is None:
     raise ValueError(
       f'{trained.origin["system"]} cannot be exported: its learner does not '
-      'say by which weights of its model it predicts; a learner of yours does '
-      'by `variables`, see interfaces.Learner.'
+      'say with which weights of its model it predicts; a learner of your own '
+      'says so with `variables`, see interfaces.Learner.'
     )
   with _whole(folder):
     weights = folder / form.WEIGHTS
@@ -96,7 +96,7 @@ def write(folder: pathlib.Path, trained: Trained) -> int:
 
 @contextlib.contextmanager
 def _whole(folder: pathlib.Path) -> Iterator[None]:
-  """Makes a folder, and leaves none behind where what is inside fails."""
+  """Creates a folder; on an error, removes it and its files again."""
   is_new = not folder.exists()
   folder.mkdir(parents=True, exist_ok=True)
   try:
@@ -110,7 +110,7 @@ def _whole(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _compare(folder, trained, rows):
-  """Refuses a model that does not predict as its learner does."""
+  """Raises ContractError unless the model predicts as its learner does."""
   learner = trained.learner
   of_learner = inference.make_pool_map(
     lambda state, batch: learner.apply(state, batch.inputs).predictions,
@@ -121,6 +121,6 @@ def _compare(folder, trained, rows):
   same = jax.tree.map(lambda a, b: a.tobytes() == b.tobytes(), found, expected)
   if not jax.tree.all(same):
     raise errors.ContractError(
-      'the exported model predicts other than its learner: `apply` of the '
-      'learner must predict by its model with `variables(state)` alone.'
+      'the exported model predicts differently from its learner: `apply` of '
+      'the learner must predict with its model and `variables(state)` alone.'
     )

@@ -1,9 +1,9 @@
-"""The seams of the library: a Learner trains, a Strategy asks.
+"""Interfaces of the library: a Learner trains, a Strategy chooses queries.
 
-A system of the literature is a pair of these, and `al_jax.loop` threads the
-labelled set through both. Everything here is a plain tuple of pure functions,
-whose types are Protocols with named arguments: nothing is subclassed, nothing
-holds data, and what is carried from one call to the next is an opaque pytree.
+A system of the literature is a pair of these, and `al_jax.loop` passes the
+labelled set through both. Each is a plain tuple of pure functions, whose types
+are Protocols with named arguments. Nothing is subclassed and nothing holds
+data; the state passed from call to call is an opaque pytree.
 
 Axis letters, here and in every docstring of the library: N pool, B batch,
 C classes, D features, S samples, K picks, M made examples.

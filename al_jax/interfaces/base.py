@@ -1,4 +1,4 @@
-"""What the seams have in common."""
+"""Types that all interfaces share."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -9,25 +9,26 @@ from al_jax.tasks import Task
 
 # A pytree of arrays (or of their shapes), whatever its structure.
 PyTree = Any
-# Opaque to the library: only the functions that made one look inside.
+# Opaque to the library: only the functions that made a state read it.
 LearnerState = PyTree
 StrategyState = PyTree
 
 
 class Facts(NamedTuple):
-  """What may be known of a task before any label is paid for.
+  """Facts about a task that are known before any label is paid for.
 
   Attributes:
     num_examples: N, the size of the pool.
-    task: what is predicted.
-    label_budget: the most labels that a run can ever hold: the fixed capacity
-      of every buffer of labelled examples.
-    example: one input as a pytree of `jax.ShapeDtypeStruct`, without the batch
+    task: Task to predict.
+    label_budget: Most labels that a run can ever hold, which is the fixed
+      capacity of every buffer of labelled examples.
+    example: One input as a pytree of `jax.ShapeDtypeStruct`, without the batch
       axis.
-    mean: subtracted from the inputs on device, broadcast against one example.
-    std: divides the inputs on device, likewise. Raw inputs are uint8 or
-      float32; `mean` and `std` are in raw units.
-    made_capacity: M, how many examples can be made that are not in the pool.
+    mean: Mean in raw units, subtracted from the inputs on device, broadcast
+      against one example.
+    std: Standard deviation in raw units, which divides the inputs on device,
+      broadcast against one example. Raw inputs are uint8 or float32.
+    made_capacity: M, the most examples outside the pool that can be made.
   """
 
   num_examples: int
@@ -40,11 +41,11 @@ class Facts(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """Examples as they flow through apply, measure and the step.
+  """Batch of examples.
 
   Attributes:
-    index: int32[B], positions in the pool; padding rows have -1.
-    inputs: pytree of [B, ...], raw (uint8 or float32); zeros in padding rows.
+    index: Pool indices, int32[B]; padding rows have -1.
+    inputs: Pytree of [B, ...], raw (uint8 or float32); zeros in padding rows.
   """
 
   index: jax.Array
@@ -52,7 +53,7 @@ class Batch(NamedTuple):
 
 
 class Applied(Protocol):
-  """A model whose weights are given: what a measurement looks through."""
+  """Evaluates a model whose weights are bound, for measurements."""
 
   def __call__(
     self, inputs: PyTree, *, keys: jax.Array | None = None
@@ -60,7 +61,7 @@ class Applied(Protocol):
     """Evaluates a batch.
 
     Args:
-      inputs: pytree of [B, ...], raw.
+      inputs: Pytree of [B, ...], raw.
       keys: keys[S]: S dropout samples on a new leading axis, whose masks the
         batch shares. If None, there is no dropout.
 
@@ -70,17 +71,17 @@ class Applied(Protocol):
 
 
 class Measure(Protocol):
-  """Measures the examples of a batch; rows must be treated alike and apart."""
+  """Measures the examples of a batch, each row alike and independently."""
 
   def __call__(self, key: jax.Array, apply: Applied, batch: Batch) -> PyTree:
     """Measures a batch.
 
     Args:
-      key: the same for every chunk of the pool. Draws that the pool shares
-        (dropout masks) come from it, draws of an example from
+      key: Random key, the same for every chunk of the pool. Draws that the pool
+        shares (dropout masks) use it, draws of an example use
         `fold_in(key, index)`.
-      apply: the model.
-      batch: examples.
+      apply: Model.
+      batch: Examples.
 
     Returns:
       Pytree of [B, ...]: a score, an embedding, samples.
@@ -88,16 +89,16 @@ class Measure(Protocol):
 
 
 class ModelOutput(NamedTuple):
-  """Everything that a model says about a batch.
+  """Outputs of a model for a batch.
 
-  Under jit, outputs that nobody reads cost nothing.
+  Under jit, unused outputs cost nothing.
 
   Attributes:
-    predictions: pytree with the structure of the task: logits [..., C]; values
+    predictions: Pytree with the structure of the task: logits [..., C]; values
       [..., D] in units of scale; a dict of these.
-    embedding: [..., D], the input of the last dense layer. None: the model
-      gives none.
-    extras: named further outputs (hidden layers, a predicted loss, ...).
+    embedding: Inputs of the last dense layer, [..., D]. None if the model has
+      no embedding.
+    extras: Further outputs by name (hidden layers, a predicted loss, ...).
   """
 
   predictions: PyTree

@@ -1,4 +1,4 @@
-"""How to train: pure functions over a state that holds everything."""
+"""Interface of learners: pure functions over a state that holds everything."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class Progress(NamedTuple):
-  """What the host may read between steps.
+  """Values that the host may read between steps.
 
   Attributes:
-    done: bool, the round's training is over: further steps change nothing.
-    due: surveys to be taken before the next step, by name: bool; until then
-      steps change nothing.
-    step: int32, steps taken in this round.
-    metrics: named scalars: loss, accuracy, ..., of the last whole epoch.
-    running: the same of the epoch under way, for observers; NaN at its
+    done: bool, True once the round's training is over; further steps change
+      nothing.
+    due: Whether a survey is due before the next step, bool by name. While one
+      is due, steps change nothing.
+    step: int32, number of steps taken in this round.
+    metrics: Scalars of the last whole epoch by name: loss, accuracy, ...
+    running: Scalars of the current epoch by name, for observers; NaN at its
       beginning.
-    phase: int32, the position in `Learner.phases` of the phase under way.
+    phase: int32, position of the current phase in `Learner.phases`.
   """
 
   done: jax.Array
@@ -45,21 +46,21 @@ class Progress(NamedTuple):
 
 
 class Plan(Protocol):
-  """Says which examples the next step needs."""
+  """Chooses the examples of the next step."""
 
   def __call__(
     self, state: LearnerState, pool: PoolState
   ) -> Mapping[str, jax.Array]:
-    """Returns positions by the name of a batch.
+    """Returns pool indices by the name of a batch.
 
     Args:
-      state: of the learner.
-      pool: the labelled set.
+      state: State of the learner.
+      pool: Labelled set.
 
     Returns:
-      int32[b] each; -1 pads. A name is the learner's own (`'labelled'`); one
-      that is also the name of a source draws from that source instead of the
-      pool.
+      int32[b] each; -1 is padding. A name is the learner's own (`'labelled'`);
+      a name that is also the name of a source draws from that source instead of
+      the pool.
     """
 
 
@@ -72,22 +73,22 @@ class Step(Protocol):
     """Returns the state after a step.
 
     Args:
-      state: of the learner. One that is done, waits for a survey, or is in
-        another phase is a fixed point.
-      batches: the examples that were planned, by name.
-      pool: the labelled set.
+      state: State of the learner. A step does not change a state that is done,
+        waits for a survey, or is in another phase.
+      batches: Planned examples by name.
+      pool: Labelled set.
 
     Returns:
-      The state, and what the host may read of it.
+      The state, and the values that the host may read.
     """
 
 
 class Phase(NamedTuple):
-  """A part of a round with steps of its own.
+  """Part of a round with steps of its own.
 
   Attributes:
-    plan: see `Plan`.
-    step: see `Step`.
+    plan: See `Plan`.
+    step: See `Step`.
   """
 
   plan: Plan
@@ -95,7 +96,7 @@ class Phase(NamedTuple):
 
 
 class Absorb(Protocol):
-  """Takes what a survey saw into the state of a learner."""
+  """Adds the measurements of a survey to the state of a learner."""
 
   def __call__(
     self, key: jax.Array, state: LearnerState, measured: PyTree, pool: PoolState
@@ -103,10 +104,10 @@ class Absorb(Protocol):
     """Returns the state, in which the survey is no longer due.
 
     Args:
-      key: of the survey.
-      state: in which the survey is due.
-      measured: pytree of [N, ...]; zeros where nothing was measured.
-      pool: the labelled set; of a held-out split all of its targets.
+      key: Random key of the survey.
+      state: State in which the survey is due.
+      measured: Pytree of [N, ...]; zeros in rows that were not measured.
+      pool: Labelled set; for a held-out split it has all targets.
 
     Returns:
       The state with pseudo-labels, cluster ids, a validation loss.
@@ -114,22 +115,22 @@ class Absorb(Protocol):
 
 
 class SurveyWhere(Protocol):
-  """Says which examples a survey looks at."""
+  """Chooses the examples that a survey measures."""
 
   def __call__(self, state: LearnerState, pool: PoolState) -> jax.Array:
     """Returns bool[N]."""
 
 
 class Survey(NamedTuple):
-  """A look over a whole source of examples, taken when `Progress.due` says so.
+  """Measurement of a whole source of examples, taken when it is due.
 
   Attributes:
-    measure: see `Measure`.
-    absorb: see `Absorb`.
-    source: which source to look over: `'pool'`, or `'validation'`, a held-out
-      split whose PoolState has every target revealed.
-    where: the examples to look at, see `SurveyWhere`; `absorb` reads no other
-      row. If None, all.
+    measure: See `Measure`.
+    absorb: See `Absorb`.
+    source: Source to measure: `'pool'`, or `'validation'`, a held-out split
+      whose PoolState has every target revealed.
+    where: Examples to measure, see `SurveyWhere`; `absorb` reads no other row.
+      If None, all.
   """
 
   measure: Measure
@@ -139,7 +140,7 @@ class Survey(NamedTuple):
 
 
 class MeasureReport(Protocol):
-  """Measures the examples of a test split, whose targets it is given."""
+  """Measures the examples of a test split, given their targets."""
 
   def __call__(
     self, key: jax.Array, apply: Applied, batch: Batch, targets: PyTree
@@ -147,34 +148,34 @@ class MeasureReport(Protocol):
     """Returns a pytree of [B, ...].
 
     Args:
-      key: of the evaluation.
-      apply: the model, as in `Measure`.
-      batch: examples of the split.
-      targets: pytree of [B, ...], those of the batch.
+      key: Random key of the evaluation.
+      apply: Model, as in `Measure`.
+      batch: Examples of the split.
+      targets: Targets of the batch, pytree of [B, ...].
 
     Returns:
-      The values that the metrics are made of.
+      The values from which `ReduceReport` computes metrics.
     """
 
 
 class ReduceReport(Protocol):
-  """Makes metrics of what was measured."""
+  """Computes metrics from measurements."""
 
   def __call__(self, measured: PyTree) -> Mapping[str, jax.Array]:
     """Returns a scalar for each declared metric.
 
     Args:
-      measured: pytree of [N, ...], the whole split.
+      measured: Pytree of [N, ...], the whole split.
     """
 
 
 class Report(NamedTuple):
-  """Test metrics of a learner's own, such as how well it ranks losses.
+  """Test metrics of the learner's own, such as how well it ranks losses.
 
   Attributes:
-    measure: see `MeasureReport`.
-    reduce: see `ReduceReport`.
-    metrics: what `reduce` returns, by name: units, directions, meanings.
+    measure: See `MeasureReport`.
+    reduce: See `ReduceReport`.
+    metrics: Metrics that `reduce` returns: names, units, directions, meanings.
   """
 
   measure: MeasureReport
@@ -186,7 +187,7 @@ class InitLearner(Protocol):
   """Makes the state of a learner before any round."""
 
   def __call__(self, key: jax.Array) -> LearnerState:
-    """Returns a full-size state; its shapes are the template for restoring."""
+    """Returns a full-size state, whose shapes are the restore template."""
 
 
 class Start(Protocol):
@@ -198,9 +199,9 @@ class Start(Protocol):
     """Returns the state before the first step.
 
     Args:
-      key: of the round.
-      state: after the round before, or that of `init`.
-      pool: the labelled set.
+      key: Random key of the round.
+      state: State after the previous round, or from `init`.
+      pool: Labelled set.
 
     Returns:
       The state.
@@ -208,30 +209,30 @@ class Start(Protocol):
 
 
 class ApplyLearner(Protocol):
-  """Evaluates what a learner has learnt."""
+  """Evaluates the model of a learner."""
 
   def __call__(
     self, state: LearnerState, inputs: PyTree, *, keys: jax.Array | None = None
   ) -> ModelOutput:
-    """Returns what `base.Applied` does, with the weights of the state."""
+    """Returns the output of `base.Applied`, with the weights of the state."""
 
 
 class Finite(Protocol):
-  """Tells whether the variables of each network are finite."""
+  """Checks whether the variables of each network are finite."""
 
   def __call__(self, state: LearnerState) -> Mapping[str, jax.Array]:
     """Returns a bool by the name of each network."""
 
 
 class PseudoLabels(Protocol):
-  """Tells which labels a learner gave itself, and nobody paid for."""
+  """Returns the pseudo-labels of a learner."""
 
   def __call__(self, state: LearnerState, pool: PoolState) -> jax.Array:
-    """Returns int32[N], class numbers; -1 elsewhere."""
+    """Returns class numbers, int32[N]; -1 where there is no pseudo-label."""
 
 
 class ModelVariables(Protocol):
-  """Finds the weights of the model that a learner was given."""
+  """Returns the weights of the model that the learner was built with."""
 
   def __call__(self, state: LearnerState) -> PyTree:
     """Returns variables with which the model predicts as `apply` does."""
@@ -241,10 +242,10 @@ class MostSteps(Protocol):
   """Bounds the steps of a round, for `--dry_run`."""
 
   def __call__(self, num_labels: int) -> int | tuple[int, ...]:
-    """Returns the most steps of a round; of several phases, those of each.
+    """Returns the maximum steps of a round; for several phases, those of each.
 
     Args:
-      num_labels: number of labels that the round trains on.
+      num_labels: Number of labels that the round trains on.
     """
 
 
@@ -257,9 +258,9 @@ class Pictures(Protocol):
     """Returns images by the name of a sheet; they change no result.
 
     Args:
-      key: of the round's pictures.
-      state: after the round's training.
-      pool: the labelled set.
+      key: Random key of the round's pictures.
+      state: State after the round's training.
+      pool: Labelled set.
 
     Returns:
       uint8, or float32 from 0 to 1, [n, height, width] or [n, height, width,
@@ -275,7 +276,7 @@ class DrawCodes(Protocol):
 
 
 class Encode(Protocol):
-  """Finds the codes that a generator makes given examples of."""
+  """Finds the codes from which a generator makes given examples."""
 
   def __call__(
     self,
@@ -287,14 +288,14 @@ class Encode(Protocol):
     """Returns float32[B, Z].
 
     Args:
-      state: of the learner.
-      inputs: pytree of [B, ...], raw.
-      key: draws the codes. If None, their means.
+      state: State of the learner.
+      inputs: Pytree of [B, ...], raw.
+      key: Random key that draws the codes. If None, returns their means.
     """
 
 
 class Decode(Protocol):
-  """Makes examples of codes."""
+  """Makes examples from codes."""
 
   def __call__(
     self, state: LearnerState, codes: jax.Array, classes: jax.Array
@@ -302,33 +303,33 @@ class Decode(Protocol):
     """Returns a pytree of float32[B, ...] in raw units, not rounded.
 
     Args:
-      state: of the learner.
+      state: State of the learner.
       codes: float32[B, Z].
-      classes: int32[B], which class to make; a generator without classes does
-        not read them.
+      classes: Classes to make, int32[B]; a generator without classes ignores
+        them.
     """
 
 
 class Realism(Protocol):
-  """Tells how real examples look."""
+  """Scores how real examples look."""
 
   def __call__(self, state: LearnerState, inputs: PyTree) -> jax.Array:
     """Returns float32[B], log probabilities of being real.
 
     Args:
-      state: of the learner.
-      inputs: pytree of [B, ...], raw or in raw units.
+      state: State of the learner.
+      inputs: Pytree of [B, ...], raw or in raw units.
     """
 
 
 class Generator(NamedTuple):
-  """Makes examples by the networks of a learner; every function is smooth.
+  """Smooth functions that make examples with the networks of a learner.
 
   Attributes:
-    prior: see `DrawCodes`.
-    encode: see `Encode`.
-    decode: see `Decode`.
-    realism: see `Realism`.
+    prior: See `DrawCodes`.
+    encode: See `Encode`.
+    decode: See `Decode`.
+    realism: See `Realism`.
   """
 
   prior: DrawCodes
@@ -338,35 +339,37 @@ class Generator(NamedTuple):
 
 
 class Learner(NamedTuple):
-  """How to train: pure functions over a state that holds everything.
+  """Learner as pure functions over a state that holds everything.
 
-  Parameters of every network, optimizers, buffers, counters and stop rules are
-  in the state; nothing is remembered elsewhere, so saving it is all that
-  resuming needs. Every leaf keeps its shape, dtype and weak type.
+  The state holds the parameters of every network, optimizers, buffers, counters
+  and stop rules. Nothing is kept elsewhere, so that saving the state is enough
+  to resume. Every leaf keeps its shape, dtype and weak type.
 
   Attributes:
-    init: see `InitLearner`.
-    start: see `Start`.
-    phases: the parts of a round, one as a rule; `Progress.phase` tells which is
-      under way, from the first on.
-    apply: see `ApplyLearner`.
-    finite: see `Finite`.
-    surveys: looks over a whole source, by name. Those that are due together are
-      taken in this order.
-    pseudo_labels: see `PseudoLabels`; None if there never are any. Only the
+    init: See `InitLearner`.
+    start: See `Start`.
+    phases: Phases of a round, usually one. `Progress.phase` is the current one,
+      starting from the first.
+    apply: See `ApplyLearner`.
+    finite: See `Finite`.
+    surveys: Surveys by name. Surveys that are due together are taken in this
+      order.
+    pseudo_labels: See `PseudoLabels`; None if there never are any. Only the
       oracle can say how right they are, for the record.
-    most_steps: see `MostSteps`; None if that is not known.
-    continues: a round begins with the model of the round before (warm weights,
-      self-training), so that repeating a round means repeating all before it.
-    warnings: sentences to log after a round's training, by the name of the
-      metric that is above 0 when they are true.
-    pictures: see `Pictures`; None if there are none. They are made only if
-      somebody looks.
-    report: test metrics of its own; None if it has none.
-    beyond_pool: it trains on made examples, at positions from N on.
-    generator: makes examples; None if it cannot.
-    variables: see `ModelVariables`; None if predictions are not those of the
-      model that it was given. What is exported is the model with these.
+    most_steps: See `MostSteps`; None if unknown.
+    continues: Whether a round begins with the model of the previous round (warm
+      weights, self-training), so that repeating a round means repeating all
+      rounds before it.
+    warnings: Sentences to log after a round's training, each by the name of the
+      metric that is above 0 when it applies.
+    pictures: See `Pictures`; None if there are none. They are made only on
+      request.
+    report: Test metrics of the learner's own; None if it has none.
+    beyond_pool: Whether it trains on made examples, at pool indices from N on.
+    generator: Generator of examples; None if it has none.
+    variables: See `ModelVariables`; None if predictions do not come from the
+      model that the learner was built with. An export is that model with these
+      variables.
   """
 
   init: InitLearner

@@ -1,6 +1,6 @@
 """Networks as pure functions; `variables` is an opaque pytree.
 
-It has `'params'`, which is trained, and may have `'statistics'`, which is not
+It has `'params'`, which are trained, and may have `'statistics'`, which are not
 (BatchNorm).
 """
 
@@ -12,10 +12,10 @@ from al_jax.interfaces.base import ModelOutput, PyTree
 
 
 class InitVariables(Protocol):
-  """Makes the first variables of a network."""
+  """Makes the initial variables of a network."""
 
   def __call__(self, key: jax.Array) -> PyTree:
-    """Returns variables drawn by a key."""
+    """Returns variables drawn with a key."""
 
 
 class ApplyModel(Protocol):
@@ -27,9 +27,9 @@ class ApplyModel(Protocol):
     """Evaluates a batch.
 
     Args:
-      variables: of the model.
-      inputs: pytree of [B, ...], raw.
-      key: of dropout, whose mask the batch shares: one key is one sampled
+      variables: Variables of the model.
+      inputs: Pytree of [B, ...], raw.
+      key: Dropout key, whose mask the batch shares: one key is one sampled
         network, and nothing else changes. If None, there is no dropout.
 
     Returns:
@@ -51,10 +51,10 @@ class TrainModel(Protocol):
     """Evaluates a batch, with a dropout mask for each example.
 
     Args:
-      variables: of the model.
-      inputs: pytree of [B, ...], raw.
-      key: of dropout.
-      real: bool[B], False in padding rows, which leave the statistics alone.
+      variables: Variables of the model.
+      inputs: Pytree of [B, ...], raw.
+      key: Dropout key.
+      real: bool[B], False in padding rows, which do not change the statistics.
         If None, all rows are real.
 
     Returns:
@@ -63,7 +63,7 @@ class TrainModel(Protocol):
 
 
 class ApplyNet(Protocol):
-  """Evaluates a network that is no model, or passes a batch through it."""
+  """Evaluates a network that is not a model, in training or not."""
 
   def __call__(
     self,
@@ -76,25 +76,26 @@ class ApplyNet(Protocol):
     """Evaluates a batch.
 
     Args:
-      variables: of the network.
-      *inputs: pytrees of [B, ...].
-      key: of dropout, with a mask per example in training and one that the
-        batch shares otherwise. If None, there is no dropout.
-      training: BatchNorm normalises by the batch, and the statistics are new.
+      variables: Variables of the network.
+      *inputs: Pytrees of [B, ...].
+      key: Dropout key. In training each example has its own mask, otherwise the
+        batch shares one. If None, there is no dropout.
+      training: Whether BatchNorm normalises by the batch and the statistics are
+        updated.
       real: bool[B], False in padding rows. If None, all rows are real.
 
     Returns:
-      What the network returns; and its statistics, `{}` if it has none.
+      The output of the network; and its statistics, `{}` if it has none.
     """
 
 
 class ModelFns(NamedTuple):
-  """A model as pure functions.
+  """Model as pure functions.
 
   Attributes:
-    init: see `InitVariables`.
-    apply: see `ApplyModel`.
-    train: see `TrainModel`.
+    init: See `InitVariables`.
+    apply: See `ApplyModel`.
+    train: See `TrainModel`.
   """
 
   init: InitVariables
@@ -103,11 +104,11 @@ class ModelFns(NamedTuple):
 
 
 class NetFns(NamedTuple):
-  """A network that is no model: an encoder, a decoder, a critic.
+  """Network that is not a model: an encoder, a decoder, a critic.
 
   Attributes:
-    init: see `InitVariables`.
-    apply: see `ApplyNet`.
+    init: See `InitVariables`.
+    apply: See `ApplyNet`.
   """
 
   init: InitVariables

@@ -1,4 +1,4 @@
-"""Who answers: a question, its answers, and what gives them at once."""
+"""Interface of oracles: a question, its answers, and who answers at once."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,13 +9,13 @@ from al_jax.interfaces.base import Facts, PyTree
 
 
 class Question(NamedTuple):
-  """What an oracle is asked.
+  """Examples to be labelled by an oracle.
 
   Attributes:
-    indices: int32[K], positions in the pool; -1 pads.
-    inputs: pytree of [K, ...], raw, of examples that are not in the pool; None
+    indices: Pool indices, int32[K]; -1 is padding.
+    inputs: Pytree of [K, ...], raw, of examples that are not in the pool; None
       if all are.
-    predicted: pytree of [K, ...], what the model predicts, as targets. None
+    predicted: Predictions of the model as targets, pytree of [K, ...]. None
       unless the oracle has `reads_predictions`, and for the first set.
   """
 
@@ -25,13 +25,13 @@ class Question(NamedTuple):
 
 
 class Answers(NamedTuple):
-  """What an oracle says of K examples, padded as the question was.
+  """Answers of an oracle for K examples, padded as the question was.
 
   Attributes:
-    targets: pytree of [K, ...] with the structure of the task; a filler where
+    targets: Pytree of [K, ...] with the structure of the task; a filler where
       there is no answer.
     annotator: int8[K], `pool.ORACLE`, `pool.ABSTAINED`, or `pool.MACHINE` for
-      an answer that nobody is paid for; `pool.NOBODY` in padding.
+      an answer that is not paid for; 0 in padding.
   """
 
   targets: PyTree
@@ -41,10 +41,11 @@ class Answers(NamedTuple):
 class Oracle(Protocol):
   """Answers questions at once, at a price of one each.
 
-  It may also have `balanced_first_set(key, k)` and `share_right(labels)`, see
-  `oracle.SimulatedOracle`: who lacks them cannot draw a balanced first set, and
-  does not know how right pseudo-labels are. One with `reads_predictions = True`
-  is told what the model predicts, see `oracle.MachineOracle`.
+  An oracle may also have `balanced_first_set(key, k)` and
+  `share_right(labels)`, see `oracle.SimulatedOracle`. Without the first it
+  cannot draw a balanced first set; without the second it cannot say how right
+  pseudo-labels are. An oracle with `reads_predictions = True` receives the
+  predictions of the model, see `oracle.MachineOracle`.
   """
 
   def check(self, facts: Facts) -> None:
@@ -53,13 +54,13 @@ class Oracle(Protocol):
   def ask(
     self, key: jax.Array, paid: int, question: Question
   ) -> tuple[int, Answers]:
-    """Answers, and charges for every question.
+    """Answers, and charges for every query.
 
     Args:
-      key: of the run, the same in every round.
-      paid: how many questions were paid for before.
-      question: which examples.
+      key: Random key of the run, the same in every round.
+      paid: Number of queries paid for before.
+      question: Examples to answer for.
 
     Returns:
-      How many have been paid for now, and the Answers.
+      The number of queries paid for now, and the Answers.
     """

@@ -1,4 +1,4 @@
-"""What to ask: a map over examples, then a decision over the set."""
+"""Interface of strategies: a map over examples, then a choice among them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class InitStrategy(Protocol):
   """Makes the state of a strategy before the first round."""
 
   def __call__(self, facts: Facts) -> StrategyState:
-    """Returns the state; `()` for nearly all."""
+    """Returns the state; `()` for nearly all strategies."""
 
 
 class Select(Protocol):
-  """Chooses queries among the whole pool."""
+  """Chooses queries from the whole pool."""
 
   def __call__(
     self,
@@ -35,25 +35,25 @@ class Select(Protocol):
     pool: PoolState,
     k: int,
   ) -> tuple[StrategyState, Selection]:
-    """Chooses k queries among `pool.eligible(pool) & seen`.
+    """Chooses k queries from `pool.eligible(pool) & seen`.
 
     Args:
-      key: of the choice.
-      state: of the strategy.
-      measured: pytree of [N, ...]; `()` if `measure` is None.
-      seen: bool[N], which rows of `measured` were measured: no other row may be
-        read, it holds zeros. All if `measure` is None.
-      pool: the labelled set.
-      k: number of queries, static.
+      key: Random key of the choice.
+      state: State of the strategy.
+      measured: Pytree of [N, ...]; `()` if `measure` is None.
+      seen: Rows of `measured` that were measured, bool[N]. No other row may be
+        read: it holds zeros. All True if `measure` is None.
+      pool: Labelled set.
+      k: Number of queries; static.
 
     Returns:
-      The state after, and the Selection: fewer than k only if fewer are
-      eligible.
+      The next state, and the Selection. It has fewer than k queries only if
+      fewer are eligible.
     """
 
 
 class StrategyWhere(Protocol):
-  """Says which examples are measured."""
+  """Chooses the examples to measure."""
 
   def __call__(
     self, key: jax.Array, state: StrategyState, pool: PoolState
@@ -62,35 +62,35 @@ class StrategyWhere(Protocol):
 
 
 class Strategy(NamedTuple):
-  """What to ask: a map over examples, then a decision over the set.
+  """Strategy: a map over examples, then a choice among them.
 
-  Neither function sees an answer that has not been paid for: what they are
-  given cannot contain one.
+  Neither function sees an answer that has not been paid for: no argument can
+  contain one.
 
   Attributes:
-    init: see `InitStrategy`.
-    measure: see `Measure`. If None, it looks at nothing.
-    select: see `Select`.
-    where: the examples to measure, see `StrategyWhere`. If None, all.
-    prefilter: `(strategy, m)`: that strategy is asked first, for m candidates,
-      and this one measures only those and the examples that were asked about
-      before. If None, all. See `strategies.chain`.
-    needs: what it cannot do without, each with the reason to tell where it is
-      lacking, or `''`. `'classes'`: predictions that are the logits of classes;
+    init: See `InitStrategy`.
+    measure: See `Measure`. If None, nothing is measured.
+    select: See `Select`.
+    where: Examples to measure, see `StrategyWhere`. If None, all.
+    prefilter: `(strategy, m)`: that strategy first proposes m candidates, and
+      this one measures only those and the examples that were queried before. If
+      None, all. See `strategies.chain`.
+    needs: Requirements by name, each with the reason to show if it is not met,
+      or `''`. `'classes'`: predictions that are the logits of classes;
       `'embedding'`; `'dropout'`; `'extras.NAME'`, an output of the model;
       `'answers'` to the queries of earlier rounds, which only a run has.
-    uniform: every example that `select` may pick is as likely as any other to
+    uniform: Whether every example that `select` may pick is equally likely to
       be its next pick.
-    score: the meaning of `Selection.values`, as a phrase for people: `'entropy
-      of the prediction'`. If empty, they are not shown.
-    is_doubt: its scores are 1 - the largest probability, so that they say how
-      confident the model is.
-    takes_tiles: `select` takes a `kernels.Tiled` in the place of `measured`,
-      and is not jitted then; `measure` returns points, and reads neither its
-      key nor the index.
-    takes_sharded: on several devices `select` is given what was measured as
-      `kernels.Sharded`, and everything else on every device. If False, it is
-      given arrays on the first device.
+    score: Meaning of `Selection.values`, as a phrase for people: `'entropy of
+      the prediction'`. If empty, they are not shown.
+    is_doubt: Whether scores are 1 - the largest probability, so that they give
+      the confidence of the model.
+    takes_tiles: Whether `select` takes a `kernels.Tiled` in place of
+      `measured`; it is not jitted then. `measure` then returns points, and
+      reads neither its key nor the index.
+    takes_sharded: Whether, on several devices, `select` takes `measured` as
+      `kernels.Sharded`, and everything else on every device. If False, it gets
+      arrays on the first device.
   """
 
   init: InitStrategy
@@ -107,10 +107,10 @@ class Strategy(NamedTuple):
 
 
 def result_problem(found: Any) -> str:
-  """Describes how a value is not what a `Select` returns; '' if it is.
+  """Describes how a value differs from the result of a `Select`; '' if valid.
 
   Args:
-    found: the value that a select returned.
+    found: Value that a select returned.
   """
   is_pair = isinstance(found, tuple) and len(found) == 2
   if is_pair and hasattr(found[1], 'indices'):
@@ -127,34 +127,32 @@ def picks_problem(
   """Describes how picks break the contract of a `Select`; '' if they do not.
 
   Args:
-    indices: of the Selection, on the host.
-    k: number of queries wanted.
-    eligible: bool[N], the examples that were never queried.
-    seen: bool[N], the examples that were measured.
+    indices: Indices of the Selection, on the host.
+    k: Number of queries wanted.
+    eligible: Examples that were never queried, bool[N].
+    seen: Examples that were measured, bool[N].
   """
   if indices.ndim != 1 or indices.dtype.kind not in 'iu' or len(indices) > k:
     return (
-      f'selected {indices.dtype}{list(indices.shape)} where at most {k} '
-      'positions are due, int[k]'
+      f'selected {indices.dtype}{list(indices.shape)}; it must select at most '
+      f'{k} pool indices, int[k]'
     )
   shown = indices.tolist() if k <= 20 else f'{indices.tolist()[:20]} and so on'
   picks = indices[indices >= 0]
   if np.any(indices < -1):
-    return (
-      f'selected {indices.min()}; what is no pool index must be -1: {shown}'
-    )
+    return f'selected {indices.min()}; padding must be -1: {shown}'
   if np.any(indices[len(picks) :] != -1):
-    return f'selected -1 before a pick; -1 pads at the end: {shown}'
+    return f'selected -1 before a pick; padding must come last: {shown}'
   if np.any(picks >= len(eligible)):
     return f'picked beyond the pool of {len(eligible)}: {shown}'
   if len(np.unique(picks)) < len(picks):
     return f'picked an example twice: {shown}'
   if not np.all(eligible[picks]):
     asked = picks[~eligible[picks]][0]
-    return f'picked {asked}, which was asked about before: {shown}'
+    return f'picked {asked}, which was queried before: {shown}'
   if not np.all(seen[picks]):
     return f'picked {picks[~seen[picks]][0]}, which was not measured: {shown}'
   due = min(k, np.count_nonzero(eligible & seen))
   if len(picks) < due:
-    return f'picked {len(picks)}; {due} are due, so many are eligible: {shown}'
+    return f'picked {len(picks)}; it must pick {due} of the eligible: {shown}'
   return ''

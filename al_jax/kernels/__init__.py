@@ -1,12 +1,12 @@
 """Kernels of active learning: pure functions, arrays in, arrays out.
 
-They know no model, config, flag, file or logger, and import jax, numpy and
+Kernels know no model, config, flag, file or logger; they import jax, numpy and
 chex only. Kernels that loop are jitted where they are defined: a second call
 with arrays of the same shapes compiles nothing. `k`, sizes, and options that
-are plain numbers are static, so that every other value of them compiles anew;
-an option of type float may be an array instead. A kernel may be called inside
-`jit` and `vmap`; `per_example_gradients` and `streamed_bald`, which take a
-function, should be.
+are plain numbers are static: each new value compiles again. To avoid that,
+pass an option of type float as an array. Kernels may be called inside `jit`
+and `vmap`. Jit the caller of `per_example_gradients` and `streamed_bald`, which
+take a function.
 
 Axis letters: N pool, C classes, S samples, K picks.
 """

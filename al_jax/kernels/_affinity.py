@@ -1,7 +1,7 @@
-"""The affinity matrix of a neighbour graph, as lists, and solves with it.
+"""Sparse affinity matrix of a neighbour graph, and linear solves with it.
 
-What label propagation and diffusion share: W from the graph, its product with
-many columns at once, and conjugate gradients for (I - alpha W) Z = Y.
+Label propagation and diffusion share this code: W from the graph, its product
+with many columns at once, and conjugate gradients for (I - alpha W) Z = Y.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from al_jax.kernels import _checks
 from al_jax.kernels.graph import Graph
 
 GRAPH_KINDS = ('reciprocal', 'union')
-# Rows whose neighbours' lists are searched at a time.
+# Number of rows whose neighbours' lists are searched at a time.
 _ROWS_AT_ONCE = 1024
-# Edges that are scattered at a time.
+# Number of edges that are scattered at a time.
 _EDGES_AT_ONCE = 65_536
-# Neighbours whose rows are gathered and added up in one fused loop.
+# Number of neighbours whose rows are gathered and summed in one fused loop.
 _NEIGHBORS_AT_ONCE = 64
 
 
@@ -26,10 +26,10 @@ class OneWay(NamedTuple):
   """Edges i -> j of a union graph where j does not list i.
 
   Attributes:
-    source: int32[N * k], the i; what is past `count` is padding.
-    target: int32[N * k], the j.
+    source: int32[N * k], i of each edge; entries past `count` are padding.
+    target: int32[N * k], j of each edge.
     weight: [N * k], W_ij = W_ji.
-    count: int32.
+    count: int32, number of edges.
   """
 
   source: jax.Array
@@ -39,12 +39,12 @@ class OneWay(NamedTuple):
 
 
 class Affinity(NamedTuple):
-  """D^-1/2 W D^-1/2, symmetric, non-negative, with a zero diagonal.
+  """Matrix D^-1/2 W D^-1/2, symmetric, non-negative, with zero diagonal.
 
   Attributes:
-    neighbors: int32[N, k], in range throughout.
-    weights: [N, k], the entry of each neighbour; 0 where there is none.
-    one_way: the entries that no list of their row holds; None if reciprocal.
+    neighbors: int32[N, k], all in range.
+    weights: [N, k], entries of the matrix for these neighbours; 0 for padding.
+    one_way: entries that the list of their row lacks; None if reciprocal.
   """
 
   neighbors: jax.Array
@@ -53,27 +53,28 @@ class Affinity(NamedTuple):
 
 
 def affinity(graph: Graph, gamma: float, graph_kind: str) -> Affinity:
-  """The normalised affinity matrix of a graph of cosines.
+  """Computes the normalised affinity matrix of a graph of cosines.
 
     A_ij = max(s_ij, 0)^gamma for the neighbours j of i;
     W = min(A, A^T) if reciprocal, A + A^T if union;   D = diag(W 1).
 
-  A negative similarity has weight 0: an odd power of it would make degrees
-  negative. An isolated node has degree 1, so that its row is 0 and not NaN.
+  A negative similarity has weight 0, because odd powers of it would make
+  degrees negative. An isolated node has degree 1, so that its row is 0, not
+  NaN.
 
   Args:
-    graph: neighbours and similarities; an index of -1 is no neighbour.
+    graph: neighbours and similarities; an index of -1 is padding.
     gamma: exponent, above 0.
     graph_kind: one of `GRAPH_KINDS`.
 
   Returns:
-    The matrix, with N x k entries, and as many again if union.
+    The matrix, in N x k entries, or twice that number if union.
   """
   num_points = len(graph.neighbors)
   rows = jnp.arange(num_points)[:, None]
   present = (graph.neighbors >= 0) & (graph.neighbors != rows)
-  # A comparison with NaN is false. Twice `where`: 0 to a small power has no
-  # derivative.
+  # A comparison with NaN is false. `where` is needed twice, because 0 to a
+  # small power has no derivative.
   positive = present & (graph.similarities > 0)
   weights = jnp.where(positive, graph.similarities, 1.0) ** gamma
   weights = jnp.where(positive, weights, 0.0)
@@ -99,14 +100,14 @@ def affinity(graph: Graph, gamma: float, graph_kind: str) -> Affinity:
 
 
 def weights_back(neighbors: jax.Array, weights: jax.Array) -> jax.Array:
-  """For the edge i -> j the weight of j -> i; -1 where j does not list i.
+  """Returns for each edge i -> j the weight of j -> i.
 
   Args:
-    neighbors: int32[N, k]; -1: no neighbour.
+    neighbors: int32[N, k]; -1 is padding.
     weights: [N, k], 0 or above.
 
   Returns:
-    [N, k].
+    [N, k], with -1 if j does not list i.
   """
   rows = jnp.arange(len(neighbors), dtype=jnp.int32)
 
@@ -122,10 +123,10 @@ def weights_back(neighbors: jax.Array, weights: jax.Array) -> jax.Array:
 
 
 def times(matrix: Affinity, columns: jax.Array) -> jax.Array:
-  """The matrix times [N, C], a row of C numbers per neighbour."""
+  """Multiplies the matrix by [N, C], a row of C numbers per neighbour."""
   k = matrix.neighbors.shape[1]
   product = jnp.zeros_like(columns)
-  # Unrolled: as one fused loop the gathered rows are never written down.
+  # Unrolled into one fused loop, which never stores the gathered rows.
   for start in range(0, k, _NEIGHBORS_AT_ONCE):
     for place in range(start, min(k, start + _NEIGHBORS_AT_ONCE)):
       rows = columns.at[matrix.neighbors[:, place]].get(
@@ -147,21 +148,21 @@ def solve(
   num_iters: int,
   tol: float,
 ) -> jax.Array:
-  """Z of (I - alpha W) Z = Y by conjugate gradients, all columns at once.
+  """Solves (I - alpha W) Z = Y by conjugate gradients, all columns at once.
 
-  A column is done, and stays as it is, once its residual is below `tol` times
-  the length of its targets.
+  A column is done, and no longer changes, once its residual is below `tol`
+  times the length of its targets.
 
   Args:
     matrix: W.
     targets: [N, C], Y.
-    start: [N, C], where the iterations begin; None: at 0.
-    alpha: from 0 to below 1.
-    num_iters: at most so many iterations.
-    tol: relative.
+    start: [N, C], initial Z. If None, 0.
+    alpha: number from 0 to below 1.
+    num_iters: maximal number of iterations.
+    tol: relative tolerance.
 
   Returns:
-    [N, C].
+    Z, [N, C].
   """
   enough = jnp.square(tol) * _column_dots(targets, targets)
 
@@ -175,7 +176,7 @@ def solve(
     done, solution, residual, direction, sq_residual = state
     active = is_active(sq_residual)
     applied = apply(direction)
-    # 1: what a column that is done is divided by.
+    # A column that is done is divided by 1.
     curvature = jnp.where(active, _column_dots(direction, applied), 1.0)
     step = jnp.where(active, sq_residual / curvature, 0.0)[None, :]
     solution += step * direction
@@ -200,7 +201,7 @@ def solve(
 def check_options(
   alpha: float | jax.Array, gamma: float, graph_kind: str, num_iters: int
 ) -> None:
-  """Raises an error that names the first option that is not allowed."""
+  """Raises an error about the first invalid option."""
   _checks.number(
     'alpha', alpha, 'at least 0 and below 1', lambda value: 0 <= value < 1
   )
@@ -213,12 +214,12 @@ def check_options(
 
 
 def _column_dots(a, b):
-  """The inner product of each column of `a` with that of `b`, [C]."""
+  """Returns the inner products of the columns of `a` and `b`, [C]."""
   return jnp.sum(a * b, axis=0)
 
 
 def _one_way(neighbors, weights, is_one_way):
-  """The marked edges, first, in arrays with room for all."""
+  """Lists the marked edges, followed by padding to the number of all edges."""
   k = neighbors.shape[1]
   (place,) = jnp.nonzero(
     is_one_way.reshape(-1), size=neighbors.size, fill_value=0
@@ -233,13 +234,14 @@ def _one_way(neighbors, weights, is_one_way):
 
 
 def _add_one_way(one_way, columns, product):
-  """`product` with W_ji of each one-way edge: the lists have W_ij already."""
+  """Adds W_ji of each one-way edge to a product, which has W_ij already."""
   size = one_way.source.size
   at_once = min(_EDGES_AT_ONCE, size)
 
   def add_some(state):
     done, product = state
-    # The last slice is moved up to fit: what it has of the one before is 0.
+    # The last slice is moved back to fit; its overlap with the previous slice
+    # gets weight 0.
     begin = jnp.minimum(done, size - at_once)
     source, target, weight = (
       lax.dynamic_slice_in_dim(part, begin, at_once) for part in one_way[:3]

@@ -1,6 +1,6 @@
-"""Blocks of exact D^2 draws from squared distances that are out of date.
+"""Exact D^2 sampling in blocks of candidates, from out-of-date distances.
 
-The state that `kmeans_plus_plus` carries, and the two things done to it: trying
+Defines the state that `kmeans_plus_plus` carries and its two operations: trying
 a block of candidates, and visiting the whole pool.
 """
 
@@ -16,24 +16,24 @@ from al_jax.kernels.distances import Points
 
 PyTree = Any
 
-# Rows of the pool, and picks, that meet in one matrix product. Groups of 128
-# picks are no faster, groups of 32 take 1.1 times as long.
+# Pool rows and picks per matrix product. Groups of 128 picks are no faster,
+# groups of 32 take 1.1 times as long.
 ROWS_AT_ONCE = 1024
 PICKS_AT_ONCE = 64
-# What a block of candidates costs besides its distances, as so many more picks.
+# Fixed cost of a block of candidates, as the cost of this many more picks.
 _OVERHEAD = 512
-# Below this share of the squared norms a distance between two candidates is
-# taken from differences; above it the expanded form is right to 0.1%.
+# Distances between candidates below this share of their squared norms are
+# computed from differences; above it the expanded form is accurate to 0.1%.
 _NEAR = 2**-10
 
 
 class Candidates(NamedTuple):
-  """What does not change.
+  """The pool: the part of a run that does not change.
 
   Attributes:
     points: N points, see `sharded.Rows`.
-    norms: [N], their squared norms.
-    weights: [N], at most 1, or None.
+    norms: Squared norms of the points, [N].
+    weights: Weights of the points, [N], at most 1, or None.
   """
 
   points: sharded.Rows
@@ -42,19 +42,19 @@ class Candidates(NamedTuple):
 
 
 class Draws(NamedTuple):
-  """What is known after some blocks.
+  """State after some blocks.
 
   Attributes:
     indices: int32[K], picks; -1 from `count` on.
-    values: [K], squared distance of a pick to the nearest earlier one.
-    count: how many picks there are.
-    bounds: [N], at least the squared distance to the nearest pick; 0 for picks
-      and for points that cannot be picked.
-    centers: the picks themselves, padded with zeros to whole groups.
-    center_norms: their squared norms; inf beyond `count`.
-    visited: how many picks the bounds of the whole pool take into account.
-    wasted: work spent on rejected candidates since then.
-    round: number of the next block.
+    values: [K], squared distance of each pick to the nearest earlier pick.
+    count: Number of picks so far.
+    bounds: [N], upper bounds of the squared distance to the nearest pick; 0 for
+      picks and for points that cannot be picked.
+    centers: Points of the picks, padded with zeros to whole groups.
+    center_norms: Squared norms of `centers`; inf from `count` on.
+    visited: Number of picks that the bounds of the whole pool account for.
+    wasted: Work spent on rejected candidates since the last visit.
+    round: Number of the next block.
   """
 
   indices: jax.Array
@@ -75,23 +75,23 @@ def begin(
   first: Points,
   k: int,
 ) -> Draws:
-  """The state before the visit that follows the first pick.
+  """Returns the state before the visit that follows the first pick.
 
   Args:
-    norms: [N], squared norms.
-    pickable: bool[N]; if it allows nobody, there is no pick.
-    start: int32[1], the first pick.
-    first: that point.
-    k: number of picks; static.
+    norms: Squared norms, [N].
+    pickable: bool[N]. If all are False, there is no pick.
+    start: First pick, int32[1].
+    first: Point of the first pick.
+    k: Number of picks; static.
 
   Returns:
-    Draws without any bounds, for `visit` and then `begun`.
+    Draws without bounds yet; call `visit`, then `begun`.
   """
   count = jnp.any(pickable).astype(jnp.int32)
   width = min(PICKS_AT_ONCE, k)
-  # One group more than needed: visits read groups that begin anywhere.
+  # One extra group, since visits read whole groups from any start.
   num_rows = (-(-k // width) + 1) * width
-  # Out of range, hence dropped, where there is nobody to pick.
+  # Out of range, hence dropped, if nothing can be picked.
   place = jnp.where(count, jnp.zeros(1, jnp.int32), num_rows)
   return Draws(
     indices=_filled(k, -1, jnp.int32, place, start),
@@ -111,12 +111,12 @@ def begin(
 
 
 def begun(state: Draws, start: jax.Array) -> Draws:
-  """The state once the pool has met the first pick, `start`."""
+  """Returns the state once the whole pool has met the first pick, `start`."""
   return state._replace(bounds=state.bounds.at[start].set(0.0))
 
 
 def _filled(shape, filler, dtype, place, value):
-  """An array of `filler` with `value` at `place`."""
+  """Returns an array of `filler` with `value` at `place`."""
   return jnp.full(shape, filler, dtype).at[place].set(value, mode='drop')
 
 
@@ -126,12 +126,12 @@ def draw_block(
   """Draws a block of candidates.
 
   Args:
-    key: consumed.
+    key: Random key; consumed.
     mass: [N], see `mass`.
-    block: number of candidates; static.
+    block: Number of candidates; static.
 
   Returns:
-    int32[block], and the key by which they are accepted.
+    The candidates, int32[block], and the key that `try_block` takes.
   """
   draw_key, accept_key = jax.random.split(key)
   return _draws.draw(draw_key, mass, block), accept_key
@@ -144,14 +144,17 @@ def try_block(
   candidates: Points,
   norms: jax.Array,
 ) -> Draws:
-  """Picks those of a block of candidates that are accepted.
+  """Accepts or rejects the candidates of a block, in order.
 
   Args:
-    accept_key: consumed.
-    state: before the block.
-    drawn: int32[block], the candidates; some may be there twice.
-    candidates: their points.
-    norms: their squared norms.
+    accept_key: Random key; consumed.
+    state: State before the block.
+    drawn: Candidates, int32[block]; may contain duplicates.
+    candidates: Points of the candidates.
+    norms: Squared norms of the candidates.
+
+  Returns:
+    The state with the accepted candidates as picks.
   """
   k, block = state.indices.shape[0], drawn.size
   bars = jax.random.uniform(accept_key, (block,), norms.dtype)
@@ -162,11 +165,11 @@ def try_block(
   accepted = _accept(bars, to_picks, to_mates)
   place = state.count + jnp.cumsum(accepted, dtype=jnp.int32) - 1
   accepted &= place < k
-  # Out of range, hence dropped, where nothing is to be written.
+  # Out of range, hence dropped, for rejected candidates.
   place = jnp.where(accepted, place, state.center_norms.shape[0])
   earlier = jnp.tril(jnp.ones((block, block), jnp.bool_), -1)
   values = _nearest(to_picks, to_mates, earlier & accepted[None, :])
-  # A pick is at 0 from itself, and its bound with it.
+  # Includes the candidate itself: the bound of a pick becomes 0.
   bounds = _nearest(to_picks, to_mates, accepted[None, :])
   num_accepted = jnp.sum(accepted, dtype=jnp.int32)
   work = state.count + (block + _OVERHEAD)
@@ -187,12 +190,12 @@ def try_block(
 
 
 def _accept(bars, to_picks, to_mates):
-  """bool[block]: who is accepted when candidates are taken one by one.
+  """Finds which candidates are accepted when taken one by one, bool[block].
 
-  In turn, a candidate is accepted if its squared distance to all picks and to
-  those accepted before it in the block is above its bar. Which are is found
-  without going one by one: each pass settles at least one more of them, and
-  few passes settle all, since few candidates are in each other's way.
+  A candidate is accepted if its squared distance to all picks and to those
+  accepted before it in the block is above its bar. The loop finds them without
+  taking them one by one: each pass settles at least one more candidate, and a
+  few passes settle all, since few candidates block each other.
   """
   in_the_way = jnp.tril(to_mates <= bars[:, None], -1)
 
@@ -208,14 +211,14 @@ def _accept(bars, to_picks, to_mates):
 
 
 def _nearest(to_picks, to_mates, considered):
-  """Squared distance to the nearest pick or block mate that is considered."""
+  """Returns squared distances to the nearest pick or considered block mate."""
   # inf: never the nearest.
   to_considered = jnp.where(considered, to_mates, jnp.inf)
   return jnp.minimum(to_picks, jnp.min(to_considered, axis=1))
 
 
 def _distances_to_mates(candidates, norms, drawn):
-  """Squared distances among the candidates of a block, [block, block]."""
+  """Returns squared distances within a block of candidates, [block, block]."""
   sq_dists = distances.expanded_squared_distances(
     candidates, candidates, norms, norms
   )
@@ -228,10 +231,10 @@ def _distances_to_mates(candidates, norms, drawn):
 
 
 def _distances_to_picks(state, candidates, norms):
-  """Squared distance of each candidate to the nearest pick, [block].
+  """Returns squared distances of candidates to their nearest picks, [block].
 
-  The nearest is found by products; the distance to it is from differences, so
-  that a candidate that equals a pick is at 0.
+  Matrix products find the nearest pick; its distance is then computed from
+  differences, so that a candidate that equals a pick is at 0.
   """
   width = min(PICKS_AT_ONCE, state.indices.shape[0])
 
@@ -267,7 +270,7 @@ def _distances_to_picks(state, candidates, norms):
 def visit(
   state: Draws, pool: Candidates, picks_at_once: int = PICKS_AT_ONCE
 ) -> Draws:
-  """Renews the bounds of the whole pool."""
+  """Updates the bounds of the whole pool."""
   bounds = sharded.per_row(
     lambda points, bounds, norms: renew(
       state, bounds, points, norms, picks_at_once=picks_at_once
@@ -280,7 +283,7 @@ def visit(
 
 
 def visited(state: Draws) -> Draws:
-  """The state once the bounds of the whole pool are renewed."""
+  """Returns the state once the bounds of the whole pool are up to date."""
   return state._replace(
     visited=state.count, wasted=jnp.zeros_like(state.wasted)
   )
@@ -295,21 +298,21 @@ def renew(
   picks_at_once: int = PICKS_AT_ONCE,
   points_of: Callable[[PyTree], Points] = distances.cast,
 ) -> jax.Array:
-  """Bounds of consecutive points once they have met all picks.
+  """Returns the bounds of consecutive points once they have met all picks.
 
-  What products may be off by is added, so that they stay bounds. Each tile of
-  the points meets all new picks while it is in the cache.
+  The rounding error of the products is added, so that the results stay upper
+  bounds. Each tile of points meets all new picks while it is in the cache.
 
   Args:
-    state: which picks there are, and which of them the bounds account for.
-    bounds: [R], the old ones.
-    points: R rows that `points_of` makes points of.
-    norms: [R], their squared norms.
-    picks_at_once: picks that meet a tile in one product; static.
-    points_of: rows of a tile -> points, float32 or wider.
+    state: State with the picks, and the number that the bounds account for.
+    bounds: Old bounds, [R].
+    points: R rows that `points_of` turns into points.
+    norms: Squared norms, [R].
+    picks_at_once: Number of picks that meet a tile in one product; static.
+    points_of: Function from rows of a tile to points, float32 or wider.
 
   Returns:
-    The bounds, [R].
+    The new bounds, [R].
   """
   width = min(picks_at_once, state.indices.shape[0])
   num_points = norms.shape[0]
@@ -317,7 +320,7 @@ def renew(
   num_groups = -(-(state.count - state.visited) // width)
 
   def one_tile(tile, bounds):
-    # The last tile overlaps the one before: a minimum may be taken twice.
+    # The last tile overlaps the one before: taking a minimum twice is harmless.
     start = jnp.minimum(tile * num_rows, num_points - num_rows)
     rows, row_norms, row_bounds = _slice(
       (points, norms, bounds), start, num_rows
@@ -336,7 +339,7 @@ def renew(
       return jnp.minimum(lowest, jnp.min(sq_dists, axis=1))
 
     lowest = lax.fori_loop(0, num_groups, one_group, row_bounds)
-    # A bound of 0 stays: points that cannot be picked may be at NaN.
+    # Keep bounds of 0: points that cannot be picked may have NaN distances.
     lowest = jnp.where(row_bounds > 0, lowest, 0.0)
     return lax.dynamic_update_slice_in_dim(bounds, lowest, start, 0)
 
@@ -345,20 +348,23 @@ def renew(
 
 
 def _slice(arrays, start, size):
-  """Rows `start` to `start + size` of every array."""
+  """Returns rows `start` to `start + size` of every array."""
   return jax.tree.map(
     lambda array: lax.dynamic_slice_in_dim(array, start, size), arrays
   )
 
 
 def mass(state: Draws, pool: Candidates) -> jax.Array:
-  """What draws are in proportion to, [N], at most 1 to stay finite in sums."""
+  """Returns the masses that draws are proportional to, [N].
+
+  They are at most 1, so that their sums stay finite.
+  """
   shares = _draws.scaled(state.bounds)
   return shares if pool.weights is None else shares * pool.weights
 
 
 def visit_is_due(state: Draws, patience: float) -> jax.Array:
-  """Whether rejections have wasted `patience` times the work of a visit."""
+  """Returns whether rejections wasted `patience` times the work of a visit."""
   num_points, k = state.bounds.shape[0], state.indices.shape[0]
   pending = state.count - state.visited + PICKS_AT_ONCE
   cost = patience * num_points * pending.astype(jnp.float32)
@@ -375,11 +381,11 @@ def step(
   """Tries a block of candidates, and visits the pool if that is due.
 
   Args:
-    key: of all blocks; that of this one is folded in.
-    state: before it.
-    pool: all of it in memory.
-    block: number of candidates; static.
-    patience: see `visit_is_due`.
+    key: Random key shared by all blocks; the block number is folded in.
+    state: State before the block.
+    pool: Whole pool, in memory.
+    block: Number of candidates; static.
+    patience: See `visit_is_due`.
 
   Returns:
     The state, and bool []: whether the pool was visited.

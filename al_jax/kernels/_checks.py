@@ -1,7 +1,7 @@
-"""Checks of the arguments of public kernels, and casts that they share.
+"""Argument checks of public kernels, and casts that kernels share.
 
-They run before anything is compiled, read shapes and types only (`logits` also
-looks at a few rows), and raise a sentence that names the argument.
+Checks run before anything is compiled and read shapes and types only (`logits`
+also reads a few rows). They raise an error whose message names the argument.
 """
 
 import operator
@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Rows that are looked at to tell probabilities from logits.
+# Number of rows read to distinguish probabilities from logits.
 _ROWS_LOOKED_AT = 64
 # Shapes of `jax.random.PRNGKey`: threefry's and rbg's.
 _RAW_KEYS = ((2,), (4,))
@@ -22,16 +22,16 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
   """Returns a static number as an int.
 
   Args:
-    name: the argument's, for the message.
-    number: an integer of any type.
-    at_least: the smallest that is allowed.
+    name: Name of the argument, for the message.
+    number: Integer of any type.
+    at_least: Smallest allowed value.
 
   Returns:
     The number.
 
   Raises:
-    TypeError: a traced number, or none that is whole.
-    ValueError: a number below `at_least`.
+    TypeError: If the number is traced or not an integer.
+    ValueError: If the number is below `at_least`.
   """
   static(name, number)
   try:
@@ -44,14 +44,14 @@ def count(name: str, number: SupportsIndex, *, at_least: int = 1) -> int:
 
 
 def static(name: str, value: Any) -> None:
-  """Raises for a traced value.
+  """Raises TypeError if a value is traced.
 
   Args:
-    name: the argument's, for the message.
-    value: of an argument that is static.
+    name: Name of the argument, for the message.
+    value: Value of a static argument.
 
   Raises:
-    TypeError: it is traced.
+    TypeError: If the value is traced.
   """
   if isinstance(value, jax.core.Tracer):
     raise TypeError(
@@ -66,16 +66,16 @@ def number(
   allowed: str,
   holds: Callable[[float], bool],
 ) -> None:
-  """Raises unless a plain number is allowed; an array of JAX always is.
+  """Raises ValueError unless a plain number is allowed; accepts any JAX array.
 
   Args:
-    name: the argument's, for the message.
-    value: a number, maybe traced.
-    allowed: which numbers are, to follow 'must be'.
-    holds: whether a number is one of these.
+    name: Name of the argument, for the message.
+    value: Number, maybe traced.
+    allowed: Text that follows 'must be': the allowed numbers.
+    holds: Function that returns whether a number is allowed.
 
   Raises:
-    ValueError: it is not, or no number at all.
+    ValueError: If the value is not allowed or not a number.
   """
   if isinstance(value, jax.Array):
     return
@@ -85,18 +85,18 @@ def number(
 
 
 def array(name: str, values: Any, wanted: str) -> jax.Array:
-  """Returns an array of JAX.
+  """Converts values to a JAX array.
 
   Args:
-    name: the argument's, for the message.
-    values: an array of any kind, or nested lists.
-    wanted: type and shape, to follow 'must be'.
+    name: Name of the argument, for the message.
+    values: Array of any kind, or nested lists.
+    wanted: Text that follows 'must be': the type and shape.
 
   Returns:
     The array.
 
   Raises:
-    ValueError: it is none, such as text or None.
+    ValueError: If the values are not an array, such as text or None.
   """
   try:
     return jnp.asarray(values)
@@ -105,16 +105,16 @@ def array(name: str, values: Any, wanted: str) -> jax.Array:
 
 
 def key(value: jax.Array) -> jax.Array:
-  """Returns a random key, after checking that it is a single one.
+  """Returns a random key, after checking that it is a single key.
 
   Args:
-    value: a typed key, or one of `jax.random.PRNGKey`.
+    value: Typed key, or a key from `jax.random.PRNGKey`.
 
   Returns:
     The key.
 
   Raises:
-    TypeError: anything else, such as a seed.
+    TypeError: If the value is anything else, such as a seed.
   """
   wanted = 'key must be a single random key, such as jax.random.key(0); got'
   if not isinstance(value, jax.Array | np.ndarray):
@@ -132,15 +132,15 @@ def floats(name: str, values: jax.Array, axes: str) -> jax.Array:
   """Returns an array, after checking its type and its number of axes.
 
   Args:
-    name: the argument's, for the message.
-    values: an array.
-    axes: letters, such as 'N, D'.
+    name: Name of the argument, for the message.
+    values: Array.
+    axes: Letters of the axes, such as 'N, D'.
 
   Returns:
     The values, not cast.
 
   Raises:
-    ValueError: other than floats, or another number of axes.
+    ValueError: If the type is not float or the number of axes differs.
   """
   values = array(name, values, f'float [{axes}]')
   is_float = jnp.issubdtype(values.dtype, jnp.floating)
@@ -152,19 +152,19 @@ def floats(name: str, values: jax.Array, axes: str) -> jax.Array:
 def per_point(
   name: str, values: jax.Array, num_points: int, of: str
 ) -> jax.Array:
-  """Returns float [N], after checking that N is that of another argument.
+  """Returns float [N], after checking that N matches another argument.
 
   Args:
-    name: the argument's, for the message.
-    values: an array.
+    name: Name of the argument, for the message.
+    values: Array.
     num_points: N.
-    of: the name of the argument that has N points.
+    of: Name of the argument that has N points.
 
   Returns:
     The values, not cast.
 
   Raises:
-    ValueError: other than floats, or another shape.
+    ValueError: If the type is not float or the shape is not [N].
   """
   values = floats(name, values, 'N')
   if len(values) != num_points:
@@ -178,19 +178,19 @@ def per_point(
 def mask(
   name: str, values: jax.Array | None, num_points: int, *, hint: str = ''
 ) -> jax.Array | None:
-  """Returns a mask, after checking that it is bool[N]; None as it is.
+  """Returns a mask, after checking that it is bool[N] or None.
 
   Args:
-    name: the argument's, for the message.
+    name: Name of the argument, for the message.
     values: bool[N], or None.
     num_points: N.
-    hint: a sentence that follows where only the length is wrong.
+    hint: Sentence added to the message if only the length is wrong.
 
   Returns:
     The mask as an array, or None.
 
   Raises:
-    ValueError: other than booleans, or another shape.
+    ValueError: If the type is not bool or the shape is not [N].
   """
   if values is None:
     return None
@@ -215,22 +215,22 @@ def logits(
 ) -> jax.Array:
   """Returns logits, after checking their shape and that they are logits.
 
-  Probabilities are told by their rows, in [0, 1] with a sum of 1; rows that are
-  uniform are not, since they mean the same as logits. Nothing is looked at in
-  traced arrays.
+  Values whose rows are in [0, 1] and sum to 1 count as probabilities. Uniform
+  rows do not, since they mean the same as logits. The values of traced arrays
+  are not checked.
 
   Args:
-    name: the argument's, for the message.
-    values: an array.
-    axes: letters, and '...' for any number of axes.
+    name: Name of the argument, for the message.
+    values: Array.
+    axes: Letters of the axes; '...' stands for any number of axes.
     refuse_probabilities: False for kernels that only rank the classes.
 
   Returns:
     The values, not cast.
 
   Raises:
-    ValueError: other than floats, another number of axes, no class or sample,
-      or probabilities.
+    ValueError: If the values are probabilities or not floats, the number of
+      axes differs, or there is no class or no sample.
   """
   values = array(name, values, f'float [{axes}]')
   letters = axes.split(', ')
@@ -255,13 +255,13 @@ def logits(
 
 
 def kind(value: Any) -> str:
-  """Type and shape of an array; of anything else the name of its type."""
+  """Describes an array by type and shape, anything else by its type's name."""
   is_array = isinstance(value, jax.Array | np.ndarray)
   return described(value) if is_array else type(value).__name__
 
 
 def described(values: jax.Array) -> str:
-  """Type and shape, such as 'int32[60]'."""
+  """Describes type and shape, such as 'int32[60]'."""
   return f'{values.dtype}[{", ".join(map(str, values.shape))}]'
 
 
@@ -271,18 +271,21 @@ def at_least_float32(values: jax.Array) -> jax.Array:
 
 
 def among(pickable: jax.Array, eligible: jax.Array | None) -> jax.Array:
-  """Restricts `pickable`, bool[N], to a checked `eligible`; None: to all."""
+  """Restricts `pickable`, bool[N], to a checked `eligible`, if given."""
   return pickable if eligible is None else pickable & eligible
 
 
 def _are_probabilities(values):
-  """Whether the first rows of a concrete array are, and not all uniform."""
+  """Returns whether the first rows are probabilities, not all of them uniform.
+
+  Traced arrays count as logits.
+  """
   if isinstance(values, jax.core.Tracer) or not values.is_fully_addressable:
     return False
   num_classes = values.shape[-1]
   some = (0,) * (values.ndim - 2) + (slice(_ROWS_LOOKED_AT),)
   if any(device.platform != 'cpu' for device in values.devices()):
-    # Only these rows leave the accelerator.
+    # Copies only these rows from the accelerator.
     rows = np.asarray(values[some[: values.ndim - 1]])
   else:
     rows = np.asarray(values)[some[: values.ndim - 1]]

@@ -1,8 +1,8 @@
-"""Convolutions as matrix products, inside a function that is given.
+"""Rewrites convolutions inside a given function as matrix products.
 
-One convolution per example, which is what the gradients of single examples
-need, is slow on CPU, and slower inside a loop. As a product of patches with
-the kernel it is one batched matrix product, in a loop or not.
+Gradients of single examples need one convolution per example. That is slow on
+CPU, and slower inside a loop. As a product of patches with the kernel it is one
+batched matrix product, inside a loop or not.
 """
 
 import itertools
@@ -18,13 +18,13 @@ _WRAPPERS = frozenset({'jit', 'pjit', 'closed_call'})
 
 
 def as_products(function: Callable) -> Callable:
-  """The same function, its convolutions written as matrix products.
+  """Returns the same function with convolutions as matrix products.
 
   Grouped and transposed convolutions stay as they are, and so do those inside
   loops, branches, rematerialisation and custom derivatives.
 
   Args:
-    function: of pytrees of arrays, to a pytree of arrays.
+    function: Function from pytrees of arrays to a pytree of arrays.
   """
 
   def rewritten(*args):
@@ -36,7 +36,7 @@ def as_products(function: Callable) -> Callable:
 
 
 def _evaluate(jaxpr, consts, args):
-  """Results of the equations, taken in turn."""
+  """Evaluates the equations in order and returns the outputs."""
   values = dict(
     zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True)
   )
@@ -54,7 +54,7 @@ def _evaluate(jaxpr, consts, args):
       inputs = [read(atom) for atom in equation.invars]
       results = [_product(*inputs, equation.params)]
     else:
-      # A program of this equation alone: jax knows how to run it.
+      # Let jax run this equation, as a program of its own.
       needed = dict.fromkeys(
         atom for atom in equation.invars if not isinstance(atom, core.Literal)
       )
@@ -71,13 +71,13 @@ def _evaluate(jaxpr, consts, args):
 
 
 def _is_plain(params):
-  """Neither grouped nor transposed."""
+  """Returns whether a convolution is neither grouped nor transposed."""
   groups = params['feature_group_count'], params['batch_group_count']
   return groups == (1, 1) and set(params['lhs_dilation']) <= {1}
 
 
 def _product(inputs, kernel, params):
-  """A plain convolution: patches of the inputs times the kernel."""
+  """Computes a plain convolution as patches of the inputs times the kernel."""
   numbers = params['dimension_numbers']
   batch, channels, *places = numbers.lhs_spec
   inputs = jnp.transpose(inputs, (batch, *places, channels))

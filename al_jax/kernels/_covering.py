@@ -16,11 +16,11 @@ def begin(
   """Returns the state before the pool meets any center.
 
   Args:
-    sq_norms: [N], squared norms, N above 0.
+    sq_norms: Squared norms, [N], N above 0.
     eligible: bool[N], or None.
-    centers: bool[N], or None; if there is none, the longest point is picked.
-    k: number of picks; static.
-    block: most picks between two shortlists; static.
+    centers: bool[N], or None. Without any center, the longest point is picked.
+    k: Number of picks; static.
+    block: Maximum number of picks between two shortlists; static.
   """
   pickable = distances.finite(sq_norms)
   if centers is not None:
@@ -34,7 +34,11 @@ def begin(
 
 
 def scoring(pool: sharded.Rows) -> _greedy.Scoring:
-  """How centers lower squared distances among rows of `distances.WithNorms`."""
+  """Returns the scoring of k-center: squared distances to the nearest center.
+
+  Args:
+    pool: Rows of `distances.WithNorms`.
+  """
   return _greedy.Scoring(pool, _lower, _caps)
 
 
@@ -58,7 +62,7 @@ def _with_a_center(state, sq_norms, pickable):
 
 
 def _lower(sq_dists, rows, centers, present):
-  # inf: further than any center.
+  # inf: an absent center lowers no distance.
   to_centers = jnp.where(present[None, :], _distances(rows, centers), jnp.inf)
   return jnp.minimum(sq_dists, jnp.min(to_centers, axis=1))
 
@@ -68,9 +72,10 @@ def _caps(rows):
 
 
 def _distances(a, b):
-  """Squared distances [A, B].
+  """Returns squared distances, [A, B]; 0 where they are rounding error or NaN.
 
-  Points that are not finite are at -inf from the start, which 0 leaves so.
+  Points that are not finite start at -inf, and a distance of 0 does not raise
+  it.
   """
   return distances.clear_squared_distances(
     a.points, b.points, a.sq_norms, b.sq_norms

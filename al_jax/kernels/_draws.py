@@ -1,14 +1,14 @@
-"""Draws in proportion to given masses."""
+"""Random draws in proportion to given masses."""
 
 import jax
 import jax.numpy as jnp
 
-# Children of a node in the tree of sums that draws descend. Part of the result.
+# Children per node in the tree of sums. Changing it changes the draws.
 _FAN_OUT = 128
 
 
 def draw(key: jax.Array, mass: jax.Array, num_draws: int) -> jax.Array:
-  """int32[num_draws]: indices drawn independently in proportion to `mass`.
+  """Draws indices independently in proportion to `mass`, int32[num_draws].
 
   Descends a tree of sums with a fresh random number at every level, so that
   float32 resolves the smallest mass in the largest pool.
@@ -28,14 +28,14 @@ def draw(key: jax.Array, mass: jax.Array, num_draws: int) -> jax.Array:
 
 
 def scaled(mass: jax.Array) -> jax.Array:
-  """`mass` over its maximum, so that no sum of it overflows; 0 if all are."""
+  """Divides `mass` by its maximum, so that sums stay finite; 0 if all are 0."""
   largest = jnp.maximum(jnp.max(mass), jnp.finfo(mass.dtype).tiny)
-  # XLA multiplies by 1 / largest, which must not be below the normal numbers.
+  # XLA multiplies by 1 / largest, which must not be subnormal.
   shrunk = jnp.where(largest > 2.0**96, 2.0**-32, 1.0).astype(mass.dtype)
   return (mass * shrunk) / (largest * shrunk)
 
 
 def _grouped(level):
-  """[groups, _FAN_OUT], padded with 0."""
+  """Pads with 0 and reshapes to [groups, _FAN_OUT]."""
   padding = -level.size % _FAN_OUT
   return jnp.pad(level, (0, padding)).reshape(-1, _FAN_OUT)

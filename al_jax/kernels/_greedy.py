@@ -1,10 +1,10 @@
 """Greedy selection by scores that only fall, with the pool visited lazily.
 
-Each pick becomes a center, and a center lowers the scores of other points. The
-score of a point that has not met every center yet is an upper bound. Only the
-points of largest bound are brought up to date, and picks are decided among
-them while the best is above the bound of all others. The picks are those of
-one pass over the pool per pick.
+Each pick becomes a center, and a center lowers the scores of other points. A
+point meets a center when its score takes the center into account; before that,
+the score is an upper bound. Only the points with the largest bounds are brought
+up to date. Picks are made among them while the best score is above the bounds
+of all others. The picks equal those of one pass over the pool per pick.
 """
 
 from collections.abc import Callable
@@ -17,29 +17,30 @@ from jax import lax
 from al_jax.kernels import _xla, sharded
 from al_jax.kernels.selection import Selection
 
-# Candidates per pick of a block: more of them lower the bound under which no
-# pick is certain, at the price of the caps they put on each other.
+# Candidates per pick of a block. More candidates make more picks certain, but
+# need a larger matrix of caps.
 _CANDIDATES_PER_PICK = 4
-# Points that are brought up to date before picks are decided.
+# Number of points that are brought up to date before each block of picks.
 SHORTLIST = 1024
-# Of the shortlist, rows that meet centers at a time, in the order of what they
-# have met; of the pool in a pass; and centers that they meet at a time.
+# Rows of the shortlist that meet centers at a time (those that have met similar
+# numbers of centers go together), rows of the pool per tile of a pass, and
+# centers that a group of rows meets at a time.
 _ROWS = 512
 TILE = 2048
 CENTERS = 64
-# The first centers are met by all points, in passes over the pool.
+# The whole pool meets this many first centers, in passes.
 MET_BY_ALL = 128
 
 
 class Scoring(NamedTuple):
-  """How centers lower the scores of points.
+  """Rules for how centers lower the scores of points.
 
   Attributes:
-    pool: rows of all points, a pytree of arrays [N, ...].
-    lower: (scores [R], rows of the pool, centers: W rows, bool[W]: which of
-      these are there) -> the scores once the rows have met those centers.
-    caps: rows of the pool -> [C, C]: entry (i, j) is what the score of the
-      j-th is at most once the i-th is a center.
+    pool: Rows of all points, a pytree of arrays [N, ...].
+    lower: Function (scores [R], rows of the pool, W rows of centers, bool[W]:
+      which centers are present) -> scores once the rows have met those centers.
+    caps: Function from C rows of the pool to [C, C]: entry (i, j) is an upper
+      bound of the score of j once i is a center.
   """
 
   pool: sharded.Rows
@@ -51,15 +52,15 @@ class Picks(NamedTuple):
   """State carried from block to block.
 
   Attributes:
-    scores: [N], upper bounds; -inf where a point cannot be picked, or no more.
+    scores: Upper bounds, [N]; -inf for points that cannot be picked (any more).
     met: int32[N], number of centers, from the first, in each score.
-    met_by_all: int32, the least that `met` can be.
-    order: int32, the centers in the order in which they became centers; room
+    met_by_all: int32, lower bound of `met`.
+    order: int32, centers in the order in which they became centers, with room
       for a block past the last pick.
-    num_centers: int32.
+    num_centers: int32, number of centers.
     values: [k + block], scores at the time of each pick; -inf past the last.
     count: int32, number of picks.
-    more: bool, whether anything is left to pick.
+    more: bool, whether any point is left to pick.
   """
 
   scores: jax.Array
@@ -78,10 +79,11 @@ def start(
   """Returns the state before the first pick.
 
   Args:
-    scores: [N], before any center is met; -inf for what cannot be picked.
-    centers: bool[N], the centers from the start; None: none.
-    k: number of picks; static.
-    block: most picks between two shortlists; static.
+    scores: Scores before any center is met, [N]; -inf for points that cannot be
+      picked.
+    centers: Initial centers, bool[N]. If None, there are none.
+    k: Number of picks; static.
+    block: Maximum number of picks between two shortlists; static.
   """
   room = k + block + CENTERS
   if centers is None:
@@ -103,7 +105,7 @@ def start(
 
 
 def pick(scoring: Scoring, state: Picks, k: int, block: int) -> Picks:
-  """Picks the point of largest score until there are k, or none is left.
+  """Picks the point with the largest score until there are k or none is left.
 
   Ties go to the lowest index.
   """
@@ -115,7 +117,7 @@ def pick(scoring: Scoring, state: Picks, k: int, block: int) -> Picks:
 
 
 def selected(state: Picks, k: int) -> Selection:
-  """The first k picks; -1 and -inf past the last."""
+  """Returns the first k picks; -1 and -inf past the last."""
   start = state.num_centers - state.count
   indices = lax.dynamic_slice_in_dim(state.order, start, k)
   return Selection(
@@ -124,9 +126,10 @@ def selected(state: Picks, k: int) -> Selection:
 
 
 def _pick_a_block(scoring, state, k, block):
-  """Picks what is certain after bringing the largest bounds up to date.
+  """Brings the largest bounds up to date and makes the picks that are certain.
 
-  There is progress: the largest of all is certain unless it was behind.
+  Every block makes progress: the point with the largest bound is either picked
+  or brought up to date.
   """
   state = _pass_over(scoring, state)
   shortlist, outsider = largest(state.scores, SHORTLIST)
@@ -135,9 +138,9 @@ def _pick_a_block(scoring, state, k, block):
 
 
 def _pass_over(scoring, state):
-  """All points meet the first centers, if they have not met them yet."""
+  """Lets all points meet the first centers that they have not met yet."""
   goal = jnp.minimum(state.num_centers, MET_BY_ALL)
-  # And room for the last few that a tile meets at a time.
+  # Padded by CENTERS: `meet_all` reads that many at a time.
   centers = sharded.take(scoring.pool, state.order[: MET_BY_ALL + CENTERS])
   return state._replace(
     scores=sharded.per_row(
@@ -161,18 +164,18 @@ def meet_all(
   stop: jax.Array,
   of_rows: Callable[[Any], Any] = lambda rows: rows,
 ) -> jax.Array:
-  """Scores of consecutive points once they have met some centers.
+  """Returns the scores of consecutive points once they have met some centers.
 
-  Tiles are slices that overlap at the end: a center met twice is the same.
+  The last tile overlaps the one before: meeting a center twice changes nothing.
 
   Args:
-    scoring: how they lower them.
-    centers: rows of the centers in order, and `CENTERS` rows of any after them.
-    scores: [R], the old ones.
-    rows: of the R points; `of_rows` makes rows of a pool of those of a tile.
-    start: first center to meet.
-    stop: past the last one.
-    of_rows: see `rows`.
+    scoring: Rules for how centers lower scores.
+    centers: Rows of the centers in order, then `CENTERS` rows of any points.
+    scores: Old scores, [R].
+    rows: Rows of the R points, in any form that `of_rows` accepts.
+    start: First center to meet.
+    stop: End of the centers to meet, exclusive.
+    of_rows: Function from a tile of `rows` to rows of the pool.
 
   Returns:
     The scores, [R].
@@ -198,9 +201,10 @@ def meet_all(
 
 
 def bring_up_to_date(scoring, state, shortlist):
-  """The points of the shortlist meet every center that they have not met.
+  """Lets the points of the shortlist meet every center they have not met.
 
-  Sorted by what they have met, so that a group of rows meets little twice.
+  The points are sorted by the number of centers they have met, so that a group
+  of rows meets few centers twice.
   """
   met, shortlist = lax.sort((state.met[shortlist], shortlist), num_keys=1)
   size = min(_ROWS, shortlist.size)
@@ -231,9 +235,9 @@ def bring_up_to_date(scoring, state, shortlist):
 
 
 def _meet(scoring, some_centers, scores, rows, start, stop):
-  """The scores of rows that have met the centers from `start` to `stop`.
+  """Returns the scores of rows once they have met centers `start` to `stop`.
 
-  The function `some_centers` gives rows of `CENTERS` of them.
+  `some_centers(i)` returns the rows of `CENTERS` centers from the i-th.
   """
 
   def meet_some(carry):
@@ -249,13 +253,13 @@ def _meet(scoring, some_centers, scores, rows, start, stop):
 
 
 def pick_certain(scoring, state, shortlist, outsider, k, block):
-  """Plain greedy among the candidates while the best beats everybody's bound.
+  """Picks greedily while the best score beats the bound of every other point.
 
   The candidates are the best of the shortlist, which is up to date.
   """
   scores = state.scores[shortlist]
   places, other = largest(scores, _CANDIDATES_PER_PICK * block)
-  # Padded: where all are candidates, the place of the other is past the end.
+  # Padded: if all are candidates, the place of the other is past the end.
   other = other._replace(index=jnp.pad(shortlist, (0, 1))[other.index])
   outsider = _better(outsider, other)
   candidates = shortlist[places]
@@ -290,7 +294,7 @@ def pick_certain(scoring, state, shortlist, outsider, k, block):
 
 
 def _with_picks(state, indices, values, count, candidates, lowered):
-  """The state after `count` picks, which all the candidates have met."""
+  """Returns the state after `count` picks, all met by the candidates."""
   num_centers = state.num_centers + count
   scores = state.scores.at[candidates].set(lowered)
   return state._replace(
@@ -309,7 +313,7 @@ def _with_picks(state, indices, values, count, candidates, lowered):
 
 
 class _Best(NamedTuple):
-  """The best of some points: its score, and its index, lowest among equals."""
+  """Score and index of the best of some points; ties go to the lowest index."""
 
   score: jax.Array
   index: jax.Array
@@ -327,10 +331,11 @@ def _better(one, other):
 
 
 def largest(scores, count):
-  """The places of the `count` largest scores, or of all, in ascending order.
+  """Finds the places of the `count` largest scores, in ascending order.
 
   Returns:
-    them, and the best of the others; its score is -inf if there is none.
+    The places, or all places if there are no more than `count`; and the best of
+    the other points, whose score is -inf if there is none.
   """
   # -inf: below every score.
   padded = jnp.pad(scores, (0, 1), constant_values=-jnp.inf)

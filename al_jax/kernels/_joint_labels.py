@@ -1,10 +1,10 @@
-"""The joint distribution of several points' labels, for BatchBALD.
+"""Joint distribution of the labels of several points, for BatchBALD.
 
 The labels of the chosen points have one joint distribution per sample of the
-network. It is kept as a table with a row per configuration of labels: all of
-them while they are few, a random draw of them after. A row needs its weight
-and how likely each sample is once those labels have been seen, which is kept
-as normalised logarithms: batches of any size do not underflow.
+network. A table with one row per configuration of labels holds it: all
+configurations while they are few, then a random draw of them. A row needs its
+weight and the posterior of the samples given its labels. The posterior is kept
+as normalised logarithms, so that batches of any size do not underflow.
 
 Axis letters: M rows, S samples, C classes, P points.
 """
@@ -14,15 +14,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-# Rows that are met at a time; a table has fewer, or a multiple of it.
+# Rows processed at a time. A table has fewer rows, or a multiple of it.
 TILE = 1000
 
 
 class JointTable(NamedTuple):
-  """The joint distribution of the labels of the points chosen so far.
+  """Joint distribution of the labels of the points chosen so far.
 
   Attributes:
-    weights: [M], what the rows count for; they sum to 1, padding rows are 0.
+    weights: Weights of the rows, [M]; they sum to 1, padding rows have 0.
     log_beliefs: [M, S], log p(sample | labels of the row).
   """
 
@@ -31,7 +31,7 @@ class JointTable(NamedTuple):
 
 
 def nothing_chosen(num_rows, num_networks, dtype):
-  """A table of one row, with room for more."""
+  """Returns a table of one row, with room for more."""
   num_rows = _whole_tiles(num_rows)
   weights = jnp.zeros(num_rows, dtype).at[0].set(1.0)
   shape = (num_rows, num_networks)
@@ -39,7 +39,7 @@ def nothing_chosen(num_rows, num_networks, dtype):
 
 
 def listed(table, log_probs):
-  """The table with a row for every row and label of one more point, [C, S]."""
+  """Extends the table by every label of one more point, [C, S]."""
   num_classes = len(log_probs)
   row = jnp.arange(len(table.weights))
   parent, label = row // num_classes, row % num_classes
@@ -48,7 +48,7 @@ def listed(table, log_probs):
 
 
 def drawn(key, table, log_probs, num_drawn):
-  """The table with a label of one more point, [C, S], drawn in every row."""
+  """Draws a label of one more point, [C, S], in every row of the table."""
   labels = _draw_labels(key, log_probs, num_drawn)
   labels = jnp.pad(labels, (0, len(table.weights) - num_drawn))
   log_beliefs, _ = _believe(table.log_beliefs, log_probs[labels])
@@ -56,7 +56,7 @@ def drawn(key, table, log_probs, num_drawn):
 
 
 def drawn_from_list(key, table, log_probs, num_drawn):
-  """Rows of equal weight, drawn from those of the points [P, C, S] listed."""
+  """Draws rows of equal weight from the table that lists points [P, C, S]."""
   num_points, num_classes, _ = log_probs.shape
   row = jnp.zeros(num_drawn, jnp.int32)
   for point in range(num_points):
@@ -70,7 +70,10 @@ def drawn_from_list(key, table, log_probs, num_drawn):
 
 
 def _draw_labels(key, log_probs, num_drawn):
-  """int32[M]: labels by log-probabilities [C, S], M // S in a row for each."""
+  """Draws labels by log-probabilities [C, S], int32[M].
+
+  Each sample gets M // S consecutive rows.
+  """
   num_networks = log_probs.shape[1]
   shape = (num_drawn // num_networks, num_networks)
   labels = jax.random.categorical(key, log_probs.T, shape=shape)
@@ -78,10 +81,15 @@ def _draw_labels(key, log_probs, num_drawn):
 
 
 def _believe(log_beliefs, log_likelihoods):
-  """Bayes' rule: new log-beliefs [M, S] and the labels' log-evidence [M]."""
+  """Updates log-beliefs [M, S] by Bayes' rule.
+
+  Returns:
+    The new log-beliefs, and the log-evidence of the labels [M].
+  """
   log_joint = log_beliefs + log_likelihoods
   possible = jnp.any(log_joint > -jnp.inf, axis=1)
-  # Where no sample deems the label possible any belief does, at no weight.
+  # If no sample deems the label possible, the row has no weight, so that any
+  # finite belief will do.
   log_joint = jnp.where(possible[:, None], log_joint, 0.0)
   evidence = jax.nn.logsumexp(log_joint, axis=1)
   log_beliefs = log_joint - evidence[:, None]
@@ -89,5 +97,5 @@ def _believe(log_beliefs, log_likelihoods):
 
 
 def _whole_tiles(num_rows):
-  """With padding rows."""
+  """Rounds a number of rows up to whole tiles, unless it is below one."""
   return num_rows if num_rows < TILE else -(-num_rows // TILE) * TILE

@@ -1,17 +1,17 @@
-"""Indices whose padding is -1, as scatters and gathers need them."""
+"""Indices padded with -1, for scatters and gathers."""
 
 import jax
 import jax.numpy as jnp
 
 
 def past_end(indices: jax.Array, num_rows: int) -> jax.Array:
-  """Moves padding past the end, where `mode='drop'` and `'fill'` apply.
+  """Replaces padding by an index past the end, for `mode='drop'` and `'fill'`.
 
   A negative index would count from the end: `.at[-1]` writes the last row.
 
   Args:
-    indices: int, of any shape; -1 pads.
-    num_rows: rows of the array that is indexed.
+    indices: Integers of any shape; -1 is padding.
+    num_rows: Number of rows of the indexed array.
 
   Returns:
     The indices, with `num_rows` in place of -1.
@@ -20,11 +20,11 @@ def past_end(indices: jax.Array, num_rows: int) -> jax.Array:
 
 
 def size_for(count: int) -> int:
-  """Returns the least power of two that holds `count` rows.
+  """Returns the smallest power of two that holds `count` rows.
 
-  Arrays of few sizes compile few programs.
+  Arrays of few distinct sizes compile few programs.
 
   Args:
-    count: number of rows, at least 0.
+    count: Number of rows, at least 0.
   """
   return 1 << max(count - 1, 0).bit_length()

@@ -1,4 +1,4 @@
-"""How a seeding begins, and how it ends."""
+"""First and last steps of a k-means++ seeding."""
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +20,18 @@ def pickable(
   """Finds which points can be picked.
 
   Args:
-    norms: [N], squared norms.
+    norms: Squared norms, [N].
     eligible: bool[N], or None.
     weights: float [N], or None.
 
   Returns:
-    bool[N]; and the weights, at most 1 and 0 for points that cannot, or None.
+    bool[N]; and the weights scaled to at most 1, 0 for points that cannot be
+    picked, or None.
   """
   found = _checks.among(distances.finite(norms), eligible)
   if weights is not None:
     weights = weights.astype(norms.dtype)
-    # A CPU may count smaller numbers as 0, and would draw from nothing.
+    # A CPU may flush subnormal numbers to 0, which leaves nothing to draw from.
     found &= weights >= jnp.finfo(norms.dtype).tiny
     found &= weights < jnp.inf
     weights = _draws.scaled(jnp.where(found, weights, 0.0))
@@ -38,8 +39,8 @@ def pickable(
 
 
 def is_unfinished(state: _blocks.Draws, mass: jax.Array) -> jax.Array:
-  """Tells whether another pick is wanted, and left at a distance."""
-  # Smaller ones may add up to 0, and then nothing that is drawn is accepted.
+  """Returns whether another pick is wanted and some point has mass."""
+  # Subnormal masses may sum to 0, and then no draw would be accepted.
   return (state.count < state.indices.shape[0]) & jnp.any(
     mass >= jnp.finfo(mass.dtype).tiny
   )
@@ -48,7 +49,7 @@ def is_unfinished(state: _blocks.Draws, mass: jax.Array) -> jax.Array:
 def first_pick(
   key: jax.Array, first: str, pool: _blocks.Candidates, pickable: jax.Array
 ) -> jax.Array:
-  """int32[1], the pick that has no distances to go by."""
+  """Draws the first pick, for which there are no distances yet, int32[1]."""
   if first == 'max_norm':
     # -1: below every squared norm.
     return jnp.argmax(jnp.where(pickable, pool.norms, -1.0), keepdims=True)
@@ -59,7 +60,7 @@ def first_pick(
 def fill_up(
   key: jax.Array, state: _blocks.Draws, pickable: jax.Array
 ) -> selection.Selection:
-  """The picks as a Selection; what is missing is drawn uniformly."""
+  """Returns the picks as a Selection, and draws missing picks uniformly."""
   k = state.indices.shape[0]
   picks = selection.Selection(state.indices, state.values)
 

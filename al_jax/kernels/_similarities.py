@@ -1,7 +1,6 @@
-"""Cosine similarities of points, and what a pool's points have of many others.
+"""Cosine similarities of a pool to a set of its points.
 
-For kernels that compare a whole pool with a set of points in it, some rows and
-some of the set at a time.
+The pool and the set are compared in tiles of rows and members.
 """
 
 from collections.abc import Callable
@@ -13,19 +12,19 @@ from jax import lax
 
 from al_jax.kernels import distances, sharded
 
-# Rows of the pool, and members of the set, that are compared at a time.
+# Pool rows and set members compared at a time.
 _TILE = 2048
 _MEMBERS = 512
-# Similarities this close to 1 are 1, or the rounding of an inner product would
-# tell copies of a point apart.
+# Similarities this close to 1 count as 1. Otherwise the rounding of an inner
+# product would distinguish copies of a point.
 _ROUNDING = 1e-6
 
 
 class Unit(NamedTuple):
-  """Points of length 1, or 0, and where they are in the pool.
+  """Points of length 1 or 0, with their places in the pool.
 
   Attributes:
-    parts: one array [N, D], or the two of Factors.
+    parts: One array [N, D], or the two arrays of Factors.
     place: int32[N].
   """
 
@@ -34,10 +33,10 @@ class Unit(NamedTuple):
 
 
 def normalised(points: distances.Points) -> tuple[Unit, jax.Array]:
-  """The points at length 1, and bool[N]: which are finite.
+  """Scales points to length 1; also returns which are finite, bool[N].
 
-  The others become zeros, which are similar to nothing. Of Factors both rows
-  get length 1.
+  Points that are not finite become zeros, which are similar to nothing. In
+  Factors, both rows get length 1.
   """
   parts = distances.parts(points)
   finite = jnp.ones(len(parts[0]), jnp.bool_)
@@ -46,7 +45,7 @@ def normalised(points: distances.Points) -> tuple[Unit, jax.Array]:
   unit_parts = []
   for part in parts:
     part = jnp.where(finite[:, None], part, 0.0)
-    # First by the largest coordinate: squares could overflow.
+    # Divide by the largest coordinate first: squares could overflow.
     largest = jnp.max(jnp.abs(part), axis=1, keepdims=True, initial=0.0)
     part = part / jnp.where(largest > 0, largest, 1.0)
     length = jnp.sqrt(jnp.sum(jnp.square(part), axis=1, keepdims=True))
@@ -56,7 +55,7 @@ def normalised(points: distances.Points) -> tuple[Unit, jax.Array]:
 
 
 def similarities(rows: Unit, others: Unit) -> jax.Array:
-  """max(0, cos), [A, B]; 1 where it is 1 but for rounding."""
+  """Returns max(0, cos), [A, B]; exactly 1 where it is 1 up to rounding."""
   cosines = jnp.ones((), jnp.float32)
   for part, other in zip(rows.parts, others.parts, strict=True):
     cosines *= jnp.matmul(part, other.T, precision=lax.Precision.HIGHEST)
@@ -69,17 +68,17 @@ def total(
   count: jax.Array,
   of_tile: Callable[[Unit, Unit, jax.Array], jax.Array],
 ) -> jax.Array:
-  """Sums what the first `count` members add to each point.
+  """Sums the contributions of the first `count` members to each point.
 
   Args:
-    unit: the pool, rows of Unit.
-    members: int32[...], places in the pool.
-    count: how many of them there are.
-    of_tile: (rows of the pool, some members, bool: which of them are there) ->
-      [rows].
+    unit: Pool, rows of Unit.
+    members: Places in the pool, int32[...].
+    count: Number of members.
+    of_tile: Function (rows of the pool, some members, bool: which members are
+      present) -> [rows].
 
   Returns:
-    [N].
+    Sums, [N].
   """
   per_pass = min(_MEMBERS, members.size)
   members = jnp.pad(members, (0, per_pass))

@@ -1,4 +1,4 @@
-"""What the budget managers of a stream share: what was spent, and its limit."""
+"""State of the budget managers of a stream, and their common checks."""
 
 from typing import NamedTuple
 
@@ -7,21 +7,21 @@ import jax.numpy as jnp
 
 from al_jax.kernels import _checks
 
-# In place of a utility that is not there: it compares as False with any.
+# Stands for a missing utility: every comparison with it is False.
 MISSING = jnp.nan
 
 
 class Spending(NamedTuple):
-  """What a budget manager remembers of a stream.
+  """State of a budget manager of a stream.
 
   Attributes:
-    spent: float32, an estimate of the share of recent examples asked about.
+    spent: float32, estimated share of recent examples that were queried.
     threshold: float32, from 0 to 1: the confidence below which the variable
-      managers ask.
-    recent: float32[w], the last utilities that a quantile manager saw, the
-      newest last; NaN where there was none yet, or none that is finite.
-    left: float32, the budget of all examples seen by the balanced manager, less
-      the questions it asked.
+      managers query.
+    recent: float32[w], last utilities that a quantile manager saw, newest last;
+      NaN where there was none yet, or where it was not finite.
+    left: float32, budget of all examples that the balanced manager has seen,
+      less its queries.
   """
 
   spent: jax.Array
@@ -31,7 +31,7 @@ class Spending(NamedTuple):
 
 
 def checked(utility: jax.Array, budget: float) -> jax.Array:
-  """Returns the utility as float32, after what is wrong has been refused."""
+  """Returns the utility as float32, after checking it and the budget."""
   _checks.number('budget', budget, 'from 0 to 1', lambda value: 0 <= value <= 1)
   utility = _checks.array('utility', utility, 'a float of one example')
   if utility.ndim or not jnp.issubdtype(utility.dtype, jnp.floating):
@@ -43,11 +43,11 @@ def checked(utility: jax.Array, budget: float) -> jax.Array:
 
 
 def may_ask(state: Spending, utility: jax.Array, budget: float) -> jax.Array:
-  """Returns whether there is budget, and a utility that is a number."""
+  """Returns whether there is budget left and the utility is finite."""
   return (state.spent < budget) & jnp.isfinite(utility)
 
 
 def charge(state: Spending, ask: jax.Array) -> Spending:
-  """Returns the state after an example has been asked about, or not."""
+  """Returns the state after an example has been queried, or not."""
   window = len(state.recent)
   return state._replace(spent=state.spent + (ask - state.spent) / window)

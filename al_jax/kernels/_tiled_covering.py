@@ -1,8 +1,8 @@
 """k-center of points that stay on the host.
 
-The loop of `k_center`, run by Python. The numbers come from the same functions
-on the same tiles, so that the picks are the same: a step on the shortlist is
-that of a small pool, which has the shortlist and the centers.
+This is the loop of `k_center`, run by Python. The same functions run on the
+same tiles, so that the picks are the same. A step on the shortlist is a step on
+a small pool that contains the shortlist and the centers.
 """
 
 import functools
@@ -16,10 +16,10 @@ from jax import lax
 from al_jax.kernels import _covering, _greedy, distances, selection
 from al_jax.kernels.tiled import Tiled, squared_norms
 
-# A pass is made for as many times the centers that all points have met.
+# A pass is due once there are this many times the centers that all points met.
 _TIMES_AS_MANY = 16
-# One of so many points is on the shortlist, and at most so many bytes: at N =
-# 1,000,000 x 64, 1,024 points took 1,015 steps, and 16,384 took 69.
+# Size of the shortlist: one point in `_POINTS_PER_ROW`, at most `_MOST_BYTES`.
+# At N = 1,000,000 x 64, 1,024 points took 1,015 steps, and 16,384 took 69.
 _POINTS_PER_ROW = 128
 _MOST_BYTES = 2**28
 
@@ -32,7 +32,7 @@ def k_center(
   centers: jax.Array | None,
   block: int,
 ) -> selection.Selection:
-  """See `k_center.k_center`, whose arguments are checked."""
+  """Runs `k_center.k_center` on arguments that are already checked."""
   sq_norms, block = squared_norms(points), min(block, k)
   if not sq_norms.size:
     return selection.nothing(k, sq_norms.dtype)
@@ -60,14 +60,20 @@ def k_center(
 
 
 def _is_due(met: int, goal: int) -> bool:
-  """Whether a pass is worth its time: in memory it is if there is a center."""
+  """Returns whether a pass is worth its time.
+
+  In memory, a pass is due whenever there is a new center.
+  """
   return met < goal and (
     goal >= _TIMES_AS_MANY * met or goal == _greedy.MET_BY_ALL
   )
 
 
 def _size_of_shortlist(points):
-  """More than in memory, where reading more rows at a time is not worth it."""
+  """Returns the number of points on the shortlist.
+
+  It is larger than in memory, since reads from the host have a fixed cost.
+  """
   point = sum(
     form.size * form.dtype.itemsize for form in jax.tree.leaves(points.form)
   )
@@ -81,7 +87,7 @@ _selected = jax.jit(_greedy.selected, static_argnames='k')
 
 
 def _rows_of_centers(points, sq_norms, state, room):
-  """What is known of the centers, in order, and room for more."""
+  """Returns the rows of the centers, in order, with room for more."""
   count = int(state.num_centers)
   order = np.asarray(state.order[:count])
   rows = jax.tree.map(
@@ -116,7 +122,7 @@ def _updated(rows, new, start):
 
 
 def _passed_over(points, sq_norms, state, rows, goal):
-  """The state once all points have met the first `goal` centers."""
+  """Returns the state once all points have met the first `goal` centers."""
   scores = state.scores
   for start, part in points.parts(_greedy.TILE):
     scores = _meet_all(
@@ -129,7 +135,7 @@ def _passed_over(points, sq_norms, state, rows, goal):
       goal,
       points_of=points.points_of,
     )
-    # Otherwise parts would queue up in memory.
+    # Wait, or parts would queue up in memory.
     scores.block_until_ready()
   return state._replace(
     scores=scores,
@@ -172,11 +178,11 @@ def _pick_a_block(
   block,
   points_of,
 ):
-  """The state and the rows of the centers after some picks."""
+  """Returns the state and the rows of the centers after some picks."""
   scores, met, centers = large
   size, before = shortlist.size, state.num_centers
   candidates = distances.WithNorms(points_of(candidates), sq_norms[shortlist])
-  # The shortlist, and after it the centers.
+  # The small pool: the shortlist, then the centers.
   local = jax.tree.map(lambda *rows: jnp.concatenate(rows), candidates, centers)
   scoring, all_of_it = _covering.scoring(local), jnp.arange(size)
   found = state._replace(
@@ -185,12 +191,13 @@ def _pick_a_block(
     order=size + jnp.arange(centers.sq_norms.size, dtype=jnp.int32),
   )
   found = _greedy.bring_up_to_date(scoring, found, all_of_it)
-  # The shortlist is in ascending order: ties go to the same points.
+  # The shortlist is in ascending order, so that ties go to the same points as
+  # in memory.
   outsider = outsider._replace(
     index=jnp.searchsorted(shortlist, outsider.index).astype(jnp.int32)
   )
   found = _greedy.pick_certain(scoring, found, all_of_it, outsider, k, block)
-  # Past the last pick these are of any point, and not read.
+  # Entries past the last pick are arbitrary, and never read.
   new = jnp.minimum(
     lax.dynamic_slice_in_dim(found.order, before, block), size - 1
   )

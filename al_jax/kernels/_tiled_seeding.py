@@ -1,7 +1,7 @@
 """k-means++ seeding of points that stay on the host.
 
-The loop of `kmeans_plus_plus`, run by Python. The numbers come from the same
-functions on the same tiles, so that the picks are the same.
+This is the loop of `kmeans_plus_plus`, run by Python. The same functions run on
+the same tiles, so that the picks are the same.
 """
 
 import functools
@@ -31,7 +31,7 @@ def kmeans_plus_plus(
   block: int,
   patience: float | jax.Array,
 ) -> selection.Selection:
-  """See `kmeans_plus_plus.kmeans_plus_plus`, whose arguments are checked."""
+  """Runs `kmeans_plus_plus.kmeans_plus_plus` on checked arguments."""
   if not points.num_points:
     return selection.nothing(k, norm_dtype(points))
   first_key, blocks_key, rest_key = jax.random.split(key, 3)
@@ -56,11 +56,11 @@ def kmeans_plus_plus(
 
 
 def _begun(key, points, k, eligible, weights, first):
-  """The state after the first pick, the pool, and what can be picked.
+  """Returns the state after the first pick, the pool, and the pickable mask.
 
-  A uniform first pick needs no norm but its own if all are finite. It is drawn
-  as if they were, so that one pass does for the norms and the visit; only if
-  they are not, another pass follows.
+  A uniform first pick needs no norm but its own if all norms are finite. It is
+  drawn on that assumption, so that one pass computes the norms and visits the
+  pool. Another pass follows only if some norm is not finite.
   """
   are_known = first == 'max_norm'
   norms = (
@@ -73,7 +73,7 @@ def _begun(key, points, k, eligible, weights, first):
       key, norms, eligible, weights, first=first
     )
     if not are_known:
-      # Of its whole part, which the pass rounds in the same way.
+      # Computed for the whole part, so that it rounds as it does in the pass.
       at, rows = points.part_of(int(start[0]), _blocks.ROWS_AT_ONCE)
       norms = write_norms(norms, rows, at, points_of=points.points_of)
     rows = points.rows(np.asarray(start))
@@ -101,14 +101,14 @@ def _begin(norms, pickable, start, rows, *, k, points_of):
 
 @jax.jit
 def _is_as_assumed(norms, found, start):
-  """Whether all norms are finite, and the one that was used is right."""
+  """Returns whether all norms are finite and the norm used is right."""
   all_are_finite = jnp.all(distances.finite(found))
   return all_are_finite & jnp.all(norms[start] == found[start])
 
 
 @functools.partial(jax.jit, static_argnames='block')
 def _draw(key, state, pool, *, block):
-  """Whether to go on; a block of candidates; and the key to accept them by."""
+  """Returns whether to continue, a block of candidates, and its accept key."""
   mass = _blocks.mass(state, pool)
   key = jax.random.fold_in(key, state.round)
   return _seeding.is_unfinished(state, mass), *_blocks.draw_block(
@@ -118,7 +118,7 @@ def _draw(key, state, pool, *, block):
 
 @functools.partial(jax.jit, static_argnames='points_of', donate_argnums=0)
 def _try_block(bounds, state, key, pool, drawn, rows, patience, *, points_of):
-  """The next state, and whether a visit is due."""
+  """Returns the next state, and whether a visit is due."""
   state = state._replace(bounds=bounds)
   norms = distances.take(pool.norms, drawn)
   state = _blocks.try_block(key, state, drawn, points_of(rows), norms)
@@ -126,7 +126,7 @@ def _try_block(bounds, state, key, pool, drawn, rows, patience, *, points_of):
 
 
 def _first_visit(state, points):
-  """The state once the pool has met the first pick, and the norms."""
+  """Returns the state once the pool has met the first pick, and the norms."""
   bounds, rest = state.bounds, state._replace(bounds=None)
   norms = jnp.zeros_like(bounds)
   for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
@@ -140,13 +140,13 @@ def _first_visit(state, points):
       picks_at_once=1,
       points_of=points.points_of,
     )
-    # Otherwise parts would queue up in memory.
+    # Wait, or parts would queue up in memory.
     bounds.block_until_ready()
   return _blocks.visited(state._replace(bounds=bounds)), norms
 
 
 def _visited(state, points, pool):
-  """`_blocks.visit`, in one pass over the points."""
+  """Runs `_blocks.visit` in one pass over the points."""
   bounds, rest = state.bounds, state._replace(bounds=None)
   for start, rows in points.parts(_blocks.ROWS_AT_ONCE):
     bounds = _write_bounds(

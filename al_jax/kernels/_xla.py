@@ -1,4 +1,4 @@
-"""Where XLA has to be told how to compile a kernel, and when."""
+"""Control over how and when XLA compiles a kernel."""
 
 import functools
 from collections.abc import Callable
@@ -8,25 +8,25 @@ import jax
 import numpy as np
 from jax import lax
 
-# What `compiled` treats as static: its values become part of the program.
+# Types that `compiled` treats as static: their values are part of the program.
 _STATIC = (bool, int, float, str, type(None))
 
 
 def is_static(value: Any) -> bool:
-  """Whether `compiled` treats a value as static."""
-  # Scalars of NumPy count as arrays, though its float64 is a float of Python.
+  """Returns whether `compiled` treats a value as static."""
+  # NumPy scalars count as arrays, though np.float64 is a Python float.
   return isinstance(value, _STATIC) and not isinstance(value, np.generic)
 
 
 def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
   """Jits a kernel, so that a plain second call compiles nothing.
 
-  Numbers of Python, strings and None are static: a kernel whose caller is
-  jitted rounds as it does without this jit, and each value of such an option
-  is a program. Arrays, of any size, are traced.
+  Python numbers, strings and None are static. A kernel inside a jitted caller
+  therefore rounds as it does without this jit, and each value of such an option
+  compiles a program. Arrays, of any size, are traced.
 
   Args:
-    kernel: takes keyword arguments only.
+    kernel: Function that takes keyword arguments only.
 
   Returns:
     The same function, jitted where it is defined.
@@ -52,22 +52,19 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def top_k(values: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-  """`lax.top_k`, kept apart from the code that uses its result.
+  """Runs `lax.top_k`, kept apart from the code that uses its result.
 
-  On CPU XLA folds an index into the result (`best[i]`) into the search itself,
-  which then sorts all of `values`. The barrier forbids that. In a program of
-  several devices one around both results is folded into the search, and XLA
-  ends the process: `optimization_barrier ... cannot be downcasted`.
+  On CPU, XLA folds an index into the result (`best[i]`) into the search itself,
+  which then sorts all of `values`. The barriers prevent that. In a program of
+  several devices, one barrier around both results would make XLA abort:
+  `optimization_barrier ... cannot be downcasted`.
 
   Args:
     values: [..., N].
-    k: at most N; static.
+    k: Number of values, at most N; static.
 
   Returns:
     The k largest values and their indices, both [..., k].
   """
-  found = lax.top_k(values, k)
-  if jax.sharding.get_abstract_mesh().manual_axes:
-    best, indices = found
-    return lax.optimization_barrier(best), lax.optimization_barrier(indices)
-  return lax.optimization_barrier(found)
+  best, indices = lax.top_k(values, k)
+  return lax.optimization_barrier(best), lax.optimization_barrier(indices)

@@ -1,10 +1,10 @@
-"""BatchBALD: the batch whose labels together tell most about the network.
+"""BatchBALD: the batch whose labels tell most about the network together.
 
-Most candidates never meet the table of configurations of the labels chosen so
-far. Rows that believe alike are averaged into groups; entropy is concave, so a
-gain against the groups is an upper bound on the gain against the rows, and only
-candidates whose bound reaches the best gain are evaluated. The picks are those
-of evaluating everything.
+Most candidates never meet the full table of configurations of the labels chosen
+so far. Rows with similar beliefs are averaged into groups. Entropy is concave,
+so a gain against the groups is an upper bound of the gain against the rows.
+Only candidates whose bound reaches the best gain are evaluated. The picks equal
+those of evaluating every candidate.
 """
 
 from typing import NamedTuple
@@ -22,22 +22,22 @@ from al_jax.kernels import (
 )
 from al_jax.kernels.selection import Selection
 
-# More groups bound more tightly and cost more. At N 5,000, S 100, C 10, k 10,
-# 10,000 rows, 128, 256 and 512 took 3.6, 1.7 and 1.7 s of CPU where the samples
-# have nothing in common, and 0.6, 0.7 and 1.1 s where they are linear models.
+# More groups give tighter bounds and cost more. At N 5,000, S 100, C 10, k 10
+# and 10,000 rows, 128, 256 and 512 groups took 3.6, 1.7 and 1.7 s of CPU for
+# unrelated samples, and 0.6, 0.7 and 1.1 s for samples of linear models.
 _NUM_GROUPS = 256
-# Gains this close are not told apart: the rounding of a sum over the rows.
+# Gains this close count as equal: they differ by the rounding of a sum.
 _ROUNDING = 2e-6
 
 
 class _Plan(NamedTuple):
-  """Static numbers.
+  """Static sizes of a run.
 
   Attributes:
-    k: picks.
-    num_listed: picks that see every configuration of the labels before them.
-    num_drawn: configurations that the other picks see.
-    chunk: candidates at a time.
+    k: Number of picks.
+    num_listed: Number of picks that see every configuration of earlier labels.
+    num_drawn: Number of configurations that the other picks see.
+    chunk: Number of candidates processed at a time.
   """
 
   k: int
@@ -47,11 +47,11 @@ class _Plan(NamedTuple):
 
 
 class _Candidates(NamedTuple):
-  """The candidates, in whole chunks.
+  """Candidates, in whole chunks.
 
   Attributes:
-    probs: [N, C, S].
-    entropies: [N, S], of the samples' predictions.
+    probs: Probabilities, [N, C, S].
+    entropies: Entropies of the samples' predictions, [N, S].
   """
 
   probs: jax.Array
@@ -67,17 +67,17 @@ def batch_bald(
   num_samples: int = 10_000,
   chunk: int = 64,
 ) -> Selection:
-  """Greedily the k points whose labels together tell most about the network.
+  """Picks greedily the k points whose labels tell most about the network.
 
-  The top k of `bald` may be k copies of one question. Here a pick is worth what
-  the labels y_B of the batch so far have not told:
+  The top k of `bald` may be k copies of one point. Here the worth of a pick is
+  the information that its label adds to the labels y_B of the batch so far:
 
     gain(i) = I(y_i; w | y_B)
             = E_{y_B} [ H(y_i | y_B) - E_{w | y_B} H(y_i | w) ].
 
   The expectation is over all configurations of y_B while there are at most
-  `num_samples`, and over a random draw of them after. Since both terms are
-  taken under the beliefs of the same rows, no drawn gain is below 0.
+  `num_samples`, and over a random draw of them after. Both terms use the
+  beliefs of the same rows, so that no drawn gain is below 0.
 
   Kirsch, van Amersfoort and Gal 2019, "BatchBALD: Efficient and Diverse Batch
   Acquisition for Deep Bayesian Active Learning", section 3.
@@ -92,26 +92,25 @@ def batch_bald(
   Array([0, 2], dtype=int32)
 
   Args:
-    key: draws configurations; of no effect where all of them are kept.
+    key: Random key that draws configurations; no effect if all are kept.
     mc_logits: float [S, N, C], S >= 1 samples that the whole pool shares.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all.
-    num_samples: how many configurations to keep; static. What is drawn is
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all.
+    num_samples: Maximum number of configurations; static. Draws keep
       `num_samples // S` for each sample.
-    chunk: how many candidates meet the table at a time; static. It changes
-      speed and memory only. Extra memory is the pool's probabilities laid out
-      anew, a few tables [num_samples, S + 256], and [1000, chunk * C].
+    chunk: Number of candidates that meet the table at a time; static. It
+      changes speed and memory only. Extra memory is a copy of the pool's
+      probabilities, a few tables [num_samples, S + 256], and [1000, chunk * C].
 
   Returns:
     A Selection whose values are the gains; their running sum is the mutual
-    information between the batch's labels and the network. Of candidates that
-    tie the lowest index wins. A point with a prediction that is not one is
-    never picked. Past the points that can be picked indices are -1 and values
-    -inf.
+    information between the batch's labels and the network. Ties go to the
+    lowest index. A point with an invalid prediction is never picked. If fewer
+    than k points can be picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k, num_samples or chunk below 1; no sample; or num_samples
-      below S where configurations have to be drawn.
+    ValueError: If k, num_samples or chunk is below 1, there is no sample, or
+      num_samples is below S where configurations have to be drawn.
   """
   k = _checks.count('k', k)
   num_samples = _checks.count('num_samples', num_samples)
@@ -150,17 +149,17 @@ def _batch_bald(*, key, mc_logits, k, eligible, num_listed, num_drawn, chunk):
 
 
 def _prepare(mc_logits, eligible, chunk):
-  """The pool in whole chunks, and bool[N]: what may be picked of it."""
+  """Pads the pool to whole chunks, and finds the pickable points, bool[N]."""
   log_probs = uncertainty.log_softmax(mc_logits)
   _, num_points, num_classes = log_probs.shape
   entropies = uncertainty.entropy_of(mc_logits).T
   pickable = jnp.all(jnp.isfinite(entropies), axis=1)
   pickable = _checks.among(pickable, eligible)
   probs = jnp.exp(log_probs).transpose(1, 2, 0)
-  # What is never picked must not spoil sums over what is.
+  # Points that are never picked must not turn sums into NaN.
   probs = jnp.where(pickable[:, None, None], probs, 1 / num_classes)
   entropies = jnp.where(pickable[:, None], entropies, 0.0)
-  # At least one row, so that there always is a last one.
+  # At least one row, so that there is always a last row.
   chunk = min(chunk, max(num_points, 1))
   missing = max(chunk, -(-num_points // chunk) * chunk) - num_points
   pool = _Candidates(
@@ -171,7 +170,7 @@ def _prepare(mc_logits, eligible, chunk):
 
 
 def _pick_all(key, pool, pickable, plan):
-  """The picks: first those against a list of configurations, then the rest."""
+  """Picks k points, first by listed configurations, then by drawn ones."""
   _, num_classes, num_networks = pool.probs.shape
 
   def log_probs_of(indices):
@@ -181,14 +180,14 @@ def _pick_all(key, pool, pickable, plan):
     index, gain = _best(pool, table, pickable, plan.chunk)
     indices = picks.indices.at[position].set(index)
     values = picks.values.at[position].set(gain)
-    # Once nothing is left, -1 is the last row, which is not pickable either.
+    # Once nothing is left, index -1 hits the last row, which is not pickable.
     return pickable.at[index].set(False), Selection(indices, values)
 
   def pick_and_list(position, state):
     table, pickable, picks = state
     pickable, picks = pick(position, table, pickable, picks)
     longer = _joint_labels.listed(table, log_probs_of(picks.indices[position]))
-    # The last of them has no room for the labels of one more point.
+    # After the last listed pick the table has no room for one more point.
     has_room = position + 1 < plan.num_listed
     table = jax.tree.map(lambda a, b: jnp.where(has_room, a, b), longer, table)
     return table, pickable, picks
@@ -216,7 +215,7 @@ def _pick_all(key, pool, pickable, plan):
 
 
 def _num_listed_picks(k, num_classes, num_samples):
-  """How many picks see every configuration of the labels before them."""
+  """Returns how many picks see every configuration of earlier labels."""
   num_listed = 1
   while num_listed < k and num_classes**num_listed <= num_samples:
     num_listed += 1
@@ -224,20 +223,20 @@ def _num_listed_picks(k, num_classes, num_samples):
 
 
 def _best(pool, table, pickable, chunk):
-  """The candidate of largest gain, -1 where there is none, and the gain."""
+  """Finds the candidate with the largest gain, and that gain; -1 if none."""
   beliefs = jnp.exp(table.log_beliefs)
   groups = _grouped(table.weights, beliefs)
   in_chunks = jax.tree.map(
     lambda leaf: leaf.reshape(-1, chunk, *leaf.shape[1:]), pool
   )
   bounds = lax.map(lambda some: _gains(some, *groups), in_chunks).reshape(-1)
-  # -inf: not to be evaluated, or no more.
+  # -inf: never evaluated, or evaluated already.
   bounds = jnp.where(pickable, bounds, -jnp.inf)
 
   def may_be_beaten(state):
     bounds, gains = state
     highest = jnp.max(bounds)
-    # With equality, or the lowest index would not win a tie.
+    # >=, so that the lowest index wins a tie.
     beaten = highest >= jnp.max(gains) - _ROUNDING
     return beaten & (highest > -jnp.inf)
 
@@ -256,9 +255,10 @@ def _best(pool, table, pickable, chunk):
 
 
 def _gains(candidates, weights, beliefs):
-  """What each candidate's label tells that the rows' labels do not, [B].
+  """Computes what each candidate's label adds to the rows' labels, [B].
 
-  The entropy of each row's prediction, less what its samples leave anyway.
+  The gain is the entropy of each row's prediction less the mean entropy of its
+  samples.
   """
   num_candidates, num_classes, num_networks = candidates.probs.shape
   probs = candidates.probs.reshape(-1, num_networks)
@@ -268,7 +268,7 @@ def _gains(candidates, weights, beliefs):
     rows = lax.dynamic_slice_in_dim(beliefs, number * tile, tile)
     row_weights = lax.dynamic_slice_in_dim(weights, number * tile, tile)
     mixed = jnp.matmul(rows, probs.T, precision=lax.Precision.HIGHEST)
-    # 0 log 0 is 0, and so is p log p of a p below the normal numbers.
+    # p log p is 0 for p = 0, and for subnormal p.
     normal = jnp.maximum(mixed, jnp.finfo(mixed.dtype).tiny)
     return total - row_weights @ (mixed * jnp.log(normal))
 
@@ -280,16 +280,16 @@ def _gains(candidates, weights, beliefs):
 
 
 def _grouped(weights, beliefs):
-  """Fewer rows, each the mean of rows that believe alike.
+  """Averages rows with similar beliefs into fewer rows.
 
-  Leaders are spaced evenly by weight; a row joins the leader nearest to it.
+  Leaders are spaced evenly by weight; each row joins its nearest leader.
   """
   num_groups = min(_NUM_GROUPS, len(weights))
   cumulative = jnp.cumsum(weights)
   places = (jnp.arange(num_groups) + 0.5) / num_groups * cumulative[-1]
   leaders = beliefs[jnp.searchsorted(cumulative, places)]
   products = jnp.matmul(beliefs, leaders.T, precision=lax.Precision.HIGHEST)
-  # Up to the row's own norm, which does not tell leaders apart.
+  # Omits the row's own norm, which is the same for all leaders.
   sq_dists = jnp.sum(jnp.square(leaders), axis=1)[None] - 2 * products
   group = jnp.argmin(sq_dists, axis=1)
   member = group[:, None] == jnp.arange(num_groups)[None]

@@ -1,4 +1,4 @@
-"""Representativeness: how dense the pool is around a point."""
+"""Representativeness: density of the pool around a point."""
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +24,13 @@ def information_density(
   eligible: jax.Array | None = None,
   beta: float | jax.Array = 1.0,
 ) -> jax.Array:
-  """Scores weighted by the mean similarity of a point to the pool.
+  """Weights scores by the mean similarity of each point to the pool.
 
     u_i (1/n sum_j (1 + cos(h_i, h_j)) / 2)^beta,   over the n eligible j,
 
   so that outliers, which are uncertain too, do not win. The mean is taken in
-  closed form, as the inner product with the mean direction: it costs one pass
-  over the pool, and of Factors no array with C*D columns per point.
+  closed form, as the inner product with the mean direction. It costs one pass
+  over the pool, and for Factors needs no array with C*D columns per point.
 
   Settles and Craven 2008, "An Analysis of Active Learning Strategies for
   Sequence Labeling Tasks", section 3.4.
@@ -42,16 +42,16 @@ def information_density(
   [0.75, 0.75, 0.25, 0.75]
 
   Args:
-    points: float [N, D], or Factors. Their length does not matter; the cosine
-      of one of length 0 with any other is 0.
-    scores: float [N], the uncertainties u, 0 or above.
-    eligible: bool[N], whom the mean is over; None: all. Every point gets a
-      value, whether eligible or not.
-    beta: weight of the density, 0 or above; at 0 the scores stay as they are.
+    points: float [N, D], or Factors. Their lengths do not matter; a point of
+      length 0 has cosine 0 with every other.
+    scores: Uncertainties u, float [N], 0 or above.
+    eligible: Points that the mean is over, bool[N]. If None, all. Every point
+      gets a value, whether eligible or not.
+    beta: Weight of the density, 0 or above; at 0 the scores do not change.
 
   Returns:
-    [N], float32 or wider; NaN for a point with a coordinate that is not finite,
-    which is in nobody's mean.
+    [N], float32 or wider; NaN for a point with a coordinate that is not finite.
+    The mean leaves such points out.
   """
   points = distances.checked('points', points)
   num_points = distances.number(points)
@@ -73,19 +73,20 @@ def graph_density(
   eligible: jax.Array | None = None,
   gamma: float | jax.Array | None = None,
 ) -> Selection:
-  """Greedily the k densest points, lowering the density around each.
+  """Picks greedily the k densest points, lowering the density around each.
 
-  An edge joins i and j if either lists the other. Of a point of distance
-  -s_ij from its neighbours the density is
+  An edge joins i and j if either lists the other. With -s_ij the distance of
+  point i from its neighbour j, the density of i is
 
-    g_i = mean over its edges of exp(gamma s_ij),
+    g_i = mean over its edges of exp(gamma s_ij).
 
-  the densest is picked, and its density is subtracted from that of each of its
-  neighbours, which keeps the picks apart. Densities start anew at every call.
+  The densest point is picked, and its density is subtracted from that of each
+  of its neighbours, which keeps the picks apart. Every call starts from the
+  original densities.
 
   Ebert, Fritz and Schiele 2012, "RALF: A Reinforced Active Learning
-  Formulation for Object Class Recognition", section 3.2; there the graph has
-  10 neighbours by manhattan distance and gamma is 1 / D.
+  Formulation for Object Class Recognition", section 3.2; their graph has 10
+  neighbours by manhattan distance and their gamma is 1 / D.
 
   >>> import jax
   >>> import jax.numpy as jnp
@@ -97,20 +98,22 @@ def graph_density(
   [0, 2]
 
   Args:
-    key: breaks ties.
-    graph: a `knn_graph` by manhattan or euclidean distance.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all. Densities are those of
-      the whole graph. A point that is not finite in it is never picked.
-    gamma: scale of the distances, above 0; None: 1 / their mean in the graph.
+    key: Random key that breaks ties.
+    graph: A `knn_graph` by manhattan or euclidean distance.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all. Densities are
+      those of the whole graph. A point that is not finite in the graph is never
+      picked.
+    gamma: Scale of the distances, above 0. If None, 1 / their mean in the
+      graph.
 
   Returns:
-    A Selection whose values are the densities when each was taken; they may be
-    below 0. That of a point without edges is 0. Past the number that can be
-    picked indices are -1 and values -inf.
+    A Selection whose values are the densities at the time of each pick; they
+    may be below 0. The density of a point without edges is 0. If fewer than k
+    points can be picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k below 1, or gamma not above 0.
+    ValueError: If k is below 1, or gamma not above 0.
   """
   k = _checks.count('k', k)
   if gamma is not None:
@@ -152,7 +155,7 @@ def _graph_density(*, key, graph, k, eligible, gamma):
 
 
 def _mean_cosines(parts, among):
-  """Mean cosine of each point with those among whom it is taken, [N]."""
+  """Computes the mean cosine of each point with the points in `among`, [N]."""
   precision = lax.Precision.HIGHEST
   share = (among / jnp.maximum(jnp.sum(among), 1)).astype(parts[0].dtype)
   if len(parts) == 1:
@@ -165,14 +168,14 @@ def _mean_cosines(parts, among):
 
 
 def _edge_mean(graph, gamma):
-  """Mean weight of the edges of each point, [N]; 0 without any."""
+  """Computes the mean weight of each point's edges, [N]; 0 without any."""
   present = graph.neighbors >= 0
   dists = jnp.where(present, -graph.similarities, 0.0)
   if gamma is None:
     mean = jnp.sum(dists) / jnp.maximum(jnp.sum(present), 1)
     gamma = 1 / jnp.where(mean > 0, mean, 1.0)
   weights = jnp.where(present, jnp.exp(-gamma * dists), 0.0)
-  # An edge that only one end lists counts at the other end as well.
+  # An edge that only one end lists counts at the other end too.
   one_way = present & (_affinity.weights_back(graph.neighbors, weights) < 0)
   target = _padding.past_end(graph.neighbors, len(weights))
   totals = [

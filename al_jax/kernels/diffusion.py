@@ -1,4 +1,4 @@
-"""The point that diffusion from all labelled points reaches least."""
+"""Selection of the points that diffusion from labelled points reaches least."""
 
 import jax
 import jax.numpy as jnp
@@ -22,18 +22,18 @@ def diffusion_selection(
   num_iters: int = 20,
   tol: float = 1e-6,
 ) -> Selection:
-  """Covers a graph: k times the point least reached from those labelled.
+  """Picks k times the point that diffusion from known points reaches least.
 
   With y = 1 at the labelled and the picked points, 0 elsewhere, each pick is
 
     argmin_i z_i,   (I - alpha D^-1/2 W D^-1/2) z = y,
 
-  after which y_i becomes 1. W is that of `label_propagation`. It is core-set
-  selection on the manifold of the data: the classes play no part. A pick moves
-  z little, so that each solve starts from the one before.
+  after which y_i becomes 1. W is that of `label_propagation`. This is core-set
+  selection on the manifold of the data: it ignores the classes. A pick changes
+  z little, so that each solve starts from the previous solution.
 
-  Points that nothing reaches, such as isolated nodes, all have z = 0 and come
-  first; they and all other ties are broken at random.
+  Points that diffusion does not reach, such as isolated nodes, all have z = 0
+  and are picked first. These and all other ties are broken at random.
 
   Simeoni et al. 2020, "Rethinking Deep Active Learning: Using Unlabeled Data at
   Model Training", section 4: jLP.
@@ -50,25 +50,25 @@ def diffusion_selection(
   Array(True, dtype=bool)
 
   Args:
-    key: breaks ties.
-    graph: a `knn_graph` of cosines, or of dot products.
-    labeled: bool[N], where diffusion starts. They are not picked.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all. A point that is not finite
-      in the graph is never picked.
-    alpha: how far diffusion reaches, from 0 to below 1.
-    gamma: exponent of the similarities, above 0.
+    key: Random key that breaks ties.
+    graph: A `knn_graph` of cosines, or of dot products.
+    labeled: Points where diffusion starts, bool[N]. They are not picked.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all. A point that is
+      not finite in the graph is never picked.
+    alpha: Reach of the diffusion, from 0 to below 1.
+    gamma: Exponent of the similarities, above 0.
     graph_kind: 'reciprocal' or 'union'; static.
-    num_iters: the most iterations of each solve, at least 1.
-    tol: a solve ends once its residual is below `tol` times the length of y.
+    num_iters: Maximum number of iterations of each solve, at least 1.
+    tol: Tolerance: a solve ends once its residual is below `tol` times the
+      length of y.
 
   Returns:
-    A Selection whose values are -z_i, the largest of which was taken each
-    time. Past the number that can be picked its indices are -1 and its values
-    -inf.
+    A Selection whose values are -z_i at the time of each pick. If fewer than k
+    points can be picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k below 1 or an option that is not allowed.
+    ValueError: If k is below 1 or an option is not allowed.
   """
   k, key = _checks.count('k', k), _checks.key(key)
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)

@@ -1,7 +1,7 @@
 """Norms and squared distances of points, plain or factored.
 
 Every kernel that needs distances takes Points: an array [N, D], or Factors,
-which stand for points of dimension C*D and are never multiplied out.
+which represent points of dimension C*D and are never multiplied out.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from jax import lax
 
 from al_jax.kernels import _checks, _xla
 
-# Where a squared distance is below this share of the two squared norms, the
-# expanded form has lost digits: errors of 5e-7 of the norms were measured.
+# Below this share of the two squared norms, the expanded form of a squared
+# distance loses digits: errors of 5e-7 of the norms were measured.
 _NEAR = 1 / 16
-# Two Factors (q, h) and (p, g) are balanced where |q| |g| or |p| |h| is above
-# |q| |h| and |p| |g| by more than this: their differences lose its digits.
+# Two Factors (q, h) and (p, g) are rescaled where |q| |g| or |p| |h| is above
+# |q| |h| and |p| |g| by more than this factor. Otherwise their differences
+# would lose the digits of the distance.
 _UNBALANCED = 16
-# Pairs recomputed from differences at a time: two gathered blocks of rows.
+# Pairs recomputed from differences at a time; each needs two gathered rows.
 _PAIRS_AT_ONCE = 1024
 
 
@@ -38,9 +39,9 @@ Points = jax.Array | Factors
 
 
 def squared_norms(points: Points) -> jax.Array:
-  """Squared Euclidean length of every point.
+  """Computes the squared Euclidean length of every point.
 
-  Of Factors it is the product of the squared lengths of the two rows,
+  For Factors it is the product of the squared lengths of the two rows,
 
     |q h^T|^2 = |q|^2 |h|^2.
 
@@ -69,13 +70,13 @@ class WithNorms(NamedTuple):
 
 
 def with_norms(points: Points) -> WithNorms:
-  """The points, at least float32, and their squared norms."""
+  """Returns the points, at least float32, with their squared norms."""
   points = cast(points)
   return WithNorms(points, squared_norms(points))
 
 
 def finite(sq_norms: jax.Array) -> jax.Array:
-  """bool[N]: whether distances among points of these squared norms are finite.
+  """Returns which points have finite distances to each other, bool[N].
 
   A squared distance is at most twice the sum of two squared norms.
   """
@@ -83,20 +84,20 @@ def finite(sq_norms: jax.Array) -> jax.Array:
 
 
 def squared_distances(a: Points, b: Points) -> jax.Array:
-  """Squared Euclidean distance of every point of `a` to every point of `b`.
+  """Computes squared Euclidean distances from points of `a` to points of `b`.
 
-  Of Factors it takes two matrix products and no array with C*D columns:
+  For Factors it takes two matrix products and no array with C*D columns:
 
     |q h^T - p g^T|^2 = |q|^2 |h|^2 + |p|^2 |g|^2 - 2 (q . p) (h . g).
 
-  That expansion loses the digits that two long, nearly identical points
-  share. Pairs that are near for their length are therefore taken again from
-  their differences, so that identical points are at 0 and all distances agree
-  with the multiplied-out ones to 1e-5. The work of that grows with the number
-  of such pairs. Reverse-mode gradients are not defined.
+  That expansion loses the digits that two long, nearly identical points share.
+  Pairs that are near for their length are therefore recomputed from their
+  differences. Identical points are then at 0, and all distances agree with the
+  multiplied-out ones to 1e-5. The extra work grows with the number of such
+  pairs. Reverse-mode gradients are not defined.
 
   Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient
-  Lower Bounds", section 3: the points that are such products.
+  Lower Bounds", section 3, uses points that are such products.
 
   >>> import jax.numpy as jnp
   >>> from al_jax import kernels
@@ -106,13 +107,13 @@ def squared_distances(a: Points, b: Points) -> jax.Array:
 
   Args:
     a: float [A, D], or Factors.
-    b: float [B, D], or Factors with as many columns as those of `a`.
+    b: float [B, D], or Factors with the same numbers of columns as `a`.
 
   Returns:
     [A, B], float32 or wider, never below 0; NaN or inf where a coordinate is.
 
   Raises:
-    ValueError: of different kinds or widths, or 2^31 pairs or more.
+    ValueError: If kinds or widths differ, or there are 2^31 pairs or more.
   """
   a, b = checked('a', a), checked('b', b)
   if [part.shape[1:] for part in _arrays(a)] != [
@@ -126,7 +127,8 @@ def squared_distances(a: Points, b: Points) -> jax.Array:
   num_pairs = number(a) * number(b)
   if num_pairs >= 2**31:
     raise ValueError(
-      f'a and b have {num_pairs} pairs; it must be below 2^31. Pass tiles.'
+      f'a and b have {num_pairs} pairs; there must be fewer than 2^31. Pass '
+      'tiles.'
     )
   return _squared_distances(a=a, b=b)
 
@@ -145,9 +147,9 @@ def _squared_distances(*, a, b):
 def expanded_squared_distances(
   a: Points, b: Points, a_norms: jax.Array, b_norms: jax.Array
 ) -> jax.Array:
-  """Squared distances by |a|^2 + |b|^2 - 2 a.b alone, clipped at 0.
+  """Computes squared distances as |a|^2 + |b|^2 - 2 a.b, clipped at 0.
 
-  At the speed of a matrix product, with an error of up to `rounding_error`.
+  It is as fast as a matrix product, with an error of up to `rounding_error`.
   A point with a norm of inf is at inf from all others.
   """
   products = [
@@ -159,16 +161,17 @@ def expanded_squared_distances(
 
 
 def rounding_error(a_norms: jax.Array, b_norms: jax.Array) -> jax.Array:
-  """What `expanded_squared_distances` may be off by, [A, B]."""
+  """Returns error bounds of `expanded_squared_distances`, [A, B]."""
   return 8 * jnp.finfo(a_norms.dtype).eps * (a_norms[:, None] + b_norms[None])
 
 
 def clear_squared_distances(
   a: Points, b: Points, a_norms: jax.Array, b_norms: jax.Array
 ) -> jax.Array:
-  """`expanded_squared_distances`; 0 where they are all rounding error, or NaN.
+  """Computes `expanded_squared_distances`, with 0 for rounding error or NaN.
 
-  [A, B].
+  Returns:
+    [A, B].
   """
   sq_dists = expanded_squared_distances(a, b, a_norms, b_norms)
   error = rounding_error(a_norms, b_norms)
@@ -176,17 +179,17 @@ def clear_squared_distances(
 
 
 def paired_squared_distances(a: Points, b: Points) -> jax.Array:
-  """Squared distance of every row of `a` to the same row of `b`, [N].
+  """Computes squared distances of rows of `a` to the same rows of `b`, [N].
 
-  From differences, so that nothing cancels. With d = q - p, e = h - g and the
-  midpoints m and n, q h^T - p g^T = d n^T + m e^T. Its two terms can only
+  It uses differences, so that nothing cancels. With d = q - p, e = h - g and
+  the midpoints m and n, q h^T - p g^T = d n^T + m e^T. Its two terms can only
   cancel in the direction of m n^T, which is split off:
 
     |.|^2 = (s + t)^2 |m|^2 |n|^2 + |d - s m|^2 |n|^2 + |m|^2 |e - t n|^2,
 
-  with s = d.m / |m|^2 and t = e.n / |n|^2. A point (x q, h / x) is that of
-  (q, h); where the two rows are scaled too differently for |m| |n| not to dwarf
-  the distance, one of them is scaled first.
+  with s = d.m / |m|^2 and t = e.n / |n|^2. The factors (x q, h / x) represent
+  the same point as (q, h). Where the scales of two points differ so much that
+  |m| |n| dwarfs the distance, one point is rescaled first.
   """
   if not isinstance(a, Factors):
     (a,), (b,) = parts(a), parts(b)
@@ -211,10 +214,10 @@ def paired_squared_distances(a: Points, b: Points) -> jax.Array:
 
 
 def _balanced(a, b):
-  """The same points, rows of `a` scaled as those of `b` where they are not.
+  """Returns the same points, with rows of `a` rescaled to match `b` if needed.
 
-  By powers of 2, and not at all where no digits are at stake: no product
-  changes, and no bit of the distance between rows that are scaled alike.
+  The scales are powers of 2, and 1 where no digits are at stake: no product
+  changes, and rows of similar scale give the same distance bit for bit.
   """
   (left, right), (other_left, other_right) = (
     [jnp.max(jnp.abs(part), axis=1, initial=0.0) for part in points]
@@ -226,9 +229,9 @@ def _balanced(a, b):
   unbalanced = crossed > _UNBALANCED * own
   factor = jnp.sqrt(other_left / left) * jnp.sqrt(right / other_right)
   factor = jnp.where(unbalanced & (size > 0) & (other_size > 0), factor, 1.0)
-  # Without digits: the nearest power of 2.
+  # No mantissa bits: rounds to a power of 2.
   factor = lax.reduce_precision(factor, jnp.finfo(factor.dtype).nexp, 0)
-  # What one factor makes 0 is the point 0, however large the other.
+  # If either factor is 0, the point is 0, however large the other factor.
   kept, other_kept = (
     jnp.where(unbalanced & (size == 0), 0.0, 1.0)[:, None]
     for size in (size, other_size)
@@ -244,14 +247,15 @@ def checked(name: str, points: Points) -> Points:
   """Returns points as arrays, after checking their shapes and types.
 
   Args:
-    name: the argument's, for the message.
-    points: what it is given.
+    name: Name of the argument, for the message.
+    points: Value of the argument.
 
   Returns:
     The points, not cast.
 
   Raises:
-    ValueError: other than float [N, D] or Factors of float [N, C] and [N, D].
+    ValueError: Unless they are float [N, D] or Factors of float [N, C] and
+      [N, D].
   """
   if not isinstance(points, Factors):
     return _checks.floats(name, points, 'N, D')
@@ -260,25 +264,25 @@ def checked(name: str, points: Points) -> Points:
   if len(left) != len(right):
     raise ValueError(
       f'{name}.left is {_checks.described(left)} and {name}.right '
-      f'{_checks.described(right)}; they must have as many rows.'
+      f'{_checks.described(right)}; they must have the same number of rows.'
     )
   return Factors(left, right)
 
 
 def number(points: Points) -> int:
-  """N."""
+  """Returns the number of points, N."""
   return len(_arrays(points)[0])
 
 
 def parts(points: Points) -> tuple[jax.Array, ...]:
-  """The arrays that make up the points, at least float32."""
+  """Returns the arrays that make up the points, at least float32."""
   arrays = _arrays(points)
   dtype = jnp.result_type(jnp.float32, *arrays)
   return tuple(array.astype(dtype) for array in arrays)
 
 
 def cast(points: Points) -> Points:
-  """The same points, at least float32."""
+  """Returns the same points, at least float32."""
   arrays = parts(points)
   return arrays[0] if len(arrays) == 1 else Factors(*arrays)
 
@@ -288,7 +292,7 @@ def _arrays(points):
 
 
 def take(points: Points, indices: jax.Array) -> Points:
-  """The points at `indices`, which must be in range."""
+  """Gathers the points at `indices`, which must be in range."""
   return jax.tree.map(
     lambda part: part.at[indices].get(mode='promise_in_bounds'), points
   )
@@ -297,14 +301,14 @@ def take(points: Points, indices: jax.Array) -> Points:
 def recompute_pairs(
   sq_dists: jax.Array, near: jax.Array, a: Points, b: Points
 ) -> jax.Array:
-  """The [A, B] `sq_dists` with pairs that are `near` taken from differences."""
+  """Recomputes the `near` pairs of `sq_dists` [A, B] from differences."""
   num_columns = sq_dists.shape[1]
   pairs_at_once = min(_PAIRS_AT_ONCE, sq_dists.size)
   counts = jnp.cumsum(near.reshape(-1))
 
   def some_pairs(state):
     done, flat = state
-    # Where the running count first reaches n is the n-th near pair.
+    # The n-th near pair is where the running count first reaches n.
     number = done + 1 + jnp.arange(pairs_at_once)
     pair = jnp.searchsorted(counts, number)
     inside = jnp.minimum(pair, flat.size - 1)

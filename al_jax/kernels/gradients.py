@@ -12,16 +12,16 @@ from al_jax.kernels.distances import Factors
 
 
 def gradient_factors(logits: jax.Array, embedding: jax.Array) -> Factors:
-  """Last-layer gradients at the predicted labels, as outer products.
+  """Computes last-layer gradients at the predicted labels, as outer products.
 
   For a last layer without bias and the label that the model itself predicts,
   the gradient of the cross-entropy by the layer's [C, D] weights is
 
     (p - e_y) h^T,   p = softmax(logits),   y = argmax p.
 
-  No label makes it shorter than the predicted one, so its length is a lower
-  bound of how much the true label would move the layer. To count a bias, append
-  a column of ones to the embedding.
+  The predicted label gives the shortest gradient of all labels, so that its
+  length is a lower bound on how far the true label would move the layer. To
+  count a bias, append a column of ones to the embedding.
 
   Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient
   Lower Bounds", section 3 and proposition 1.
@@ -34,13 +34,13 @@ def gradient_factors(logits: jax.Array, embedding: jax.Array) -> Factors:
   ([[-0.5, 0.5]], [[2.0, 6.0]])
 
   Args:
-    logits: float [N, C], or log-probabilities. Of several top classes the first
-      is the predicted one; with one class all gradients are 0.
-    embedding: float [N, D], the input of the last layer.
+    logits: float [N, C], or log-probabilities. If several classes tie at the
+      top, the first is the predicted one. With one class all gradients are 0.
+    embedding: Inputs of the last layer, float [N, D].
 
   Returns:
     Factors of [N, C] residuals and the [N, D] embedding, float32 or wider; NaN
-    residuals where the logits are not a prediction.
+    residuals where the logits are not a valid prediction.
   """
   logits = _checks.logits('logits', logits, 'N, C')
   embedding = _checks.floats('embedding', embedding, 'N, D')
@@ -55,7 +55,7 @@ def gradient_factors(logits: jax.Array, embedding: jax.Array) -> Factors:
     jnp.argmax(logits, axis=1), log_probs.shape[1], dtype=jnp.bool_
   )
   others = jnp.where(predicted, 0.0, jnp.exp(log_probs))
-  # p_y - 1 from the other classes: next to 1 float32 is too coarse for it.
+  # p_y - 1, summed from the other classes: near 1 float32 is too coarse.
   lacking = -jnp.sum(others, axis=1, keepdims=True)
   broken = jnp.any(jnp.isnan(log_probs), axis=1, keepdims=True)
   residuals = jnp.where(predicted, lacking, others)
@@ -63,7 +63,7 @@ def gradient_factors(logits: jax.Array, embedding: jax.Array) -> Factors:
 
 
 def gradient_embedding(logits: jax.Array, embedding: jax.Array) -> jax.Array:
-  """`gradient_factors` multiplied out, for small problems and tests.
+  """Multiplies out `gradient_factors`, for small problems and tests.
 
   Column c D + d holds (p - e_y)_c h_d.
 
@@ -78,7 +78,7 @@ def gradient_embedding(logits: jax.Array, embedding: jax.Array) -> jax.Array:
 
   Args:
     logits: float [N, C], or log-probabilities.
-    embedding: float [N, D], the input of the last layer.
+    embedding: Inputs of the last layer, float [N, D].
 
   Returns:
     [N, C * D], float32 or wider.
@@ -96,17 +96,17 @@ def per_example_gradients(
   key: jax.Array | None = None,
   chunk: int = 16,
 ) -> jax.Array:
-  """The gradient of every example's loss by all parameters, one row each.
+  """Computes the gradient of every example's loss by all parameters, as rows.
 
-  With `sketch_dim` = m a row of P numbers is folded into m by a CountSketch:
-  every parameter gets a bucket and a sign once, at random, and
+  With `sketch_dim` = m, a CountSketch folds each row of P numbers into m
+  numbers. Every parameter gets a random bucket and sign once, and
 
     sketch_j = sum over parameters i in bucket j of sign_i g_i,
 
   which keeps inner products, lengths and distances right on average, with a
   relative error of about 1 / sqrt(m). All rows share buckets and signs.
 
-  Besides the result memory is that of one chunk.
+  Besides the result, memory is that of one chunk.
   Convolutions run as matrix products of patches: 10,000 gradients of a CNN with
   98,524 parameters took 1.2 times as long as their mean did on 2 CPU cores.
 
@@ -122,18 +122,20 @@ def per_example_gradients(
   [[6.0, 0.0], [10.0, 20.0]]
 
   Args:
-    loss_fn: (params, example) -> scalar, where an example is a row of `batch`.
-    params: pytree of float arrays, P numbers in all.
-    batch: pytree of [N, ...].
-    sketch_dim: m, at least 1; None: no sketch; static.
-    key: draws buckets and signs; needed with `sketch_dim`, and only then.
-    chunk: examples at a time, at least 1; static.
+    loss_fn: Function (params, example) -> scalar, where an example is a row of
+      `batch`.
+    params: Pytree of float arrays, P numbers in all.
+    batch: Pytree of [N, ...].
+    sketch_dim: Width m of the sketch, at least 1; static. If None, no sketch.
+    key: Random key that draws buckets and signs; given with `sketch_dim` only.
+    chunk: Number of examples processed at a time, at least 1; static.
 
   Returns:
     [N, P], parameters in the order of the leaves of `params`, or [N, m].
 
   Raises:
-    ValueError: chunk or sketch_dim below 1, or one of sketch_dim and key alone.
+    ValueError: If chunk or sketch_dim is below 1, or only one of sketch_dim and
+      key is given.
   """
   chunk = _checks.count('chunk', chunk)
   if (sketch_dim is None) != (key is None):
@@ -167,10 +169,10 @@ def per_example_gradients(
 
 
 def _by_slices(rows_of, batch, chunk):
-  """[N, ...]: a function of rows, `chunk` of them at a time.
+  """Applies a function of rows to `chunk` rows at a time, [N, ...].
 
-  Slices, and not `lax.map`: that would rearrange the whole batch before it
-  begins, at the price of a copy. The last slice overlaps the one before.
+  It takes slices because `lax.map` would copy and rearrange the whole batch
+  first. The last slice overlaps the one before.
   """
   num_points = jax.tree.leaves(batch)[0].shape[0]
   chunk = min(chunk, num_points)
@@ -191,7 +193,7 @@ def _by_slices(rows_of, batch, chunk):
 
 
 def _count_sketch(key, num_params, sketch_dim):
-  """A function from [P] to [sketch_dim], linear and random."""
+  """Draws a random linear function from [P] to [sketch_dim]."""
   bucket_key, sign_key = jax.random.split(key)
   buckets = jax.random.randint(bucket_key, (num_params,), 0, sketch_dim)
   signs = jax.random.rademacher(sign_key, (num_params,), jnp.int8)

@@ -9,11 +9,11 @@ from jax import lax
 from al_jax.kernels import _checks, _similarities, _xla, distances
 
 _METRICS = ('cosine', 'dot', 'euclidean', 'manhattan')
-# Neighbours are sought among the best chunks of so many columns: at 50,000
-# points and 50 neighbours 64 to 128 ran alike, 32 took 1.05 times as long.
+# Number of columns in a chunk. At 50,000 points and 50 neighbours, 64 to 128
+# are equally fast, and 32 takes 1.05 times as long.
 _CHUNK = 64
-# Coordinates whose differences are added up in one pass over a tile of
-# distances: 2.6 times as fast as one at a time.
+# Number of coordinates per pass over a tile of distances: 2.6 times as fast as
+# one at a time.
 _COORDINATES = 16
 
 
@@ -21,11 +21,11 @@ class Graph(NamedTuple):
   """The k nearest neighbours of each of N points.
 
   Attributes:
-    neighbors: int32[N, k], nearest first, never the point itself; -1 past the
-      number of other points that are finite.
-    similarities: float [N, k], larger is nearer; -inf where the neighbor is
-      -1, and NaN for a point that is not finite or not eligible itself. As wide
-      as the points, float32 at least.
+    neighbors: int32[N, k], nearest first, without the point itself; padded with
+      -1 if fewer than k other points are finite and eligible.
+    similarities: float [N, k], larger is nearer; -inf for padding, and NaN for
+      a point that itself is not finite or not eligible. The dtype is that of
+      the points, at least float32.
   """
 
   neighbors: jax.Array
@@ -55,7 +55,7 @@ def checked(graph: Graph) -> Graph:
 
 
 def cast(graph: Graph) -> Graph:
-  """The same graph, its similarities at least float32."""
+  """Casts the similarities of a graph to at least float32."""
   return graph._replace(
     similarities=_checks.at_least_float32(graph.similarities)
   )
@@ -69,20 +69,20 @@ def knn_graph(
   metric: str = 'cosine',
   block: int = 100,
 ) -> Graph:
-  """The k nearest neighbours of every point, exactly, itself excluded.
+  """Finds the exact k nearest neighbours of every point, itself excluded.
 
-  The similarity of x and y, larger being nearer, is
+  The similarity of x and y (larger is nearer) is
 
     cosine: x.y / (|x| |y|);   dot: x.y;
     euclidean: -|x - y|_2;     manhattan: -|x - y|_1.
 
   Scores of a block of points with all others are a matrix product. Only the
-  chunks of a row with the k largest maxima can hold one of its k largest
-  scores, so only these are searched. A point is excluded by its index: among
-  duplicates it need not be its own nearest neighbour.
+  chunks of a row with the k largest maxima can have one of its k largest
+  scores, so only these are searched. A point is excluded by its index, because
+  among duplicates it need not be its own nearest neighbour.
 
-  Iscen et al. 2019, "Label Propagation for Deep Semi-supervised Learning",
-  section 3.2, is what the cosine graph is for.
+  The cosine graph is that of Iscen et al. 2019, "Label Propagation for Deep
+  Semi-supervised Learning", section 3.2.
 
   >>> import jax.numpy as jnp
   >>> from al_jax import kernels
@@ -93,30 +93,31 @@ def knn_graph(
 
   Args:
     points: float [N, D], or Factors, except for manhattan. A point with a
-      coordinate that is not finite has no neighbours and is nobody's; so is,
-      except for cosine, one whose squared length overflows. The cosine of a
-      point of length 0 with any other is 0.
-    k: neighbours of each point, at least 1; static.
-    eligible: bool[N]; other points are as those that are not finite. None: all.
+      coordinate that is not finite neither has neighbours nor is one. Except
+      for cosine, the same holds for a point whose squared length overflows. The
+      cosine of a point of length 0 with any other is 0.
+    k: number of neighbours per point, at least 1; static.
+    eligible: bool[N], points to include; the others are treated like points
+      that are not finite. If None, all are eligible.
     metric: 'cosine', 'dot', 'euclidean' or 'manhattan'; static.
-    block: points whose scores are held at a time, at least 1; static. It takes
-      4 block N bytes and changes nothing else.
+    block: number of points whose scores are held at a time, at least 1; static.
+      It takes 4 block N bytes and does not change the result.
 
   Returns:
-    A Graph. Among equally near points the lowest index comes first; nearness
-    is known up to the rounding of the products, while euclidean similarities
-    are from differences.
+    A Graph. Among equally near points the lowest index comes first. Neighbours
+    are exact up to the rounding of the products; euclidean similarities are
+    computed from differences.
 
   Raises:
-    ValueError: k or block below 1, a metric that is not known, or manhattan
-      of Factors, which cannot be had from their two parts.
+    ValueError: k or block is below 1, the metric is unknown, or it is manhattan
+      for Factors, whose two parts do not give it.
   """
   k, block = _checks.count('k', k), _checks.count('block', block)
   if metric not in _METRICS:
     raise ValueError(f'metric is {metric!r}; it must be one of {_METRICS}.')
   if metric == 'manhattan' and isinstance(points, distances.Factors):
     raise ValueError(
-      "metric is 'manhattan'; of Factors it must be one of "
+      "metric is 'manhattan'; for Factors it must be one of "
       f'{_METRICS[:-1]}, which need only the products of the two parts.'
     )
   points = distances.checked('points', points)
@@ -133,7 +134,7 @@ def _knn_graph(*, points, k, eligible, metric, block):
   num_points = is_there.size
   if not num_points:
     return Graph(jnp.zeros((0, k), jnp.int32), jnp.zeros((0, k), bias.dtype))
-  # Columns past the points are as far as can be: -inf.
+  # Padding columns have the lowest score, -inf.
   missing = max(0, k - num_points)
   missing += -(num_points + missing) % _CHUNK
   columns = tuple(jnp.pad(part, ((0, missing), (0, 0))) for part in parts)
@@ -142,7 +143,7 @@ def _knn_graph(*, points, k, eligible, metric, block):
   score = _negative_manhattan if metric == 'manhattan' else _products
 
   def neighbors_of(start):
-    # Past the end the last point comes again, and is cut off below.
+    # Rows past the end repeat the last point, and are cut off below.
     place = jnp.minimum(start + jnp.arange(block), num_points - 1)
     rows = tuple(part[place] for part in parts)
     best, indices = _largest_of_others(score(rows, columns), bias, place, k)
@@ -164,10 +165,10 @@ def _knn_graph(*, points, k, eligible, metric, block):
 
 
 def _prepared(points, eligible, metric):
-  """The parts to multiply, bool[N]: which are there, and a bias per column.
+  """Returns parts to multiply, the mask of valid points, and a column bias.
 
-  A point that is not finite becomes zeros. It, and one that is not eligible,
-  has a bias of -inf.
+  A point that is not finite becomes zeros. It is not valid, nor is one that is
+  not eligible; both have a bias of -inf.
   """
   if metric == 'cosine':
     unit, finite = _similarities.normalised(points)
@@ -178,14 +179,14 @@ def _prepared(points, eligible, metric):
     parts = tuple(
       jnp.where(finite[:, None], part, 0.0) for part in distances.parts(points)
     )
-    # x.y - |y|^2 / 2 ranks the y as -|x - y|^2 does.
+    # x.y - |y|^2 / 2 ranks y like -|x - y|^2.
     bias = -sq_norms / 2 if metric == 'euclidean' else jnp.zeros_like(sq_norms)
   is_there = _checks.among(finite, eligible)
   return parts, is_there, jnp.where(is_there, bias, -jnp.inf)
 
 
 def _products(rows, columns):
-  """Inner products [A, B] of two lists of parts."""
+  """Computes the inner products [A, B] of two lists of parts."""
   first, *rest = (
     jnp.matmul(row, column.T, precision=lax.Precision.HIGHEST)
     for row, column in zip(rows, columns, strict=True)
@@ -196,11 +197,11 @@ def _products(rows, columns):
 
 
 def _negative_manhattan(rows, columns):
-  """-|x - y|_1, [A, B], a few coordinates at a time."""
+  """Computes -|x - y|_1, [A, B], a few coordinates at a time."""
   (rows,), (columns,) = rows, columns
   missing = -rows.shape[1] % _COORDINATES
   rows, columns = (
-    # The long axis last, where the compiler vectorises.
+    # The long axis is last, because the compiler vectorises that one.
     jnp.pad(points, ((0, 0), (0, missing))).T.reshape(
       -1, _COORDINATES, len(points)
     )
@@ -219,17 +220,17 @@ def _negative_manhattan(rows, columns):
 
 
 def _largest_of_others(scores, bias, place, k):
-  """The k largest of each row and where, the lowest index first among equals.
+  """Finds the k largest scores of each row, the lowest index first for ties.
 
   Args:
-    scores: [rows, columns], the columns being a multiple of the chunk.
-    bias: [columns], added to the scores. Where they are read, twice: to write
-      the sum down first took 1.15 times as long.
-    place: int32[rows], the column that is left out of each.
-    k: how many.
+    scores: [rows, columns]; the number of columns is a multiple of the chunk.
+    bias: [columns], added to the scores at both places that read them. Storing
+      the sum first takes 1.15 times as long.
+    place: int32[rows], the column to leave out of each row.
+    k: number of scores per row.
 
   Returns:
-    The scores and columns, both [rows, k].
+    The scores and their columns, both [rows, k].
   """
   num_rows, num_columns = scores.shape
   num_chunks = num_columns // _CHUNK
@@ -239,15 +240,15 @@ def _largest_of_others(scores, bias, place, k):
     return _xla.top_k(others, k)
   chunked = scores.reshape(num_rows, num_chunks, _CHUNK)
   bias = bias.reshape(num_chunks, _CHUNK)
-  # One more chunk than k: that of the own column may be there for it alone.
+  # One chunk more than k, because one may qualify only by the row's own column.
   maxima, chunks = _xla.top_k(jnp.max(chunked + bias[None], axis=2), k + 1)
-  # In order, so that among equals the lowest index is found first.
+  # Sorted, so that the lowest index comes first for ties.
   chunks = jnp.sort(chunks, axis=1)
   found = jnp.take_along_axis(chunked, chunks[:, :, None], axis=1)
   found += bias[chunks]
   column = chunks[:, :, None] * _CHUNK + jnp.arange(_CHUNK)[None, None, :]
-  # At least k others reach the least of the maxima. With what is below it out
-  # of the way the last search is shorter.
+  # At least k other scores reach the smallest of the maxima. Dropping those
+  # below it makes the last search faster.
   is_out = found < maxima[:, -1][:, None, None]
   is_out |= column == place[:, None, None]
   found = jnp.where(is_out, -jnp.inf, found).reshape(num_rows, -1)
@@ -257,14 +258,14 @@ def _largest_of_others(scores, bias, place, k):
 
 
 def _by_distance(parts, place, indices):
-  """Neighbours and -|x - y|_2 from differences, nearest first."""
+  """Computes -|x - y|_2 from differences, and sorts by it, nearest first."""
   num_rows, k = indices.shape
   points = parts[0] if len(parts) == 1 else distances.Factors(*parts)
   sq_dists = distances.paired_squared_distances(
     distances.take(points, jnp.repeat(place, k)),
     distances.take(points, jnp.maximum(indices.reshape(-1), 0)),
   )
-  # inf: absent neighbours come last.
+  # A distance of inf sorts padding to the end.
   dists = jnp.where(
     indices < 0, jnp.inf, jnp.sqrt(sq_dists).reshape(num_rows, k)
   )

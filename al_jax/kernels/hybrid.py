@@ -1,4 +1,4 @@
-"""Uncertain, typical, and not yet covered: three measures in one."""
+"""Hybrid informativeness: uncertainty, density and novelty in one score."""
 
 from typing import NamedTuple
 
@@ -34,7 +34,7 @@ def hybrid_informativeness(
   gamma: float | jax.Array = 0.5,
   block: int = 64,
 ) -> Selection:
-  """Greedily the k points of largest uncertainty, density and novelty.
+  """Picks greedily the k points of largest uncertainty, density and novelty.
 
   With r_ij = max(0, cos(h_i, h_j)), references R among the eligible points,
   and L the labelled and the picked points,
@@ -43,15 +43,16 @@ def hybrid_informativeness(
     rho_i = mean of r_ij over the j in R other than i,
     kappa_i = max of r_ij over the j in L, 0 if there is none.
 
-  The density rho keeps outliers out, the redundancy kappa near copies of what
-  is known. With alpha 1 and the others 0 it is `top_k` of the scores.
+  The density rho keeps out outliers, and the redundancy kappa near copies of
+  known points. With alpha 1 and the others 0 it is `top_k` of the scores.
 
-  Redundancy only grows, so an a without all of L is an upper bound. Only the
-  points of largest bound meet all of L; the others meet its first 128 points,
-  or a few more. The picks are those of one pass over the pool per pick.
+  Redundancy only grows, so that a score a that ignores part of L is an upper
+  bound. Only the points with the largest bounds meet all of L; the others meet
+  its first 128 points, or a few more. The picks equal those of one pass over
+  the pool per pick.
 
   Gikunda and Jouandeau 2020, "Budget Active Learning for Deep Networks", names
-  the measures and leaves their formulas open: these are ours.
+  the measures and leaves their formulas open. These formulas are our own.
 
   >>> import jax.numpy as jnp
   >>> from al_jax import kernels
@@ -61,31 +62,32 @@ def hybrid_informativeness(
   Array([0, 2], dtype=int32)
 
   Args:
-    scores: float [N], the uncertainties u, 0 or above, such as entropy divided
-      by log C. One that is not finite or is negative is never picked.
-    points: float [N, D], Factors, or Sharded: the embeddings h. Their length
-      does not matter; one of length 0 is similar to nothing. One with a
-      coordinate that is not finite is never picked and counts for no other
-      point.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all.
-    labeled: bool[N], what is known already, and so not picked; None: nothing.
-    key: draws `num_references` eligible points as R; None: R is all of them,
-      at the price of all similarities.
-    num_references: |R| where there is a key, at least 1; static.
-    alpha: exponent of the uncertainty, 0 or above. A power that overflows
+    scores: Uncertainties u, float [N], 0 or above, such as entropy divided by
+      log C. A point whose score is negative or not finite is never picked.
+    points: Embeddings h, float [N, D], Factors, or Sharded. Their lengths do
+      not matter; a point of length 0 is similar to nothing. A point with a
+      coordinate that is not finite is never picked and affects no other point.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all.
+    labeled: Points that are labelled already, bool[N]. They are not picked. If
+      None, there are none.
+    key: Random key that draws `num_references` eligible points as R. If None, R
+      is all of them, at the cost of computing all similarities.
+    num_references: Size of R if there is a key, at least 1; static.
+    alpha: Exponent of the uncertainty, 0 or above. A power that overflows
       counts as the largest number.
-    beta: exponent of the density, 0 or above.
-    gamma: exponent of the novelty, 0 or above.
-    block: the most picks before points are brought up to date, at least 1;
-      static. It changes the speed, not the picks.
+    beta: Exponent of the density, 0 or above.
+    gamma: Exponent of the novelty, 0 or above.
+    block: Maximum number of picks before points are brought up to date, at
+      least 1; static. It changes the speed, not the picks.
 
   Returns:
-    A Selection whose values are the a_i. Ties go to the lowest index. Past the
-    points that can be picked indices are -1 and values -inf.
+    A Selection whose values are the a_i. Ties go to the lowest index. If fewer
+    than k points can be picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k, num_references or block below 1, or a negative exponent.
+    ValueError: If k, num_references or block is below 1, or an exponent is
+      negative.
   """
   k, block = _checks.count('k', k), _checks.count('block', block)
   num_references = _checks.count('num_references', num_references)
@@ -170,14 +172,14 @@ def _hybrid_informativeness(
 
 
 class _Worthy(NamedTuple):
-  """Points of length 1, and what they are worth without redundancy, [N]."""
+  """Points of length 1, and their worth without redundancy, [N]."""
 
   unit: _similarities.Unit
   worth: jax.Array
 
 
 def _density(unit, eligible, key, num_references):
-  """Mean similarity of each point to the references other than itself."""
+  """Computes each point's mean similarity to references other than itself."""
   is_reference = eligible
   if key is not None:
     drawn = selection.uniform(key, eligible, min(num_references, eligible.size))
@@ -197,7 +199,7 @@ def _density(unit, eligible, key, num_references):
 
 
 def _value(worth, redundancy, gamma):
-  """The informativeness; -inf where `worth` is."""
+  """Returns the informativeness; -inf where `worth` is."""
   novelty = jnp.power(1 - redundancy, gamma)
   # -inf * 0 is NaN.
   return jnp.where(worth > -jnp.inf, worth * novelty, -jnp.inf)

@@ -1,4 +1,4 @@
-"""Greedy k-center: cover the pool with balls of the smallest radius."""
+"""Greedy k-center: covers the pool with balls of the smallest radius."""
 
 import jax
 
@@ -25,23 +25,24 @@ def k_center(
   centers: jax.Array | None = None,
   block: int = 128,
 ) -> Selection:
-  """The point farthest from all centers, k times, each becoming a center.
+  """Selects k times the point farthest from all centers; it becomes a center.
 
-  Covers the pool: the largest distance of a point to its nearest center is at
-  most twice what the best k centers leave. Each pick is
+  The result covers the pool: the largest distance of a point to its nearest
+  center is at most twice that of the best k centers. Each pick is
 
     argmax_x s_x,   s_x = min_c |x - c|^2 over all centers c,
 
-  ties going to the lowest index. Distances to the nearest center only shrink,
-  so an s that lacks some centers is an upper bound. All points meet the first
-  128 centers. From then on only the points of largest bound meet the others,
-  and picks are decided among them while the best is above everybody's bound.
-  The picks are those of one pass over the pool per pick.
+  with ties going to the lowest index. Distances to the nearest center only
+  shrink, so that an s that ignores some centers is an upper bound. All points
+  meet the first 128 centers. From then on only the points with the largest
+  bounds meet the others, and picks are made among them while the best is above
+  the bounds of all other points. The picks equal those of one pass over the
+  pool per pick.
 
-  That takes N (K + M) pairs of a point and a center at most, for M centers. Of
-  50,000 points with random features, 1,000 centers and 1,000 picks it took 14%
-  of these (`python -m experiments.benchmark covering`). Points that lie densely
-  in few dimensions take more.
+  That compares at most N (K + M) pairs of a point and a center, for M centers.
+  With 50,000 points with random features, 1,000 centers and 1,000 picks it
+  compared 14% of these (`python -m experiments.benchmark covering`). Points
+  that lie densely in few dimensions need more.
 
   Sener and Savarese 2018, "Active Learning for Convolutional Neural Networks:
   A Core-Set Approach", Algorithm 1.
@@ -55,29 +56,29 @@ def k_center(
 dtype=float32))
 
   Args:
-    points: float [N, D], Factors, or Tiled, of which the picks are the same,
-      and the rows of all centers are kept in memory. A point whose squared
+    points: float [N, D], Factors, Tiled or Sharded; the picks are the same. For
+      Tiled, the rows of all centers are kept in memory. A point whose squared
       length is not finite, or within a factor 8 of overflow, is neither picked
       nor a center. A squared distance below the rounding error of the expanded
       form, about 1e-6 of the squared lengths, counts as 0.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all.
-    centers: bool[N], the points that are centers from the start, such as the
-      labelled ones. They are not picked. With none, the first pick is the
-      eligible point of the largest length.
-    block: the most picks before points are brought up to date, at least 1;
-      static. It changes the speed and the memory. The picks are the same but
-      for near ties: a product with one center and one with many may round two
-      equal distances differently, so that another of the two comes first.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all.
+    centers: Initial centers, bool[N], such as the labelled points. They are not
+      picked. Without any, the first pick is the eligible point of the largest
+      length.
+    block: Maximum number of picks before points are brought up to date, at
+      least 1; static. It changes speed and memory. The picks are the same
+      except for near ties: a product with one center and a product with many
+      may round two equal distances differently, and so swap their order.
 
   Returns:
     A Selection whose values are the squared distances to the nearest center,
     or the squared length for a first pick without centers. Points that
-    coincide with a center are picked last, at 0. Past the number that can be
-    picked its indices are -1 and its values -inf.
+    coincide with a center are picked last, at 0. If fewer than k points can be
+    picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k or block below 1.
+    ValueError: If k or block is below 1.
   """
   k, block = _checks.count('k', k), _checks.count('block', block)
   if isinstance(points, Tiled):
@@ -109,7 +110,7 @@ def covering(
 ) -> _greedy.Picks:
   """Returns the state after the last pick of `k_center`, for N above 0.
 
-  Its `met` tells how many centers each point was compared with.
+  Its `met` is the number of centers that each point was compared with.
   """
   pool = sharded.mapped(distances.with_norms, points)
   sq_norms = sharded.per_row(lambda rows: rows.sq_norms, pool)

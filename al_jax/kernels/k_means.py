@@ -10,18 +10,18 @@ from al_jax.kernels import _checks, _xla, distances
 from al_jax.kernels.distances import Factors, Points
 from al_jax.kernels.kmeans_plus_plus import kmeans_plus_plus
 
-# Rows of the pool that are assigned, and multiplied out, at a time.
+# Pool rows that are assigned, and multiplied out, at a time.
 _ROWS_AT_ONCE = 1024
 
 
 class Clusters(NamedTuple):
-  """Which point belongs where.
+  """Centroids, and the assignment of points to them.
 
   Attributes:
-    centroids: [K, D] ([K, C * D] of Factors), the weighted means; NaN where
-      there was no point left to seed a cluster with.
+    centroids: Weighted means, [K, D] ([K, C * D] for Factors); NaN for a
+      cluster that no point was left to seed.
     assignments: int32[N], the nearest centroid; -1 for points left out.
-    inertia: scalar, the weighted sum of squared distances to them.
+    inertia: Scalar, weighted sum of squared distances to the nearest centroids.
   """
 
   centroids: jax.Array
@@ -37,13 +37,13 @@ class _State(NamedTuple):
 
 
 class _Pass(NamedTuple):
-  """What one look at the pool gives.
+  """Result of one pass over the pool.
 
   Attributes:
     assignments: int32[N], the nearest centroid; -1 where the weight is 0.
-    sq_dists: [N], the squared distance to it.
-    sums: [K, D], weighted, by cluster.
-    totals: [K], weights by cluster.
+    sq_dists: [N], squared distances to the nearest centroids.
+    sums: [K, D], weighted sums of points by cluster.
+    totals: [K], sums of weights by cluster.
   """
 
   assignments: jax.Array
@@ -61,17 +61,18 @@ def k_means(
   weights: jax.Array | None = None,
   num_iters: int = 100,
 ) -> Clusters:
-  """K clusters that locally minimise the squared distances to their means.
+  """Finds k clusters that locally minimise squared distances to their means.
 
-  Assigns and averages in turn, from `kmeans_plus_plus` seeds, until nothing
-  changes, lowering
+  Alternates assigning and averaging, from `kmeans_plus_plus` seeds, until
+  nothing changes. Each step lowers
 
     inertia = sum_i w_i min_j |x_i - m_j|^2.
 
-  A cluster that loses all its points restarts at the point that is worst
-  served, by w_i |x_i - m|^2; several restart at several. Where all points are
-  at their centroids it stays, empty, where it was. Factors are multiplied out
-  a tile at a time, since means of outer products are not outer products.
+  A cluster that loses all its points restarts at the point with the largest
+  w_i |x_i - m|^2; several such clusters restart at different points. If every
+  point is at its centroid, the cluster stays where it was, empty. Factors are
+  multiplied out a tile at a time, since means of outer products are not outer
+  products.
 
   Lloyd 1982, "Least Squares Quantization in PCM", section 3.
 
@@ -84,21 +85,21 @@ def k_means(
   ([0.5, 10.0], 2.5)
 
   Args:
-    key: consumed by the seeding.
-    points: float [N, D], or Factors. A point whose squared norm is not finite
-      is left out.
-    k: how many clusters, at least 1; static.
-    eligible: bool[N]; other points are left out. None: all.
-    weights: float [N]; points of no positive, finite weight are left out. None:
-      all 1.
-    num_iters: the most iterations, at least 0; static.
+    key: Random key, consumed by the seeding.
+    points: float [N, D], or Factors. Points whose squared norm is not finite
+      are left out.
+    k: Number of clusters, at least 1; static.
+    eligible: Points to cluster, bool[N]; the others are left out. If None, all.
+    weights: Weights of the points, float [N]; points whose weight is not
+      positive and finite are left out. If None, all 1.
+    num_iters: Maximum number of iterations, at least 0; static.
 
   Returns:
-    Clusters. With k above the number of points that count, as many centroids
-    as there are such points are theirs and the others are NaN.
+    Clusters. If k is above the number of points that are not left out, only
+    that many centroids are points and the others are NaN.
 
   Raises:
-    ValueError: k below 1, num_iters below 0, or no points at all.
+    ValueError: If k is below 1, num_iters is below 0, or there are no points.
   """
   k = _checks.count('k', k)
   num_iters = _checks.count('num_iters', num_iters, at_least=0)
@@ -155,9 +156,9 @@ def _k_means(*, key, points, k, eligible, weights, num_iters):
 
 
 def _weights_of_members(points, eligible, weights):
-  """[N], 0 for points that are left out."""
+  """Returns weights, [N], 0 for points that are left out."""
   norms = distances.squared_norms(points)
-  # The same rule as that of the seeds.
+  # The rule that the seeding uses too.
   members = _checks.among(distances.finite(norms), eligible)
   if weights is None:
     return members.astype(norms.dtype)
@@ -166,7 +167,7 @@ def _weights_of_members(points, eligible, weights):
 
 
 def _look(points, weights, centroids):
-  """Assigns every point, tile by tile, and sums by cluster: a _Pass."""
+  """Assigns every point to a centroid, tile by tile, and sums by cluster."""
   num_points, (k, dim) = weights.shape[0], centroids.shape
   num_rows = min(_ROWS_AT_ONCE, num_points)
   num_tiles = -(-num_points // num_rows)
@@ -183,7 +184,7 @@ def _look(points, weights, centroids):
       (points, weights),
     )
     counts = row_weights > 0
-    # The last tile overlaps the one before; sums take each point once.
+    # The last tile overlaps the one before; sums count each point once.
     fresh = jnp.where(start + jnp.arange(num_rows) >= wanted, row_weights, 0.0)
     rows = jnp.where(counts[:, None], _multiplied_out(rows), 0.0)
     to_all = distances.expanded_squared_distances(
@@ -215,7 +216,7 @@ def _look(points, weights, centroids):
 
 
 def _averaged(points, weights, centroids, look):
-  """The new centroids, and whether a cluster restarted."""
+  """Returns the new centroids, and whether a cluster restarted."""
   empty = (look.totals == 0) & jnp.all(jnp.isfinite(centroids), axis=1)
   means = look.sums / jnp.where(look.totals > 0, look.totals, 1.0)[:, None]
   centroids = jnp.where((look.totals > 0)[:, None], means, centroids)
@@ -234,7 +235,7 @@ def _averaged(points, weights, centroids, look):
 
 
 def _multiplied_out(points):
-  """[N, D], or [N, C * D] of Factors."""
+  """Returns points as [N, D], or [N, C * D] for Factors."""
   if not isinstance(points, Factors):
     return points
   left, right = points

@@ -1,4 +1,4 @@
-"""Largest cluster, maximum distance: far points of where the pool is."""
+"""Largest cluster, maximum distance: far points of badly covered regions."""
 
 import functools
 from typing import NamedTuple
@@ -11,8 +11,8 @@ from al_jax.kernels import _checks, _xla, distances, selection, sharded
 from al_jax.kernels.selection import Selection
 from al_jax.kernels.sharded import Sharded
 
-# Pairs of a point and a center that are compared at a time, and centers there
-# from the start.
+# Pairs of a point and a center that are compared at a time, and initial centers
+# that are added at a time.
 _PAIRS_AT_ONCE = 2**20
 _CENTERS_PER_PASS = 512
 
@@ -24,19 +24,19 @@ def lcmd(
   eligible: jax.Array | None = None,
   centers: jax.Array | None = None,
 ) -> Selection:
-  """The farthest point of the largest cluster, k times, each becoming a center.
+  """Selects k times the farthest point of the largest cluster as a new center.
 
   Every point belongs to its nearest center. With s_x the squared distance of an
   eligible point to that center, each pick is
 
     argmax_x s_x over the cluster with the largest sum of s_x.
 
-  k-center follows the farthest points, which may be outliers; a cluster is only
+  k-center picks the farthest points, which may be outliers. A cluster is only
   large if many points, or some very far ones, are badly covered.
 
   Holzmueller, Zaverkin, Kaestner and Steinwart 2023, "A Framework and Benchmark
-  for Deep Batch Active Learning for Regression", section 5: LCMD, whose `TP`
-  mode is `centers` being the labelled points.
+  for Deep Batch Active Learning for Regression", section 5: LCMD. Its `TP` mode
+  passes the labelled points as `centers`.
 
   >>> import jax.numpy as jnp
   >>> from al_jax import kernels
@@ -51,23 +51,24 @@ dtype=float32))
       not finite, or within a factor 8 of overflow, is neither picked nor a
       center. A squared distance below the rounding error of the expanded form,
       about 1e-6 of the squared lengths, counts as 0.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked, and counts in the sums; None: all.
-    centers: bool[N], the points that are centers from the start, such as the
-      labelled ones. They are not picked. With none, the first pick is the
-      eligible point of the largest length.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked and count in the sums, bool[N]. If None,
+      all.
+    centers: Initial centers, bool[N], such as the labelled points. They are not
+      picked. Without any, the first pick is the eligible point of the largest
+      length.
 
   Returns:
     A Selection whose values are the squared distances to the nearest center, or
-    the squared length for a first pick without centers. They need not fall. A
-    point between two centers at one distance belongs to the earlier pick, or to
-    the lower index of two that are there from the start. Of clusters with equal
-    sums that of the farthest point counts; of points at equal distances the
-    lowest index. Past the number that can be picked indices are -1 and values
-    -inf.
+    the squared length for a first pick without centers. They need not decrease.
+    A point equally far from two centers belongs to the earlier pick, or to the
+    lower index of two initial centers. Among clusters with equal sums, the one
+    with the farthest point is picked from; among points at equal distances, the
+    lowest index is picked. If fewer than k points can be picked, the remaining
+    indices are -1 and values -inf.
 
   Raises:
-    ValueError: k below 1.
+    ValueError: If k is below 1.
   """
   k = _checks.count('k', k)
   points = sharded.checked('points', points, distances.checked)
@@ -78,14 +79,14 @@ dtype=float32))
 
 
 class _State(NamedTuple):
-  """What is carried from pick to pick.
+  """State carried from pick to pick.
 
   Attributes:
-    sq_dists: [N], to the nearest center; inf without any.
-    owner: int32[N], the index of that center.
-    left: bool[N], what can still be picked.
-    picks: those so far.
-    count: int32, their number.
+    sq_dists: [N], squared distances to the nearest center; inf without any.
+    owner: int32[N], index of the nearest center.
+    left: bool[N], points that can still be picked.
+    picks: Picks so far.
+    count: int32, number of picks so far.
   """
 
   sq_dists: jax.Array
@@ -131,13 +132,16 @@ def _lcmd(*, points, k, eligible, centers):
 
 
 def _unit(sq_norms):
-  """The power of two by which sums of squared distances stay finite."""
+  """Returns the power of two that keeps sums of squared distances finite."""
   _, exponent = jnp.frexp(jnp.max(sq_norms))
   return jnp.ldexp(jnp.ones((), sq_norms.dtype), -exponent // 2)
 
 
 def _next(sq_norms, state, unit):
-  """The farthest point of the largest cluster; without centers the longest."""
+  """Finds the farthest point of the largest cluster, or the longest point.
+
+  It is the longest point if there are no centers.
+  """
   sq_dists = jnp.where(state.left, state.sq_dists, 0.0)
   shares = sq_dists * unit * unit
   sums = jax.ops.segment_sum(shares, state.owner, state.owner.size)[state.owner]
@@ -150,7 +154,7 @@ def _next(sq_norms, state, unit):
 
 
 def _cover(pool, state, is_center):
-  """The state once all centers are there, some at a time."""
+  """Returns the state once all initial centers are added, some at a time."""
   (order,) = jnp.nonzero(is_center, size=is_center.size, fill_value=0)
   order = jnp.pad(order.astype(jnp.int32), (0, _CENTERS_PER_PASS))
   number = jnp.sum(is_center)
@@ -168,7 +172,7 @@ def _cover(pool, state, is_center):
 
 
 def _join(pool, state, indices, count):
-  """The state after the first `count` of `indices` are centers."""
+  """Returns the state once the first `count` of `indices` are centers."""
   new = sharded.take(pool, indices)
   sq_dists, owner = sharded.per_row(
     functools.partial(_joined, new=new, indices=indices, count=count),
@@ -180,9 +184,9 @@ def _join(pool, state, indices, count):
 
 
 def _joined(pool, sq_dists, owner, *, new, indices, count):
-  """Distances and owners of some rows once there are new centers.
+  """Returns distances and owners of some rows once there are new centers.
 
-  Tiles are slices that overlap at the end: no point changes its center twice.
+  The last tile overlaps the one before: joining twice changes nothing.
   """
   num_points = owner.size
   tile = min(num_points, _PAIRS_AT_ONCE // indices.size)
@@ -196,7 +200,7 @@ def _joined(pool, sq_dists, owner, *, new, indices, count):
     to_new = distances.clear_squared_distances(
       rows.points, new.points, rows.sq_norms, new.sq_norms
     )
-    # inf: further than any center.
+    # inf: never the nearest center.
     to_new = jnp.where(is_center[None, :], to_new, jnp.inf)
     nearest = jnp.argmin(to_new, axis=1)
     least = jnp.min(to_new, axis=1)

@@ -1,4 +1,4 @@
-"""Uncertainty for a state that is refreshed as the learner learns (SRAAL)."""
+"""Uncertainty for a state that is updated as the learner learns (SRAAL)."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,15 @@ from al_jax.kernels import uncertainty
 
 
 def online_uncertainty(logits: jax.Array) -> jax.Array:
-  """How unsure a prediction is, by its top class and by who rivals it.
+  """Scores the uncertainty of a prediction by its top class and its rivals.
 
   With V the probabilities, m the largest of them, and MinVar(m) the smallest
   variance that C probabilities with that maximum can have:
 
     Unc = 1 - m MinVar(m) / Var(V).
 
-  Of predictions with one top probability, the one that spreads the rest evenly
-  scores lowest, 1 - m, and the one with a single rival highest.
+  Among predictions with the same top probability, the one that spreads the rest
+  evenly scores lowest, 1 - m, and the one with a single rival highest.
 
   Zhang et al. 2020, "State-Relabeling Adversarial Active Learning", section 3.
 
@@ -31,15 +31,15 @@ def online_uncertainty(logits: jax.Array) -> jax.Array:
   ['0.400', '0.657', '0.000']
 
   Args:
-    logits: float [..., C], C >= 1, or log-probabilities. A logit of -inf is a
-      class that cannot be.
+    logits: float [..., C], C >= 1, or log-probabilities. A logit of -inf marks
+      an impossible class.
 
   Returns:
-    [...], from 0 to 1; 1 - 1/C where the prediction is uniform, as if it were
-    spread evenly; 0 where C = 1; NaN where it is not a prediction.
+    [...], from 0 to 1; 1 - 1/C for a uniform prediction, the same as for an
+    even spread; 0 where C = 1; NaN for an invalid prediction.
 
   Raises:
-    ValueError: no axis of classes.
+    ValueError: If there is no axis of classes.
   """
   others = uncertainty.least_confidence(logits)
   logits = jnp.asarray(logits, others.dtype)
@@ -48,7 +48,7 @@ def online_uncertainty(logits: jax.Array) -> jax.Array:
     jnp.argmax(logits, axis=-1), num_classes, dtype=jnp.bool_
   )
   top = jnp.max(logits, axis=-1, keepdims=True)
-  # 0 for the top class. In units of the largest, so that no square underflows.
+  # 0 for the top class. Divided by the largest, so that no square underflows.
   shortfalls = -jnp.expm1(logits - top)
   largest = jnp.max(shortfalls, axis=-1, keepdims=True)
   shortfalls = shortfalls / jnp.where(largest > 0, largest, 1.0)

@@ -10,15 +10,15 @@ from al_jax.kernels.graph import Graph, cast, checked
 
 
 class Propagation(NamedTuple):
-  """What the labels of a few points say of all N.
+  """Pseudo-labels of all N points, with their certainty.
 
   Attributes:
-    scores: float [N, C], share of each class in what reaches a point; rows
-      sum to 1, or are 0 where nothing does.
-    pseudo_labels: int32[N], the class of the largest score, or the label that
-      is known; -1 where nothing reaches an unlabelled point.
-    certainty: float [N], from 0 to 1; 1 where the label is known, 0 where
-      nothing reaches a point: such a point is left out by its weight.
+    scores: float [N, C], share of each class in the score of a point; rows sum
+      to 1, or are 0 for points that propagation does not reach.
+    pseudo_labels: int32[N], the known label or else the class of the largest
+      score; -1 for unlabelled points that propagation does not reach.
+    certainty: float [N], weights from 0 to 1; 1 for known labels, 0 for points
+      that propagation does not reach.
   """
 
   scores: jax.Array
@@ -37,7 +37,7 @@ def label_propagation(
   num_iters: int = 20,
   tol: float = 1e-6,
 ) -> Propagation:
-  """Pseudo-labels by diffusion of the known labels over a graph.
+  """Propagates known labels over a graph to give pseudo-labels to all points.
 
   With A_ij = max(s_ij, 0)^gamma for the neighbours j of i, W = min(A, A^T) or
   A + A^T, and Y_ic = 1 / |L_c| for the labelled i of class c,
@@ -46,9 +46,8 @@ def label_propagation(
     scores = Z / its row sums,   label = argmax_c of scores,
     certainty = 1 - H(scores) / log C, over its maximum.
 
-  All classes are solved at once by conjugate gradients from 0. After
-  `num_iters` = 20 of them they are not converged, as published: the cap is
-  part of the result.
+  All classes are solved at once by conjugate gradients from 0. As in the paper,
+  `num_iters` = 20 iterations do not converge: the cap is part of the result.
 
   Iscen et al. 2019, "Label Propagation for Deep Semi-supervised Learning",
   section 3.2 and algorithm 1. The union graph is that of the authors' code;
@@ -64,25 +63,26 @@ def label_propagation(
   [0, 0, 1, 1]
 
   Args:
-    graph: a `knn_graph` of cosines, or of dot products. An edge of negative
-      similarity has no weight; an isolated node keeps what it has.
-    targets: int[N], the known labels; -1, or anything else that is no class,
-      where none is known. A class without labels is never propagated.
-    num_classes: C, at least 1; static. Of one class all that is reached is
-      certain.
-    alpha: how far labels flow, from 0 to below 1.
-    gamma: exponent of the similarities, above 0.
-    graph_kind: 'reciprocal', edges that both ends list, or 'union', edges that
-      either does, those of both counting twice; static.
-    num_iters: the most iterations, at least 1.
-    tol: a class is solved once its residual is below `tol` times the length
-      of its column of Y.
+    graph: A `knn_graph` of cosines, or of dot products. Edges of negative
+      similarity have no weight; an isolated node keeps its label.
+    targets: Known labels, int[N]; -1, or any other number that is no class, for
+      unlabelled points. A class without labels is never propagated.
+    num_classes: C, at least 1; static. With one class, every point that is
+      reached is certain.
+    alpha: Reach of the labels, from 0 to below 1.
+    gamma: Exponent of the similarities, above 0.
+    graph_kind: Edges to use; static. 'reciprocal' keeps edges that both ends
+      list; 'union' keeps edges that either end lists, and counts those that
+      both list twice.
+    num_iters: Maximum number of iterations, at least 1.
+    tol: Tolerance: a class is solved once its residual is below `tol` times the
+      length of its column of Y.
 
   Returns:
     A Propagation.
 
   Raises:
-    ValueError: an option that is not allowed.
+    ValueError: If an option is not allowed.
   """
   _affinity.check_options(alpha, gamma, graph_kind, num_iters)
   num_classes = _checks.count('num_classes', num_classes)
@@ -113,7 +113,7 @@ def _label_propagation(
 ):
   graph = cast(graph)
   labeled = (targets >= 0) & (targets < num_classes)
-  # A row of zeros where the target is no class.
+  # A row of zeros for unlabelled points.
   is_class = jax.nn.one_hot(
     targets, num_classes, dtype=graph.similarities.dtype
   )
@@ -125,7 +125,7 @@ def _label_propagation(
     num_iters=num_iters,
     tol=tol,
   )
-  # Before convergence a score may be below 0.
+  # Scores may be negative before convergence.
   solution = jnp.maximum(solution, 0.0)
   total = jnp.sum(solution, axis=1)
   reached = total > 0
@@ -139,7 +139,7 @@ def _label_propagation(
 
 
 def _certainty(scores, reached):
-  """1 - H / log C over its maximum, [N]; 0 where nothing reaches a point."""
+  """Computes 1 - H / log C over its maximum, [N]; 0 for unreached points."""
   num_classes = scores.shape[1]
   certain = jnp.ones(reached.shape, scores.dtype)
   if num_classes > 1:

@@ -1,4 +1,4 @@
-"""From scores to picks: the best k, and any k."""
+"""Selections from scores: the best k, and a uniform draw."""
 
 from typing import NamedTuple
 
@@ -10,22 +10,22 @@ from jax.typing import DTypeLike
 from al_jax.kernels import _checks, _xla, sharded
 from al_jax.kernels.sharded import Sharded
 
-# 23 random bits each: of a million tied points, the chance that any two share
+# 23 random bits each: the chance that any two of a million tied points share
 # all 69 is below 1e-9.
 _NUM_TIE_BREAKERS = 3
-# Said where scores are fewer or more than what is eligible.
-_IF_OF_SAMPLES = 'Scores of samples are made from mc_logits of [S, N, C].'
+# Hint if scores and eligible differ in length.
+_IF_OF_SAMPLES = 'Scores of samples are computed from mc_logits [S, N, C].'
 
 
 class Selection(NamedTuple):
-  """Which points were picked.
+  """Picked points.
 
   Attributes:
-    indices: int32[K], distinct pool indices in order of choice; -1 past the
-      number of points that could be picked.
-    values: float [K], what the kernel maximised when it took each; -inf, the
-      maximum over nothing, where the index is -1. As wide as what they are
-      made of, float32 at least.
+    indices: int32[K], distinct pool indices in order of choice; -1 once no more
+      points can be picked.
+    values: float [K], the quantity that the kernel maximised at each pick;
+      -inf, the maximum over nothing, where the index is -1. At least float32,
+      and as wide as the inputs.
   """
 
   indices: jax.Array
@@ -33,7 +33,7 @@ class Selection(NamedTuple):
 
 
 def nothing(k: int, dtype: DTypeLike) -> Selection:
-  """A Selection of k without a pick, whose values are of that type."""
+  """Returns a Selection of k without a pick, with values of the given type."""
   return Selection(jnp.full(k, -1, jnp.int32), jnp.full(k, -jnp.inf, dtype))
 
 
@@ -44,12 +44,12 @@ def top_k(
   eligible: jax.Array | None = None,
   key: jax.Array | None = None,
 ) -> Selection:
-  """The k points with the largest scores, largest first.
+  """Picks the k points with the largest scores, largest first.
 
-  With a key, points of equal score are picked and ordered at random, each
-  order being as likely as any other. Without one the lower index wins, which
-  skews the classes of a pool that is sorted by class, most of all under scores
-  that take few values, such as a vote among S samples.
+  With a key, points of equal score are picked and ordered at random, all orders
+  being equally likely. Without a key the lower index wins. That skews the
+  classes of a pool that is sorted by class, above all if scores take few
+  values, such as a vote among S samples.
 
   >>> import jax.numpy as jnp
   >>> from al_jax import kernels
@@ -59,26 +59,27 @@ def top_k(
   Array([ 1,  0, -1], dtype=int32)
 
   Args:
-    scores: float [N], or Sharded, of which the picks are the same. A score that
-      is not finite (NaN, +inf or -inf) is never picked. Zeros of both signs
-      tie.
-    k: how many, at least 1; static.
-    eligible: bool[N], what may be picked; None: all.
-    key: breaks ties at random; None: by lowest index.
+    scores: float [N], or Sharded, which gives the same picks. A point whose
+      score is not finite (NaN, +inf or -inf) is never picked. Zeros of both
+      signs tie.
+    k: Number of picks, at least 1; static.
+    eligible: Points that may be picked, bool[N]. If None, all.
+    key: Random key that breaks ties. If None, the lowest index wins.
 
   Returns:
-    A Selection whose values are the scores. Past the points that can be
-    picked its indices are -1 and its values -inf.
+    A Selection whose values are the scores. If fewer than k points can be
+    picked, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k below 1.
+    ValueError: If k is below 1.
   """
   k = _checks.count('k', k)
   scores = sharded.checked(
     'scores', scores, lambda name, given: _checks.floats(name, given, 'N')
   )
+  hint = '' if isinstance(scores, Sharded) else _IF_OF_SAMPLES
   eligible = _checks.mask(
-    'eligible', eligible, sharded.number(scores), hint=_IF_OF_SAMPLES
+    'eligible', eligible, sharded.number(scores), hint=hint
   )
   if key is not None:
     key = _checks.key(key)
@@ -91,7 +92,7 @@ def _top_k(*, points, k, eligible, key):
   if isinstance(points, sharded.Part):
     return _top_k_of_part(points, k, eligible, key)
   scores = ranked(points, eligible)
-  # At least k rows, so that there always is a k-th.
+  # At least k rows, so that there is always a k-th.
   shortfall = max(0, k - scores.shape[0])
   scores = jnp.pad(scores, (0, shortfall), constant_values=-jnp.inf)
   if key is None:
@@ -106,14 +107,14 @@ def _top_k(*, points, k, eligible, key):
 
 
 def _top_k_of_part(points, k, eligible, key):
-  """Each device proposes its k best, and the k best of these are picked.
+  """Picks the best k of the best k of every device.
 
-  5 numbers of each proposal travel.
+  Five numbers per proposal travel between devices.
   """
   num_points, each = points.num_points, points.each
   columns = jnp.zeros((0, num_points))
   if key is not None:
-    # As many are drawn as by one device, which pads to k.
+    # Draw the same number as one device would, which pads to k.
     columns = tie_breakers(key, max(num_points, k))[:, :num_points]
   own = jnp.ones(num_points, jnp.bool_) if eligible is None else eligible
   scores = ranked(points.rows[:each], sharded.own(points, own))
@@ -128,16 +129,17 @@ def _top_k_of_part(points, k, eligible, key):
   columns = jnp.pad(columns.T, ((0, 0), (0, shortfall)))
   chosen = in_order(scores, columns, largest(scores, columns, k))
   values = scores[chosen]
-  # Padding is never read: -inf is no pick.
+  # -inf marks padding, whose entry of `index` must not be used.
   indices = jnp.where(values > -jnp.inf, index[chosen], -1)
   return Selection(indices, values)
 
 
 def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
-  """K of the eligible points, drawn uniformly without replacement.
+  """Draws k eligible points uniformly without replacement.
 
-  Every ordered choice of k eligible points is equally likely: the baseline
-  that every strategy has to beat. It is `top_k` of scores that all tie.
+  Every ordered choice of k eligible points is equally likely. This is the
+  baseline that every strategy has to beat. It is `top_k` of scores that all
+  tie.
 
   >>> import jax
   >>> import jax.numpy as jnp
@@ -148,16 +150,16 @@ def uniform(key: jax.Array, eligible: jax.Array, k: int) -> Selection:
   [-1, 1, 3]
 
   Args:
-    key: consumed.
-    eligible: bool[N], what may be picked.
-    k: how many, at least 1; static.
+    key: Random key; consumed.
+    eligible: Points that may be picked, bool[N].
+    k: Number of picks, at least 1; static.
 
   Returns:
-    A Selection whose values are 0, the score that all points share. Past the
-    number eligible its indices are -1 and its values -inf.
+    A Selection whose values are 0, the score that all points share. If fewer
+    than k points are eligible, the remaining indices are -1 and values -inf.
 
   Raises:
-    ValueError: k below 1.
+    ValueError: If k is below 1.
   """
   k, key = _checks.count('k', k), _checks.key(key)
   eligible = _checks.array('eligible', eligible, 'a bool mask of shape [N]')
@@ -172,7 +174,7 @@ def _uniform(*, key, eligible, k):
 
 
 def ranked(scores: jax.Array, eligible: jax.Array | None) -> jax.Array:
-  """Scores as they are compared: -inf where they cannot be picked."""
+  """Returns scores for ranking: -inf where a point cannot be picked."""
   pickable = _checks.among(jnp.isfinite(scores), eligible)
   scores = _checks.at_least_float32(scores)
   # lax.top_k would rank -0.0 below 0.0.
@@ -187,19 +189,19 @@ def tie_breakers(key: jax.Array, num_points: int) -> jax.Array:
 
 
 def largest(scores: jax.Array, columns: jax.Array, k: int) -> jax.Array:
-  """Positions of the k largest of N >= k scores, random among equals.
+  """Finds the positions of the k largest of N >= k scores, random among equals.
 
-  Ranks by score, then by three random columns, without sorting all N: each
+  Ranks by score, then by three random columns, without sorting all N. Each
   column in turn settles which of the rows that still tie at the k-th place are
-  above it. Only the k rows chosen are sorted, see `in_order`. On 2 CPU cores
+  above it. Only the k chosen rows are sorted, see `in_order`. On 2 CPU cores,
   100 of a million take 35 ms; permuting the million first, to let the lower
-  index win, 490 ms.
+  index win, takes 490 ms.
   """
   above = jnp.zeros(scores.shape, jnp.bool_)
   tied = ~above
   for column in (scores, *columns):
     best, _ = _xla.top_k(jnp.where(tied, column, -jnp.inf), k)
-    # Fewer than k rows are above, and with those that tie at least k.
+    # Fewer than k rows are above, and at least k are above or tied.
     threshold = best[k - 1 - jnp.sum(above)]
     above |= tied & (column > threshold)
     tied &= column == threshold
@@ -209,6 +211,6 @@ def largest(scores: jax.Array, columns: jax.Array, k: int) -> jax.Array:
 def in_order(
   scores: jax.Array, columns: jax.Array, chosen: jax.Array
 ) -> jax.Array:
-  """The chosen positions by falling score, at random among equals."""
+  """Sorts the chosen positions by falling score, at random among equals."""
   keys = (-scores[chosen], *columns[:, chosen])
   return lax.sort((*keys, chosen), num_keys=len(keys))[-1]

@@ -1,9 +1,9 @@
-"""Rows of a pool that several devices share, and kernels that run on all.
+"""Rows of a pool that are spread over devices, and kernels that run on all.
 
 Device d of a mesh of one axis holds rows d L to (d + 1) L; the last rows may be
-padding. A kernel then is one program of all devices: what there is per row as a
-number is on every device, and so is each decision. The rows themselves stay
-where they are, but for the few that are compared with all others.
+padding. A kernel is then one program of all devices. Numbers per row are on
+every device, and every device makes the same decisions. The rows themselves
+stay where they are, except the few that are compared with all others.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from al_jax.kernels import _padding, _xla
+from al_jax.kernels import _checks, _padding, _xla
 
 PyTree = Any
 
-# Rows that kernels compare at a time, at most. A device that holds fewer gets
-# padding, since a product of fewer rows may round differently.
+# Maximum number of rows that kernels compare at a time. A device that holds
+# fewer gets padding, since a product of fewer rows may round differently.
 _MOST_ROWS_AT_ONCE = 2048
 
 
@@ -33,10 +33,10 @@ _MOST_ROWS_AT_ONCE = 2048
 class Sharded:
   """N points, or scores, of which each device holds a part.
 
-  `top_k` takes it in the place of scores, and `kmeans_plus_plus`, `k_center`,
-  `lcmd` and `hybrid_informativeness` in the place of points. Their picks are
-  those of one device, bit for bit, and are on every device. What else they are
-  given must be on every device too.
+  `top_k` takes it in place of scores; `kmeans_plus_plus`, `k_center`, `lcmd`
+  and `hybrid_informativeness` take it in place of points. Their picks equal
+  those of one device, bit for bit, and are on every device. Their other
+  arguments must be on every device too.
 
   >>> import jax
   >>> import numpy as np
@@ -50,10 +50,10 @@ class Sharded:
   Array([3, 0], dtype=int32)
 
   Attributes:
-    rows: pytree of [devices x L, ...], sharded over the axis of the mesh; rows
+    rows: Pytree of [devices x L, ...], sharded over the axis of the mesh; rows
       from N on are padding.
     num_points: N.
-    mesh: with one axis.
+    mesh: Mesh with one axis.
   """
 
   rows: PyTree
@@ -62,35 +62,37 @@ class Sharded:
 
   @property
   def rows_each(self) -> int:
-    """L, the rows that a device holds, padding included."""
+    """Number of rows that a device holds, L, padding included."""
     return jax.tree.leaves(self.rows)[0].shape[0] // self.mesh.size
 
   def take(self, indices: jax.Array) -> PyTree:
     """Gathers rows from all devices, in a program of all of them.
 
     Args:
-      indices: int32[B], on every device; -1 pads.
+      indices: Pool indices, int32[B], on every device; -1 is padding.
 
     Returns:
-      pytree of [B, ...] on every device, bit for bit; zeros where the index is
+      Pytree of [B, ...] on every device, bit for bit; zeros where the index is
       -1.
     """
     return _on_each(
-      lambda points, indices: take(points, indices), self, {'indices': indices}
+      lambda points, indices: take(points, indices),
+      self,
+      {'indices': jnp.asarray(indices)},
     )
 
   def everywhere(self) -> PyTree:
-    """Copies all rows to every device, as pytree of [N, ...]."""
+    """Copies all rows to every device, as a pytree of [N, ...]."""
     return _on_each(lambda points: per_row(lambda rows: rows, points), self, {})
 
 
 def within(indices: jax.Array, each: int, axis: str) -> jax.Array:
-  """Turns pool indices into positions among the rows of the device that asks.
+  """Converts pool indices to positions among the rows of the calling device.
 
   Args:
-    indices: int32[B], pool indices; -1 pads.
-    each: rows that each device holds.
-    axis: of the mesh.
+    indices: Pool indices, int32[B]; -1 is padding.
+    each: Number of rows that each device holds.
+    axis: Name of the mesh axis.
 
   Returns:
     int32[B], -1 where another device holds the row.
@@ -106,15 +108,15 @@ def within(indices: jax.Array, each: int, axis: str) -> jax.Array:
 )
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """What a device holds of N rows, in a program of all devices.
+  """Rows that one device holds, out of N, in a program of all devices.
 
-  The functions below take it, or all rows of a single device.
+  The functions below take a Part, or all rows if there is a single device.
 
   Attributes:
-    rows: pytree of [L or more, ...].
-    each: L.
+    rows: Pytree of [L or more, ...].
+    each: Number of rows that belong to the device, L.
     num_points: N.
-    axis: of the mesh.
+    axis: Name of the mesh axis.
   """
 
   rows: PyTree
@@ -127,11 +129,11 @@ Rows = Part | PyTree
 
 
 def on_each_device(kernel: Callable[..., PyTree]) -> Callable[..., PyTree]:
-  """Has a kernel run on every device where its points are Sharded.
+  """Runs a kernel on every device if its points are Sharded.
 
   Args:
-    kernel: takes keyword arguments only, `points` among them: Rows. What it
-      returns is the same on every device.
+    kernel: Function of keyword arguments only, among them `points`, which are
+      Rows. It returns the same value on every device.
 
   Returns:
     The kernel; its points may be Sharded.
@@ -166,7 +168,8 @@ def _on_each(kernel, points, arguments, rows_at_once=0):
     mesh=points.mesh,
     in_specs=(jax.P(axis), jax.P()),
     out_specs=jax.P(),
-    # It is about gradients, and would have loops say which values differ.
+    # The check is needed for gradients only, and would require loops to
+    # declare which values differ between devices.
     check_vma=False,
   )(points.rows, arrays)
 
@@ -174,36 +177,45 @@ def _on_each(kernel, points, arguments, rows_at_once=0):
 def checked(
   name: str, points: Any, check: Callable[[str, Any], PyTree]
 ) -> PyTree:
-  """Returns what a check of points or scores makes of them.
+  """Checks points or scores, which may be Sharded.
 
   Args:
-    name: the argument's, for the message.
-    points: what it is given, maybe Sharded.
-    check: `(name, rows) -> rows`; of Sharded it sees the rows.
+    name: Name of the argument, for the message.
+    points: Value of the argument, maybe Sharded.
+    check: Function `(name, rows) -> rows`; for Sharded it gets the rows.
+
+  Returns:
+    The value with its rows as `check` returns them.
 
   Raises:
-    ValueError: by the check, or there are not as many rows as there should be.
+    TypeError: If num_points is not an integer.
+    ValueError: If the check raises it, or the number of rows or the mesh is
+      wrong.
   """
   if not isinstance(points, Sharded):
     return check(name, points)
+  if not isinstance(points.mesh, jax.sharding.Mesh):
+    raise ValueError(
+      f'{name}.mesh is {points.mesh!r}; it must be a jax.sharding.Mesh.'
+    )
   rows = check(f'{name}.rows', points.rows)
   length = jax.tree.leaves(rows)[0].shape[0]
   if len(points.mesh.axis_names) != 1 or length % points.mesh.size:
     raise ValueError(
       f'{name}.rows has {length} rows over a mesh of '
-      f'{dict(points.mesh.shape)}; the mesh must have one axis, and each of '
-      'its devices as many rows.'
+      f'{dict(points.mesh.shape)}; the mesh must have one axis, and each '
+      'device the same number of rows.'
     )
-  if not 1 <= points.num_points <= length:
+  if _checks.count(f'{name}.num_points', points.num_points) > length:
     raise ValueError(
-      f'{name}.num_points is {points.num_points}; it must be from 1 to the '
-      f'{length} rows that there are.'
+      f'{name}.num_points is {points.num_points}; it must be at most {length}, '
+      'the number of rows.'
     )
   return dataclasses.replace(points, rows=rows)
 
 
 def number(rows: Rows | Sharded) -> int:
-  """N."""
+  """Returns the number of points, N."""
   if isinstance(rows, Part | Sharded):
     return rows.num_points
   return jax.tree.leaves(rows)[0].shape[0]
@@ -212,15 +224,15 @@ def number(rows: Rows | Sharded) -> int:
 def mapped(
   function: Callable[..., PyTree], rows: Rows, *values: jax.Array
 ) -> Rows:
-  """Makes rows of rows; each device keeps its own.
+  """Applies a function to all rows; each device keeps its own results.
 
   Args:
-    function: `(rows, *values) -> pytree of [R, ...]` for any R rows.
-    rows: of all points.
-    *values: [N, ...], on every device.
+    function: Function `(rows, *values) -> pytree of [R, ...]` for any R rows.
+    rows: Rows of all points.
+    *values: Values per point, [N, ...], on every device.
 
   Returns:
-    rows of all points.
+    New rows of all points.
   """
   if not isinstance(rows, Part):
     return function(rows, *values)
@@ -232,7 +244,11 @@ def mapped(
 def per_row(
   function: Callable[..., PyTree], rows: Rows, *values: jax.Array
 ) -> PyTree:
-  """Does as `mapped`, and has the result on every device, [N, ...]."""
+  """Applies a function as `mapped` does, with all results on every device.
+
+  Returns:
+    Pytree of [N, ...].
+  """
   found = mapped(function, rows, *values)
   if not isinstance(found, Part):
     return found
@@ -245,11 +261,11 @@ def per_row(
 
 
 def own(rows: Part, values: jax.Array) -> jax.Array:
-  """Those of values per point that belong to the rows of this device.
+  """Returns the values of the points whose rows are on this device.
 
   Args:
-    rows: of the device.
-    values: [N, ...].
+    rows: Rows of the device.
+    values: Values per point, [N, ...].
 
   Returns:
     [L, ...], zeros for padding.
@@ -261,14 +277,14 @@ def own(rows: Part, values: jax.Array) -> jax.Array:
 
 
 def take(rows: Rows, indices: jax.Array) -> PyTree:
-  """Gathers rows, which every device then has.
+  """Gathers rows to every device.
 
   Args:
-    rows: of all points.
-    indices: int32[B], in range; of a Part -1 pads.
+    rows: Rows of all points.
+    indices: int32[B], in range; in a Part, -1 is padding.
 
   Returns:
-    pytree of [B, ...]; of a Part zeros where the index is -1.
+    Pytree of [B, ...]; in a Part, zeros where the index is -1.
   """
   if not isinstance(rows, Part):
     return jax.tree.map(
@@ -281,7 +297,7 @@ def take(rows: Rows, indices: jax.Array) -> PyTree:
     own = jnp.take(leaf, at, axis=0, mode='fill', fill_value=0)
     if leaf.dtype == jnp.bool_:
       return lax.psum(own.astype(jnp.uint8), rows.axis).astype(jnp.bool_)
-    # One device has a row and all others have zeros. Sums of bits keep -0.0.
+    # One device has the row and all others zeros. Summing bits keeps -0.0.
     bits = own.view(f'uint{8 * leaf.dtype.itemsize}')
     return lax.psum(bits, rows.axis).view(leaf.dtype)
 
@@ -289,7 +305,7 @@ def take(rows: Rows, indices: jax.Array) -> PyTree:
 
 
 def _padded(rows, lacking):
-  """Appends as many rows of zeros."""
+  """Appends `lacking` rows of zeros."""
   return jax.tree.map(
     lambda leaf: jnp.pad(leaf, [(0, lacking)] + [(0, 0)] * (leaf.ndim - 1)),
     rows,

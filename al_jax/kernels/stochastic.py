@@ -1,4 +1,4 @@
-"""Batches drawn by score: diverse because random, at the cost of a ranking."""
+"""Batches drawn at random by score: diverse at the cost of a ranking."""
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ from al_jax.kernels import _checks, _xla, selection
 from al_jax.kernels.selection import Selection
 
 _KINDS = ('power', 'softmax', 'softrank')
-# Noise over a smaller coldness might be infinite, and all draws are uniform
-# from far above it.
+# Noise divided by a smaller coldness might overflow. Draws are uniform well
+# above this value already.
 _LEAST_COLDNESS = 1e-30
 
 
@@ -22,17 +22,17 @@ def stochastic_top_k(
   coldness: float = 1.0,
   eligible: jax.Array | None = None,
 ) -> Selection:
-  """K points drawn one after another without replacement, likelier by score.
+  """Draws k points one by one without replacement, favouring high scores.
 
-  The best k of scores that noise has moved, G_i ~ Gumbel(0, 1):
+  Picks the best k of scores with noise, G_i ~ Gumbel(0, 1):
 
-    kind      what is ranked          first draw proportional to
+    kind      ranked quantity         first draw proportional to
     power     log s_i + G_i / beta    s_i^beta
     softmax   s_i + G_i / beta        exp(beta s_i)
     softrank  -log r_i + G_i / beta   r_i^-beta,  r_i = 1 for the best score
 
-  and likewise among the rest for each further draw. Power does not mind the
-  scale of the scores, softrank nothing but their order.
+  Each further draw follows the same rule among the remaining points. Power does
+  not depend on the scale of the scores, and softrank only on their order.
 
   Kirsch et al. 2023, "Stochastic Batch Acquisition: A Simple Baseline for Deep
   Active Learning", section 3.
@@ -46,23 +46,23 @@ def stochastic_top_k(
   ([1, 3], [0, -1])
 
   Args:
-    key: consumed.
-    scores: float [N]. One that is not finite is never picked.
-    k: how many, at least 1; static.
-    kind: what is ranked; static.
+    key: Random key; consumed.
+    scores: float [N]. A point whose score is not finite is never picked.
+    k: Number of picks, at least 1; static.
+    kind: Ranked quantity; static.
     coldness: beta, above 0; below 1e-30 it counts as 1e-30. Near 0 all draws
       are uniform; as it grows, they become `top_k`.
-    eligible: bool[N], what may be picked; None: all.
+    eligible: Points that may be picked, bool[N]. If None, all.
 
   Returns:
-    A Selection whose values are what was ranked. Under power a score of 0 or
-    below (or above it by less than float32's least normal number, 1.2e-38) is
-    never drawn before one above 0: if those above 0 are fewer than k,
-    the others fill up the batch uniformly, at a value of -inf. Past the points
-    that can be picked indices are -1 and values -inf.
+    A Selection whose values are the ranked quantity. Under power, scores below
+    float32's least normal number, 1.2e-38, are never drawn before larger ones.
+    If fewer than k scores are larger, the others fill up the batch uniformly,
+    at a value of -inf. If fewer than k points can be picked, the remaining
+    indices are -1 and values -inf.
 
   Raises:
-    ValueError: an unknown kind, k below 1, or a coldness that is not above 0.
+    ValueError: If kind is unknown, k is below 1, or coldness is not above 0.
   """
   if kind not in _KINDS:
     raise ValueError(
@@ -92,14 +92,14 @@ def _stochastic_top_k(*, key, scores, k, kind, coldness, eligible):
   scores = _checks.at_least_float32(scores)
   pickable = _checks.among(jnp.isfinite(scores), eligible)
   noise_key, other_key = jax.random.split(key)
-  # Not the default mode: it has 23 bits, with which large pools run into ties.
+  # The default mode has 23 bits, so that large pools would have ties.
   noise = jax.random.gumbel(noise_key, scores.shape, scores.dtype, mode='high')
   noise = noise / jnp.maximum(coldness, _LEAST_COLDNESS)
   if kind == 'softmax':
     return selection.top_k(scores + noise, k, eligible=pickable)
   if kind == 'softrank':
     return _by_rank(other_key, scores, pickable, noise, k)
-  # The logarithm of a number below the normal ones may be -inf.
+  # The logarithm of a subnormal number may be -inf.
   positive = pickable & (scores >= jnp.finfo(scores.dtype).tiny)
   log_scores = jnp.log(jnp.where(positive, scores, 1.0))
   drawn = selection.top_k(log_scores + noise, k, eligible=positive)
@@ -110,25 +110,25 @@ def _stochastic_top_k(*, key, scores, k, kind, coldness, eligible):
     lambda: selection.uniform(other_key, others, k).indices,
     lambda: jnp.full(k, -1, jnp.int32),
   )
-  # The rest begins where the drawn ones end.
+  # The rest begins where the drawn picks end.
   place = jnp.arange(k) - jnp.sum(drawn.indices >= 0)
   fill = jnp.where(place >= 0, rest[jnp.maximum(place, 0)], -1)
   return drawn._replace(indices=jnp.where(place < 0, drawn.indices, fill))
 
 
 def _by_rank(key, scores, pickable, noise, k):
-  """The best k of rank and noise; equal scores are ranked at random.
+  """Picks the best k by rank and noise; equal scores are ranked at random.
 
-  The noise belongs to the place in the ranking: it is independent of all else.
+  The noise belongs to the place in the ranking, independent of everything else.
   """
   num_points = len(scores)
-  # inf: behind everything that can be picked.
+  # inf: sorted behind every point that can be picked.
   descending = jnp.where(pickable, -scores, jnp.inf)
   tie_breakers = jax.random.bits(key, (num_points,), jnp.uint32)
   index = jnp.arange(num_points, dtype=jnp.int32)
   *_, by_rank = lax.sort((descending, tie_breakers, index), num_keys=2)
   ranks = jnp.arange(1, num_points + 1, dtype=scores.dtype)
   best = selection.top_k(noise - jnp.log(ranks), k, eligible=pickable[by_rank])
-  # Of a missing pick the index is -1, which is the last place: -1 again.
+  # The index -1 of a missing pick reads the last entry, which is -1 again.
   by_rank = jnp.append(by_rank, jnp.int32(-1))
   return best._replace(indices=by_rank[best.indices])

@@ -1,20 +1,20 @@
 """Budget managers: which examples of a stream are worth a label.
 
-An example of a stream is asked about at once or never. A threshold on its
-utility alone does not keep to a budget, so that every manager here holds back
-while a running estimate of the share of examples it asked about is at the
-budget:
+An example of a stream is queried at once or never. A threshold on its utility
+alone does not keep to a budget. Every manager here therefore queries only while
+a running estimate of the share of queried examples is below the budget:
 
   spent_t = spent_(t-1) (w - 1) / w + asked_t / w,   with window w.
 
-With budget B that estimate is below B + 1/w after every example, so that of
-the first T at most (B w + 1) (1 + T / w) are asked about. `spend_balanced`
-counts instead: of the first T it asks about at most B T + tolerance + 1.
+With budget B that estimate is below B + 1/w after every example, so that at
+most (B w + 1) (1 + T / w) of the first T examples are queried.
+`spend_balanced` counts instead: it queries at most B T + tolerance + 1 of the
+first T.
 
-Each is `(key, state, utility) -> (state, ask)`: bind its options by
-`functools.partial` and hand it to `lax.scan` with a key for every example. The
-answers do not depend on how a stream is cut into pieces. A utility that is not
-finite is never asked about.
+Each manager is a function `(key, state, utility) -> (state, ask)`: bind its
+options by `functools.partial` and pass it to `lax.scan` with a key for every
+example. The results do not depend on how a stream is cut into pieces. An
+example whose utility is not finite is never queried.
 
 Managers that compare the confidence of a model with a threshold are in
 `stream_confidence.py`.
@@ -29,7 +29,7 @@ from al_jax.kernels._spending import Spending
 
 
 def start_spending(*, window: int = 100) -> Spending:
-  """The state of a budget manager at the beginning of a stream.
+  """Returns the state of a budget manager at the beginning of a stream.
 
   >>> from al_jax import kernels
   >>> state = kernels.start_spending(window=50)
@@ -37,14 +37,14 @@ def start_spending(*, window: int = 100) -> Spending:
   (0.0, 1.0, (50,))
 
   Args:
-    window: w of every manager: over how many examples the budget is kept, and
-      of how many a quantile is taken; at least 1; static.
+    window: Number of examples w over which a manager keeps the budget, and of
+      which it takes a quantile, at least 1; static.
 
   Returns:
-    A Spending that has asked about nothing.
+    A Spending without any query.
 
   Raises:
-    ValueError: window below 1.
+    ValueError: If window is below 1.
   """
   window = _checks.count('window', window)
   return Spending(
@@ -62,20 +62,20 @@ def spend_quantile(
   *,
   budget: float = 0.1,
 ) -> tuple[Spending, jax.Array]:
-  """Asks where utility is above the (1 - B) quantile of the last w utilities.
+  """Queries utilities above the (1 - B) quantile of the last w utilities.
 
-  The utility may be on any scale. The w include the present one, and equal
-  utilities are put in random order, u ~ U(0, 1):
+  The utility may be on any scale. The w utilities include the present one, and
+  equal utilities are put in random order, u ~ U(0, 1):
 
     #{larger} + u #{equal} < B #{all}.
 
-  Asks only while there is budget: while the estimate `spent` of the share of
-  recent examples asked about is below B. After each example it becomes
+  It queries only while there is budget: while `spent`, the estimated share of
+  recent examples that were queried, is below B. After each example it becomes
   spent + (asked - spent) / w.
 
-  A stream that does not change is therefore asked about at rate B whatever
-  its distribution, from the first example on, less what this limit holds back:
-  an eighth at w 100. `spend_balanced` spends all.
+  A stationary stream is therefore queried at rate B from the first example on,
+  whatever its distribution, less the queries that this limit withholds: one in
+  eight at w = 100. `spend_balanced` spends the whole budget.
 
   Kottke, Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in
   Datastreams": a quantile of a sliding window in place of a threshold.
@@ -92,17 +92,17 @@ def spend_quantile(
   True
 
   Args:
-    key: puts equal utilities in order.
-    state: what it remembers.
-    utility: float [], larger is more worth a label. One that is not finite is
-      never asked about.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
+    key: Random key that orders equal utilities.
+    state: State of the manager.
+    utility: float []; a larger utility is more worth a label. If it is not
+      finite, the example is never queried.
+    budget: B, the share of examples to query, from 0 to 1; static.
 
   Returns:
-    The next state, and bool []: whether to ask.
+    The next state, and bool []: whether to query.
 
   Raises:
-    ValueError: a budget out of range.
+    ValueError: If the budget is out of range.
   """
   key = _checks.key(key)
   utility = _spending.checked(utility, budget)
@@ -126,19 +126,19 @@ def spend_balanced(
   budget: float = 0.1,
   tolerance: int = 50,
 ) -> tuple[Spending, jax.Array]:
-  """Asks above a quantile that gives way to what is left of the budget.
+  """Queries utilities above a quantile that follows the remaining budget.
 
-  With the T examples so far, of which A were asked about before this one:
+  With the T examples so far, of which A were queried before this one:
 
     left = B T - A
     utility >= quantile_(1 - B) - (largest - smallest) left / tolerance,
 
-  of the last w utilities, which include the present one. What was not spent
-  lowers the threshold, what was overspent raises it, and the whole budget is
-  spent. No question is asked while left is at or below -tolerance, so that of
-  the first T examples at most B T + tolerance + 1 are asked about, whatever the
-  utilities are. Equal utilities use this up: where all tie the first
-  `tolerance` and a few more are asked about, and from there on a share B.
+  of the last w utilities, which include the present one. Unspent budget lowers
+  the threshold, overspending raises it, and the whole budget is spent. There is
+  no query while left is at or below -tolerance, so that at most B T + tolerance
+  + 1 of the first T examples are queried, whatever the utilities are. Equal
+  utilities reach this limit: if all tie, the first `tolerance` examples and a
+  few more are queried, and from there on a share B.
 
   Kottke, Krempl and Spiliopoulou 2015, "Probabilistic Active Learning in
   Datastreams", the balanced incremental quantile filter.
@@ -155,19 +155,19 @@ def spend_balanced(
   '0.20'
 
   Args:
-    key: not used: this manager draws nothing.
-    state: what it remembers.
-    utility: float [], larger is more worth a label. One that is not finite is
-      never asked about.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-    tolerance: over how many questions the balance is restored, at least 1;
+    key: Not used: this manager draws nothing.
+    state: State of the manager.
+    utility: float []; a larger utility is more worth a label. If it is not
+      finite, the example is never queried.
+    budget: B, the share of examples to query, from 0 to 1; static.
+    tolerance: Number of queries over which the balance is restored, at least 1;
       static.
 
   Returns:
-    The next state, and bool []: whether to ask.
+    The next state, and bool []: whether to query.
 
   Raises:
-    ValueError: a budget out of range, or a tolerance below 1.
+    ValueError: If the budget is out of range, or the tolerance below 1.
   """
   del key
   tolerance = _checks.count('tolerance', tolerance)
@@ -184,8 +184,9 @@ def spend_balanced(
 
 
 def _quantile(values, level):
-  """The quantile of the values that are not NaN; linear between them."""
-  # By count: a float32 product would miss a value that it should hit.
+  """Returns the quantile of the values without NaNs, interpolated linearly."""
+  # Places for every count, on the host: a float32 product would miss values
+  # that it should hit exactly.
   places = level * np.maximum(np.arange(len(values) + 1) - 1, 0)
   below = np.floor(places).astype(np.int32)
   count = jnp.sum(~jnp.isnan(values))

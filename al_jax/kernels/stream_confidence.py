@@ -1,7 +1,7 @@
 """Budget managers that compare a model's confidence with a threshold.
 
 Their utilities are `least_confidence`, or any other score for which
-1 - utility is the model's confidence. What a manager is stands in `stream.py`.
+1 - utility is the model's confidence. `stream.py` describes managers.
 """
 
 import jax
@@ -20,15 +20,15 @@ def spend_fixed(
   num_classes: int,
   budget: float = 0.1,
 ) -> tuple[Spending, jax.Array]:
-  """Asks where confidence is at most a threshold that never moves.
+  """Queries where confidence is at most a threshold that never moves.
 
     1 - utility <= 1/C + B (1 - 1/C).
 
-  A model whose confidence were uniform over its range would be that unsure of
-  a share B of the examples. One that grows confident stops asking.
+  A model whose confidence is uniform over its range is below the threshold for
+  a share B of the examples. One that grows confident stops querying.
 
-  Asks only while there is budget: while the estimate `spent` of the share of
-  recent examples asked about is below B. After each example it becomes
+  It queries only while there is budget: while `spent`, the estimated share of
+  recent examples that were queried, is below B. After each example it becomes
   spent + (asked - spent) / w.
 
   Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
@@ -42,18 +42,18 @@ def spend_fixed(
   (True, '0.2')
 
   Args:
-    key: not used: this manager draws nothing.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability. One that is not finite is
-      never asked about.
+    key: Not used: this manager draws nothing.
+    state: State of the manager.
+    utility: float [], 1 - the largest probability. If it is not finite, the
+      example is never queried.
     num_classes: C, at least 1; static.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
+    budget: B, the share of examples to query, from 0 to 1; static.
 
   Returns:
-    The next state, and bool []: whether to ask.
+    The next state, and bool []: whether to query.
 
   Raises:
-    ValueError: num_classes below 1, or a budget out of range.
+    ValueError: If num_classes is below 1, or the budget out of range.
   """
   del key
   num_classes = _checks.count('num_classes', num_classes)
@@ -71,15 +71,15 @@ def spend_variable(
   budget: float = 0.1,
   step: float = 0.01,
 ) -> tuple[Spending, jax.Array]:
-  """Asks where confidence is below a threshold that follows the budget.
+  """Queries where confidence is below a threshold that follows the budget.
 
-  Asks only while there is budget: while the estimate `spent` of the share of
-  recent examples asked about is below B. After each example it becomes
+  It queries only while there is budget: while `spent`, the estimated share of
+  recent examples that were queried, is below B. After each example it becomes
   spent + (asked - spent) / w.
 
-  The threshold theta starts at 1. While there is budget it shrinks by a factor
-  1 - s after a question, and grows by 1 + s, up to 1, after none. It settles
-  where questions use the budget up, however confident the model.
+  The threshold theta starts at 1. While there is budget, it shrinks by a factor
+  1 - s after a query, and grows by 1 + s, up to 1, after none. It settles where
+  queries use up the budget, however confident the model is.
 
   Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
   strategy Variable Uncertainty.
@@ -92,18 +92,18 @@ def spend_variable(
   (True, '0.99')
 
   Args:
-    key: not used: this manager draws nothing.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability. One that is not finite is
-      never asked about.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-    step: s, how fast the threshold moves, from 0 to 1; static.
+    key: Not used: this manager draws nothing.
+    state: State of the manager.
+    utility: float [], 1 - the largest probability. If it is not finite, the
+      example is never queried.
+    budget: B, the share of examples to query, from 0 to 1; static.
+    step: s, the relative change of the threshold, from 0 to 1; static.
 
   Returns:
-    The next state, and bool []: whether to ask.
+    The next state, and bool []: whether to query.
 
   Raises:
-    ValueError: a budget or step out of range.
+    ValueError: If the budget or the step is out of range.
   """
   del key
   return _follow_budget(state, utility, 1.0, budget, step)
@@ -118,15 +118,14 @@ def spend_random_variable(
   step: float = 0.01,
   scale: float = 1.0,
 ) -> tuple[Spending, jax.Array]:
-  """`spend_variable` with a threshold that is redrawn for every example.
+  """Queries as `spend_variable`, with a randomly scaled threshold per example.
 
-  The confidence is compared with theta times a draw from N(1, delta^2), so
-  that now and then an example of which the model is sure is asked about: a
+  The confidence is compared with theta times a draw from N(1, delta^2).
+  Examples with a confident prediction are thus queried now and then, so that a
   change in the data shows there too.
 
   Zliobaite et al. 2014, "Active Learning With Drifting Streaming Data", the
-  strategy Variable Uncertainty with
-  Randomization.
+  strategy Variable Uncertainty with Randomization.
 
   >>> import jax
   >>> import jax.numpy as jnp
@@ -139,19 +138,19 @@ def spend_random_variable(
   True
 
   Args:
-    key: draws the factor.
-    state: what it remembers.
-    utility: float [], 1 - the largest probability. One that is not finite is
-      never asked about.
-    budget: B, the share of examples to ask about, from 0 to 1; static.
-    step: s, how fast the threshold moves, from 0 to 1; static.
+    key: Random key that draws the factor.
+    state: State of the manager.
+    utility: float [], 1 - the largest probability. If it is not finite, the
+      example is never queried.
+    budget: B, the share of examples to query, from 0 to 1; static.
+    step: s, the relative change of the threshold, from 0 to 1; static.
     scale: delta, the factor's standard deviation, at least 0; static.
 
   Returns:
-    The next state, and bool []: whether to ask.
+    The next state, and bool []: whether to query.
 
   Raises:
-    ValueError: a budget, step or scale out of range.
+    ValueError: If the budget, the step or the scale is out of range.
   """
   _checks.number(
     'scale', scale, 'at least 0, and finite', lambda value: 0 <= value < np.inf
@@ -162,12 +161,12 @@ def spend_random_variable(
 
 
 def _follow_budget(state, utility, factor, budget, step):
-  """One step of the managers whose threshold follows the budget."""
+  """Runs one step of a manager whose threshold follows the budget."""
   _checks.number('step', step, 'from 0 to 1', lambda value: 0 <= value <= 1)
   utility = _spending.checked(utility, budget)
   may_ask = _spending.may_ask(state, utility, budget)
   ask = (1 - utility < state.threshold * factor) & may_ask
   moved = state.threshold * jnp.where(ask, 1 - step, 1 + step)
-  # Without a bound it would grow through a quiet stretch of the stream.
+  # Capped: it would grow without limit while nothing is queried.
   threshold = jnp.where(may_ask, jnp.minimum(moved, 1.0), state.threshold)
   return _spending.charge(state._replace(threshold=threshold), ask), ask

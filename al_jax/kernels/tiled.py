@@ -1,4 +1,4 @@
-"""Points that stay on the host, and are read in parts."""
+"""Points that stay on the host and are read in parts."""
 
 import functools
 from collections.abc import Callable
@@ -15,10 +15,10 @@ from al_jax.kernels.distances import Points
 class Tiled(_host_rows.HostRows):
   """N points whose arrays stay on the host, such as memory-mapped files.
 
-  `kmeans_plus_plus` and `k_center` take it in the place of points. They read
-  the arrays in parts, few times, and otherwise the rows of single candidates;
-  in memory they keep a few numbers per point. Such a call runs on the host and
-  cannot be inside `jit` or `vmap`.
+  `kmeans_plus_plus` and `k_center` take it in place of points. They read the
+  arrays in parts, a few times, and otherwise only the rows of single
+  candidates. In memory they keep a few numbers per point. Such a call runs on
+  the host and cannot be inside `jit` or `vmap`.
 
   >>> import jax
   >>> import numpy as np
@@ -31,21 +31,20 @@ class Tiled(_host_rows.HostRows):
 
   Attributes:
     num_points: N.
-    form: shape and type of one point, as `jax.ShapeDtypeStruct`.
-    points_of: function of the rows of each array that returns their points,
-      float32 or wider; hashable.
+    form: Shape and type of one point, as `jax.ShapeDtypeStruct`.
+    points_of: Function from the rows of each array to their points, float32 or
+      wider; hashable.
 
   Args:
-    *arrays: one or more, [N, ...]: anything that has a shape and a dtype and
-      gives NumPy's arrays for a slice and for an array of positions.
-    points: function of rows of each array that returns Points, one for each
-      row, such as `gradient_factors` of logits and embeddings. Other functions
-      compile anew. If None, one array is the points, and two are the rows of
-      Factors.
-    bytes_at_once: size of a part. If None, 64 MB.
+    *arrays: One or more arrays [N, ...]. Any object with a shape and a dtype
+      that returns NumPy arrays for a slice and for an array of positions.
+    points: Function from rows of each array to Points, one for each row, such
+      as `gradient_factors` of logits and embeddings. Each new function compiles
+      again. If None, one array is the points, and two are the rows of Factors.
+    bytes_at_once: Size of a part. If None, 64 MB.
 
   Raises:
-    ValueError: arrays of different lengths, or what is no points.
+    ValueError: If the arrays differ in length or do not give points.
   """
 
   def __init__(
@@ -62,17 +61,17 @@ class Tiled(_host_rows.HostRows):
 
 
 def squared_norms(points: Tiled) -> jax.Array:
-  """[N], in one pass over the points."""
+  """Computes squared norms, [N], in one pass over the points."""
   norms = jnp.zeros(points.num_points, norm_dtype(points))
   for start, rows in points.parts():
     norms = write_norms(norms, rows, start, points_of=points.points_of)
-    # Otherwise parts would queue up in memory.
+    # Wait, or parts would queue up in memory.
     norms.block_until_ready()
   return norms
 
 
 def norm_dtype(points: Tiled) -> jax.typing.DTypeLike:
-  """The type of the norms."""
+  """Returns the type of the norms."""
   return jax.eval_shape(distances.squared_norms, points.form).dtype
 
 
@@ -84,13 +83,13 @@ def write_norms(
   *,
   points_of: Callable[[_host_rows.Rows], Points],
 ) -> jax.Array:
-  """The norms, [N], after those of a part are written from `start` on."""
+  """Returns the norms, [N], with those of a part written from `start` on."""
   part = distances.squared_norms(points_of(rows))
   return lax.dynamic_update_slice_in_dim(norms, part, start, 0)
 
 
 class _PointsOf:
-  """Makes points of rows; equal to another of an equal function, for `jit`."""
+  """Function from rows to points that hashes as the function it wraps."""
 
   def __init__(self, make):
     self._make = make

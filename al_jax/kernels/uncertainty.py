@@ -1,12 +1,12 @@
-"""How unsure one predictive distribution is: `[..., C] -> [...]`.
+"""Uncertainty of one predictive distribution: `[..., C] -> [...]`.
 
-Larger means more informative. Logits and log-probabilities both do, since
-`log_softmax` leaves the latter as they are. With two classes all three scores
-rank alike, and with any number they agree that a uniform prediction is best
-and a certain one worst.
+Larger means more informative. Logits and log-probabilities both work, since
+`log_softmax` leaves the latter unchanged. With two classes all three scores
+give the same ranking. With any number of classes a uniform prediction scores
+highest and a certain one lowest.
 
-A prediction that is not one (a NaN or +inf among its logits, or nothing but
--inf) scores NaN, which no kernel ever picks.
+An invalid prediction (its logits contain NaN or +inf, or are all -inf) scores
+NaN, which no kernel ever picks.
 """
 
 import jax
@@ -16,7 +16,7 @@ from al_jax.kernels import _checks
 
 
 def log_softmax(logits: jax.Array) -> jax.Array:
-  """Log-probabilities in at least float32, whatever the logits came in.
+  """Computes log-probabilities in at least float32, for logits of any type.
 
   Args:
     logits: float [..., C], C >= 1.
@@ -28,10 +28,10 @@ def log_softmax(logits: jax.Array) -> jax.Array:
 
 
 def entropy(logits: jax.Array) -> jax.Array:
-  """Entropy of the predictive distribution, in nats.
+  """Computes the entropy of the predictive distribution, in nats.
 
-  Every class counts, so a point that could be any of five classes scores above
-  one that is torn between two. In terms of log-probabilities,
+  Every class counts: a prediction spread over five classes scores higher than
+  one split between two. In terms of log-probabilities,
 
     H = -sum_c p_c log p_c,   with 0 log 0 = 0, also in the gradient.
 
@@ -44,7 +44,7 @@ def entropy(logits: jax.Array) -> jax.Array:
   ['0.693', '0.191', '0.000']
 
   Args:
-    logits: float [..., C]. A logit of -inf is a class that cannot be.
+    logits: float [..., C]. A logit of -inf marks an impossible class.
 
   Returns:
     [...], from 0 to log C; 0 where C = 1.
@@ -53,17 +53,17 @@ def entropy(logits: jax.Array) -> jax.Array:
 
 
 def entropy_of(logits: jax.Array) -> jax.Array:
-  """`entropy` of logits that have been checked."""
+  """Computes `entropy` of logits that are already checked."""
   log_probs = log_softmax(logits)
   impossible = log_probs == -jnp.inf
-  # Twice `where`: the outer one alone would leave 0 * inf in the gradient.
+  # Two `where`s: the outer one alone would leave 0 * inf in the gradient.
   finite = jnp.where(impossible, 0.0, log_probs)
   terms = jnp.where(impossible, 0.0, -jnp.exp(finite) * finite)
   return jnp.sum(terms, axis=-1)
 
 
 def least_confidence(logits: jax.Array) -> jax.Array:
-  """Probability that the most likely class is not the right one.
+  """Computes the probability that the most likely class is wrong.
 
   Only the top class counts:
 
@@ -81,19 +81,20 @@ def least_confidence(logits: jax.Array) -> jax.Array:
   ['0.500', '0.047', '0.000']
 
   Args:
-    logits: float [..., C]. Of several top classes any is the top one.
+    logits: float [..., C]. If several classes tie at the top, the score is that
+      of any of them.
 
   Returns:
     [...], from 0 to 1 - 1/C; 0 where C = 1.
   """
   log_probs = log_softmax(_checks.logits('logits', logits))
-  # A NaN stays one, also where C = 1 and there is no other class to tell.
+  # NaN stays NaN, also where C = 1 and there is no other class.
   left_out = _is_top(log_probs) & ~jnp.isnan(log_probs)
   return jnp.sum(jnp.where(left_out, 0.0, jnp.exp(log_probs)), axis=-1)
 
 
 def margin(logits: jax.Array) -> jax.Array:
-  """How little the most likely class leads the next, as a negative number.
+  """Computes the lead of the most likely class over the next, negated.
 
   Only the top two classes count:
 
@@ -114,7 +115,7 @@ def margin(logits: jax.Array) -> jax.Array:
     [...], from -1 to 0.
 
   Raises:
-    ValueError: C < 2, which leaves nothing to lead.
+    ValueError: If C < 2, so that there is no second class.
   """
   logits = _checks.logits('logits', logits)
   if logits.shape[-1] < 2:
@@ -122,7 +123,7 @@ def margin(logits: jax.Array) -> jax.Array:
       f'logits have shape {logits.shape}; margin needs [..., C] with C >= 2.'
     )
   log_probs = log_softmax(logits)
-  # Two maxima: on CPU `lax.top_k` of many short rows is far slower.
+  # Two maxima, since on CPU `lax.top_k` of many short rows is far slower.
   first = jnp.max(log_probs, axis=-1)
   others = jnp.where(_is_top(log_probs), -jnp.inf, log_probs)
   second = jnp.max(others, axis=-1)
@@ -130,6 +131,6 @@ def margin(logits: jax.Array) -> jax.Array:
 
 
 def _is_top(log_probs):
-  """bool[..., C]: True at one most likely class, the first of them."""
+  """Marks one most likely class, the first if several tie, bool[..., C]."""
   top = jnp.argmax(log_probs, axis=-1)
   return jax.nn.one_hot(top, log_probs.shape[-1], dtype=jnp.bool_)

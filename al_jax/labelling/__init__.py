@@ -1,4 +1,4 @@
-"""People as the oracle: ask for labels, and take the answers, over days.
+"""Active learning with people as the oracle, over days.
 
     from al_jax import labelling
 
@@ -6,8 +6,8 @@
     batch = labelling.propose('state', 20)
     labelling.tell('state', [labelling.Answer(batch.queries[0].id, 'cat')])
 
-Nothing is lost if a process dies, and a batch that was on its way is proposed
-again, the same.
+No answer is lost if a process dies. A batch that was in progress is proposed
+again, unchanged.
 """
 
 import importlib
@@ -43,7 +43,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-  """Imports what trains only where it is used: telling takes no second."""
+  """Imports the training code on first use, so that `tell` stays fast."""
   if name not in ('Batch', 'begin', 'propose'):
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
   return getattr(importlib.import_module('al_jax.labelling.asking'), name)

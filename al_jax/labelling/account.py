@@ -1,4 +1,4 @@
-"""What the events of a project come to: who was asked, and what they said."""
+"""The state of a project, summed up from its events: queries and answers."""
 
 import collections
 import dataclasses
@@ -8,22 +8,23 @@ from typing import Any, NamedTuple
 
 from al_jax.labelling import history
 
-# In the place of a class: the example cannot be labelled, or not by me.
+# Answers without a class: the example cannot be labelled, or this annotator
+# cannot tell.
 SKIP = 'skip'
 UNSURE = 'unsure'
 NO_LABELS = (SKIP, UNSURE)
-# Who answers if nobody says so.
+# The default annotator.
 SOMEBODY = 'me'
 
 
 class Answer(NamedTuple):
-  """What somebody said of an example.
+  """An annotator's answer to a query.
 
   Attributes:
-    id: of the example, as text.
-    label: a class, `'skip'` or `'unsure'`.
-    annotator: who said it.
-    place: where it stands, for messages.
+    id: Id of the example, as text.
+    label: A class, `'skip'` or `'unsure'`.
+    annotator: Name of the annotator.
+    place: Location of the answer, such as file and line, for messages.
   """
 
   id: str
@@ -36,10 +37,10 @@ class Asked(NamedTuple):
   """A batch of queries.
 
   Attributes:
-    number: of the batch, from 1.
-    at: when it was asked.
-    ids: of the examples, in order of choice.
-    said: what the model says of them, see `proposing.Proposed`.
+    number: Number of the batch, from 1.
+    at: Time of the query.
+    ids: Ids of the examples, in the order of selection.
+    said: Output of the model for the batch, see `proposing.Proposed`.
   """
 
   number: int
@@ -49,13 +50,15 @@ class Asked(NamedTuple):
 
 
 class Query(NamedTuple):
-  """One example that somebody is asked about.
+  """One queried example.
+
+  The fields other than `id` are None before there is a model.
 
   Attributes:
-    id: of the example, as text.
-    predicted: the class that the model predicts; None before there is one.
-    probability: of that class; None likewise.
-    value: what the example was chosen by; None likewise.
+    id: Id of the example, as text.
+    predicted: Class that the model predicts.
+    probability: Probability of that class.
+    value: Acquisition value; also None if the strategy shows none.
   """
 
   id: str
@@ -66,16 +69,16 @@ class Query(NamedTuple):
 
 @dataclasses.dataclass
 class Account:
-  """Where a project is.
+  """State of a project.
 
   Attributes:
-    begun: the event it began with: pool, classes, config.
-    config: of the last batch, or of the beginning.
-    batches: in order.
-    answers: by example, then by annotator: a class, `SKIP` or `UNSURE`.
-    order: of examples, by when they were first answered.
-    given_up: examples that are no longer asked.
-    changed: whether anything happened since the last batch.
+    begun: First event of the project: pool, classes, config.
+    config: Config of the last batch; before any batch, the initial one.
+    batches: Batches in order.
+    answers: Answers by example, then by annotator: a class, `SKIP` or `UNSURE`.
+    order: Answered examples, in the order of their first answer.
+    given_up: Queried examples whose queries were given up.
+    changed: Whether any event followed the last batch.
   """
 
   begun: Mapping[str, Any]
@@ -88,17 +91,17 @@ class Account:
 
   @property
   def classes(self) -> list[str]:
-    """What people are asked to choose from."""
+    """The classes that annotators choose from."""
     return self.begun['classes']
 
   @property
   def asked(self) -> dict[str, int]:
-    """The batch in which each example was asked last."""
+    """The number of the last batch that queried each example."""
     return {name: batch.number for batch in self.batches for name in batch.ids}
 
   @property
   def pending(self) -> list[str]:
-    """Examples that were asked and that nobody has said anything of."""
+    """Queried examples without an answer, except those given up."""
     return [
       name
       for name in self.asked
@@ -107,13 +110,13 @@ class Account:
 
   @property
   def labels(self) -> dict[str, str]:
-    """The label of each example that has one, in the order of answers."""
+    """The labels by example, in the order of first answers."""
     found = {name: self.label_of(name) for name in self.order}
     return {name: label for name, label in found.items() if label is not None}
 
   @property
   def disputed(self) -> list[str]:
-    """Examples on which annotators differ, and no majority decides."""
+    """Examples on which annotators differ without a majority."""
     return [
       name
       for name in self.order
@@ -121,21 +124,21 @@ class Account:
     ]
 
   def without_label(self, kind: str) -> list[str]:
-    """Examples without a label of which somebody said `kind`.
+    """Lists the examples without a label that were answered with `kind`.
 
-    One that is both skipped and unsure counts as skipped.
+    An example answered with both `SKIP` and `UNSURE` counts as skipped.
     """
     return [name for name in self.order if self._why_not(name) == kind]
 
   def _why_not(self, name):
-    """Why an example that was answered has no label; None if it has one."""
+    """Returns SKIP or UNSURE for an example without votes, otherwise None."""
     if self._votes(name):
       return None
     said = self.answers[name].values()
     return SKIP if SKIP in said else UNSURE
 
   def status_of(self, name: str) -> str:
-    """What became of an example that was asked, in a word."""
+    """Describes the status of a queried example, in a word or two."""
     if name not in self.answers:
       return 'given up' if name in self.given_up else 'pending'
     if self.label_of(name) is not None:
@@ -145,7 +148,7 @@ class Account:
     return 'skipped' if self._why_not(name) == SKIP else UNSURE
 
   def label_of(self, name: str) -> str | None:
-    """The label that more than half of its annotators give; None without."""
+    """Returns the label that more than half of the votes give, or None."""
     votes = self._votes(name)
     if not votes:
       return None
@@ -153,7 +156,7 @@ class Account:
     return label if 2 * count > votes.total() else None
 
   def queries(self, batch: Asked) -> list[Query]:
-    """What was asked in a batch, and what the model said of it."""
+    """Lists the queries of a batch, with the predictions of the model."""
     said, found = batch.said, []
     for at, name in enumerate(batch.ids):
       if not said['predicted']:
@@ -170,7 +173,7 @@ class Account:
     return found
 
   def waiting(self) -> list[Query]:
-    """All queries that nobody has answered, of whichever batch."""
+    """Lists the pending queries of all batches."""
     asked, pending = self.asked, set(self.pending)
     return [
       query
@@ -188,14 +191,14 @@ def of(folder: pathlib.Path, events: Sequence[Mapping[str, Any]]) -> Account:
   """Sums up the events of a project.
 
   Args:
-    folder: of the project, for messages.
-    events: from its beginning.
+    folder: Folder of the project, for messages.
+    events: All events of the project, in order.
 
   Returns:
     An Account.
 
   Raises:
-    ValueError: an event lacks something.
+    ValueError: If an event is malformed.
   """
   account = None
   for number, event in enumerate(events, start=1):
@@ -249,5 +252,5 @@ _HAPPENED = {
 
 
 def known(names: Iterable[object]) -> dict[str, int]:
-  """The position of each example, by its id as text."""
+  """Maps each id, as text, to its position."""
   return {str(name): at for at, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""Files of answers, and what may be wrong with them."""
+"""Reads files of answers and checks them."""
 
 import csv
 import difflib
@@ -13,30 +13,30 @@ from al_jax.labelling.account import NO_LABELS, Account, Answer
 from al_jax.labelling.label_studio import as_text
 
 _SUFFIXES = ('.csv', '.tsv', '.jsonl', '.json')
-# More are counted and not listed.
+# Further faults are counted but not listed.
 _MOST_FAULTS = 20
 
 
 class AnswersError(ValueError):
-  """Answers that cannot be taken; the message lists all faults."""
+  """Answers that are rejected; the message lists the faults."""
 
 
 def read(path: str | pathlib.Path, *, annotator: str) -> list[Answer]:
   """Reads a file of answers.
 
   Args:
-    path: `.csv` or `.tsv` with the columns `id` and `label`, and maybe
-      `annotator`; `.jsonl` with an object of these per line; or `.json`, a JSON
-      or JSON-MIN export of Label Studio. An example without a label, as in a
-      file that is half filled in, is left out.
-    annotator: who answers where the file does not say.
+    path: A `.csv` or `.tsv` file with the columns `id` and `label`, and
+      optionally `annotator`; a `.jsonl` file with one object of these per line;
+      or a `.json` file, a JSON or JSON-MIN export of Label Studio. Rows without
+      a label are left out, so the file may be half filled in.
+    annotator: Annotator of the answers for which the file names none.
 
   Returns:
     The answers, in the order of the file.
 
   Raises:
-    FileNotFoundError: there is no such file.
-    ValueError: it is not of this form, with the place.
+    FileNotFoundError: If the file does not exist.
+    ValueError: If the file is malformed; the message gives the place.
   """
   path = pathlib.Path(path).expanduser()
   if path.suffix.lower() not in _SUFFIXES:
@@ -59,7 +59,7 @@ def read(path: str | pathlib.Path, *, annotator: str) -> list[Answer]:
 
 
 def _some(path, found):
-  """Refuses a file in which nobody has said anything."""
+  """Returns `found`; raises ValueError if it is empty."""
   if not found:
     raise ValueError(
       f'{path} has no answer: no row has a label, or no task an annotation.'
@@ -68,7 +68,7 @@ def _some(path, found):
 
 
 def _text_of(path):
-  """The text of a file; the ends of lines inside of cells stay as they are."""
+  """Reads a file as text, with line ends inside cells unchanged."""
   try:
     return path.read_bytes().decode('utf-8-sig')
   except UnicodeDecodeError as error:
@@ -76,22 +76,23 @@ def _text_of(path):
 
 
 def table(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
-  """Reads a table of answers, as a spreadsheet may have saved it.
+  """Reads a table of answers, also as spreadsheets save it.
 
   Args:
-    path: of the file.
+    path: Path of the file.
 
   Yields:
-    The number of the line, and the row by column.
+    Line number, and the row as a dict from column to cell.
 
   Raises:
-    ValueError: no table with the columns `id` and `label`, with the place.
+    ValueError: If the file is not a table with the columns `id` and `label`;
+      the message gives the place.
   """
   text = _text_of(path)
   delimiter = '\t' if path.suffix.lower() == '.tsv' else ','
   first = text.partition('\n')[0]
   if delimiter not in first and ';' in first:
-    # As spreadsheets write it where a comma is in numbers.
+    # Spreadsheets write `;` in locales with a decimal comma.
     delimiter = ';'
   lines = io.StringIO(text, newline='')
   reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
@@ -102,8 +103,7 @@ def table(path: pathlib.Path) -> Iterator[tuple[int, dict[str, str]]]:
     for row in reader:
       if any(row.get(None, ())):
         raise ValueError(
-          f'{path}, line {reader.line_num}, has more cells than there are '
-          'columns.'
+          f'{path}, line {reader.line_num}, has more cells than columns.'
         )
       yield reader.line_num, row
   except csv.Error as error:
@@ -122,7 +122,7 @@ def _check_columns(path, columns):
 
 
 def _of_lines(path):
-  """The objects of a JSONL file, with the number of their line."""
+  """Yields the line number and the object of each line of a JSONL file."""
   for number, line in enumerate(_text_of(path).split('\n'), start=1):
     if not line.strip():
       continue
@@ -130,20 +130,20 @@ def _of_lines(path):
       row = json.loads(line)
     except (ValueError, RecursionError) as error:
       raise ValueError(
-        f'{path}, line {number}, is no JSON: {error}.'
+        f'{path}, line {number}, is not JSON: {error}.'
       ) from error
     if not isinstance(row, dict) or 'id' not in row:
-      raise ValueError(f"{path}, line {number}, is no object with an 'id'.")
+      raise ValueError(f"{path}, line {number}, is not an object with an 'id'.")
     yield number, row
 
 
 class Checked(NamedTuple):
-  """Answers that can be taken.
+  """Valid answers.
 
   Attributes:
-    new: what is to be written.
-    again: how many had been told before.
-    disputes: sentences on examples whose annotators differ after it.
+    new: Answers to record.
+    again: Number of answers that were already recorded or are repeated.
+    disputes: One sentence for each example on which annotators now differ.
   """
 
   new: list[Answer]
@@ -158,19 +158,19 @@ def check(
   *,
   correct: bool,
 ) -> Checked:
-  """Checks answers against what was asked.
+  """Checks answers against the queries of a project.
 
   Args:
-    account: of the project.
-    ids: of all examples of the pool.
-    given: the answers.
-    correct: an annotator may change an answer that they gave before.
+    account: State of the project.
+    ids: Ids of all examples of the pool.
+    given: The answers.
+    correct: Whether annotators may change their earlier answers.
 
   Returns:
     Checked.
 
   Raises:
-    AnswersError: one or more of them cannot be taken; all faults are listed.
+    AnswersError: If any answer is invalid; the message lists the faults.
   """
   faults, asked = [], account.asked
   said: dict[tuple[str, str], Answer] = {}
@@ -206,7 +206,7 @@ def check(
 
 
 def _fault(account, ids, asked, answer):
-  """What is wrong with an answer alone; None if nothing is."""
+  """Describes the fault of a single answer; None if it is valid."""
   if answer.id not in ids:
     return 'the pool has no such example'
   if answer.id not in asked:
@@ -232,7 +232,7 @@ def _listed(faults, number):
 
 
 def _disputes(account, new):
-  """Sentences on examples of these answers on which annotators differ."""
+  """Describes each example on which annotators differ with new answers."""
   after: dict[str, dict[str, str]] = {}
   for answer in new:
     said = after.setdefault(answer.id, dict(account.answers.get(answer.id, {})))

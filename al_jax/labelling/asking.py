@@ -1,4 +1,4 @@
-"""Asking: a pool that nobody has labelled, and its batches of queries."""
+"""Begins a project on an unlabelled pool, and proposes batches of queries."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ from al_jax.runner import own_systems
 from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
-# Smaller pictures have nothing for convolutions to see.
+# Side in pixels; below it the default model is not convolutional.
 _SMALLEST = 8
 
 
@@ -23,14 +23,15 @@ class Batch(NamedTuple):
   """A batch of queries.
 
   Attributes:
-    number: of the batch, from 1.
-    queries: in order of choice.
-    positions: of these in the pool.
-    score: what their values are; '' if they are not shown.
-    estimate: of the accuracy, see `estimating.Accuracy`; None without one.
-    is_drawn: whether the examples were drawn at random.
-    labels: how many the model was trained on; 0: there was none.
-    is_new: whether it was proposed now; otherwise nothing was told since.
+    number: Number of the batch, from 1.
+    queries: Queries in the order of selection.
+    positions: Pool indices of the queries.
+    score: Name of the acquisition values; '' if they are not shown.
+    estimate: Estimate of the accuracy, see `estimating.Accuracy`, or None.
+    is_drawn: Whether the examples were drawn at random.
+    labels: Number of labels the model was trained on; 0 if there was no model.
+    is_new: Whether this call proposed the batch. If False, it is the last
+      batch again.
   """
 
   number: int
@@ -50,29 +51,30 @@ def begin(
   *,
   config: Config | None = None,
 ) -> data.Dataset:
-  """Begins a project, of examples that nobody has labelled.
+  """Begins a project on unlabelled examples.
 
   Args:
-    folder: of the project; made if it is not there.
-    pool: a source and its options, see `al_jax.load`: `'images:FOLDER'`,
-      `'file:TABLE.csv'`, `'file:EMBEDDINGS.npy'`; `'embed:images:FOLDER'`, by
-      default with the network `backbones.PACKAGED`.
-    classes: what people choose from.
-    config: fields over `model.default_config`. If None, margin sampling.
+    folder: Folder of the project; created if it does not exist.
+    pool: A source, or a source and its options, see `al_jax.load`:
+      `'images:FOLDER'`, `'file:TABLE.csv'`, `'file:EMBEDDINGS.npy'`, or
+      `'embed:images:FOLDER'`, by default with the network `backbones.PACKAGED`.
+    classes: Classes that annotators choose from.
+    config: Fields that override `model.default_config`. If None, margin
+      sampling.
 
   Returns:
     The pool.
 
   Raises:
-    ValueError: the folder has a project already, or an argument does not fit.
+    ValueError: If the folder already has a project, or an argument is invalid.
   """
   folder = pathlib.Path(folder)
   _refuse_begun(folder)
   for name in NO_LABELS:
     if not isinstance(classes, str) and name in (classes or ()):
       raise ValueError(
-        f'classes has {name!r}, which is what people say of an example that '
-        'they cannot label; give the class another name.'
+        f'classes has {name!r}, which is the answer to an example that cannot '
+        'be labelled; give the class another name.'
       )
   if not isinstance(classes, Sequence):
     raise ValueError(f'classes is {classes!r}; name two or more.')
@@ -85,7 +87,7 @@ def begin(
     settled['model'] = _usual_model(spec, dataset)
   model.check_config(settled)
   with workdir.Workdir(folder):
-    # Another process may have begun meanwhile.
+    # Checked again under the lock: another process may have begun meanwhile.
     _refuse_begun(folder)
     project.write_ids(folder, _ids(dataset))
     history.append(
@@ -102,7 +104,7 @@ def _refuse_begun(folder):
 
 
 def _changed(config, changes):
-  """A config with some fields changed; mappings keep what is not named."""
+  """Overrides fields of a config; mappings are merged."""
   found = dict(config)
   for field, value in (changes or {}).items():
     found[field] = own_systems.over(found.get(field), value)
@@ -110,7 +112,7 @@ def _changed(config, changes):
 
 
 def _with_classes(spec, classes):
-  """The pool, with what is asked of it; pictures inside have it inside."""
+  """Adds the classes to a pool spec, inside `of` if pictures are embedded."""
   spec = {**spec, 'source': absolute(str(spec['source']))}
   if spec['source'].startswith('embed:'):
     if not {'architecture', 'weights'} & set(spec):
@@ -122,17 +124,17 @@ def _with_classes(spec, classes):
   fills = fills.values() if isinstance(fills, Mapping) else [fills]
   if 'drop' in fills and not spec.get('ids'):
     raise ValueError(
-      "missing is 'drop', which leaves rows out, and the pool has no ids that "
-      'would say which are left: name a column with the option ids.'
+      "missing is 'drop', which leaves out rows, but the pool has no ids to "
+      'identify the rest: name a column with the option ids.'
     )
   return json.loads(json.dumps(spec))
 
 
 def absolute(source: str) -> str:
-  """A source with the whole path, so that any folder will do to ask from.
+  """Makes the path of a source absolute, for calls from any working folder.
 
   Args:
-    source: see `al_jax.load`.
+    source: A source, see `al_jax.load`.
   """
   scheme, colon, location = source.partition(':')
   if scheme == 'embed':
@@ -143,7 +145,7 @@ def absolute(source: str) -> str:
 
 
 def _usual_model(spec, dataset):
-  """A network for the kind of data, where the config names none."""
+  """Chooses a network for the kind of data, if the config names none."""
   if dataset.is_image and min(dataset.train.inputs.shape[1:3]) >= _SMALLEST:
     return {'name': 'cnn'}
   is_embedded = dataset.pictures is not None
@@ -156,7 +158,7 @@ def load_pool(now: Account) -> data.Dataset:
   """Loads the pool of a project.
 
   Args:
-    now: of the project.
+    now: State of the project.
 
   Returns:
     A Dataset without targets.
@@ -173,33 +175,31 @@ def propose(
   folds: int = estimating.FOLDS,
   dataset: data.Dataset | None = None,
 ) -> Batch:
-  """Trains on the answers so far, and asks for more.
+  """Trains on the answers so far, and proposes a batch of queries.
 
-  Where nothing was told since the last batch, that batch is returned again: a
-  process that died after it had proposed loses nothing. Examples that are still
-  pending are not asked again.
+  If no answer was recorded since the last batch, that batch is returned again,
+  so a process that died after proposing loses nothing. Pending examples are
+  not queried again.
 
   Args:
-    folder: of the project.
-    k: the most queries.
-    more: ask for others, although nothing was told since.
-    config: fields that change from now on. If None, as before.
-    folds: see `proposing.propose`.
-    dataset: the pool, if it has been loaded.
+    folder: Folder of the project.
+    k: Maximal number of queries.
+    more: Whether to propose another batch even without a new answer.
+    config: Fields of the config that change from now on. If None, none change.
+    folds: Number of folds for the estimate, see `proposing.propose`.
+    dataset: The pool. If None, it is loaded.
 
   Returns:
-    The batch, which is on disk by then.
+    The batch; it is on disk when the call returns.
 
   Raises:
-    ValueError: there is no project, or nothing is left to ask.
+    ValueError: If there is no project, or no example is left to query.
   """
   folder = pathlib.Path(folder)
   errors.check_number('k', k, int, least=1)
   errors.check_number('folds', folds, int, least=0)
   if folds == 1:
-    raise ValueError(
-      'folds is 1; it must be 0, for no estimate, or at least 2.'
-    )
+    raise ValueError('folds is 1; it must be 0 (no estimate) or at least 2.')
   now = project.of(folder)
   if dataset is None:
     dataset = load_pool(now)
@@ -208,8 +208,8 @@ def propose(
   if now.batches and not more and not now.changed:
     if changed != now.config:
       raise ValueError(
-        f'the config changes, and nothing was told since batch '
-        f'{len(now.batches)}: tell answers first, or ask more beside it '
+        f'the config changes, but no answer was recorded since batch '
+        f'{len(now.batches)}: tell answers first, or ask for another batch '
         '(--more).'
       )
     return _batch(now, now.batches[-1], dataset, is_new=False)
@@ -220,7 +220,7 @@ def propose(
     project.write_ids(folder, _ids(dataset))
     if len(later.batches) > len(now.batches):
       raise ValueError(
-        f'another process asked batch {len(later.batches)} of {folder} '
+        f'another process proposed batch {len(later.batches)} of {folder} '
         'meanwhile; ask again.'
       )
     history.append(
@@ -233,21 +233,21 @@ def propose(
 
 
 def check_pool(now: Account, dataset: data.Dataset) -> None:
-  """Refuses a pool that has lost or changed an example that was asked.
+  """Checks that the queried examples are still in the pool, unchanged.
 
   Args:
-    now: of the project.
-    dataset: the pool.
+    now: State of the project.
+    dataset: The pool.
 
   Raises:
-    ValueError: with the first such example.
+    ValueError: If any is missing or has changed; the message names the first.
   """
   there = account_lib.known(dataset.train.ids.tolist())
   source = now.begun['pool']['source']
   gone = [name for name in now.asked if name not in there]
   if gone:
     raise ValueError(
-      f'the pool {source!r} has lost {len(gone)} examples that were asked, '
+      f'the pool {source!r} has lost {len(gone)} queried examples, '
       f'{gone[0]!r} for one; put them back.'
     )
   before = {
@@ -265,23 +265,23 @@ def check_pool(now: Account, dataset: data.Dataset) -> None:
   if changed:
     raise ValueError(
       f'{len(changed)} examples of the pool {source!r} have changed since they '
-      f'were asked, {changed[0]!r} for one: their answers are of something '
-      'else now. Put them back, or give rows ids of their own (option ids).'
+      f'were asked, {changed[0]!r} for one: their answers no longer apply. '
+      'Put them back, or give rows ids of their own (option ids).'
     )
 
 
 def pending(folder: Folder, dataset: data.Dataset) -> Batch:
-  """All queries that nobody has answered, of whichever batch.
+  """Returns the pending queries of all batches.
 
   Args:
-    folder: of the project.
-    dataset: the pool.
+    folder: Folder of the project.
+    dataset: The pool.
 
   Returns:
-    A batch of these, with the number of the last one.
+    The last batch, with the pending queries instead of its own.
 
   Raises:
-    ValueError: nothing was asked yet.
+    ValueError: If there is no batch yet.
   """
   now = project.of(folder)
   if not now.batches:
@@ -297,7 +297,7 @@ def pending(folder: Folder, dataset: data.Dataset) -> Batch:
 
 
 def _batch(now, asked: Asked, dataset, *, is_new):
-  """A batch in the words of people."""
+  """Builds the `Batch` of an event."""
   said, position = asked.said, account_lib.known(dataset.train.ids.tolist())
   return Batch(
     asked.number,
@@ -312,5 +312,5 @@ def _batch(now, asked: Asked, dataset, *, is_new):
 
 
 def _ids(dataset):
-  """The ids of a pool, as text."""
+  """Returns the ids of a pool, as text."""
   return [str(name) for name in dataset.train.ids.tolist()]

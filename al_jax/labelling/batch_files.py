@@ -1,4 +1,4 @@
-"""A batch of queries as files to label in: CSV, JSONL, and Label Studio."""
+"""Writes a batch of queries to files to fill in: CSV, JSONL, Label Studio."""
 
 import base64
 import csv
@@ -18,10 +18,10 @@ _COLUMNS = ('id', 'label', 'predicted', 'probability', 'value')
 
 
 def paths(out: pathlib.Path) -> dict[str, pathlib.Path]:
-  """Where a batch is written, by kind.
+  """Returns the paths of the files of a batch, by kind.
 
   Args:
-    out: the CSV; the others lie beside it.
+    out: Path of the CSV; the other files lie beside it.
   """
   return {
     'csv': out,
@@ -32,15 +32,15 @@ def paths(out: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def check(out: pathlib.Path, folder: pathlib.Path) -> None:
-  """Refuses to write where somebody's work, or something else, would be lost.
+  """Checks that writing a batch overwrites no labels and no other files.
 
   Args:
-    out: path of the CSV.
-    folder: of the project; it may not have begun.
+    out: Path of the CSV.
+    folder: Folder of the project, which may not have begun.
 
   Raises:
-    ValueError: the files cannot be there, or are no batch of this project, or
-      have labels that were not told yet.
+    ValueError: If files cannot be written there, or exist and are not a batch
+      of this project, or hold labels that are not recorded yet.
   """
   if out.suffix.lower() != '.csv':
     raise ValueError(f'--out is {out}; it must end in .csv.')
@@ -53,13 +53,15 @@ def check(out: pathlib.Path, folder: pathlib.Path) -> None:
     )
   there = [path for path in paths(out).values() if path.exists()]
   if there and not out.is_file():
-    raise ValueError(f'{there[0]} exists, and is of no batch; set --out.')
+    raise ValueError(
+      f'{there[0]} exists without the CSV of its batch; set --out.'
+    )
   if there:
     _refuse_labels(out, folder)
 
 
 def _refuse_labels(out, folder):
-  """Refuses a CSV that is no batch of the project, or has untold labels."""
+  """Rejects a CSV that is not of the project or has unrecorded labels."""
   now = project.of(folder) if project.has_begun(folder) else None
   try:
     rows = [row for _, row in answers.table(out)]
@@ -70,7 +72,7 @@ def _refuse_labels(out, folder):
     not is_batch or now is None or not {r['id'] for r in rows} <= set(now.asked)
   ):
     raise ValueError(
-      f'{out} exists, and is no batch of the project in {folder}: it is not '
+      f'{out} exists, and is not a batch of the project in {folder}: it is not '
       'overwritten; set --out to another file.'
     )
   untold = [
@@ -78,7 +80,7 @@ def _refuse_labels(out, folder):
   ]
   if untold:
     raise ValueError(
-      f'{out} has {len(untold)} labels that were not told: tell them first '
+      f'{out} has {len(untold)} labels that are not recorded: tell them first '
       f'(al-jax label tell --state={folder} {out}), or set --out to another '
       'file.'
     )
@@ -94,14 +96,14 @@ def write(
   """Writes a batch in all forms.
 
   Args:
-    out: path of the CSV.
-    queries: in order of choice.
-    positions: of the queries in the pool.
-    shown: what people see of the pool.
-    classes: what they choose from.
+    out: Path of the CSV.
+    queries: Queries in the order of selection.
+    positions: Pool indices of the queries.
+    shown: Pictures and rows of the pool.
+    classes: Classes that annotators choose from.
 
   Returns:
-    The paths that were written.
+    The paths of the written files.
   """
   where = paths(out)
   rows = shown.described(positions)
@@ -118,7 +120,7 @@ def write(
 
 
 def _row(query):
-  """A query with room for its label; what is not known is left out."""
+  """Returns a query as a row with an empty label, without unknown fields."""
   known = {
     name: value for name, value in query._asdict().items() if value is not None
   }
@@ -126,7 +128,7 @@ def _row(query):
 
 
 def _write_csv(path, queries, rows):
-  """A row for each query: what is asked, and what is known of the example."""
+  """Writes a row per query: its own columns, then those of the example."""
   columns = list(rows[0]) if rows else []
   with (
     files.replacing(path) as partial,
@@ -144,12 +146,12 @@ def _write_csv(path, queries, rows):
 
 
 def _renamed(name):
-  """A column of a table, under a name that no column of ours has."""
+  """Renames a column of the pool that has the name of one of ours."""
   return f'{name} of the pool' if name in _COLUMNS else name
 
 
 def _tasks(queries, shown, positions):
-  """Tasks of Label Studio, which begin with the predictions."""
+  """Builds Label Studio tasks, pre-filled with the predictions."""
   tasks = []
   for query, data in zip(queries, _data(shown, positions), strict=True):
     # Label Studio has an id of its own for each task.
@@ -174,9 +176,9 @@ def _tasks(queries, shown, positions):
 
 
 def _data(shown, positions) -> list[dict[str, Any]]:
-  """What a task shows of each example."""
+  """Returns the data of each task: a picture or a row."""
   if shown.has_pictures:
-    # Inside the task, so that Label Studio has nothing to fetch.
+    # Inlined, so that Label Studio has nothing to fetch.
     return [
       {'image': 'data:image/png;base64,' + base64.b64encode(content).decode()}
       for content in shown.pictures(positions)
@@ -185,7 +187,7 @@ def _data(shown, positions) -> list[dict[str, Any]]:
 
 
 def _interface(shown, classes):
-  """The labelling interface of a project in Label Studio, as XML."""
+  """Returns the Label Studio labelling interface of a project, as XML."""
   choices = '\n'.join(
     f'    <Choice value="{html.escape(name, quote=True)}"/>' for name in classes
   )

@@ -1,4 +1,4 @@
-"""What a labelling project sets; the config of `al-jax label ask`."""
+"""Default config of a labelling project, used by `al-jax label ask`."""
 
 import pathlib
 
@@ -8,26 +8,27 @@ from al_jax import systems
 from al_jax.labelling import account, history
 from al_jax.runner import defaults
 
-# With few labels an epoch is one step, and 100 epochs teach little.
+# The usual limit of 100 epochs is too short: with few labels an epoch is one
+# step.
 _STEPS = 1000
 
 
 def get_config(folder: str = '') -> ConfigDict:
-  """The config of a project, or what one begins with.
+  """Returns the config of a project, or the default if it has not begun.
 
   Args:
-    folder: of the project; it may not have begun.
+    folder: Folder of the project, or '' for the default.
 
   Returns:
-    Margin sampling by a network for the kind of data, trained for 1,000 steps;
-    or what the project was asked with last.
+    The config of the last batch. By default, margin sampling with a network for
+    the kind of data, trained for 1,000 steps.
   """
   config = defaults.get_config()
   del config.grid
   config.data = ConfigDict({'source': '', 'transforms': ()})
-  # The baseline is for comparisons.
+  # Without the baseline, which only a comparison needs.
   config.systems = systems.DEFAULT[1:]
-  # Empty: `project.usual_model`.
+  # Empty: `asking.begin` chooses a network for the data.
   config.model = ConfigDict()
   config.learner.stop.epochs = config.learner.stop.steps = _STEPS
   events = history.read(pathlib.Path(folder)) if folder else []
@@ -39,7 +40,7 @@ def get_config(folder: str = '') -> ConfigDict:
 
 
 def _with_tuples(value):
-  """Lists of JSON as the tuples that flags read."""
+  """Converts lists, as JSON has them, to tuples, which flags can parse."""
   if isinstance(value, dict):
     return {name: _with_tuples(part) for name, part in value.items()}
   if isinstance(value, list):

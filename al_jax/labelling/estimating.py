@@ -1,4 +1,4 @@
-"""An estimate of the accuracy, by cross-validation on the labels."""
+"""Estimates the accuracy by cross-validation on the labels."""
 
 from typing import NamedTuple
 
@@ -9,22 +9,22 @@ from al_jax.labelling.account import Account
 from al_jax.labelling.model import Model
 from al_jax.pool import PoolState
 
-# Parts that labels are divided into, to estimate the accuracy.
 FOLDS = 5
 # With fewer labels no accuracy is estimated.
 _LEAST_LABELS = 10
 
 
 class Accuracy(NamedTuple):
-  """The accuracy on labels that a model was not trained on.
+  """Accuracy on labels that a model was not trained on.
 
   Attributes:
-    mean: over all labels, each predicted by a model without it.
-    standard_error: of a share of that many.
-    labels: how many there are.
-    folds: parts that the labels were divided into.
-    is_drawn: all labels are of examples that were drawn at random, so that it
-      is the accuracy on the pool. Others are harder than most.
+    mean: Share of labels predicted correctly by a model trained without them.
+    standard_error: Binomial standard error of the mean.
+    labels: Number of labels.
+    folds: Number of folds.
+    is_drawn: Whether all labels are of examples drawn at random. Then the mean
+      estimates the accuracy on the pool; otherwise the labelled examples are
+      harder than most.
   """
 
   mean: float
@@ -37,17 +37,17 @@ class Accuracy(NamedTuple):
 def estimate(
   account: Account, model: Model, pool: PoolState, round: int, folds: int
 ) -> Accuracy | None:
-  """Predicts each label by a model that was trained without it.
+  """Predicts each label with a model trained without it.
 
   Args:
-    account: of the project.
-    model: the compiled system.
-    pool: with all labels.
-    round: the round under way.
-    folds: parts to divide the labels into; 0: no estimate.
+    account: State of the project.
+    model: The compiled system.
+    pool: The pool with all labels.
+    round: Number of the current round.
+    folds: Number of folds; 0 for no estimate.
 
   Returns:
-    Accuracy; None with too few labels.
+    The accuracy. None if `folds` is 0 or there are too few labels.
   """
   labelled = np.flatnonzero(np.asarray(pool_lib.trainable(pool)))
   if not folds or len(labelled) < max(_LEAST_LABELS, folds):
@@ -66,6 +66,6 @@ def estimate(
 
 
 def _are_drawn(account):
-  """Whether all labels are of batches that were drawn at random."""
+  """Tells whether all labels are of batches that were drawn at random."""
   drawn = [batch for batch in account.batches if batch.said['is_drawn']]
   return set(account.labels) <= {name for batch in drawn for name in batch.ids}

@@ -1,8 +1,8 @@
-"""What happened to a labelling project: a file that is only ever added to.
+"""History of a labelling project: an append-only file of events.
 
-Each event is a line of JSON, written whole and forced to disk before anybody
-is told that it happened. A line that a killed process left without its end was
-never confirmed: it is not read, and the next event takes its place.
+Each event is a line of JSON, forced to disk before the call that adds it
+returns. A line that a killed process left incomplete was never confirmed: it is
+not read, and the next event replaces it.
 """
 
 import datetime
@@ -16,7 +16,6 @@ from al_jax import files
 from al_jax.storage import workdir
 
 NAME = 'history.jsonl'
-# The events there are.
 BEGUN = 'begun'
 ASKED = 'asked'
 TOLD = 'told'
@@ -29,13 +28,13 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   """Reads all events of a project, in order.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
-    The events; none if the project has not begun.
+    The events; empty if the project has not begun.
 
   Raises:
-    ValueError: a line that is no event, with its number.
+    ValueError: If a line is not a valid event; the message gives its number.
   """
   path = folder / NAME
   if not path.exists():
@@ -45,7 +44,7 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
   events = []
   for number, line in enumerate(content[:whole].splitlines(), start=1):
     event = _event(line)
-    # It begins once, and with nothing else.
+    # The first event, and only the first, begins the project.
     if event is None or (event['event'] == BEGUN) != (number == 1):
       raise damaged(folder, number)
     events.append(event)
@@ -53,21 +52,21 @@ def read(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def damaged(folder: pathlib.Path, number: int) -> ValueError:
-  """An error about a line of a history that something else has changed.
+  """Returns an error about a damaged line of a history.
 
   Args:
-    folder: of the project.
-    number: of the line, from 1.
+    folder: Folder of the project.
+    number: Number of the line, from 1.
   """
   return ValueError(
-    f'{folder / NAME}, line {number}, is no event of a labelling project: the '
-    'file was changed by something else. Restore it from a backup, or delete '
-    'the line to lose what it said.'
+    f'{folder / NAME}, line {number}, is not an event of a labelling project: '
+    'another program changed the file. Restore it from a backup, or delete the '
+    'line and lose its event.'
   )
 
 
 def _event(line):
-  """The event of a line; None if it is none."""
+  """Parses an event; None if the line is not one."""
   try:
     event = json.loads(line)
   except (ValueError, RecursionError):
@@ -77,7 +76,7 @@ def _event(line):
 
 
 def _whole(content):
-  """How many bytes are whole lines; an event may lack the end of its line."""
+  """Counts the bytes of complete events; the last may lack its newline."""
   end = content.rfind(b'\n') + 1
   return end if _event(content[end:]) is None else len(content)
 
@@ -88,9 +87,9 @@ def append(folder: pathlib.Path, event: str, said: Mapping[str, Any]) -> None:
   The caller holds the lock of the project.
 
   Args:
-    folder: of the project.
-    event: what happened.
-    said: more of it, in terms of JSON.
+    folder: Folder of the project.
+    event: One of `EVENTS`.
+    said: Further fields of the event, as JSON values.
   """
   path = folder / NAME
   workdir.refuse_link(path)
@@ -106,7 +105,7 @@ def append(folder: pathlib.Path, event: str, said: Mapping[str, Any]) -> None:
 
 
 def _end_last_line(path, file):
-  """Takes away what comes after the last event, and ends its line."""
+  """Removes an incomplete event, and adds a missing last newline."""
   content = path.read_bytes()
   whole = _whole(content)
   if whole < len(content):
@@ -116,7 +115,7 @@ def _end_last_line(path, file):
 
 
 def _force(folder):
-  """Has the name of a new file on disk, too."""
+  """Forces the directory entry of a new file to disk."""
   descriptor = os.open(folder, os.O_RDONLY)
   try:
     os.fsync(descriptor)

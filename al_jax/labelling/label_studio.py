@@ -9,10 +9,10 @@ from al_jax.labelling.account import SKIP, UNSURE, Answer
 
 
 def as_text(value: Any) -> str:
-  """A cell as text; a number as it is written, nothing as ''.
+  """Converts a cell to text: None to '', a whole float without its '.0'.
 
   Args:
-    value: of a file.
+    value: Value of a cell.
   """
   if value is None:
     return ''
@@ -25,25 +25,25 @@ def read(path: pathlib.Path, text: str, annotator: str) -> list[Answer]:
   """Reads the answers of an export.
 
   Args:
-    path: of the file, for messages.
-    text: what is in it.
-    annotator: who answers where the file does not say.
+    path: Path of the file, for messages.
+    text: Content of the file.
+    annotator: Annotator of the answers for which the file names none.
 
   Returns:
-    The answers; the last one of each annotator about an example.
+    The last answer of each annotator to each task.
 
   Raises:
-    ValueError: it is none, or not of tasks that al_jax wrote.
+    ValueError: If the text is not an export, or not of tasks that al_jax wrote.
   """
   try:
     tasks = json.loads(text)
   except (ValueError, RecursionError) as error:
-    raise ValueError(f'{path} is no JSON: {error}.') from error
+    raise ValueError(f'{path} is not JSON: {error}.') from error
   if not isinstance(tasks, list) or not all(
     isinstance(task, dict) for task in tasks
   ):
     raise ValueError(
-      f'{path} is no export of Label Studio: it must be a list of tasks.'
+      f'{path} is not an export of Label Studio: it must be a list of tasks.'
     )
   found = []
   for number, task in enumerate(tasks, start=1):
@@ -59,7 +59,7 @@ def read(path: pathlib.Path, text: str, annotator: str) -> list[Answer]:
 
 
 def _of_task(task, place, annotator):
-  """The answers to a task: of JSON, or of JSON-MIN where it is flat."""
+  """Returns the answers to a task of a JSON or (flat) JSON-MIN export."""
   if 'annotations' not in task:
     name = as_text((task.get('data') or task)['id_of_example'])
     label = task.get('label')
@@ -67,8 +67,7 @@ def _of_task(task, place, annotator):
     who = _who(task.get('annotator'), annotator)
     return [Answer(name, label, who, place)] if label else []
   name = as_text(task['data']['id_of_example'])
-  # What somebody says last counts.
-  found = {}
+  found = {}  # By annotator: the last answer counts.
   for annotation in task['annotations']:
     who = _who(annotation.get('completed_by'), annotator)
     labels = [
@@ -76,7 +75,7 @@ def _of_task(task, place, annotator):
       for each in annotation['result']
       if each['type'] == 'choices' and each['from_name'] == 'label'
     ]
-    # Sent without a choice: whoever saw it could not tell.
+    # Submitted without a choice: the annotator could not tell.
     label = labels[-1] if labels else UNSURE
     if annotation.get('was_cancelled'):
       label = SKIP
@@ -85,14 +84,14 @@ def _of_task(task, place, annotator):
 
 
 def _one_choice(value):
-  """The choice; several are no class, and are refused as such."""
+  """Returns the choice as text; several as one text that names no class."""
   choices = value['choices']
   is_one = isinstance(choices, list) and len(choices) == 1
   return as_text(choices[0]) if is_one else repr(choices)
 
 
 def _who(who, annotator):
-  """The name of an annotator: their number, or their mail."""
+  """Returns the e-mail or the number of an annotator, else the default."""
   if isinstance(who, dict):
     who = who.get('email', who.get('id'))
   return as_text(who).strip() or annotator

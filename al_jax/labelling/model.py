@@ -1,4 +1,4 @@
-"""The model of a project: its config, compiled, and trained on labels."""
+"""Compiles the config of a project and trains it on the labels."""
 
 from al_jax import data
 from al_jax.interfaces import LearnerState
@@ -15,30 +15,30 @@ from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
-# Fields of a config that only a simulated run reads.
+# Fields of a config that only simulated runs read.
 _OF_RUNS = (
   *('seeds', 'oracle', 'prices', 'describe', 'full_labels', 'synthesis'),
   *('stream', 'grid'),
 )
-# Of the protocol, all others are of a run.
+# Fields of the protocol that a project reads; the others are for runs.
 _OF_PROTOCOL = ('first_set', 'save_every_steps')
 
 
 def default_config() -> Config:
-  """The config of a project that sets nothing, as plain values."""
+  """Returns the default config of a project, as plain values."""
   config = manifest.plain_config(labelling_defaults.get_config().to_dict())
   del config['data']
   return config
 
 
 def check_config(config: Config) -> None:
-  """Refuses fields that nothing reads here, and more than one system.
+  """Checks that a config has one system, and no settings for simulated runs.
 
   Args:
-    config: as plain values.
+    config: Config as plain values.
 
   Raises:
-    ValueError: for the first of them.
+    ValueError: If it does not; the message names the first fault.
   """
   checks.check_options({**config, 'data': None})
   usual = manifest.plain_config(defaults.get_config().to_dict())
@@ -52,18 +52,18 @@ def check_config(config: Config) -> None:
     if field not in _OF_PROTOCOL and value != usual['protocol'].get(field):
       raise ValueError(
         f'config.protocol.{field} is {value!r}; it is for al-jax run: here '
-        '--k says how many are asked, and you when to end.'
+        '--k sets the size of a batch, and you decide when to stop.'
       )
   names = options.system_names(config)
   if len(names) != 1:
     raise ValueError(
-      f'config.systems names {len(names)}, {", ".join(names)}; people are '
-      'asked by one.'
+      f'config.systems names {len(names)} systems, {", ".join(names)}; a '
+      'labelling project has exactly one.'
     )
 
 
 def _experiment(dataset, config, k, capacity):
-  """What a program is made of; nobody answers at once."""
+  """Builds the experiment of a project, without an oracle."""
   asked = {'labels_per_round': k, 'first_size': k}
   config = {**config, 'protocol': {**config['protocol'], **asked}}
   proceeding = Protocol(
@@ -86,7 +86,7 @@ def _experiment(dataset, config, k, capacity):
   if 'answers' in system.strategy.needs:
     raise ValueError(
       f'config.systems is {name!r}, which needs the answers to earlier queries '
-      f'as they come: {system.strategy.needs["answers"]}; choose another.'
+      f'as they arrive: {system.strategy.needs["answers"]}; choose another.'
     )
   return experiment
 
@@ -95,9 +95,9 @@ class Model:
   """The compiled system of a project.
 
   Attributes:
-    seed: of every random choice.
-    protocol: says how a first batch is chosen.
-    program: the compiled system.
+    seed: Seed of all random choices.
+    protocol: Protocol, which sets how the first batch is chosen.
+    program: The compiled system.
   """
 
   def __init__(
@@ -106,13 +106,13 @@ class Model:
     """Compiles a system.
 
     Args:
-      dataset: the pool.
-      config: of the system that asks.
-      k: the most queries.
-      capacity: the most labels.
+      dataset: The pool.
+      config: Config of the project.
+      k: Maximal number of queries.
+      capacity: Maximal number of labels.
 
     Raises:
-      ValueError: a system that people cannot be asked by.
+      ValueError: If the system cannot work with people as the oracle.
     """
     experiment = _experiment(dataset, config, k, capacity)
     (name,) = options.system_names(experiment.config)
@@ -129,7 +129,7 @@ class Model:
     )
 
   def trained(self, pool: PoolState, round: int) -> LearnerState:
-    """Returns the learner, trained on the labels of a pool."""
+    """Returns the state of the learner trained on the labels of a pool."""
     run = Run(self.seed, self.begun(pool), round=round, stage='training')
     for _ in fitting.train(
       self.program,

@@ -1,7 +1,7 @@
-"""A project: what people were asked and said, in a folder.
+"""A labelling project: queries and answers, kept in a folder.
 
-All that happened is in a file that is only added to (`history`). What is in
-here needs neither the pool nor a model.
+The state is summed up from an append-only file of events (`history`). This
+module needs neither the pool nor a model.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ from al_jax.labelling.answers import Checked
 from al_jax.storage import workdir
 
 _IDS = 'ids.json'
-# How long to wait for another process that writes.
+# Time to wait for the lock of the project.
 _PATIENCE_SECONDS = 30.0
 
 Folder = str | pathlib.Path
 
 
 class Status(NamedTuple):
-  """Where a project is.
+  """Status of a project.
 
   Attributes:
-    account: what happened.
-    num_examples: in the pool.
-    accuracies: of each batch that has an estimate: its number, and that.
-    hint: whether predictions still change, as a sentence; '' if it is too early
-      to tell.
+    account: State of the project.
+    num_examples: Number of examples in the pool.
+    accuracies: Number and accuracy estimate of each batch that has an estimate.
+    hint: Sentence on whether predictions still change; '' if it is too early to
+      tell.
   """
 
   account: Account
@@ -54,12 +54,12 @@ class Status(NamedTuple):
     return f'<{_in_words(self)}>'
 
 
-# Examples in a line of a status.
+# Number of examples that a line of a status lists.
 _MOST_SHOWN = 10
 
 
 def _in_words(found: Status) -> str:
-  """Where a project is, in lines."""
+  """Describes a status, in lines."""
   now = found.account
   labels = list(now.labels.values())
   by_class = ', '.join(f'{name} {labels.count(name)}' for name in now.classes)
@@ -90,16 +90,16 @@ def _in_words(found: Status) -> str:
 
 
 def described(estimate: Mapping[str, Any]) -> str:
-  """An estimate of the accuracy, as sentences.
+  """Describes an estimate of the accuracy, in sentences.
 
   Args:
-    estimate: see `estimating.Accuracy`.
+    estimate: Fields of an `estimating.Accuracy`.
   """
   how = (
-    'These were drawn at random, so that it is of the whole pool.'
+    'These were drawn at random, so it holds for the whole pool.'
     if estimate['is_drawn']
-    else 'Most were chosen because they are hard: on the pool it is as a rule '
-    'higher.'
+    else 'Most were chosen because they are hard: the accuracy on the pool is '
+    'usually higher.'
   )
   return (
     f'accuracy {100 * estimate["mean"]:.1f}% ± '
@@ -110,21 +110,21 @@ def described(estimate: Mapping[str, Any]) -> str:
 
 
 def has_begun(folder: Folder) -> bool:
-  """Whether there is a project in a folder."""
+  """Tells whether there is a project in a folder."""
   return bool(history.read(pathlib.Path(folder)))
 
 
 def of(folder: Folder) -> Account:
-  """Reads what happened to a project.
+  """Reads the state of a project.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
     An Account.
 
   Raises:
-    ValueError: there is no project in the folder, or its history is damaged.
+    ValueError: If the folder has no project, or its history is damaged.
   """
   events = history.read(pathlib.Path(folder))
   if not events:
@@ -138,18 +138,18 @@ def of(folder: Folder) -> Account:
 def tell(
   folder: Folder, given: Sequence[Answer], *, correct: bool = False
 ) -> Checked:
-  """Takes answers: all that was asked, or a part.
+  """Records answers to all queries or some of them.
 
   Args:
-    folder: of the project.
-    given: the answers.
-    correct: an annotator may change an answer that they gave before.
+    folder: Folder of the project.
+    given: The answers.
+    correct: Whether annotators may change their earlier answers.
 
   Returns:
-    What was taken, which is on disk by then.
+    The checked answers; they are on disk when the call returns.
 
   Raises:
-    AnswersError: one or more of them cannot be taken; then none is.
+    AnswersError: If any answer is invalid; then none is recorded.
   """
   folder = pathlib.Path(folder)
   with locked(folder) as now:
@@ -163,22 +163,22 @@ def tell(
 def withdraw(
   folder: Folder, ids: Sequence[str], *, annotator: str = SOMEBODY
 ) -> None:
-  """Takes answers back; the examples are pending again.
+  """Withdraws answers; examples without another answer are pending again.
 
   Args:
-    folder: of the project.
-    ids: of the examples.
-    annotator: whose answers.
+    folder: Folder of the project.
+    ids: Ids of the examples.
+    annotator: Annotator whose answers are withdrawn.
 
   Raises:
-    ValueError: there is no such answer; then none is taken back.
+    ValueError: If there is no such answer; then none is withdrawn.
   """
   folder = pathlib.Path(folder)
   with locked(folder) as now:
     for name in ids:
       if annotator not in now.answers.get(name, {}):
         raise ValueError(
-          f'id {name!r} has no answer of {annotator!r} to take back.'
+          f'id {name!r} has no answer by {annotator!r} to withdraw.'
         )
     history.append(
       folder,
@@ -188,10 +188,10 @@ def withdraw(
 
 
 def give_up(folder: Folder) -> list[str]:
-  """Gives up what is pending: it may be asked again, or not.
+  """Gives up all pending queries; their examples may be queried again.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
     The ids of the examples.
@@ -205,10 +205,10 @@ def give_up(folder: Folder) -> list[str]:
 
 
 def status(folder: Folder) -> Status:
-  """Tells where a project is.
+  """Reads the status of a project.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
     A Status.
@@ -217,11 +217,11 @@ def status(folder: Folder) -> Status:
 
 
 def summed_up(now: Account, num_examples: int) -> Status:
-  """Tells where a project is, of which all is known already.
+  """Builds the status of a project from its state.
 
   Args:
-    now: of the project.
-    num_examples: in the pool.
+    now: State of the project.
+    num_examples: Number of examples in the pool.
 
   Returns:
     A Status.
@@ -236,19 +236,19 @@ def summed_up(now: Account, num_examples: int) -> Status:
 
 @contextlib.contextmanager
 def locked(folder: pathlib.Path) -> Iterator[Account]:
-  """Keeps other processes from writing; waits for them a while.
+  """Locks a project against other processes; waits for the lock for a while.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Yields:
-    The account, as nobody else can change it now.
+    The state of the project, which no other process can change now.
 
   Raises:
-    ValueError: there is no project.
-    InUseError: another process does not end.
+    ValueError: If there is no project.
+    InUseError: If another process does not release the lock.
   """
-  of(folder)  # Before a folder is made for what is no project.
+  of(folder)  # Raises before `Workdir` creates the folder.
   end = time.monotonic() + _PATIENCE_SECONDS
   while True:
     try:
@@ -263,11 +263,11 @@ def locked(folder: pathlib.Path) -> Iterator[Account]:
 
 
 def write_ids(folder: pathlib.Path, ids: Sequence[str]) -> None:
-  """Keeps the ids of the pool, so that answers are checked without it.
+  """Writes the ids of the pool, so that answers are checked without the pool.
 
   Args:
-    folder: of the project.
-    ids: of all examples, as text.
+    folder: Folder of the project.
+    ids: Ids of all examples, as text.
   """
   text = json.dumps(list(ids))
   path = folder / _IDS
@@ -280,16 +280,19 @@ def read_ids(folder: Folder) -> set[str]:
   """Reads the ids of the pool of a project.
 
   Args:
-    folder: of the project.
+    folder: Folder of the project.
 
   Returns:
     The ids, as text.
+
+  Raises:
+    ValueError: If the file of ids cannot be read.
   """
   path = pathlib.Path(folder) / _IDS
   try:
     found = json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError) as error:
     raise ValueError(
-      f'{path} cannot be read; ask again, which writes it anew.'
+      f'{path} cannot be read; ask again to rewrite it.'
     ) from error
   return set(found)

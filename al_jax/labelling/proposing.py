@@ -1,7 +1,7 @@
-"""What to ask next: a model of the answers so far, and what it is worth.
+"""Trains a model on the answers so far, and selects the next queries.
 
-Every batch trains anew on all labels, so that nothing but the answers has to be
-kept: whoever dies on the way begins again, and comes to the same batch.
+Every batch trains a new model on all labels, so only the answers have to be
+kept: a process that restarts after a crash comes to the same batch.
 """
 
 import hashlib
@@ -20,29 +20,32 @@ from al_jax.loop import acquisition
 from al_jax.pool import PoolState
 from al_jax.runner.options import Config
 
-# Labels that the buffers of a learner have room for at least, so that they
-# seldom grow: then its programs are compiled anew.
+# Minimal room for labels in the buffers of a learner. Its programs are
+# recompiled each time the buffers grow.
 _LEAST_CAPACITY = 256
-# Examples whose predictions are compared from batch to batch.
+# Number of examples whose predictions are compared from batch to batch.
 _WATCHED = 2000
 
 
 class Proposed(NamedTuple):
   """A batch of queries.
 
+  The predictions and values are empty for a first batch.
+
   Attributes:
-    picks: int32[k], pool indices in order of choice.
-    values: what each was chosen by; empty for a first batch.
-    score: what the values are; '' if they are not shown.
-    predicted: class numbers; empty for a first batch.
-    probabilities: of the predicted classes.
-    estimate: of the accuracy; None with too few labels, or if nobody asked.
-    watched: class numbers that the model predicts for some examples, the same
-      ones in a pool of the same size; empty for a first batch.
-    labels: how many it was trained on.
-    pool: how many examples there are.
-    is_drawn: the examples were drawn at random.
-    content: digests of the inputs of the picks.
+    picks: int32[k], pool indices in the order of selection.
+    values: Acquisition values of the picks.
+    score: Name of the acquisition values; '' if they are not shown.
+    predicted: Predicted classes of the picks.
+    probabilities: Probabilities of the predicted classes.
+    estimate: Estimate of the accuracy. None if there are too few labels or it
+      is not requested.
+    watched: Predicted classes of a fixed sample of the pool, which depends only
+      on the size of the pool.
+    labels: Number of labels the model was trained on.
+    pool: Number of examples in the pool.
+    is_drawn: Whether the picks were drawn at random.
+    content: Digests of the inputs of the picks.
   """
 
   picks: np.ndarray
@@ -58,7 +61,7 @@ class Proposed(NamedTuple):
   content: list[str]
 
   def said(self) -> dict[str, Any]:
-    """Returns all but the picks, in terms of JSON."""
+    """Returns all fields but the picks, as JSON values."""
     estimate = None if self.estimate is None else self.estimate._asdict()
     return {
       'score': self.score,
@@ -82,24 +85,24 @@ def propose(
   *,
   folds: int = estimating.FOLDS,
 ) -> Proposed:
-  """Trains on the answers so far, and chooses queries.
+  """Trains on the answers so far, and selects queries.
 
-  The first batch comes before any label: the config's `protocol.first_set`
-  says how it is chosen, and nothing is trained.
+  While there is no label, nothing is trained, and the config's
+  `protocol.first_set` sets how the batch is selected.
 
   Args:
-    account: of the project.
-    dataset: the pool.
-    config: of the system that asks.
-    k: the most queries.
-    folds: parts to divide the labels into, to estimate the accuracy; 0: no
-      estimate.
+    account: State of the project.
+    dataset: The pool.
+    config: Config of the project.
+    k: Maximal number of queries.
+    folds: Number of folds to estimate the accuracy with; 0 for no estimate.
 
   Returns:
-    Proposed; fewer than k where the pool runs out.
+    The batch. It has fewer than k picks if the pool runs out.
 
   Raises:
-    ValueError: a system that people cannot be asked by.
+    ValueError: If no example is left to query, or the system cannot work with
+      people as the oracle.
   """
   pool = pool_of(account, dataset)
   labels = int(pool_lib.num_trainable(pool))
@@ -137,24 +140,27 @@ def propose(
 
 
 def capacity_of(dataset: data.Dataset, labels: int) -> int:
-  """Returns the room for labels that a model is compiled for.
+  """Returns the number of labels to compile a model for.
+
+  The number grows in coarse steps, so that recompilation is rare.
 
   Args:
-    dataset: the pool.
-    labels: how many there may be. More of them seldom need another program.
+    dataset: The pool.
+    labels: Number of labels to make room for.
   """
   capacity = max(_LEAST_CAPACITY, _padding.size_for(labels))
   return min(capacity, len(dataset.train))
 
 
 def pool_of(account: Account, dataset: data.Dataset) -> PoolState:
-  """The labelled set that the answers make.
+  """Builds the pool state from the answers.
 
-  What is pending, skipped or disputed is neither trained on nor asked again.
+  Pending, skipped, unsure and disputed examples are neither trained on nor
+  queried again.
 
   Args:
-    account: of the project.
-    dataset: the pool.
+    account: State of the project.
+    dataset: The pool.
 
   Returns:
     A PoolState.
@@ -176,7 +182,7 @@ def pool_of(account: Account, dataset: data.Dataset) -> PoolState:
 
 
 def _first(model, pool, dataset):
-  """The first batch, of what is not pending: nothing is trained."""
+  """Proposes a first batch, without training."""
   pending = model.begun(pool).pending
   nothing, numbers = np.zeros(0), np.zeros(0, np.int32)
   picks = pending[pending >= 0]
@@ -196,11 +202,11 @@ def _first(model, pool, dataset):
 
 
 def contents(dataset: data.Dataset, positions: Sequence[int]) -> list[str]:
-  """Digests of examples, which tell whether they are still the same.
+  """Computes digests of the inputs of examples, to detect changes.
 
   Args:
-    dataset: the pool.
-    positions: of the examples.
+    dataset: The pool.
+    positions: Pool indices of the examples.
   """
   rows = dataset.train.take(np.asarray(positions, int)).inputs
   return [
@@ -212,6 +218,6 @@ def contents(dataset: data.Dataset, positions: Sequence[int]) -> list[str]:
 
 
 def _watched(num_examples):
-  """The examples whose predictions are compared from batch to batch."""
+  """Draws the examples whose predictions are compared between batches."""
   drawn = np.random.default_rng(0).permutation(num_examples)
   return np.sort(drawn[:_WATCHED]).astype(np.int32)

@@ -1,4 +1,4 @@
-"""What people see of an example: its picture, or the row of its table."""
+"""Shows examples to annotators: pictures, or rows of a table."""
 
 import io
 import pathlib
@@ -10,21 +10,21 @@ import numpy as np
 from al_jax.data import Dataset
 from al_jax.data.sources import delimited, files, parquet, tables
 
-# The longest side of a picture that is shown, in pixels.
+# Longest side of a shown picture, in pixels.
 _LONGEST_SIDE = 512
-# Columns of a row that are shown.
+# Further columns of a table are not shown.
 _MOST_COLUMNS = 40
 
 
 class Shown:
-  """Pictures and rows of a pool, as people know them."""
+  """Pictures and rows of a pool, as annotators see them."""
 
   def __init__(self, dataset: Dataset, pool: Mapping[str, Any]):
-    """Reads the table again where there is one: with text, and all columns.
+    """Reads the table of the pool again, if any, for its text and all columns.
 
     Args:
-      dataset: the pool.
-      pool: its source and options.
+      dataset: The pool.
+      pool: Source and options of the pool.
     """
     self._dataset = dataset
     self.has_pictures = dataset.has_pictures
@@ -34,10 +34,10 @@ class Shown:
     self._folder = pathlib.Path(location) if scheme == 'images' else None
 
   def rows(self, positions: Sequence[int]) -> list[dict[str, str]]:
-    """The rows of examples by the names of the columns; empty of vectors.
+    """Returns rows as dicts from column to cell; empty without a table.
 
     Args:
-      positions: of the examples in the pool.
+      positions: Pool indices of the examples.
     """
     if self._table is None:
       return [{} for _ in positions]
@@ -51,10 +51,10 @@ class Shown:
     ]
 
   def described(self, positions: Sequence[int]) -> list[dict[str, str]]:
-    """Rows of a table; of pictures in files, where these are.
+    """Returns the rows of examples; for picture files, their paths.
 
     Args:
-      positions: of the examples in the pool.
+      positions: Pool indices of the examples.
     """
     if self._folder is None:
       return self.rows(positions)
@@ -62,17 +62,17 @@ class Shown:
     return [{'path': str(self._folder / str(name))} for name in names]
 
   def pictures(self, positions: Sequence[int]) -> list[bytes]:
-    """The pictures of examples, as PNG files.
+    """Returns the pictures of examples, encoded as PNG.
 
     Args:
-      positions: of the examples in the pool.
+      positions: Pool indices of the examples.
     """
     pictures = self._dataset.pictures_at(np.asarray(positions, int))
     return [_as_png(picture) for picture in pictures]
 
 
 def _table_of(dataset, pool):
-  """Names and cells of the columns of a table; None of arrays."""
+  """Reads the names and cells of the columns; None if there is no table."""
   scheme, _, location = str(pool['source']).partition(':')
   path = pathlib.Path(location).expanduser()
   kind = files.kind_of(path) if scheme == 'file' else None
@@ -94,7 +94,7 @@ def _table_of(dataset, pool):
 
 
 def _rows_of(dataset, pool, table, columns):
-  """Where each example stands in the file; None if that is not known."""
+  """Returns the row in the file of each example; None if not known."""
   number = len(columns[0])
   if pool.get('ids') is None:
     # Ids are the numbers of rows, unless some were left out.
@@ -108,7 +108,7 @@ def _rows_of(dataset, pool, table, columns):
 
 
 def _as_png(picture):
-  """The content of a PNG file of a picture of the pool."""
+  """Encodes a picture of the pool as PNG."""
   from PIL import Image
 
   if picture.dtype != np.uint8:

@@ -1,8 +1,8 @@
-"""Whether more labels still change what the model predicts.
+"""Measures whether more labels still change the predictions of the model.
 
 Bloodgood and Vijay-Shanker 2009, "A Method for Stopping Active Learning Based
-on Stabilizing Predictions and the Need for User-Adjustable Stopping": the
-models of successive batches agree on examples that nobody has labelled.
+on Stabilizing Predictions and the Need for User-Adjustable Stopping": stop when
+the models of successive batches agree on a set of unlabelled examples.
 """
 
 import itertools
@@ -12,20 +12,20 @@ import numpy as np
 
 from al_jax.labelling.account import Account
 
-# Of the paper: so much agreement, between so many successive pairs of models.
+# From the paper: the kappa, and the number of successive pairs of models.
 AGREEMENT = 0.99
 PAIRS = 3
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> float:
-  """Cohen's kappa of two predictions: agreement beyond that by chance.
+  """Computes Cohen's kappa of two predictions: agreement beyond chance.
 
   Args:
     first: int[N], class numbers.
     second: int[N], class numbers.
 
   Returns:
-    At most 1; NaN where both are one class throughout, which says nothing.
+    Kappa, at most 1. NaN if both predict one and the same class throughout.
   """
   first, second = np.asarray(first), np.asarray(second)
   same = float(np.mean(first == second))
@@ -40,19 +40,19 @@ def agreement(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def agreements(now: Account) -> list[float]:
-  """The agreement of the model of each batch with the one before.
+  """Computes the agreement of each model with the one before.
 
-  Only the last models that can be compared count: on one pool, each with more
-  labels than the one before.
+  Covers the latest run of comparable models: on pools of one size, each with
+  more labels than the one before.
 
   Args:
-    now: of the project.
+    now: State of the project.
   """
   found = []
   models = [batch.said for batch in now.batches if batch.said['watched']]
   for first, second in itertools.pairwise(models):
     if second['labels'] <= first['labels']:
-      # The same model again, or labels were taken back.
+      # The same model again, or labels were withdrawn.
       continue
     kappa = math.nan
     if first['pool'] == second['pool']:
@@ -65,7 +65,7 @@ def hint(now: Account) -> str:
   """Says whether it is time to stop, in a sentence; '' if it is too early.
 
   Args:
-    now: of the project.
+    now: State of the project.
   """
   found = agreements(now)
   if not found:

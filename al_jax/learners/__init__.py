@@ -1,4 +1,4 @@
-"""How to train, by name."""
+"""Learners: the ways to train, by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -33,7 +33,7 @@ LEARNERS = {
   'bgadl': bgadl,
 }
 
-# What may be trained before the first label.
+# Trainings that need no labels.
 PRETRAINING = {
   'deep_cluster': deep_cluster,
   'denoising_autoencoder': denoising_autoencoder,
@@ -70,28 +70,28 @@ def build(
   facts: Facts,
   options: Mapping[str, Any] | None = None,
 ) -> Learner:
-  """Makes a learner by name.
+  """Builds a learner by name.
 
   Args:
-    name: in `LEARNERS`, a dotted path, or a function `(model, facts, **options)
-      -> Learner`.
+    name: a name in `LEARNERS`, a dotted path, or a function `(model, facts,
+      **options) -> Learner`.
     model: the network.
     facts: facts of the task.
-    options: keywords of the function.
+    options: keyword arguments of the function.
 
   Returns:
     A Learner.
 
   Raises:
-    ValueError: an unknown name or option, or a value that is not allowed.
+    ValueError: a name or an option is unknown, or a value is not allowed.
   """
   make, called = parts.find('learner', name, LEARNERS), parts.name_of(name)
   options = {} if options is None else options
   errors.check_mapping('learner', options)
   if 'name' in options:
     raise ValueError(
-      f'learner has the name {options["name"]!r}, and the learner is a part of '
-      f'the system: write {options["name"]}+STRATEGY as its name.'
+      f'learner.name is {options["name"]!r}, but the name of the system selects'
+      f' the learner: name the system {options["name"]}+STRATEGY.'
     )
   errors.check_options(f'learner {called!r}', make, options)
   made = make(model, facts, **options)

@@ -1,4 +1,4 @@
-"""Training a network, and then a VAE and a critic of its latents."""
+"""Trains a network, then a VAE and a critic of the VAE's latents."""
 
 import dataclasses
 import functools
@@ -18,11 +18,11 @@ from al_jax.training import adversarial, course, plans, sheets
 from al_jax.training.adversarial import Both, Pair, Players
 from al_jax.training.course import Course
 
-# What `apply` adds for strategies: the critic's logit that there is no label.
+# Key of the critic's logit in `ModelOutput.extras`, for strategies.
 UNLABELLED = 'unlabelled'
-# Examples of a sheet of reconstructions.
+# Number of examples on a sheet of reconstructions.
 _SHOWN = 10
-# More are a slip.
+# Upper bounds that catch typos.
 _MOST_STEPS, _MOST_PAIRS = 1000, 100_000
 # The phases of a round.
 _TASK, _STATES = range(2)
@@ -30,13 +30,13 @@ _TASK, _STATES = range(2)
 
 @flax.struct.dataclass
 class States:
-  """The state of the VAE and the critic.
+  """State of the VAE and the critic.
 
   Attributes:
     both: the two networks.
-    course: passes over the unlabelled examples.
+    course: course of the passes over the unlabelled examples.
     labelled: passes over the labelled examples.
-    uncertainty: float32[N], targets of the critic for unlabelled examples.
+    uncertainty: float32[N], the critic's targets for unlabelled examples.
     shown: [10, ...], unlabelled examples of the last step, for pictures.
   """
 
@@ -49,7 +49,7 @@ class States:
 
 @flax.struct.dataclass
 class Adversarial:
-  """The state of both phases: the task, and the networks trained after it."""
+  """State of both phases: the task, and the networks trained after it."""
 
   task: Training
   states: States
@@ -57,12 +57,13 @@ class Adversarial:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class TwoPhases(Supervised):
-  """Functions of learners that train an autoencoder and a critic beside a task.
+  """Base of learners that train an autoencoder and a critic alongside a task.
 
   Attributes:
     iterations: Number of critic steps in a round.
     vae_steps: Number of VAE steps before each critic step.
-    pair_size: Number of labelled examples in a batch, and of unlabelled ones.
+    pair_size: Number of labelled examples per batch; the batch has the same
+      number of unlabelled ones.
   """
 
   iterations: int = 1000
@@ -71,9 +72,9 @@ class TwoPhases(Supervised):
 
   # For messages.
   name: ClassVar[str]
-  # Names of surveys that the states wait for.
+  # Surveys that the training of the VAE and the critic waits for.
   own_surveys: ClassVar[tuple[str, ...]] = ()
-  # The states come after the task, and not side by side with it.
+  # Whether the VAE and the critic train after the task or alongside it.
   in_turn: ClassVar[bool] = True
 
   def check(self):
@@ -91,16 +92,15 @@ class TwoPhases(Supervised):
 
   @property
   def players(self) -> Players:
-    """The autoencoder and the critic, and how they move."""
+    """The autoencoder and the critic, with their optimizers."""
     raise NotImplementedError
 
   @functools.cached_property
   def states_rules(self) -> course.Rules:
-    """How the training of the states goes on: passes over what has no label."""
+    """Rules of the second training: passes over the unlabelled examples."""
     return course.rules(
       stop={'epochs': errors.MOST_COUNTED, 'steps': self.iterations},
       capacity=self.facts.num_examples,
-      # At most all there are.
       batch_size=self._pairs,
       watched=self.watched_states,
       report=adversarial.reported,
@@ -109,18 +109,18 @@ class TwoPhases(Supervised):
 
   @property
   def watched_states(self) -> dict[str, tuple[int, ...]]:
-    """Shapes of what steps of the states see, by name."""
+    """Maps each quantity that the second training accumulates to its shape."""
     players = self.players
     return adversarial.watched(players.latent + players.target_latent)
 
   @property
   def _pairs(self):
-    """Labelled examples of an iteration."""
+    """Number of labelled examples in an iteration."""
     return self.vae_steps * self.pair_size
 
   def init(self, key):
     """See `interfaces.Learner`."""
-    # With the weights of `supervised`.
+    # The key is passed on as it is, to get the same weights as `supervised`.
     task = super().init(key)
     keys = jax.random.split(jax.random.fold_in(key, 1))
     example = self.facts.example
@@ -163,7 +163,7 @@ class TwoPhases(Supervised):
 
   @property
   def phases(self) -> tuple[Phase, ...]:
-    """The task, and then the states; or one phase of both."""
+    """The task, then the VAE and the critic; or one phase of both."""
     if not self.in_turn:
       return (Phase(self._plan_both, self._step_both),)
     return (
@@ -175,7 +175,7 @@ class TwoPhases(Supervised):
     return {**self.plan(state, pool), **self.plan_states(state, pool)}
 
   def _step_both(self, state, batches, pool):
-    """Each holds while the other waits for a survey."""
+    """Takes a step of both; each holds while the other waits for a survey."""
     moved, _ = self.step(state, batches, pool)
     task = course.unless(state.states.course.waits, state.task, moved.task)
     both, _ = self.step_states(state, batches, pool)
@@ -183,17 +183,17 @@ class TwoPhases(Supervised):
     return both, self.progress(both)
 
   def plan(self, state, pool):
-    """See `interfaces.Phase`; of the task."""
+    """See `interfaces.Phase`; plans the task."""
     return super().plan(state.task, pool)
 
   def step(self, state, batches, pool):
-    """See `interfaces.Phase`; of the task."""
+    """See `interfaces.Phase`; trains the task."""
     task, _ = super().step(state.task, batches, pool)
     state = state.replace(task=task)
     return state, self.progress(state)
 
   def plan_states(self, state, pool):
-    """See `interfaces.Phase`; labelled examples repeat, if there are few."""
+    """See `interfaces.Phase`; labelled examples repeat if there are few."""
     del pool
     states, size = state.states, self.states_rules.batch_size
     return {
@@ -202,7 +202,7 @@ class TwoPhases(Supervised):
     }
 
   def step_states(self, state, batches, pool):
-    """See `interfaces.Phase`: steps of the VAE, and one of the critic."""
+    """See `interfaces.Phase`: steps of the VAE, then one of the critic."""
     states, task = state.states, state.task.course
     at = states.course
     key, order_key = course.step_keys(at)
@@ -220,7 +220,7 @@ class TwoPhases(Supervised):
 
     pairs = self._pairs_of(batches)
     numbers = jnp.arange(self.vae_steps)
-    # A loop, so that the step is compiled once.
+    # A scan, so that the step is compiled once.
     both, seen = jax.lax.scan(step_autoencoder, states.both, (numbers, pairs))
     pair = jax.tree.map(lambda leaf: leaf[-1], pairs)
     unsure = states.uncertainty[pair.others.index]
@@ -245,7 +245,7 @@ class TwoPhases(Supervised):
     return state, self.progress(state)
 
   def _pairs_of(self, batches):
-    """A Pair for each step of the VAE, on a leading axis."""
+    """Splits the batches into one Pair per VAE step, along a leading axis."""
     return Pair(
       *(
         _divided(batches[name], self.vae_steps, self.pair_size)
@@ -254,21 +254,21 @@ class TwoPhases(Supervised):
     )
 
   def _target_loss(self, pair, pool, coded):
-    """Computes the loss of a head that predicts targets; here there is none."""
+    """Computes the loss of a head that predicts targets; 0 without a head."""
     del pair, pool, coded
     return jnp.zeros(()), {}
 
   def _seen(self, pair, unsure):
-    """What else is watched."""
+    """Returns further quantities to accumulate."""
     del pair, unsure
     return {}
 
   def _counted(self, at, seen):
-    """The course of the states after a step."""
+    """Counts a step of the second training."""
     return self.states_rules.count(at, seen)
 
   def progress(self, state: Adversarial) -> Progress:
-    """What the host may read, of both phases."""
+    """Returns the progress of both phases."""
     task = self.rules.progress(state.task.course)
     states = self.states_rules.progress(state.states.course)
     due, phase = states.due, jnp.int32(_TASK)
@@ -285,7 +285,7 @@ class TwoPhases(Supervised):
     )
 
   def apply(self, state, inputs, *, keys=None):
-    """See `interfaces.Learner`; dropout samples have no state."""
+    """See `interfaces.Learner`; dropout samples have no critic logit."""
     output = super().apply(state.task, inputs, keys=keys)
     if keys is not None:
       return output
@@ -306,7 +306,7 @@ class TwoPhases(Supervised):
 
   @property
   def surveys(self):
-    """That of the task's patience, if there is any."""
+    """The task's validation survey, if its stop rule has patience."""
 
     def of_task(survey):
       def absorb(key, state, measured, held_out):
@@ -326,7 +326,7 @@ class TwoPhases(Supervised):
 
   @property
   def pictures(self):
-    """Makes a sheet of reconstructions, if images are grey or of colours."""
+    """Makes a sheet of reconstructions if images have 1 or 3 channels."""
     return self._pictures if self.facts.example.shape[-1] in (1, 3) else None
 
   def _pictures(self, key, state, pool):
@@ -335,7 +335,7 @@ class TwoPhases(Supervised):
 
 
 def _divided(batch, number, size):
-  """Rows [number, size, ...]; steps share some where there are too few."""
+  """Divides into [number, size, ...]; slices overlap if there are few rows."""
   size = min(size, len(batch.index))
   starts = np.minimum(np.arange(number) * size, len(batch.index) - size)
   rows = starts[:, np.newaxis] + np.arange(size)

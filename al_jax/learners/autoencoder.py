@@ -1,4 +1,4 @@
-"""Training to give back what was put in, and was spoilt on the way."""
+"""Pretrains a network to reconstruct corrupted inputs."""
 
 import dataclasses
 import functools
@@ -23,8 +23,8 @@ class Decoder(nn.Module):
   """Dense layers from an embedding back to the inputs.
 
   Attributes:
-    widths: units of each hidden layer.
-    num_outputs: numbers of an example.
+    widths: number of units of each hidden layer.
+    num_outputs: number of values in an example.
   """
 
   widths: tuple[int, ...]
@@ -32,7 +32,7 @@ class Decoder(nn.Module):
 
   @nn.compact
   def __call__(self, hidden: jax.Array) -> jax.Array:
-    """[B, D] to [B, num_outputs]."""
+    """Maps [B, D] to [B, num_outputs]."""
     for width in self.widths:
       hidden = nn.relu(nn.Dense(width)(hidden))
     return nn.Dense(self.num_outputs)(hidden)
@@ -40,20 +40,20 @@ class Decoder(nn.Module):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class DenoisingAutoencoder(WholePool):
-  """Trains a network so that its embedding tells what a spoilt input was.
+  """Trains a network to reconstruct a corrupted input from its embedding.
 
-  A decoder of dense layers is trained with it and thrown away. The loss is the
-  mean squared error over the numbers of the normalised inputs; a modality that
-  an example lacks does not count.
+  A decoder of dense layers is trained with the network and then discarded. The
+  loss is the mean squared error over the values of the normalised inputs. It
+  leaves out modalities that an example lacks.
 
   Vincent et al. 2008, "Extracting and Composing Robust Features with Denoising
-  Autoencoders", of the whole network at once instead of layer by layer.
+  Autoencoders"; here the whole network trains at once, not layer by layer.
 
   Attributes:
-    masked: the share of the numbers of an input that are set to their mean.
-    noise: the standard deviation of what is added to each, in those of the
-      data.
-    widths: units of each hidden layer of the decoder; `()`: none.
+    masked: share of the values of an input that are replaced by their mean.
+    noise: standard deviation of the noise added to each value, in standard
+      deviations of the data.
+    widths: units of each hidden layer of the decoder; `()` for no hidden layer.
     augment: see `training.augment.build`.
   """
 
@@ -94,7 +94,7 @@ denoising_autoencoder = one_network.factory(
 
 
 def _with_decoder(model, facts, widths, masked, noise):
-  """The network and a decoder; what it predicts in training is its error."""
+  """Adds a decoder to a model; in training it predicts its squared errors."""
   mean, std = common.moments(facts)
   decoder = _decoder(model, facts, widths)
 
@@ -123,7 +123,7 @@ def _with_decoder(model, facts, widths, masked, noise):
 
 
 def _decoder(model, facts, widths):
-  """From the embedding of a model to all the numbers of its inputs."""
+  """Makes a decoder from a model's embedding to all values of its inputs."""
   sizes = jax.tree.map(lambda one: one.size, facts.example)
   inputs = jax.tree.map(
     lambda one: jax.ShapeDtypeStruct((1, *one.shape), one.dtype), facts.example
@@ -139,7 +139,7 @@ def _decoder(model, facts, widths):
 
 
 def _of_modalities(inputs):
-  """The arrays in the order of their names, without those that say who has."""
+  """Lists the arrays in the order of their names, without presence flags."""
   return [
     array
     for name, array in named.arrays(inputs).items()
@@ -159,7 +159,7 @@ def _spoilt(key, name, values, masked, noise):
 
 
 def _squared_errors(given_back, clean, inputs):
-  """float32[B], means over what each example has."""
+  """Computes float32[B], means over the modalities that each example has."""
   total, count, first = 0.0, 0.0, 0
   for name, values in named.arrays(clean).items():
     if named.says_who_has(name):

@@ -1,4 +1,4 @@
-"""Training on examples that are not in the pool, beside those that are."""
+"""Trains on labelled made examples besides those of the pool."""
 
 import dataclasses
 import functools
@@ -13,26 +13,26 @@ from al_jax.interfaces import Batch, Facts, Learner, Phase
 
 
 def beyond_pool(build: Callable[[Facts], Learner], facts: Facts) -> Learner:
-  """Lets a learner train on what was made and answered.
+  """Lets a learner train on made examples that have a label.
 
-  The learner within sees a pool of N + M examples. Of those beyond N it is
-  given the ones that have a label; what it plans of the others is padding.
+  The inner learner sees a pool of N + M examples. Made examples, from position
+  N on, are replaced by padding in its plans unless they have a label.
 
   Args:
-    build: makes a learner, `(facts) -> Learner`.
-    facts: of the task; `made_capacity` says M, at least 1.
+    build: `(facts) -> Learner`.
+    facts: facts of the task; `made_capacity` is M, at least 1.
 
   Returns:
     A Learner.
 
   Raises:
-    ValueError: there is no room for made examples, or the learner looks over
-      the pool, where they are not.
+    ValueError: there is no room for made examples, or the learner surveys the
+      pool, which does not contain them.
   """
   if facts.made_capacity < 1:
     raise ValueError(
       f'made_capacity is {facts.made_capacity}; a learner beyond the pool '
-      'needs room for 1 example or more.'
+      'needs room for at least 1 example.'
     )
   inner = build(
     facts._replace(
@@ -43,26 +43,26 @@ def beyond_pool(build: Callable[[Facts], Learner], facts: Facts) -> Learner:
     if survey.source == 'pool':
       lacks = ''
       if inner.generator is None:
-        lacks = 'has no generator to make examples with; besides, it '
+        lacks = 'has no generator to make examples with, and it '
       raise ValueError(
-        f'the learner {lacks}looks over the pool for its survey {name!r}, and '
-        'examples that were made are not in it.'
+        f'the learner {lacks}looks over the pool for its survey {name!r}; the '
+        'pool does not contain made examples.'
       )
   return _Beyond(inner).bound()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Beyond:
-  """Functions of a learner over the pool and what was made.
+  """Functions of a learner over the pool and the made examples.
 
   Attributes:
-    inner: a learner of N + M examples.
+    inner: learner over N + M examples.
   """
 
   inner: Learner
 
   def bound(self) -> Learner:
-    """Binds the functions that are other than those of the learner within."""
+    """Replaces the functions of the inner learner that must differ."""
     phases = tuple(
       Phase(
         functools.partial(self.plan, phase), functools.partial(self.step, phase)
@@ -82,7 +82,7 @@ class _Beyond:
     return self.inner.start(key, state, made.joined(pool))
 
   def plan(self, phase, state, pool):
-    """See `interfaces.Phase`; only what is in the pool can be fetched."""
+    """See `interfaces.Phase`; only pool examples are fetched."""
     found = self._planned(phase, state, pool)
     return {
       name: index
@@ -103,12 +103,12 @@ class _Beyond:
     return phase.step(state, whole, made.joined(pool))
 
   def pseudo_labels(self, state, pool):
-    """See `interfaces.Learner`; those of the pool."""
+    """See `interfaces.Learner`; covers the pool alone."""
     labels = self.inner.pseudo_labels(state, made.joined(pool))
     return labels[: pool.num_examples]
 
   def _planned(self, phase, state, pool) -> Mapping[str, jax.Array]:
-    """Positions up to N + M; of what was made those that have a label."""
+    """Plans positions below N + M; unlabelled made examples become -1."""
     everything = made.joined(pool)
     is_there = pool_lib.trainable(everything).at[: pool.num_examples].set(True)
     return {
@@ -120,7 +120,7 @@ class _Beyond:
 
 
 def _with_made(pool, index, batch):
-  """The batch with the inputs of what was made filled in."""
+  """Fills the inputs of made examples into a batch."""
   beyond = index >= pool.num_examples
 
   def filled(own, of_made):

@@ -1,4 +1,4 @@
-"""A classifier that also trains on images a generator makes of the labelled."""
+"""Trains a classifier on labelled examples and on images made from them."""
 
 import dataclasses
 import functools
@@ -27,27 +27,27 @@ from al_jax.training.course import Course
 from al_jax.training.networks import Network
 from al_jax.training.partners import Pairing, Partners
 
-# Where the made examples of a step come from.
+# Sources of the made examples of a step.
 PARTNERS = ('store', 'online', 'prior')
 _ADAM = {'name': 'adam', 'learning_rate': 2e-4, 'beta1': 0.5}
-# More are a slip: each is a pass over the labelled examples.
+# Upper bound that catches typos: each is a pass over the labelled examples.
 _MOST_SAMPLES = 10_000
 # The phases of a round.
 _PARTNERS, _TRAINING = range(2)
-# Examples with partners on a sheet; on the other, as many images of a class as
-# there are classes, which makes a row of each class.
+# Number of examples with partners on one sheet. The other has as many images of
+# each class as there are classes, so that each class fills a row.
 _SHOWN, _MOST_CLASSES = 10, 10
 
 
 @flax.struct.dataclass
 class Generating:
-  """The state: a classifier, the networks that make images, and partners.
+  """State: a classifier, the networks that make images, and partners.
 
   Attributes:
     network: the classifier.
-    course: over the labelled examples.
+    course: course of the passes over the labelled examples.
     three: encoder, generator and discriminator.
-    partners: of the labelled examples.
+    partners: partners of the labelled examples.
     shown: [10, ...], examples of the last step, for pictures.
     shown_classes: int32[10], their labels.
   """
@@ -65,9 +65,9 @@ class Bgadl(Supervised):
   """Trains a classifier on labelled examples and on images made of them.
 
   A variational autoencoder (encoder e, generator g) and a discriminator d learn
-  beside the classifier c. The partner of a labelled example x of class y is
+  alongside the classifier c. The partner of a labelled example x of class y is
   x' = g(e(x), y); its label costs nothing. With u a code drawn from the prior,
-  each step moves four networks in this order:
+  each step updates four networks in this order:
 
     e:  w_r MSE(g(e(x), y), x) + beta KL(e(x)),
     g:  w_d (BCE(d(g(u, y)), 1) + BCE(d(x'), 1))
@@ -75,42 +75,44 @@ class Bgadl(Supervised):
     d:  BCE(d(x), 0.9) + BCE(d(g(u, y)), 0) + BCE(d(x'), 0),
     c:  CE(c(x), y) + w (sum of CE(c(made), y)).
 
-  `partners` says on which made images c trains:
+  `partners` selects the made images that c trains on:
 
     'store':   x' and g(u, y), where x' was made once, before the round, by the
-               networks of the round before. The first round has no x'.
-    'online':  x' and g(u, y) of the networks as they are in this step.
-    'prior':   g(u, y) alone: Bayesian data augmentation, which does not look at
-               what was queried.
+               networks of the previous round. The first round has no x'.
+    'online':  x' and g(u, y), made by the current networks in each step.
+    'prior':   g(u, y) alone: Bayesian data augmentation, which ignores the
+               queries.
 
   Tran et al. 2019, "Bayesian Generative Active Deep Learning".
 
   Batch normalisation of c takes its statistics from real images alone. With
-  w = 0 the classifier is that of `supervised`, bit for bit.
+  w = 0 the classifier is bit-identical to that of `supervised`.
 
-  Beside what `supervised` reports, `Progress.metrics` has, of the last epoch:
+  `Progress.metrics` adds to those of `supervised`, over the last epoch:
   `reconstruction`, `kl`, `generator_loss`, `discriminator_loss`,
-  `discriminator_accuracy`, and `made_accuracy`, that of c on the images it
-  trained on. And of the newest queries x, before the round, with all networks
-  of the round before: `partner_distance`, root mean squared differences of x
-  and x'; `query_bald`, `partner_bald` and `prior_bald`, what the label of x, of
-  x' and of g(u, y) would tell about c; and `bald_correlation` of the first two.
+  `discriminator_accuracy`, and `made_accuracy`, the accuracy of c on the made
+  images it trained on. Others describe the newest queries x, before the round
+  and with all networks of the previous one: `partner_distance`, the root mean
+  squared difference of x and x'; `query_bald`, `partner_bald` and `prior_bald`,
+  the BALD scores of x, x' and g(u, y) under c; and `bald_correlation`, the
+  correlation of the first two scores.
 
   Attributes:
-    partners: which made images the classifier trains on, one of `PARTNERS`.
+    partners: source of the made images for the classifier, one of `PARTNERS`.
     made_weight: w, at least 0. Made images never weigh more than real ones:
-      where there are two kinds, w is at most 1/2.
-    makers: keywords of `models.generative.acgan`.
-    makers_optimizer: keywords of `training.optimizers.build`, for each of e, g
-      and d. Without a `name`: Adam with a rate of 2e-4 and a beta1 of 0.5.
+      with two kinds of made images, w is at most 1/2.
+    makers: keyword arguments of `models.generative.acgan`.
+    makers_optimizer: keyword arguments of `training.optimizers.build`, for each
+      of e, g and d. Without a `name`, Adam with a rate of 2e-4 and a beta1 of
+      0.5.
     reconstruction_weight: w_r, at least 0.
     beta: weight of the KL divergence, at least 0. Squared errors and KL are
-      sums over an example, divided by the numbers that it has.
+      sums over an example, divided by the number of its values.
     realism_weight: w_d, at least 0.
     class_weight: w_c, at least 0.
-    real_target: what d is to say of real images, above 0 and at most 1.
-    samples: dropout samples for the BALD scores of the newest queries; 0:
-      they are not computed.
+    real_target: target of d for real images, above 0 and at most 1.
+    samples: number of dropout samples for the BALD scores of the newest
+      queries. If 0, the scores are not computed.
   """
 
   partners: str = 'store'
@@ -124,7 +126,7 @@ class Bgadl(Supervised):
   real_target: float = 0.9
   samples: int = 20
 
-  # Partners are made by the networks of the round before.
+  # Partners are made by the networks of the previous round.
   continues: ClassVar = True
 
   def check(self):
@@ -153,7 +155,7 @@ class Bgadl(Supervised):
 
   @functools.cached_property
   def making(self) -> Making:
-    """The networks that make images, and how they move."""
+    """The networks that make images, with their optimizers."""
     make = functools.partial(generative.acgan, self.facts)
     with errors.within('makers', errors.options_of(make)):
       nets = errors.made_of('makers', self.makers, make)
@@ -180,12 +182,12 @@ class Bgadl(Supervised):
 
   @functools.cached_property
   def pairing(self) -> Pairing:
-    """How partners are made."""
+    """The pass that makes partners."""
     return Pairing(self.model, self.making, self.batch_size, self.samples)
 
   def init(self, key):
     """See `interfaces.Learner`."""
-    # With the weights of `supervised`.
+    # The key is passed on as it is, to get the same weights as `supervised`.
     network, begun = self.init_training(key)
     keys = jax.random.split(jax.random.fold_in(key, 1))
     three, example = self.making.first(keys[0]), self.facts.example
@@ -218,7 +220,7 @@ class Bgadl(Supervised):
 
   @property
   def phases(self) -> tuple[Phase, ...]:
-    """Partners are made, and then all networks are trained."""
+    """Making partners, then training all networks."""
     return (
       Phase(self.plan_partners, self.step_partners),
       Phase(self.plan, self.step),
@@ -236,7 +238,7 @@ class Bgadl(Supervised):
     return state, self.progress(state)
 
   def step(self, state, batches, pool):
-    """See `interfaces.Phase`: moves all networks on a batch."""
+    """See `interfaces.Phase`: updates all networks on a batch."""
     batch, partners = batches['labelled'], state.partners
     real, task = batch.index >= 0, self.facts.task
     targets = forward.targets_of(pool.targets, batch.index)
@@ -279,7 +281,7 @@ class Bgadl(Supervised):
     return state, self.progress(state)
 
   def _made(self, partners, fakes, batch):
-    """Made images of a step, normalised, kind by kind, and which there are."""
+    """Lists the made images of a step by kind, normalised, with their masks."""
     real = batch.index >= 0
     kinds, are_there = [fakes.prior], [real]
     if self.partners == 'online':
@@ -292,11 +294,11 @@ class Bgadl(Supervised):
     return kinds, are_there
 
   def _made_loss(self, key, variables, kinds, targets, are_there):
-    """The classifier's loss on made images, and what was seen."""
+    """Computes the classifier's loss and its accuracy on made images."""
     number = len(kinds)
     images, real = jnp.concatenate(kinds), jnp.concatenate(are_there)
-    # A generator that diverges is named at the next look, and until then the
-    # classifier learns nothing from it.
+    # If the generator diverges, the next check of `finite` names it. Until then
+    # the classifier ignores its images.
     is_finite = jnp.all(jnp.isfinite(images), axis=(1, 2, 3))
     images = jnp.where(is_finite[:, None, None, None], images, 0.0)
     real &= is_finite
@@ -316,16 +318,16 @@ class Bgadl(Supervised):
     return weight * loss, {'made_accuracy': accuracy}
 
   def _class_losses(self, images, classes, variables):
-    """The losses of the classifier as it is used on normalised images."""
+    """Computes the classifier's losses on normalised images, in inference."""
     output = self.model.apply(variables, self._unnormalised(images))
     return self.facts.task.losses(output.predictions, classes)
 
   def _unnormalised(self, images):
-    """Images as models take them, which normalise."""
+    """Undoes the normalisation, since models normalise their inputs."""
     return common.unnormalised(self.facts, images)
 
   def progress(self, state: Generating) -> Progress:
-    """What the host may read, of both phases."""
+    """Returns the progress of both phases."""
     pairing = self.pairing.rules.progress(state.partners.course)
     training = self.rules.progress(state.course)
     return training._replace(
@@ -347,7 +349,7 @@ class Bgadl(Supervised):
 
   @property
   def generator(self) -> Generator:
-    """Makes examples by the encoder, the generator and the discriminator."""
+    """Makes examples with the encoder, the generator and the discriminator."""
     return Generator(self.making.prior, self._encode, self._decode, self._real)
 
   def _encode(self, state, inputs, *, key=None):
@@ -366,7 +368,7 @@ class Bgadl(Supervised):
 
   @property
   def pictures(self):
-    """Makes sheets of made images, if images are grey or of colours."""
+    """Makes sheets of made images if images have 1 or 3 channels."""
     return self._pictures if self.facts.example.shape[-1] in (1, 3) else None
 
   def _pictures(self, key, state, pool):

@@ -1,4 +1,4 @@
-"""A stack of restricted Boltzmann machines, to begin a deep network with."""
+"""Pretrains a deep network as a stack of restricted Boltzmann machines."""
 
 import dataclasses
 import functools
@@ -22,22 +22,22 @@ UNITS = ('rectified', 'binary')
 class BoltzmannStack(WholePool):
   """Trains the hidden layers of an MLP one after another, from the inputs up.
 
-  Each layer is one half of a restricted Boltzmann machine over what the layers
-  below make of the inputs. With v the visible and h the hidden units,
+  Each layer and its inputs, the outputs of the layer below, form a restricted
+  Boltzmann machine. With v the visible and h the hidden units,
 
     E(v, h) = - v W h - b h - c v  (+ |v|^2 / 2 of real-valued units),
 
   and a step of contrastive divergence moves the weights against the gradient of
-  E(v, E[h|v]) - E(v', E[h|v']), where v' is what a sample of h gives back. The
-  inputs are real-valued, of variance 1; hidden units are as in the network.
+  E(v, E[h|v]) - E(v', E[h|v']), where v' is reconstructed from a sample of h.
+  The inputs are real-valued, of variance 1; hidden units are as in the network.
 
   Hinton et al. 2006, "A Fast Learning Algorithm for Deep Belief Nets"; Nair and
   Hinton 2010, "Rectified Linear Units Improve Restricted Boltzmann Machines".
 
-  The options `stop` and `optimizer` are of each layer: all have as many steps,
-  and the schedule from the beginning. Take small steps, 1e-4 for Adam, for
-  inputs of many numbers. `Progress.metrics` has the `loss`: the mean squared
-  error of what the layer under way gives back.
+  The options `stop` and `optimizer` apply to each layer: all layers take the
+  same number of steps, and the schedule restarts with each. Inputs with many
+  values need small steps, such as 1e-4 for Adam. `Progress.metrics` has the
+  `loss`: the mean squared reconstruction error of the current layer.
 
   Attributes:
     units: `'rectified'` for an MLP with ReLU, `'binary'` for one with
@@ -49,7 +49,7 @@ class BoltzmannStack(WholePool):
   def check(self):
     """See `Trains`."""
     errors.check_name('units', self.units, UNITS)
-    num_layers = len(self.widths)  # raises if the network is no such MLP
+    num_layers = len(self.widths)  # Raises unless the network is a plain MLP.
     _check_units(self.network, self.facts, self.units)
     errors.check_number(
       'steps of all layers',
@@ -66,35 +66,35 @@ class BoltzmannStack(WholePool):
 
   @functools.cached_property
   def widths(self) -> list[int]:
-    """How many numbers each hidden layer sees."""
+    """Number of inputs of each hidden layer."""
     return _visible_widths(self.network)
 
   @functools.cached_property
   def model(self):
-    """The network, with the biases of what each layer sees."""
+    """The network, with a bias for each visible unit."""
     return _with_visible(self.network, self.widths)
 
   @functools.cached_property
   def trainer(self):
-    """With an optimizer whose schedule is gone through for each layer."""
+    """See `Trains`; the optimizer's schedule restarts with each layer."""
     alone = super().trainer
     layer_by_layer = _layer_by_layer(alone.optimizer, len(self.widths))
     return dataclasses.replace(alone, optimizer=layer_by_layer)
 
   @functools.cached_property
   def of_layer(self) -> course.Rules:
-    """How the training of one layer goes on."""
-    # Not by `super()`, which would keep them as the rules of all layers.
+    """Rules of the training of one layer."""
+    # `super().rules` would be cached as the `rules` of all layers.
     return WholePool.rules.func(self)
 
   @property
   def steps_per_layer(self) -> int:
-    """Steps of each layer."""
+    """Number of steps for each layer."""
     return self.of_layer.most_steps(self.facts.num_examples)
 
   @functools.cached_property
   def rules(self):
-    """Those of all layers, one after another."""
+    """Rules of all layers, one after another."""
     stop, num_layers = self.of_layer.stop, len(self.widths)
     return dataclasses.replace(
       self.of_layer,
@@ -124,7 +124,7 @@ class BoltzmannStack(WholePool):
     return of_batch
 
   def updated(self, state, objective):
-    """Moves the layer under way, with an optimizer that begins with it."""
+    """Updates the current layer; its optimizer starts afresh with it."""
     begins = state.course.step % self.steps_per_layer == 0
     before = state.network
     fresh = self.trainer.optimizer.init(before.variables['params'])
@@ -159,7 +159,7 @@ boltzmann_stack = one_network.factory(BoltzmannStack, pretraining.bound)
 
 
 def _only_of_layer(layer, old, new):
-  """Nothing moves but the layer under way, whatever the optimizer says."""
+  """Takes the new parameters of one layer, and the old ones elsewhere."""
 
   def settled(name):
     is_under_way = jnp.bool_(False)
@@ -174,13 +174,13 @@ def _only_of_layer(layer, old, new):
 
 
 def _visible_widths(model):
-  """How many numbers each hidden layer sees."""
+  """Returns the number of inputs of each hidden layer."""
   params = jax.eval_shape(model.init, jax.random.key(0))['params']
   layers = [name for name in params if name.startswith(_LAYER)]
   expected = {f'{_LAYER}{i}' for i in range(1, len(layers) + 1)}
   if not layers or set(pretraining.divided(params)[0]) != {*expected}:
     raise ValueError(
-      'boltzmann_stack is for the hidden layers of an `mlp` without norm; the '
+      'boltzmann_stack needs the hidden layers of an `mlp` without norm; the '
       f'model has {", ".join(sorted(params))}.'
     )
   return [
@@ -189,14 +189,14 @@ def _visible_widths(model):
 
 
 def _visible(facts, inputs):
-  """What the first layer sees: [B, ...] to rows of variance 1."""
+  """Flattens inputs [B, ...] to rows and scales them to variance 1."""
   mean, std = common.moments(facts)
   inputs = (inputs.astype(jnp.float32) - mean) / std
   return inputs.reshape(len(inputs), -1)
 
 
 def _check_units(model, facts, units):
-  """The network has the hidden units that its layers are to be trained for."""
+  """Raises ValueError unless the hidden units of the network are `units`."""
   variables = model.init(jax.random.key(0))
   inputs = jnp.zeros((1, *facts.example.shape), facts.example.dtype)
   visible = _visible(facts, inputs)
@@ -204,13 +204,13 @@ def _check_units(model, facts, units):
   expected = _mean(_fields(variables['params'][f'{_LAYER}1'], visible), units)
   if not np.allclose(hidden, expected, atol=1e-3):
     raise ValueError(
-      f'units is {units!r}, and the hidden units of the model are others: it '
-      "must be 'rectified' for activation='relu', 'binary' for 'sigmoid'."
+      f'units is {units!r}, which does not fit the hidden units of the model: '
+      "it must be 'rectified' for activation='relu', 'binary' for 'sigmoid'."
     )
 
 
 def _layer_by_layer(optimizer, num_layers):
-  """The optimiser whose schedule is gone through once for each layer."""
+  """Makes the schedule of an optimizer restart with each layer."""
 
   def update(gradients, state, params, fraction, num_examples):
     of_layer = jnp.mod(fraction * num_layers, 1.0)
@@ -220,12 +220,12 @@ def _layer_by_layer(optimizer, num_layers):
 
 
 def _sample_key(at):
-  # What comes of the dropout key itself is the order of an epoch's examples.
+  # The dropout key itself draws the order of an epoch's examples.
   return jax.random.fold_in(course.step_keys(at)[1], 2)
 
 
 def _with_visible(model, widths):
-  """The network, with the biases of what each layer sees."""
+  """Adds a bias for each visible unit to the network."""
 
   def init(key):
     variables = model.init(key)
@@ -239,7 +239,7 @@ def _with_visible(model, widths):
 
 
 def _of_layer(key, params, inputs, layer, units):
-  """A step of contrastive divergence: what to minimise, and the error."""
+  """Computes what contrastive divergence minimises, and the squared errors."""
   seen = inputs
   for below in range(1, layer):
     seen = _mean(_fields(params[f'{_LAYER}{below}'], seen), units)
@@ -255,7 +255,7 @@ def _of_layer(key, params, inputs, layer, units):
   fields_back = _fields(weights, given_back)
 
   def energy(visible, fields):
-    # With the hidden units held: fields are all that the weights are in.
+    # The hidden units are held fixed: weights act through the fields alone.
     hidden = jax.lax.stop_gradient(_mean(fields, units))
     return -jnp.sum(hidden * fields, axis=1) - visible @ bias
 
@@ -272,7 +272,7 @@ def _mean(fields, units):
 
 
 def _sample(key, fields, units):
-  """Of hidden units; rectified ones are the sum of many binary ones, nearly."""
+  """Samples hidden units; a rectified one approximates a sum of binary ones."""
   if units == 'binary':
     on = jax.random.bernoulli(key, jax.nn.sigmoid(fields))
     return on.astype(fields.dtype)

@@ -1,4 +1,4 @@
-"""Budget annotation: a machine labels what it is sure of, under two views."""
+"""Budget annotation: pseudo-labels where two views of an example agree."""
 
 import dataclasses
 import math
@@ -14,27 +14,28 @@ from al_jax.models import common
 
 # Second views of an image, which keep its class.
 VIEWS = ('none', 'flip', 'shift')
-# Pixels that a shifted view is moved by, down and to the right.
+# Shift of the second view in pixels, down and to the right.
 _PIXELS = 2
-# More are a slip: each is a pass over the pool.
+# Upper bound that catches typos: each is a pass over the pool.
 _MOST_VOTES = 1000
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Agreement:
-  """A model is sure where its views of an example agree, of few per class.
+  """Rule that pseudo-labels examples whose views agree, a few per class.
 
-  Before round T = 1, 2, ... an example is sure if u < delta - d (T - 1), with u
-  the entropy of its prediction over log C, and if its second view and each
-  dropout sample have the same class. Of those the ones with the smallest u are
-  taken, b at most, and of each class b / C at most, rounded up.
+  Before round T = 1, 2, ... the model is sure of an example if
+  u < delta - d (T - 1), with u the entropy of its prediction over log C, and if
+  its second view and each dropout sample are predicted as the same class. The
+  sure examples with the smallest u get a pseudo-label: b at most, and at most
+  b / C of each class, rounded up.
 
   Attributes:
-    threshold: delta, above 0, of entropies between 0 and 1.
+    threshold: delta, above 0, for entropies between 0 and 1.
     decay: d, at least 0.
-    most: b, at least 1. If None, as many as there are.
-    view: the second view: `'flip'`, mirrored left and right, of photographs;
-      `'shift'`, moved by 2 pixels, of digits; or `'none'`.
+    most: b, at least 1. If None, there is no limit.
+    view: the second view: `'flip'`, mirrored left and right, for photographs;
+      `'shift'`, moved by 2 pixels, for digits; or `'none'`.
     votes: number of dropout samples that must agree.
   """
 
@@ -61,14 +62,14 @@ class Agreement:
     shape = getattr(facts.example, 'shape', ())
     if self.view != 'none' and (len(shape) != 3 or min(shape[:2]) <= _PIXELS):
       raise ValueError(
-        f'view is {self.view!r}, which is of images; an example here has shape '
+        f'view is {self.view!r}, which needs images; an example here has shape '
         f"{shape}: it must be 'none'."
       )
 
   def measure(
     self, key: jax.Array, apply: Applied, batch: Batch
   ) -> tuple[jax.Array, jax.Array]:
-    """See `self_training.Rule`: logits, and whether all views agree."""
+    """See `self_training.Rule`: returns logits, and whether all views agree."""
     logits = apply(batch.inputs).predictions
     classes = jnp.argmax(logits, axis=-1)
     agree = jnp.ones(classes.shape, jnp.bool_)
@@ -105,7 +106,7 @@ class Agreement:
 
 
 def _viewed(view, images):
-  """Images [B, ...], each as a second view."""
+  """Returns the second view of each image [B, ...]."""
   if view == 'flip':
     return images[:, :, ::-1]
   padded = jnp.pad(images, ((0, 0), (_PIXELS, 0), (_PIXELS, 0), (0, 0)))
@@ -113,7 +114,7 @@ def _viewed(view, images):
 
 
 def _ranks(groups, values):
-  """How many of its group come before each: int32[N], by value and place."""
+  """Ranks each example within its group: int32[N], by value, then place."""
   place = jnp.arange(len(groups))
   order = jnp.lexsort((place, values, groups))
   first = jnp.searchsorted(groups[order], groups[order])
@@ -125,17 +126,17 @@ def _ranks(groups, values):
 class BudgetAnnotation(Agreement, OneNetwork):
   """Budget annotation: `supervised` within `self_training`.
 
-  Gikunda 2021, "Budget annotation", has a machine label what it is sure of and
-  leaves open when it is; the rule here is ours. Its options are those of
-  `supervised` and of `Agreement`.
+  Gikunda 2021, "Budget annotation", pseudo-labels the examples that a model is
+  sure of, but does not say when it is; the rule here is ours. The options are
+  those of `supervised` and of `Agreement`.
   """
 
 
 def _bound(options):
   if options.votes and not _has_dropout(options.model, options.facts):
     raise ValueError(
-      f'votes is {options.votes}, and the model has no dropout: all of them '
-      'would agree; set its dropout rate above 0, or votes to 0.'
+      f'votes is {options.votes}, but the model has no dropout, so that all '
+      'votes would agree: set its dropout rate above 0, or votes to 0.'
     )
   return of_supervised(options, Agreement, 'budget_annotation')
 

@@ -1,4 +1,4 @@
-"""CEAL: training on what has a low entropy, beside the labels."""
+"""CEAL: trains on labels, and on pseudo-labels with a low entropy."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ SCHEDULES = ('cumulative', 'linear')
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Threshold:
-  """A model is sure where its entropy is below a threshold, which falls.
+  """Rule that pseudo-labels examples with an entropy below a falling threshold.
 
   The threshold of round T = 1, 2, ... is
 
@@ -24,9 +24,9 @@ class Threshold:
 
   Attributes:
     threshold: delta, above 0; in nats, or a share of log C if normalized.
-    decay: d, at least 0. Below 0 the threshold is 0, and nothing is sure.
+    decay: d, at least 0. A threshold below 0 becomes 0: no pseudo-labels.
     schedule: `'cumulative'` or `'linear'`.
-    normalized: entropies are divided by log C.
+    normalized: whether entropies are divided by log C.
   """
 
   threshold: float = 0.05
@@ -50,7 +50,7 @@ class Threshold:
     return jnp.maximum(self.threshold - self.decay * lowered, 0.0)
 
   def uncertainty(self, logits: jax.Array) -> jax.Array:
-    """Returns what is compared with the threshold: float32[N]."""
+    """Returns the entropies to compare with the threshold: float32[N]."""
     entropies = kernels.entropy(logits)
     num_classes = logits.shape[-1]
     if self.normalized and num_classes > 1:
@@ -76,8 +76,8 @@ class Ceal(Threshold, OneNetwork):
   """Cost-effective active learning: `supervised` within `self_training`.
 
   Wang et al. 2017, "Cost-Effective Active Learning for Deep Image
-  Classification", which goes on from the weights of the round before
-  (`weights='warm'`). Its options are those of `supervised` and of `Threshold`.
+  Classification", which continues from the weights of the previous round
+  (`weights='warm'`). The options are those of `supervised` and of `Threshold`.
   """
 
 

@@ -1,4 +1,4 @@
-"""Training to tell apart the clusters of what the network itself sees."""
+"""Pretrains a network to tell apart the clusters of its own embeddings."""
 
 import dataclasses
 import functools
@@ -22,16 +22,16 @@ from al_jax.training.networks import Network
 
 @flax.struct.dataclass
 class ClusterState:
-  """A network, its course, and what it takes for labels.
+  """A network, its course, and the clusters that serve as labels.
 
   Attributes:
     network: the network.
-    course: its epochs are over what was drawn of the clusters.
-    clusters: int32[N], which each example is in; -1 before the first look.
+    course: course of the epochs over the examples drawn from the clusters.
+    clusters: int32[N], cluster of each example; -1 before the first survey.
     agreement: float32, the normalised mutual information of the clusters with
-      those of the epoch before; NaN before there are two.
+      those of the previous epoch; NaN in the first.
     evenness: float32, the entropy of the clusters' sizes over its largest
-      value: 0 when all is one cluster.
+      value: 0 if there is only one cluster.
   """
 
   network: Network
@@ -46,22 +46,24 @@ class DeepCluster(WholePool):
   """Trains a network to tell apart the clusters of its own embeddings.
 
   Before every epoch the normalised embeddings of the whole pool are clustered
-  by k-means, and for that epoch clusters are classes. Their numbers mean
-  nothing from one epoch to the next, hence a new head each time. Drawing
-  clusters uniformly, then examples of them, keeps one cluster from taking over.
+  by k-means, and the clusters are the classes of that epoch. Cluster numbers
+  are unrelated between epochs, so each epoch begins with a new head. Drawing
+  clusters uniformly, then examples within them, keeps one cluster from taking
+  over.
 
   Caron et al. 2018, "Deep Clustering for Unsupervised Learning of Visual
   Features"; with five clusters per class, as Simeoni et al. 2020, "Rethinking
   Deep Active Learning", use it.
 
-  `Progress.metrics` has the `loss` and `accuracy` in telling the clusters
-  apart, and `agreement` and `evenness` as in ClusterState.
+  `Progress.metrics` has the `loss` and `accuracy` of predicting the clusters,
+  and `agreement` and `evenness` as in ClusterState.
 
   Attributes:
     clusters_per_class: the number of clusters over C.
-    num_iters: of k-means.
-    balanced: draw clusters uniformly; False: take every example once.
-    new_head: begin every epoch with a head of its own.
+    num_iters: number of iterations of k-means.
+    balanced: whether clusters are drawn uniformly. If False, an epoch takes
+      every example once.
+    new_head: whether every epoch begins with a new head.
     augment: see `training.augment.build`.
   """
 
@@ -71,7 +73,7 @@ class DeepCluster(WholePool):
   new_head: bool = True
   augment: Sequence[str | Mapping[str, Any]] = ()
 
-  # There is something to be right about.
+  # `train_accuracy` is allowed: the clusters are classes.
   refused: ClassVar = ('patience',)
 
   def check(self):
@@ -88,19 +90,19 @@ class DeepCluster(WholePool):
       raise ValueError(
         f'clusters_per_class is {self.clusters_per_class}: '
         f'{self.num_clusters} clusters of {self.facts.num_examples} examples; '
-        'there must be no more than that.'
+        'there must be no more clusters than examples.'
       )
     super().check()
 
   @property
   def num_clusters(self) -> int:
-    """Number of clusters, which are classes for an epoch."""
+    """Number of clusters."""
     classes = tasks.need_classes(self.facts.task, "pretraining 'deep_cluster'")
     return self.clusters_per_class * len(classes.names)
 
   @property
   def clusters_as_classes(self) -> tasks.Classes:
-    """Returns the task that the clusters are for an epoch."""
+    """Task of predicting the cluster of an example."""
     return tasks.numbered(self.num_clusters)
 
   @property
@@ -149,7 +151,7 @@ class DeepCluster(WholePool):
     batch = batches['clustered']
     real, task = batch.index >= 0, self.clusters_as_classes
     targets = forward.targets_of(state.clusters, batch.index)
-    # An example may be drawn several times, and is another one each time.
+    # An example may be drawn several times; each copy is augmented on its own.
     of_params = self.in_training(state, batch, jnp.arange(len(batch.index)))
 
     def objective(params):
@@ -168,7 +170,7 @@ class DeepCluster(WholePool):
     return state, progress._replace(metrics={**progress.metrics, **own})
 
   def _absorb(self, key, state, embedding, pool):
-    """Clusters the pool, and begins an epoch of telling them apart."""
+    """Clusters the pool, and begins an epoch of predicting the clusters."""
     del pool
     cluster_key, head_key, draw_key, order_key = jax.random.split(key, 4)
     clusters = kernels.k_means(
@@ -195,7 +197,7 @@ class DeepCluster(WholePool):
     )
 
   def _with_new_head(self, key, network):
-    """Another head, and nothing that the optimizer remembers of the old one."""
+    """Replaces the head, and resets the optimizer's state for it."""
     params = network.variables['params']
     _, heads = pretraining.divided(self.model.init(key)['params'])
     params = {**params, **heads}
@@ -218,7 +220,7 @@ def _embedding(key, apply, batch):
 
 
 def _unit(rows):
-  """Rows of length 1; a row of zeros stays one."""
+  """Scales rows to length 1; rows of zeros stay."""
   lengths = jnp.linalg.norm(rows, axis=1, keepdims=True)
   return rows / jnp.where(lengths > 0, lengths, 1.0)
 
@@ -229,11 +231,11 @@ def _is_of_head(path):
 
 
 def _balanced(key, clusters, num_clusters):
-  """int32[N]: draws of a cluster that has any, then of an example in it."""
+  """Draws int32[N] examples: a cluster that is not empty, then a member."""
   cluster_key, member_key = jax.random.split(key)
   shape = clusters.shape
   order = jnp.argsort(clusters).astype(jnp.int32)
-  # What is in no cluster sorts first.
+  # Examples without a cluster (-1) sort first.
   sizes = _sizes(clusters, num_clusters)
   first = jnp.sum(clusters < 0) + jnp.cumsum(sizes) - sizes
   filled = jnp.where(sizes > 0, 0.0, -jnp.inf)
@@ -244,13 +246,13 @@ def _balanced(key, clusters, num_clusters):
 
 
 def _sizes(clusters, num_clusters):
-  """int32[K]; -1 is no cluster."""
+  """Counts the members of each cluster, int32[K]; -1 is no cluster."""
   place = _padding.past_end(clusters, num_clusters)
   return jnp.zeros(num_clusters, jnp.int32).at[place].add(1, mode='drop')
 
 
 def _agreement(before, after, num_clusters):
-  """Mutual information over the mean of both entropies; NaN if not known."""
+  """Computes mutual information over the mean entropy; NaN without clusters."""
   known = (before >= 0) & (after >= 0)
   pairs = jnp.where(known, before * num_clusters + after, num_clusters**2)
   joint = jnp.zeros(num_clusters**2).at[pairs].add(1.0, mode='drop')

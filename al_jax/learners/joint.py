@@ -1,4 +1,4 @@
-"""Cross-entropy on labels, and confidence on everything else."""
+"""Minimises cross-entropy on labels, and entropy on unlabelled examples."""
 
 import dataclasses
 import functools
@@ -16,17 +16,18 @@ from al_jax.training import course, forward, objectives, plans
 from al_jax.training.course import Course
 from al_jax.training.networks import Network
 
-# Fewer classes than this among the predictions are one class and some doubt.
+# The predictions have collapsed if exp(marginal entropy), their effective
+# number of classes, is below this.
 _COLLAPSED = 1.5
 _COLLAPSE = (
-  'predicts one class for practically all that is not labelled; a lower '
-  'entropy_weight or some balance may help.'
+  'predicts one class for almost all unlabelled examples; a lower '
+  'entropy_weight or a balance above 0 may help.'
 )
 
 
 @flax.struct.dataclass
 class JointState:
-  """A network, its course, and the place among the unlabelled examples."""
+  """A network, its course, and the passes over the unlabelled examples."""
 
   network: Network
   course: Course
@@ -42,24 +43,25 @@ class Joint(OneNetwork):
     mean over L of CE(f(x), y) + lambda * mean over U of H(f(x))
       - eta * H(mean over U of f(x)),
 
-  each mean over a mini-batch of its own, in one pass through the network. What
-  is still uncertain when most is made confident is worth asking about.
+  each mean over its own mini-batch, in one pass through the network. Training
+  makes most predictions confident; examples that stay uncertain are worth
+  querying.
 
-  An epoch is a pass over the labelled examples, as in `supervised`; that is
-  what lambda = 0 is, bit for bit. The unlabelled ones are taken in passes of
-  their own.
+  An epoch is a pass over the labelled examples, as in `supervised`. The
+  unlabelled examples have separate passes. With lambda = eta = 0 the results
+  are bit-identical to those of `supervised`.
 
   Ranganathan et al. 2017, "Deep Active Learning for Image Classification".
-  The last term is not in the paper: it keeps all predictions from becoming one
-  class, which entropy alone rewards.
+  The last term is not in the paper: it keeps all predictions from collapsing to
+  one class, which entropy alone rewards.
 
-  Beside `loss` (of the labelled) and `accuracy`, `Progress.metrics` has
-  `unlabelled_entropy`; `marginal_entropy`, that of the mean prediction; and
-  `collapsed`, 1 where the unlabelled predictions are practically one class.
+  Besides `loss` (on the labelled) and `accuracy`, `Progress.metrics` has
+  `unlabelled_entropy`; `marginal_entropy`, the entropy of the mean prediction;
+  and `collapsed`, 1 if almost all unlabelled predictions are one class.
 
   Attributes:
     entropy_weight: lambda, at least 0.
-    unlabelled_batch_size: unlabelled examples per step.
+    unlabelled_batch_size: number of unlabelled examples per step.
     balance: eta, at least 0.
   """
 
@@ -80,7 +82,7 @@ class Joint(OneNetwork):
 
   @property
   def classes(self) -> tasks.Classes:
-    """Returns the task, which must be of classes."""
+    """The task; raises ValueError unless it is Classes."""
     return tasks.need_classes(self.facts.task, "learner 'joint'")
 
   @functools.cached_property
@@ -100,7 +102,7 @@ class Joint(OneNetwork):
 
   @property
   def size(self) -> int:
-    """Unlabelled examples of a step: none where nothing is made of them."""
+    """Number of unlabelled examples per step; 0 if both weights are 0."""
     if not (self.entropy_weight or self.balance):
       return 0
     return min(self.unlabelled_batch_size, self.facts.num_examples)
@@ -141,7 +143,7 @@ class Joint(OneNetwork):
     return state, self.rules.progress(state.course)
 
   def _objective(self, state, batches, pool):
-    """The loss of both kinds of examples, in one pass through the network."""
+    """Makes the loss of both kinds of examples, in one pass of the network."""
     batch = both = batches['labelled']
     if self.size:
       both = jax.tree.map(_one_after_another, batch, batches['unlabelled'])
@@ -183,7 +185,7 @@ def _one_after_another(labelled, unlabelled):
 
 
 def _mean_prediction(logits, real):
-  """float32[C]; zeros if no row is real."""
+  """Computes float32[C], the mean over real rows; zeros if there are none."""
   probs = jnp.where(real[:, None], jax.nn.softmax(logits), 0.0)
   return jnp.sum(probs, axis=0) / jnp.maximum(jnp.sum(real), 1)
 
@@ -196,7 +198,7 @@ def _entropy_of(probs):
 
 
 def _reported(means):
-  """The metrics; what was not looked at is 0, and has not collapsed."""
+  """Makes metrics of the means; `collapsed` is 0 without unlabelled rows."""
   marginal = means['marginal']
   entropy = _entropy_of(marginal)
   looked = jnp.sum(marginal) > 0

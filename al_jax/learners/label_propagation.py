@@ -1,4 +1,4 @@
-"""Training on labels that flow along a graph of what the network sees."""
+"""Trains on labels propagated over a graph of the network's embeddings."""
 
 import dataclasses
 import functools
@@ -24,16 +24,16 @@ _SURVEY = 'pseudo_labels'
 
 @flax.struct.dataclass
 class PropagationState:
-  """A network, its course, and what was propagated last.
+  """A network, its course, and the labels propagated last.
 
   Attributes:
     network: the network.
-    course: its epochs are passes over the pseudo-labelled examples, or over the
-      labelled ones if nothing reaches any other.
-    labelled: the passes over the labelled examples.
-    labels: int32[N], known or propagated; -1 where a step has none to use.
-    weights: float32[N], of the losses; 1 where the label is known.
-    class_weights: float32[C], of the losses by label.
+    course: course of the passes over the pseudo-labelled examples, or over the
+      labelled ones if propagation reaches no others.
+    labelled: passes over the labelled examples.
+    labels: int32[N], known or propagated; -1 for examples that steps leave out.
+    weights: float32[N], weights of the losses; 1 where the label is known.
+    class_weights: float32[C], weights of the losses by label.
   """
 
   network: Network
@@ -46,39 +46,40 @@ class PropagationState:
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class LabelPropagation(OneNetwork):
-  """Mini-batches of labelled and of pseudo-labelled examples.
+  """Trains on mini-batches of labelled and pseudo-labelled examples.
 
-  Before the first epoch of a round, and after the epochs of it, the labels are
-  propagated over the graph of nearest neighbours of all embeddings. A part of
+  Before the first epoch of a round, and then after every `every` epochs, labels
+  are propagated over the nearest-neighbour graph of all embeddings. A share of
   the unlabelled examples is drawn, without replacement and in proportion to
-  their certainty, to be trained on until then:
+  their certainty. Until the next propagation, training minimises
 
     sum over the batch of w_i zeta_c CE(f(x_i), c) / its size,
 
-  with c the label, known or propagated, w_i the certainty, 1 where it is known,
-  and zeta_c the number of examples that are trained on over C times those of
-  class c. An epoch is a pass over the pseudo-labelled; the labelled fill their
-  part of every batch over and over.
+  with c the label, known or propagated; w_i the certainty, 1 for known labels;
+  and zeta_c the number of training examples over C times the number of those
+  with label c. An epoch is a pass over the pseudo-labelled examples; the
+  labelled ones repeat to fill their part of every batch.
 
   Iscen et al. 2019, "Label Propagation for Deep Semi-supervised Learning";
   Simeoni et al. 2020, "Rethinking Deep Active Learning", propagate in every
-  round of labels and draw a part.
+  active-learning round and draw a share.
 
-  `Progress.metrics` has the weighted `loss`, the `accuracy` on the labelled,
-  and `certainty`, the mean weight of the pseudo-labelled.
+  `Progress.metrics` has the weighted `loss`, the `accuracy` on the labelled
+  examples, and `certainty`, the mean weight of the pseudo-labelled ones.
 
   Attributes:
-    batch_size: labelled and pseudo-labelled examples of a step together.
-    neighbors: number of neighbours per node of the graph, fewer in a smaller
-      pool.
-    graph_kind: see `kernels.label_propagation`, like the next three.
-    gamma: exponent of the similarities.
-    alpha: how far labels flow.
-    num_iters: iterations of the solver.
-    share: of the unlabelled examples that is drawn; above 0, at most 1.
-    every: epochs between two propagations.
-    class_weights: whether there is zeta.
-    labelled_batch_size: labelled examples of a step. If None, 50 in 128.
+    batch_size: number of examples per step, labelled and pseudo-labelled.
+    neighbors: number of neighbours per node of the graph; at most N - 1 are
+      used.
+    graph_kind: kind of the graph, see `kernels.label_propagation`.
+    gamma: exponent of the similarities, see `kernels.label_propagation`.
+    alpha: reach of the labels, see `kernels.label_propagation`.
+    num_iters: number of solver iterations, see `kernels.label_propagation`.
+    share: share of the unlabelled examples that is drawn; above 0, at most 1.
+    every: number of epochs between two propagations.
+    class_weights: whether losses are weighted by zeta.
+    labelled_batch_size: number of labelled examples per step. If None, 50/128
+      of the batch.
   """
 
   batch_size: int = 128
@@ -114,20 +115,20 @@ class LabelPropagation(OneNetwork):
 
   @property
   def num_labelled(self) -> int:
-    """Labelled examples of a step."""
+    """Number of labelled examples per step."""
     if self.labelled_batch_size is not None:
       return self.labelled_batch_size
     return max(round(self.batch_size * _LABELLED_SHARE), 1)
 
   @property
   def num_classes(self) -> int:
-    """C; refuses a task without classes."""
+    """C; raises ValueError for a task without classes."""
     classes = tasks.need_classes(self.facts.task, "learner 'label_propagation'")
     return len(classes.names)
 
   @functools.cached_property
   def rules(self):
-    """Epochs over the pseudo-labelled."""
+    """Rules of a round: epochs over the pseudo-labelled examples."""
     return course.rules(
       stop=self.stop,
       capacity=self.facts.num_examples,
@@ -138,7 +139,7 @@ class LabelPropagation(OneNetwork):
 
   @property
   def surveys(self):
-    """The validation split first: it looks at the weights of the epoch."""
+    """The validation survey comes first, to see the weights of the epoch."""
     own = Survey(measure=_embedding, absorb=self._absorb)
     return {**super().surveys, _SURVEY: own}
 
@@ -192,14 +193,14 @@ class LabelPropagation(OneNetwork):
     return state, self.rules.progress(after)
 
   def _objective(self, state, both, pool):
-    """The weighted loss of labelled and pseudo-labelled examples."""
+    """Makes the weighted loss of labelled and pseudo-labelled examples."""
     task, row = self.facts.task, jnp.arange(len(both.index))
     is_labelled = row < self.num_labelled
     real = both.index >= 0
     known = pool_lib.trainable(pool)[both.index]
     targets = forward.targets_of(state.labels, both.index)
     certainty = jnp.where(real, state.weights[both.index], 0.0)
-    # A labelled example may be there several times, another way each time.
+    # A labelled example may repeat in a batch; augment each copy on its own.
     draws = jnp.where(is_labelled, self.facts.num_examples + row, both.index)
     of_params = self.in_training(state, both, draws)
 
@@ -222,14 +223,14 @@ class LabelPropagation(OneNetwork):
     return objective
 
   def _absorb(self, key, state, embedding, pool):
-    """Propagates labels, and draws what is trained on until the next time."""
+    """Propagates labels, and draws the examples to train on until the next."""
     draw_key, order_key = jax.random.split(key)
     known = pool_lib.trainable(pool)
     found = self._propagated(embedding, known, pool.targets)
     drawn = _drawn(draw_key, found.certainty, ~known, self.share)
     used = drawn | known
-    # Examples that propagation does not reach are left out; the labelled are
-    # trained on, come what may.
+    # If propagation reaches no unlabelled example, an epoch is over the
+    # labelled ones.
     members = jnp.where(jnp.any(drawn), drawn, known)
     labels = jnp.where(used, found.pseudo_labels, -1)
     members, count = pool_lib.positions(members, self.facts.num_examples)
@@ -275,9 +276,9 @@ def _embedding(key, apply, batch):
 
 
 def _drawn(key, weights, mask, share):
-  """bool[N]: a share of the mask, in proportion to the weights.
+  """Draws a share of the mask, in proportion to the weights: bool[N].
 
-  Where fewer have a weight above 0, they are all.
+  If fewer examples have a weight above 0, takes all of those.
   """
   possible = mask & (weights > 0)
   scores = jnp.log(jnp.where(possible, weights, 1.0))
@@ -290,7 +291,7 @@ def _drawn(key, weights, mask, share):
 
 
 def _balancing(labels, num_classes):
-  """float32[C]: inverse to how many have the label; 0 where none has."""
+  """Weights labels by their inverse frequency: float32[C]; 0 if unused."""
   counts = jnp.sum(jax.nn.one_hot(labels, num_classes), axis=0)
   mean = jnp.sum(counts) / num_classes
   return jnp.where(counts > 0, mean / jnp.maximum(counts, 1), 0.0)

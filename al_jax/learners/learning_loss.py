@@ -1,4 +1,4 @@
-"""Training on labels, beside a module that learns to predict the losses."""
+"""Trains a network on labels, and a module that predicts its losses."""
 
 import dataclasses
 import functools
@@ -15,14 +15,14 @@ from al_jax.tasks import Metric
 from al_jax.training import course, forward, networks, objectives, ranking
 
 MODULE_LOSSES = ('ranking', 'squared')
-# How well losses are predicted: only their order means anything.
+# Quality of the predicted losses, of which only the order is meaningful.
 METRICS = (
   Metric(
     'ranking_accuracy',
     '%',
     True,
-    'share of pairs of examples whose true losses differ, of which the one '
-    'with the larger loss is predicted to have it',
+    'share of the pairs of examples with different true losses whose predicted '
+    'losses are in the same order',
     0.5,
   ),
   Metric(
@@ -37,36 +37,35 @@ METRICS = (
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class LearningLoss(OneNetwork):
-  """Trains a network, and beside it a module that predicts its losses.
+  """Trains a network and a module that predicts the network's losses.
 
-  With l the losses of a mini-batch and p those that the module predicts from
-  intermediate maps of the network, a step minimises
+  With l the losses of a mini-batch and p the losses that the module predicts
+  from intermediate maps of the network, a step minimises
 
     mean of l + lambda * mean over pairs of max(0, margin - s (p_i - p_j)),
 
   where s is 1 if l_i > l_j, and else -1: the module learns to rank. From a
-  point of the round on it learns alone, and the network is no longer moved by
-  it. What both share is an optimizer and its options.
+  point of the round on, the module's loss no longer changes the network. Both
+  share an optimizer and its options.
 
   Yoo and Kweon 2019, "Learning Loss for Active Learning".
 
-  Outputs have `extras['predicted_loss']`. Beside what `supervised` reports,
-  `Progress.metrics` has `module_loss`. On the test split `ranking_accuracy` is
-  the share of pairs of examples whose losses are ranked right, and
+  Outputs have `extras['predicted_loss']`. `Progress.metrics` adds `module_loss`
+  to those of `supervised`. On the test split `ranking_accuracy` is the share of
+  pairs of examples whose losses are ranked correctly, and
   `loss_rank_correlation` Spearman's correlation of predicted and true losses.
 
   Attributes:
     loss_weight: lambda, at least 0.
-    margin: of the ranking, above 0.
-    detach_at: share of the round after which the network is no longer moved by
-      the module, from 0 to 1; None for never. It is of the most steps that the
-      stop rules allow.
+    margin: margin of the ranking, above 0.
+    detach_at: share of the round after which the module's loss no longer
+      changes the network, from 0 to 1, in terms of the most steps that the stop
+      rules allow. If None, it always does.
     module_loss: `'ranking'`; or `'squared'`, the squared error of the losses
       themselves, which the paper shows to be worse.
-    maps: which maps the module looks at, `width` and `depth` of its layers: see
-      `models.loss_prediction`.
-    width: see `maps`.
-    depth: see `maps`.
+    maps: names of the maps that the module sees, see `models.loss_prediction`.
+    width: width of its layers, see `models.loss_prediction`.
+    depth: depth of its layers, see `models.loss_prediction`.
   """
 
   loss_weight: float = 1.0
@@ -87,8 +86,8 @@ class LearningLoss(OneNetwork):
     errors.check_name('module_loss', self.module_loss, MODULE_LOSSES)
     if self.module_loss == 'ranking' and self.batch_size == 1:
       raise ValueError(
-        'batch_size is 1; a ranking is learnt from pairs within a batch: it '
-        'must be 2 or more.'
+        'batch_size is 1; a ranking is learnt from pairs within a batch, so it '
+        'must be at least 2.'
       )
     super().check()
 
@@ -105,7 +104,7 @@ class LearningLoss(OneNetwork):
 
   @functools.cached_property
   def trainer(self) -> networks.Trainer:
-    """See `OneNetwork`; of the network and the module."""
+    """See `OneNetwork`; trains the network and the module."""
     return networks.trainer(
       self.both.init, optimizer=self.optimizer, weights=self.weights
     )
@@ -117,7 +116,7 @@ class LearningLoss(OneNetwork):
 
   @property
   def report(self) -> Report:
-    """How well the losses of the test split are ranked."""
+    """Test metrics of the ranking of losses."""
     return Report(self._measure_report, _reduce_report, METRICS)
 
   def step(self, state, batches, pool):
@@ -148,7 +147,7 @@ class LearningLoss(OneNetwork):
     return forward.apply(self.both, state.network.variables, inputs, keys=keys)
 
   def variables(self, state):
-    """See `interfaces.Learner`; without those of the module."""
+    """See `interfaces.Learner`; leaves out those of the module."""
     return loss_prediction.divided(state.network.variables)[0]
 
   def finite(self, state):
@@ -160,7 +159,7 @@ class LearningLoss(OneNetwork):
     }
 
   def _in_training(self, state, batch):
-    """Both in training on a batch, see `forward.train`."""
+    """Returns both in training on a batch, see `forward.train`."""
     detached = False
     if self.detach_at is not None:
       detached = self.rules.share_of_round(state.course) >= self.detach_at
@@ -174,7 +173,7 @@ class LearningLoss(OneNetwork):
     )
 
   def _of_module(self, output, losses, real):
-    """What the module minimises on a batch, as a Mean."""
+    """Computes the loss of the module on a batch, as a Mean."""
     predicted = output.extras[loss_prediction.PREDICTED_LOSS]
     if self.module_loss == 'ranking':
       return ranking.pair_loss(predicted, losses, real, margin=self.margin)

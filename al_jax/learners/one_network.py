@@ -1,4 +1,4 @@
-"""Learners as frozen dataclasses of options, bound into tuples of functions."""
+"""Bases of learners: dataclasses of options, bound into tuples of functions."""
 
 import dataclasses
 import functools
@@ -29,25 +29,25 @@ from al_jax.training.networks import Network
 
 @flax.struct.dataclass
 class Training:
-  """The state of a learner that trains one network and needs nothing else."""
+  """State of a learner that trains one network and needs nothing else."""
 
   network: Network
   course: Course
 
 
 class Trains:
-  """Functions of learners that train one network by mini-batches.
+  """Base of learners that train one network by mini-batches.
 
-  They are of frozen dataclasses of options. A state has `network`, `course`,
-  and what is the learner's own.
+  Subclasses are frozen dataclasses of options. Their states have `network`,
+  `course`, and any fields of their own.
 
   Attributes:
     model: the network.
     facts: facts of the task.
-    trainer: how the network begins a round and moves.
-    rules: how a round goes on.
+    trainer: initialisation and optimizer of the network.
+    rules: rules of a round.
     augmented: augments a batch, `(key, draws, inputs) -> inputs`.
-    warnings: sentences by the metric that tells when they are true.
+    warnings: sentences to log, by the metric that is above 0 if they are true.
     pseudo_labels: see `interfaces.Learner`.
     pictures: see `interfaces.Learner`.
     report: see `interfaces.Learner`.
@@ -67,17 +67,17 @@ class Trains:
 
   @property
   def surveys(self) -> dict[str, Survey]:
-    """Looks over a whole source, by name: that of patience, if there is any."""
+    """Surveys by name: validation, if the stop rule has patience."""
     return validation.surveys(self.rules, self.facts.task)
 
   @property
   def phases(self) -> tuple[Phase, ...]:
-    """The parts of a round: one, which is `plan` and `step`."""
+    """The parts of a round: one, made of `plan` and `step`."""
     return (Phase(self.plan, self.step),)
 
   def check(self) -> None:
     """Raises ValueError for options that are not allowed."""
-    # Each is made when it is first asked for.
+    # These are made on first access, which checks their options.
     _ = self.trainer, self.rules, self.augmented
 
   def init_training(self, key: jax.Array) -> tuple[Network, Course]:
@@ -106,15 +106,15 @@ class Trains:
   def updated(
     self, state: Any, objective: Callable[..., Any]
   ) -> tuple[Network, Course]:
-    """Moves the network down an objective, and counts the step.
+    """Takes a gradient step on an objective, and counts it.
 
     Args:
-      state: before the step.
-      objective: `(params) -> (loss, (statistics, seen))`, with what was seen of
-        what the rules watch, as Means by name.
+      state: state before the step.
+      objective: `(params) -> (loss, (statistics, seen))`; `seen` maps each name
+        in `rules.watched` to a Mean.
 
     Returns:
-      The network and the course after.
+      The network and the course after the step.
     """
     params = state.network.variables['params']
     gradients, (statistics, seen) = jax.grad(objective, has_aux=True)(params)
@@ -146,19 +146,19 @@ class Trains:
 class OneNetwork(Trains):
   """Options of learners that train one network on labelled examples.
 
-  Its state is a `Training`, and a step takes a batch of labelled examples; a
-  learner with a state or batches of its own overrides `init`, `start`, `plan`.
+  The state is a `Training`, and a step takes a batch of labelled examples. A
+  learner with another state or other batches overrides `init`, `start`, `plan`.
 
   Attributes:
     model: the network.
     facts: facts of the task.
-    optimizer: keywords of `training.optimizers.build`.
-    batch_size: labelled examples per step; no more than the label budget.
-    stop: keywords of `StopRule`.
-    weights: what a round starts from, see `training.networks.trainer`.
-    augment: see `training.augment.build`.
-    loss: what training minimises, see `training.losses.build`. If None, the
-      losses of the task.
+    optimizer: keyword arguments of `training.optimizers.build`.
+    batch_size: number of labelled examples per step; at most the label budget.
+    stop: keyword arguments of `StopRule`.
+    weights: initial weights of a round, see `training.networks.trainer`.
+    augment: augmentations, see `training.augment.build`.
+    loss: training loss, see `training.losses.build`. If None, the losses of the
+      task.
   """
 
   model: ModelFns
@@ -173,14 +173,14 @@ class OneNetwork(Trains):
 
   @functools.cached_property
   def trainer(self) -> networks.Trainer:
-    """How the network begins a round and moves."""
+    """Initialisation and optimizer of the network."""
     return networks.trainer(
       self.model.init, optimizer=self.optimizer, weights=self.weights
     )
 
   @functools.cached_property
   def rules(self) -> course.Rules:
-    """How a round goes on: epochs over the labelled set."""
+    """Rules of a round: epochs over the labelled set."""
     return course.rules(
       stop=self.stop,
       capacity=self.facts.label_budget,
@@ -190,7 +190,7 @@ class OneNetwork(Trains):
 
   @property
   def watched(self) -> dict[str, tuple[int, ...]]:
-    """Shapes of what is accumulated over an epoch, by name."""
+    """Maps each quantity accumulated over an epoch to its shape."""
     return forward.watched(self.facts.task)
 
   @functools.cached_property
@@ -200,7 +200,7 @@ class OneNetwork(Trains):
 
   @functools.cached_property
   def losses(self) -> Callable[[PyTree, PyTree], jax.Array]:
-    """What training minimises: `(predictions, targets) -> float32[B]`."""
+    """Training loss: `(predictions, targets) -> float32[B]`."""
     return losses.build(self.loss, self.facts.task)
 
   def check(self) -> None:
@@ -225,11 +225,11 @@ class OneNetwork(Trains):
 
   @property
   def continues(self) -> bool:
-    """Whether a round begins with the weights of the round before."""
+    """Whether a round begins with the weights of the previous round."""
     return self.weights == 'warm'
 
   def most_steps(self, num_labels: int) -> int:
-    """Returns the most steps of a round with so many labels."""
+    """Returns the most steps of a round with `num_labels` labels."""
     return self.rules.most_steps(num_labels)
 
 
@@ -237,7 +237,7 @@ def bound(options: Any) -> Learner:
   """Binds the methods of a dataclass of options into a Learner.
 
   Args:
-    options: with the method `step` and those of `OneNetwork`.
+    options: an object with the methods of `OneNetwork` and `step`.
 
   Returns:
     A Learner.
@@ -262,11 +262,11 @@ def bound(options: Any) -> Learner:
 
 
 def factory(kind: type, bind: Callable[[Any], Any] = bound) -> Callable:
-  """Makes a function that takes what a dataclass does, and binds it.
+  """Makes a function that builds a dataclass of options and binds it.
 
   Args:
     kind: frozen dataclass of options.
-    bind: makes a Learner (or what has one) of an instance.
+    bind: makes a Learner, or a Pretraining, of an instance.
 
   Returns:
     A function with the signature and the docstring of the dataclass.

@@ -1,4 +1,4 @@
-"""Learning what the pool looks like, before any label is paid for."""
+"""Pretraining on the whole pool, before any label is paid for."""
 
 import dataclasses
 import functools
@@ -24,22 +24,22 @@ from al_jax.models import common
 from al_jax.training import augment as augment_lib
 from al_jax.training import course, networks, objectives, plans
 
-# The pause at the end of each epoch.
+# Name of the empty survey at the end of each epoch.
 EPOCH = 'epoch'
 
 
 class Pretraining(NamedTuple):
-  """A learner that needs no labels, and what is kept of it.
+  """A learner that needs no labels, and the function that keeps its result.
 
   Attributes:
-    learner: trained for one round, with an empty pool. `Progress.metrics` has
-      `epoch`, the whole epochs so far.
-    keep: `(state) -> variables`, for other learners to begin with: those of a
-      model without its head.
-    most_steps: how many steps the training takes, if nothing ends it early.
-    features: `(kept, inputs) -> [B, D]`, of a training for features alone, in
-      which a `'k_center'` first set is spread. If None, what is kept are
-      weights.
+    learner: learner to train for one round, with no labels. `Progress.metrics`
+      has `epoch`, the number of whole epochs so far.
+    keep: `(state) -> variables` of a model without its head, with which other
+      learners begin.
+    most_steps: upper bound of the number of steps.
+    features: `(kept, inputs) -> [B, D]`, features in which a `'k_center'` first
+      set is spread, for a training that gives features and no weights. If None,
+      other learners begin with the kept weights.
   """
 
   learner: Learner
@@ -49,7 +49,7 @@ class Pretraining(NamedTuple):
 
 
 def without_head(variables: PyTree) -> PyTree:
-  """The variables of a model but for those of its heads."""
+  """Returns the variables of a model without its heads."""
   trunk, _ = divided(variables['params'])
   return {**variables, 'params': trunk}
 
@@ -58,10 +58,10 @@ def divided(params: PyTree) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
   """Divides the parameters of a model into its trunk and its heads.
 
   Args:
-    params: by the names of layers.
+    params: parameters by the names of layers.
 
   Returns:
-    Those of all other layers, and those of the heads: each task has its own.
+    Parameters of the trunk, and those of the heads, which depend on the task.
 
   Raises:
     ValueError: no layer is a head.
@@ -71,24 +71,25 @@ def divided(params: PyTree) -> tuple[dict[str, PyTree], dict[str, PyTree]]:
     (heads if common.is_head(name) else trunk)[name] = of
   if not heads:
     raise ValueError(
-      f'the model has the layers {", ".join(sorted(params))}, and none is a '
-      "head, which pretraining leaves out: name its last layer 'head'."
+      f'the model has the layers {", ".join(sorted(params))}; none is a head, '
+      "which pretraining leaves out: name its last layer 'head'."
     )
   return trunk, heads
 
 
 def beginning_with(model: ModelFns, variables: PyTree) -> ModelFns:
-  """The same model, whose first weights are these but for a head of its own.
+  """Makes a model begin with pretrained weights and a new head.
 
   Args:
     model: a network.
-    variables: of the same network without its head, as a Pretraining keeps.
+    variables: variables of the same network without its head, as returned by
+      `Pretraining.keep`.
 
   Returns:
     ModelFns.
 
   Raises:
-    ValueError: they are of another network.
+    ValueError: the variables do not fit the network.
   """
   expected = jax.eval_shape(lambda: without_head(model.init(jax.random.key(0))))
   if _shapes(expected) != _shapes(variables):
@@ -123,17 +124,17 @@ def _first_difference(expected, found):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WholePool(Trains):
-  """Options of a training that goes over the whole pool, epoch after epoch.
+  """Options of a training whose epochs are passes over the whole pool.
 
   Every epoch ends in a survey that measures nothing, so that the host can
   report it.
 
   Attributes:
-    build: makes the network for facts.
+    build: `(facts) -> ModelFns`.
     facts: facts of the task.
-    optimizer: keywords of `training.optimizers.build`.
-    batch_size: examples per step.
-    stop: keywords of `StopRule`; none that needs labels.
+    optimizer: keyword arguments of `training.optimizers.build`.
+    batch_size: number of examples per step.
+    stop: keyword arguments of `StopRule`; rules that need labels are rejected.
   """
 
   build: Callable[[Facts], ModelFns]
@@ -143,7 +144,7 @@ class WholePool(Trains):
   batch_size: int = 128
   stop: Mapping[str, Any] | None = None
 
-  # Stop rules that make no sense before the first label.
+  # Stop rules that need labels.
   refused: ClassVar[tuple[str, ...]] = ('patience', 'train_accuracy')
   watched: ClassVar[Mapping[str, tuple[int, ...]]] = {'loss': ()}
   augment: ClassVar[Sequence[Any]] = ()
@@ -152,17 +153,20 @@ class WholePool(Trains):
 
   @functools.cached_property
   def model(self) -> ModelFns:
-    """The network, with what is trained beside it."""
+    """The network, with any parts that are trained with it."""
     return self.build(self.facts)
 
   @functools.cached_property
   def trainer(self) -> networks.Trainer:
-    """How the network begins and moves."""
+    """Initialisation and optimizer of the network."""
     return networks.trainer(self.model.init, optimizer=self.optimizer)
 
   @functools.cached_property
   def rules(self) -> course.Rules:
-    """Epochs over the whole pool; refuses rules that need labels."""
+    """Rules of the training: epochs over the whole pool.
+
+    Raises ValueError for stop rules that need labels.
+    """
     errors.check_mapping('stop', self.stop or {})
     for name in self.refused:
       value = (self.stop or {}).get(name)
@@ -185,7 +189,7 @@ class WholePool(Trains):
 
   @property
   def surveys(self) -> dict[str, Survey]:
-    """A pause at the end of each epoch: measuring `()` costs no pass."""
+    """An empty survey that pauses after each epoch; it costs no pass."""
 
     def absorb(key, state, measured, pool):
       del key, measured, pool
@@ -194,13 +198,14 @@ class WholePool(Trains):
     return {EPOCH: Survey(lambda key, apply, batch: (), absorb)}
 
   def losses(self, state: Any, batch: Batch) -> Callable[..., Any]:
-    """Returns `(params) -> (to minimise, to show, statistics)` of a batch.
+    """Makes `(params) -> (to minimise, to show, statistics)` for a batch.
 
-    Here both are what the model predicts in training.
+    By default the model's predictions in training are both the values to
+    minimise and the values to show.
 
     Args:
-      state: before the step.
-      batch: its examples.
+      state: state before the step.
+      batch: examples of the step.
 
     Returns:
       A function whose first two results are float32[B].
@@ -255,7 +260,7 @@ class WholePool(Trains):
     return state, self.with_epoch(state.course)
 
   def with_epoch(self, at: course.Course) -> Progress:
-    """Returns what the host may read, with the number of whole epochs."""
+    """Returns the progress, with the number of whole epochs in its metrics."""
     progress = self.rules.progress(at)
     epoch = at.epochs.epoch.astype(jnp.float32)
     return progress._replace(metrics={**progress.metrics, 'epoch': epoch})
@@ -266,7 +271,7 @@ class WholePool(Trains):
     return self.rules.most_steps(self.facts.num_examples)
 
   def keep(self, state: Any) -> PyTree:
-    """Returns what other learners begin with: the network without its head."""
+    """Returns the weights for other learners: the network without its head."""
     return without_head(state.network.variables)
 
 

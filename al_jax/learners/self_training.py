@@ -1,4 +1,4 @@
-"""Training on what the last round's model is sure of, beside the labels."""
+"""Trains on labels, and on pseudo-labels from the previous round's model."""
 
 import dataclasses
 import functools
@@ -27,35 +27,35 @@ _SURVEY = 'self_training'
 
 
 class Rule(Protocol):
-  """When a model is sure of a label."""
+  """Decides which examples a model is sure of."""
 
   def check(self, facts: Facts) -> None:
     """Raises ValueError for options that are not allowed."""
 
   def measure(self, key: jax.Array, apply: Applied, batch: Batch) -> PyTree:
-    """Looks at examples of the pool, see `interfaces.Measure`."""
+    """Measures examples of the pool, see `interfaces.Measure`."""
 
   def labels(
     self, round: jax.Array, measured: PyTree, free: jax.Array
   ) -> jax.Array:
-    """Returns int32[N], class numbers; -1 where the model is not sure.
+    """Returns pseudo-labels int32[N]; -1 where the model is not sure.
 
     Args:
       round: int32, the number T of the round that begins, from 1.
-      measured: pytree of [N, ...].
-      free: bool[N], where nobody was asked; no other example has a label.
+      measured: pytree of [N, ...], the results of `measure`.
+      free: bool[N], examples that were not queried. All others must get -1.
     """
 
 
 @flax.struct.dataclass
 class SelfTrainingState:
-  """The state of the wrapped learner, and its pseudo-labels.
+  """State of the inner learner, and its pseudo-labels.
 
   Attributes:
-    inner: the state of the wrapped learner.
-    key: to begin its round with.
-    round: int32, rounds begun.
-    pending: bool, the pool is to be labelled before the round begins.
+    inner: state of the inner learner.
+    key: key with which its round begins.
+    round: int32, number of rounds begun.
+    pending: bool, whether the survey must be taken before the round begins.
     labels: int32[N], pseudo-labels; -1 where the model was not sure.
   """
 
@@ -67,30 +67,31 @@ class SelfTrainingState:
 
 
 def room_for_all(facts: Facts) -> Facts:
-  """Returns the facts that a learner within `self_training` is built with.
+  """Returns the facts to build the inner learner of `self_training` with.
 
   Args:
     facts: facts of the task.
 
   Returns:
-    With a label for every example of the pool, since machines may label all.
+    Facts with a label budget of the whole pool, since every example may have a
+    label or a pseudo-label.
   """
   return facts._replace(label_budget=facts.num_examples)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SelfTraining:
-  """Gives a learner the labels that the last round's model is sure of.
+  """Gives a learner pseudo-labels that the previous round's model is sure of.
 
-  Before each round but the first the model of the round before looks at the
-  pool. Where nobody was asked, and a rule takes it for sure, its prediction is
-  taken for the label in this round; then it is forgotten. These labels are
-  never paid for, and never keep an example from being asked about.
+  Before each round but the first, the model of the previous round predicts the
+  pool. Where an example was not queried and the rule is sure of the prediction,
+  the prediction is its label for this round only. Pseudo-labels cost nothing,
+  and their examples can still be queried.
 
   Attributes:
     inner: a learner of one phase, built with `room_for_all(facts)`.
     facts: facts of the task.
-    rule: when a model is sure.
+    rule: decides which examples the model is sure of.
   """
 
   inner: Learner
@@ -98,13 +99,13 @@ class SelfTraining:
   rule: Rule
 
   def check(self):
-    """Refuses a task without classes, and options that are not allowed."""
+    """Raises ValueError for a task without classes, or bad options."""
     tasks.need_classes(self.facts.task, 'self-training')
     self.rule.check(self.facts)
 
   @property
   def surveys(self) -> dict[str, Survey]:
-    """Its own, and those of the learner within."""
+    """Its own survey, then those of the inner learner."""
     own = Survey(measure=self.rule.measure, absorb=self._absorb)
     inner = {
       name: survey._replace(
@@ -120,7 +121,7 @@ class SelfTraining:
   def init(self, key):
     """See `interfaces.Learner`."""
     return SelfTrainingState(
-      # With the same weights as the learner without pseudo-labels.
+      # The key is passed on as it is, to get the inner learner's own weights.
       inner=self.inner.init(key),
       key=key,
       round=jnp.zeros((), jnp.int32),
@@ -133,7 +134,7 @@ class SelfTraining:
     first = state.round == 0
     begun = self.inner.start(key, state.inner, pool)
     return SelfTrainingState(
-      # Until the survey the weights of the round before are needed.
+      # The survey needs the weights of the previous round.
       inner=_either(first, begun, state.inner),
       key=key,
       round=state.round + 1,
@@ -142,13 +143,14 @@ class SelfTraining:
     )
 
   def plan(self, phase, state, pool):
-    """See `interfaces.Phase`; of a phase of the learner within."""
+    """See `interfaces.Phase`; plans a phase of the inner learner."""
     return phase.plan(state.inner, _with_labels(pool, state.labels))
 
   def step(self, phase, state, batches, pool):
-    """See `interfaces.Phase`; of a phase of the learner within."""
+    """See `interfaces.Phase`; takes a step of the inner learner."""
     pool = _with_labels(pool, state.labels)
-    # While the survey is pending the round before is done: a fixed point.
+    # While the survey is pending, the inner round is still the previous one,
+    # which is done: the step changes nothing.
     after, progress = phase.step(state.inner, batches, pool)
     return state.replace(inner=after), progress._replace(
       done=progress.done & ~state.pending,
@@ -160,7 +162,7 @@ class SelfTraining:
     return self.inner.apply(state.inner, inputs, keys=keys)
 
   def variables(self, state):
-    """See `interfaces.Learner`; of the learner within, if it can tell."""
+    """See `interfaces.Learner`; returns those of the inner learner."""
     return self.inner.variables(state.inner)
 
   def finite(self, state):
@@ -168,7 +170,7 @@ class SelfTraining:
     return self.inner.finite(state.inner)
 
   def _absorb(self, key, state, measured, pool):
-    """Labels what is sure, and begins the round of the learner within."""
+    """Makes pseudo-labels, and begins the round of the inner learner."""
     del key
     labels = self.rule.labels(
       state.round - 1, measured, pool.annotator == pool_lib.NOBODY
@@ -206,7 +208,7 @@ class SelfTraining:
 
 
 def _bound(options: SelfTraining) -> Learner:
-  """Binds the methods into a Learner with the phases of the one within."""
+  """Binds the methods into a Learner with the phases of the inner learner."""
   options.check()
   inner = options.inner
   phases = tuple(
@@ -238,9 +240,9 @@ def of_supervised(options: Any, rule: type, called: str) -> Learner:
   """Makes `supervised` train on its own pseudo-labels.
 
   Args:
-    options: of a class that has the options of `supervised` and of a rule.
-    rule: the class of the rule.
-    called: the name of the learner, for messages.
+    options: instance with the options of `supervised` and of a rule.
+    rule: class of the rule.
+    called: name of the learner, for messages.
 
   Returns:
     A Learner.
@@ -254,7 +256,7 @@ def of_supervised(options: Any, rule: type, called: str) -> Learner:
 
 
 def _keywords(options, kind):
-  """Those of a learner's options that a base class has."""
+  """Returns the keyword options of a learner that belong to a base class."""
   return {
     field.name: getattr(options, field.name)
     for field in dataclasses.fields(kind)
@@ -267,7 +269,7 @@ def _either(condition, yes, no):
 
 
 def _with_labels(pool, labels):
-  """The pool as the learner within sees it."""
+  """Adds the pseudo-labels to the pool, for the inner learner."""
   is_labelled = labels >= 0
   return pool.replace(
     targets=jnp.where(is_labelled, labels, pool.targets),

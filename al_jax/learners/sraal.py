@@ -1,4 +1,4 @@
-"""VAAL with a critic that learns how uncertain unlabelled examples are."""
+"""SRAAL: VAAL whose critic learns how uncertain unlabelled examples are."""
 
 import dataclasses
 from typing import ClassVar
@@ -17,11 +17,11 @@ _SURVEY = 'uncertainty'
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Sraal(Vaal):
-  """Trains as `vaal`, with two changes.
+  """Trains as `vaal` does, with two changes.
 
   The latent has a second part, from which a head predicts targets. The critic's
-  target for an unlabelled example is U(x), how unsure the task's network is of
-  it (`kernels.online_uncertainty`). Steps minimise in turns
+  target for an unlabelled example is U(x), the uncertainty of the task's
+  network (`kernels.online_uncertainty`). Steps minimise in turn
 
     VAE:     w_r (R + beta KL) + w_t CE(head(x_L), y)
              + w_a (BCE(D(x_L), s) + BCE(D(x_U), s)),
@@ -32,7 +32,7 @@ class Sraal(Vaal):
 
   Zhang et al. 2020, "State-Relabeling Adversarial Active Learning".
 
-  Beside what `vaal` reports, `Progress.metrics` has `target_loss`, and
+  `Progress.metrics` adds to those of `vaal` the `target_loss`, and the
   `uncertainty`, the mean of U.
 
   Attributes:
@@ -55,7 +55,7 @@ class Sraal(Vaal):
   critic_defaults: ClassVar = {'widths': (512, 512, 512, 512)}
 
   def check(self):
-    """See `OneNetwork`; the indicator is of probabilities of classes."""
+    """See `OneNetwork`; the indicator needs class probabilities."""
     errors.check_number('target_weight', self.target_weight, least=0)
     errors.check_flag('indicator', self.indicator)
     errors.check_number(
@@ -70,8 +70,8 @@ class Sraal(Vaal):
       tasks.need_classes(self.facts.task, f'indicator of {self.name}')
     elif self.refresh is not None:
       raise ValueError(
-        f'refresh is {self.refresh} and indicator False, so that nothing is '
-        'looked at: leave refresh out.'
+        f'refresh is {self.refresh}, but indicator is False, so that there is '
+        'nothing to refresh: leave refresh out.'
       )
     super().check()
 
@@ -87,7 +87,7 @@ class Sraal(Vaal):
 
   @property
   def surveys(self):
-    """That of the task, and then how unsure it is."""
+    """The task's survey, if any, then that of its uncertainty."""
     found = super().surveys
     if self.indicator:
       found[_SURVEY] = Survey(_unsure, self._absorb, where=_without_label)

@@ -1,4 +1,4 @@
-"""Supervised training on the labelled examples, and nothing else."""
+"""Supervised training on the labelled examples alone."""
 
 import dataclasses
 
@@ -10,19 +10,19 @@ from al_jax.training import course, forward, objectives, sketches
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Supervised(OneNetwork):
-  """Mini-batch training on what has a label.
+  """Trains a network by mini-batches on the labelled examples.
 
-  An epoch takes every labelled example once; its last batch may be short, and
-  so may every batch while there are fewer labels than `batch_size`. Without any
-  label a round is over at once and leaves its starting weights.
+  An epoch takes every labelled example once. Its last batch may be short, and
+  so is every batch while there are fewer labels than `batch_size`. Without any
+  label a round ends at once and keeps its initial weights.
 
-  `Progress.metrics` has `loss` and what the task watches (`accuracy`), over the
-  last whole epoch, as the training passes saw them.
+  `Progress.metrics` has `loss` and the quantities that the task watches
+  (`accuracy`), over the last whole epoch, as measured by the training passes.
 
   Attributes:
-    gradient_sketch: m, numbers per example: `apply` without dropout also gives
-      `extras['gradient']`, float32[B, m], see `training.sketches`. Nothing is
-      computed where nobody reads it. If None, there is no such output.
+    gradient_sketch: m, number of values per example: `apply` without dropout
+      also returns `extras['gradient']`, float32[B, m], see `training.sketches`.
+      It is not computed where it is not used. If None, there is no such output.
   """
 
   gradient_sketch: int | None = None

@@ -1,4 +1,4 @@
-"""A variational autoencoder, and a critic that tells labelled images apart."""
+"""VAAL: trains a network, then a VAE and a critic of labelled images."""
 
 import dataclasses
 import functools
@@ -18,44 +18,47 @@ _ADAM = {'name': 'adam', 'learning_rate': 5e-4}
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Vaal(TwoPhases):
-  """Trains a network as `supervised`, then a VAE and a critic beside it.
+  """Trains a network as `supervised` does, then a VAE and a critic.
 
   A variational autoencoder (VAE) learns to reconstruct labelled and unlabelled
   examples, and a critic learns to tell them apart by the means of their
   latents. With R the squared error of a reconstruction, and D(x) the critic's
-  probability that x has no label, steps minimise in turns
+  probability that x has no label, steps minimise in turn
 
     VAE:     w_r (R + beta KL) + w_a (BCE(D(x_L), s) + BCE(D(x_U), s)),
     critic:  BCE(D(x_L), 0) + BCE(D(x_U), 1).
 
-  Each term is a mean over labelled examples x_L or over unlabelled ones, x_U.
+  Each term is a mean over labelled examples x_L or over unlabelled ones x_U.
   With s = 0 the VAE makes both look labelled to the critic. Examples that still
   look unlabelled are queried.
 
   Sinha et al. 2019, "Variational Adversarial Active Learning". The paper and
-  its code train all networks side by side. The task shares no weight with the
+  its code train all networks side by side. The task shares no weights with the
   VAE, so training one after the other is equivalent, and the task's network is
-  that of `supervised`, bit for bit.
+  bit-identical to that of `supervised`.
 
-  Outputs have `extras['unlabelled']`, the logit of D. Beside what `supervised`
-  reports, `Progress.metrics` has, of the last whole pass over the unlabelled
-  examples: `reconstruction`, squared errors per number; `kl` in nats;
-  `active_latents`, how many latents tell examples apart; `adversarial_loss`,
-  `critic_loss`, and `critic_accuracy`.
+  Outputs have `extras['unlabelled']`, the logit of D. `Progress.metrics` adds
+  to those of `supervised`, over the last whole pass over the unlabelled
+  examples: `reconstruction`, the squared error per value; `kl` in nats;
+  `active_latents`, the number of latents that vary between examples;
+  `adversarial_loss`, `critic_loss`, and `critic_accuracy`.
 
   The published lengths and networks, for a GPU, are in `configs/vaal.py`.
 
   Attributes:
     iterations: number of critic steps in a round.
-    vae_steps: number of VAE steps before each critic step. Each has a batch of
-      its own, and the critic takes the last one.
-    pair_size: number of labelled examples in a batch, and of unlabelled ones.
-    vae: keywords of `models.generative.autoencoder`.
-    critic: keywords of `models.generative.critic`.
-    vae_optimizer: keywords of `training.optimizers.build` for the VAE.
-    critic_optimizer: keywords of `training.optimizers.build` for the critic.
+    vae_steps: number of VAE steps before each critic step. Each has its own
+      batch, and the critic takes the last one.
+    pair_size: number of labelled examples per batch; the batch has the same
+      number of unlabelled ones.
+    vae: keyword arguments of `models.generative.autoencoder`.
+    critic: keyword arguments of `models.generative.critic`.
+    vae_optimizer: keyword arguments of `training.optimizers.build`, for the
+      VAE.
+    critic_optimizer: keyword arguments of `training.optimizers.build`, for the
+      critic.
     beta: weight of the KL divergence, at least 0.
-    kl_scale: how R and KL are scaled. `'elbo'`: both are sums over an example,
+    kl_scale: scaling of R and KL. `'elbo'`: both are sums over an example,
       divided by the number of its values. The others follow published code: R
       is a mean over values, and KL is the sum over an example (`'example'`,
       SRAAL's code) or over the whole batch (`'batch'`, VAAL's code).
@@ -94,14 +97,14 @@ class Vaal(TwoPhases):
     target_size = self.players.target_latent
     if target_size and not self.predicts_targets:
       raise ValueError(
-        f'vae.target_latent is {target_size}; {self.name} predicts no '
-        "targets from a latent, which learner 'sraal' does: leave it out."
+        f'vae.target_latent is {target_size}, but {self.name} predicts no '
+        "targets from a latent: leave it out, or use learner 'sraal'."
       )
     super().check()
 
   @functools.cached_property
   def players(self) -> Players:
-    """The VAE and the critic, and how they move."""
+    """The VAE and the critic, with their optimizers."""
     autoencoder = errors.made_of(
       'vae',
       self.vae,
@@ -139,7 +142,7 @@ class Vaal(TwoPhases):
 
   @property
   def _latents(self):
-    """Numbers of a latent for images, and for targets."""
+    """Sizes of the latent for images and of that for targets."""
     given = inspect.signature(generative.autoencoder).parameters
     options = {**self.vae_defaults, **(self.vae or {})}
     return tuple(

@@ -1,4 +1,4 @@
-"""A variational autoencoder of the pool, whose latents spread a first set."""
+"""Pretrains a variational autoencoder whose latents spread the first set."""
 
 import dataclasses
 import functools
@@ -17,18 +17,18 @@ from al_jax.training import objectives
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Vae(WholePool):
-  """Trains a variational autoencoder, to choose a first set by its latents.
+  """Trains a variational autoencoder to choose the first set by its latents.
 
-  Networks begin with weights of their own. `protocol.first_set` must be
-  `'k_center'`: it spreads the first set in the means of the latents. The loss
-  is that of the autoencoder of `learners.vaal` alone.
+  Learners do not begin with its weights. `protocol.first_set` must be
+  `'k_center'`, which spreads the first set in the means of the latents. The
+  loss is that of the autoencoder in `learners.vaal`, without a critic.
 
   Zhang et al. 2020, "State-Relabeling Adversarial Active Learning", section 3:
   the initialisation of the labelled pool.
 
   Attributes:
-    channels: of each convolution, see `models.generative.autoencoder`.
-    latent: numbers that images are made of again.
+    channels: channels of each convolution, see `models.generative.autoencoder`.
+    latent: size of the latent.
     beta: weight of the KL divergence, at least 0.
   """
 
@@ -51,7 +51,7 @@ class Vae(WholePool):
 
   @functools.cached_property
   def model(self):
-    """The autoencoder; what it predicts in training is its loss."""
+    """The autoencoder; its predictions in training are its losses."""
 
     def train(variables, inputs, key, *, real=None):
       images = common.normalised(self.facts, inputs)

@@ -1,7 +1,7 @@
-"""Asking, in two halves: propose queries, and tell what was answered.
+"""Acquires labels in two halves: propose queries, then tell their answers.
 
-Between the two a run may be saved, and the process may end: who answers at once
-is `ask`, who answers over days calls `tell` later, in parts if need be.
+In between, a run may be saved and its process may end. `ask` serves oracles
+that answer at once; answers that take days go to `tell`, in parts if need be.
 """
 
 from typing import NamedTuple
@@ -23,18 +23,18 @@ from al_jax.loop.stopwatch import Stopwatch
 
 
 class Proposal(NamedTuple):
-  """What a strategy chose, and what the choice cost.
+  """Queries that a strategy chose, and the cost of the choice.
 
   Attributes:
-    picks: int32[k], pool indices in order of choice, from N on of made
-      examples; fewer than asked for when the pool runs out.
-    values: float[k], what each was chosen by, see `Strategy.score`.
+    picks: int32[k], pool indices in order of choice, those of made examples
+      starting at N; fewer than requested if the pool runs out.
+    values: float[k], the score that each was chosen by, see `Strategy.score`.
     seconds_measure: seconds of the pass over the pool.
     seconds_select: seconds of the decision.
-    origins: int32[k], the pool index that each made example began at; -1: the
-      prior of a generator. None if all are of the pool.
-    passed: the examples of a stream that came in this round. If None, the pool
-      is not a stream.
+    origins: int32[k], the pool index that each made example started from; -1 if
+      it started from the prior of a generator. None if all are from the pool.
+    passed: the examples of a stream that passed in this round. If None, the
+      pool is not a stream.
   """
 
   picks: np.ndarray
@@ -45,22 +45,22 @@ class Proposal(NamedTuple):
   passed: Passed | None = None
 
 
-# Of a round after which nothing is asked.
+# The proposal of a round after which nothing is queried.
 NOTHING = Proposal(np.zeros(0, np.int32), np.zeros(0), 0.0, 0.0)
 
 
 def with_pending(state: RunState, picks: np.ndarray) -> RunState:
-  """Returns the state with these queries pending, and no others.
+  """Returns the state with these queries pending, in place of any others.
 
   Args:
-    state: of a run.
-    picks: int[K], pool indices; those of made examples begin at N.
+    state: state of a run.
+    picks: int[K], pool indices; those of made examples start at N.
 
   Returns:
-    The state.
+    The new state.
 
   Raises:
-    ValueError: queries that cannot be asked.
+    ValueError: the queries are invalid, see `answers.check_queries`.
   """
   answers_lib.check_queries(state.pool, picks, len(state.pending))
   pending = np.full_like(state.pending, -1)
@@ -71,21 +71,21 @@ def with_pending(state: RunState, picks: np.ndarray) -> RunState:
 def propose(
   program: Program, state: RunState, k: int, *, seed: int, round: int
 ) -> tuple[RunState, Proposal]:
-  """Chooses queries at the end of a round; they are pending until told.
+  """Chooses queries at the end of a round and marks them as pending.
 
   Args:
     program: the compiled system.
-    state: after the round's training.
-    k: the most queries.
-    seed: of the run.
-    round: the round that is over.
+    state: state after the round's training.
+    k: maximum number of queries.
+    seed: seed of the run.
+    round: the round that has ended.
 
   Returns:
     The state with the queries pending, and the Proposal.
 
   Raises:
-    FloatingPointError: a score that is not finite.
-    RuntimeError: a strategy that breaks its contract.
+    FloatingPointError: a score is not finite.
+    RuntimeError: the strategy breaks its contract.
   """
   if program.stream is not None:
     state, proposal = _of_stream(program, state, k, seed=seed, round=round)
@@ -97,7 +97,7 @@ def propose(
 
 
 def _of_pool(program, state, k, *, seed, round):
-  """Chooses queries of the pool; they are not pending yet."""
+  """Chooses queries from the pool, without marking them as pending."""
   strategy_state, proposal = _choose(
     program, program.strategy, state, k, seed=seed, round=round
   )
@@ -105,7 +105,7 @@ def _of_pool(program, state, k, *, seed, round):
 
 
 def _of_stream(program, state, k, *, seed, round):
-  """Chooses queries of the examples that come next in a stream."""
+  """Chooses queries from the next examples of a stream."""
   state, passed = passing.propose(program, state, k, seed=seed, round=round)
   proposal = Proposal(
     passed.picks,
@@ -118,12 +118,12 @@ def _of_stream(program, state, k, *, seed, round):
 
 
 def _made(program, state, k, *, seed, round):
-  """Makes queries, and writes them into the state; they are not pending yet."""
+  """Makes queries and writes them to the state, not yet as pending."""
   options, candidates = program.synthesis
   num_examples, starts = program.system.facts.num_examples, NOTHING
   padded = np.full(min(2 * k, num_examples), -1, np.int32)
   if options.begins_in_pool:
-    # Twice as many as are asked about: some may become alike.
+    # Twice as many as needed, because some may end up alike.
     state, starts = _of_pool(
       program, state, len(padded), seed=seed, round=round
     )
@@ -139,8 +139,8 @@ def _made(program, state, k, *, seed, round):
   found = found.best(k, state.pool, program.system.facts, options.min_distance)
   if len(found.values) < k:
     logging.warning(
-      'round %d, seed %d: system %r asks %d queries of %d: other made examples '
-      'are nearer to these than synthesis.min_distance.',
+      'round %d, seed %d: system %r proposes %d of %d queries: the other made '
+      'examples are closer to these than synthesis.min_distance.',
       *(round, seed, program.system.name, len(found.values), k),
     )
   pool, positions = made.add(state.pool, found.inputs)
@@ -163,24 +163,25 @@ def tell(
   size: int | None = None,
   close: bool = False,
 ) -> RunState:
-  """Takes answers to pending queries: all of them, or a part.
+  """Writes the answers to some or all of the pending queries.
 
   Args:
     program: the compiled system.
-    state: with queries pending.
-    indices: int[K], pool indices among the pending ones.
-    answers: to these, in the same order.
-    round: the round at whose end they were proposed; -1: the first set.
-    size: answers are padded to it, so that nothing is compiled anew for
-      another number of them. If None, to the label budget.
-    close: give up what is still pending after this; it is eligible again.
+    state: state with queries pending.
+    indices: int[K], the answered queries, as pool indices.
+    answers: the answers, in the same order.
+    round: the round at whose end they were proposed; -1 for the first set.
+    size: length that answers are padded to, so that a different number of them
+      compiles nothing new. If None, the label budget.
+    close: whether to drop the queries that are still pending after this call,
+      which makes them eligible again.
 
   Returns:
-    The state, in which answered queries are paid for and no longer pending.
+    The state in which the answered queries are paid for and no longer pending.
 
   Raises:
-    ValueError: answers that `answers.checked` refuses, or more labels than the
-      system has room for. Nothing is paid for then.
+    ValueError: `answers.checked` rejects the answers, or there are more labels
+      than the system has room for. Nothing is paid for then.
   """
   facts = program.system.facts
   indices, answers = answers_lib.checked(facts, state.pending, indices, answers)
@@ -211,14 +212,14 @@ def ask(
   seed: int,
   round: int,
 ) -> RunState:
-  """Has an oracle answer all that is pending.
+  """Has an oracle answer all pending queries.
 
   Args:
     program: the compiled system.
-    oracle: answers.
-    state: with queries pending.
+    oracle: the source of the answers.
+    state: state with queries pending.
     size: see `tell`.
-    seed: of the run.
+    seed: seed of the run.
     round: see `tell`.
 
   Returns:
@@ -235,17 +236,17 @@ def ask(
   paid, answers = oracle.ask(key, state.paid, question)
   if not paid >= state.paid:
     raise ValueError(
-      f'the oracle says that {paid} have been paid for; before it was asked '
-      f'there were {state.paid}.'
+      f'the oracle says that {paid} have been paid for; there were already '
+      f'{state.paid} before this query.'
     )
   state = tell(program, state, indices, answers, round=round, size=size)
   return state.replace(paid=int(paid))
 
 
 def _choose(program, compiled, state, k, *, seed, round, depth=0):
-  """What a strategy chooses, after the stages before it.
+  """Runs the stages before a strategy, then the strategy itself.
 
-  Returns the strategy's state after, and the Proposal.
+  Returns the new state of the strategy, and the Proposal.
   """
   strategy, pool = compiled.strategy, state.pool
   own, before = state.strategy, None
@@ -268,7 +269,7 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
     where = _candidates_and_asked(padded, pool)
 
   def key(purpose):
-    # The last stage draws as it does without others before it.
+    # Depth 0 keeps the keys of a strategy without earlier stages.
     found = keys.for_round(seed, round, purpose)
     return jax.random.fold_in(found, depth) if depth else found
 
@@ -296,7 +297,7 @@ def _choose(program, compiled, state, k, *, seed, round, depth=0):
 
 
 def _padded(rows, number):
-  """Rows with so many rows of zeros after them."""
+  """Returns the rows with `number` rows of zeros appended."""
   return np.pad(rows, [(0, number)] + [(0, 0)] * (rows.ndim - 1))
 
 

@@ -1,4 +1,4 @@
-"""Checks of queries and of answers, before anything is paid for or saved."""
+"""Checks queries and answers before anything is paid for or saved."""
 
 import jax
 import numpy as np
@@ -15,16 +15,16 @@ _ANNOTATORS = {
 
 
 def check_queries(pool: PoolState, picks: np.ndarray, room: int) -> None:
-  """Refuses queries that cannot be asked.
+  """Rejects invalid queries.
 
   Args:
     pool: the labelled set.
-    picks: int[K], pool indices; those of made examples begin at N.
-    room: the most queries that can be pending.
+    picks: int[K], pool indices; those of made examples start at N.
+    room: maximum number of pending queries.
 
   Raises:
-    ValueError: more than there is room for, an example that is not there, one
-      that was asked about before, or one twice.
+    ValueError: there are more queries than room, or one of them does not exist,
+      was queried before, or occurs twice.
   """
   picks = np.asarray(picks)
   if len(picks) > room:
@@ -40,33 +40,33 @@ def check_queries(pool: PoolState, picks: np.ndarray, room: int) -> None:
   absent = picks[(picks < 0) | (picks >= len(asked))]
   if len(absent):
     raise ValueError(
-      f'example {absent[0]} is to be queried; there are {len(asked)}, from 0 '
-      'on, those that were made included.'
+      f'example {absent[0]} is to be queried; there are {len(asked)} examples, '
+      'made ones included, numbered from 0.'
     )
   again = picks[asked[picks]]
   if len(again):
-    raise ValueError(f'example {again[0]} was asked about before.')
+    raise ValueError(f'example {again[0]} was queried before.')
   _check_once(picks, 'queried')
 
 
 def checked(
   facts: Facts, pending: np.ndarray, indices: np.ndarray, answers: Answers
 ) -> tuple[np.ndarray, Answers]:
-  """Returns answers in the types that the pool has, if they can be taken.
+  """Converts answers to the types of the pool, if they are valid.
 
   Args:
-    facts: of the task.
-    pending: int32[label budget], -1 pads.
-    indices: int[K], the queries that are answered.
-    answers: to these, in the same order.
+    facts: facts of the task.
+    pending: int32[label budget], the pending queries, padded with -1.
+    indices: int[K], the answered queries.
+    answers: the answers, in the same order.
 
   Returns:
-    int32[K], and the Answers as arrays of NumPy.
+    The indices as int32[K], and the Answers as NumPy arrays.
 
   Raises:
-    ValueError: an index that is not pending, or twice; another number of
-      answers; an annotator that there is none; or a target that is none of the
-      task.
+    ValueError: an index is not pending or occurs twice, the number of answers
+      differs from that of the indices, an annotator is unknown, or a target is
+      invalid for the task.
   """
   indices = np.asarray(indices)
   if indices.ndim != 1 or indices.dtype.kind not in 'iu':
@@ -77,7 +77,7 @@ def checked(
   unasked = indices[(indices < 0) | ~np.isin(indices, pending)]
   if len(unasked):
     raise ValueError(
-      f'example {unasked[0]} is answered, and no query for it is pending.'
+      f'example {unasked[0]} is answered, but no query for it is pending.'
     )
   _check_once(indices, 'answered')
   if not len(indices):
@@ -91,7 +91,7 @@ def checked(
       'the answers',
       indices[labelled],
     )
-  # Whole numbers may have been wider until they were known to be in range.
+  # Integers keep their width until the task has checked their range.
   wanted = facts.task.empty(1)
   targets = jax.tree.map(
     lambda leaf, like: leaf.astype(like.dtype), targets, wanted
@@ -100,14 +100,15 @@ def checked(
 
 
 def check_capacity(facts: Facts, pool: PoolState) -> None:
-  """Refuses more labels than the buffers of a learner have room for.
+  """Rejects more labels than the buffers of a learner have room for.
 
   Args:
-    facts: of the task.
-    pool: with the answers written.
+    facts: facts of the task.
+    pool: the pool with the answers written.
 
   Raises:
-    ValueError: labels beyond the budget, which would be dropped in silence.
+    ValueError: there are labels beyond the budget, which would be dropped
+      silently.
   """
   count = int(pool_lib.num_trainable(pool))
   if count > facts.label_budget:
@@ -124,12 +125,12 @@ def _check_once(indices, what):
 
 
 def _checked_annotator(annotator, indices):
-  """int8[K], each of those who may answer."""
+  """Returns the annotators as int8[K], or raises ValueError."""
   allowed = ', '.join(f'{name} {of}' for name, of in _ANNOTATORS.items())
   if annotator.shape != indices.shape:
     raise ValueError(
       f'annotator has shape {list(annotator.shape)} for {len(indices)} '
-      f'answers; there must be one for each: {allowed}.'
+      f'answers; each answer needs one of {allowed}.'
     )
   wrong = ~np.isin(annotator, list(_ANNOTATORS.values()))
   if wrong.any():
@@ -142,7 +143,7 @@ def _checked_annotator(annotator, indices):
 
 
 def _as_targets(facts, targets, labelled):
-  """Arrays of NumPy with a row for each answer; zeros where there is none."""
+  """Returns NumPy arrays with a row per answer, zeros where unlabelled."""
   wanted = facts.task.empty(1)
   given = jax.tree.structure(targets, is_leaf=_is_array_like)
   if given != jax.tree.structure(wanted):
@@ -155,7 +156,7 @@ def _as_targets(facts, targets, labelled):
     if leaf.shape[:1] != labelled.shape:
       raise ValueError(
         f'targets have shape {list(leaf.shape)} for {len(labelled)} answers; '
-        'each needs one.'
+        'each answer needs one row.'
       )
     if leaf.shape[1:] != like.shape[1:]:
       raise ValueError(

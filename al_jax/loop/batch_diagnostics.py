@@ -1,4 +1,4 @@
-"""What a batch of questions is like: how long its gradients, how diverse."""
+"""Describes a batch of queries: its gradient norms and its diversity."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,23 +9,23 @@ import numpy as np
 from al_jax import kernels, sources
 from al_jax.interfaces import Facts, Learner, LearnerState, PyTree
 
-# Of a larger batch the first so many: the determinant takes their cube.
+# A larger batch is cut to this size: the determinant costs its cube.
 MOST_PICKS = 1000
 
 
 def describe(
   logits: jax.Array, embedding: jax.Array, inputs: jax.Array, real: jax.Array
 ) -> Mapping[str, jax.Array]:
-  """Diversity of a batch, and the mean norm of its gradients.
+  """Computes the diversity of a batch and the mean norm of its gradients.
 
-  With gradient embeddings g (see `kernels.gradient_factors`) of length 1 and
-  their Gram matrix G, of K picks,
+  With gradient embeddings g (see `kernels.gradient_factors`) scaled to length 1
+  and their Gram matrix G, for K picks,
 
     log_det = log det(I + G) / K,
 
-  which is log 2 where all are orthogonal and near 0 where all are alike. A
-  near duplicate is a pick whose input lies within half the median distance of
-  the batch of one before it.
+  which is log 2 if all are orthogonal and near 0 if all are alike. A near
+  duplicate is a pick whose input lies within half the batch's median distance
+  of an earlier pick.
 
   Args:
     logits: float[K, C].
@@ -34,8 +34,8 @@ def describe(
     real: bool[K], False in padding rows.
 
   Returns:
-    `gradient_norm`, `log_det` and `near_duplicates` (a share); NaN of fewer
-    than two picks where two are needed.
+    `gradient_norm`, `log_det` and `near_duplicates` (a share); the last two are
+    NaN for fewer than two picks.
   """
   number = jnp.sum(real)
   factors = kernels.gradient_factors(logits, embedding)
@@ -61,12 +61,12 @@ def describe(
 def make_describe(
   learner: Learner, facts: Facts, inputs: PyTree
 ) -> Callable[[LearnerState, np.ndarray], dict[str, float]]:
-  """Compiles the description of the batches of a run.
+  """Compiles the function that describes the batches of a run.
 
   Args:
-    learner: whose gradients and embeddings.
-    facts: of the task.
-    inputs: of the pool.
+    learner: the learner whose gradients and embeddings are used.
+    facts: facts of the task.
+    inputs: inputs of the pool.
 
   Returns:
     `(learner state, picks int32[K], K) -> description`; fewer picks than K are
@@ -95,7 +95,7 @@ def make_describe(
 
 
 def _in_units_of(leaf, std):
-  """[K, ...] divided by what broadcasts against one row."""
+  """Divides [K, ...] by a std that broadcasts against one row."""
   missing = leaf.ndim - np.ndim(std)
   std = np.reshape(std, (1,) * missing + np.shape(std))
   return leaf.astype(jnp.float32) / std.astype(np.float32)

@@ -1,4 +1,4 @@
-"""A run before its first round: a state, and who is asked first."""
+"""Starts a run: its state before the first round, and the first set."""
 
 import numpy as np
 
@@ -21,16 +21,18 @@ def propose_first(
   features: np.ndarray | None = None,
   pool: PoolState | None = None,
 ) -> RunState:
-  """Makes a run before its first round, with the first set pending.
+  """Makes the state of a run before its first round, its first set pending.
 
   Args:
     program: the compiled system.
-    oracle: draws a balanced first set. If None, there can be none.
-    protocol: says which first set.
-    seed: of the run.
+    oracle: the oracle that draws a balanced first set. If None, the first set
+      cannot be balanced.
+    protocol: the protocol, which says how to choose the first set.
+    seed: seed of the run.
     features: number[N, ...], for a first set of k centers. If None, the
-      embedding of the starting network.
-    pool: of which the first set is chosen. If None, nobody was asked before.
+      embedding of the initial network.
+    pool: the pool from which the first set is chosen. If None, a pool without
+      labels.
 
   Returns:
     The state.
@@ -57,7 +59,7 @@ def propose_first(
 
 
 def _first_set(program, protocol, key, state, features):
-  """Chooses a first set without knowing any answer."""
+  """Chooses a first set without access to any answer."""
   eligible, size = pool_lib.eligible(state.pool), protocol.first_size
   if protocol.first_set == 'first':
     return np.flatnonzero(eligible)[:size]
@@ -70,7 +72,7 @@ def _first_set(program, protocol, key, state, features):
 
 
 def _centers(key, features, eligible, size):
-  """Draws one example, and covers the others greedily from there."""
+  """Draws one example, then adds greedy k-center picks."""
   drawn = kernels.uniform(key, eligible, 1).indices
   if size == 1:
     return np.asarray(drawn)
@@ -91,13 +93,13 @@ def begin(
   *,
   features: np.ndarray | None = None,
 ) -> RunState:
-  """Makes a run before its first round, with the first set answered.
+  """Makes the state of a run before its first round, its first set answered.
 
   Args:
     program: the compiled system.
-    oracle: answers.
-    protocol: says which first set.
-    seed: of the run.
+    oracle: the source of the answers.
+    protocol: the protocol, which says how to choose the first set.
+    seed: seed of the run.
     features: see `propose_first`.
 
   Returns:

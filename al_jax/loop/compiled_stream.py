@@ -1,4 +1,4 @@
-"""The compiled functions of a stream: a look ahead, and decisions in order."""
+"""Compiled functions of a stream: look ahead, then decide in order."""
 
 import functools
 from collections.abc import Callable
@@ -13,24 +13,25 @@ from al_jax.interfaces import LearnerState, PyTree
 from al_jax.loop import stream as stream_lib
 from al_jax.loop.stream import Stream, StreamState
 
-# Rows per forward pass, at multiples of their number: every example is computed
-# by the same program at the same place, whatever the lookahead.
+# Rows per forward pass, which starts at a multiple of this number: whatever the
+# lookahead, an example is computed by the same program at the same row.
 _ROWS = 64
 
 
 class CompiledStream(NamedTuple):
-  """The passing of a stream, compiled.
+  """The compiled functions of a stream.
 
   Attributes:
-    options: how it is passed.
-    num_examples: N.
-    look: `(key, learner state, where) -> (scores, classes)`, float32[N] and
-      int32[N]: what examples are worth, and what the model says they are; zeros
-      where bool[N] is False. Without a manager, or where chance decides, all
-      scores are 0.
+    options: options of the stream.
+    num_examples: number of examples, N.
+    look: `(key, learner state, where) -> (scores, classes)`, the scores,
+      float32[N], and the predicted classes, int32[N]; zeros where the mask
+      `where`, bool[N], is False. All scores are 0 without a manager, or if
+      queries are drawn at random.
     decide: `(key, stream state, begin, scores, most) -> (stream state, asked)`
-      of scores float32[L] of the examples from `begin` on, bool[L]. Examples
-      before the position are left out, and all after the `most`-th query.
+      for scores float32[L] of the examples starting at `begin`; `asked` is
+      bool[L]. Skips the examples before the position, and all after the
+      `most`-th query.
   """
 
   options: Stream
@@ -38,7 +39,7 @@ class CompiledStream(NamedTuple):
   look: Callable[[jax.Array, LearnerState, jax.Array], PyTree]
   decide: Callable[..., tuple[StreamState, jax.Array]]
 
-  # Why a run ends.
+  # The reason why a run ends.
   OVER = 'the stream is over'
 
   def is_over(self, state: StreamState) -> bool:
@@ -46,7 +47,7 @@ class CompiledStream(NamedTuple):
     return int(state.position) >= self.num_examples
 
   def ahead(self, position: int) -> tuple[int, int]:
-    """Returns where the next look begins, and how many examples it has."""
+    """Returns the start and the length of the next look ahead."""
     size = -(-self.options.lookahead // _ROWS) * _ROWS
     return position - position % _ROWS, size
 
@@ -54,18 +55,18 @@ class CompiledStream(NamedTuple):
 def compile_stream(
   options: Stream, system: System, inputs: PyTree
 ) -> CompiledStream:
-  """Compiles the passing of a stream.
+  """Compiles the functions of a stream.
 
   Args:
-    options: how it is passed.
-    system: whose learner predicts and whose strategy scores.
-    inputs: of the pool.
+    options: options of the stream.
+    system: the system whose learner predicts and whose strategy scores.
+    inputs: inputs of the pool.
 
   Returns:
-    CompiledStream.
+    The CompiledStream.
 
   Raises:
-    ValueError: a system that does not go with a stream.
+    ValueError: the system does not support a stream.
   """
   options.check(system)
   by_chance = stream_lib.draws(options, system)
@@ -111,7 +112,7 @@ def compile_stream(
 
 
 def _manager(options, system, by_chance):
-  """`(key, spending, score) -> (spending, ask)`."""
+  """Returns `(key, spending, score) -> (spending, ask)`."""
   own = {'budget': options.budget}
   if by_chance:
     return lambda key, state, _: kernels.spend_balanced(

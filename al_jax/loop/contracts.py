@@ -1,4 +1,4 @@
-"""The contracts of a round's parts; whoever breaks one stops the run."""
+"""Contracts of a round's parts; breaking one stops the run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,26 +31,26 @@ def check_run(
   *,
   features: np.ndarray | None = None,
 ) -> None:
-  """Refuses parts that do not fit together, before any work.
+  """Rejects parts that do not fit together, before any work.
 
   Args:
     program: the compiled system.
-    oracle: answers. If None, somebody else does.
-    protocol: how to proceed.
-    seeds: one per lane.
+    oracle: the source of the answers. If None, they come from elsewhere.
+    protocol: the protocol.
+    seeds: one seed per lane.
     features: see `beginning.propose_first`.
 
   Raises:
-    ValueError: with the first two parts that do not fit.
+    ValueError: names the first two parts that do not fit.
   """
   facts = program.system.facts
   for seed in seeds:
-    keys.for_run(seed, keys.INITIALISE)  # refuses what no key can hold
+    keys.for_run(seed, keys.INITIALISE)  # raises if a key cannot hold it
   if len(seeds) != program.fit.num_lanes or len(set(seeds)) < len(seeds):
     raise ValueError(
-      f'seeds are {list(seeds)}; the program was compiled for so many '
-      f'different seeds: {program.fit.num_lanes}. Call run_rounds for each, or '
-      'compile_program with num_lanes.'
+      f'seeds are {list(seeds)}; the program has num_lanes='
+      f'{program.fit.num_lanes} and needs as many different seeds. Call '
+      'run_rounds for each, or compile_program with num_lanes.'
     )
   if oracle is not None:
     oracle.check(facts)
@@ -58,7 +58,7 @@ def check_run(
   if protocol.first_set == 'balanced' and not draws_balanced:
     others = [repr(name) for name in FIRST_SETS if name != 'balanced']
     raise ValueError(
-      "first_set is 'balanced', which takes an oracle that knows the classes "
+      "first_set is 'balanced', which needs an oracle that knows the classes "
       f'of the pool; without one it must be one of {", ".join(others)}.'
     )
   _check_stop_rules(program, protocol)
@@ -83,18 +83,18 @@ def check_run(
 
 
 def _check_stop_rules(program, protocol):
-  """Refuses to end at an accuracy that nobody measures."""
+  """Rejects a target accuracy that is never measured."""
   task = program.system.facts.task
   for name in ('target_accuracy', 'test_accuracy'):
     value = getattr(protocol, name)
     if value is not None and task.headline != tasks.Classes.headline:
       raise ValueError(
-        f'{name} is {value}; it needs a task with the headline accuracy, and '
+        f'{name} is {value}; it needs a task whose headline is accuracy, but '
         f'that of {task.describe()} is {task.headline.name}.'
       )
   if protocol.test_accuracy is not None and program.evaluate is None:
     raise ValueError(
-      f'test_accuracy is {protocol.test_accuracy}; it is of a test split, and '
+      f'test_accuracy is {protocol.test_accuracy}; it needs a test split, and '
       'the data set has none.'
     )
 
@@ -105,19 +105,19 @@ def check_finite(
   progress: Progress,
   finite: Mapping[str, np.ndarray],
 ) -> None:
-  """Checks the networks of all lanes, before anything of them is saved.
+  """Checks the networks of all lanes, before any of them is saved.
 
   Args:
     program: the compiled system.
-    runs: one per lane.
-    progress: on the host, with a leading lane axis.
-    finite: of each network, whether it is in each lane.
+    runs: one run per lane.
+    progress: progress on the host, with a leading lane axis.
+    finite: maps each network to whether it is finite, per lane.
 
   Raises:
-    FloatingPointError: a network with a weight that is not.
+    FloatingPointError: a network has a weight that is not finite.
   """
   for lane, run in enumerate(runs):
-    # One that is not finite spoils the others that learn from it.
+    # All of them: a network that is not finite spoils those that use it.
     bad = [
       network
       for network, is_finite in finite.items()
@@ -135,24 +135,24 @@ def check_finite(
 def check_trained(
   program: Program, runs: Sequence[Run], progress: Progress
 ) -> None:
-  """Checks the lanes whose training of this round is over.
+  """Checks the lanes whose training of this round has ended.
 
-  Logs what the learner warns of.
+  Logs the learner's warnings.
 
   Args:
     program: the compiled system.
-    runs: one per lane.
-    progress: on the host, with a leading lane axis.
+    runs: one run per lane.
+    progress: progress on the host, with a leading lane axis.
 
   Raises:
-    FloatingPointError: a training loss that is not finite.
+    FloatingPointError: a training loss is not finite.
   """
   loss = progress.metrics.get('loss')
   warnings = program.system.learner.warnings
   for lane, run in enumerate(runs):
     if run.ended is not None or not progress.done[lane]:
       continue
-    # Without a step nothing has been seen, and the loss is NaN.
+    # The loss is NaN after no steps.
     if loss is not None and progress.step[lane] != 0:
       _check_loss(program, run, loss[lane], progress.step[lane])
     for metric, sentence in warnings.items():
@@ -176,15 +176,15 @@ def _check_loss(program, run, loss, step):
 
 
 def checked_where(program: Program, where: Any, round: int) -> Any:
-  """Returns the mask of what a strategy measures.
+  """Returns the mask of the examples that a strategy measures.
 
   Args:
     program: the compiled system.
-    where: the value that the strategy's `where` returned.
-    round: for the message.
+    where: return value of the strategy's `where`.
+    round: the round, for the message.
 
   Raises:
-    RuntimeError: it is not bool[N].
+    RuntimeError: the mask is not bool[N].
   """
   shape, dtype = np.shape(where), getattr(where, 'dtype', type(where).__name__)
   size = program.system.facts.num_examples
@@ -210,10 +210,11 @@ def check_measured(
     measured: pytree of [N, ...], or Sharded.
     pool: the labelled set.
     seen: bool[N], the examples that were measured.
-    round: for the message.
+    round: the round, for the message.
 
   Raises:
-    FloatingPointError: with the first example that has none.
+    FloatingPointError: names the first example with a measurement that is not
+      finite.
   """
   mask = pool_lib.eligible(pool) & seen
   if isinstance(measured, kernels.Tiled):
@@ -245,8 +246,8 @@ def checked_selection(
 
   Args:
     program: the compiled system.
-    found: the value that it returned.
-    round: for the message.
+    found: return value of `select`.
+    round: the round, for the message.
 
   Raises:
     RuntimeError: it is not a pair of a state and a Selection.
@@ -271,15 +272,15 @@ def checked_picks(
 
   Args:
     program: the compiled system.
-    indices: of a Selection.
-    k: number of queries wanted.
-    pool: the labelled set before them.
+    indices: indices of a Selection.
+    k: number of queries requested.
+    pool: the labelled set before these queries.
     seen: bool[N], the examples that were measured.
-    round: for the message.
+    round: the round, for the message.
 
   Raises:
-    RuntimeError: they are not distinct pool indices that were measured and
-      never queried.
+    RuntimeError: the indices are not distinct, or one of them is not a pool
+      index, was not measured, or was queried before.
   """
   indices = np.asarray(indices)
   eligible = np.asarray(pool_lib.eligible(pool))

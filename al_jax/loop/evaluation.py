@@ -1,4 +1,4 @@
-"""How good a model is on a split, from a few numbers per example."""
+"""Evaluates a model on a split, from a few numbers per example."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -26,20 +26,21 @@ def make_evaluate(
   """Compiles the evaluation of a learner on a split.
 
   Args:
-    learner: whose predictions are measured.
+    learner: the learner to evaluate.
     source: the split, with all of its answers.
-    task: what is predicted.
+    task: the task.
     chunk_size: rows per forward pass.
-    num_samples: dropout samples whose mean prediction is evaluated too, as
-      `mc_accuracy` and so on; 0 for none.
+    num_samples: number of dropout samples whose mean prediction is evaluated
+      too, as `mc_accuracy` and so on; 0 for none.
 
   Returns:
     `evaluate(key, state) -> (metrics, class_accuracy)`, see `Task.summarise`,
-    with the metrics of the learner's own report; the key is of the dropout
-    samples. It raises FloatingPointError for predictions that are not finite.
+    with the metrics of the learner's own report. The key draws the dropout
+    samples. The function raises FloatingPointError if a prediction is not
+    finite.
 
   Raises:
-    ContractError: the report declares something else than metrics of its own.
+    ContractError: a metric of the report is not a Metric, or its name is taken.
   """
   targets, report = source.pool.targets, learner.report
   if report is not None:
@@ -47,7 +48,7 @@ def make_evaluate(
 
   def measure(args, batch):
     key, state, targets = args
-    # Padding rows take the last target; nothing of them is kept.
+    # Padding rows take the last target; their results are dropped.
     of_rows = jax.tree.map(lambda leaf: leaf[batch.index], targets)
     predictions = learner.apply(state, batch.inputs).predictions
     is_finite = _are_finite(predictions)
@@ -89,7 +90,7 @@ def make_evaluate(
 
 
 def _are_finite(predictions):
-  """bool[B]: all numbers that are predicted of an example are finite."""
+  """Returns bool[B]: whether all predictions of an example are finite."""
   found = [
     jnp.all(jnp.isfinite(leaf).reshape(len(leaf), -1), axis=1)
     for leaf in jax.tree.leaves(predictions)
@@ -98,7 +99,7 @@ def _are_finite(predictions):
 
 
 def _check_declared(report: Report, task: Task) -> None:
-  """Refuses a report whose metrics are none, or have names of the task's."""
+  """Rejects a report whose metrics are not Metrics or whose names are taken."""
   taken = {metric.name for metric in task.metrics}
   taken |= {f'mc_{name}' for name in taken}
   for metric in report.metrics:
@@ -108,14 +109,14 @@ def _check_declared(report: Report, task: Task) -> None:
       )
     if metric.name in taken:
       raise errors.ContractError(
-        f'a report has the metric {metric.name!r} twice, or one of the task: '
-        'give it another name.'
+        f'the metric name {metric.name!r} of a report is already taken, by the '
+        'report or by the task; give it another name.'
       )
     taken.add(metric.name)
 
 
 def _checked_report(found, report):
-  """Metrics of a learner's own: scalars, by the names that it declares."""
+  """Returns a report's metrics if they are scalars with the declared names."""
   if not isinstance(found, Mapping):
     raise errors.ContractError(
       f'the reduce of a report returned {type(found).__name__}; it must return '
@@ -142,19 +143,20 @@ def make_predict(
   """Makes the function that predicts a few examples of the pool.
 
   Args:
-    learner: predicts.
-    task: what is predicted.
-    inputs: of the pool.
+    learner: the learner that predicts.
+    task: the task.
+    inputs: inputs of the pool.
 
   Returns:
-    See `Program.predict`; it is compiled when it is first called, and anew for
-    twice as many examples.
+    See `Program.predict`. It compiles on the first call, and again for twice as
+    many examples.
   """
   has_classes = tasks.are_classes(task) is True
 
   @functools.cache
   def reader():
-    # Not before it is needed: on several devices it copies the pool.
+    # Deferred because on several devices it copies the pool.
+
     return sources.reader(inputs)
 
   @jax.jit

@@ -1,4 +1,4 @@
-"""What leaves the loop besides records, and who is told."""
+"""Events that the loop sends to observers, in addition to its records."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,21 @@ from al_jax.loop.queries import RoundMade, RoundQueries
 from al_jax.loop.run_state import Run
 from al_jax.storage.records import RoundRecord
 
-# At most so often; between two calls of the device nothing is known.
+# Shortest time between two reports of progress.
 _SECONDS_BETWEEN = 1.0
 
 
 class RoundProgress(NamedTuple):
-  """Where the training of a round is.
+  """Progress of a round's training.
 
   Attributes:
     system: name of the system.
-    seed: of the run.
-    round: the round under way.
-    labels: paid for by then.
+    seed: seed of the run.
+    round: the current round.
+    labels: number of labels paid for so far.
     step: steps taken in this round.
-    metrics: means over the epoch under way, or over the last one at its
-      beginning; those that are not known yet are left out.
+    metrics: means over the current epoch, or over the last one where the
+      current one has none yet; unknown values are left out.
   """
 
   system: str
@@ -39,49 +39,49 @@ class RoundProgress(NamedTuple):
 
 
 class Observer(Protocol):
-  """Sees a run from outside. It may lack a method for what it does not want."""
+  """Observer of a run; it may leave out methods that it does not need."""
 
   def on_progress(self, progress: RoundProgress) -> None:
-    """Takes a look into a round, about once a second."""
+    """Receives the progress of a round, about once a second."""
 
   def on_record(self, record: RoundRecord) -> None:
-    """Takes the record of a round; of a resumed run also the earlier ones."""
+    """Receives the record of a round; of a resumed run also earlier ones."""
 
   def on_pictures(self, pictures: RoundPictures) -> None:
-    """Takes pictures of a trained round, before its record.
+    """Receives pictures of a trained round, before its record.
 
-    Those of earlier processes are not given again. A round that is run again
-    gives its pictures again, and they are the same.
+    Pictures from earlier processes are not sent again. A round that is rerun
+    sends the same pictures again.
     """
 
   def on_queries(self, queries: RoundQueries) -> None:
-    """Takes the queries of a round, and what the model says of them.
+    """Receives the queries of a round and the model's predictions for them.
 
-    It comes before the record, again as pictures do. The model looks at the
-    queries for this alone: without such a method it does not.
+    It is called before the record, and again if the round is rerun. The
+    predictions are computed only if an observer has this method.
     """
 
   def on_made(self, made: RoundMade) -> None:
-    """Takes the made queries of a round, and their answers.
+    """Receives the made queries of a round, and their answers.
 
-    It comes before the record, again as pictures do.
+    It is called before the record, and again if the round is rerun.
     """
 
 
 class Events:
-  """Tells observers what happens."""
+  """Dispatches events to observers."""
 
   def __init__(self, observers: Sequence[Observer]):
-    """Notes who wants what.
+    """Stores the observers.
 
     Args:
-      observers: told in this order.
+      observers: observers, called in this order.
     """
     self._observers = tuple(observers)
     self._last = time.monotonic()
 
   def wanted(self, name: str) -> bool:
-    """Tells whether an observer has a method of this name."""
+    """Returns whether an observer has a method of this name."""
     return any(hasattr(each, name) for each in self._observers)
 
   def tell(self, name: str, content: Any) -> None:
@@ -92,12 +92,12 @@ class Events:
         method(content)
 
   def progress(self, system: str, runs: Sequence[Run], now: Progress) -> None:
-    """Tells of a round under way, unless it was told a moment ago.
+    """Reports the progress of a round, at most once a second.
 
     Args:
       system: name of the system.
-      runs: one per lane.
-      now: on the host, with a leading lane axis.
+      runs: one run per lane.
+      now: progress on the host, with a leading lane axis.
     """
     passed = time.monotonic() - self._last
     if passed < _SECONDS_BETWEEN or not self.wanted('on_progress'):
@@ -116,18 +116,18 @@ class Events:
         self.tell('on_progress', seen)
 
   def record(self, record: RoundRecord) -> RoundRecord:
-    """Tells of a record, and returns it."""
+    """Sends a record to the observers, and returns it."""
     self.tell('on_record', record)
     return record
 
   def pictures(self, pictures: RoundPictures | None) -> None:
-    """Tells of the pictures of a round, if there are any."""
+    """Sends the pictures of a round to the observers, if there are any."""
     if pictures is not None:
       self.tell('on_pictures', pictures)
 
 
 def _metrics(now, lane):
-  """Those of the epoch under way, and of the last one where it has begun."""
+  """Returns the finite metrics, those of the current epoch where known."""
   found = {name: float(of[lane]) for name, of in now.metrics.items()}
   running = (now.running or {}).items()
   fresh = {name: float(of[lane]) for name, of in running}

@@ -1,4 +1,4 @@
-"""The training of a round, for all lanes at once."""
+"""Trains a round, for all lanes at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -27,23 +27,23 @@ def train(
 ) -> Iterator[Progress]:
   """Trains a round.
 
-  Whenever it yields, the runs that are active have what was trained until then.
-  A run that has ended rides along in its lane, and keeps its state.
+  At every yield the active runs hold the state of training so far. A run that
+  has ended stays in its lane and keeps its state.
 
   Args:
     program: the compiled system.
-    protocol: says how often it is to be saved.
-    runs: one per lane; they are changed.
-    should_stop: looked at after every call of the device.
-    events: told of the round under way.
-    resume: the runs are in the middle of this round's training.
+    protocol: the protocol, which says how often to save.
+    runs: one run per lane; they are modified.
+    should_stop: called after every call of the device.
+    events: receives the progress of the round.
+    resume: whether the runs are in the middle of this round's training.
 
   Yields:
-    Progress on the host where the runs may be saved; the last one is done in
-    every lane.
+    Progress on the host, at points where the runs may be saved; the last one is
+    done in every lane.
 
   Raises:
-    FloatingPointError: a weight or a loss that is not finite.
+    FloatingPointError: a weight or a loss is not finite.
   """
   stopwatch = Stopwatch()
   in_round = [(run.seed, run.round) for run in runs]
@@ -73,11 +73,11 @@ def train(
 
 
 def end_training(run: Run, progress: Progress) -> None:
-  """Notes what the training of a run came to, in terms of JSON.
+  """Stores the results of a run's training, in types that JSON has.
 
   Args:
-    run: is changed.
-    progress: of its lane, on the host.
+    run: the run; it is modified.
+    progress: progress of its lane, on the host.
   """
   metrics = {name: float(value) for name, value in progress.metrics.items()}
   run.trained = {'steps': int(progress.step), 'metrics': metrics}

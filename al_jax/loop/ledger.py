@@ -1,4 +1,4 @@
-"""What a run has paid, and to whom."""
+"""Counts the answers that a run has bought, and their cost."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Oracle
 from al_jax.loop.run_state import RunState
 
-# Of a label: a price in any currency, and seconds of work.
+# Prices per label, in any currency, and seconds of work per label.
 PRICES = ('person', 'person_seconds', 'machine', 'machine_seconds')
 
 
@@ -18,30 +18,30 @@ def of(
   pseudo: Mapping[str, float],
   prices: Mapping[str, float],
 ) -> dict[str, float]:
-  """Counts answers, and sums up what they cost.
+  """Counts answers and adds up their cost.
 
   Args:
-    state: of a run.
-    oracle: knows how right a machine is. One that reads predictions may answer
-      as a machine. If None, nobody does either.
-    pseudo: `pseudo_labels`, and maybe how right they are.
-    prices: some of `PRICES`.
+    state: state of a run.
+    oracle: the oracle, which may know the share of right answers, and may
+      answer as a machine if it reads predictions. If None, neither.
+    pseudo: `pseudo_labels`, and optionally `pseudo_label_accuracy`.
+    prices: prices by name, for some of `PRICES`.
 
   Returns:
-    `person`: queries that a person was paid for, `unanswered`: those of them
-    without a label, `machine` and `machine_right`: answers of a machine, and
-    how many of them are right; `pseudo_labels` and `pseudo_labels_right`, of
-    this round alone, if the learner has them; and `price` and `seconds`, as far
-    as there are prices. What shows nothing has no right label. Empty if there
-    are no prices, and no machine answers. All rounds of a run have the same
-    keys.
+    `person`: queries that a person was paid for; `unanswered`: those of them
+    without a label; `machine` and `machine_right`: answers of a machine, and
+    the right ones among them; `pseudo_labels` and `pseudo_labels_right`, of
+    this round alone, if the learner has them; `price` and `seconds`, if there
+    are prices for them. No label is right for an example that shows nothing.
+    Empty without prices if no machine answers. All rounds of a run have the
+    same keys.
   """
   annotator = np.asarray(state.pool.annotator)
   if state.pool.made is not None:
     of_made = np.asarray(state.pool.made.answers.annotator)
     annotator = np.concatenate([annotator, of_made])
   by_machine = float(np.count_nonzero(annotator == pool_lib.MACHINE))
-  # Also before its first answer: the keys of a run do not change.
+  # Even before a machine's first answer, because a run's keys must not change.
   has_machine = by_machine or getattr(oracle, 'reads_predictions', False)
   if not prices and not has_machine:
     return {}
@@ -66,13 +66,13 @@ def of(
     }
     if of_each:
       costs = [found[who] * each for who, each in of_each.items()]
-      # Sums of cents are seldom floats.
+      # Removes the rounding error of a sum of cents.
       found[total] = round(sum(costs), 6)
   return found
 
 
 def _machine_right(state, oracle, by_machine):
-  """How many answers of a machine are right."""
+  """Returns the number of right answers of a machine."""
   if not by_machine:
     return 0
   of_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE

@@ -1,4 +1,4 @@
-"""Passes examples of a stream until the labels of a round are asked for."""
+"""Passes examples of a stream until a round has its queries."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -17,16 +17,16 @@ from al_jax.loop.stopwatch import Stopwatch
 
 
 class Passed(NamedTuple):
-  """Examples of a stream that came, one after the other.
+  """Consecutive examples of a stream that have passed.
 
   Attributes:
-    begin: pool index of the first of them.
-    predicted: int32[n], the class that the model gave to each before any of
-      them was learnt.
-    picks: int32[k], pool indices of those that are asked about.
-    values: float[k], what each was chosen by.
-    seconds_measure: seconds of looking at them.
-    seconds_select: seconds of deciding.
+    begin: pool index of the first example.
+    predicted: int32[n], the class predicted for each example before the model
+      learns from any of them.
+    picks: int32[k], pool indices of the queries.
+    values: float[k], the score that each was chosen by.
+    seconds_measure: seconds of the forward passes.
+    seconds_select: seconds of the decisions.
   """
 
   begin: int
@@ -40,21 +40,21 @@ class Passed(NamedTuple):
 def propose(
   program: Program, state: RunState, k: int, *, seed: int, round: int
 ) -> tuple[RunState, Passed]:
-  """Lets examples pass until k are asked about, or the stream is over.
+  """Passes examples until k are queried or the stream is over.
 
   Args:
-    program: the compiled system; the pool is a stream.
-    state: after the round's training.
+    program: the compiled system; its pool is a stream.
+    state: state after the round's training.
     k: number of queries.
-    seed: of the run.
-    round: the round that is over.
+    seed: seed of the run.
+    round: the round that has ended.
 
   Returns:
-    The state at the new position, and what passed.
+    The state at the new position, and the examples that passed.
 
   Raises:
-    FloatingPointError: a score that is not finite.
-    RuntimeError: a strategy that breaks its contract.
+    FloatingPointError: a score is not finite.
+    RuntimeError: the strategy breaks its contract.
   """
   empty = np.zeros(0, np.int32)
   found = [Passed(int(state.stream.position), empty, empty, np.zeros(0), 0, 0)]
@@ -74,7 +74,7 @@ def propose(
 def _pieces(
   program, state, k, *, seed, round
 ) -> Iterator[tuple[RunState, Passed]]:
-  """Looks ahead, and decides on one example after the other."""
+  """Looks ahead, and decides on one example after another."""
   stream = program.stream
   measure_key = keys.for_round(seed, round, keys.MEASURE)
   decide_key = keys.for_run(seed, keys.STREAM)
@@ -110,7 +110,7 @@ def _pieces(
 def _windows(
   program, state, k, *, seed, round
 ) -> Iterator[tuple[RunState, Passed]]:
-  """Has the strategy choose among window after window."""
+  """Has the strategy choose from one window after another."""
   stream, options = program.stream, program.stream.options
   compiled, pool = program.strategy, state.pool
   stopwatch, left = Stopwatch(), k
@@ -123,10 +123,10 @@ def _windows(
 
     window = _between(program, begin, end)
     _, classes = stream.look(key(keys.MEASURE), state.learner, window)
-    # What was asked about is kept, and tells what is new.
+    # Earlier queries are measured too: strategies compare new examples to them.
     where = window | np.asarray(~pool_lib.eligible(pool))
     measured, seen = compiled.measure(key(keys.MEASURE), state.learner, where)
-    # A strategy that measures nothing has seen everything.
+    # A strategy without measurements reports all examples as seen.
     seen &= where
     contracts.check_measured(program, measured, pool, seen, round)
     seconds = stopwatch.lap()
@@ -142,7 +142,7 @@ def _windows(
         program, selection.indices, count, pool, seen, round
       )
       values = np.asarray(selection.values, float)[: len(picks)]
-    # Later windows of the round count them as asked about.
+    # Later windows of the round count these as queried.
     pool = _asked(pool, picks, round)
     position = jnp.full_like(state.stream.position, end)
     state = state.replace(
@@ -165,18 +165,19 @@ def _windows(
 def described(
   program: Program, oracle: Oracle | None, passed: Passed
 ) -> Mapping[str, float]:
-  """Describes what passed in a round, for its record.
+  """Describes the examples that passed in a round, for its record.
 
   Args:
     program: the compiled system.
-    oracle: knows how right predictions are. If None, nobody does.
+    oracle: the oracle, which may know the share of right predictions. If None,
+      `prequential_accuracy` is left out.
     passed: the examples.
 
   Returns:
-    `seen`, the number of examples so far, and `passed`, that of the round; of
-    these `label_rate`, the share that is asked about, and
-    `prequential_accuracy`, the share that the model knew before it could learn
-    from them.
+    `seen`, the number of examples so far; `passed`, the number in this round;
+    `label_rate`, the queried share of these; and `prequential_accuracy`, the
+    share of these that the model predicted right before it could learn from
+    them.
   """
   count = len(passed.predicted)
   found = {
@@ -192,19 +193,19 @@ def described(
 
 
 def _between(program, begin, end):
-  """bool[N]: the examples from `begin` to before `end`."""
+  """Returns bool[N]: True from `begin` up to `end`, exclusive."""
   positions = np.arange(program.stream.num_examples)
   return (positions >= begin) & (positions < end)
 
 
 def _ahead(rows, begin, size):
-  """Rows from `begin` on; zeros beyond the last."""
+  """Returns `size` rows starting at `begin`, zeros beyond the last."""
   found = np.asarray(rows)[begin : begin + size]
   return np.pad(found, (0, size - len(found)))
 
 
 def _asked(pool, picks, round):
-  """The pool as if these were asked about; nobody has answered yet."""
+  """Returns the pool with these queried but not answered."""
   acquired = np.array(pool.acquired_round)
   acquired[picks] = round + 1
   return pool.replace(acquired_round=jnp.asarray(acquired))

@@ -1,4 +1,4 @@
-"""Pictures that a learner gives of what a round has trained."""
+"""Collects a learner's pictures of a trained round."""
 
 import re
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from al_jax import errors, keys
 from al_jax.loop.program import Program
 from al_jax.loop.run_state import Run
 
-# A sheet of more is no longer looked at.
+# A larger sheet is too large to look at.
 _MOST = 100
-# A part of the name of a file.
+# A name becomes part of a file name.
 _NAME = re.compile(r'[A-Za-z]\w*', re.ASCII)
 
 
@@ -23,9 +23,9 @@ class RoundPictures(NamedTuple):
   Attributes:
     system: name of the system.
     seed: seed of the run.
-    round: the round that is trained.
-    images: uint8, or float32 from 0 to 1, [n, height, width] or [n, height,
-      width, 1 or 3], by name.
+    round: the trained round.
+    images: maps names to images: uint8, or float32 from 0 to 1, [n, height,
+      width] or [n, height, width, 1 or 3].
   """
 
   system: str
@@ -35,14 +35,14 @@ class RoundPictures(NamedTuple):
 
 
 def of_round(program: Program, run: Run) -> RoundPictures | None:
-  """Takes the pictures of a round; None if the learner gives none.
+  """Collects the pictures of a round; None if the learner gives none.
 
   Args:
     program: the compiled system.
-    run: after its training.
+    run: the run, after its training.
 
   Raises:
-    ContractError: they are not what `interfaces.Learner` says.
+    ContractError: the pictures break the contract of `interfaces.Learner`.
   """
   if program.pictures is None:
     return None
@@ -69,7 +69,7 @@ def _problem(images):
       return f'{name!r} are {type(of).__name__}; they must be an array'
     if not isinstance(name, str) or not _NAME.fullmatch(name):
       return (
-        f'have the name {name!r}; a name is of letters, digits and '
+        f'have the name {name!r}; a name consists of letters, digits and '
         'underscores, and begins with a letter'
       )
     what = f'{name!r} are {of.dtype}{list(of.shape)}'
@@ -79,7 +79,7 @@ def _problem(images):
       return f'{what}; they must be [n, height, width] or [..., 1 or 3]'
     if not of.size or len(of) > _MOST:
       return f'{what}; there must be from 1 to {_MOST} of them'
-    # Not true of NaN either.
+    # Written so that NaN fails as well.
     if of.dtype == np.float32 and not np.all((of >= 0) & (of <= 1)):
       return f'{name!r} have a value outside 0 to 1, or one that is not finite'
   return ''

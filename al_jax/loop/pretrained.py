@@ -1,8 +1,8 @@
-"""Weights that were learnt without labels: made once, kept, and shared.
+"""Weights learnt without labels: made once, then cached and shared.
 
-What is kept is the last checkpoint of the training, under a name made of all
-that the weights depend on. A process that was killed in the middle leaves one
-too, and the next goes on from it.
+The cache holds the last checkpoint of the training, under a name derived from
+everything that the weights depend on. A killed process leaves a checkpoint too,
+and the next process resumes from it.
 """
 
 import pathlib
@@ -24,7 +24,7 @@ from al_jax.storage import processes
 from al_jax.storage.checkpoint import Checkpointer, CheckpointError
 from al_jax.training import fit as fit_lib
 
-# Counted up when the same key would give other weights.
+# To be increased when the same key would give other weights.
 _FORMAT = 4
 
 
@@ -34,15 +34,12 @@ def folder_of(
   *,
   cache_dir: files.Path | None = None,
 ) -> pathlib.Path:
-  """Where weights are kept.
+  """Returns the folder in which weights are cached; it may not exist yet.
 
   Args:
-    label: begins the name, for people who look into the folder.
-    key: what the weights depend on, in terms of JSON.
+    label: start of the folder's name, for human readers.
+    key: everything that the weights depend on, in types that JSON has.
     cache_dir: see `files.cache_root`.
-
-  Returns:
-    A folder, which need not be there.
   """
   made_by = {'format': _FORMAT, 'version': al_jax.__version__}
   name = f'{files.slug(label)}-{files.digest({**made_by, **key})}'
@@ -61,29 +58,30 @@ def obtain(
   should_stop: Callable[[], bool] = lambda: False,
   on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> tuple[PyTree, list[dict[str, float]]]:
-  """The weights kept in a folder; trained now as far as they are not there.
+  """Returns the weights cached in a folder, after training them if need be.
 
   Args:
-    pretraining: what to train, and what to keep of it.
-    facts: of the task.
-    all_sources: `'pool'` must be there; its answers are not needed.
-    folder: see `folder_of`. Of processes that want the same, one trains and the
-      others wait. What is damaged there is made anew, with a warning.
-    seed: of every random choice.
-    save_every_steps: how often to save.
+    pretraining: the learner to train, and which of its weights to keep.
+    facts: facts of the task.
+    all_sources: the sources; `'pool'` is required, its answers are not.
+    folder: see `folder_of`. If several processes want the same weights, one
+      trains and the others wait. Damaged weights are trained anew, with a
+      warning.
+    seed: seed of every random choice.
+    save_every_steps: number of steps between two saves.
     chunk_size: rows per forward pass over the pool.
-    should_stop: asked between calls of the device.
-    on_epoch: called with each row as it comes; not with those of before.
+    should_stop: called between calls of the device.
+    on_epoch: called with each new row, not with those of earlier processes.
 
   Returns:
     The weights, for `learners.pretraining.beginning_with`; and a row per epoch:
     `epoch`, `step` and the learner's metrics.
 
   Raises:
-    loop.Interrupted: on request; everything is saved.
+    loop.Interrupted: `should_stop` returned True; everything is saved.
     FloatingPointError: the loss or a weight is not finite.
-    OSError: the folder cannot be made.
-    ValueError: there are several processes; one has the lock of the folder.
+    OSError: the folder cannot be created.
+    ValueError: JAX runs in several processes; only one can lock the folder.
   """
   processes.refuse_several('pretraining')
   _make(folder.parent)
@@ -143,7 +141,7 @@ def _make(folder):
 
 
 def _restored(saves, template):
-  """What is kept; None if there is nothing, or nothing whole."""
+  """Returns the cached checkpoint; None if there is none or it is damaged."""
   try:
     return saves.restore(template)
   except CheckpointError:
@@ -164,13 +162,13 @@ def _row(progress):
   epoch = int(metrics.pop('epoch'))
   if epoch and not np.isfinite(metrics['loss']):
     raise _not_finite(f', epoch {epoch}: the loss is {metrics["loss"]}')
-  # Of the first epoch there is nothing to agree with: no number.
+  # A metric that compares with the previous epoch is NaN in the first.
   known = {name: value for name, value in metrics.items() if value == value}
   return {'epoch': epoch, 'step': int(progress.step[0]), **known}
 
 
 def _check_finite(finite):
-  """The loss may be of the epoch before, or not be known yet."""
+  """Checks the weights, because the loss may be older or not known yet."""
   for network, is_finite in jax.device_get(finite).items():
     if not is_finite:
       raise _not_finite(f': a weight of the {network} is not finite')

@@ -1,8 +1,8 @@
-"""What a frozen, pre-trained network already knows of the queries.
+"""Measures how many queries a frozen, pretrained network could have answered.
 
 A linear classifier on fixed features learns the labels that people gave, and
-predicts those of the next queries. Where it is right nobody had to be asked. Of
-what a machine said it neither learns nor is asked: it would agree with the
+predicts those of the next queries. Where it is right the query was not needed.
+Answers of a machine are excluded from both: the classifier would agree with the
 machine, right or wrong.
 """
 
@@ -19,11 +19,11 @@ class Probe:
   """
 
   def __init__(self, features: np.ndarray, num_classes: int):
-    """Takes the features in.
+    """Standardises the features.
 
     Args:
-      features: float32[N, D], of the pool.
-      num_classes: C.
+      features: float32[N, D], features of the pool.
+      num_classes: number of classes, C.
     """
     spread = np.maximum(features.std(axis=0), 1e-6)
     scaled = (features - features.mean(axis=0)) / spread
@@ -34,16 +34,17 @@ class Probe:
   def share_right(
     self, pool: PoolState, round: int, queries: np.ndarray
   ) -> float:
-    """Tells how many answers it would have given as well.
+    """Returns the share of answers that the classifier predicts right.
 
     Args:
       pool: the labelled set, with the answers.
-      round: at whose end the queries were made; later answers are not learnt.
-      queries: int[K], pool indices with a label; those that a machine answered
-        do not count.
+      round: the round at whose end the queries were made; later answers are not
+        used.
+      queries: int[K], pool indices with a label; answers of a machine do not
+        count.
 
     Returns:
-      From 0 to 1; NaN without queries, or without earlier labels, by people.
+      A share from 0 to 1; NaN without queries or earlier labels by people.
     """
     targets, asked = np.asarray(pool.targets), np.asarray(pool.acquired_round)
     by_people = np.asarray(pool.annotator) == pool_lib.ORACLE
@@ -57,7 +58,7 @@ class Probe:
     gram[np.diag_indices(len(gram))] += len(gram)
     weights = np.linalg.solve(gram, rows.T @ wanted)
     scores = self._rows[queries] @ weights
-    # What nobody has told it about it cannot know.
+    # A class without labels cannot be predicted.
     scores[:, ~wanted.any(axis=0)] = -np.inf
     predicted = np.argmax(scores, axis=1)
     return float(np.mean(predicted == targets[queries]))

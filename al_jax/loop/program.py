@@ -1,7 +1,7 @@
 """The compiled functions of a system on a data set, made once per run.
 
-Seeds, rounds and resumed runs share them: after the first round nothing is
-compiled any more.
+Seeds, rounds and resumed runs share them: nothing is compiled after the first
+round.
 """
 
 from collections.abc import Callable, Collection
@@ -29,15 +29,15 @@ from al_jax.sources import Source, Sources
 from al_jax.tasks.base import Targets
 from al_jax.training import course, fit
 
-# More are a slip: each is a pass over the test split.
+# Upper bound that catches typos: each sample is a pass over the test split.
 _MOST_SAMPLES = 10_000
 
 
 class Program(NamedTuple):
-  """What the loop calls.
+  """The functions that the loop calls.
 
   Attributes:
-    system: what was compiled.
+    system: the compiled system.
     ids: [N], names of the pool's examples, for records and messages.
     fit: the functions of a round's training.
     init: `(key) -> learner state`.
@@ -45,20 +45,22 @@ class Program(NamedTuple):
     evaluate: `(key, learner state) -> (metrics, class_accuracy)` on the test
       split; None if there is none.
     validate: the same on the validation split; None if there is none.
-    describe: `(learner state, picks, k) -> description` of a batch of
-      questions; None if nobody asked for it.
+    describe: `(learner state, picks, k) -> description` of a batch of queries;
+      None if it was not requested.
     pseudo_labels: `(learner state, pool) -> int32[N]`; None if the learner
-      never labels anything itself.
+      makes no pseudo-labels.
     pictures: `(key, learner state, pool) -> {name: images}`; None if the
       learner gives none.
-    predict: `(learner state, picks) -> (targets, probabilities)`, what the
-      learner predicts for a few examples of the pool; probabilities of the
-      predicted classes, None if the task has others.
-    strategy: the compiled strategy, with those that propose its candidates.
+    predict: `(learner state, picks) -> (targets, probabilities)`, predictions
+      for a few examples of the pool, and the probabilities of the predicted
+      classes; these are None if the task has other parts than classes.
+    strategy: the compiled strategy, with the stages that propose its
+      candidates.
     synthesis: makes queries; None if they are taken from the pool.
-    stream: passes the pool once, example by example. If None, all of the pool
-      is there in every round.
-    probe: tells what fixed features know of queries; None if nobody asked.
+    stream: passes the pool once, example by example. If None, the whole pool is
+      available in every round.
+    probe: measures how many queries fixed features answer; None if it was not
+      requested.
     reveal: `pool.reveal`.
     first_bad: `(measured, mask) -> int32`: the first masked example with a
       float that is not finite; N if there is none.
@@ -86,15 +88,15 @@ class Program(NamedTuple):
 def facts_of(
   dataset: Dataset, label_budget: int, *, made_capacity: int = 0
 ) -> Facts:
-  """What may be known of a data set before any label is paid for.
+  """Collects the facts of a data set that are known before any label.
 
   Args:
-    dataset: with its training split as the pool.
-    label_budget: the most labels that the run can hold.
-    made_capacity: how many examples can be made that are not in the pool.
+    dataset: the data set; its training split is the pool.
+    label_budget: maximum number of labels that the run can hold.
+    made_capacity: maximum number of made examples.
 
   Returns:
-    Facts.
+    The Facts.
   """
   errors.check_number('made_capacity', made_capacity, int, least=0)
   example = jax.tree.map(
@@ -113,14 +115,14 @@ def facts_of(
 
 
 def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
-  """The splits of a data set as sources; the pool without its answers.
+  """Returns the splits of a data set as sources, the pool without its answers.
 
   Args:
     dataset: the data set.
     placement: see `sources.place`.
 
   Returns:
-    `'pool'`; `'test'` and `'validation'`, if there are such.
+    `'pool'`, and `'test'` and `'validation'` if the data set has them.
   """
 
   def known(split):
@@ -136,30 +138,30 @@ def sources_of(dataset: Dataset, placement: str = 'auto') -> Sources:
 
 
 def check_sources(system: systems.System, names: Collection[str]) -> None:
-  """Refuses a system that looks over a source which is not there.
+  """Rejects a system that surveys a source which does not exist.
 
   Args:
     system: a learner and a strategy.
-    names: of the sources.
+    names: names of the sources.
 
   Raises:
-    ValueError: a survey of a validation split without one.
+    ValueError: the learner surveys a split that the data set does not have.
   """
   for name, survey in system.learner.surveys.items():
     if survey.source not in names:
       why = ' (stop.patience)' if name == course.VALIDATION else ''
       raise ValueError(
-        f'system {system.name!r} looks over a {survey.source} split{why}, and '
-        'the data set has none: add a validation_split transform.'
+        f'system {system.name!r} needs a {survey.source} split{why}, and the '
+        'data set has none: add a validation_split transform.'
       )
 
 
 def check_samples(system: systems.System, num_samples: int) -> None:
-  """Refuses to evaluate the dropout samples of a model without dropout.
+  """Rejects dropout samples of a model without dropout.
 
   Args:
     system: a learner and a strategy.
-    num_samples: whose mean is evaluated; 0: none.
+    num_samples: number of samples whose mean is evaluated; 0 for none.
 
   Raises:
     ValueError: there is no dropout, or the number is out of its range.
@@ -191,7 +193,7 @@ def compile_program(
   stream: Stream | None = None,
   probe: np.ndarray | None = None,
 ) -> Program:
-  """Makes the compiled functions of a system.
+  """Compiles the functions of a system.
 
   Args:
     system: a learner and a strategy.
@@ -199,18 +201,20 @@ def compile_program(
     ids: [N], names of the pool's examples.
     num_lanes: seeds per call of the training; more than one are `vmap`ped.
     chunk_size: rows per forward pass over a split.
-    describe_batches: record what each batch of questions is like.
-    evaluate_samples: dropout samples whose mean is evaluated too; 0: none.
-    synthesis: how queries are made. If None, they are taken from the pool.
-    stream: how the pool is passed. If None, it is not a stream.
-    probe: float32[N, D], features whose linear classifier is asked what it
-      knows of queries. If None, nobody is.
+    describe_batches: whether to record a description of each batch of queries.
+    evaluate_samples: number of dropout samples whose mean is evaluated too; 0
+      for none.
+    synthesis: options for making queries. If None, they are taken from the
+      pool.
+    stream: options of the stream. If None, the pool is not a stream.
+    probe: float32[N, D], features of a linear classifier that is evaluated on
+      the queries. If None, there is no probe.
 
   Returns:
     A Program.
 
   Raises:
-    ValueError: a number out of its range, or parts that do not fit together.
+    ValueError: a number is out of its range, or parts do not fit together.
   """
   learner, facts = system.learner, system.facts
   errors.check_number('num_lanes', num_lanes, int, least=1)
@@ -259,7 +263,7 @@ def compile_program(
 
 
 def _evaluations(system, all_sources, **options):
-  """What evaluates a model on each held-out split there is."""
+  """Compiles the evaluation of a model on each held-out split."""
   return {
     split: evaluation.make_evaluate(
       system.learner, all_sources[split], system.facts.task, **options
@@ -270,7 +274,7 @@ def _evaluations(system, all_sources, **options):
 
 
 def _describing(system, all_sources):
-  """What describes a batch, for tasks whose gradients are known."""
+  """Compiles the description of a batch, for tasks of classes."""
   tasks.need_classes(system.facts.task, 'describe_batches')
   system.need_embedding('describe_batches')
   return batch_diagnostics.make_describe(
@@ -279,7 +283,7 @@ def _describing(system, all_sources):
 
 
 def _probing(features, facts):
-  """What tells how much a linear classifier knows, if that is asked."""
+  """Makes the probe, if there are features for it."""
   if features is None:
     return None
   task = tasks.need_classes(facts.task, 'describe.probe')
@@ -287,7 +291,7 @@ def _probing(features, facts):
 
 
 def _synthesising(synthesis, system, all_sources):
-  """What makes queries, if they are made."""
+  """Compiles the synthesis of queries, if there is one."""
   if synthesis is None:
     return None
   inputs = all_sources['pool'].inputs
@@ -295,16 +299,16 @@ def _synthesising(synthesis, system, all_sources):
 
 
 def _check_passes(stream, looks_over_pool):
-  """Refuses a stream beside what looks over the pool."""
+  """Rejects a stream together with options that read the whole pool."""
   if stream is not None and looks_over_pool:
     raise ValueError(
-      'a stream goes without synthesis and describe_batches: they look at '
-      'examples that have not come yet.'
+      'a stream cannot be combined with synthesis or describe_batches: they '
+      'read examples that have not passed yet.'
     )
 
 
 def _streaming(stream, system, all_sources):
-  """What passes the pool once, if it is a stream."""
+  """Compiles the stream, if there is one."""
   if stream is None:
     return None
   return compiled_stream.compile_stream(
@@ -325,7 +329,7 @@ def _embedding(learner, inputs, chunk_size):
 
 
 def _check_pool(facts, pool, ids):
-  """The pool and its names are as many as the system was built for."""
+  """Checks that the pool and its names have the size of the system."""
   for name, number in (
     ('the pool', sources.length(pool.inputs)),
     ('ids', len(ids)),

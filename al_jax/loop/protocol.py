@@ -1,4 +1,4 @@
-"""How a run proceeds: how many rounds, how many labels, and when to end."""
+"""The protocol of a run: number of rounds and labels, and when to end."""
 
 import dataclasses
 
@@ -11,28 +11,30 @@ FIRST_SETS = ('uniform', 'balanced', 'first', 'k_center', 'none')
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """How a run proceeds.
+  """The protocol of a run.
 
   Attributes:
-    rounds: R, fits and records.
-    labels_per_round: K, asked at the end of every round but the last.
+    rounds: number of rounds, R; each is trained and recorded.
+    labels_per_round: number of queries at the end of every round but the last,
+      K.
     first_set: how the examples labelled before round 0 are chosen:
       `'uniform'`: drawn at random.
-      `'balanced'`: as many of each class, drawn by the oracle.
-      `'first'`: those at the beginning of the pool.
-      `'k_center'`: one drawn at random, then each as far as possible from those
-      before (`kernels.k_center`), in the features that a run is given, or else
-      in the embedding of the network that training begins with; after a
-      pretraining these are its features.
-      `'none'`: the strategy asks from an untrained model.
-    first_size: how many.
-    label_budget: never pay for more; None for what the rounds need.
-    target_accuracy: end when the accuracy on the validation split reaches this.
-    test_accuracy: end when the test accuracy reaches this. It measures first
-      passage ("labels to 95%"), which favours lucky rounds: the accuracy at the
-      end is no estimate of how good the model is.
-    max_seconds: end after the round in which this much time was used up.
-    save_every_steps: how often a long round's training is saved.
+      `'balanced'`: the same number of each class, drawn by the oracle.
+      `'first'`: the first examples of the pool.
+      `'k_center'`: one drawn at random, then each as far as possible from the
+      earlier ones (`kernels.k_center`), in the features given to the run. If
+      there are none, in the embedding of the initial network; after
+      pretraining, in the pretrained features.
+      `'none'`: none; the strategy queries from an untrained model.
+    first_size: size of the first set.
+    label_budget: maximum number of labels to pay for. If None, as many as the
+      rounds need.
+    target_accuracy: accuracy on the validation split at which the run ends.
+    test_accuracy: accuracy on the test split at which the run ends. It measures
+      first passage ("labels to 95%"), which favours lucky rounds: the final
+      accuracy does not estimate the model's quality.
+    max_seconds: seconds after which the run ends, at the end of a round.
+    save_every_steps: number of steps between two saves of a round's training.
   """
 
   rounds: int = 10
@@ -73,18 +75,18 @@ class Protocol:
 
   @property
   def budget(self) -> int:
-    """The most labels that a run can pay for."""
+    """The maximum number of labels that a run can pay for."""
     needed = self.first_size + (self.rounds - 1) * self.labels_per_round
     return (
       needed if self.label_budget is None else min(needed, self.label_budget)
     )
 
   def check(self, num_examples: int, *, has_validation: bool) -> None:
-    """Raises ValueError unless the data set fits.
+    """Raises ValueError unless the data set fits the protocol.
 
     Args:
-      num_examples: N, the size of the pool; the first set is no larger.
-      has_validation: whether there is a validation split, which a
+      num_examples: size of the pool, N; the first set cannot be larger.
+      has_validation: whether there is a validation split, which
         `target_accuracy` needs.
     """
     if self.first_size > num_examples:
@@ -94,7 +96,7 @@ class Protocol:
       )
     if self.target_accuracy is not None and not has_validation:
       raise ValueError(
-        f'target_accuracy is {self.target_accuracy}; it is of a validation '
+        f'target_accuracy is {self.target_accuracy}; it needs a validation '
         'split, and the data set has none: add a validation_split transform, '
         'or set test_accuracy to measure first passage on the test split.'
       )
@@ -102,23 +104,23 @@ class Protocol:
   def checked_features(
     self, features: np.ndarray, num_examples: int
   ) -> np.ndarray:
-    """Returns the features that a `'k_center'` first set is chosen in.
+    """Returns the features used to choose a `'k_center'` first set.
 
     Args:
       features: numbers [N, ...].
-      num_examples: N, the size of the pool.
+      num_examples: size of the pool, N.
 
     Returns:
       float32[N, D].
 
     Raises:
-      ValueError: another first set, which reads no features, or not a row of
-        finite numbers for each example.
+      ValueError: the first set is not `'k_center'`, or the features are not a
+        row of finite numbers per example.
     """
     if self.first_set != 'k_center':
       raise ValueError(
-        f"features are given and first_set is {self.first_set!r}; 'k_center' "
-        'alone reads them.'
+        f'features are given, but first_set is {self.first_set!r}; only '
+        "'k_center' reads them."
       )
     shape, kind = np.shape(features), np.asarray(features).dtype
     if len(shape) < 2 or shape[0] != num_examples or kind.kind not in 'fiu':

@@ -1,4 +1,4 @@
-"""What the model says of the queries of a round, for people to look at."""
+"""Predictions for the queries of a round, for people to look at."""
 
 from typing import NamedTuple
 
@@ -20,14 +20,13 @@ class RoundQueries(NamedTuple):
   Attributes:
     system: name of the system.
     seed: seed of the run.
-    round: the round that is trained.
-    picks: int32[k], positions in the pool in order of choice; made examples are
-      left out.
-    predicted: what the model predicts for them, as targets.
-    probabilities: float32[k], of the predicted classes; None for a task that
-      has other parts than classes.
-    values: float[k], what each was chosen by, see `Strategy.score`.
-    score: what the values are; empty: nothing to show.
+    round: the trained round.
+    picks: int32[k], pool indices in order of choice, without made examples.
+    predicted: predictions of the model for them, as targets.
+    probabilities: float32[k], probabilities of the predicted classes; None for
+      a task that has other parts than classes.
+    values: float[k], the score that each was chosen by, see `Strategy.score`.
+    score: name of the score; if empty, the values are not shown.
   """
 
   system: str
@@ -46,11 +45,11 @@ class RoundMade(NamedTuple):
   Attributes:
     system: name of the system.
     seed: seed of the run.
-    round: the round at whose end they were asked.
-    ids: their names, which say where they began.
+    round: the round at whose end they were queried.
+    ids: names of the examples, which include their origins.
     inputs: pytree of [k, ...], raw.
-    targets: pytree of [k, ...], the answers; a filler where there is none.
-    is_valid: bool[k], False where the answer is that an example shows nothing.
+    targets: pytree of [k, ...], the answers; a filler if there is none.
+    is_valid: bool[k], False if the answer is that the example shows nothing.
   """
 
   system: str
@@ -63,12 +62,12 @@ class RoundMade(NamedTuple):
 
 
 def made_of_round(program: Program, run: Run, record: RoundRecord) -> RoundMade:
-  """Collects the made queries of a round, and what was answered.
+  """Collects the made queries of a round and their answers.
 
   Args:
     program: the compiled system.
-    run: after the answers.
-    record: of the round.
+    run: the run, after the answers.
+    record: record of the round.
 
   Returns:
     RoundMade.
@@ -93,11 +92,11 @@ def made_of_round(program: Program, run: Run, record: RoundRecord) -> RoundMade:
 
 
 def of_round(program: Program, run: Run, proposal: Proposal) -> RoundQueries:
-  """Has the model of a round look at its queries.
+  """Has the model of a round predict its queries.
 
   Args:
     program: the compiled system.
-    run: after its training.
+    run: the run, after its training.
     proposal: the queries.
 
   Returns:

@@ -1,4 +1,4 @@
-"""What a round comes to: how good its model is, whether it ends, its record."""
+"""Evaluates a round's model, applies the stop rules, and records the round."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,14 +21,15 @@ from al_jax.storage.records import RoundRecord
 
 
 class Evaluated(NamedTuple):
-  """How good the model of a round is.
+  """Evaluation of a round's model.
 
   Attributes:
     trainable: number of labels that it was trained on.
     test: metrics on the test split.
-    class_accuracy: on the test split; None for a class without examples.
+    class_accuracy: accuracy per class on the test split; None for a class
+      without examples.
     validation: metrics on the validation split; empty without one.
-    seconds: spent on evaluating it.
+    seconds: seconds of the evaluation.
   """
 
   trainable: int
@@ -43,7 +44,7 @@ def evaluate(program: Program, run: Run) -> Evaluated:
 
   Args:
     program: the compiled system.
-    run: after its training.
+    run: the run, after its training.
 
   Returns:
     Evaluated.
@@ -75,9 +76,9 @@ def reason_to_end(
 
   Args:
     program: the compiled system.
-    protocol: how to proceed.
-    run: after its training.
-    evaluated: the model of the round.
+    protocol: the protocol.
+    run: the run, after its training.
+    evaluated: evaluation of the round's model.
   """
   for split, target, metrics in (
     ('validation', protocol.target_accuracy, evaluated.validation),
@@ -112,18 +113,19 @@ def draft(
   since_trained: float,
   prices: Mapping[str, float],
 ) -> RoundRecord:
-  """Makes the record of a round, but for what the answers tell.
+  """Drafts the record of a round, without the parts that need its answers.
 
   Args:
     program: the compiled system.
-    oracle: knows how right pseudo-labels are. If None, nobody does.
-    run: after its training, with queries pending.
-    evaluated: the model of the round.
+    oracle: the oracle, which may know the share of right pseudo-labels. If
+      None, this share is left out.
+    run: the run, after its training, with queries pending.
+    evaluated: evaluation of the round's model.
     proposal: the queries.
-    described: what they are like together; if there is room for made examples,
-      `made` is added, the share of those among the queries; and `outliers`,
-      that of pictures of nothing, if the pool has some. A stream is described
-      by `passing.described`.
+    described: description of the batch of queries. `made` is added if there is
+      room for made examples: their share of the queries. `outliers` is added if
+      the pool has pictures of nothing: their share of the queries. A stream is
+      described by `passing.described` instead.
     since_trained: seconds since the training of the round.
     prices: see `ledger.of`.
 
@@ -135,7 +137,7 @@ def draft(
     described = passing.described(program, oracle, proposal.passed)
   strange = transforms.are_outliers(program.ids)
   if np.any(strange) and len(proposal.picks):
-    # Made examples come after those of the pool.
+    # Clipped because made examples come after those of the pool.
     picks = np.minimum(proposal.picks, len(strange) - 1)
     of_pool = np.asarray(proposal.picks) < len(strange)
     described = {**described, 'outliers': np.mean(strange[picks] & of_pool)}
@@ -171,9 +173,9 @@ def record(
 
   Args:
     program: the compiled system.
-    run: with the answers.
-    drafted: the record before.
-    seconds: that the answers took.
+    run: the run, with the answers.
+    drafted: record from `draft`.
+    seconds: seconds that the answers took.
 
   Returns:
     The RoundRecord.
@@ -188,7 +190,7 @@ def record(
   if program.probe is not None and len(picks):
     of_pool = answered[answered < len(program.ids)]
     by = np.asarray(run.state.pool.annotator)[of_pool]
-    # Where a machine has answered all there is nothing to tell.
+    # Left out for a batch that a machine answered alone.
     if not len(by) or np.any(by != pool_lib.MACHINE):
       known = program.probe.share_right(run.state.pool, drafted.round, of_pool)
       batch = {**batch, 'probe_right': known}
@@ -201,7 +203,7 @@ def record(
 
 
 def _pseudo_labels(program, oracle, state):
-  """How many labels the learner gave itself, and how many of them are right."""
+  """Counts the pseudo-labels, and measures their accuracy if it is known."""
   if program.pseudo_labels is None:
     return {}
   labels = np.asarray(program.pseudo_labels(state.learner, state.pool))
@@ -212,7 +214,7 @@ def _pseudo_labels(program, oracle, state):
 
 
 def _seconds(run, evaluated, proposal, since_trained):
-  """The seconds of a round's parts, as fields of its record."""
+  """Returns the seconds of a round's parts, as fields of its record."""
   parts = {
     'seconds_evaluate': evaluated.seconds,
     'seconds_measure': proposal.seconds_measure,
@@ -223,7 +225,7 @@ def _seconds(run, evaluated, proposal, since_trained):
 
 
 def _ids(program, proposal):
-  """Names of queries; made examples say where they began."""
+  """Returns the names of queries; those of made examples include the origin."""
   num_examples = len(program.ids)
   found = []
   for number, pick in enumerate(proposal.picks):
@@ -239,7 +241,7 @@ def _ids(program, proposal):
 
 
 def _class_histogram(program, pool, answered):
-  """How many of the picks were answered by each class."""
+  """Counts the answers per class."""
   task = program.system.facts.task
   classes = task.strata(
     jax.tree.map(lambda leaf: np.asarray(leaf)[answered], pool.targets)

@@ -1,10 +1,10 @@
 """The loop: train, evaluate, propose, tell, record; once per round.
 
 `run_rounds` is a generator of one `RoundRecord` per round: R rounds are R fits,
-R records and R - 1 acquisitions. It keeps nothing that is not in the checkpoint
-it saves, so a run that was killed goes on as if nothing had happened. Without
-an oracle it ends where queries are pending, and goes on when it is called with
-the answers.
+R records and R - 1 acquisitions. Its whole state is in the checkpoints that it
+saves, so a killed run resumes as if nothing had happened. Without an oracle it
+returns when queries are pending, and resumes when it is called with the
+answers.
 """
 
 import dataclasses
@@ -36,16 +36,16 @@ from al_jax.loop.stopwatch import Stopwatch
 from al_jax.storage.checkpoint import Checkpointer
 from al_jax.storage.records import RoundRecord
 
-# What takes less is not worth a save of its own, which takes about 20 ms.
-# Shorter rounds go on while they are saved: of those a killed run may have to
-# repeat the last two that were reported.
+# A stage that takes less is not worth its own save, which takes about 20 ms.
+# Shorter rounds run on while they are saved: a killed run may have to repeat
+# the last two rounds that it reported.
 _LONG_SECONDS = 1.0
-# Why a run without an oracle is not over.
+# The reason why a run without an oracle stops.
 PENDING = 'answers are pending'
 
 
 class Interrupted(Exception):  # noqa: N818, a request and not an error
-  """The run was asked to stop; it has been saved where it was."""
+  """The run was asked to stop; its current state is saved."""
 
 
 def run_rounds(
@@ -64,43 +64,47 @@ def run_rounds(
   should_stop: Callable[[], bool] = lambda: False,
   observers: Sequence[Observer] = (),
 ) -> Generator[RoundRecord, None, dict[int, str]]:
-  """Runs a system, for one seed or for several in lock step.
+  """Runs a system, for one seed or for several in lockstep.
 
   Args:
-    program: the compiled system; it has a lane for each seed.
-    oracle: answers at once. If None, the run ends where queries are pending;
-      the last checkpoint has them, and the next call gives the answers.
-    protocol: how to proceed.
-    seeds: one per lane.
+    program: the compiled system, with a lane for each seed.
+    oracle: source of immediate answers. If None, the run stops when queries are
+      pending. The last checkpoint has them; the next call gives the answers.
+    protocol: the protocol.
+    seeds: one seed per lane.
     features: number[N, ...], for a first set of k centers; see `Protocol`.
-    answers: without an oracle: pool indices and their answers by seed, all that
-      is pending or a part of it. They are saved before anything else is done.
-    close: without an oracle: give up what is still pending after `answers`.
-    checkpointer: where to save after every round and within long ones, and
-      what to go on from; None to keep nothing.
-    identity: what makes this run another than others of the same system and
-      seeds, in terms of JSON: its configuration, a fingerprint of the data. It
-      is saved, and a checkpoint with a different identity is rejected.
-    upgraded: brings the identity in a checkpoint of an earlier version up to
-      date before they are compared.
-    prices: of a label, for the ledger in the records, see `ledger.of`.
-    should_stop: looked at after every call of the device; when true the run is
-      saved and `Interrupted` is raised.
-    observers: told of each round under way, of its pictures, and of each record
+    answers: maps a seed to pool indices and their answers, for all pending
+      queries or a part of them; only without an oracle. They are saved before
+      anything else is done.
+    close: whether to drop the queries that are still pending after `answers`;
+      only without an oracle.
+    checkpointer: saves every round, and within long rounds, and restores the
+      last save. If None, nothing is saved.
+    identity: everything that distinguishes this run from others of the same
+      system and seeds, in types that JSON has: its configuration, a fingerprint
+      of the data. It is saved, and a checkpoint with a different identity is
+      rejected.
+    upgraded: updates the identity in a checkpoint of an earlier version before
+      the comparison.
+    prices: prices per label, for the ledger in the records, see `ledger.of`.
+    should_stop: called after every call of the device; if it returns True, the
+      run is saved and `Interrupted` is raised.
+    observers: receive the progress of rounds, their pictures, and each record
       before it is yielded.
 
   Yields:
-    A RoundRecord per round and seed; first those of an earlier process, if the
-    run is a resumed one.
+    A RoundRecord per round and seed. A resumed run first yields the records of
+    earlier processes.
 
   Returns:
-    Why the run of each seed ended; `PENDING` where it waits for answers.
+    The reason why the run of each seed ended; `PENDING` if it waits for
+    answers.
 
   Raises:
-    Interrupted: on request.
-    FloatingPointError: a weight, a loss or a score that is not finite.
-    ValueError: what does not fit together, a checkpoint of another run, or
-      answers to what nobody asked.
+    Interrupted: `should_stop` returned True.
+    FloatingPointError: a weight, a loss or a score is not finite.
+    ValueError: parts do not fit together, the checkpoint is of another run, or
+      an answer has no pending query.
   """
   contracts.check_run(program, oracle, protocol, seeds, features=features)
   _check_answers(oracle, answers, close)
@@ -140,7 +144,7 @@ def run_rounds(
       run.records.append(dataclasses.replace(record, compilations=compiled))
     save()
     if _is_long(run.records[-1].seconds for run in active):
-      # Whoever is killed from now on loses nothing of what was reported.
+      # A process killed from here on loses no record that it yielded.
       save.wait()
     yield from (events.record(run.records[-1]) for run in active)
     if should_stop() and any(run.ended is None for run in runs):
@@ -155,7 +159,7 @@ def _check_answers(oracle, answers, close):
 
 @dataclasses.dataclass
 class _Saves:
-  """Saves all runs where they are; `serial` is that of the last save."""
+  """Saves all runs; `serial` is the number of the last save."""
 
   checkpointer: Checkpointer | None
   identity: Mapping[str, Any]
@@ -178,7 +182,7 @@ class _Saves:
 
 
 def _new_runs(program, oracle, protocol, seeds, features):
-  """Runs whose first sets are pending."""
+  """Makes runs whose first sets are pending."""
   propose = functools.partial(
     beginning.propose_first, program, oracle, protocol, features=features
   )
@@ -186,7 +190,7 @@ def _new_runs(program, oracle, protocol, seeds, features):
 
 
 def _is_long(seconds):
-  """Whether any of them is long enough for a save to be nothing."""
+  """Returns whether any of these is long enough to be worth a save."""
   return max(seconds, default=0.0) > _LONG_SECONDS
 
 
@@ -195,10 +199,10 @@ def _is_pending(run):
 
 
 def _take(program, runs, answers, close):
-  """Tells each run what was answered to it."""
+  """Gives each run its answers."""
   for seed in answers:
     if seed not in [run.seed for run in runs]:
-      raise ValueError(f'answers are for seed {seed}, which is not run.')
+      raise ValueError(f'answers are for seed {seed}, which is not in the run.')
   nothing = np.zeros(0, np.int32), Answers(np.zeros(0), np.zeros(0))
   for run in runs:
     if run.stage == 'proposed' and (close or run.seed in answers):
@@ -207,11 +211,11 @@ def _take(program, runs, answers, close):
         program, run.state, indices, given, round=run.round, close=close
       )
     elif run.seed in answers:
-      raise ValueError(f'seed {run.seed} has answers, and no query is pending.')
+      raise ValueError(f'seed {run.seed} has answers, but no query is pending.')
 
 
 def _train_active(program, protocol, save, should_stop, events, *, resume):
-  """Trains a round of all runs that are active, and saves on the way."""
+  """Trains a round of all active runs, with saves on the way."""
   runs = save.runs
   for progress in fitting.train(
     program, protocol, runs, should_stop, events, resume=resume
@@ -229,23 +233,22 @@ def _train_active(program, protocol, save, should_stop, events, *, resume):
 
 
 def _propose_active(program, oracle, protocol, save, events, prices):
-  """Has each run that is trained propose, and saves what would be lost."""
+  """Proposes the queries of each trained run, and saves expensive proposals."""
   proposing = [run for run in save.runs if run.stage == 'trained']
   for run in proposing:
-    # In no checkpoint: they are handed over before the stage that follows is.
+    # Checkpoints have no pictures, so they are sent before the next save.
     if events.wanted('on_pictures'):
       events.pictures(pictures.of_round(program, run))
     proposal = _propose(program, oracle, protocol, run, prices)
     if events.wanted('on_queries') and len(proposal.picks):
       events.tell('on_queries', queries.of_round(program, run, proposal))
-  # What would be lost with the queries.
   is_long = _is_long(run.draft.seconds - run.seconds_fit for run in proposing)
   if proposing and (oracle is None or is_long):
     save(replaceable=oracle is not None)
 
 
 def _tell_made(program, run, record, events):
-  """Shows made queries with their answers, to whoever wants to see them."""
+  """Sends made queries and their answers to the observers that want them."""
   if program.synthesis is not None and events.wanted('on_made'):
     events.tell('on_made', queries.made_of_round(program, run, record))
 
@@ -255,7 +258,7 @@ def _lane(progress, lane):
 
 
 def _propose(program, oracle, protocol, run, prices):
-  """Evaluates, decides whether the run ends, and proposes queries if not.
+  """Evaluates, decides whether the run ends, and if not proposes queries.
 
   Returns the Proposal.
   """
@@ -269,7 +272,7 @@ def _propose(program, oracle, protocol, run, prices):
       program, run.state, k, seed=run.seed, round=run.round
     )
     if program.stream is not None and not len(proposal.picks):
-      # The end came without a query: another training would change nothing.
+      # Without a new label, another training would change nothing.
       run.ending = program.stream.OVER
     if program.describe is not None:
       described = program.describe(run.state.learner, proposal.picks, k)
@@ -288,7 +291,7 @@ def _propose(program, oracle, protocol, run, prices):
 
 
 def _num_queries(program, protocol, run):
-  """The most queries at the end of a round."""
+  """Returns the maximum number of queries at the end of a round."""
   return min(
     protocol.labels_per_round,
     protocol.budget - run_state.answered(run.state),
@@ -297,9 +300,9 @@ def _num_queries(program, protocol, run):
 
 
 def _end_round(program, oracle, protocol, run):
-  """Has an oracle answer what is pending, and moves on to the next round.
+  """Has an oracle answer the pending queries, and starts the next round.
 
-  Returns the record of the round; None where the first set was answered.
+  Returns the record of the round; None after the first set.
   """
   stopwatch, draft = Stopwatch(), run.draft
   if oracle is not None and _is_pending(run):

@@ -1,4 +1,4 @@
-"""Everything that a run is, and how it is saved and restored."""
+"""The state of a run, and how it is saved and restored."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +25,13 @@ class RunState:
   """The arrays of one seed's run, and the oracle's account.
 
   Attributes:
-    learner: opaque.
-    strategy: opaque.
+    learner: opaque state of the learner.
+    strategy: opaque state of the strategy.
     pool: the labelled set.
-    paid: queries paid for so far.
-    pending: int32[label budget] on the host, pool indices of queries that were
-      proposed and not answered, in order; -1 elsewhere.
-    stream: how far a stream has passed. If None, the pool is not a stream.
+    paid: number of queries paid for so far.
+    pending: int32[label budget] on the host, pool indices of the queries that
+      were proposed and not answered, in order; -1 elsewhere.
+    stream: position in the stream. If None, the pool is not a stream.
   """
 
   learner: LearnerState
@@ -42,11 +42,10 @@ class RunState:
   stream: StreamState | None = None
 
   def on_device(self) -> 'RunState':
-    """With its arrays bound to the device that trains.
+    """Returns the state with its arrays committed to the training device.
 
-    Arrays that are bound and arrays that are not are different arguments to a
-    compiled function: a state that changed from one to the other after its
-    first round would compile everything twice.
+    Compiled functions distinguish committed arrays from others: a state that
+    became committed after its first round would compile everything twice.
     """
     device = jax.local_devices()[0]
     return self.replace(
@@ -58,12 +57,12 @@ class RunState:
 
 
 def answered(state: RunState) -> int:
-  """Counts what a label budget is of: queries paid for, or to a machine."""
+  """Counts labels against the budget: paid queries and answers of a machine."""
   by_machine = np.asarray(state.pool.annotator) == pool_lib.MACHINE
   return state.paid + int(np.count_nonzero(by_machine))
 
 
-# A round trains, is trained, and has proposed queries.
+# A round is in training, is trained, or has proposed queries.
 STAGES = ('training', 'trained', 'proposed')
 
 
@@ -72,17 +71,19 @@ class Run:
   """One seed's run, as the loop carries it.
 
   Attributes:
-    seed: of every random choice.
+    seed: seed of every random choice.
     state: the arrays.
-    round: the round under way; -1: the first set is pending.
-    stage: where the round is, one of `STAGES`.
-    seconds_fit: spent on this round's training so far.
-    trained: what the training came to: `steps` and `metrics`; None before.
-    draft: the record of the round, but for the answers; None before there are
+    round: the current round; -1 while the first set is pending.
+    stage: stage of the round, one of `STAGES`.
+    seconds_fit: seconds of this round's training so far.
+    trained: results of the training, `steps` and `metrics`; None before its
+      end.
+    draft: record of the round without its answers; None before there are
       queries.
-    records: of the rounds that are over.
-    ending: why this round is the last; None if it is not, or not yet known.
-    ended: why the run is over; None while it is not.
+    records: records of the finished rounds.
+    ending: the reason why this round is the last; None if it is not, or not yet
+      known.
+    ended: the reason why the run has ended; None if it has not.
   """
 
   seed: int
@@ -100,14 +101,15 @@ class Run:
 def identity_of(
   program: Program, given: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-  """What a checkpoint must have in common with a run that goes on from it.
+  """Builds the identity that a checkpoint must share with a resumed run.
 
   Args:
-    program: of the run.
-    given: what the caller tells runs apart by, in terms of JSON.
+    program: program of the run.
+    given: identity given by the caller, in types that JSON has.
 
   Returns:
-    That, the name of the system, and the parts of it that are yours, if any.
+    The given identity, the name of the system, and the user's own parts of the
+    system, if any.
   """
   own = {'own': program.system.own} if program.system.own else {}
   return files.json_value(
@@ -124,15 +126,15 @@ def save(
   fitting: bool,
   replaceable: bool,
 ) -> int:
-  """Saves everything that a run needs to go on.
+  """Saves everything that is needed to resume.
 
   Args:
-    checkpointer: where to; None to keep nothing.
-    serial: of the save before.
-    runs: of every lane.
-    identity: of the run.
-    fitting: the round under way is in the middle of its training.
-    replaceable: a newer save may take its place before it is written.
+    checkpointer: where to save. If None, nothing is saved.
+    serial: serial number of the previous save.
+    runs: runs of all lanes.
+    identity: identity of the run.
+    fitting: whether the round is in the middle of its training.
+    replaceable: whether a newer save may replace this one before it is written.
 
   Returns:
     The serial number of this save.
@@ -169,21 +171,21 @@ def restore(
   identity: Mapping[str, Any],
   upgraded: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> tuple[list[Run] | None, bool, int]:
-  """The runs of an earlier process.
+  """Restores the runs of an earlier process.
 
   Args:
-    program: whose states they are.
-    checkpointer: where from; None for nothing.
-    seeds: one per lane; the saved ones must be the same.
-    identity: of the run; the saved one must be the same.
-    upgraded: brings a saved identity of an earlier version up to date.
+    program: program of the runs.
+    checkpointer: where to restore from. If None, nothing is restored.
+    seeds: one seed per lane; the saved ones must be equal.
+    identity: identity of the run; the saved one must be equal.
+    upgraded: updates a saved identity of an earlier version.
 
   Returns:
-    The runs, or None if nothing was saved; whether a fit is under way; and the
-    serial number of the save.
+    The runs, or None if nothing was saved; whether a fit is in progress; and
+    the serial number of the save.
 
   Raises:
-    ValueError: a checkpoint of another run, with the difference.
+    ValueError: the checkpoint is of another run, or of other seeds.
   """
   restored = None
   if checkpointer is not None:
@@ -202,7 +204,7 @@ def restore(
   found = [saved['seed'] for saved in metadata['runs']]
   if found != list(seeds):
     raise ValueError(
-      f'the checkpoint is of seeds {found}; asked for {list(seeds)}.'
+      f'the checkpoint has seeds {found}; the run has seeds {list(seeds)}.'
     )
   runs = []
   for state, saved in zip(states, metadata['runs'], strict=True):
@@ -216,14 +218,14 @@ def restore(
 
 
 def is_over(metadata: Mapping[str, Any] | None) -> bool:
-  """Whether every run that metadata are of has ended."""
+  """Returns whether every run in the metadata of a checkpoint has ended."""
   if metadata is None:
     return False
   return all(saved['ended'] is not None for saved in metadata['runs'])
 
 
 def template(program: Program) -> RunState:
-  """Shapes of a RunState, to restore into."""
+  """Returns the shapes of a RunState, to restore into."""
   facts = program.system.facts
   return RunState(
     learner=jax.eval_shape(program.init, jax.random.key(0)),

@@ -1,7 +1,7 @@
-"""A strategy and those that propose its candidates, compiled.
+"""Compiles a strategy and the stages that propose its candidates.
 
-Most strategies are one stage: measure the pool, select. One with a `prefilter`
-has another before it, which chooses whom it measures.
+Most strategies are one stage: measure the pool, select. A `prefilter` adds a
+stage before it, which chooses the examples that it measures.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from al_jax.interfaces import (
 
 
 class CompiledStrategy(NamedTuple):
-  """A strategy whose look over the pool is compiled.
+  """A strategy with a compiled measurement of the pool.
 
   Attributes:
-    strategy: what was compiled.
+    strategy: the compiled strategy.
     measure: `(key, learner state, where or None) -> (measured, seen)`, over the
-      pool; see `Strategy.select`. On several devices what is measured stays on
-      the devices that measured it, as `kernels.Sharded`.
+      pool; see `Strategy.select`. On several devices the measurements stay on
+      the devices that made them, as `kernels.Sharded`.
     before: the previous stage, which proposes candidates; None if there is
       none.
-    num_candidates: number of candidates that it proposes; 0 without one.
+    num_candidates: number of candidates proposed; 0 without a previous stage.
   """
 
   strategy: Strategy
@@ -43,18 +43,18 @@ class CompiledStrategy(NamedTuple):
   num_candidates: int = 0
 
   def select(self, key, state, measured, seen, pool, k) -> Any:
-    """Calls `Strategy.select`; what is measured is gathered here if it must be.
+    """Calls `Strategy.select`, after gathering the measurements if need be.
 
     Args:
-      key: see `Strategy.select`, as the others.
-      state: of the strategy.
-      measured: of `measure`.
-      seen: of `measure`.
+      key: see `Strategy.select`.
+      state: state of the strategy.
+      measured: measurements from `measure`.
+      seen: mask from `measure`.
       pool: the labelled set.
       k: number of queries.
 
     Returns:
-      What the strategy returns, on the first device.
+      The result of the strategy, on the first device.
     """
     select = self.strategy.select
     is_sharded = isinstance(measured, kernels.Sharded)
@@ -69,12 +69,12 @@ class CompiledStrategy(NamedTuple):
 def compile_strategy(
   strategy: Strategy, learner: Learner, inputs: PyTree, *, chunk_size: int
 ) -> CompiledStrategy:
-  """Makes the compiled functions of a strategy and of those before it.
+  """Compiles a strategy and the stages before it.
 
   Args:
     strategy: the last stage.
-    learner: whose predictions are measured.
-    inputs: of the pool.
+    learner: the learner whose predictions are measured.
+    inputs: inputs of the pool.
     chunk_size: rows per forward pass.
 
   Returns:
@@ -94,7 +94,7 @@ def compile_strategy(
     measured = map_pool((key, state), inputs, where)
     leaves = jax.tree.leaves(measured)
     if leaves and isinstance(leaves[0], np.ndarray):
-      # One array of points, or the two of Factors.
+      # Either one array of points, or the two of Factors.
       measured = kernels.Tiled(*leaves)
     return measured, everything if where is None else jnp.asarray(where)
 
@@ -117,14 +117,15 @@ def compile_strategy(
 
 
 def initial_state(strategy: Strategy, facts: Facts) -> StrategyState:
-  """The state of a strategy; after that of the stage before, if there is one.
+  """Returns the initial state of a strategy and of the stages before it.
 
   Args:
     strategy: the last stage.
-    facts: of the task.
+    facts: facts of the task.
 
   Returns:
-    A pytree: of one stage what its `init` gives, of several nested pairs.
+    The state from `init` for a single stage; otherwise a pair of the states of
+    the earlier stages, in the same form, and of the last stage.
   """
   own = strategy.init(facts)
   if strategy.prefilter is None:
@@ -133,19 +134,19 @@ def initial_state(strategy: Strategy, facts: Facts) -> StrategyState:
 
 
 def check_candidates(strategy: Strategy, k: int) -> None:
-  """Refuses stages that propose fewer candidates than are asked about.
+  """Rejects stages that propose fewer candidates than there are queries.
 
   Args:
     strategy: the last stage.
-    k: questions per round.
+    k: queries per round.
 
   Raises:
-    ValueError: there are fewer.
+    ValueError: a stage proposes fewer than k.
   """
   while strategy.prefilter is not None:
     strategy, num_candidates = strategy.prefilter
     if num_candidates < k:
       raise ValueError(
-        f'the prefilter proposes {num_candidates} candidates; it must be at '
-        f'least the questions per round, {k}.'
+        f'the prefilter proposes {num_candidates} candidates; it must propose '
+        f'at least the queries per round, {k}.'
       )

@@ -1,16 +1,16 @@
-"""A stop watch for the parts of a round."""
+"""A stopwatch for the parts of a round."""
 
 import time
 
 
 class Stopwatch:
-  """Seconds between laps; results must be on the host when a lap ends."""
+  """Measures laps; the results of a lap must be on the host when it ends."""
 
   def __init__(self):
     self._last = time.perf_counter()
 
   def lap(self) -> float:
-    """Seconds since the lap before, or since it was made."""
+    """Returns the seconds since the previous lap, or since creation."""
     now = time.perf_counter()
     seconds, self._last = now - self._last, now
     return seconds

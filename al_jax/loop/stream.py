@@ -1,9 +1,9 @@
 """A stream: the pool in its order, passed once, example by example.
 
-Of each example it is decided at once whether to ask about it; what has passed
-is gone. A budget manager decides by the utility of the example, or a strategy
-chooses some of every W examples. A round lasts from one training to the next,
-for as long as the labels of a round take.
+Whether to query an example is decided at once; an example that has passed is
+gone. Either a budget manager decides by the utility of the example, or a
+strategy chooses some of every W examples. A round lasts from one training to
+the next, until it has its labels.
 """
 
 import dataclasses
@@ -26,41 +26,42 @@ MANAGERS = (
   *('balanced', 'quantile', 'fixed', 'variable', 'random_variable'),
   'chance',
 )
-# They compare the confidence of the model with a threshold.
+# Managers that compare the confidence of the model with a threshold.
 _OF_CONFIDENCE = ('fixed', 'variable', 'random_variable')
-# Options by the managers that read them; the others are read by all.
+# Maps an option to the managers that read it; all managers read the others.
 READ_BY = {
   'step': ('variable', 'random_variable'),
   'scale': ('random_variable',),
   'tolerance': ('balanced', 'chance'),
 }
 FIRST_SETS = ('first', 'none')
-# More are a slip.
+# Upper bound that catches typos.
 _MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stream:
-  """How a stream is passed.
+  """Options of a stream.
 
   Attributes:
-    manager: who decides: `'balanced'` and `'quantile'` by a score on any scale,
-      `'fixed'`, `'variable'` and `'random_variable'` by how confident the model
-      is, see `kernels.spend_fixed` and so on; `'chance'` by drawn utilities
-      under the balanced manager, so that it spends the same. A strategy that
-      draws uniformly has this manager whatever is said here.
-    budget: B, the share of examples to ask about, above 0, at most 1.
-    window: w, the number of examples that a manager remembers.
+    manager: the budget manager: `'balanced'` and `'quantile'` decide by a score
+      on any scale, `'fixed'`, `'variable'` and `'random_variable'` by the
+      confidence of the model, see `kernels.spend_fixed` and so on. `'chance'`
+      gives random utilities to the balanced manager, so that it spends the
+      same. A strategy that draws uniformly always has this manager.
+    budget: share of examples to query, B, above 0, at most 1.
+    window: number of examples that a manager remembers, w.
     step: see `kernels.spend_variable`.
     scale: see `kernels.spend_random_variable`.
     tolerance: see `kernels.spend_balanced`.
-    batch_window: W: there is no manager; the strategy picks round(B W) of every
-      W examples at once. If None, it scores them one by one.
-    lookahead: number of examples that a model looks at together. No result
+    batch_window: number of examples, W, from which the strategy picks round(B
+      W) at once, without a manager. If None, it scores examples one by one.
+    lookahead: number of examples that the model predicts at once. No result
       depends on it.
 
-  `step`, `scale` and `tolerance` are ignored by managers that do not have them,
-  and all of a manager where there is a `batch_window`; a config refuses them.
+  Managers ignore those of `step`, `scale` and `tolerance` that they do not
+  read. With a `batch_window` all options of a manager are ignored. A config
+  rejects ignored options.
   """
 
   manager: str = 'balanced'
@@ -97,7 +98,7 @@ class Stream:
     return round(self.budget * num_examples)
 
   def start(self, position: int) -> 'StreamState':
-    """Returns the state of a stream of which the first examples were asked."""
+    """Returns the state of a stream whose first examples were queried."""
     spending = kernels.start_spending(window=self.window)
     return StreamState(jnp.int32(position), spending)
 
@@ -105,12 +106,12 @@ class Stream:
     """Raises ValueError for a protocol that a stream cannot follow.
 
     Args:
-      protocol: how a run proceeds.
+      protocol: the protocol.
     """
     if protocol.first_set not in FIRST_SETS:
       raise ValueError(
         f'first_set is {protocol.first_set!r}, which chooses among examples of '
-        'the stream that have not come yet; with config.stream it must be '
+        'the stream that have not passed yet; with config.stream it must be '
         "'first' or 'none'."
       )
     if self.batch_window is None:
@@ -123,7 +124,7 @@ class Stream:
       )
 
   def check(self, system: System) -> None:
-    """Raises ValueError for a system that does not go with a stream.
+    """Raises ValueError for a system that does not support a stream.
 
     Args:
       system: a learner and a strategy.
@@ -134,38 +135,38 @@ class Stream:
     if strategy.where is not None or strategy.prefilter is not None:
       raise ValueError(
         f'the strategy of system {system.name!r} looks over the pool for '
-        'candidates, and of a stream it would see the future.'
+        'candidates; on a stream it would see the future.'
       )
     if needs.ANSWERS in strategy.needs:
       raise ValueError(
         f'the strategy of system {system.name!r} learns from the answers of '
-        'each round, and a stream has no rounds of a fixed size.'
+        'each round, but the rounds of a stream have no fixed size.'
       )
     if self.batch_window is not None or draws(self, system):
       return
     if not _scores_apart(system):
       raise ValueError(
         f'stream.manager is {self.manager!r}, which decides on single '
-        f'examples, and the strategy of system {system.name!r} does not '
+        f'examples, but the strategy of system {system.name!r} does not '
         'choose by the largest score of single examples: set '
-        'stream.batch_window in its place.'
+        'stream.batch_window instead.'
       )
     if self.manager in _OF_CONFIDENCE and not strategy.is_doubt:
       raise ValueError(
         f'stream.manager is {self.manager!r}, which compares the largest '
-        f'probability with a threshold, and system {system.name!r} has another '
+        f'probability with a threshold, but system {system.name!r} has another '
         "score: choose 'balanced' or 'quantile', or a strategy that scores by "
         'confidence.'
       )
 
 
 def draws(options: Stream, system: System) -> bool:
-  """Returns whether chance decides what is asked about."""
+  """Returns whether queries are drawn at random."""
   return options.manager == 'chance' or system.strategy.uniform
 
 
 def _check_learner(system):
-  """Refuses a learner that looks at what has not come yet."""
+  """Rejects a learner that reads examples which have not passed yet."""
   learner = system.learner
   labelled = jax.eval_shape(lambda: pool.of(system.facts))
   planned = {
@@ -179,20 +180,20 @@ def _check_learner(system):
   ]
   why = ''
   if others:
-    why = f'plans {" and ".join(map(repr, others))} beside labelled examples'
+    why = f'plans {" and ".join(map(repr, others))} besides labelled examples'
   elif surveys:
     why = f'looks over the pool for its survey {surveys[0]!r}'
   elif learner.pseudo_labels is not None:
     why = 'labels examples of the pool itself'
   if why:
     raise ValueError(
-      f'the learner of system {system.name!r} {why}: of a stream it would see '
+      f'the learner of system {system.name!r} {why}: on a stream it would see '
       'the future.'
     )
 
 
 def _scores_apart(system):
-  """Whether the largest scores of single examples are asked about."""
+  """Returns whether queries are the largest scores of single examples."""
   if system.strategy.measure is None:
     return False
   scores = jax.eval_shape(
@@ -215,12 +216,12 @@ def score(
   """Measures a batch as the strategy of a system does.
 
   Args:
-    system: whose learner predicts and whose strategy scores.
+    system: the system whose learner predicts and whose strategy scores.
     args: a key, and the state of the learner.
     batch: some examples.
 
   Returns:
-    pytree of [B, ...], float[B] of a strategy that scores examples apart.
+    pytree of [B, ...]; float[B] if the strategy scores single examples.
   """
   key, state = args
   apply = functools.partial(system.learner.apply, state)
@@ -228,11 +229,11 @@ def score(
 
 
 class StreamState(NamedTuple):
-  """How far a stream has passed.
+  """State of a stream.
 
   Attributes:
-    position: int32, the pool index of the example that comes next.
-    spending: what the budget manager remembers.
+    position: int32, pool index of the next example.
+    spending: memory of the budget manager.
   """
 
   position: jax.Array

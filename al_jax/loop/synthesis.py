@@ -1,7 +1,7 @@
-"""Queries that are made, and not taken from the pool.
+"""Makes queries instead of taking them from the pool.
 
-A learner with a generator makes images, a strategy scores them, and somebody is
-asked about the best. Three ways to make them, see `Synthesis`.
+A learner with a generator makes images, a strategy scores them, and the best
+are queried. There are three ways to make them, see `Synthesis`.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from al_jax.pool import PoolState
 from al_jax.strategies.scored import select_top
 
 PROPOSERS = ('prior', 'latent', 'partner')
-# Options by the proposers that read them; the others are read by all.
+# Maps an option to the proposers that read it; all proposers read the others.
 READ_BY = {
   'num_candidates': ('prior',),
   'realism_weight': ('prior', 'latent'),
@@ -30,33 +30,34 @@ READ_BY = {
   'learning_rate': ('latent',),
   'radius': ('latent',),
 }
-# More are a slip.
+# Upper bound that catches typos.
 _MOST = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Synthesis:
-  """How queries are made.
+  """Options for making queries.
 
   The value of a made example x is u(x) + eta r(x): the score u of the strategy,
   and the log probability r that x is real.
 
   Attributes:
-    name: who proposes queries:
-      `'prior'`: codes drawn from the prior and classes drawn at random; those
-      with the largest values are asked about.
-      `'latent'`: codes of the pool's best examples, moved to larger values by
-      gradient steps, within a distance of where they began.
-      `'partner'`: the pool's best examples x become g(e(x), y), with y the
+    name: the proposer:
+      `'prior'`: draws codes from the prior and classes at random; those with
+      the largest values are queried.
+      `'latent'`: moves the codes of the pool's best examples to larger values
+      by gradient steps, within a radius around their start.
+      `'partner'`: turns the pool's best examples x into g(e(x), y), with y the
       predicted class.
     num_candidates: number of codes drawn by `'prior'`.
-    realism_weight: eta, at least 0, of `'prior'` and `'latent'`.
-    min_distance: least root mean squared difference of normalised inputs
-      between two made examples. Of those that are nearer only the best is
-      asked about, so that a batch may be short.
-    steps: number of steps of Adam, of `'latent'`.
+    realism_weight: weight of the realism, eta, at least 0; for `'prior'` and
+      `'latent'`.
+    min_distance: minimum root mean squared difference of normalised inputs
+      between two made examples. Of closer ones only the best is queried, so
+      that a batch may be short.
+    steps: number of steps of Adam, for `'latent'`.
     learning_rate: learning rate of these steps.
-    radius: largest Euclidean distance that a code may move, of `'latent'`.
+    radius: largest Euclidean distance that a code may move, for `'latent'`.
   """
 
   name: str
@@ -80,19 +81,20 @@ class Synthesis:
 
   @property
   def begins_in_pool(self) -> bool:
-    """Whether made examples begin at some of the pool."""
+    """Whether made examples start from examples of the pool."""
     return self.name != 'prior'
 
   def check(self, system: System) -> None:
     """Raises ValueError for a system that cannot make queries.
 
     Args:
-      system: whose learner makes them and whose strategy scores them.
+      system: the system whose learner makes them and whose strategy scores
+        them.
     """
     name = system.name
     if system.learner.generator is None:
       raise ValueError(
-        f'synthesis.name is {self.name!r}, and the learner of system {name!r} '
+        f'synthesis.name is {self.name!r}, but the learner of system {name!r} '
         'has no generator to make examples with; see docs/training.md for '
         'learners that have one.'
       )
@@ -110,20 +112,20 @@ class Synthesis:
     is_score = getattr(shapes, 'shape', None) == (2,)
     if not is_score or system.strategy.select is not select_top:
       raise ValueError(
-        f'synthesis.name is {self.name!r}, which asks about the largest '
-        f'scores, and the strategy of system {name!r} does not choose by the '
-        "largest score of single examples; synthesis.name='partner' goes with "
-        'any strategy.'
+        f'synthesis.name is {self.name!r}, which queries the largest scores, '
+        f'but the strategy of system {name!r} does not choose by the largest '
+        "score of single examples; synthesis.name='partner' works with any "
+        'strategy.'
       )
 
 
 class Candidates(NamedTuple):
-  """Made examples, and what they are worth.
+  """Made examples and their values.
 
   Attributes:
     inputs: [n, ...], raw.
     values: float32[n], larger is better.
-    origins: int32[n], the pool index that each began at; -1: the prior.
+    origins: int32[n], the pool index that each started from; -1 for the prior.
   """
 
   inputs: np.ndarray
@@ -133,12 +135,12 @@ class Candidates(NamedTuple):
   def best(
     self, k: int, pool: PoolState, facts: Facts, min_distance: float
   ) -> 'Candidates':
-    """Takes the largest values, without what is like one before it.
+    """Takes the largest values, without examples too close to earlier ones.
 
     Args:
-      k: the most to take.
-      pool: with the examples that were made before.
-      facts: of the task.
+      k: maximum number of examples to take.
+      pool: the pool, with the examples made before.
+      facts: facts of the task.
       min_distance: see `Synthesis`.
 
     Returns:
@@ -160,10 +162,10 @@ class Candidates(NamedTuple):
 
 
 class CompiledSynthesis(NamedTuple):
-  """The making of queries, compiled.
+  """The compiled functions that make queries.
 
   Attributes:
-    options: how queries are made.
+    options: options for making queries.
     candidates: `(key, learner state, starts) -> Candidates`; starts are pool
       indices int32[n], padded with -1, which `'prior'` does not read.
   """
@@ -175,22 +177,22 @@ class CompiledSynthesis(NamedTuple):
 def compile_synthesis(
   options: Synthesis, system: System, inputs: np.ndarray
 ) -> CompiledSynthesis:
-  """Compiles the making of queries.
+  """Compiles the functions that make queries.
 
   Args:
-    options: how queries are made.
-    system: whose learner makes them and whose strategy scores them.
-    inputs: of the pool.
+    options: options for making queries.
+    system: the system whose learner makes them and whose strategy scores them.
+    inputs: inputs of the pool.
 
   Returns:
     CompiledSynthesis.
 
   Raises:
-    ValueError: a learner without a generator, or a strategy that does not score
-      examples one by one.
+    ValueError: the learner has no generator, or the strategy does not score
+      single examples.
   """
   options.check(system)
-  # Not before it is needed: on several devices it copies the pool.
+  # Deferred because on several devices it copies the pool.
   reader = functools.cache(functools.partial(sources.reader, inputs))
   make = jax.jit(functools.partial(_MAKERS[options.name], options, system))
 
@@ -206,7 +208,7 @@ def compile_synthesis(
 
 
 def _from_prior(options, system, key, state, raw):
-  """Draws codes and classes, and scores what they become."""
+  """Draws codes and classes, decodes them, and scores the results."""
   del raw
   code_key, class_key, key = jax.random.split(key, 3)
   number, facts = options.num_candidates, system.facts
@@ -221,7 +223,7 @@ def _from_prior(options, system, key, state, raw):
 
 
 def _from_latent(options, system, key, state, raw):
-  """Moves the codes of examples to larger values."""
+  """Moves the codes of examples to larger values, and decodes them."""
   classes = _classes(system, state, raw)
   codes = moved_codes(options, system, key, state, raw)
   made = system.learner.generator.decode(state, codes, classes)
@@ -239,14 +241,15 @@ def moved_codes(
   """Moves the codes of examples to larger values, by steps of Adam.
 
   Args:
-    options: how far, and how fast.
-    system: whose learner makes examples and whose strategy scores them.
-    key: of the scores.
-    state: of the learner.
+    options: options for making queries.
+    system: the system whose learner makes examples and whose strategy scores
+      them.
+    key: random key of the scores.
+    state: state of the learner.
     raw: [n, ...], the examples.
 
   Returns:
-    float32[n, Z], each within the radius of the code of its example.
+    float32[n, Z], each within the radius around the code of its example.
   """
   generator = system.learner.generator
   classes = _classes(system, state, raw)
@@ -263,7 +266,7 @@ def moved_codes(
     updates, memory = adam.update(downhill(codes), memory)
     moved = codes + updates - begun
     length = jnp.linalg.norm(moved, axis=-1, keepdims=True)
-    # No division by 0 where nothing moved.
+    # Avoids a division by 0 for a code that did not move.
     within = jnp.minimum(1.0, options.radius / jnp.maximum(length, 1e-12))
     return begun + moved * within, memory
 
@@ -274,7 +277,7 @@ def moved_codes(
 
 
 def _partners(options, system, key, state, raw):
-  """Makes a partner of each example; the best example has the best partner."""
+  """Makes a partner of each example, ranked in the order of the examples."""
   del options
   generator = system.learner.generator
   classes = _classes(system, state, raw)
@@ -291,15 +294,15 @@ _MAKERS = {
 
 
 def _values(options, system, key, state, made):
-  """What made examples are worth: float32[n]."""
+  """Returns the values of made examples, float32[n]."""
   realism = system.learner.generator.realism(state, made)
   return _scores(system, key, state, made) + options.realism_weight * realism
 
 
 def _scores(system, key, state, made):
-  """The scores of the strategy: float32[n]."""
+  """Returns the strategy's scores, float32[n]."""
   apply = functools.partial(system.learner.apply, state)
-  # Beyond the pool; draws of an example are by its index.
+  # Random draws depend on the index; these lie beyond the pool.
   index = system.facts.num_examples + jnp.arange(len(made), dtype=jnp.int32)
   return system.strategy.measure(key, apply, Batch(index, made))
 

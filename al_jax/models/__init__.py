@@ -1,4 +1,4 @@
-"""Networks by name, as pure functions behind `ModelFns`."""
+"""Networks by name, as pure functions in `ModelFns`."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -38,8 +38,8 @@ __all__ = [
   'without_files',
 ]
 
-# name -> (facts, **options) -> Flax module or ModelFns; raises for inputs that
-# it cannot take.
+# Name -> function `(facts, **options)` that returns a Flax module or ModelFns,
+# or raises for inputs that the network cannot take.
 MODELS = {
   'backbone': backbone,
   'cnn': cnn,
@@ -52,7 +52,7 @@ MODELS = {
   'vgg11': vgg11,
   'vgg16': vgg16,
 }
-# Of these, those that take several modalities.
+# Networks that take several modalities.
 _OF_MODALITIES = ('fusion',)
 
 
@@ -61,22 +61,22 @@ def build(
   facts: Facts,
   **options: Any,
 ) -> ModelFns:
-  """A network by name, or your own.
+  """Builds a network by name, or wraps your own.
 
   Args:
     name: one of MODELS; a dotted path; or the part itself: a Flax module (see
       `models.adapted`), a ModelFns, or a function `(facts, **options)` that
       returns one of these.
-    facts: of the task: the shape of an example, classes, normalisation.
+    facts: facts of the task: the shape of an example, classes, normalisation.
     **options: keyword arguments of the function.
 
   Returns:
     The network as pure functions.
 
   Raises:
-    ValueError: for an unknown name or option, with the closest one that is
-      known; for a value that is not allowed; for inputs that the network
-      cannot take; for a module that cannot be called, see `models.adapted`.
+    ValueError: If a name or option is unknown, with the closest known one; if a
+      value is not allowed; if the network cannot take the inputs; or if a
+      module cannot be called, see `models.adapted`.
   """
   if isinstance(name, str) and name in ARCHITECTURES and name not in MODELS:
     raise ValueError(
@@ -90,11 +90,11 @@ def build(
     errors.check_options(f'model {called!r}', made, options)
   elif options:
     raise ValueError(
-      f'model {called!r} is made already; it takes no options, and got '
+      f'model {called!r} is already built and takes no options, but got '
       f'{options}.'
     )
   is_own = not isinstance(name, str) or name not in MODELS
-  # Your own model says itself what inputs it takes.
+  # A user's model decides itself which inputs it takes.
   takes_modalities = name in _OF_MODALITIES if not is_own else True
   checks.check_inputs(called, facts, takes_modalities=takes_modalities)
   if not _is_made(made):
@@ -110,14 +110,13 @@ def build(
 
 
 def without_files(options: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns options that build a network whose weights are already there.
+  """Changes options to build a network without reading a file of weights.
 
   Args:
     options: `name` and options of a network, for `build`.
 
   Returns:
-    Options for `build`: a network of the library reads no file of weights with
-    them; your own has the options that it had.
+    Options for `build`. Those of a user's own network are unchanged.
   """
   found = dict(options)
   if found['name'] in MODELS and found.get('weights') is not None:

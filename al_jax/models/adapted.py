@@ -1,10 +1,11 @@
-"""Flax modules of your own, called as they are written.
+"""Adapts a user's own Flax module, without changes to it.
 
-What is recognised:
+A module must
 
-- a Linen module, or an nnx module in `flax.nnx.bridge.ToLinen(Net, args=...)`;
-- `module(inputs)`, and any of the arguments in `_FLAGS`;
-- that returns logits, `(logits, embedding)`, or a `ModelOutput`.
+- be a Linen module, or an nnx module in `flax.nnx.bridge.ToLinen(Net,
+  args=...)`;
+- be called as `module(inputs)`, with any of the arguments in `_FLAGS`;
+- return logits, `(logits, embedding)`, or a `ModelOutput`.
 """
 
 import functools
@@ -21,7 +22,7 @@ from al_jax.interfaces import Facts, ModelFns, ModelOutput, PyTree
 from al_jax.models import checks, common
 from al_jax.models.common import Pass
 
-# What a module may be told of a pass, by the name of its argument.
+# Argument that a module may take -> its value in a pass.
 _FLAGS: Mapping[str, Callable[[Pass], Any]] = {
   'how': lambda how: how,
   'train': lambda how: how.training,
@@ -32,24 +33,24 @@ _COLLECTIONS = ('params', 'batch_stats')
 
 
 def is_module(part: object) -> bool:
-  """Tells whether a part is a Flax module, or the class of one."""
+  """Tells whether a part is a Flax module or the class of one."""
   return isinstance(part, nn.Module) or _is_class(part) or _is_nnx(part)
 
 
 def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
-  """Puts a module of your own behind the seam.
+  """Makes ModelFns of a user's module.
 
   Args:
-    name: of the module, for messages.
-    module: what the docstring of this file describes.
+    name: name of the module, for messages.
+    module: module as the docstring of this file describes it.
     facts: facts of the task.
 
   Returns:
-    The ModelFns. Dropout samples share a mask over the batch, whatever the
-    layers do; BatchNorm leaves padding rows out.
+    The ModelFns. In a dropout sample the whole batch shares one mask, whatever
+    the layers do. BatchNorm ignores padding rows.
 
   Raises:
-    ValueError: the module cannot be called, or returns another form, or
+    ValueError: If the module cannot be called, or returns another form or
       probabilities.
   """
   fns = common.model_fns(_Adapted(name, module), facts)
@@ -61,7 +62,7 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
       functools.partial(fns.train, real=real), variables, rows, key
     )
     checks.check_predictions(name, facts, fns.apply, variables, rows)
-  except Exception as error:  # A module is a program, and may raise anything.
+  except Exception as error:  # A user's module may raise anything.
     if str(error).startswith(f'model {name!r} '):
       raise
     raise ValueError(
@@ -73,9 +74,9 @@ def model_fns(name: str, module: Any, facts: Facts) -> ModelFns:
 
 
 class _Adapted:
-  """A module that is called with a `Pass`, as the modules of the library are.
+  """Wrapper that takes a `Pass`, as the library's modules do.
 
-  It has the two methods of a Linen module that `common.model_fns` calls.
+  It has the two Linen methods that `common.model_fns` calls.
   """
 
   def __init__(self, name: str, module: Any):
@@ -87,7 +88,7 @@ class _Adapted:
     self._takes_how = 'how' in self._flags
 
   def lazy_init(self, key: jax.Array, inputs: PyTree, how: Pass) -> PyTree:
-    """Makes the variables, from shapes alone."""
+    """Makes the variables from shapes alone."""
     rngs = key
     if self._is_nnx:
       rngs = {'params': key, 'default': jax.random.fold_in(key, 1)}
@@ -95,8 +96,8 @@ class _Adapted:
     others = sorted(set(made) - set(_COLLECTIONS))
     if others:
       raise ValueError(
-        f'model {self._name!r} has variables of the kind {others[0]!r}; a '
-        f'model keeps {" and ".join(_COLLECTIONS)} alone.'
+        f'model {self._name!r} has the variable collection {others[0]!r}; a '
+        f'model may only have {" and ".join(_COLLECTIONS)}.'
       )
     return made
 
@@ -111,7 +112,7 @@ class _Adapted:
   ) -> Any:
     """Applies the module; see `flax.linen.Module.apply`."""
     if rngs is not None and self._is_nnx:
-      # Streams that have no key of their own.
+      # For random streams that have no key of their own.
       rngs = {**rngs, 'default': jax.random.fold_in(rngs['dropout'], 1)}
 
     def applied(inputs):
@@ -130,10 +131,10 @@ class _Adapted:
     return self._output(applied(inputs), num_rows)
 
   def _told(self, how):
-    """The keywords of a call."""
+    """Returns the keyword arguments of a call."""
     told = {name: _FLAGS[name](how) for name in self._flags}
     if len(self._flags) == 1 and not self._takes_how:
-      # A single flag stands for dropout and for BatchNorm.
+      # A single flag switches both dropout and BatchNorm.
       told = {
         name: _FLAGS[name](how._replace(training=how.dropout)) for name in told
       }
@@ -142,18 +143,18 @@ class _Adapted:
     return told
 
   def _check_samples(self, variables):
-    """Refuses dropout samples whose flag would also change BatchNorm."""
+    """Rejects dropout samples if their flag would also switch BatchNorm."""
     if self._is_nnx or len(self._flags) != 1 or 'batch_stats' not in variables:
       return
     (flag,) = self._flags
     raise ValueError(
-      f'model {self._name!r} has {flag!r} for both BatchNorm and dropout, and '
-      'dropout samples leave BatchNorm alone: let it take both `train`, for '
-      'BatchNorm, and `deterministic`, for dropout.'
+      f'model {self._name!r} has {flag!r} for both BatchNorm and dropout, but '
+      'dropout samples must not switch BatchNorm: let it take `train` for '
+      'BatchNorm and `deterministic` for dropout.'
     )
 
   def _output(self, returned, num_rows):
-    """What a module returned, as a ModelOutput."""
+    """Converts a module's result to a ModelOutput, checking its form."""
     output = returned
     if not isinstance(returned, ModelOutput):
       pair = returned if type(returned) is tuple else (returned, None)
@@ -176,7 +177,7 @@ class _Adapted:
 
 
 def _check_module(name, module):
-  """Refuses classes, and nnx modules whose weights exist already."""
+  """Rejects classes, and nnx modules whose weights already exist."""
   if _is_class(module):
     raise ValueError(
       f'model {name!r} is a class; pass a module, {module.__name__}(...), in '
@@ -186,15 +187,15 @@ def _check_module(name, module):
   if _is_nnx(module):
     kind = type(module).__name__
     raise ValueError(
-      f'model {name!r} is an nnx module with weights, and every seed draws its '
+      f'model {name!r} is an nnx module with weights, but every seed draws its '
       f'own: pass flax.nnx.bridge.ToLinen({kind}, args=(...)).'
     )
 
 
 def _flags_of(name, called):
-  """The arguments of `_FLAGS` that a module takes."""
+  """Returns the arguments in `_FLAGS` that a module takes."""
   if inspect.isfunction(called):
-    return ()  # It makes an nnx module: nobody knows which.
+    return ()  # A function that makes an nnx module, of unknown arguments.
   owner = called if isinstance(called, type) else type(called)
   if not any('__call__' in vars(base) for base in owner.__mro__):
     raise ValueError(
@@ -216,7 +217,7 @@ def _flags_of(name, called):
 
 
 def _one_by_one(applied, inputs):
-  """Applies a module to each example alone: all draw the same dropout mask."""
+  """Applies a module to each example alone, so all share one dropout mask."""
 
   def of_one(example):
     outputs = applied(jax.tree.map(lambda leaf: leaf[None], example))
@@ -226,7 +227,7 @@ def _one_by_one(applied, inputs):
 
 
 def _leave_out(real, call, positional, named, context):
-  """Has BatchNorm of Linen take its statistics from real rows alone."""
+  """Intercepts Linen's BatchNorm: statistics come from real rows only."""
   is_norm = isinstance(context.module, nn.BatchNorm)
   if is_norm and context.method_name == '__call__' and 'mask' not in named:
     named = {**named, 'mask': _mask(real, positional[0])}
@@ -234,19 +235,19 @@ def _leave_out(real, call, positional, named, context):
 
 
 def _mask(real, inputs):
-  """The real rows as a mask of inputs; None if these are no rows of a batch."""
+  """Makes a mask of the real rows; None if inputs are not rows of the batch."""
   if real is None or len(inputs) != len(real):
     return None
   return real.reshape((-1,) + (1,) * (inputs.ndim - 1))
 
 
 def _nnx_call(how, flags, module, inputs):
-  """Calls an nnx module, whose layers are told what kind of pass it is."""
+  """Calls an nnx module after setting the kind of pass on its layers."""
   from flax import nnx
 
   for _, layer in nnx.iter_modules(module):
     if isinstance(layer, nnx.BatchNorm):
-      # The bridge makes a module for each call: no other one changes.
+      # Safe: the bridge makes a new module for each call.
       layer.__class__ = _leaving_out(how.real, type(layer))
   module.set_attributes(
     deterministic=not how.dropout,
@@ -257,7 +258,7 @@ def _nnx_call(how, flags, module, inputs):
 
 
 def _leaving_out(real, kind):
-  """A kind of nnx.BatchNorm whose statistics are of real rows alone."""
+  """Makes a subclass of an nnx.BatchNorm whose statistics skip padding."""
 
   class LeavingOut(kind):
     def __call__(self, inputs, *positional, mask=None, **named):

@@ -15,15 +15,16 @@ GROUP_SIZE = 8
 def check_inputs(
   model: str, facts: Facts, *, takes_modalities: bool = False
 ) -> None:
-  """Refuses a form of inputs that a model is not for.
+  """Rejects inputs of a form that a model does not take.
 
   Args:
-    model: its name.
-    facts: of the task.
-    takes_modalities: inputs may be a dict of arrays; else one array.
+    model: name of the model.
+    facts: facts of the task.
+    takes_modalities: whether inputs may be a dict of arrays as well as one
+      array.
 
   Raises:
-    ValueError: with what the inputs are.
+    ValueError: If the inputs have another form, which the message describes.
   """
   is_dict = takes_modalities and isinstance(facts.example, dict)
   parts = facts.example.values() if is_dict else [facts.example]
@@ -41,7 +42,7 @@ def check_inputs(
 
 
 def check_image(model: str, facts: Facts, *, smallest: int) -> None:
-  """Raises for inputs that are no images or too small for the network."""
+  """Raises for inputs that are not images or too small for the network."""
   shape = tuple(facts.example.shape)
   if len(shape) != 3 or min(shape[:2]) < smallest:
     raise ValueError(
@@ -52,12 +53,12 @@ def check_image(model: str, facts: Facts, *, smallest: int) -> None:
 
 
 def check_rate(option: str, rate: float) -> None:
-  """Raises unless it is a share of units that dropout may drop."""
+  """Raises unless a rate is a share of units that dropout may drop."""
   errors.check_number(option, rate, least=0, below=1)
 
 
 def check_widths(option: str, widths: Sequence[int]) -> None:
-  """Raises unless it is a list of so many units per layer."""
+  """Raises unless widths are a list of whole numbers of at least 1."""
   if not isinstance(widths, Sequence) or isinstance(widths, str):
     raise ValueError(
       f'{option} is {widths!r}; it must be a list of whole numbers.'
@@ -67,7 +68,7 @@ def check_widths(option: str, widths: Sequence[int]) -> None:
 
 
 def check_width(width: int) -> None:
-  """Raises unless it is a number of channels that group normalisation takes."""
+  """Raises unless a width is a positive multiple of GROUP_SIZE."""
   errors.check_number('width', width, int, least=1)
   if width % GROUP_SIZE:
     raise ValueError(
@@ -76,7 +77,7 @@ def check_width(width: int) -> None:
 
 
 def check_norm(norm: str, choices: Sequence[str] = NORMS) -> None:
-  """Raises unless it is one of the normalisation layers to choose from."""
+  """Raises unless a normalisation layer is one of the choices."""
   errors.check_name('norm', norm, choices)
 
 
@@ -85,13 +86,13 @@ def check_predictions(
 ) -> None:
   """Raises ValueError for predictions that the task cannot use.
 
-  A softmax is found where it is the last operation; it trains, but badly.
+  A final softmax is rejected too: such a network trains, but badly.
 
   Args:
-    model: its name.
-    facts: of the task.
+    model: name of the model.
+    facts: facts of the task.
     apply: `ModelFns.apply`.
-    variables: shapes of its variables.
+    variables: shapes of the model's variables.
     rows: shapes of some inputs.
   """
 
@@ -118,7 +119,7 @@ def check_predictions(
     )
 
 
-# The values stay what they are.
+# Operations that do not change values.
 _ONLY_MOVED = (
   *('broadcast_in_dim', 'reshape', 'squeeze', 'convert_element_type', 'copy'),
   *('reduce_precision', 'stop_gradient', 'optimization_barrier'),
@@ -126,11 +127,11 @@ _ONLY_MOVED = (
 
 
 def _stages_of_softmax(jaxpr, known):
-  """What each result is of a softmax, and of which; None if it is nothing."""
+  """Returns each result's (stage, variable) of a softmax, or None."""
   stages = dict(zip(jaxpr.invars, known, strict=True))
 
   def of(variable):
-    # Numbers that are written into a program have a value, and no hash.
+    # Literals have `val` and no hash.
     return None if hasattr(variable, 'val') else stages.get(variable)
 
   for equation in jaxpr.eqns:

@@ -1,7 +1,7 @@
-"""A small convolutional network that knows where in the picture things are.
+"""A small convolutional network that keeps the position of what it detects.
 
 Finn et al. 2016, "Deep Spatial Autoencoders for Visuomotor Learning", section
-4: the softmax over the pixels of a channel says where it responds.
+4: the softmax over a channel's pixels locates its response.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ class Cnn(nn.Module):
   """Strided 3x3 convolutions, a dense layer and a head.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
-    channels: of each block.
-    summary: what the dense layer sees of the last block, one of SUMMARIES.
+    outputs: number of outputs per example, see `Task.outputs`.
+    channels: channels of each block.
+    summary: summary of the last block that the dense layer reads, one of
+      SUMMARIES.
     width: units of the dense layer.
-    dropout: the share of dense units that dropout drops.
+    dropout: share of dense units that dropout drops.
     norm: `'none'`, `'batch'` or `'group'`.
   """
 
@@ -40,7 +41,7 @@ class Cnn(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to predictions."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden, extras = inputs, {}
     for block, channels in enumerate(self.channels, start=1):
       layer = conv.Conv(
@@ -72,22 +73,23 @@ def cnn(
   dropout: float = 0.0,
   norm: str = 'none',
 ) -> nn.Module:
-  """A network for two cores, each of whose blocks halves the picture.
+  """Builds a network small enough for two CPU cores.
 
-  A dense layer sees where the last block responds, and not only its mean over
-  the picture, so that points and boxes can be predicted.
+  Each block halves the image. A dense layer reads where the last block
+  responds, not only its mean over the image, so that the network can predict
+  points and boxes.
 
   Args:
-    facts: of the task; images, whose sides the blocks can halve.
-    channels: of each block.
-    summary: what the dense layer sees: `'pixels'`, all that the last block
-      leaves; or `'positions'`, the position of each channel's response (a mean
-      over pixels weighted by their softmax), its mean and its maximum, which
-      need fewer labels where a thing may be anywhere.
-    width: units of the dense layer, which are the embedding.
-    dropout: the share of these that is dropped before the head.
-    norm: after each convolution: `'none'`, `'batch'` or `'group'` (groups of 8
-      channels).
+    facts: facts of the task; images whose sides the blocks can halve.
+    channels: channels of each block.
+    summary: input of the dense layer: `'pixels'`, the whole output of the last
+      block; or `'positions'`, for each channel the position of its response (a
+      mean over pixels weighted by their softmax), its mean and its maximum.
+      `'positions'` needs fewer labels if objects may be anywhere.
+    width: units of the dense layer, whose output is the embedding.
+    dropout: share of these units that is dropped before the head.
+    norm: normalisation after each convolution: `'none'`, `'batch'` or `'group'`
+      (groups of 8 channels).
 
   Returns:
     The module. Extras, before dropout: `block_1`, `block_2`, ..., feature maps
@@ -106,7 +108,7 @@ def cnn(
 
 
 def _positions(maps):
-  """[B, height, width, K] to [B, 4 K]: down, right, mean and maximum."""
+  """Maps [B, height, width, K] to [B, 4 K]: down, right, mean and maximum."""
   height, width = maps.shape[1:3]
   weights = jax.nn.softmax(maps, axis=(1, 2))
   down = jnp.einsum('bhwk,h->bk', weights, jnp.linspace(-1, 1, height))

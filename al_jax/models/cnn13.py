@@ -11,25 +11,25 @@ from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import checks, common, conv, pooling
 
 _SMALLEST = 8
-# Pixels of a side below which images are padded: the network is made for them.
+# The network is designed for images of this side; smaller ones are padded.
 _SIDE = 32
 _SLOPE = 0.1
 
 
 class WeightNorm(nn.Module):
-  """A convolution or a dense layer whose weights have a length of their own.
+  """A convolution or a dense layer with weight normalisation.
 
     weights = gain * direction / |direction|, for each output.
 
-  Salimans and Kingma 2016, "Weight Normalization". Both start as in PyTorch:
-  the direction and the bias uniform in +-1 / sqrt(fan-in), the gain such that
-  the weights are the direction. `nn.WeightNorm` would keep the gain outside of
-  the layer, and knows no direction when the gain starts.
+  Salimans and Kingma 2016, "Weight Normalization". The initial values are those
+  of PyTorch: direction and bias uniform in +-1 / sqrt(fan-in), and a gain that
+  makes the weights equal the direction. `nn.WeightNorm` keeps the gain outside
+  the layer and initialises it without the direction.
 
   Attributes:
-    features: outputs.
+    features: number of outputs.
     window: (height, width) of a convolution; `()` is a dense layer.
-    padding: of a convolution: `'SAME'` or `'VALID'`.
+    padding: padding of a convolution, `'SAME'` or `'VALID'`.
   """
 
   features: int
@@ -38,7 +38,7 @@ class WeightNorm(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array) -> jax.Array:
-    """[B, ..., channels] to [B, ..., features]."""
+    """Maps [B, ..., channels] to [B, ..., features]."""
     fan_in = math.prod(self.window) * inputs.shape[-1]
     draw = _uniform(fan_in**-0.5)
     shape = (*self.window, inputs.shape[-1], self.features)
@@ -60,9 +60,9 @@ class Cnn13(nn.Module):
   """Nine convolutions, two poolings, a mean over pixels, and a dense head.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     width: channels of the first block.
-    dropout: the share of pooled features that dropout drops.
+    dropout: share of pooled features that dropout drops.
     norm: `'batch'` or `'group'`.
   """
 
@@ -73,7 +73,7 @@ class Cnn13(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
 
     def normed(hidden, channels, window=3, padding='SAME'):
       layer = WeightNorm(channels, (window, window), padding)
@@ -84,7 +84,7 @@ class Cnn13(nn.Module):
     for block, channels in enumerate((self.width, 2 * self.width), start=1):
       for _ in range(2):
         hidden = _activate(normed(hidden, channels))
-      # Before the activation: the same, on a quarter of the values.
+      # Pooling first gives the same result with a quarter of the activations.
       hidden = _activate(pooling.max_pool_2x2(normed(hidden, channels)))
       extras[f'block_{block}'] = hidden
       hidden = common.dropout(hidden, self.dropout, how)
@@ -99,7 +99,7 @@ class Cnn13(nn.Module):
 
 
 def _as_rgb_of_32(images):
-  """Grey pixels three times; at the edges the outermost pixels again."""
+  """Repeats grey as RGB, and pads to 32x32 with the outermost pixels."""
   if images.shape[-1] == 1:
     images = jnp.repeat(images, 3, axis=-1)
   rows, columns = (
@@ -114,7 +114,7 @@ def _activate(hidden):
 
 
 def _uniform(bound):
-  """An initialiser: uniform in [-bound, bound)."""
+  """Returns an initializer, uniform in [-bound, bound)."""
   return lambda key, shape: jax.random.uniform(
     key, shape, minval=-bound, maxval=bound
   )
@@ -132,27 +132,28 @@ def _convolve(inputs, kernel, padding):
 def cnn13(
   facts: Facts, *, width: int = 128, dropout: float = 0.5, norm: str = 'batch'
 ) -> nn.Module:
-  """The 13-layer network of Tarvainen and Valpola (2017), "Mean Teachers".
+  """Builds the 13-layer network of Tarvainen and Valpola 2017, "Mean Teachers".
 
-  As in label propagation (Iscen et al. 2019; Simeoni et al. 2020): one head,
-  whose input has length 1, and no noise on the inputs.
+  As in label propagation (Iscen et al. 2019; Simeoni et al. 2020), it has one
+  head whose input has length 1, and no noise on the inputs.
 
   Args:
-    facts: of the task; images of at least 8x8 pixels. Sides below 32 are padded
-      to 32 by repeating the outermost pixels, and grey pixels are repeated as
-      red, green and blue. What larger images leave is averaged.
+    facts: facts of the task; images of at least 8x8 pixels. Sides below 32 are
+      padded to 32 by repeating the outermost pixels, and grey pixels are
+      repeated as red, green and blue. The final maps are averaged over all
+      their pixels.
     width: channels of the first block and features of the embedding; the second
-      block has twice, the third four times, twice and once as many. 128 as
-      published; a multiple of 8.
-    dropout: the share of units dropped after each of the two poolings.
-    norm: after each convolution: `'batch'` as published, or `'group'` (groups
-      of 8 channels), which has no statistics.
+      block has twice as many, and the convolutions of the third have four
+      times, twice and once as many. 128 as published; a multiple of 8.
+    dropout: share of units dropped after each of the two poolings.
+    norm: normalisation after each convolution: `'batch'` as published, or
+      `'group'` (groups of 8 channels), which has no statistics.
 
   Returns:
     The module. Extras are feature maps [B, height, width, channels]: `block_1`
     and `block_2` after the poolings, `block_3` after the 3x3 convolution that
-    follows; and `features`, whose mean over pixels is the embedding before it
-    is brought to length 1.
+    follows; and `features`, whose mean over pixels, scaled to length 1, is the
+    embedding.
   """
   checks.check_image('cnn13', facts, smallest=_SMALLEST)
   checks.check_rate('dropout', dropout)

@@ -1,9 +1,9 @@
-"""From a Flax module to the seam: normalised inputs, dropout, statistics.
+"""Makes pure functions of Flax modules: normalisation, dropout, statistics.
 
-A module here is called as `module(inputs, how)` with normalised float32 inputs,
-one array or a dict of modalities, and a `Pass`; it returns a `ModelOutput`, and
-its last dense layers are `heads`. Networks that are no models take and
-return what they like, see `net_fns`.
+A model here is called as `module(inputs, how)` with normalised float32 inputs,
+one array or a dict of modalities, and a `Pass`. It returns a `ModelOutput`, and
+its last dense layers are `heads`. Other networks may take and return anything,
+see `net_fns`.
 """
 
 import inspect
@@ -19,21 +19,21 @@ from al_jax.data import named
 from al_jax.interfaces import Facts, ModelFns, ModelOutput, NetFns, PyTree
 from al_jax.models import checks
 
-# As PyTorch's default of 0.1 for the weight of the new value.
+# PyTorch's default: its momentum 0.1 is the weight of the new value.
 _STATISTICS_MOMENTUM = 0.9
-# Squared lengths below it count as this: no division by 0, and no gradient that
-# grows without bound.
+# Lower bound on squared lengths, against division by 0 and unbounded gradients.
 _LEAST_SQ_LENGTH = 1e-12
 
 
 class Pass(NamedTuple):
-  """What kind of pass through the network it is.
+  """Kind of pass through a network.
 
   Attributes:
-    training: BatchNorm normalises by the batch and updates its statistics, and
-      dropout draws a mask per example instead of one for the batch.
-    dropout: dropout is active.
-    real: bool[B], False in padding rows; None: every row is real.
+    training: whether BatchNorm normalises by the batch and updates its
+      statistics, and dropout draws a mask per example instead of one for the
+      batch.
+    dropout: whether dropout is active.
+    real: bool[B], False in padding rows. If None, every row is real.
   """
 
   training: bool
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
 
 
 EVALUATION = Pass(training=False, dropout=False)
-# Numbers per example that a model predicts, by name if there are several parts.
+# Number of outputs per example, by name if the task has several parts.
 Outputs = int | Mapping[str, int]
 _HEAD = 'head'
 
@@ -59,10 +59,10 @@ def heads(
     outputs: see `Task.outputs`.
     embedding: float32[B, D].
     layer: `layer(size, name=, **options)` makes a dense layer.
-    **options: of the layer.
+    **options: options of the layer.
 
   Returns:
-    Predictions: of the layer `head`, or by name of the layers `head_NAME`.
+    Predictions of the layer `head`; or, by part, of the layers `head_NAME`.
   """
   if isinstance(outputs, int):
     return layer(outputs, name=_HEAD, **options)(embedding)
@@ -73,12 +73,12 @@ def heads(
 
 
 def is_head(name: str) -> bool:
-  """Tells the last layers of a model from the others by their names."""
+  """Tells whether a layer's name is that of a head."""
   return name == _HEAD or name.startswith(f'{_HEAD}_')
 
 
 def dropout(inputs: jax.Array, rate: float, how: Pass) -> jax.Array:
-  """Dropout; call it inside a compact module."""
+  """Applies dropout; call it inside a compact module."""
   layer = nn.Dropout(rate, broadcast_dims=() if how.training else (0,))
   return layer(inputs, deterministic=not how.dropout)
 
@@ -86,13 +86,13 @@ def dropout(inputs: jax.Array, rate: float, how: Pass) -> jax.Array:
 def normalise(
   inputs: jax.Array, norm: str, how: Pass, **options: Any
 ) -> jax.Array:
-  """The normalisation layer of that name; call it inside a compact module.
+  """Applies a normalisation layer; call it inside a compact module.
 
   Args:
     inputs: [B, ..., channels].
     norm: `'batch'`, `'group'`, or `'none'`.
     how: kind of pass.
-    **options: of `nn.BatchNorm`.
+    **options: options of `nn.BatchNorm`.
 
   Returns:
     The inputs, normalised.
@@ -113,29 +113,29 @@ def normalise(
 
 
 def unit(vectors: jax.Array, axes: Sequence[int]) -> jax.Array:
-  """The same directions at length 1; a vector of zeros stays.
+  """Scales vectors to length 1; zero vectors stay zero.
 
   Args:
     vectors: float32 of any shape.
-    axes: those that a vector has.
+    axes: axes of one vector.
 
   Returns:
-    float32, of that shape.
+    float32 of the same shape.
   """
   sq_lengths = jnp.sum(jnp.square(vectors), axis=axes, keepdims=True)
   return vectors * jax.lax.rsqrt(jnp.maximum(sq_lengths, _LEAST_SQ_LENGTH))
 
 
 def model_fns(module: nn.Module, facts: Facts) -> ModelFns:
-  """Puts a module behind the seam.
+  """Makes ModelFns of a module.
 
   Args:
-    module: called as the docstring of this file says.
-    facts: of the task; its `mean` and `std` normalise the raw inputs.
+    module: model that is called as the docstring of this file describes.
+    facts: facts of the task; its `mean` and `std` normalise the raw inputs.
 
   Returns:
-    The ModelFns. Variables without BatchNorm have no `'statistics'`, and
-    `train` then returns `{}` for them.
+    The ModelFns. Without BatchNorm the variables have no `'statistics'`, and
+    `train` returns `{}` for them.
   """
   example = facts.example
   mean, std = moments(facts)
@@ -182,14 +182,14 @@ def net_fns(module: nn.Module, *example_args: PyTree) -> NetFns:
   """Makes pure functions of an encoder, a decoder or a critic.
 
   Args:
-    module: called as `module(*inputs)`, or as `module(*inputs, how=how)` with a
-      `Pass` if its `__call__` has an argument of that name, which is how it
-      learns of dropout and BatchNorm.
+    module: network called as `module(*inputs)`. If its `__call__` has an
+      argument `how`, it also gets a `Pass`, which controls dropout and
+      BatchNorm.
     *example_args: inputs as pytrees of `jax.ShapeDtypeStruct`, with a batch
       axis of any size.
 
   Returns:
-    The NetFns. Inputs go to the module as they are.
+    The NetFns. They pass inputs on without normalising them.
   """
   takes_how = 'how' in inspect.signature(module.__call__).parameters
 
@@ -228,7 +228,7 @@ def net_fns(module: nn.Module, *example_args: PyTree) -> NetFns:
 
 
 def few_rows(facts: Facts) -> PyTree:
-  """Returns the shapes of a batch of two examples, to trace a model with."""
+  """Returns the shapes of a batch of two examples, for tracing a model."""
   return jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype),
     facts.example,
@@ -236,7 +236,7 @@ def few_rows(facts: Facts) -> PyTree:
 
 
 def _variables(made: PyTree) -> PyTree:
-  """Collections of Flax by the names that the library has for them."""
+  """Renames Flax's collections to the library's variables."""
   variables = {'params': made.get('params', {})}
   if 'batch_stats' in made:
     variables['statistics'] = made['batch_stats']
@@ -250,22 +250,23 @@ def _in_training(
   real: jax.Array | None,
   arguments: Callable[[jax.Array | None], tuple[tuple, dict[str, Any]]],
 ) -> tuple[PyTree, PyTree]:
-  """Applies a module to a batch, and updates its statistics.
+  """Applies a module to a batch and updates its statistics.
 
   Args:
-    module: of Flax.
-    variables: its own.
-    key: of dropout; None: there is none.
-    real: bool[B], False in padding rows; None: every row is real.
-    arguments: of the module, given the rows that statistics are of.
+    module: Flax module.
+    variables: variables of the module.
+    key: key of dropout. If None, there is no dropout.
+    real: bool[B], False in padding rows. If None, every row is real.
+    arguments: function from the mask of rows that count in statistics to the
+      arguments of the module.
 
   Returns:
-    What the module returns, and the statistics, `{}` if it has none.
+    The module's result and the new statistics, `{}` if it has none.
   """
   old = variables.get('statistics') or {}
   some_real = True if real is None else jnp.any(real)
-  # Without a real row the mean would be 0 / 0: normalise by the padding, and
-  # forget it.
+  # Without a real row the mean would be 0 / 0: normalise by the padding and
+  # discard its statistics below.
   rows = None if real is None else real | ~some_real
   positional, named_ones = arguments(rows)
   outputs, changed = module.apply(
@@ -284,7 +285,7 @@ def _in_training(
 
 
 def _collections(variables: PyTree) -> PyTree:
-  """Variables by the names that Flax has for them."""
+  """Renames the library's variables to Flax's collections."""
   found = {'params': variables['params']}
   if variables.get('statistics'):
     found['batch_stats'] = variables['statistics']
@@ -292,7 +293,7 @@ def _collections(variables: PyTree) -> PyTree:
 
 
 def moments(facts: Facts) -> tuple[PyTree, PyTree]:
-  """The mean and the std of the inputs, with as many axes as a batch has."""
+  """Returns the mean and the std of the inputs, with the axes of a batch."""
   mean, std = (
     jax.tree.map(_broadcast, facts.example, value)
     for value in (facts.mean, facts.std)
@@ -301,19 +302,20 @@ def moments(facts: Facts) -> tuple[PyTree, PyTree]:
 
 
 def normalised(facts: Facts, images: jax.Array) -> jax.Array:
-  """Returns raw images [B, ...] as networks see them."""
+  """Normalises raw images [B, ...] as networks expect them."""
   mean, std = moments(facts)
   return (images.astype(jnp.float32) - mean) / std
 
 
 def limits(facts: Facts) -> tuple[np.ndarray, np.ndarray] | None:
-  """Returns the least and the largest value of an input as networks see it.
+  """Returns the least and the largest value of a normalised input.
 
   Args:
-    facts: of the task; examples are one array.
+    facts: facts of the task; examples are one array.
 
   Returns:
-    Two of float32, broadcast against a batch; None unless raw inputs are uint8.
+    Two float32 arrays that broadcast against a batch; None unless raw inputs
+    are uint8.
   """
   if facts.example.dtype != jnp.uint8:
     return None
@@ -322,26 +324,26 @@ def limits(facts: Facts) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def unnormalised(facts: Facts, images: jax.Array) -> jax.Array:
-  """Returns images [B, ...], as networks see them, in raw units."""
+  """Returns normalised images [B, ...] in raw units."""
   mean, std = moments(facts)
   return images * std + mean
 
 
 def as_raw(facts: Facts, images: jax.Array) -> jax.Array:
-  """Returns images float32[B, ...] in raw units in the type of raw inputs."""
+  """Converts images float32[B, ...] in raw units to the raw dtype."""
   if facts.example.dtype == jnp.uint8:
     images = jnp.clip(jnp.round(images), 0, 255)
   return images.astype(facts.example.dtype)
 
 
 def _broadcast(one: jax.ShapeDtypeStruct, value: np.ndarray) -> np.ndarray:
-  """float32 of a constant, with the axes of a batch of examples."""
+  """Returns a constant as float32 with the axes of a batch."""
   missing = 1 + len(one.shape) - np.ndim(value)
   return np.reshape(value, (1,) * missing + np.shape(value)).astype(np.float32)
 
 
 def _check_inputs(inputs: PyTree, example: PyTree) -> None:
-  """Raises for a batch of what the model was not built for."""
+  """Raises for inputs of other names or shapes than the model was built for."""
   found, built_for = named.arrays(inputs), named.arrays(example)
   if set(found) != set(built_for):
     raise ValueError(

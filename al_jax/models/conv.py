@@ -1,28 +1,28 @@
-"""Convolutions that a CPU runs fast, also inside loops.
+"""Convolutions that run fast on CPU, also inside loops.
 
-On accelerators the native operations are right. On CPU (jaxlib 0.10.2, 2 cores)
-they are not, for these reasons:
+On accelerators the native operations are the right choice. On CPU (jaxlib
+0.10.2, 2 cores) they are slow, for these reasons:
 
-- XLA brings a convolution into the form that its fast kernels need only in the
-  outermost computation. The two gradients that JAX derives are not in that
-  form, so inside `scan`, `while` and `cond` they fall back to a naive loop: 479
-  ms against 60 ms for the weights of 4x4x32x32 on 64x25x25x32. Here they are
-  written in that form, as NHWC convolutions with an HWIO kernel.
-- The kernels that XLA prefers by default (YNNPACK) are 2 to 6 times slower than
-  the ones it keeps as a fallback (Eigen) when there are many input channels: 30
-  against 5 ms for the same layer forward, 60 against 13 ms for its weights. It
-  declines inputs with dilation, so `_convolve` stretches the width of the
+- XLA converts a convolution to the layout of its fast kernels only in the
+  outermost computation. The two gradients that JAX derives have another layout,
+  so inside `scan`, `while` and `cond` they fall back to a naive loop: 479 ms
+  against 60 ms for the weights of 4x4x32x32 on 64x25x25x32. Here they are
+  written in the fast layout, as NHWC convolutions with an HWIO kernel.
+- The default kernels of XLA (YNNPACK) are 2 to 6 times slower than its fallback
+  (Eigen) when there are many input channels: 30 against 5 ms for the same layer
+  forward, 60 against 13 ms for its weights. YNNPACK does not accept inputs with
+  dilation; where Eigen is faster, `_convolve` thus stretches the width of the
   input, the kernel and the stride by 2, which changes no number.
 - Grouped convolutions are naive loops, and the gradients of their weights are
   worse: forward and both gradients of 3x3 on 32x16x16x128 took 16 s with 32
-  groups. Groups are mapped over one by one, which takes 0.1 s and keeps the
+  groups. Here groups are processed one by one, which takes 0.1 s and keeps the
   program small; a depthwise convolution is a weighted sum of shifted images.
-- With dilation the same kernels take longer: of pixels that no kernel sees
-  together images of their own are made, which need none.
+- Kernels with dilation are slow. Here the pixels are split into smaller images
+  of pixels that a kernel sees together, which need no dilation.
 
-Patches times a matrix ("im2col") was measured too: always fast in loops, but 31
-ms forward and 44 ms for the weights of the layer above, and it holds kernel
-height x width copies of the input.
+A product of patches and a matrix ("im2col") was measured too. It is always fast
+in loops, but takes 31 ms forward and 44 ms for the weights of the layer above,
+and holds kernel height x width copies of the input.
 """
 
 import functools
@@ -36,23 +36,23 @@ from jax import lax
 from al_jax.models import pooling
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
-# With fewer channels the preferred kernels are the faster ones: 0.4 against 2.4
-# ms forward for 4x4x1x32 on 64x28x28x1.
+# With at most this many channels the default kernels are faster: 0.4 against
+# 2.4 ms forward for 4x4x1x32 on 64x28x28x1.
 _FEW_CHANNELS = 4
 
-# Two numbers, for height and width; or two pairs of them, low and high padding.
+# Values for height and width; and (low, high) padding of height and width.
 Pair = tuple[int, int]
 Pairs = tuple[Pair, Pair]
 
 
 def for_backend():
-  """The convolution to use where the program runs, chosen at trace time."""
+  """Returns the convolution for the default backend, at trace time."""
   if jax.default_backend() == 'cpu':
     return cpu_convolution
   return lax.conv_general_dilated
 
 
-# As nn.Conv, with the convolution chosen for the platform.
+# Layer `nn.Conv` with the convolution for the platform.
 Conv = functools.partial(nn.Conv, conv_general_dilated_cls=for_backend)
 
 
@@ -70,20 +70,21 @@ def cpu_convolution(
 ) -> jax.Array:
   """Convolves images as `lax.conv_general_dilated` does, fast on CPU.
 
-  It has the signature by which `nn.Conv` calls it. Forward-mode derivatives
+  It has the signature that `nn.Conv` expects. Forward-mode derivatives
   (`jax.jvp`) are not defined; reverse-mode ones are, to any order.
 
   Args:
     inputs: [B, height, width, channels].
     kernel: [height, width, channels / groups, features].
-    window_strides: of height and width.
+    window_strides: strides of height and width.
     padding: `'SAME'`, `'VALID'`, or low and high padding of height and width.
-    lhs_dilation: must be (1, 1).
-    rhs_dilation: dilation of the kernel, of height and width.
-    dimension_numbers: those of NHWC images with an HWIO kernel, or None.
-    feature_group_count: number of groups that channels and features are split
-      into. The kernel has the channels of one group.
-    precision: as in `lax.conv_general_dilated`.
+    lhs_dilation: dilation of the inputs, which must be (1, 1).
+    rhs_dilation: dilation of the kernel's height and width.
+    dimension_numbers: dimension numbers of NHWC images and an HWIO kernel, or
+      None.
+    feature_group_count: number of groups into which channels and features are
+      split. The kernel has the channels of one group.
+    precision: precision for `lax.conv_general_dilated`.
 
   Returns:
     [B, height, width, features], within float32 rounding of the native result.
@@ -125,7 +126,7 @@ def _extents(kernel, dilation):
 
 
 def _depthwise(inputs, kernel, strides, pads, dilation):
-  """Sums the shifted images, each channel under weights of its own."""
+  """Sums shifted images with separate weights for each channel."""
   multiplier = kernel.shape[-1] // inputs.shape[-1]
   if multiplier > 1:
     inputs = jnp.repeat(inputs, multiplier, axis=-1)
@@ -143,7 +144,7 @@ def _depthwise(inputs, kernel, strides, pads, dilation):
 
 
 def _grouped(inputs, kernel, groups, *options):
-  """Convolves the groups of channels one after another."""
+  """Convolves the groups of channels one after the other."""
 
   def by_group(array):
     split = array.reshape(*array.shape[:-1], groups, -1)
@@ -158,7 +159,11 @@ def _grouped(inputs, kernel, groups, *options):
 
 
 def _one_group(inputs, kernel, strides, pads, dilation, precision):
-  """With dilation, pixels that no kernel sees together are images apart."""
+  """Convolves one group; splits a dilated image into images without dilation.
+
+  With dilation d, a kernel sees only every d-th row and column, so the rows and
+  columns of each remainder modulo d form a separate image.
+  """
   if dilation == (1, 1) or strides != (1, 1):
     return _image_convolution(
       inputs, kernel, strides, pads, dilation, precision
@@ -213,7 +218,7 @@ _image_convolution.defvjp(_forward, _backward)
 def _input_gradient(
   inputs, kernel, strides, pads, dilation, precision, cotangent
 ):
-  """The cotangent, spread by the strides, under the kernel turned round."""
+  """Convolves the cotangent, dilated by the strides, by the flipped kernel."""
   margins = []
   for axis, extent in enumerate(_extents(kernel, dilation)):
     low = extent - 1 - pads[axis][0]
@@ -233,7 +238,7 @@ def _input_gradient(
 def _kernel_gradient(
   inputs, kernel, strides, pads, dilation, precision, cotangent
 ):
-  """The inputs under the cotangent as a kernel; the batch is summed over."""
+  """Convolves the inputs by the cotangent, and sums over the batch."""
   margins = []
   for axis, extent in enumerate(_extents(kernel, dilation)):
     low = pads[axis][0]
@@ -263,8 +268,8 @@ def _convolve(
 ):
   """A convolution in XLA's own form, kept from the kernels that are slow."""
   if any(kernel.shape[axis] > inputs.shape[1 + axis] for axis in (0, 1)):
-    # A kernel larger than the image before padding: 570 against 5 ms for 3x3 on
-    # 64x2x2x512, the last block of a VGG.
+    # Pad first if the kernel is larger than the image: 5 instead of 570 ms for
+    # 3x3 on 64x2x2x512, the last block of a VGG.
     inputs = _pad(inputs, pads, lhs_dilation)
     pads = ((0, 0), (0, 0))
     lhs_dilation = (1, 1)
@@ -292,7 +297,7 @@ def _convolve(
 
 
 def _pad(images, pads, dilation):
-  """Zeros around the pixels and, with dilation, between them."""
+  """Adds zeros around the pixels and, with dilation, between them."""
   rows, columns = (
     (low, high, spacing - 1)
     for (low, high), spacing in zip(pads, dilation, strict=True)

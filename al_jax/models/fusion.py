@@ -1,4 +1,4 @@
-"""A network for several modalities: an encoder each, then joint layers."""
+"""A network for several modalities: an encoder for each, then joint layers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,17 +14,17 @@ from al_jax.models import checks, common, conv, pooling
 ENCODERS = ('dense', 'conv')
 # Channels of the convolutions, with a 2x2 pool after each.
 _CHANNELS = (32, 64)
-# Two pools leave one pixel of these.
+# Two pools reduce this side to one pixel.
 _SMALLEST = 4
 
 
 class Encoder(nn.Module):
-  """Dense layers with ReLU, dropout after each; convolutions before them.
+  """Optional convolutions, then dense layers with ReLU and dropout after each.
 
   Attributes:
-    convolutions: the inputs are pictures, and 3x3 convolutions come first.
+    convolutions: whether 3x3 convolutions come first; inputs must be pictures.
     widths: units of each dense layer.
-    dropout: the share of units that dropout drops.
+    dropout: share of units that dropout drops.
   """
 
   convolutions: bool
@@ -33,12 +33,12 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> jax.Array:
-    """Normalised float32 [B, ...] to [B, the last width]."""
+    """Maps normalised float32 [B, ...] to [B, the last width]."""
     hidden = inputs
     if self.convolutions:
       for layer, channels in enumerate(_CHANNELS, start=1):
         hidden = conv.Conv(channels, (3, 3), name=f'conv_{layer}')(hidden)
-        # The largest value first, then ReLU: the same on fewer values.
+        # Pooling first gives the same result with fewer activations.
         hidden = nn.relu(pooling.max_pool_2x2(hidden))
     hidden = hidden.reshape(hidden.shape[0], -1)
     for layer, width in enumerate(self.widths, start=1):
@@ -51,11 +51,11 @@ class Fusion(nn.Module):
   """Encoders side by side, dense layers over all of them, a dense head.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
-    encoder: `'dense'`, or `'conv'` for the modalities that are pictures.
+    outputs: number of outputs per example, see `Task.outputs`.
+    encoder: `'dense'`; or `'conv'`, which encodes pictures with convolutions.
     widths: units of each dense layer of an encoder.
     joint_widths: units of each joint layer.
-    dropout: the share of hidden units that dropout drops.
+    dropout: share of hidden units that dropout drops.
   """
 
   outputs: common.Outputs
@@ -68,7 +68,7 @@ class Fusion(nn.Module):
   def __call__(
     self, inputs: jax.Array | Mapping[str, jax.Array], how: common.Pass
   ) -> ModelOutput:
-    """Normalised float32 [B, ...] of each modality to logits [B, C]."""
+    """Maps normalised float32 [B, ...] of each modality to predictions."""
     if not isinstance(inputs, Mapping):
       inputs = {'inputs': inputs}
     encoded, extras = [], {}
@@ -105,25 +105,25 @@ def fusion(
   joint_widths: Sequence[int] = (256,),
   dropout: float = 0.0,
 ) -> nn.Module:
-  """A network that joins modalities after an encoder for each.
+  """Builds a network that joins modalities after an encoder for each.
 
-  Where an example lacks a modality, the embedding of that modality is zero, and
-  a bit beside it says so; of modalities that all examples have there is no bit.
-  The network is built of the modalities that the data set has: with fewer of
-  them it is a smaller one.
+  If an example lacks a modality, the embedding of that modality is zero, and an
+  extra input bit says so. Modalities that all examples have get no bit. The
+  network has encoders only for the modalities in the data set.
 
   Args:
-    facts: of the task; inputs are a dict of modalities of any shape, with
+    facts: facts of the task; inputs are a dict of modalities of any shape, with
       `face_present` beside a `face` that some examples lack (see
       `al_jax.data.named`); or one array, as the only modality.
-    encoder: `'dense'` for flattened inputs; `'conv'`: pictures go through two
-      3x3 convolutions first (32 and 64 channels, a 2x2 pool after each).
-    widths: units of each dense layer of an encoder; `()`: none.
-    joint_widths: units of each layer over all embeddings; `()`: none.
-    dropout: the share of units dropped after each dense layer of either kind.
+    encoder: `'dense'` for flattened inputs; or `'conv'`, which passes pictures
+      through two 3x3 convolutions first (32 and 64 channels, a 2x2 pool after
+      each).
+    widths: units of each dense layer of an encoder; may be `()`.
+    joint_widths: units of each layer over all embeddings; may be `()`.
+    dropout: share of units dropped after each encoder or joint layer.
 
   Returns:
-    The module. Extras: `encoded_face` [B, width] of every modality, whether or
+    The module. Extras: `encoded_NAME` [B, width] for every modality, whether or
     not an example has it; and `joint_1`, ... [B, width], before dropout.
   """
   errors.check_name('encoder', encoder, ENCODERS)
@@ -138,7 +138,7 @@ def fusion(
 
 
 def _check_pictures(facts: Facts) -> None:
-  """Raises without pictures, or for one that two pools leave nothing of."""
+  """Raises if there is no picture, or one is too small for two pools."""
   shapes = {
     name: tuple(part.shape)
     for name, part in named.arrays(facts.example).items()
@@ -148,5 +148,5 @@ def _check_pictures(facts: Facts) -> None:
     raise ValueError(
       "encoder='conv' needs pictures (height, width, channels), none smaller "
       f'than {_SMALLEST} x {_SMALLEST} pixels; the inputs have shapes '
-      f"{shapes}. encoder='dense' takes any."
+      f"{shapes}. encoder='dense' takes any shape."
     )

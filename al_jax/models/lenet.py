@@ -6,7 +6,7 @@ import jax
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import checks, common, conv, pooling
 
-# Two 5x5 convolutions and two 2x2 pools leave one pixel of these.
+# Two 5x5 convolutions and two 2x2 pools reduce this side to one pixel.
 _SMALLEST = 16
 
 
@@ -14,7 +14,7 @@ class LeNet(nn.Module):
   """conv6-pool-conv16-pool-dense120-dense84-dropout-dense, with ReLU.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     dropout: share of the last hidden units that dropout drops.
   """
 
@@ -23,11 +23,11 @@ class LeNet(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to predictions."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden, extras = inputs, {}
     for block, channels in enumerate((6, 16), start=1):
       layer = conv.Conv(channels, (5, 5), padding='VALID', name=f'conv_{block}')
-      # ReLU after the pool: the same, on a quarter of the values.
+      # Pooling first gives the same result with a quarter of the activations.
       hidden = nn.relu(pooling.max_pool_2x2(layer(hidden)))
       extras[f'block_{block}'] = hidden
     hidden = hidden.reshape(len(hidden), -1)
@@ -40,12 +40,13 @@ class LeNet(nn.Module):
 
 
 def lenet(facts: Facts, *, dropout: float = 0.5) -> nn.Module:
-  """The convolutional network of LeCun et al. (1998), with ReLU and dropout.
+  """Builds the network of LeCun et al. (1998), with ReLU and dropout.
 
-  Without dropout all its samples are alike, and BALD is 0 for every example.
+  Without dropout all dropout samples are equal, and BALD is 0 for every
+  example.
 
   Args:
-    facts: of the task; images of at least 16x16 pixels.
+    facts: facts of the task; images of at least 16x16 pixels.
     dropout: share of the last hidden units that is dropped before the head.
 
   Returns:

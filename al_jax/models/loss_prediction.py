@@ -1,7 +1,7 @@
 """A small module beside a model that predicts the loss of each example.
 
 Yoo and Kweon 2019, "Learning Loss for Active Learning", section 3.2. The module
-looks at intermediate maps of the model, which any model names in its `extras`.
+reads the model's intermediate maps, which any model may put in its `extras`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from al_jax.models import common
 
 # The output that strategies read.
 PREDICTED_LOSS = 'predicted_loss'
-# A map that every model with an embedding has.
+# Name of the embedding among the maps.
 _EMBEDDING = 'embedding'
 # The two kinds of parameters.
 _MODEL, _MODULE = 'model', 'loss_prediction'
@@ -49,15 +49,15 @@ class LossPrediction(nn.Module):
 class LossPredicting(NamedTuple):
   """A model with a module that predicts its losses, see `loss_predicting`.
 
-  Its variables are those of the model, with `params` of two kinds, see
-  `divided`. It evaluates and trains as ModelFns do; the output has
-  `extras['predicted_loss']`, float32[B], of no known unit or sign: it only says
-  which of two losses is the larger.
+  Its variables are the model's, with `params` in two groups, see `divided`. It
+  evaluates and trains as ModelFns do. The output has
+  `extras['predicted_loss']`, float32[B], without a unit or a meaningful sign:
+  it only ranks losses.
 
   Attributes:
     model: the model.
-    net: of the module.
-    maps: names of the maps that the module looks at.
+    net: the loss prediction module.
+    maps: names of the maps that the module reads.
   """
 
   model: ModelFns
@@ -65,7 +65,7 @@ class LossPredicting(NamedTuple):
   maps: tuple[str, ...]
 
   def init(self, key: jax.Array) -> PyTree:
-    """See `interfaces.ModelFns`; the model starts as it would alone."""
+    """See `interfaces.ModelFns`; the model starts as it would on its own."""
     variables = self.model.init(key)
     module = self.net.init(jax.random.fold_in(key, 1))
     params = {_MODEL: variables['params'], _MODULE: module['params']}
@@ -91,14 +91,14 @@ class LossPredicting(NamedTuple):
     """See `interfaces.ModelFns`.
 
     Args:
-      variables: of both.
+      variables: variables of the model and the module.
       inputs: pytree of [B, ...], raw.
-      key: of dropout.
+      key: key of dropout.
       real: bool[B], False in padding rows. If None, all rows are real.
-      detached: what the module learns does not reach the model.
+      detached: whether the module's gradients are kept from the model.
 
     Returns:
-      ModelOutput; and the new statistics of the model.
+      The ModelOutput and the new statistics of the model.
     """
     of_model, of_module = divided(variables)
     output, statistics = self.model.train(of_model, inputs, key, real=real)
@@ -125,16 +125,16 @@ def loss_predicting(
   width: int = 128,
   depth: int = 1,
 ) -> LossPredicting:
-  """Puts a loss prediction module beside a model.
+  """Adds a loss prediction module to a model.
 
-  Each map is averaged over its pixels, goes through `depth` dense layers with
-  ReLU, and a last dense layer over all of them gives the loss.
+  Each map is averaged over its pixels and passed through `depth` dense layers
+  with ReLU. A last dense layer over all results predicts the loss.
 
   Args:
-    model: with intermediate maps in its extras.
+    model: model with intermediate maps in its extras.
     facts: facts of the task.
-    maps: names of extras, and maybe `'embedding'`. If None, all extras of
-      float32[B, ...].
+    maps: names of extras; `'embedding'` may be among them. If None, all extras
+      of float32[B, ..., K].
     width: units of each dense layer.
     depth: dense layers for each map, at least 1.
 
@@ -142,8 +142,8 @@ def loss_predicting(
     The LossPredicting.
 
   Raises:
-    ValueError: a map that the model does not have, or none at all; a number
-      out of its range.
+    ValueError: If the model lacks a map or has none, or a number is out of
+      range.
   """
   errors.check_number('width', width, int, least=1)
   errors.check_number('depth', depth, int, least=1)
@@ -156,13 +156,13 @@ def loss_predicting(
 
 
 def divided(variables: PyTree) -> tuple[PyTree, PyTree]:
-  """Divides variables of a LossPredicting into the model's and the module's."""
+  """Divides variables of LossPredicting into the model's and the module's."""
   params = variables['params']
   return {**variables, 'params': params[_MODEL]}, {'params': params[_MODULE]}
 
 
 def _chosen(output, maps):
-  """The names of the maps, which are checked."""
+  """Checks and returns the names of the maps."""
   extras = output.extras
   known = sorted(name for name in extras if _is_map(extras[name]))
   if maps is None:
@@ -196,7 +196,7 @@ def _is_map(leaf):
 
 
 def _described(extras):
-  """The extras of a model with their types and shapes, for a message."""
+  """Describes the extras of a model with dtypes and shapes, for a message."""
   found = [
     f'{name} {leaf.dtype}{list(leaf.shape)}'
     for name, leaf in sorted(extras.items())
@@ -205,7 +205,7 @@ def _described(extras):
 
 
 def _means(output, maps):
-  """The mean of each map over its pixels: float32[B, K] by name."""
+  """Averages each map over its pixels: float32[B, K] by name."""
   found = {}
   for name in maps:
     leaf = output.extras.get(name, output.embedding)

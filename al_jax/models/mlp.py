@@ -17,13 +17,13 @@ class Mlp(nn.Module):
   """Dense layers, dropout after each, and a dense head.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     widths: units of each hidden layer.
-    dropout: the share of hidden units that dropout drops.
-    activation: of the hidden units, one of ACTIVATIONS.
-    norm: before it: `'none'` or `'batch'`.
-    unit_embedding: what goes into the head is brought to length 1.
-    initializer: of the weights, one of INITS.
+    dropout: share of hidden units that dropout drops.
+    activation: activation of the hidden units, one of ACTIVATIONS.
+    norm: normalisation before the activation, `'none'` or `'batch'`.
+    unit_embedding: whether the input of the head is scaled to length 1.
+    initializer: initializer of the weights, one of INITS.
     head_bias: whether the head has a bias.
   """
 
@@ -38,7 +38,7 @@ class Mlp(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = inputs.reshape(inputs.shape[0], -1)
     extras, activate = {}, ACTIVATIONS[self.activation]
     for layer, width in enumerate(self.widths, start=1):
@@ -58,9 +58,9 @@ class Mlp(nn.Module):
     return ModelOutput(predictions, hidden, extras)
 
   def _begun(self, inputs):
-    """Initializers of a layer, as options of nn.Dense."""
+    """Returns the initializers of a layer as options of nn.Dense."""
     if self.initializer == 'lecun_normal':
-      return {}  # as nn.Dense has them
+      return {}  # the defaults of nn.Dense
     bound = inputs.shape[-1] ** -0.5
 
     def uniform(key, shape, dtype):
@@ -80,20 +80,21 @@ def mlp(
   init: str = 'lecun_normal',
   head_bias: bool = True,
 ) -> nn.Module:
-  """An MLP.
+  """Builds an MLP.
 
   Args:
-    facts: of the task; inputs of any shape.
+    facts: facts of the task; inputs of any shape.
     widths: units of each hidden layer; `()` is a linear model.
-    dropout: the share of units dropped after each hidden layer.
-    activation: of the hidden units: `'relu'`, or `'sigmoid'` as in networks
-      made of Boltzmann machines.
-    norm: of the hidden units before the activation: `'none'` or `'batch'`.
-    unit_embedding: bring what goes into the head to length 1, so that its rows
-      alone bound the logits; for label propagation and DeepCluster, which
-      compare directions.
-    init: of the weights: `'lecun_normal'`, with biases of 0, or `'torch'`: of D
-      inputs all are uniform within 1 / sqrt(D), as in `torch.nn.Linear`.
+    dropout: share of units dropped after each hidden layer.
+    activation: activation of the hidden units: `'relu'`, or `'sigmoid'` as in
+      networks made of Boltzmann machines.
+    norm: normalisation before the activation: `'none'` or `'batch'`.
+    unit_embedding: whether to scale the input of the head to length 1, so that
+      the head's weights alone bound the logits; for label propagation and
+      DeepCluster, which compare directions.
+    init: initialisation: `'lecun_normal'`, with biases of 0; or `'torch'`,
+      where weights and biases of a layer with D inputs are uniform within
+      +-1 / sqrt(D), as in `torch.nn.Linear`.
     head_bias: whether the head has a bias.
 
   Returns:

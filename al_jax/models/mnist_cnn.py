@@ -6,7 +6,7 @@ import jax
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import checks, common, conv, pooling
 
-# Two 4x4 convolutions without padding and a 2x2 pool leave one pixel of these.
+# Two unpadded 4x4 convolutions and a 2x2 pool reduce this side to one pixel.
 _SMALLEST = 8
 
 
@@ -14,9 +14,9 @@ class MnistCnn(nn.Module):
   """conv32-ReLU-conv32-ReLU-pool-dropout-dense128-ReLU-dropout-dense.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
-    conv_dropout: the share of pooled features that dropout drops.
-    dense_dropout: the share of dense units that dropout drops.
+    outputs: number of outputs per example, see `Task.outputs`.
+    conv_dropout: share of pooled features that dropout drops.
+    dense_dropout: share of dense units that dropout drops.
   """
 
   outputs: common.Outputs
@@ -25,12 +25,12 @@ class MnistCnn(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     conv_1 = nn.relu(
       conv.Conv(32, (4, 4), padding='VALID', name='conv_1')(inputs)
     )
     conv_2 = conv.Conv(32, (4, 4), padding='VALID', name='conv_2')(conv_1)
-    # The largest value first, then ReLU: the same, on a quarter of the values.
+    # Pooling first gives the same result with a quarter of the activations.
     pooled = nn.relu(pooling.max_pool_2x2(conv_2))
     hidden = common.dropout(pooled, self.conv_dropout, how)
     hidden = hidden.reshape(hidden.shape[0], -1)
@@ -44,12 +44,12 @@ class MnistCnn(nn.Module):
 def mnist_cnn(
   facts: Facts, *, conv_dropout: float = 0.25, dense_dropout: float = 0.5
 ) -> nn.Module:
-  """The MNIST network of Gal et al. (2017), "Deep Bayesian Active Learning".
+  """Builds the network of Gal et al. 2017, "Deep Bayesian Active Learning".
 
   Args:
-    facts: of the task; images of at least 8x8 pixels.
-    conv_dropout: the share of units dropped after pooling.
-    dense_dropout: the share of units dropped after the dense layer.
+    facts: facts of the task; images of at least 8x8 pixels.
+    conv_dropout: share of units dropped after pooling.
+    dense_dropout: share of units dropped after the dense layer.
 
   Returns:
     The module. Extras, before dropout: `conv_1` and `pooled`, feature maps

@@ -1,7 +1,7 @@
-"""Pooling that a CPU runs fast, backward too.
+"""Pooling that runs fast on CPU, also backward.
 
-The gradient of `reduce_window` is a scalar loop on CPU (28 ms of a 149 ms step
-of `mnist_cnn`). Those of maxima and sums of shifted images are not.
+On CPU the gradient of `reduce_window` is a scalar loop (28 ms of a 149 ms step
+of `mnist_cnn`). Gradients of maxima and sums of shifted images are faster.
 """
 
 import functools
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-# Two numbers, for height and width; or two pairs of them, low and high padding.
+# Values for height and width; and (low, high) padding of height and width.
 Pair = tuple[int, int]
 Pairs = tuple[Pair, Pair]
 
@@ -55,7 +55,7 @@ def avg_pool(
     strides: rows and columns from one window to the next; if None, 1.
     padding: `'SAME'`, `'VALID'`, or low and high padding of height and width.
     count_include_pad: whether padding counts as pixels of value 0. If False,
-      the mean is over the pixels of the image alone.
+      the mean is over the pixels of the image only.
 
   Returns:
     [B, rows, columns, channels].
@@ -77,17 +77,17 @@ def avg_pool(
 def taps(
   images: jax.Array, axis: int, size: int, stride: int, dilation: int = 1
 ) -> list[jax.Array]:
-  """Lists what the positions of sliding windows see along an axis.
+  """Lists the values at each position of sliding windows along an axis.
 
   Args:
-    images: padded already.
-    axis: along which the windows slide.
-    size: positions of a window.
-    stride: from one window to the next.
-    dilation: from one position of a window to the next.
+    images: padded images.
+    axis: axis along which the windows slide.
+    size: number of positions in a window.
+    stride: distance from one window to the next.
+    dilation: distance from one position of a window to the next.
 
   Returns:
-    An array for each position, with a window per entry of the axis.
+    An array for each position, with one entry per window along the axis.
   """
   reach = (size - 1) * dilation
   count = (images.shape[axis] - reach - 1) // stride + 1
@@ -107,7 +107,7 @@ def _pool(
   strides: Pair | None,
   padding: str | Sequence[Pair],
 ) -> jax.Array:
-  """Combines the values of each window, one axis after the other."""
+  """Combines the values of each window, first over rows, then columns."""
   strides = strides or (1, 1)
   if isinstance(padding, str):
     padding = lax.padtype_to_pads(
@@ -124,9 +124,9 @@ def _pool(
 
 
 def max_pool_2x2(images: jax.Array) -> jax.Array:
-  """The largest value of every 2x2 window, each window taken once.
+  """Takes the largest value of each 2x2 window, with stride 2.
 
-  Where several values of a window are the largest they share the gradient.
+  Values of a window that tie for the largest share the gradient.
 
   Args:
     images: [B, height, width, channels]; the last row and column of an odd size
@@ -140,7 +140,7 @@ def max_pool_2x2(images: jax.Array) -> jax.Array:
   windows = images[:, : 2 * rows, : 2 * columns].reshape(
     batch, rows, 2, columns, 2, channels
   )
-  # Not one maximum over both axes: its gradient divides by how many values are
-  # equal to it: none, where XLA computes the values again and rounds otherwise.
+  # Not one maximum over both axes: its gradient divides by the number of values
+  # that equal it, which is 0 if XLA recomputes them with other rounding.
   taller = jnp.maximum(windows[:, :, 0], windows[:, :, 1])
   return jnp.maximum(taller[:, :, :, 0], taller[:, :, :, 1])

@@ -1,4 +1,4 @@
-"""ResNet-18 for small pictures: a 3x3 stem and no pooling before the end."""
+"""ResNet-18 for small images: a 3x3 stem and no pooling before the end."""
 
 import functools
 
@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import checks, common, conv
 
-# Three halvings leave one pixel of these.
+# Three halvings reduce this side to one pixel.
 _SMALLEST = 8
 
-# He et al. (2015): keeps the size of what ReLU lets through.
+# He et al. (2015): keeps the scale of activations through ReLU layers.
 _Conv = functools.partial(
   conv.Conv,
   use_bias=False,
@@ -44,7 +44,7 @@ class ResNet18(nn.Module):
   """Four stages of two blocks, each stage twice as wide as the one before.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     width: channels of the first stage.
     norm: `'batch'` or `'group'`.
     dropout: share of the embedding that dropout drops.
@@ -57,7 +57,7 @@ class ResNet18(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = _Conv(self.width, (3, 3), padding=1)(inputs)
     hidden = nn.relu(common.normalise(hidden, self.norm, how))
     extras = {}
@@ -74,14 +74,14 @@ class ResNet18(nn.Module):
 def resnet18(
   facts: Facts, *, width: int = 64, norm: str = 'batch', dropout: float = 0.0
 ) -> nn.Module:
-  """ResNet-18 of He et al. (2015), "Deep Residual Learning", for 32x32.
+  """Builds ResNet-18 of He et al. 2015, "Deep Residual Learning", for 32x32.
 
   Args:
-    facts: of the task; images of at least 8x8 pixels.
+    facts: facts of the task; images of at least 8x8 pixels.
     width: channels of the first stage: 64, or 16 for the thin network of
       BADGE's code, whose embedding has 128 features.
-    norm: `'batch'` as published, or `'group'` (groups of 8 channels), which has
-      no statistics.
+    norm: normalisation: `'batch'` as published, or `'group'` (groups of 8
+      channels), which has no statistics.
     dropout: share of the embedding that is dropped before the head.
 
   Returns:

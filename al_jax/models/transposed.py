@@ -1,8 +1,8 @@
-"""Transposed convolutions that a CPU runs fast, forward and backward.
+"""Transposed convolutions that run fast on CPU, forward and backward.
 
 XLA multiplies the zeros between the pixels: 81 ms for forward and both
 gradients of 3x3x64x32 on 32x8x8x64 with stride 2 (jaxlib 0.10.2, 2 cores). Here
-a convolution without zeros makes all the pixels of a stride at once: 14 ms.
+a convolution without zeros computes all pixels of a stride at once: 14 ms.
 """
 
 from collections.abc import Sequence
@@ -21,22 +21,24 @@ from al_jax.models.conv import Pair, Pairs
 
 
 class ConvTranspose(nn.Module):
-  """Transposes a convolution of images, as `nn.ConvTranspose` does.
+  """Transposed convolution of images, a replacement of `nn.ConvTranspose`.
 
-  Parameters have the names, shapes and first values of Flax's.
+  Parameters have the same names, shapes and initial values as Flax's.
 
   Attributes:
-    features: channels of the outputs.
-    kernel_size: height and width.
-    strides: outputs per input, of height and width, or of both. If None, 1.
+    features: number of output channels.
+    kernel_size: height and width of the kernel.
+    strides: outputs per input along height and width, as a pair or one number
+      for both. If None, 1.
     padding: `'SAME'`, `'VALID'`, or low and high padding, as in
       `nn.ConvTranspose`.
-    kernel_dilation: of height and width, or of both. If None, 1.
+    kernel_dilation: dilation of the kernel along height and width, as a pair or
+      one number for both. If None, 1.
     use_bias: whether a bias is added.
     kernel_init: initializer of the kernel.
     bias_init: initializer of the bias.
-    transpose_kernel: whether the kernel is that of the convolution whose
-      transpose this is: [height, width, features, channels].
+    transpose_kernel: whether the kernel is given as that of the forward
+      convolution, [height, width, features, channels].
   """
 
   features: int
@@ -51,7 +53,7 @@ class ConvTranspose(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array) -> jax.Array:
-    """[B, height, width, channels] to [B, rows, columns, features]."""
+    """Maps [B, height, width, channels] to [B, rows, columns, features]."""
     sides = (inputs.shape[-1], self.features)
     if self.transpose_kernel:
       sides = sides[::-1]
@@ -73,7 +75,7 @@ class ConvTranspose(nn.Module):
 
 
 def for_backend():
-  """The transposed convolution to use, chosen at trace time."""
+  """Returns the transposed convolution for the backend, at trace time."""
   if jax.default_backend() == 'cpu':
     return cpu_transposed_convolution
   return lax.conv_transpose
@@ -91,23 +93,23 @@ def cpu_transposed_convolution(
 ) -> jax.Array:
   """Convolves images as `lax.conv_transpose` does, fast on CPU.
 
-  Output `stride * q + r` sees every `stride`-th tap of the kernel, beginning
-  with one that `r` decides, on inputs that follow one another; a larger `q`
-  moves on by one input. So a single convolution makes the outputs of all
-  remainders `r` as channels, and these are then put in their places.
+  Output `stride * q + r` combines consecutive inputs with every `stride`-th tap
+  of the kernel, from a first tap that depends on `r`. The next `q` shifts the
+  inputs by one. So a single convolution computes the outputs of all remainders
+  `r` as channels, which are then interleaved.
 
   Args:
     inputs: [B, height, width, channels].
     kernel: [height, width, channels, features]; with `transpose_kernel`
       [height, width, features, channels].
-    strides: outputs per input, of height and width.
-    padding: `'SAME'`, `'VALID'`, or low and high padding of height and width of
-      the inputs with zeros between them.
-    rhs_dilation: dilation of the kernel, of height and width. Its zeros are
+    strides: outputs per input along height and width.
+    padding: `'SAME'`, `'VALID'`, or low and high padding of height and width
+      around the inputs with zeros between them.
+    rhs_dilation: dilation of the kernel along height and width. Its zeros are
       multiplied.
-    transpose_kernel: whether the kernel is that of the convolution whose
-      transpose this is.
-    precision: as in `lax.conv_transpose`.
+    transpose_kernel: whether the kernel is given as that of the forward
+      convolution.
+    precision: precision for `lax.conv_transpose`.
 
   Returns:
     [B, rows, columns, features], within float32 rounding of the native result.
@@ -136,7 +138,7 @@ def cpu_transposed_convolution(
   kernel = kernel.reshape(
     rows.taps, strides[0], columns.taps, strides[1], -1, features
   )
-  # The first tap of a group is for the last remainder.
+  # The first tap of a group belongs to the last remainder.
   kernel = kernel[:, ::-1, :, ::-1].transpose(0, 2, 4, 1, 3, 5)
   outputs = conv.cpu_convolution(
     inputs,
@@ -154,12 +156,12 @@ def cpu_transposed_convolution(
 
 
 class _Axis(NamedTuple):
-  """How one axis is convolved without zeros between the inputs.
+  """Convolution along one axis without zeros between the inputs.
 
   Attributes:
-    taps: inputs that an output sees.
-    pads: of the inputs.
-    kept: outputs that are wanted.
+    taps: number of inputs per output.
+    pads: low and high padding of the inputs.
+    kept: range of the outputs to keep.
   """
 
   taps: int
@@ -168,7 +170,7 @@ class _Axis(NamedTuple):
 
 
 def _axis(inputs: int, size: int, stride: int, pads: Pair) -> _Axis:
-  """Begins early enough for all remainders to see the same inputs."""
+  """Plans an axis so that the outputs of all remainders use the same inputs."""
   outputs = (inputs - 1) * stride + 1 + sum(pads) - size + 1
   early = stride - 1 - pads[0] % stride
   taps = -(-size // stride)
@@ -182,7 +184,7 @@ def _axis(inputs: int, size: int, stride: int, pads: Pair) -> _Axis:
 
 
 def _pads(padding: str, size: int, stride: int) -> Pair:
-  """Returns the padding of the inputs that a name stands for."""
+  """Returns the padding of the inputs that `'SAME'` or `'VALID'` means."""
   if padding == 'SAME':
     total = size + stride - 2
     low = size - 1 if stride > size - 1 else -(-total // 2)
@@ -201,7 +203,7 @@ def _pair(sizes: int | Sequence[int] | None) -> Pair:
 
 
 def _pad(kernel, pads, dilation):
-  """Zeros around the taps and, with dilation, between them."""
+  """Adds zeros around the taps and, with dilation, between them."""
   rows, columns = (
     (low, high, spacing - 1)
     for (low, high), spacing in zip(pads, dilation, strict=True)

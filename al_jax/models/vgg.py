@@ -1,4 +1,4 @@
-"""VGG-11 and VGG-16 for small pictures, with a single dense layer."""
+"""VGG-11 and VGG-16 for small images, with a single dense layer."""
 
 import functools
 
@@ -9,15 +9,15 @@ import jax.numpy as jnp
 from al_jax.interfaces import Facts, ModelOutput
 from al_jax.models import checks, common, conv, pooling
 
-# Five halvings leave one pixel of these.
+# Five halvings reduce this side to one pixel.
 _SMALLEST = 32
 
 _WIDTHS = (64, 128, 256, 512, 512)
-# How many convolutions come before each of the five poolings.
+# Number of convolutions before each of the five poolings.
 _VGG11 = (1, 1, 2, 2, 2)
 _VGG16 = (2, 2, 3, 3, 3)
 
-# He et al. (2015): without it and without norm 16 layers learn nothing.
+# He et al. (2015): without it, 16 layers do not learn if norm is 'none'.
 _Conv = functools.partial(
   conv.Conv,
   kernel_init=nn.initializers.variance_scaling(2.0, 'fan_out', 'normal'),
@@ -28,9 +28,9 @@ class Vgg(nn.Module):
   """Five blocks of 3x3 convolutions, each ended by a pooling.
 
   Attributes:
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     depths: convolutions in each block.
-    dropout: the share of the embedding that dropout drops.
+    dropout: share of the embedding that dropout drops.
     norm: `'none'`, `'batch'` or `'group'`.
   """
 
@@ -41,7 +41,7 @@ class Vgg(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, ...] to logits [B, C]."""
+    """Maps normalised float32 [B, ...] to predictions."""
     hidden = inputs
     extras = {}
     for block, depth in enumerate(self.depths):
@@ -49,7 +49,7 @@ class Vgg(nn.Module):
         hidden = _Conv(_WIDTHS[block], (3, 3), padding=1)(hidden)
         hidden = common.normalise(hidden, self.norm, how)
         if layer == depth - 1:
-          # Before ReLU: the same, on a quarter of the values.
+          # Pooling before ReLU gives the same result with fewer activations.
           hidden = pooling.max_pool_2x2(hidden)
         hidden = nn.relu(hidden)
       extras[f'block_{block + 1}'] = hidden
@@ -69,14 +69,14 @@ def _vgg(name, facts, depths, dropout, norm):
 def vgg11(
   facts: Facts, *, dropout: float = 0.0, norm: str = 'batch'
 ) -> nn.Module:
-  """VGG-11 of Simonyan and Zisserman (2014) with one dense layer.
+  """Builds VGG-11 of Simonyan and Zisserman (2014) with one dense layer.
 
   Args:
-    facts: of the task; images of at least 32x32 pixels. What the poolings leave
-      of larger ones is averaged.
-    dropout: the share of the 512 features before the head that is dropped.
-    norm: after each convolution: `'none'`, `'batch'` or `'group'` (groups of 8
-      channels).
+    facts: facts of the task; images of at least 32x32 pixels. The final maps
+      are averaged over their pixels.
+    dropout: share of the 512 features that is dropped before the head.
+    norm: normalisation after each convolution: `'none'`, `'batch'` or `'group'`
+      (groups of 8 channels).
 
   Returns:
     The module. Extras: `block_1` to `block_5`, feature maps
@@ -88,5 +88,5 @@ def vgg11(
 def vgg16(
   facts: Facts, *, dropout: float = 0.0, norm: str = 'batch'
 ) -> nn.Module:
-  """VGG-16, likewise; arguments, result and extras as of `vgg11`."""
+  """Builds VGG-16, with the arguments and extras of `vgg11`."""
   return _vgg('vgg16', facts, _VGG16, dropout, norm)

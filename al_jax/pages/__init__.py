@@ -1,1 +1,1 @@
-"""Local web pages: a small server for this machine alone, and what it shows."""
+"""Local web pages, and the small server that shows them on this machine."""

@@ -12,33 +12,33 @@ from al_jax.pages.tail import Series, Tail
 from al_jax.runner import live
 from al_jax.storage import manifest, workdir
 
-# Rows of progress that a page gets when it is opened.
+# Maximal number of rows of progress that a new page gets.
 _MOST_PROGRESS = 8000
-# Rounds of each run whose queries can be looked at.
+# Number of newest rounds of each run whose queries are kept.
 _ROUNDS_OF_QUERIES = 2
 
 
 class Experiment:
-  """What is known of an experiment; reads only what is new.
+  """State of an experiment, read incrementally from its files.
 
   Attributes:
-    folder: the folder.
-    title: name for readers.
-    about: the manifest; empty before there is one.
-    points: the rounds that are done, by system, seed and round.
-    progress: `rows.Live` of rounds under way, the newest ones.
-    has_test: whether scores are those of the test split.
+    folder: Folder of the experiment.
+    title: Title for readers.
+    about: The manifest; empty before there is one.
+    points: Finished rounds, by system, seed and round.
+    progress: Newest `rows.Live` of current rounds.
+    has_test: Whether scores are of the test split.
     state: `waiting`, `running`, `finished`, `stopped`, `failed` or `killed`.
-    notes: sentences on what is wrong with the files.
-    num_unreadable: lines of records.jsonl that are no records.
+    notes: Sentences on problems with the files.
+    num_unreadable: Number of lines of records.jsonl that are not records.
   """
 
   def __init__(self, folder: pathlib.Path, title: str):
     """Reads nothing yet.
 
     Args:
-      folder: the folder, which need not be there.
-      title: name for readers.
+      folder: Folder of the experiment, which may not exist yet.
+      title: Title for readers.
     """
     self.folder, self.title = folder, title
     self.about: Mapping[str, Any] = {}
@@ -51,10 +51,10 @@ class Experiment:
     self._begin()
 
   def _begin(self):
-    """Forgets what was read of the two files that grow."""
+    """Resets the readers of records.jsonl and live.jsonl."""
     self._records = Tail(self.folder / 'records.jsonl')
     self._live = Tail(self.folder / live.NAME)
-    # By the hash of a line: a file that is rewritten repeats most of them.
+    # By the hash of a line: a rewritten file repeats most lines.
     self._parsed: dict[int, Point | None] = {}
     self._names: dict[str, None] = {}
     # By system and seed: the newest rounds with queries and their lines, and
@@ -66,12 +66,12 @@ class Experiment:
     self._left, self._last_record = None, 0.0
 
   def refresh(self, *, is_held: bool = False) -> None:
-    """Reads what is new.
+    """Reads new content of the files.
 
     Args:
-      is_held: whether a process is known to work on the grid around it.
+      is_held: Whether a process works on the grid of the experiment.
     """
-    # Before the files: what is not in use any more will not change.
+    # Checked before reading: if no process is working now, the files are final.
     in_use = workdir.is_in_use(self.folder)
     self.about = self._manifest.read()
     headline = self._task().headline.name
@@ -87,7 +87,7 @@ class Experiment:
 
   @property
   def headline(self):
-    """The metric that curves go by, under its own name."""
+    """The metric that curves show."""
     return self._task().headline
 
   @property
@@ -97,31 +97,31 @@ class Experiment:
 
   @property
   def watched_unit(self) -> str:
-    """Unit of `watched`: that of the metric of this name, if there is one."""
+    """Unit of the metric named `watched`; '' if there is none."""
     metrics = self._task().metrics
     return next((one.unit for one in metrics if one.name == self.watched), '')
 
   @property
   def systems(self) -> list[str]:
-    """Names of the systems, first those of the manifest."""
+    """Names of the systems; those of the manifest come first."""
     first = dict.fromkeys(map(str, self.about.get('systems') or ()))
     return list(first | self._names)
 
   @property
   def num_done(self) -> int:
-    """Number of rounds that are done."""
+    """Number of finished rounds."""
     return len(self.points)
 
   @property
   def total(self) -> int | None:
-    """Number of rounds of all systems and seeds; None if it is not known."""
+    """Number of rounds of all systems and seeds; None if not known."""
     if self.num_seeds is None or self.num_rounds is None:
       return None
     return len(self.systems) * self.num_seeds * self.num_rounds
 
   @property
   def num_seeds(self) -> int | None:
-    """Number of seeds per system; None if it is not known."""
+    """Number of seeds per system; None if not known."""
     try:
       return len(self._seeds())
     except (KeyError, TypeError, ValueError):
@@ -129,7 +129,7 @@ class Experiment:
 
   @property
   def num_rounds(self) -> int | None:
-    """Number of rounds per system and seed; None if it is not known."""
+    """Number of rounds per system and seed; None if not known."""
     try:
       return self._rounds()
     except (KeyError, TypeError, ValueError):
@@ -137,22 +137,22 @@ class Experiment:
 
   @property
   def finished(self) -> str | None:
-    """When the run finished, in UTC."""
+    """Time at which the run finished, in UTC."""
     return self.about.get('finished')
 
   @property
   def message(self) -> str:
-    """The line that says why the run failed; maybe empty."""
+    """Reason why the run failed, in one line; may be empty."""
     return self._ended.message if self._ended and self._is('failed') else ''
 
   def seconds_left(self, now: float | None = None) -> float | None:
-    """Estimates when a running experiment will be done.
+    """Estimates the time until a running experiment is finished.
 
     Args:
-      now: seconds since 1970. If None, the time of the call.
+      now: Seconds since 1970. If None, the time of the call.
 
     Returns:
-      Seconds; None if nothing runs, or no round is done yet.
+      Seconds; None if the experiment is not running or no round is finished.
     """
     if not self._is('running') or self._left is None:
       return None
@@ -160,21 +160,21 @@ class Experiment:
     return max(0.0, self._left - max(0.0, now - self._last_record))
 
   def newest_queries(self) -> list[Point]:
-    """Returns the last round with queries of each run, the newest run last."""
+    """Returns the last round with queries of each run, the newest last."""
     return [rounds[max(rounds)][0] for rounds in self._queried.values()]
 
   def lines_of_queries(self, system: str, seed: int) -> list[bytes]:
     """Returns the records of a run's newest rounds with queries, newest last.
 
     Args:
-      system: name of the system.
-      seed: seed of the run.
+      system: Name of the system.
+      seed: Seed of the run.
     """
     rounds = self._queried.get((system, seed), {})
     return [rounds[number][1] for number in sorted(rounds)]
 
   def ledgers(self) -> dict[str, list[Mapping[str, float]]]:
-    """Returns the newest ledger of each seed by system, as far as there are."""
+    """Returns the newest ledgers of the seeds that have one, by system."""
     found: dict[str, list[Mapping[str, float]]] = {}
     for (system, _), point in self._paid.items():
       found.setdefault(system, []).append(point.ledger)
@@ -190,13 +190,13 @@ class Experiment:
     return int(self.about['config']['protocol']['rounds'])
 
   def _seeds(self) -> Sequence[int]:
-    # Without `checks.seed_list`, whose checks compile a program.
+    # Not `checks.seed_list`, whose checks compile a program.
     config = self.about['config']
     first = int(config.get('first_seed', 0))
     return range(first, first + int(config['seeds']))
 
   def _read_records(self) -> bool:
-    """Reads records; returns whether there are new ones."""
+    """Reads new records; returns whether anything changed."""
     new = self._records.read()
     if not new.lines and not new.is_anew:
       return False
@@ -214,7 +214,7 @@ class Experiment:
     return True
 
   def _parse(self, line: bytes, known: Mapping[int, Point | None]):
-    """Reads a line, unless the same one was read before."""
+    """Parses a line, unless the same line was parsed before."""
     which = hash(line)
     if which in known:
       point = known[which]
@@ -231,7 +231,7 @@ class Experiment:
     return point
 
   def _note(self, point: Point, line: bytes) -> None:
-    """Keeps what is shown of the newest rounds alone."""
+    """Keeps the queries and the ledger if the round is among the newest."""
     run = point.system, point.seed
     self._names[point.system] = None
     self.has_test = point.has_test
@@ -240,14 +240,14 @@ class Experiment:
     ):
       self._paid[run] = point
     if point.num_picks:
-      # At the end: this run asked last.
+      # Moved to the end, as the run with the newest queries.
       rounds = self._queried.pop(run, {})
       rounds[point.round] = point, line
       newest = sorted(rounds)[-_ROUNDS_OF_QUERIES:]
       self._queried[run] = {number: rounds[number] for number in newest}
 
   def _read_live(self) -> None:
-    """Reads what the process says of itself."""
+    """Reads new lines of live.jsonl."""
     new = self._live.read()
     found = []
     for line in new.lines:
@@ -275,7 +275,7 @@ class Experiment:
         self._ended = each
 
   def _estimated(self) -> float | None:
-    """Estimates the seconds left from the last record on."""
+    """Estimates the seconds left at the time of the last record."""
     if self._begun is None:
       return None
     try:
@@ -297,7 +297,7 @@ class Experiment:
       return 'finished'
     if in_use:
       return 'running'
-    # The grid around it comes to it later.
+    # A grid runs its experiments one after the other.
     if is_held or not (self.about or self.num_done):
       return 'waiting'
     how = '' if self._ended is None else self._ended.how
@@ -310,12 +310,12 @@ class Experiment:
       lines = 'line' if self.num_unreadable == 1 else 'lines'
       yield (
         f'{self.num_unreadable:,} {lines} of records.jsonl cannot be read; the '
-        'run writes the file anew when it is resumed.'
+        'run rewrites the file when it is resumed.'
       )
 
 
 def _changed(path: pathlib.Path) -> float:
-  """When a file was last written to, in seconds since 1970."""
+  """Returns when a file was last modified, in seconds since 1970."""
   try:
     return path.stat().st_mtime
   except OSError:

@@ -1,4 +1,4 @@
-"""The page on which people label the pending queries of a project."""
+"""Serves the page on which annotators answer the pending queries."""
 
 import json
 import pathlib
@@ -18,16 +18,16 @@ with errors.needs('A page'):
   from starlette.exceptions import HTTPException
   from starlette.requests import Request
 
-# An answer is much shorter.
+# Limit on the body of a request; an answer is much shorter.
 _MOST_BYTES = 100_000
 
 
 class Labelling:
-  """A project, open on a page: its pool in memory, and who asks for more.
+  """A project open on a page, with its pool in memory.
 
   Attributes:
-    folder: of the project.
-    annotator: who answers here.
+    folder: Folder of the project.
+    annotator: Annotator of the answers given on the page.
   """
 
   def __init__(
@@ -36,9 +36,9 @@ class Labelling:
     """Loads the pool.
 
     Args:
-      folder: of the project.
-      annotator: who answers here.
-      folds: see `asking.propose`.
+      folder: Folder of the project.
+      annotator: Annotator of the answers given on the page.
+      folds: Number of folds for the estimate, see `asking.propose`.
     """
     self.folder, self.annotator = folder, annotator
     now = project.of(folder)
@@ -50,8 +50,8 @@ class Labelling:
     self._error = ''
 
   def state(self) -> dict[str, Any]:
-    """What the page shows, in terms of JSON."""
-    # Asked for every second: without the ids, which may be many.
+    """Returns the content of the page, as JSON values."""
+    # Called every second, so it does not read the ids, which may be many.
     found = project.summed_up(project.of(self.folder), len(self._dataset.train))
     now = found.account
     estimate = found.accuracies[-1][1] if found.accuracies else None
@@ -74,7 +74,7 @@ class Labelling:
     }
 
   def _queries(self, now: Account):
-    """What is pending, and what was answered here of the last batch."""
+    """Lists pending queries, and those of the last batch answered here."""
     last = set(now.batches[-1].ids) if now.batches else set()
     pending, asked = set(now.pending), now.asked
     found = []
@@ -92,31 +92,31 @@ class Labelling:
     return found
 
   def position(self, name: str) -> int:
-    """Where an example is in the pool; KeyError if it is not."""
+    """Returns the pool index of an example; KeyError if there is none."""
     return self._position[name]
 
   def picture(self, name: str) -> bytes:
-    """The picture of an example, as a PNG file."""
+    """Returns the picture of an example, encoded as PNG."""
     return self._shown.pictures([self.position(name)])[0]
 
   def row(self, name: str) -> dict[str, str]:
-    """The row of an example by the names of columns."""
+    """Returns the row of an example, as a dict from column to cell."""
     return self._shown.rows([self.position(name)])[0]
 
   def answer(self, name: str, label: str) -> None:
-    """Takes an answer; one that was given here before is changed."""
+    """Records an answer, and replaces an earlier one of the annotator."""
     given = [Answer(name, label, self.annotator, 'the page')]
     project.tell(self.folder, given, correct=True)
 
   def take_back(self, name: str) -> None:
-    """Takes an answer back."""
+    """Withdraws an answer."""
     project.withdraw(self.folder, [name], annotator=self.annotator)
 
   def ask(self, k: int) -> None:
-    """Asks for the next batch, and returns at once.
+    """Proposes the next batch in a thread, and returns at once.
 
     Args:
-      k: the most queries.
+      k: Maximal number of queries.
     """
     errors.check_number('k', k, int, least=1)
     if self._asking is not None and self._asking.is_alive():
@@ -130,7 +130,7 @@ class Labelling:
   def _propose(self, k):
     try:
       asking.propose(self.folder, k, folds=self._folds, dataset=self._dataset)
-    # Nobody else would see it: the thread has no terminal.
+    # Shown on the page: no caller sees an error of the thread.
     except Exception as error:
       self._error = f'{type(error).__name__}: {errors.in_one_line(error)}'
 
@@ -139,7 +139,7 @@ def application(labelling: Labelling) -> applications.Starlette:
   """Makes the application that `server.serve` serves.
 
   Args:
-    labelling: the project.
+    labelling: The project.
 
   Returns:
     A Starlette application, to stand behind `server.Guard`.
@@ -179,7 +179,7 @@ async def _picture(request: Request):
 
 async def _row(request: Request):
   row = await _of_example(request, request.app.state.labelling.row)
-  # Pairs: a browser would put columns whose names are numbers first.
+  # Pairs keep the order: in an object, JavaScript moves numeric names first.
   return responses.JSONResponse(list(row.items()))
 
 
@@ -195,7 +195,7 @@ async def _of_example(request, function):
 def _post(
   act: Callable[[Labelling, dict[str, Any]], None],
 ) -> Callable[[Request], Awaitable[responses.Response]]:
-  """A route that does something, and answers with the state after it."""
+  """Makes a route that calls `act`, and responds with the state after it."""
 
   async def route(request: Request):
     labelling = request.app.state.labelling
@@ -216,7 +216,7 @@ def _post(
 
 
 async def _content(request):
-  """What was posted: a mapping, and a small one."""
+  """Parses the body of a request, a JSON object of limited size."""
   content = b''
   async for part in request.stream():
     content += part
@@ -225,9 +225,9 @@ async def _content(request):
   try:
     given = json.loads(content)
   except (ValueError, RecursionError) as error:
-    raise ValueError('What was posted is no JSON.') from error
+    raise ValueError('The body of the request is not JSON.') from error
   if not isinstance(given, dict):
-    raise ValueError('What was posted is no object of JSON.')
+    raise ValueError('The body of the request is not a JSON object.')
   return given
 
 

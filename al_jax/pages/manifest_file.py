@@ -1,4 +1,4 @@
-"""Reads a manifest that may be absent, damaged, or about to change."""
+"""Reads a manifest that may be absent or damaged, and may change."""
 
 import pathlib
 from typing import Any
@@ -8,17 +8,17 @@ from al_jax.storage import manifest, workdir
 
 
 class ManifestFile:
-  """Reads a manifest, and again when it has changed.
+  """A manifest that is read again when it has changed.
 
   Attributes:
-    problem: one line that says why it cannot be read; maybe empty.
+    problem: Reason why it cannot be read, in one line; '' if it can.
   """
 
   def __init__(self, path: pathlib.Path):
     """Reads nothing yet.
 
     Args:
-      path: path of the file, which need not be there.
+      path: Path of the file, which may not exist yet.
     """
     self._path = path
     self._read: dict[str, Any] = {}

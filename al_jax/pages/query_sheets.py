@@ -1,4 +1,4 @@
-"""Shows the newest queries of a run: pictures, and what the model said."""
+"""Shows the newest queries of a run: pictures and predictions."""
 
 import io
 import threading
@@ -14,9 +14,9 @@ from al_jax.pages.experiment import Experiment
 from al_jax.runner import queries
 from al_jax.storage.records import RoundRecord
 
-# Pictures of a sheet.
+# Maximal number of pictures in a sheet.
 MOST_PICTURES = 24
-# What was made for pages that ask again.
+# Maximal number of cached sheets.
 _MOST_KEPT = 32
 
 
@@ -24,9 +24,9 @@ class Sheet(NamedTuple):
   """Queries of a round.
 
   Attributes:
-    png: the pictures, side by side.
-    facts: what JSON can hold: `round`, `labels`, `asked` (number of queries),
-      `score` (what they were chosen by), `width` and `height` of a picture in
+    png: The pictures, side by side.
+    facts: JSON values: `round`, `labels`, `asked` (number of queries), `score`
+      (name of the acquisition values), `width` and `height` of a picture in
       pixels, and `tiles`, for each picture `label`, `predicted`,
       `probability`, `value`, `true_marks` and `marks`.
   """
@@ -36,13 +36,13 @@ class Sheet(NamedTuple):
 
 
 class QuerySheets:
-  """Makes sheets on demand; the data set of the last one is kept."""
+  """Maker of sheets on demand, which keeps the data set of the last one."""
 
   def __init__(self):
     """Loads nothing yet."""
     self._lock = threading.Lock()
     self._which = self._dataset = None
-    # Keys that cannot be loaded, and why.
+    # Reasons why data sets cannot be shown, by key.
     self._problems: dict[str, str] = {}
     self._kept: dict[tuple[Any, ...], Sheet] = {}
 
@@ -50,15 +50,15 @@ class QuerySheets:
     """Makes the sheet of the newest round with queries.
 
     Args:
-      experiment: what the run belongs to.
-      system: name of the system.
-      seed: seed of the run.
+      experiment: Experiment of the run.
+      system: Name of the system.
+      seed: Seed of the run.
 
     Returns:
       The sheet.
 
     Raises:
-      ValueError: there is nothing to show; the message says why.
+      ValueError: If there is nothing to show; the message says why.
     """
     lines = experiment.lines_of_queries(system, seed)
     if not lines:
@@ -76,7 +76,7 @@ class QuerySheets:
       return self._kept[key]
 
   def _load(self, about: Mapping[str, Any]) -> Dataset:
-    """Returns the data set of a manifest; ValueError says why it cannot."""
+    """Returns the data set of a manifest; raises ValueError if it cannot."""
     facts = about.get('data', {})
     spec, fingerprint = (
       about.get('config', {}).get('data'),
@@ -101,17 +101,17 @@ class QuerySheets:
 
 
 def _loaded(spec, fingerprint) -> Dataset:
-  """Loads a data set that has pictures and this fingerprint."""
+  """Loads a data set; checks that it has pictures and this fingerprint."""
   source = spec['source'] if isinstance(spec, Mapping) else spec
   if parts.is_dotted(str(source)):
     raise ValueError(
-      f'the data come from {source}, and a page runs no code that a manifest '
-      'names'
+      f'the data come from {source}, but a page does not run code that a '
+      'manifest names'
     )
   dataset = data.load(spec)
   if dataset.fingerprint != fingerprint:
     raise ValueError(
-      f'{dataset.name} is not the data of the run any more: its fingerprint is '
+      f'{dataset.name} has changed since the run: its fingerprint is '
       f'{dataset.fingerprint}, and that of the run {fingerprint}'
     )
   if not dataset.has_pictures:
@@ -123,11 +123,11 @@ def _drawn(
   record: RoundRecord, dataset: Dataset, said: queries.Said | None
 ) -> Sheet:
   """Lays out the first queries of a round."""
-  # Those that were made are not in the data set.
+  # Generated queries are not in the data set.
   of_pool = [pick for pick in record.picks if pick < len(dataset.train)]
   picks = of_pool[:MOST_PICTURES]
   if not picks:
-    raise ValueError('The queries of this round were made, not of the pool.')
+    raise ValueError('The queries of this round are not from the pool.')
   pictures = dataset.pictures_at(np.array(picks, int))
   if len({np.shape(picture) for picture in pictures}) != 1:
     raise ValueError('The pictures are not all of one size.')
@@ -159,8 +159,8 @@ def _png(pictures: Sequence[np.ndarray]) -> bytes:
 
 
 def _tile(dataset, pick, at, said) -> dict[str, Any]:
-  """What is said of a query."""
-  # An oracle has answered by now, or nobody knows the target.
+  """Returns the label, prediction and marks of a query, as JSON values."""
+  # The oracle has answered by now, so the target is no secret.
   target = jax.tree.map(lambda part: part[pick], dataset.train.targets)
   tile = {
     'label': '' if target is None else dataset.task.spell(target),

@@ -1,4 +1,4 @@
-"""Takes what a watcher shows from lines of records.jsonl and live.jsonl."""
+"""Parses lines of records.jsonl and live.jsonl for a watcher."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from al_jax.loop.events import RoundProgress
 
 _SECONDS = ('fit', 'evaluate', 'measure', 'select', 'other')
-# What a line that is none of ours may raise, beside ValueError.
+# Errors that a foreign line may raise, beside ValueError.
 _DAMAGES = (
   AttributeError,
   KeyError,
@@ -16,25 +16,25 @@ _DAMAGES = (
   RecursionError,
   TypeError,
 )
-# Of numbers on a page.
+# Significant digits of numbers on a page.
 _DIGITS = 6
 
 
 class Point(NamedTuple):
-  """A round, as the curves have it.
+  """A finished round, as a point of the curves.
 
   Attributes:
-    system: name of the system.
-    seed: seed of the run.
-    round: number of the round, from 0.
-    labels: number of labels the round trained on.
-    score: headline on the test split, or else on the validation split; None if
-      there is none.
-    loss: training loss; None if it is not known.
-    seconds: time the round took.
-    num_picks: number of queries made after the round.
-    has_test: whether the score is that of the test split.
-    ledger: costs until then, see `loop.ledger`; maybe empty.
+    system: Name of the system.
+    seed: Seed of the run.
+    round: Number of the round, from 0.
+    labels: Number of labels the round trained on.
+    score: Headline metric on the test split, or else on the validation split;
+      None if there is none.
+    loss: Training loss; None if it is not known.
+    seconds: Time the round took.
+    num_picks: Number of queries made after the round.
+    has_test: Whether the score is of the test split.
+    ledger: Costs so far, see `loop.ledger`; may be empty.
   """
 
   system: str
@@ -50,7 +50,7 @@ class Point(NamedTuple):
 
   @property
   def key(self) -> tuple[str, int, int]:
-    """System, seed and round."""
+    """The system, seed and round."""
     return self.system, self.seed, self.round
 
 
@@ -59,11 +59,12 @@ class Live(NamedTuple):
 
   Attributes:
     event: `begin`, `progress` or `ended`.
-    time: seconds since 1970.
-    progress: of `progress`.
-    num_finished: of `begin`: rounds that earlier processes finished.
-    how: of `ended`: `finished`, `interrupted` or `failed`.
-    message: of `ended`: one line that says why it failed.
+    time: Seconds since 1970.
+    progress: If `progress`, the progress.
+    num_finished: If `begin`, the number of rounds that earlier processes
+      finished.
+    how: If `ended`, `finished`, `interrupted` or `failed`.
+    message: If `ended`, the reason why the run failed, in one line.
   """
 
   event: str
@@ -78,14 +79,14 @@ def point(line: bytes, headline: str) -> Point:
   """Reads a line of records.jsonl.
 
   Args:
-    line: the line. Fields that are not shown may be absent or of any form.
-    headline: name of the metric that curves go by.
+    line: The line. Fields that are not shown may be absent or malformed.
+    headline: Name of the metric that curves show.
 
   Returns:
     The round.
 
   Raises:
-    ValueError: the line is no record.
+    ValueError: If the line is not a record.
   """
   try:
     values = json.loads(line)
@@ -115,13 +116,13 @@ def live(line: bytes) -> Live:
   """Reads a line of live.jsonl.
 
   Args:
-    line: the line.
+    line: The line.
 
   Returns:
-    What it says.
+    The parsed line.
 
   Raises:
-    ValueError: the line is none of that file.
+    ValueError: If the line is not one of live.jsonl.
   """
   try:
     values = json.loads(line)
@@ -144,7 +145,7 @@ def live(line: bytes) -> Live:
 
 
 def rounded(value: float | None) -> float | None:
-  """Returns a number as the page gets it; None if it is not finite."""
+  """Rounds a number for the page; None if it is not finite."""
   if value is None or not math.isfinite(value):
     return None
   return float(f'{value:.{_DIGITS}g}')
@@ -156,5 +157,5 @@ def _number(value: Any) -> float | None:
 
 def _text(value: Any) -> str:
   if not isinstance(value, str):
-    raise TypeError(f'{value!r} is no text')
+    raise TypeError(f'{value!r} is not text')
   return value

@@ -1,8 +1,8 @@
-"""A server of pages for the people at this machine alone.
+"""Serves pages to browsers on this machine only.
 
-It listens on the loopback interface. Pages of other sites may still send
-requests to it, from the browser of whoever has both open: `Guard` refuses what
-does not come from a page of its own.
+The server listens on the loopback interface. Pages of other sites that are open
+in a browser on this machine could still send requests to it; `Guard` rejects
+requests that do not come from the server's own pages.
 """
 
 import contextlib
@@ -49,10 +49,10 @@ _HEADERS = {
 
 
 def application(routes: Sequence[Any]) -> applications.Starlette:
-  """Makes an application of routes, and of the static files of all pages.
+  """Makes an application from routes, and adds the static files of all pages.
 
   Args:
-    routes: of Starlette.
+    routes: Starlette routes.
 
   Returns:
     A Starlette application, to stand behind `Guard`.
@@ -64,7 +64,7 @@ def application(routes: Sequence[Any]) -> applications.Starlette:
 
 
 async def _said(request: Any, error: HTTPException):
-  """An error is a line of text."""
+  """Responds to an error with a line of text."""
   del request
   return responses.PlainTextResponse(
     f'{error.detail}\n', error.status_code, headers=error.headers
@@ -72,20 +72,20 @@ async def _said(request: Any, error: HTTPException):
 
 
 class Guard:
-  """Middleware that refuses requests that no page of this server made.
+  """Middleware that rejects requests from pages of other sites.
 
-  A name that another site has pointed at this machine shows in the header
-  Host, a request of another site in Origin, and a POST has to know the token
-  that is printed when the server starts.
+  The header Host shows a domain name that another site has pointed at this
+  machine, and Origin a request by another site. A POST needs the token printed
+  when the server starts.
   """
 
   def __init__(self, application: Application, port: int, token: str):
-    """Stands before an application.
+    """Wraps an application.
 
     Args:
-      application: an ASGI application.
-      port: port the server listens on.
-      token: what the header X-Token of a POST has to be.
+      application: An ASGI application.
+      port: Port the server listens on.
+      token: Required value of the header X-Token of a POST.
     """
     self._application, self._token = application, token
     self._hosts = [f'{host}:{port}' for host in (HOST, 'localhost')]
@@ -96,7 +96,7 @@ class Guard:
       await self._application(scope, receive, send)
       return
     if scope['type'] != 'http':
-      raise ValueError(f'no answer to {scope["type"]!r}; only HTTP is served.')
+      raise ValueError(f'{scope["type"]!r} is not served; only HTTP is.')
 
     async def send_with_headers(message):
       if message['type'] == 'http.response.start':
@@ -113,8 +113,8 @@ class Guard:
     await application(scope, receive, send_with_headers)
 
   def _refusal(self, method: str, headers: Headers) -> tuple[int, str] | None:
-    """Says why a request is refused; None if it is not."""
-    # Of two such headers the application would see one alone.
+    """Returns status and reason if a request is rejected, otherwise None."""
+    # All values are checked: the application would see only one of them.
     hosts, origins = headers.getlist('host'), headers.getlist('origin')
     if len(hosts) != 1 or hosts[0] not in self._hosts:
       return 403, (
@@ -141,34 +141,34 @@ class Server:
   """A server on the loopback interface.
 
   Attributes:
-    port: port it listens on.
-    token: what a POST has to know.
-    address: address of the page, with the token.
+    port: Port it listens on.
+    token: Token that a POST needs.
+    address: Address of the page, with the token.
   """
 
   def __init__(self, application: Application, port: int = 0):
-    """Takes the port.
+    """Binds the port.
 
     Args:
-      application: an ASGI application.
-      port: port to listen on; 0 takes a free one.
+      application: An ASGI application.
+      port: Port to listen on; 0 takes a free one.
 
     Raises:
-      OSError: the port is taken, or not allowed.
+      OSError: If the port is in use or not allowed.
     """
     errors.check_number('--port', port, int, least=0, most=65535)
     self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # Or a port that was served a moment ago would be refused.
+    # Without it, a port that was in use a moment ago could not be bound.
     self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       self._socket.bind((HOST, port))
-      # From now on who asks waits for the answer.
+      # From now on connections wait instead of being refused.
       self._socket.listen()
     except OSError as error:
       self._socket.close()
       raise OSError(
-        f'--port is {port}, on which nothing can be served '
-        f'({error.strerror}); choose another one, or 0 for a free one.'
+        f'--port is {port}, which cannot be used ({error.strerror}); choose '
+        'another port, or 0 for a free one.'
       ) from error
     self.port = self._socket.getsockname()[1]
     self.token = secrets.token_urlsafe(16)
@@ -187,7 +187,7 @@ class Server:
 
   @property
   def is_stopping(self) -> bool:
-    """Whether answers without an end have to end."""
+    """Whether endless responses must end."""
     return self._server.should_exit
 
   def run(self) -> None:
@@ -196,13 +196,13 @@ class Server:
       self._server.run(sockets=[self._socket])
 
   def stop(self) -> None:
-    """Has `run` return soon; from any thread."""
+    """Makes `run` return soon; may be called from any thread."""
     self._server.should_exit = True
 
 
 @contextlib.contextmanager
 def _signals_once() -> Iterator[None]:
-  """Ignores signals that uvicorn has obeyed and raises again at its end."""
+  """Ignores the signals that uvicorn handles and then raises again."""
   if threading.current_thread() is not threading.main_thread():
     yield
     return
@@ -221,12 +221,11 @@ def serve(application: Application, port: int = 0) -> None:
   """Serves pages until Ctrl-C, and prints their address.
 
   Args:
-    application: an ASGI application; its `state.is_stopping`, if it has a
-      `state`, becomes a function that tells whether endless answers must end.
-    port: port to listen on; 0 takes a free one.
+    application: A Starlette application, see `connect`.
+    port: Port to listen on; 0 takes a free one.
 
   Raises:
-    OSError: the port is taken, or not allowed.
+    OSError: If the port is in use or not allowed.
   """
   server = Server(application, port)
   connect(application, server)
@@ -235,10 +234,10 @@ def serve(application: Application, port: int = 0) -> None:
 
 
 def connect(application: Any, server: Server) -> None:
-  """Lets an application know when its server stops.
+  """Sets `state.is_stopping`, which tells whether endless responses must end.
 
   Args:
-    application: a Starlette application.
-    server: the server of the application.
+    application: A Starlette application.
+    server: Server of the application.
   """
   application.state.is_stopping = lambda: server.is_stopping

@@ -1,4 +1,4 @@
-"""Reads files that grow, and hands out what is new."""
+"""Reads growing files incrementally."""
 
 import os
 import pathlib
@@ -6,19 +6,19 @@ import stat
 from collections.abc import Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-# Bytes before the place reached, by which a rewritten file is known.
+# Number of bytes before the offset that are compared, to notice a rewrite.
 _SEAM = 256
 
 _Row = TypeVar('_Row')
 
 
 class New(NamedTuple):
-  """What was appended to a file since it was last read.
+  """New lines of a file since it was last read.
 
   Attributes:
-    lines: whole lines without their ends.
-    is_anew: whether the file was replaced, cut or deleted; `lines` are then all
-      lines of the file.
+    lines: Complete lines, without newlines.
+    is_anew: Whether the file was replaced, truncated or deleted. If True,
+      `lines` are all lines of the file.
   """
 
   lines: list[bytes]
@@ -26,25 +26,25 @@ class New(NamedTuple):
 
 
 class Tail:
-  """Reads the new lines of a file that another process writes.
+  """Reader of the new lines of a file that another process writes.
 
-  A last line without an end is left for later. A file that was replaced by
-  another one, or became shorter, is read from its beginning.
+  A last line without a newline is left for later. A file that was replaced or
+  became shorter is read from its beginning.
   """
 
   def __init__(self, path: pathlib.Path):
     """Reads nothing yet.
 
     Args:
-      path: path of the file, which need not be there.
+      path: Path of the file, which may not exist yet.
     """
     self._path = path
     self._forget()
 
   def read(self) -> New:
-    """Reads what is new."""
+    """Reads the new lines."""
     try:
-      # Neither a link nor a pipe: the one leads elsewhere, the other blocks.
+      # Does not follow a link, which may lead anywhere, or block on a pipe.
       flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
       with os.fdopen(os.open(self._path, flags), 'rb') as file:
         return self._read_from(file)
@@ -70,10 +70,10 @@ class Tail:
     return New(content[:end].split(b'\n')[:-1], is_anew)
 
   def _goes_on(self, file, which, status) -> bool:
-    """Tells whether the file still has what was read of it."""
+    """Tells whether the file still begins with the content read so far."""
     if which != self._which or status.st_size < self._offset:
       return False
-    # A file system may give the number of a deleted file to the next one.
+    # Inode numbers of deleted files are reused, so content is compared too.
     file.seek(self._offset - len(self._seam))
     return file.read(len(self._seam)) == self._seam
 
@@ -82,25 +82,25 @@ class Tail:
 
 
 class Place(NamedTuple):
-  """How far a reader of a `Series` has come."""
+  """Position of a reader in a `Series`."""
 
   generation: int = -1
   number: int = 0
 
 
 class Series(Generic[_Row]):
-  """Rows in the order of their arrival, for readers that come back for more.
+  """Rows in the order of arrival, for readers that read incrementally.
 
-  Rows have keys: a row whose key is known takes the place of the earlier one,
-  for readers too. A series that is cleared is read anew by all.
+  Rows have keys. A row replaces an earlier row with the same key, for readers
+  too. After `clear`, all readers start over.
   """
 
   def __init__(self, *, most: int | None = None):
     """Begins empty.
 
     Args:
-      most: number of rows from which on the older half is forgotten. If None,
-        all rows are kept.
+      most: Maximal number of rows; beyond it, the older half is dropped. If
+        None, all rows are kept.
     """
     self._most = most
     self._generation = self._first = 0
@@ -122,7 +122,7 @@ class Series(Generic[_Row]):
     return list(self._keys.values())
 
   def add(self, key: Hashable, row: _Row) -> None:
-    """Adds a row, unless the same row is there."""
+    """Adds a row, unless the same row is the newest of its key."""
     if self._keys.get(key) == row:
       return
     self._keys[key] = row
@@ -135,18 +135,18 @@ class Series(Generic[_Row]):
       self._keys = dict(newest)
 
   def clear(self) -> None:
-    """Forgets all rows."""
+    """Removes all rows."""
     self._generation += 1
     self._first, self._rows, self._keys = 0, [], {}
 
   def since(self, place: Place) -> tuple[bool, list[Any], Place]:
-    """Returns what a reader does not have.
+    """Returns the rows that a reader does not have yet.
 
     Args:
-      place: what the last call returned; `Place()` at first.
+      place: Place that the last call returned; `Place()` at first.
 
     Returns:
-      Whether the reader has to forget what it has, the rows, and the place.
+      Whether the reader must discard its rows, the new rows, and the new place.
     """
     is_anew = place.generation != self._generation
     begin = 0 if is_anew else max(0, place.number - self._first)

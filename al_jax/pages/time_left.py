@@ -18,24 +18,24 @@ def estimate(
   elapsed: float,
   num_new: int,
 ) -> float | None:
-  """Estimates the seconds until all rounds are done.
+  """Estimates the seconds until all rounds are finished.
 
-  A round takes about as long as the same round of other seeds did; without
-  one, as the last known rounds of its system; without these, as the same round
-  of other systems. Rounds that run side by side take their share of the time
-  that passes.
+  The time of a round is predicted by the same round of other seeds; without
+  these, by the last rounds of its system; without these, by the same round of
+  other systems. The sum is scaled by the elapsed time per second of a record,
+  which accounts for rounds that run in parallel.
 
   Args:
-    done: seconds of the rounds that are done, of all processes.
-    systems: names of the systems.
-    seeds: seeds that each system runs with.
-    rounds: number of rounds per system and seed.
-    elapsed: seconds from the beginning of the process under way to its last
+    done: Seconds of the finished rounds, of all processes.
+    systems: Names of the systems.
+    seeds: Seeds of each system.
+    rounds: Number of rounds per system and seed.
+    elapsed: Seconds from the beginning of the current process to its last
       record.
-    num_new: number of rounds that this process has done.
+    num_new: Number of rounds that the current process has finished.
 
   Returns:
-    Seconds from the last record on; None before the first one.
+    Seconds from the last record on; None before the first record.
   """
   if not done or num_new < 1 or elapsed <= 0:
     return None
@@ -52,7 +52,7 @@ def estimate(
 
   def predicted(system, number):
     found = of_round.get((system, number))
-    # The newest rounds: later ones train on more labels.
+    # Only the last rounds: rounds get slower as labels are added.
     found = found or of_system.get(system, [])[-3:] or of_any.get(number)
     return float(np.mean(found)) if found else mean
 
@@ -65,6 +65,6 @@ def estimate(
   )
   if mean <= 0:
     return left
-  # Seconds that pass for each second of a record.
+  # Elapsed seconds per second of a record.
   pace = elapsed / (num_new * mean)
   return left * pace

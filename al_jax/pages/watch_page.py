@@ -1,4 +1,4 @@
-"""The page on which people watch runs: its routes."""
+"""Routes of the page that watches runs."""
 
 import asyncio
 import json
@@ -14,9 +14,9 @@ with errors.needs('A page'):
   from starlette.exceptions import HTTPException
   from starlette.requests import Request
 
-# Between two looks at the files.
+# Time between two reads of the files.
 _SECONDS = 0.5
-# A connection that says nothing for long is closed by some programs.
+# Some programs close a connection that is silent for longer.
 _SECONDS_OF_SILENCE = 15
 
 
@@ -24,7 +24,7 @@ def application(watch: Watch) -> applications.Starlette:
   """Makes the application that `server.serve` serves.
 
   Args:
-    watch: what is watched.
+    watch: Experiments to watch.
 
   Returns:
     A Starlette application, to stand behind `server.Guard`.
@@ -60,7 +60,7 @@ async def _news(state) -> AsyncIterator[str]:
   """Yields events for as long as the page is open."""
   reader, silence = Reader(state.watch), 0.0
   while not state.is_stopping():
-    # Reading and parsing take time that other requests need not wait for.
+    # In a thread, so that other requests need not wait.
     text = await concurrency.run_in_threadpool(_read, reader)
     silence = 0.0 if text else silence + _SECONDS
     if silence >= _SECONDS_OF_SILENCE:
@@ -78,7 +78,7 @@ def _read(reader: Reader) -> str:
 
 
 def _experiment(request: Request):
-  """The experiment that a path names."""
+  """Returns the experiment of a request."""
   number = request.path_params['cell']
   experiments = request.app.state.watch.experiments
   if number >= len(experiments):
@@ -87,7 +87,7 @@ def _experiment(request: Request):
 
 
 def _picture(request: Request):
-  """A sample sheet, by a name that the folder lists."""
+  """Responds with a sample sheet, if the folder lists its name."""
   folder = _experiment(request).folder / 'pictures'
   name = request.path_params['name']
   if name not in watching.sheet_names(folder):
@@ -96,7 +96,7 @@ def _picture(request: Request):
 
 
 def _sheet(request: Request):
-  """The queries that a path names."""
+  """Returns the sheet of queries of a request."""
   experiment = _experiment(request)
   number = request.path_params['system']
   if number >= len(experiment.systems):

@@ -1,4 +1,4 @@
-"""Follows work directories, and says what a page has to be told."""
+"""Follows work directories, and derives the events to send to a page."""
 
 import contextlib
 import pathlib
@@ -17,10 +17,10 @@ from al_jax.plotting import style
 from al_jax.reporting import costs
 from al_jax.storage import manifest, metrics, workdir
 
-# An event: its name, and what JSON can hold.
+# Name and JSON values of an event.
 Event = tuple[str, dict[str, Any]]
 
-# Sample sheets that a page lists.
+# Maximal number of sample sheets that a page lists.
 _MOST_SHEETS = 24
 
 
@@ -28,25 +28,26 @@ class Watch:
   """The experiments of some work directories.
 
   Attributes:
-    experiments: in the order in which they were found; their positions are
-      their numbers, which never change.
+    experiments: Experiments in the order in which they were found. The position
+      of an experiment is its number, which never changes.
   """
 
   def __init__(self, folders: Sequence[pathlib.Path]):
     """Reads nothing yet.
 
     Args:
-      folders: work directories of runs or grids, or folders of these. One
-        that is not there yet waits for its run, if its parent is there.
+      folders: Work directories of runs or grids, or folders of these. A folder
+        may not exist yet if its parent does.
 
     Raises:
-      ValueError: there can be no such folder, or one is named twice.
+      ValueError: If a folder cannot exist, or is named twice.
     """
     for folder in folders:
       can_begin = not folder.exists() and folder.parent.is_dir()
       if not (folder.is_dir() or can_begin):
         raise ValueError(
-          f'WORKDIR is {str(folder)!r}, which is no folder; name that of a run.'
+          f'WORKDIR is {str(folder)!r}, which is not a folder; name the folder '
+          'of a run.'
         )
     self._folders = tuple(folders)
     resolved = [folder.resolve() for folder in folders]
@@ -63,7 +64,7 @@ class Watch:
     self.lock = threading.RLock()
 
   def refresh(self) -> None:
-    """Reads what is new; threads take turns."""
+    """Reads new content of all files, under the lock."""
     with self.lock:
       for folder in self._folders:
         found = list(self._found(folder))
@@ -76,7 +77,7 @@ class Watch:
             self._numbers[path] = len(self.experiments)
             self.experiments.append(Experiment(path, title))
           experiment = self.experiments[self._numbers[path]]
-          # A single damaged folder must not blind the page.
+          # A damaged folder must not hide the others.
           try:
             experiment.refresh(is_held=is_held)
           except (OSError, ValueError, LookupError, TypeError) as error:
@@ -86,13 +87,13 @@ class Watch:
           self._colours.setdefault(system, len(self._colours))
 
   def _found(self, folder):
-    """Yields path, title, and whether the grid around it runs."""
+    """Yields path, title, and whether a process works on its grid."""
     about = self._about(folder)
     inner = []
     if names := about.get('settings'):
       is_held = workdir.is_in_use(folder)
       for name in names:
-        # Whoever wrote the manifest must not choose what is read elsewhere.
+        # `below` raises if a manifest names a folder outside of its own.
         with contextlib.suppress(workdir.WorkdirError):
           yield workdir.below(folder, name), f'{folder}: {name}', is_held
       return
@@ -113,7 +114,7 @@ class Watch:
     return self._manifests.setdefault(path, ManifestFile(path)).read()
 
   def cells(self) -> dict[str, Any]:
-    """Says how each experiment stands."""
+    """Returns the state of each experiment."""
     return {
       'cells': [
         self._cell(number, experiment)
@@ -123,7 +124,7 @@ class Watch:
     }
 
   def details(self) -> Iterator[dict[str, Any]]:
-    """Says what else there is to see of each experiment."""
+    """Yields the ledger, sample sheets and queries of each experiment."""
     for number, experiment in enumerate(self.experiments):
       yield {
         'cell': number,
@@ -160,7 +161,7 @@ class Watch:
       'finished': experiment.finished,
       'message': experiment.message,
       'notes': [*self._absent(experiment.folder), *experiment.notes],
-      # With the flag it would delete what is to be resumed.
+      # With --overwrite, resuming would delete the run.
       'command': manifest.without_flag(
         str(experiment.about.get('command', '')), 'overwrite'
       ),
@@ -180,20 +181,20 @@ class Watch:
     }
 
   def _absent(self, folder):
-    """Yields a note if a folder that was asked for is not there."""
-    # Cells of a grid make their folders when their turn comes.
+    """Yields a note if a folder that the user named does not exist."""
+    # Not for cells of a grid, whose folders are created when they begin.
     if folder in self._folders and not folder.is_dir():
       yield 'There is no such folder yet; its run is shown once it begins.'
 
 
 class Reader:
-  """One page that is open: what it has been told, and what is new."""
+  """An open page: the events sent so far, and the new ones."""
 
   def __init__(self, watch: Watch):
-    """Begins with nothing told.
+    """Begins with nothing sent.
 
     Args:
-      watch: what is watched.
+      watch: Experiments to watch.
     """
     self._watch = watch
     self._cells: dict[str, Any] | None = None
@@ -201,7 +202,7 @@ class Reader:
     self._places: dict[tuple[int, str], Place] = {}
 
   def news(self) -> list[Event]:
-    """Reads what is new, and returns what has changed since the last call."""
+    """Reads the files, and returns the changes since the last call."""
     with self._watch.lock:
       self._watch.refresh()
       return list(self._news())
@@ -252,7 +253,7 @@ class Reader:
 
 
 def _point(point, index):
-  """A row of the event `records`."""
+  """Returns a row of the event `records`."""
   return [
     index[point.system],
     point.seed,
@@ -265,7 +266,7 @@ def _point(point, index):
 
 
 def _progress(each, index, watched):
-  """A row of the event `progress`; None of a system that is not known."""
+  """Returns a row of the event `progress`; None if the system is unknown."""
   progress = each.progress
   if progress.system not in index:
     return None
@@ -282,7 +283,7 @@ def _progress(each, index, watched):
 
 
 def _ledger(experiment):
-  """The ledger as texts: titles of columns, and rows; None if there is none."""
+  """Returns the ledger as texts, titles and rows; None if there is none."""
   found = [
     costs.ledger_row(system, last)
     for system, last in experiment.ledgers().items()
@@ -300,10 +301,10 @@ def sheet_names(folder: pathlib.Path) -> dict[str, int]:
   """Lists sample sheets with the time they were written, the newest first.
 
   Args:
-    folder: the folder `pictures` of an experiment, which need not be there.
+    folder: Folder `pictures` of an experiment, which may not exist.
 
   Returns:
-    Nanoseconds since 1970 by the name of the file. Links are left out.
+    Nanoseconds since 1970 by file name. Links are left out.
   """
   if folder.is_symlink() or not folder.is_dir():
     return {}

@@ -1,7 +1,6 @@
 """Figures of learning curves, comparisons and queried examples.
 
-They are made without pyplot, so nothing here needs a display or leaves a figure
-open behind it.
+Nothing here uses pyplot, so it needs no display and leaves no figure open.
 """
 
 from al_jax.plotting.comparison import (

@@ -11,15 +11,15 @@ from al_jax.plotting import style
 from al_jax.storage import metrics
 from al_jax.tasks import Metric
 
-# Of the penalty matrix, in inches.
+# Side of a cell of the penalty matrix, in inches.
 _CELL = 0.46
-# More markers than this hide a line rather than name it.
+# More markers would hide the line.
 _MOST_MARKERS = 5
-# What the published figures show of normalised errors.
+# Range of normalised errors in the figures of Ash et al. 2020 (BADGE).
 _ERROR_RANGE = (0.3, 1.2)
-# Where a time that is too short to be measured is drawn.
+# Shorter times are drawn here.
 _SHORTEST_SECONDS = 1e-4
-# Times that span more than this factor are on a logarithmic axis.
+# Times that span more than this factor get a logarithmic axis.
 _LOG_SPAN = 20
 
 
@@ -30,13 +30,14 @@ def penalty_matrix(
   order: Sequence[str] | None = None,
   title: str | None = None,
 ) -> None:
-  """Draws who beats whom, and below it how often each is beaten.
+  """Draws how often each system beats every other, and the means below.
 
   Args:
-    found: see `comparison.penalty_matrix`.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    order: of the rows and columns; by column mean, the best first, if None.
-    title: above the matrix.
+    found: matrix to draw, see `comparison.penalty_matrix`.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format.
+    order: systems in the order of the rows and columns. If None, by column
+      mean, best first.
+    title: title above the matrix.
   """
   systems = found.systems
   if order is None:
@@ -53,7 +54,7 @@ def penalty_matrix(
   upper, lower = figure.subplots(
     2, height_ratios=(len(names), 1), sharex=True, squeeze=True
   )
-  # The diagonal is no comparison: it stays grey.
+  # A system is not compared with itself: the diagonal stays grey.
   shown = np.ma.array(matrix, mask=np.eye(len(names), dtype=bool))
   _draw_cells(upper, shown, max(float(matrix.max()), 1e-9), 'Blues')
   _draw_cells(lower, means[None], max(float(means.max()), 1e-9), 'Oranges')
@@ -106,14 +107,14 @@ def error_distributions(
   systems: Sequence[str] | None = None,
   title: str | None = None,
 ) -> None:
-  """Draws the distribution of error / error of random, a step per value.
+  """Draws each system's distribution of error / error of random, as steps.
 
   Args:
-    found: by system, see `comparison.normalised_errors`.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    systems: whose place is the number of a system's colour and marker; those
-      of `found` if None.
-    title: above the axes.
+    found: distribution of each system, see `comparison.normalised_errors`.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format.
+    systems: names whose positions choose the colours and markers, so that a
+      system looks the same in several pictures. If None, those of `found`.
+    title: title above the axes.
   """
   if not found:
     raise ValueError('found is empty; a picture needs at least one system.')
@@ -152,16 +153,16 @@ def time_against_score(
   systems: Sequence[str] | None = None,
   title: str | None = None,
 ) -> None:
-  """Draws a point per system: how long it chooses, how good it is.
+  """Draws each system as a point: its selection time against its score.
 
   Args:
-    points: by system, seconds per round, the score, and the standard error of
-      the score, NaN where there is none.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    metric: what the score is.
-    systems: whose place is the number of a system's colour and marker; those
-      of `points` if None.
-    title: above the axes.
+    points: seconds per round, score, and standard error of the score, by
+      system; the error is NaN where there is none.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format.
+    metric: metric of the score.
+    systems: names whose positions choose the colours and markers, so that a
+      system looks the same in several pictures. If None, those of `points`.
+    title: title above the axes.
   """
   if not points:
     raise ValueError('points is empty; a picture needs at least one system.')
@@ -182,7 +183,7 @@ def time_against_score(
     )
   axes.margins(0.12)
   times = [max(of[0], _SHORTEST_SECONDS) for of in points.values()]
-  # Where the times are alike, decades would leave the axis without numbers.
+  # A logarithmic axis of similar times would have no numbers.
   if max(times) > _LOG_SPAN * min(times):
     axes.set_xscale('log')
     axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
@@ -204,13 +205,13 @@ def stacked_bars(
   x_label: str,
   title: str | None = None,
 ) -> None:
-  """Draws a bar per system, made of named parts.
+  """Draws a bar per system, stacked from named parts.
 
   Args:
-    parts: by system, the length of each part by its name.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    x_label: what the lengths are.
-    title: above the bars.
+    parts: length of each part by its name, by system.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format.
+    x_label: label of the lengths.
+    title: title above the bars.
   """
   if not parts:
     raise ValueError('parts is empty; a picture needs at least one system.')

@@ -1,4 +1,4 @@
-"""Curves of many systems, in panels one above the other."""
+"""Curves of many systems, in panels above each other."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -13,7 +13,7 @@ from al_jax.plotting import style
 from al_jax.storage import metrics, records
 from al_jax.tasks import Metric
 
-# More markers hide a curve rather than name it: of few systems, of many.
+# More markers would hide a curve: limits for few systems and for many.
 _MOST_MARKERS, _MOST_MARKERS_OF_MANY = 24, 8
 _MOST_TICKS = 10
 
@@ -27,17 +27,17 @@ def learning_curves(
   systems: Sequence[str] | None = None,
   references: Mapping[str, float] | None = None,
 ) -> matplotlib.figure.Figure:
-  """Draws the mean over seeds against labels, in a band of a standard error.
+  """Draws the mean over seeds against labels, with a band of standard errors.
 
   Args:
     round_records: rounds of any number of runs.
-    path: where to write the picture; its suffix (png, pdf, svg, ...) is the
-      format. If None, it is not written.
-    metric: whose name is a column of `RoundRecord.flat`.
-    title: above the curves.
-    systems: whose place is the number of a system's colour and marker, so that
-      it looks the same in several pictures.
-    references: a horizontal line at each value, by its name.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format. If
+      None, it is not written.
+    metric: metric to draw; its name is a column of `RoundRecord.flat`.
+    title: title above the curves.
+    systems: names whose positions choose the colours and markers, so that a
+      system looks the same in several pictures. If None, those of the records.
+    references: values of horizontal lines, by name.
 
   Returns:
     The figure.
@@ -71,25 +71,27 @@ def curve_panels(
   same_scale: Sequence[Sequence[str]] = (),
   chance: Mapping[str, float] | None = None,
 ) -> matplotlib.figure.Figure:
-  """Draws means in bands of a standard error, a panel per quantity.
+  """Draws means with bands of standard errors, a panel per quantity.
 
-  The panels have their horizontal axis and their legend in common. Where a
-  mean is not finite nothing is drawn.
+  The panels share their horizontal axis and their legend. Means that are not
+  finite are not drawn.
 
   Args:
-    panels: by the name of what is on the vertical axis, the curve of each
-      system.
-    path: where to write the picture, see `learning_curves`.
+    panels: curve of each system, by the quantity on the vertical axis.
+    path: path of the picture, see `learning_curves`.
     in_percent: names of the panels that show shares.
-    x_label: what is on the horizontal axis.
-    logarithmic_x: whether that axis is logarithmic; otherwise it counts.
-    systems: whose place is the number of a system's colour and marker, so that
-      it looks the same in several pictures; those of the panels if None.
-    references: a horizontal line at each value, by its name, in every panel.
-    title: above the panels.
-    count: what a mean is taken over, for the legend; unnamed if None.
-    same_scale: groups of panels that have their vertical axis in common.
-    chance: what guessing gets, by panel: a thin line that says so.
+    x_label: label of the horizontal axis.
+    logarithmic_x: whether the horizontal axis is logarithmic. Otherwise its
+      ticks are whole numbers if all values are.
+    systems: names whose positions choose the colours and markers, so that a
+      system looks the same in several pictures. If None, those of the panels.
+    references: values of horizontal lines in every panel, by name.
+    title: title above the panels.
+    count: plural name of the units of a mean, for the legend. If None, the
+      legend has no title.
+    same_scale: groups of panels that share their vertical axis.
+    chance: value that guessing reaches, by panel, drawn as a thin line with the
+      label "chance".
 
   Returns:
     The figure.
@@ -166,7 +168,7 @@ def _draw_curve(
 ) -> None:
   mean = np.asarray(curve.mean, float)
   mean = np.where(np.isfinite(mean), mean, np.nan)
-  # A single seed has no standard error, and no band.
+  # A single seed has no standard error and gets no band.
   error = np.nan_to_num(curve.standard_error, nan=0.0, posinf=0.0)
   look = style.line_style(number)
   axes.fill_between(
@@ -174,7 +176,7 @@ def _draw_curve(
     mean - error,
     mean + error,
     color=look['color'],
-    # Many bands on top of each other would hide the curves.
+    # Many overlapping bands would hide the curves.
     alpha=0.12 if many else 0.2,
     linewidth=0,
   )
@@ -184,7 +186,7 @@ def _draw_curve(
     curve.labels,
     mean,
     label=system,
-    # One after the other, so that those of close curves do not hide each other.
+    # Staggered, so that the markers of close curves do not hide each other.
     markevery=(number % step, step),
     **look,
   )
@@ -193,7 +195,7 @@ def _draw_curve(
 def _scale_x(
   axes: matplotlib.axes.Axes, places: np.ndarray, logarithmic: bool
 ) -> None:
-  """Ticks at the places themselves where these are few and evenly apart."""
+  """Puts ticks at the places themselves if they are few and evenly spaced."""
   is_count = np.all(places == np.round(places))
   if logarithmic:
     axes.set_xscale('log')
@@ -207,7 +209,7 @@ def _scale_x(
 
 
 def _add_legend(figure, all_axes, panels, count) -> None:
-  """Lists the systems in the order in which their curves end, from above."""
+  """Lists the systems in the order of their curves' right ends, from above."""
   fullest = max(range(len(panels)), key=lambda i: len(list(panels.values())[i]))
   axes, curves = all_axes[fullest], list(panels.values())[fullest]
   _, labels = axes.get_legend_handles_labels()

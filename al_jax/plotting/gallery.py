@@ -1,4 +1,4 @@
-"""A gallery of the examples that were queried."""
+"""A gallery of queried examples."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ import numpy as np
 from al_jax import files
 from al_jax.plotting import style
 
-# In inches: a picture, a line of its caption, and the titles of the rows.
+# Inches for a picture, a line of its caption, and the titles of the rows.
 _CELL_WIDTH, _LINE_HEIGHT, _MARGIN = 0.72, 0.11, 1.1
-# Wide characters of the title and of the subtitle.
+# Widths of a wide character of the title and of the subtitle, in inches.
 _TITLE_WIDTH, _CHARACTER_WIDTH = 0.08, 0.056
 _CAPTION_LENGTH = 13
-# Colour, dashes, and a point of true and of predicted marks.
+# Colour, dashes and point marker of true and of predicted marks.
 _MARKS = (('#2ECC71', '-', 'o'), ('#FF9F1C', (0, (3, 1.5)), 'x'))
-# The most that one line of a caption becomes, wrapped.
+# Most lines that one line of a caption is wrapped into.
 _MOST_LINES = 4
 
 # Lines on a picture.
@@ -39,20 +39,22 @@ def gallery(
   """Draws queries: a row per round, a picture per query.
 
   Args:
-    images: per row, pictures [height, width], [height, width, 1] or [height,
-      width, 3], all of one shape. uint8 is shown as it is; the range of floats
-      is that of all finite values together, so that brightness compares.
-    titles: per row, a caption for each picture. Long lines are wrapped; of one
-      line at most four are shown.
-    path: the picture; its suffix (png, pdf, svg, ...) is the format.
-    row_titles: one per row.
-    columns: at most so many pictures of each row are drawn.
-    title: above the gallery.
-    subtitle: below the title, smaller.
-    true_marks: per row, the lines to draw on each picture in green; a row may
-      have fewer than pictures. A line is float[n, 2], see `Task.marks`; what
-      lies outside the picture is drawn on its edge. If empty, none.
-    predicted_marks: the same in orange, dashed; a point is a cross.
+    images: pictures of each row, [height, width], [height, width, 1] or
+      [height, width, 3], all of one shape. uint8 is shown as it is. Floats are
+      scaled by the range of all finite values together, so that the brightness
+      of two pictures compares.
+    titles: captions of each row's pictures. Long lines are wrapped, into at
+      most four lines each.
+    path: path of the picture; its suffix (png, pdf, svg, ...) is the format.
+    row_titles: title of each row.
+    columns: most pictures to draw of each row.
+    title: title above the gallery.
+    subtitle: smaller text below the title.
+    true_marks: lines to draw in green on each row's pictures; a row may have
+      lines for its first pictures only. A line is float[n, 2], see
+      `Task.marks`; points outside the picture are drawn on its edge. If empty,
+      none.
+    predicted_marks: the same in dashed orange; a point is a cross.
   """
   _check_rows(images, titles, row_titles)
   marks = [of or [[]] * len(images) for of in (true_marks, predicted_marks)]
@@ -65,7 +67,7 @@ def gallery(
   rows = displayable([list(row)[:columns] for row in images])
   titles = [list(map(_wrapped, row)) for row in titles]
   width = _MARGIN + max(map(len, rows)) * _CELL_WIDTH + 0.08
-  # Of few pictures the title is wider.
+  # The title may be wider than a few pictures.
   width = max(width, 0.24 + _TITLE_WIDTH * len(title or ''))
   subtitle = textwrap.wrap(subtitle, int(width / _CHARACTER_WIDTH))
   heading = (0.35 if title else 0.1) + 0.05 * bool(subtitle)
@@ -103,7 +105,7 @@ def gallery(
 
 
 def _draw_marks(axes, lines, corner, size, kind):
-  """Draws lines on the picture with this upper left corner."""
+  """Draws lines on the picture whose upper left corner is `corner`."""
   colour, dashes, point = kind
   for line in lines:
     places = corner + np.clip(np.asarray(line) * size[0], 0, size)
@@ -126,7 +128,7 @@ def _check_rows(
   if not len(images) == len(titles) == len(row_titles):
     raise ValueError(
       f'images has {len(images)} rows, titles {len(titles)} and row_titles '
-      f'{len(row_titles)}; they must have as many.'
+      f'{len(row_titles)}; all three must have as many.'
     )
   for number, (row, captions) in enumerate(zip(images, titles, strict=True)):
     if len(row) != len(captions):
@@ -154,7 +156,7 @@ def displayable(
   """Returns pictures as uint8 [height, width, 3].
 
   Args:
-    images: per row, pictures as `gallery` takes them.
+    images: pictures of each row, as `gallery` takes them.
   """
   flat = [np.asarray(image) for row in images for image in row]
   low, high = 0.0, 255.0
@@ -174,7 +176,7 @@ def displayable(
 
 
 def _wrapped(caption: str) -> str:
-  """Breaks the lines of a caption that do not fit."""
+  """Wraps the lines of a caption."""
   lines = [
     textwrap.fill(line, _CAPTION_LENGTH, max_lines=_MOST_LINES, placeholder='…')
     for line in caption.split('\n')
@@ -190,7 +192,7 @@ def _draw_picture(
   top: float,
   marks: Sequence[Sequence[Marks]],
 ) -> None:
-  """Draws a picture and its caption into the cell that begins at left, top."""
+  """Draws a picture and its caption into the cell at (left, top)."""
   height, width = image.shape[:2]
   side = 0.9 * _CELL_WIDTH
   drawn_height, drawn_width = (
@@ -206,7 +208,7 @@ def _draw_picture(
       centre + drawn_height / 2,
       centre - drawn_height / 2,
     ),
-    # The pixels that the network sees, not a softened version of them.
+    # Shows the pixels that the network sees.
     interpolation='nearest',
   )
   size = np.array([drawn_width, drawn_height])

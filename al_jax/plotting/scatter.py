@@ -1,4 +1,4 @@
-"""Points of many examples, in a panel for each system."""
+"""Scatter plots of examples, in a panel per system."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from al_jax import files
 from al_jax.plotting import style
 
 _COLUMNS = 2
-# Points of a median, at least; medians, at most.
+# Fewest points of a median, and most medians.
 _GROUP, _MOST_MEDIANS = 5, 20
 
 
@@ -27,8 +27,8 @@ def scatter(
 ) -> matplotlib.figure.Figure:
   """Draws points, and a line through medians of points with a similar x.
 
-  The panels share their vertical axis. The horizontal axis of each is its own:
-  the x of two systems may have different units.
+  The panels share their vertical axis, but not the horizontal one: the x of two
+  systems may have different units.
 
   Args:
     points: float[2, N] by system: x and y, finite.
@@ -40,8 +40,8 @@ def scatter(
       above 0.
     logarithmic_y: whether the vertical axes are logarithmic; all y must be
       above 0.
-    systems: names whose places are the numbers of their colours, so that a
-      system looks the same in several pictures. If None, those of `points`.
+    systems: names whose positions choose the colours, so that a system looks
+      the same in several pictures. If None, those of `points`.
     title: title of the picture.
 
   Returns:
@@ -85,14 +85,14 @@ def _draw_points(
     color=style.COLOURS[number % len(style.COLOURS)],
     alpha=0.25,
     linewidths=0,
-    # Pixels: thousands of shapes would make a page large.
+    # Pixels, because thousands of vector shapes would make a page large.
     rasterized=True,
   )
   axes.plot(*medians(x, y), color=style.INK, linewidth=1.6, label='median')
 
 
 def medians(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Computes medians of points that are next to each other along x.
+  """Computes medians of groups of points that are neighbours along x.
 
   Args:
     x: float[N], N at least 1.

@@ -1,7 +1,6 @@
-"""How every picture looks: colours, markers, axes, legends, files.
+"""Colours, markers, axes, legends and files of every picture.
 
-Figures are made without pyplot, so nothing here needs a display or leaves a
-figure open behind it.
+Nothing here uses pyplot, so it needs no display and leaves no figure open.
 """
 
 import pathlib
@@ -15,10 +14,10 @@ import matplotlib.ticker
 
 from al_jax import errors, files
 
-# Okabe and Ito's palette for all kinds of colour vision, less the yellow, which
-# is too light for a line; then five that are darker or duller than any of them.
-# Dashes and markers tell systems apart in grey: no colour and marker, and no
-# dash and marker, come together twice in twelve systems.
+# Okabe and Ito's palette for all kinds of colour vision, without the yellow,
+# which is too light for a line; then five darker or duller colours. Dashes and
+# markers tell systems apart in greyscale: among twelve systems, no pair of
+# colour and marker and no pair of dash and marker occurs twice.
 COLOURS = (
   '#0072B2',
   '#D55E00',
@@ -37,14 +36,14 @@ _DASHES = ('-', '--', '-.', (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5, 1, 1.5)))
 _MARKERS = ('o', 's', '^', 'D', 'v', 'p', '<', 'h', 'X', 'P', '>', '*')
 INK = '#262626'
 GRID = '#DDDDDD'
-# A legend of more entries goes below the axes, in so many columns.
+# A legend with more entries goes below the axes, in _LEGEND_COLUMNS columns.
 MOST_INSIDE = 6
 _LEGEND_COLUMNS = 3
 _DOTS_PER_INCH = 200
 
 
 def line_style(number: int) -> dict[str, Any]:
-  """How the line of the system with this number is drawn."""
+  """Returns the line style of the system with this number."""
   return {
     'linestyle': _DASHES[number % len(_DASHES)],
     'linewidth': 1.7,
@@ -53,12 +52,12 @@ def line_style(number: int) -> dict[str, Any]:
 
 
 def marker_style(number: int) -> dict[str, Any]:
-  """How the points of the system with this number are drawn."""
+  """Returns the marker style of the system with this number."""
   marker = _MARKERS[number % len(_MARKERS)]
   return {
     'color': COLOURS[number % len(COLOURS)],
     'marker': marker,
-    # A star of this size has less ink than the others.
+    # A star of the same size has less ink than the others.
     'markersize': 8 if marker == '*' else 5.5,
     'markeredgecolor': 'white',
     'markeredgewidth': 0.7,
@@ -68,7 +67,7 @@ def marker_style(number: int) -> dict[str, Any]:
 def new_figure(
   width: float = 6.4, height: float = 4.2, *, entries: int = 0
 ) -> matplotlib.figure.Figure:
-  """A figure in inches, higher where its legend will go below the axes."""
+  """Makes a figure, sized in inches, with room for a legend of `entries`."""
   if entries > MOST_INSIDE:
     height += 0.3 + 0.2 * -(-entries // _LEGEND_COLUMNS)
   return matplotlib.figure.Figure(figsize=(width, height), layout='constrained')
@@ -80,7 +79,7 @@ def plain_axes(
   y_label: str,
   title: str | None = None,
 ) -> None:
-  """A light grid, two spines, and what the axes are."""
+  """Draws a light grid, two spines and the labels of the axes."""
   axes.set_xlabel(x_label, color=INK)
   axes.set_ylabel(y_label, color=INK)
   if title:
@@ -93,13 +92,13 @@ def plain_axes(
 
 
 def count_axis(axis) -> None:
-  """Whole numbers with commas."""
+  """Labels an axis with whole numbers, with commas."""
   axis.set_major_locator(matplotlib.ticker.MaxNLocator(nbins=10, integer=True))
   axis.set_major_formatter(matplotlib.ticker.StrMethodFormatter('{x:,.0f}'))
 
 
 def percent_axis(axis) -> None:
-  """Shares of one in percent."""
+  """Labels an axis of shares in percent."""
   axis.set_major_formatter(
     matplotlib.ticker.FuncFormatter(lambda share, _: f'{100 * share:g}%')
   )
@@ -113,14 +112,15 @@ def legend(
   order: list[int] | None = None,
   handle_length: float = 3.6,
 ) -> None:
-  """Names what is drawn: inside the axes, or below them where it is much.
+  """Draws a legend: inside the axes, or below them if it is long.
 
   Args:
-    figure: of the axes.
-    axes: whose labelled lines and points are named.
-    title: above the names.
-    order: of the entries; as drawn if None.
-    handle_length: long enough for dashes to be seen whole and told apart.
+    figure: figure that holds the axes.
+    axes: axes whose labelled lines and points are listed.
+    title: title above the names.
+    order: indices of the entries in the order to list them. If None, as drawn.
+    handle_length: length of a handle, in font sizes; the default shows dash
+      patterns whole.
   """
   handles, labels = axes.get_legend_handles_labels()
   if not handles:
@@ -149,10 +149,10 @@ def legend(
 
 
 def plain_text(figure: matplotlib.figure.Figure) -> None:
-  """Has a `$` in names drawn as it is, not read as the beginning of a formula.
+  """Draws a `$` in names literally, instead of starting a formula.
 
   Args:
-    figure: with all that names anything; the numbers of its axes stay.
+    figure: complete figure; the tick labels of its axes are left alone.
   """
   ticks = {
     id(label)
@@ -166,12 +166,12 @@ def plain_text(figure: matplotlib.figure.Figure) -> None:
 
 
 def save(figure: matplotlib.figure.Figure, path: files.Path) -> None:
-  """Writes a figure in the format of the suffix, replacing the file whole."""
+  """Writes a figure in the format of the suffix, atomically."""
   suffix = pathlib.Path(path).suffix.removeprefix('.').lower()
   formats = figure.canvas.get_supported_filetypes()
   if suffix not in formats:
     raise errors.unknown_name('Picture format', suffix, formats)
-  # The same figure is the same SVG, byte for byte: no date, no random names.
+  # Without a date and random names, equal figures give equal SVG bytes.
   metadata = {'Date': None} if suffix == 'svg' else None
   plain_text(figure)
   with (

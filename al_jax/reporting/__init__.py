@@ -1,1 +1,1 @@
-"""From folders of results to a page."""
+"""Makes a report page from folders of results."""

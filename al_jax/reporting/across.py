@@ -13,7 +13,7 @@ from al_jax.reporting.page import Explanation, Part, Section, Table, slug
 from al_jax.storage import metrics
 from al_jax.tasks import Metric
 
-# Beside the headline, if the task has it.
+# Shown beside the headline, if the task has it.
 _LOSS = 'log_loss'
 _RIGHT = Metric('train.pseudo_label_accuracy', '%', True)
 _PSEUDO_LABELS = {
@@ -25,14 +25,14 @@ _PSEUDO_LABELS = {
 def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
   """Builds a table of differences between pairs of experiments.
 
-  A pair is compared if it differs along one axis, has the same source of data,
-  the same headline, and the same numbers of labels.
+  A pair is compared if it differs along exactly one axis and shares the data
+  source, the headline and the numbers of labels.
 
   Args:
     experiments: the results.
 
   Returns:
-    A section; none without such a pair.
+    A list with the section; empty if there is no such pair.
   """
   parts = []
   headlines = by_headline(experiments)
@@ -50,7 +50,7 @@ def between(experiments: Sequence[ExperimentResults]) -> list[Section]:
 
 
 def _named(name: str, metric: Metric, headlines: Collection[Metric]) -> str:
-  """Names a table; after its headline where there are several."""
+  """Appends the headline to a table's name if there are several headlines."""
   return f'{name}_{slug(metric.name)}' if len(headlines) > 1 else name
 
 
@@ -89,7 +89,7 @@ def _source(experiment: ExperimentResults) -> Any:
 def _differences(
   one: ExperimentResults, other: ExperimentResults
 ) -> Iterator[dict[str, Any]]:
-  """Yields a row per system that both have with a common seed."""
+  """Yields a row for each system with a seed that both experiments share."""
   before, after = (
     intervals.areas_by_seed(experiment.runs) for experiment in (one, other)
   )
@@ -113,7 +113,7 @@ def _differences(
 
 
 def validation(experiments: Sequence[ExperimentResults]) -> list[Section]:
-  """Builds the table of the validation split, of what has a test split too."""
+  """Builds the table of validation metrics of experiments with a test split."""
   tables = []
   headlines = by_headline(each for each in experiments if each.has_test)
   for metric, of in headlines.items():
@@ -133,7 +133,7 @@ def validation(experiments: Sequence[ExperimentResults]) -> list[Section]:
 
 
 def pseudo_labels(experiments: Sequence[ExperimentResults]) -> list[Section]:
-  """Builds the table of pseudo-labels; none if no learner gives any."""
+  """Builds the table of pseudo-labels, unless no learner assigns any."""
   tables = _table(
     experiments,
     _PSEUDO_LABELS,
@@ -157,7 +157,17 @@ def _mean(title, key, metric) -> Column:
 
 
 def _table(experiments, measured, shown, name) -> list[Table]:
-  """Makes a table of columns of the records by key; none without them."""
+  """Makes a table of some columns of the records.
+
+  Args:
+    experiments: the results.
+    measured: columns of the records, by key of a row.
+    shown: the columns of the table after the number of labels.
+    name: stem of the CSV.
+
+  Returns:
+    A list with the table; empty if no record has the first column.
+  """
   rows = [
     {'setting': experiment.title, 'system': system, **row}
     for experiment in experiments
@@ -179,8 +189,8 @@ def _table(experiments, measured, shown, name) -> list[Table]:
 def _first_and_last(
   experiment: ExperimentResults, system: str, measured: Mapping[str, str]
 ) -> Iterator[dict[str, Any]]:
-  """Yields columns at the first and the last labels that all seeds have."""
-  # Records that have the first of them have all.
+  """Yields means at the first and last number of labels of all seeds."""
+  # Records with the first column have all of them.
   first = next(iter(measured.values()))
   rows = [row for row in experiment.having(first) if row.system == system]
   if not rows:

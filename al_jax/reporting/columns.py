@@ -1,4 +1,4 @@
-"""Columns of a report's tables, and how their numbers are shown."""
+"""Columns of a report's tables, and formats of their numbers."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,11 +16,11 @@ class Column(NamedTuple):
   """A column of a table.
 
   Attributes:
-    title: its header.
-    key: key of the value in a row; or several keys, of all values that a cell
-      shows. Where a row lacks the first, the cell shows a dash.
-    format: takes the values, and returns the text of a cell.
-    bold: takes a row, and returns whether its cell stands out.
+    title: header of the column.
+    key: key of the value in a row, or a tuple of keys if a cell shows several
+      values. If a row lacks the first key, the cell shows a dash.
+    format: function from the values to the text of a cell.
+    bold: function from a row to whether its cell is bold.
   """
 
   title: str
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
   @property
   def keys(self) -> tuple[str, ...]:
-    """All keys that a cell reads."""
+    """Returns all keys that a cell reads."""
     return (self.key,) if isinstance(self.key, str) else self.key
 
   def text(self, row: Row) -> str:
@@ -40,18 +40,18 @@ class Column(NamedTuple):
     return self.format(*(row[key] for key in self.keys))
 
   def is_bold(self, row: Row) -> bool:
-    """Returns whether a cell stands out."""
+    """Returns whether a row's cell is bold."""
     return self.keys[0] in row and bool(self.bold(row))
 
   def look(self, rows: Sequence[Row]) -> str:
-    """Returns the class of its cells: words stand left, numbers right."""
+    """Returns the CSS class of the cells: `words` (left), `number` (right)."""
     values = (row.get(self.keys[0], '') for row in rows)
     is_words = all(isinstance(value, str) for value in values)
     return 'words' if is_words else 'number'
 
 
 def mean(metric: Metric, *, signed: bool = False) -> Format:
-  """Shows a mean and its error as `93.61 ± 0.12`; shares in percent."""
+  """Formats a mean and its error as `93.61 ± 0.12`; shares in percent."""
 
   def show(value: float, error: float) -> str:
     if math.isnan(value):
@@ -62,7 +62,7 @@ def mean(metric: Metric, *, signed: bool = False) -> Format:
 
 
 def interval(metric: Metric, *, signed: bool = False) -> Format:
-  """Shows a value and its interval as `81.20 [80.10, 82.30]`."""
+  """Formats a value and its interval as `81.20 [80.10, 82.30]`."""
 
   def show(estimate: float, low: float, high: float) -> str:
     estimate, low, high = (
@@ -75,7 +75,7 @@ def interval(metric: Metric, *, signed: bool = False) -> Format:
 
 
 def labels_needed(estimate: float, low: float, high: float) -> str:
-  """Shows `340 [310, not reached]`; no interval if hardly a draw reaches it."""
+  """Formats as `340 [310, not reached]`; just `340` if `low` is not finite."""
   shown = number_of_labels(estimate)
   if not math.isfinite(low):
     return shown
@@ -83,30 +83,30 @@ def labels_needed(estimate: float, low: float, high: float) -> str:
 
 
 def number_of_labels(value: float) -> str:
-  """Shows a whole number with commas, rounded up, or `not reached`."""
+  """Formats a number, rounded up, with commas, or as `not reached`."""
   return (
     count(math.ceil(value - 1e-9)) if math.isfinite(value) else ('not reached')
   )
 
 
 def count(value: float) -> str:
-  """Shows a whole number with commas."""
+  """Formats a whole number with commas."""
   return f'{value:,.0f}'
 
 
 def mean_count(value: float) -> str:
-  """Shows a mean of counts: `1,234`, or `1.5` if it is not whole."""
+  """Formats a mean of counts: `1,234`, or `1.5` if it is not whole."""
   return count(value) if value == round(value) else f'{value:,.1f}'
 
 
 def seconds(value: float) -> str:
-  """Shows three digits, from microseconds to hours of seconds."""
+  """Formats seconds with three digits, from microseconds to hours."""
   if math.isnan(value):
     return tables.MISSING
   return f'{value:,.0f}' if value >= 100 else f'{value:.3g}'
 
 
 def title(metric: Metric) -> str:
-  """Names a metric in a header, with its unit."""
+  """Returns the header of a metric's column, with its unit."""
   name = metrics.spelled(metric.name.removeprefix('test.'))
   return metrics.with_unit(name, metric)

@@ -1,4 +1,4 @@
-"""Compares systems over the experiments of a grid: who beats whom."""
+"""Compares systems over the experiments of a grid: which beats which."""
 
 import functools
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from al_jax.reporting.page import (
 )
 from al_jax.storage import metrics
 
-# A matrix of more is too wide for a phone.
+# With more systems a matrix is too wide for a phone.
 _MANY_SYSTEMS = 6
 
 
@@ -29,16 +29,16 @@ def who_beats_whom(
 ) -> list[Section]:
   """Builds penalty matrices, distributions of errors, and ranks.
 
-  Experiments that are not complete, or lack the baseline, are left out: their
-  checkpoints would be others once they are complete.
+  Experiments that lack the baseline are left out. So are incomplete ones,
+  because their checkpoints would change when they are complete.
 
   Args:
     experiments: the results.
     baseline: the system that sets the checkpoints.
 
   Returns:
-    A section; none for a single experiment. Experiments with different
-    headlines are not compared.
+    A list with the section; empty for a single experiment. Experiments with
+    different headlines are not compared.
   """
   if len(experiments) < 2:
     return []
@@ -57,7 +57,7 @@ def who_beats_whom(
 
 
 def _countable(experiments, baseline):
-  """Returns the experiments that are compared, and a warning of the others."""
+  """Returns the experiments to compare, and a warning about the others."""
   counted, left_out = [], []
   for experiment in experiments:
     runs = experiment.methods
@@ -92,19 +92,19 @@ def _over(counted, baseline) -> list[Part]:
     )
     found.append(Text(text, 'note'))
   if not any(len(of) > 1 for each in compared for of in each.runs.values()):
-    text = 'One seed each: there is nothing to test, so nobody beats anybody.'
+    text = 'Each system has one seed: there is nothing to test.'
     found.append(Text(text, 'warning'))
   groups = _groups(compared, axis_names(counted))
   headline = counted[0].task.headline
   found += _matrices(groups, baseline, headline)
-  # Of what is best at no known value there is no error.
+  # Normalised errors need a known best value.
   if not headline.larger_is_better or headline.unit == '%':
     found += _errors(compared, baseline, order)
   return found + (_ranks(groups, headline) if len(counted) > 1 else [])
 
 
 def _groups(compared, axes):
-  """Returns all experiments, and those with each value of an axis, by name."""
+  """Groups experiments by name: all of them, and one group per axis value."""
   found = {'all': list(compared)}
   for axis in axes:
     for value, of in comparison.by_axis(compared, axis).items():
@@ -168,7 +168,10 @@ def _column_means(found):
 
 
 def _by_group(title, values, titles, order, form, name) -> Table:
-  """Makes a table of a value by system and group; the lowest are bold."""
+  """Makes a table of values, a row per system and a column per group.
+
+  The lowest value of each column is bold.
+  """
   lowest = {group: min(of.values()) + 1e-12 for group, of in values.items()}
   shown = [
     Column(

@@ -1,4 +1,4 @@
-"""The conclusion of a report, in one sentence, and what to beware of."""
+"""The conclusion of a report in one sentence, and warnings."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from al_jax.reporting.results import SIGNIFICANT
 from al_jax.storage import metrics
 from al_jax.tasks import Metric
 
-# A sentence of more names is not read.
+# A sentence with more names is too long to read.
 _MOST_NAMES = 5
 _CORRECTED = " after Holm's correction"
 
@@ -42,7 +42,7 @@ def parts(
   )
   if cheating:
     left_out = (
-      f'Diagnostics that read hidden labels, and no methods: '
+      f'Diagnostics that read hidden labels, so not methods: '
       f'{", ".join(cheating)}. The sentence above and comparisons over '
       'experiments leave them out.'
     )
@@ -53,7 +53,7 @@ def parts(
     found.append(
       Text(
         f'Not complete{who if len(experiments) > 1 else ""}. The page shows '
-        'what there is.',
+        'the results so far.',
         'warning',
       )
     )
@@ -63,17 +63,17 @@ def parts(
       [experiment.majority_notes() for experiment in experiments],
     ),
     *_pointer(
-      'Some rounds asked fewer queries than wanted',
+      'Some rounds made fewer queries than planned',
       [experiment.short_notes() for experiment in experiments],
     ),
   ]
   if not_begun:
-    found.append(Text(f'Not begun: {", ".join(not_begun)}.', 'warning'))
+    found.append(Text(f'Not started: {", ".join(not_begun)}.', 'warning'))
   return found
 
 
 def _pointer(words, notes):
-  """Points to notes, a list per experiment; nothing if there are none."""
+  """Yields a warning that points to the notes of experiments, if any."""
   number = sum(map(bool, notes))
   if number:
     who = f' in {number} of {len(notes)} experiments'
@@ -82,7 +82,7 @@ def _pointer(words, notes):
 
 
 def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
-  """Says in a sentence what the results come to.
+  """Summarises the results in a sentence.
 
   Args:
     experiments: the results.
@@ -94,7 +94,14 @@ def text(experiments: Sequence[ExperimentResults], baseline: str) -> str:
 
 
 def sentence(experiment: ExperimentResults, baseline: str) -> str:
-  """Says which systems of an experiment are told apart from the baseline."""
+  """Names the systems of an experiment that differ from the baseline.
+
+  A system is named as different if its corrected p value is significant.
+
+  Args:
+    experiment: the results.
+    baseline: the system that the others are compared with.
+  """
   headline = experiment.task.headline
   found = _tested(experiment, baseline)
   if not found:
@@ -103,18 +110,18 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   seeds = '-'.join(map(str, sorted({min(pairs), max(pairs)})))
   when = f'{_when(experiment)}over {seeds} seed{"" if seeds == "1" else "s"}, '
   if max(pairs) == 1:
-    return f'{when}no system can be told apart from {baseline}.'
+    return f'{when}no difference from {baseline} can be tested.'
   if all(test.is_constant for test in found.values()):
     return (
-      f'{when}no system can be told apart from {baseline}: every difference is '
+      f'{when}no difference from {baseline} can be tested: every difference is '
       'the same for all seeds.'
     )
   better, worse = _told_apart(found, headline)
   if not better and not worse:
-    # A single pair has no p value, nor have differences that are all the same.
+    # A single pair has no p value; nor do differences that are all the same.
     least = np.nanmin([test.t_holm for test in found.values()])
     return (
-      f'{when}no system is told apart from {baseline} (smallest p'
+      f'{when}no system differs significantly from {baseline} (smallest p'
       f'{_CORRECTED if len(found) > 1 else ""}: {tables.p_value(least)}).'
     )
   above, below = _sides([headline])
@@ -125,15 +132,17 @@ def sentence(experiment: ExperimentResults, baseline: str) -> str:
   ]
   others = [name for name in found if name not in {*better, *worse}]
   if others:
-    who = f'{others[0]} is' if len(others) == 1 else f'{len(others)} others are'
-    clauses.append(f'{who} not told apart from it')
+    who = (
+      f'{others[0]} does' if len(others) == 1 else f'{len(others)} others do'
+    )
+    clauses.append(f'{who} not differ significantly from it')
   if len(found) > 1:
     clauses.append(f'p{_CORRECTED}')
   return f'{when}{"; ".join(clauses)}.{_direction([headline])}'
 
 
 def _when(experiment):
-  """Says what systems are compared by."""
+  """Describes the point or the metric at which systems are compared."""
   so_far = experiment.missing
   if streams.are_of_stream(experiment.rows):
     what = 'by prequential accuracy on the stream, '
@@ -143,7 +152,7 @@ def _when(experiment):
 
 
 def _nothing_to_compare(experiments, baseline):
-  """Says why nothing is compared, and what to do about it."""
+  """Explains why nothing is compared, and suggests a remedy."""
   if any(baseline in experiment.systems for experiment in experiments):
     return f'Nothing here can be compared with {baseline}.'
   names = dict.fromkeys(name for of in experiments for name in of.methods)
@@ -154,7 +163,7 @@ def _nothing_to_compare(experiments, baseline):
 
 
 def _tested(experiment, baseline):
-  """Tests of methods; corrected for all systems, as in the table of tests."""
+  """Tests the methods, corrected for all systems as in the table of tests."""
   if streams.are_of_stream(experiment.rows):
     found = streams.against_baseline(experiment.rows, baseline)
   else:
@@ -165,7 +174,12 @@ def _tested(experiment, baseline):
 def sentence_of_grid(
   experiments: Sequence[ExperimentResults], baseline: str
 ) -> str:
-  """Says in how many experiments systems are told apart from the baseline."""
+  """Counts the experiments in which systems differ from the baseline.
+
+  Args:
+    experiments: the results.
+    baseline: the system that the others are compared with.
+  """
   tested, better, worse = (collections.Counter() for _ in range(3))
   headlines = [experiment.task.headline for experiment in experiments]
   for experiment, headline in zip(experiments, headlines, strict=True):
@@ -185,7 +199,10 @@ def sentence_of_grid(
   if not any(baseline in experiment.runs for experiment in experiments):
     return _nothing_to_compare(experiments, baseline)
   if not clauses:
-    return f'No complete experiment tells a system apart from {baseline}.'
+    return (
+      f'No system differs significantly from {baseline} in a complete '
+      'experiment.'
+    )
   are_streams = {streams.are_of_stream(each.rows) for each in experiments}
   by = {
     frozenset({True}): 'By prequential accuracy on the stream',
@@ -196,7 +213,7 @@ def sentence_of_grid(
 
 
 def _sides(headlines: Sequence[Metric]) -> tuple[str, str]:
-  """Says on which side of the baseline systems are better, and worse."""
+  """Returns words for the better and the worse side of the baseline."""
   larger = {headline.larger_is_better for headline in headlines}
   if len(larger) > 1:
     return 'better than', 'worse than'
@@ -210,7 +227,7 @@ def _direction(headlines: Sequence[Metric]) -> str:
 def _told_apart(
   found: Mapping[str, tests.PairedTest], headline: Metric
 ) -> tuple[list[str], list[str]]:
-  """Returns the systems that are better, and those worse, farthest first."""
+  """Returns the better and the worse systems, largest difference first."""
   apart = sorted(
     (name for name, test in found.items() if test.t_holm < SIGNIFICANT),
     key=lambda name: -abs(found[name].difference.mean),
@@ -224,7 +241,7 @@ def _told_apart(
 
 
 def _gap(test: tests.PairedTest, headline: Metric) -> tuple[str, str]:
-  """Returns how far a system is from the baseline, and the unit of that."""
+  """Returns the distance of a system from the baseline, and its unit."""
   distance = abs(test.difference.mean)
   if headline.unit == '%':
     return f'{100 * distance:.1f}', 'points'
@@ -232,7 +249,7 @@ def _gap(test: tests.PairedTest, headline: Metric) -> tuple[str, str]:
 
 
 def _gaps(names, found, headline, where):
-  """Joins `margin is 4.6 points above random (p = 0.010)` and its like."""
+  """Joins clauses like `margin is 4.6 points above random (p = 0.010)`."""
   texts = []
   for name in names:
     size, unit = _gap(found[name], headline)
@@ -243,7 +260,7 @@ def _gaps(names, found, headline, where):
 
 
 def _counts(counter, tested, where):
-  """Joins `margin is above random in 2 of 3 experiments` and its like."""
+  """Joins clauses like `margin is above random in 2 of 3 experiments`."""
   texts = []
   for name, times in counter.most_common():
     if texts:

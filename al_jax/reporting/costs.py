@@ -1,4 +1,4 @@
-"""The time of one experiment: where it went, and what it bought."""
+"""Time of one experiment: its parts, its benefit, and the cost of answers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Explanation, Part, Table, picture_of, slug
 from al_jax.storage import metrics
 
-# Parts of a round, as in the records; the last two only in rounds that query.
+# Parts of a round in the records; rounds without queries lack the last two.
 _PARTS = ('fit', 'evaluate', 'measure', 'select')
 _CHOOSING = ('measure', 'select')
 _LEDGER = (
@@ -33,7 +33,7 @@ _LEDGER = (
 
 
 def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
-  """Builds the parts of the page on time, by the title of their section."""
+  """Builds the parts on time and on costs, by the title of their section."""
   rows = timings(experiment)
   if not rows:
     return _ledger(experiment)
@@ -43,7 +43,7 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
     plotting.stacked_bars,
     {row['system']: {part: row[part] for part in _PARTS} for row in rows},
     rows=rows,
-    caption='Seconds of a round, by what they went to.',
+    caption='Seconds of a round, by part.',
     x_label='seconds per round, median',
   )
   shown = (
@@ -59,7 +59,7 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
 
 
 def _ledger(experiment) -> dict[str, list[Part]]:
-  """Who answered, and what that cost; nothing if records have no ledger."""
+  """Shows who answered at which cost; empty if records have no ledger."""
   rows = ledgers(experiment)
   if not rows:
     return {}
@@ -69,10 +69,10 @@ def _ledger(experiment) -> dict[str, list[Part]]:
 
 
 def unit_prices(config: Mapping[str, Any]) -> str:
-  """Spells out what answers cost: `a person 0.01 and 2 seconds`.
+  """Spells out the prices of answers: `a person 0.01 and 2 seconds`.
 
   Args:
-    config: of the run; empty text without prices.
+    config: config of the run. Without prices the text is empty.
   """
   prices = config.get('prices') or {}
   found = []
@@ -88,17 +88,17 @@ def unit_prices(config: Mapping[str, Any]) -> str:
 
 
 def ledger_columns(rows: Sequence[Mapping[str, object]]) -> tuple[Column, ...]:
-  """Returns the columns of a ledger, less those of who never answered.
+  """Returns the columns of a ledger that have values.
 
   Args:
-    rows: see `ledger_row`.
+    rows: rows from `ledger_row`.
   """
   there = _named(rows)
   return tuple(column for column in _LEDGER if there.intersection(column.keys))
 
 
 def _named(rows):
-  """Names of what a ledger shows."""
+  """Returns the keys of the rows, without answers that never occur."""
   return {
     name
     for row in rows
@@ -108,16 +108,16 @@ def _named(rows):
 
 
 def ledgers(experiment: ExperimentResults) -> list[dict[str, object]]:
-  """Sums up who answered the queries of each system, and what it cost.
+  """Summarises who answered each system's queries, and at which cost.
 
   Args:
     experiment: the results.
 
   Returns:
-    A row per system whose records have a ledger, of means over seeds at the
-    last record of each; `seeds` counts them, and `labels` is how many labels
-    they have there; `right` is the share of the last round's pseudo-labels that
-    are right, `machine_share` that of the answers of the model.
+    A row per system whose records have a ledger: means over seeds, each at its
+    last record. `seeds` is the number of seeds, `labels` the mean number of
+    labels, `right` the share of correct pseudo-labels in the last round, and
+    `machine_share` the share of correct answers of the model.
   """
   found = []
   for system in experiment.systems:
@@ -153,7 +153,7 @@ def ledger_row(
 
 
 def _against_headline(experiment, rows) -> list[Part]:
-  """Draws what the time of choosing bought."""
+  """Draws the final headline against the time that choosing took."""
   name = experiment.task.headline.name
   names = ('system', 'choose', name, f'{name}_standard_error')
   points = [
@@ -179,14 +179,14 @@ def _against_headline(experiment, rows) -> list[Part]:
 
 
 def timings(experiment: ExperimentResults) -> list[dict[str, object]]:
-  """Measures where the time of each system went.
+  """Summarises the time that each system spent in the parts of a round.
 
   Args:
     experiment: the results.
 
   Returns:
     A row per system, in seconds: medians of the parts of a round and of
-    `choose`, which is measure and select together; NaN if it made no query.
+    `choose`, the sum of measure and select; NaN if the system made no query.
   """
   headline = experiment.task.headline.name
   found = []
@@ -215,7 +215,7 @@ def _choosing(row) -> float:
 
 
 def _without_compilation(rows):
-  """All but the first round, in which programs are compiled, if possible."""
+  """Drops the first round, which includes compilation, unless it is alone."""
   first = min(rows, key=lambda row: (row.round, row.seed), default=None)
   return [row for row in rows if row is not first] or rows
 

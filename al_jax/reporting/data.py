@@ -15,28 +15,28 @@ from al_jax.tasks import Metric, Task
 
 # Folders of a work directory that hold no experiment.
 _NOT_EXPERIMENTS = ('report', 'checkpoints', 'tensorboard')
-# Files of which one that does has at least one.
+# An experiment's folder has at least one of these.
 _OF_EXPERIMENTS = ('records.jsonl', 'manifest.json')
 
 
 @dataclasses.dataclass(frozen=True)
 class ExperimentResults:
-  """The results of one experiment: the runs of all its systems and seeds.
+  """Results of one experiment: the runs of all its systems and seeds.
 
-  Systems have the names that readers see, see `naming.short`.
+  Systems have short names for readers, see `naming.short`.
 
   Attributes:
-    folder: the folder that they were read from.
-    title: a name for readers.
-    axes: place in the grid, a value by axis; empty without a grid.
+    folder: folder of the results.
+    title: name of the experiment for readers.
+    axes: values by axis, the cell of the grid; empty without a grid.
     rows: all records; empty before the first finished round.
     about: the manifest; empty if there is none.
     full_rows: records of systems that were trained on all labels.
     diagnostics: diagnostics by name.
     galleries: pictures of the queries, by system.
-    missing: sentences that say why the results are not complete.
-    order: systems of all experiments of the report; their places are the
-      numbers of their colours.
+    missing: sentences that explain why the results are incomplete.
+    order: systems of all experiments in the report; the position of a system is
+      its colour number.
   """
 
   folder: pathlib.Path
@@ -52,7 +52,7 @@ class ExperimentResults:
 
   @property
   def slug(self) -> str:
-    """Begins the names of its files."""
+    """Returns the prefix of the names of the experiment's files."""
     return ''.join(
       letter if letter.isalnum() or letter in '-_.' else '_'
       for letter in self.folder.name
@@ -60,41 +60,41 @@ class ExperimentResults:
 
   @property
   def systems(self) -> list[str]:
-    """The systems that have records, in the order of the first."""
+    """Lists the systems with records, by first record."""
     return list(dict.fromkeys(row.system for row in self.rows))
 
   @functools.cached_property
   def task(self) -> Task:
-    """What was predicted."""
+    """Returns the task of the experiment."""
     return manifest.task_of(self.about)
 
   @functools.cached_property
   def metric(self) -> Metric | None:
-    """The column that curves and tables go by, see `curves.headline_of`."""
+    """Returns the metric of curves and tables, see `curves.headline_of`."""
     return curves.headline_of(self.rows, self.task.headline)
 
   @property
   def has_test(self) -> bool:
-    """Whether these are of the test split."""
+    """Returns whether `metric` is measured on the test split."""
     return self.metric == metrics.column(self.task.headline)
 
   @functools.cached_property
   def runs(self) -> curves.Runs:
-    """Its values by system, seed and number of labels."""
+    """Returns values of `metric` by system, seed and number of labels."""
     if self.metric is None:
       return {}
     return curves.runs(self.rows, column=self.metric.name)
 
   @property
   def methods(self) -> curves.Runs:
-    """The values of systems that do not cheat, see `naming.cheats`."""
+    """Returns the runs of systems that do not cheat, see `naming.cheats`."""
     return {
       name: of for name, of in self.runs.items() if not naming.cheats(name)
     }
 
   @property
   def report_metrics(self) -> tuple[Metric, ...]:
-    """The metrics that learners have of themselves."""
+    """Returns the metrics that learners themselves declare."""
     return manifest.report_metrics_of(self.about)
 
   def having(self, column: str) -> list[records.RoundRecord]:
@@ -102,40 +102,40 @@ class ExperimentResults:
     return [row for row in self.rows if column in row.flat()]
 
   def majority_notes(self) -> list[str]:
-    """Says which runs were never better than the most frequent class."""
+    """Names the runs that were never better than the most frequent class."""
     shares = self.about.get('data', {}).get('majority', {})
     return tables.majority_notes(self.rows, shares)
 
   def short_notes(self) -> list[str]:
-    """Says in which rounds fewer made queries were asked than wanted."""
+    """Describes the rounds in which a generator made too few queries."""
     return tables.short_notes(self.rows, self.about.get('config', {}))
 
   def compared(self) -> comparison.CellScores:
-    """Returns the values of its methods, to compare over experiments."""
+    """Returns the runs of methods for comparisons over experiments."""
     return comparison.CellScores(self.methods, self.axes, self.metric)
 
 
 def read_workdir(
   folder: pathlib.Path, *, diagnosed: bool = True
 ) -> list[ExperimentResults]:
-  """Reads the results of an experiment, or of a grid of them.
+  """Reads the results of an experiment, or of a grid of experiments.
 
   Args:
-    folder: with `records.jsonl` and `manifest.json`, or with folders that each
-      have these: a grid.
-    diagnosed: also read what `experiments.diagnose` wrote.
+    folder: folder with `records.jsonl` and `manifest.json`, or for a grid, with
+      folders that have these.
+    diagnosed: whether to read the files of `experiments.diagnose` too.
 
   Returns:
-    At least one ExperimentResults, at least one of them with records. Those
-    of a grid are in the order of their axes.
+    At least one ExperimentResults, at least one of them with records. A grid
+    is sorted by the values of its axes.
 
   Raises:
-    ValueError: there is no folder, no record in it, or a file in it that
+    ValueError: the folder does not exist or has no record, or a file in it
       cannot be read; the message is one line.
-    WorkdirError: a file or an experiment in it is a link.
+    WorkdirError: a file or an experiment in the folder is a link.
   """
   if not folder.is_dir():
-    raise ValueError(f'{folder} is no folder; --workdir names one of a run.')
+    raise ValueError(f'{folder} is no folder; --workdir must be that of a run.')
   workdir.refuse_links(folder)
   if (folder / 'records.jsonl').exists():
     experiments = [_read_experiment(folder, diagnosed)]
@@ -145,8 +145,8 @@ def read_workdir(
     ]
   if not any(experiment.rows for experiment in experiments):
     raise ValueError(
-      f'{folder} holds no records: neither records.jsonl nor a folder with '
-      'one that has a finished round.'
+      f'{folder} holds no records: no records.jsonl in it, or in a folder of '
+      'it, has a finished round.'
     )
   experiments = sorted(experiments, key=_place)
   order = dict.fromkeys(name for of in experiments for name in of.systems)
@@ -171,7 +171,7 @@ def axis_names(experiments: list[ExperimentResults]) -> list[str]:
 def by_headline(
   experiments: Iterable[ExperimentResults],
 ) -> dict[Metric, list[ExperimentResults]]:
-  """Returns the experiments that may share a table, by their headline."""
+  """Groups experiments by headline; a group may share a table."""
   found = {}
   for experiment in experiments:
     if experiment.metric is not None:
@@ -180,12 +180,12 @@ def by_headline(
 
 
 def _place(experiment: ExperimentResults) -> list[Any]:
-  """Sorts numbers by value, and names by letter."""
+  """Returns a sort key: numbers by value, then names alphabetically."""
   return [comparison.numbers_first(value) for value in experiment.axes.values()]
 
 
 def _experiments_in(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Finds the experiments of a grid."""
+  """Yields the folders of a grid's experiments."""
   for below in sorted(folder.iterdir()):
     if below.name in _NOT_EXPERIMENTS or not below.is_dir():
       continue
@@ -236,12 +236,12 @@ def titled(
   """Names an experiment for readers.
 
   Args:
-    folder: of its results.
-    about: its manifest.
-    axes: its place in the grid.
+    folder: folder of the results.
+    about: manifest of the experiment.
+    axes: values by axis of the grid.
 
   Returns:
-    `letter, mlp, batch 100`; without axes the name of the data.
+    A title such as `letter, mlp, batch 100`; without axes the name of the data.
   """
   if not axes:
     return about.get('data', {}).get('name') or folder.name
@@ -258,7 +258,7 @@ def _records_of(path: pathlib.Path) -> list[records.RoundRecord]:
 def _what_is_missing(
   rows: list[records.RoundRecord], about: Mapping[str, Any]
 ) -> list[str]:
-  """Compares the records with what the manifest promises."""
+  """Lists what the records lack according to the manifest."""
   found = []
   if not about:
     found.append('There is no manifest.json.')
@@ -283,14 +283,14 @@ def _what_is_missing(
     for (system, seed), labels in last.items()
     if labels < most
   ]
-  # A finished run may have been stopped early, at an accuracy or a time.
+  # A finished run may have stopped early, at an accuracy or a time limit.
   if short and 'finished' not in about:
     found.append(f'Fewer than {most} labels: {", ".join(short)}.')
   return found
 
 
 def _promised(about, last):
-  """Every system and seed that there should be."""
+  """Lists every (system, seed) that should have records."""
   systems = about.get('systems') or list(dict.fromkeys(run[0] for run in last))
   config = about.get('config', {})
   first = config.get('first_seed', 0)

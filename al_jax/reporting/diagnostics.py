@@ -22,12 +22,12 @@ from al_jax.reporting.page import (
 )
 from al_jax.storage import metrics
 
-# Drawn for the softmax and, where it was measured, for MC-dropout.
+# Drawn for the softmax and, if it was measured, for MC-dropout.
 _CALIBRATION = ('log_loss', 'calibration_error')
 _MONTE_CARLO = 'test.mc_'
 _BATCH = 'batch.'
 
-# The curve of each system, by metric.
+# Curves by metric, then system.
 _Panels = Mapping[str, Mapping[str, curves.Curve]]
 
 
@@ -52,7 +52,7 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
 def _metric_curves(
   experiment: ExperimentResults, names: Sequence[str]
 ) -> dict[str, dict[str, curves.Curve]]:
-  """Returns the curves of the systems that have a column, by column."""
+  """Returns curves by column, then system, for columns that have records."""
   found = {}
   for name in names:
     rows = experiment.having(name)
@@ -62,7 +62,7 @@ def _metric_curves(
 
 
 def _reports(experiment):
-  """What learners measure of themselves: curves, and the last values."""
+  """Shows the learners' own metrics: curves, and the last values."""
   split = 'test' if experiment.has_test else 'validation'
   measured = {
     metrics.column(metric, split).name: metric
@@ -82,12 +82,12 @@ def _reports(experiment):
 
 
 def _metrics(experiment):
-  """The metrics of the task on the test split, and how calibrated it is."""
+  """Shows the task's metrics on the test split, and the calibration."""
   headline = experiment.task.headline
   in_order = sorted(
     experiment.task.metrics, key=lambda of: (of != headline, of.unit != '%')
   )
-  # Pairs next to each other: one pass, then MC-dropout.
+  # For each metric: the value of one pass, then that of MC-dropout.
   measured = {
     f'{kind}{metric.name}': metric
     for metric in in_order
@@ -109,8 +109,8 @@ def _metrics(experiment):
     table = _last_metrics(experiment, others, measured, stem)
     words = Explanation('metrics', experiment.task)
     parts['Metrics'] = [table, words]
-    # One more metric, such as balanced accuracy, says little beside the
-    # headline; where it does, it is drawn with the learning curves.
+    # A single further metric, such as balanced accuracy, adds little to the
+    # headline; if it does add something, it is among the learning curves.
     if len(further) > 1:
       picture = _picture(experiment, 'metrics', further, measured)
       parts['Metrics'].insert(0, picture)
@@ -172,7 +172,7 @@ def _calibration(experiment, found):
 
 
 def _last_metrics(experiment, found, measured, stem):
-  """Makes a table of metrics at the last labels of each system."""
+  """Makes a table of metrics at each system's last number of labels."""
   runs = {
     metric: curves.runs(experiment.having(metric), column=metric)
     for metric in found
@@ -232,7 +232,7 @@ def _batches(experiment):
         for each in experiment.having(name)
         if each.system == system
       ]
-      # A single pick has no diversity: NaN.
+      # The diversity of a single pick is NaN.
       values = [value for value in values if not np.isnan(value)]
       if values:
         row[name] = float(np.mean(values))
@@ -249,7 +249,7 @@ def _batches(experiment):
 
 
 def panel_rows(found: _Panels) -> list[dict[str, Any]]:
-  """Returns the numbers of curves of several metrics, for a CSV file."""
+  """Returns the points of the curves of several metrics, as rows of a CSV."""
   return [
     {'metric': metric, **row}
     for metric, of in found.items()
@@ -281,7 +281,7 @@ def _diagnostic(experiment, name, title, diagnostic):
 
 
 def _scatter(experiment, name, title, diagnostic):
-  """Draws a point for each example; the numbers are in the CSV alone."""
+  """Draws a point for each example; only the CSV has the numbers."""
   return picture_of(
     experiment,
     slug(name),
@@ -323,7 +323,7 @@ def _diagnostic_table(diagnostic):
 
 
 def _short(mean, error):
-  """Shows `0.953 ± 0.0021`: three digits, and two of the error."""
+  """Formats as `0.953 ± 0.0021`: three digits, and two for the error."""
   if np.isnan(mean):
     return tables.MISSING
   return f'{mean:.3g}' if np.isnan(error) else f'{mean:.3g} ± {error:.2g}'

@@ -1,9 +1,9 @@
-"""Makes one experiment of several that differ along some axes of a grid.
+"""Merges experiments that differ along some axes of a grid into one.
 
-A grid over options of one system is a comparison: of budget managers, or of
-weights of a loss. Merged along that axis, its values are the systems of a
-report. A grid over orders of the data, each with seeds of its own, is a
-repetition: merged along that axis, its seeds are seeds of one experiment.
+A grid over an option of one system is a comparison, for example of budget
+managers or of loss weights. Merged along that axis, its values become the
+systems of a report. A grid over orders of the data, each with its own seeds, is
+a repetition. Merged along that axis, its seeds become seeds of one experiment.
 """
 
 import collections
@@ -21,24 +21,24 @@ def merged(
   axes: Sequence[str],
   grid: Any = None,
 ) -> list[ExperimentResults]:
-  """Merges the experiments that differ along some axes alone.
+  """Merges the experiments that differ only along some axes.
 
-  The values of an axis become names of systems; before their own names, if
-  there are several systems. Only those of an axis that sets `first_seed` do
-  not: they have seeds of their own.
+  The values of an axis become names of systems, or prefixes of these names if
+  there are several systems. The values of an axis that sets `first_seed` do
+  not, because each has its own seeds.
 
   Args:
-    experiments: the results, of a grid.
-    axes: names of axes.
-    grid: of the config, see `runner.grid`. If None, an axis has seeds of its
-      own if no seed comes twice along it.
+    experiments: results of a grid.
+    axes: names of the axes to merge.
+    grid: grid of the config, see `runner.grid`. If None, the values of an axis
+      count as having their own seeds if no seed repeats along it.
 
   Returns:
     An experiment for each combination of the other axes.
 
   Raises:
-    ValueError: an axis that the grid or an experiment does not have, or a
-      system with a seed that comes twice.
+    ValueError: the grid or an experiment lacks an axis, or a system has two
+      results with one seed.
   """
   axes = list(dict.fromkeys(axes))
   if not axes:
@@ -61,24 +61,24 @@ def merged(
 
 
 def _check(experiments, axes):
-  """Refuses axes that an experiment is not on."""
+  """Rejects axes that the grid or an experiment lacks."""
   known = dict.fromkeys(axis for each in experiments for axis in each.axes)
   for axis in axes:
     if not known:
       raise ValueError(
-        f'--merge is {axis!r}, and there is no grid here, so no axis to merge.'
+        f'--merge is {axis!r}, but there is no grid here, so no axis to merge.'
       )
     errors.check_name('--merge', axis, tuple(known))
     for each in experiments:
       if axis not in each.axes:
         raise ValueError(
-          f'--merge is {axis!r}, and {each.folder} is no cell of that grid: '
+          f'--merge is {axis!r}, but {each.folder} is no cell of that grid: '
           'move it elsewhere.'
         )
 
 
 def _has_seeds(experiments, axis, grid):
-  """Whether the values of an axis have seeds of their own."""
+  """Returns whether each value of an axis has its own seeds."""
   if grid:
     grids = [grid] if isinstance(grid, Mapping) else grid
     return any(
@@ -93,18 +93,18 @@ def _has_seeds(experiments, axis, grid):
 
 
 def _check_apart(group, axes):
-  """Refuses two results of a system and seed."""
+  """Rejects two results of one system and seed."""
   runs = collections.Counter(run for each in group for run in _runs(each))
   for (system, seed), times in runs.items():
     if times > 1:
       raise ValueError(
-        f'--merge is {",".join(axes)!r}, and {times} experiments have a system '
+        f'--merge is {",".join(axes)!r}, but {times} experiments have a system '
         f'{system!r} with seed {seed}: set another first_seed for each.'
       )
 
 
 def _place(experiment, without):
-  """Where an experiment is in the grid, some axes aside."""
+  """Returns the values of all axes except some."""
   return tuple(
     (axis, value)
     for axis, value in experiment.axes.items()
@@ -119,7 +119,7 @@ def _runs(experiment):
 def _renamed(
   experiment: ExperimentResults, axes: Iterable[str], *, is_single: bool
 ) -> ExperimentResults:
-  """Names systems after the values of some axes."""
+  """Renames systems to, or prefixes them with, the values of some axes."""
   value = ' '.join(experiment.axes[axis] for axis in axes)
   if not value:
     return experiment
@@ -143,7 +143,7 @@ def _renamed(
 
 
 def _one_of(group, axes):
-  """One experiment of several; what is said of the data is of the first."""
+  """Merges a group into one experiment, with the manifest of the first."""
   first = group[0]
   left = dict(_place(first, axes))
   return dataclasses.replace(

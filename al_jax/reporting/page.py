@@ -1,7 +1,7 @@
-"""Writes a report: one page of HTML, and a folder of the numbers behind it.
+"""Writes a report: one HTML page, and a folder with the numbers behind it.
 
 The other modules build plain data: sections of texts, tables and pictures.
-`page.html.j2` says how they look.
+`page.html.j2` defines their layout.
 """
 
 import base64
@@ -24,7 +24,7 @@ class Text(NamedTuple):
   """A heading, a paragraph, or code.
 
   Attributes:
-    text: the words.
+    text: the text.
     kind: `conclusion`, `warning`, `note`, `heading` or `code`.
   """
 
@@ -33,11 +33,11 @@ class Text(NamedTuple):
 
 
 class Explanation(NamedTuple):
-  """Words that explain a table or picture; `page.html.j2` has them.
+  """Explanation of a table or picture; `page.html.j2` has the text.
 
   Attributes:
-    name: the name of the words.
-    value: a value that they mention, if any.
+    name: name of the explanation.
+    value: a value that its text mentions, if any.
   """
 
   name: str
@@ -53,12 +53,12 @@ class Listing(NamedTuple):
 
 
 class Table(NamedTuple):
-  """A table, and the CSV with everything its rows hold.
+  """A table, and a CSV with all values of its rows.
 
   Attributes:
-    columns: the columns of the page.
-    rows: values by key; the CSV has all of them in full.
-    name: stem of the CSV; None for a table without one.
+    columns: columns on the page.
+    rows: values by key; the CSV has all of them, unrounded.
+    name: stem of the CSV. If None, no CSV is written.
   """
 
   columns: Sequence[Column]
@@ -68,13 +68,13 @@ class Table(NamedTuple):
 
 
 class Picture(NamedTuple):
-  """A drawing, and the CSV with its numbers.
+  """A drawing, and a CSV with its numbers.
 
   Attributes:
     name: stem of both files.
-    draw: draws to the path of an SVG.
-    rows: the rows of the CSV.
-    caption: what the picture shows.
+    draw: function that draws to the path of an SVG.
+    rows: rows of the CSV.
+    caption: caption below the picture.
     is_large: whether a small screen scrolls over it instead of shrinking it.
   """
 
@@ -87,7 +87,7 @@ class Picture(NamedTuple):
 
 
 class Image(NamedTuple):
-  """A picture file that exists already, with its caption."""
+  """An existing picture file and its caption."""
 
   path: pathlib.Path
   caption: str
@@ -113,16 +113,16 @@ def picture_of(
   caption: str,
   **options: Any,
 ) -> Picture:
-  """Makes a picture of one experiment, which has its title and its colours.
+  """Makes a picture of one experiment, titled with the experiment's title.
 
   Args:
     experiment: the results.
-    name: end of the names of the files.
+    name: suffix of the names of the files.
     draw: a function of `plotting`.
-    *drawn: its arguments before the path.
-    rows: the rows of the CSV.
-    caption: what the picture shows.
-    **options: its further arguments.
+    *drawn: arguments of `draw` before the path.
+    rows: rows of the CSV.
+    caption: caption below the picture.
+    **options: keyword arguments of `draw`.
 
   Returns:
     The picture.
@@ -145,11 +145,11 @@ def write(
   """Writes the page, and the folder `report` beside it.
 
   Args:
-    path: path of the page; an existing page is replaced as a whole, and so are
+    path: path of the page. An existing page is replaced as a whole, and so are
       the CSV files and drawings in the folder.
     title: title of the page.
-    head: parts above the contents.
-    sections: the rest, in order.
+    head: parts above the table of contents.
+    sections: sections below it, in order.
   """
   folder = path.parent / _FOLDER
   folder.mkdir(parents=True, exist_ok=True)
@@ -195,11 +195,11 @@ def _data_uri(path: pathlib.Path) -> str:
 
 
 def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
-  """Writes a line per row, with floats in full.
+  """Writes a line per row, with unrounded floats.
 
   Args:
-    path: the file, replaced as a whole.
-    rows: values by column; a value that a row lacks is left empty.
+    path: path of the file, which is replaced as a whole.
+    rows: values by column; missing values are left empty.
   """
   columns = list(dict.fromkeys(name for row in rows for name in row))
   with (
@@ -212,5 +212,5 @@ def write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def slug(name: str) -> str:
-  """Replaces what is not a letter or a digit, for the name of a file."""
+  """Replaces all but letters and digits, for the name of a file."""
   return ''.join(letter if letter.isalnum() else '_' for letter in name)

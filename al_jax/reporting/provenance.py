@@ -1,4 +1,4 @@
-"""How the results came about: dates, machine, versions, commands, configs."""
+"""Provenance of the results: dates, machine, versions, commands, configs."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ def what_was_run(
 
   Args:
     experiments: the results.
-    command: that writes this report.
-    about_grid: the manifest of the grid itself, empty if there is none.
+    command: command that writes this report.
+    about_grid: manifest of the grid itself, empty if there is none.
 
   Returns:
     A section.
@@ -42,7 +42,7 @@ def what_was_run(
   )
   rows = [_overview(experiment) for experiment in experiments]
   return Section(
-    'What was run',
+    'Runs',
     [
       Listing(_facts(abouts)),
       *(Text(sentence, 'note') for sentence in parts),
@@ -56,7 +56,7 @@ def what_was_run(
 def configurations(
   experiments: Sequence[ExperimentResults],
 ) -> list[Section]:
-  """Builds the first configuration, and how the others differ from it."""
+  """Shows the first configuration, and the differences of the others."""
   configured = [each for each in experiments if 'config' in each.about]
   if not configured:
     return []
@@ -89,7 +89,7 @@ def _short_state(state: str) -> str:
 
 
 def _facts(abouts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-  """Returns names and values; several values where experiments differ."""
+  """Returns names and values; several values if experiments differ."""
   started, finished = (
     _different(about.get(name) for about in abouts)
     for name in ('started', 'finished')

@@ -1,4 +1,4 @@
-"""The results of one experiment: learning curves, a table, paired tests."""
+"""Results of one experiment: learning curves, a table, paired tests."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from al_jax.tasks import Metric
 
 SIGNIFICANT = 0.05
 _BALANCED = metrics.ACCURACY._replace(name='test.balanced_accuracy')
-# Balanced accuracy is shown if it differs from accuracy by more.
+# Balanced accuracy is shown if its mean differs from accuracy by more.
 _IMBALANCE = 0.01
 
 
@@ -34,7 +34,7 @@ def parts(
   if experiment.metric is None:
     return {'Learning curves': [*warnings, Text(tables.NOTHING, 'warning')]}
   if not experiment.has_test:
-    text = 'There is no test split: all of this is on the validation split.'
+    text = 'There is no test split: all values are on the validation split.'
     warnings.append(Text(text, 'warning'))
   runs = experiment.runs
   full = full_label_values(experiment)
@@ -106,7 +106,7 @@ def curve_rows(
 def full_label_values(
   experiment: ExperimentResults,
 ) -> dict[str, curves.Estimate]:
-  """Returns the headline of training on all labels, by names for readers."""
+  """Returns the headline after training on all labels, by name for readers."""
   found = {}
   runs = curves.runs(experiment.full_rows, column=experiment.metric.name)
   for system, by_seed in runs.items():
@@ -168,7 +168,7 @@ def _result_columns(headline, rows, baseline):
 
 
 def _best(headline, rows, key):
-  """The row of the method with the best value, the first of equal ones."""
+  """Returns the row of the method with the best value, the first of ties."""
   having = [
     row for row in rows if key in row and not naming.cheats(row['system'])
   ]
@@ -239,7 +239,7 @@ def _tests(experiment, runs, baseline):
     for system, test in family.items()
   ]
   if not rows:
-    text = f'No run has a seed and labels in common with {baseline}.'
+    text = f'No run shares a seed and a number of labels with {baseline}.'
     return [Text(text, 'warning')]
   shown = (
     Column('system', 'system'),
@@ -263,7 +263,7 @@ def difference_column(title: str, metric: Metric) -> Column:
 
 
 def p_value_columns(test: str, key: str) -> tuple[Column, Column]:
-  """Returns the columns of a test's p values, as they are and corrected."""
+  """Returns the columns of a test's p values, uncorrected and corrected."""
   holm = f'{key}_holm'
   return (
     Column(f'{test}: p', key, tables.p_value),

@@ -1,4 +1,4 @@
-"""The pictures that learners made, as far as there are files of them."""
+"""Sheets of pictures that learners made, if their files exist."""
 
 import pathlib
 import re
@@ -9,18 +9,18 @@ from al_jax.reporting.data import ExperimentResults
 from al_jax.reporting.page import Image, Part
 
 _TITLE = 'Pictures of learners'
-# As `runner.pictures` names them.
+# File names that `runner.pictures` gives.
 _NAME = re.compile(r'(.+)_seed(\d+)_round(\d+)_(\w+)\.png')
 
 
 def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
-  """Builds the part with the newest sheets of each system, of its first seed.
+  """Shows the newest sheets of each system's first seed.
 
   Args:
     experiment: the results.
 
   Returns:
-    The parts by the title of their section; none without sheets.
+    The parts by the title of their section; empty without sheets.
   """
   newest: dict[tuple[str, str], tuple[int, int, pathlib.Path]] = {}
   for system, seed, number, name, path in _sheets(experiment.folder):
@@ -40,7 +40,7 @@ def parts(experiment: ExperimentResults) -> dict[str, list[Part]]:
 def _sheets(
   folder: pathlib.Path,
 ) -> Iterator[tuple[str, int, int, str, pathlib.Path]]:
-  """Yields system, seed, round, name and path of each sheet; no links."""
+  """Yields system, seed, round, name and path of each sheet; skips links."""
   folder = folder / 'pictures'
   if folder.is_symlink() or not folder.is_dir():
     return

@@ -1,4 +1,4 @@
-"""What a model knew of a stream, and what was asked about."""
+"""Prequential accuracy and label rate of a stream."""
 
 from al_jax import plotting
 from al_jax.analysis import curves, streams
@@ -23,7 +23,7 @@ def parts(
     baseline: the system that the others are compared with.
 
   Returns:
-    The parts; none if it is no stream.
+    The parts; empty if the experiment is not a stream.
   """
   found = streams.panels(experiment.rows)
   if not found:
@@ -35,8 +35,8 @@ def parts(
     found,
     rows=[{'position': row.pop('labels'), **row} for row in panel_rows(found)],
     caption='Over the examples of the stream, in equal pieces, each drawn at '
-    'its end: the share that the model knew before it could learn from them, '
-    'and the share that was queried.',
+    'its end: the share that the model predicted right before learning from '
+    'them, and the share that was queried.',
     in_percent=list(found),
     x_label=streams.POSITION,
     systems=experiment.order,
@@ -48,7 +48,7 @@ def parts(
 
 
 def _table(experiment, baseline):
-  """Rates over all examples that passed, and tests of the accuracy."""
+  """Makes a table of rates over the whole stream, with tests of accuracy."""
   values = {
     rate: streams.of_whole(experiment.rows, rate) for rate in streams.RATES
   }

@@ -1,1 +1,1 @@
-"""From a config to a folder of results."""
+"""Runs a config and writes a folder of results."""

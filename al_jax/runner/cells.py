@@ -1,4 +1,4 @@
-"""Runs a cell of a grid, or the only experiment, in a folder of its own."""
+"""Runs a cell of a grid, or a single experiment, in its own folder."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,19 +25,19 @@ from al_jax.runner.config import Experiment
 from al_jax.runner.grid import Cell
 from al_jax.storage import manifest, workdir
 
-# The system in the records of a training on the whole pool.
+# Name of the system in the records of a training on the whole pool.
 ALL_LABELS = 'all labels'
 
 
 @dataclasses.dataclass(frozen=True)
 class How:
-  """How to run, whatever is run.
+  """Options of a run that are not in its config.
 
   Attributes:
-    num_workers: processes side by side.
-    overwrite: begin anew, whatever is in the folder.
-    quiet: no progress bar, no line per round.
-    tensorboard: also write event files.
+    num_workers: number of parallel processes.
+    overwrite: whether to start over and replace the contents of the folder.
+    quiet: whether to hide the progress bar and the line per round.
+    tensorboard: whether to write event files too.
   """
 
   num_workers: int = 1
@@ -47,29 +47,29 @@ class How:
 
 
 class Experiments:
-  """Makes the experiments of cells, and does no work twice.
+  """Makes the experiments of cells without repeating work.
 
-  The cells of a grid are checked before the first is run. What was built for a
-  check is kept for the run. Of the data sets only the last is kept: cells often
+  All cells of a grid are checked before the first is run, and systems built for
+  a check are kept for the run. Only the last data set is kept: cells often
   share one, and all of them may not fit into memory.
   """
 
   def __init__(self):
     self._spec = self._dataset = None
-    # Systems by the name of the cell and the fingerprint of its data.
+    # Maps the name of a cell and the fingerprint of its data to its systems.
     self._built = {}
 
   def checked(self, cell: Cell) -> Experiment:
-    """The experiment of a cell; says what does not fit before any work.
+    """Returns the experiment of a cell, checked before any work.
 
     Args:
-      cell: of the run.
+      cell: cell of the run.
 
     Returns:
       An Experiment whose systems are built.
 
     Raises:
-      ValueError: parts of the config do not fit together, or not to the data.
+      ValueError: parts of the config do not fit each other or the data.
     """
     config = cell.config
     if self._dataset is None or self._spec != config['data']:
@@ -93,14 +93,14 @@ class Experiments:
 
 
 def _say_if_all_is_asked(experiment):
-  """A batch larger than the pool may be a slip; small data sets need it."""
+  """Warns of a batch larger than the pool: a typo, unless the pool is small."""
   protocol, pool = experiment.protocol, experiment.facts.num_examples
   left = pool - protocol.first_size
   takes_of_pool = not experiment.facts.made_capacity
   if takes_of_pool and protocol.rounds > 1 and protocol.labels_per_round > left:
     logging.warning(
-      'protocol.labels_per_round is %s, and of a pool of %s there are %s left '
-      'after the first set: the first query is for all of them.',
+      'protocol.labels_per_round is %s, but of a pool of %s only %s are left '
+      'after the first set: the first batch queries all of them.',
       f'{protocol.labels_per_round:,}',
       f'{pool:,}',
       f'{left:,}',
@@ -114,20 +114,20 @@ def run(
   should_stop: Callable[[], bool],
   how: How,
 ) -> str:
-  """Runs all systems and seeds of a cell, or goes on with them.
+  """Runs or resumes all systems and seeds of a cell.
 
   Args:
-    place: the folder, ours alone.
-    cell: what to run.
-    experiments: of this run.
+    place: folder of the cell, locked by this process.
+    cell: cell to run.
+    experiments: experiments of this run.
     should_stop: see `loop.run_rounds`.
-    how: to run it.
+    how: options of the run.
 
   Returns:
-    The summary; empty for a cell that was finished before.
+    The summary; empty for a cell that was already finished.
 
   Raises:
-    loop.Interrupted: on request; everything is saved.
+    loop.Interrupted: `should_stop` returned True; everything is saved.
   """
   folder, config = place.path, cell.config
   before = None if how.overwrite else resuming.what_is_in(folder, config)
@@ -137,9 +137,9 @@ def run(
   names = options.system_names(config)
   reported = _report_metrics(experiment, names)
   if how.overwrite:
-    # Not before it is known that there is something to put in its place.
+    # Only after all checks, so that an invalid config deletes nothing.
     place.overwrite()
-  # On a command line they may be one text.
+  # The command line may give the systems as a single text.
   about = manifest.build({**config, 'systems': names}, experiment.dataset)
   about['systems'] = names
   about['axes'] = dict(cell.axes)
@@ -174,48 +174,48 @@ def run(
 
 
 def _modules(names, config):
-  """The files of parts that are not the library's, by module: digests."""
+  """Returns the digests of files with the user's own parts, by module."""
   return parts.digests(
     part for name in names for part in options.parts_of(name, config)
   )
 
 
 def _report_metrics(experiment, names):
-  """What the metrics of learners' own are, by name."""
+  """Returns the declarations of the learners' own metrics, by name."""
   found = {}
   for name in names:
     report = config_lib.system_of(experiment, name).learner.report
     for metric in () if report is None else report.metrics:
       if found.setdefault(metric.name, metric) != metric:
         raise ValueError(
-          f'two learners report {metric.name!r}, but not the same, '
+          f'two learners report {metric.name!r} with different declarations, '
           f'{found[metric.name]} and {metric}: rename one of them.'
         )
   return {name: manifest.declared(metric) for name, metric in found.items()}
 
 
 def _labels_seen(experiment):
-  """Counts the labels that a run reads beyond those it pays for.
+  """Counts the labels that a run reads without paying for them.
 
-  To draw a balanced first set the oracle reads the classes of the whole pool.
-  Pictures of nothing have no label that anybody could read.
+  To draw a balanced first set, the oracle reads the classes of the whole pool.
+  Pictures of nothing are not counted, because they have no label.
   """
   dataset, proceeding = experiment.dataset, experiment.protocol
   strange = np.count_nonzero(transforms.are_outliers(dataset.train.ids))
-  # A first set may hold some of them.
+  # Not below 0: pictures of nothing may be in the first set.
   others = max(len(dataset.train) - int(strange) - proceeding.first_size, 0)
   found = {
     'validation': 0 if dataset.validation is None else len(dataset.validation),
     'balanced_first_set': others if proceeding.first_set == 'balanced' else 0,
   }
   if experiment.facts.made_capacity:
-    # The classifier that answers about made queries learns all of them.
+    # The classifier that answers made queries learns from all of these.
     found['synthesis'] = others
   return found
 
 
 def _pretrained(folder, experiment, should_stop, watching):
-  """The experiment with the weights that its config asks for."""
+  """Returns the experiment with the pretrained weights of its config."""
   experiment, rows = pretraining.with_weights(
     experiment, should_stop, watching.bar.on_epoch
   )
@@ -225,7 +225,7 @@ def _pretrained(folder, experiment, should_stop, watching):
 
 
 def _run_jobs(folder, experiment, how, should_stop, watching):
-  """Runs every job, in as many processes as were asked for."""
+  """Runs all jobs, in as many processes as requested."""
   jobs = jobs_lib.jobs_of(
     experiment.config,
     options.system_names(experiment.config),
@@ -241,7 +241,7 @@ def _run_jobs(folder, experiment, how, should_stop, watching):
 
 
 def _run_all_labels(folder, experiment, should_stop):
-  """One round with all labels, per seed: the line that curves run up to."""
+  """Trains one round per seed on all labels, the upper line of the plots."""
   config = experiment.config
   proceeding = {
     **config['protocol'],
@@ -251,7 +251,7 @@ def _run_all_labels(folder, experiment, should_stop):
     'first_size': experiment.facts.num_examples,
     'label_budget': None,
   }
-  # Features spread a first set, and here is none.
+  # Without weights, pretraining only made features for a first set.
   begins = {} if experiment.pretrained is None else config['pretraining']
   experiment = config_lib.prepare(
     {
@@ -271,15 +271,15 @@ def _run_all_labels(folder, experiment, should_stop):
 
 
 class _AllLabels(observers.RecordsFile):
-  """Keeps the records of trainings on all labels, under a name of their own."""
+  """Writes the records of trainings on all labels, as a system of their own."""
 
   def on_record(self, record):
     super().on_record(dataclasses.replace(record, system=ALL_LABELS))
 
 
 def _finish(folder, rows, experiment, about):
-  """Writes what is made of all records, and marks the cell as finished."""
-  # Matplotlib and SciPy take seconds: not before the first step.
+  """Writes the outputs made from all records, and marks the cell finished."""
+  # Deferred because importing Matplotlib and SciPy takes seconds.
   from al_jax.analysis import streams, tables
   from al_jax.runner import outputs
 

@@ -1,4 +1,4 @@
-"""Refuses configs that nothing could run, before any data are read."""
+"""Rejects invalid configs before any data are read."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from al_jax.models.backbones import embedding
 from al_jax.runner import features, options, stream, synthesis
 from al_jax.runner.options import Config
 
-# What al_jax/runner/defaults.py has.
+# Fields of al_jax/runner/defaults.py.
 FIELDS = (
   'data',
   'systems',
@@ -42,22 +42,22 @@ _MAPPINGS = (
   'synthesis',
   'stream',
 )
-# Who answers after the first set.
+# Annotators after the first set.
 _ANNOTATORS = ('person', 'machine')
-# What `describe` has.
+# Fields of `describe`.
 _DESCRIBE = ('batches', 'dropout_samples', 'probe')
-# More are a slip.
+# Upper bound that catches typos.
 _MOST_SEEDS = 10_000
 
 
 def check_options(config: Config) -> None:
-  """Refuses fields that nobody reads, and values that no field can have.
+  """Rejects unknown fields, missing fields, and invalid values.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Raises:
-    ValueError: for the first of them.
+    ValueError: names the first error.
   """
   for name in config:
     if name not in FIELDS:
@@ -105,21 +105,21 @@ def check_options(config: Config) -> None:
 
 
 def _check_oracle(config):
-  """Refuses who cannot answer, and prices of what nobody has."""
+  """Rejects an annotator that cannot answer, and unknown prices."""
   options = dict(config['oracle'])
   annotator = options.pop('annotator', 'person')
   errors.check_name('oracle.annotator', annotator, _ANNOTATORS)
   errors.check_options('oracle', oracle.SimulatedOracle, options)
   if annotator == 'machine' and config['synthesis']:
     raise ValueError(
-      "oracle.annotator is 'machine' and queries are made (config.synthesis): "
-      "a model cannot answer about what it made; set it to 'person'."
+      "oracle.annotator is 'machine' but queries are made (config.synthesis): "
+      "a model cannot label what it made itself; set it to 'person'."
     )
   if annotator == 'machine' and protocol_of(config).first_set == 'none':
     raise ValueError(
-      "oracle.annotator is 'machine' and protocol.first_set is 'none': a model "
-      'that nobody has taught would answer its own queries; choose another '
-      'first_set, which people label.'
+      "oracle.annotator is 'machine' and protocol.first_set is 'none': an "
+      'untrained model would answer its own queries; choose another first_set, '
+      'which people label.'
     )
   for name, price in config['prices'].items():
     errors.check_name(
@@ -129,7 +129,7 @@ def _check_oracle(config):
 
 
 def _refuse_learner_name(config):
-  """The learner is a part of the system; once it could be set apart."""
+  """Rejects the former option that chose the learner apart from the system."""
   name = config['learner'].get('name')
   if name is None:
     return
@@ -138,13 +138,13 @@ def _refuse_learner_name(config):
     for system in options.system_names(config)
   ]
   raise ValueError(
-    f'config.learner.name is {name!r}, and the learner is a part of the '
-    f'system: write config.systems={",".join(together)} in its place.'
+    f'config.learner.name is {name!r}, but the learner is a part of the '
+    f'system: write config.systems={",".join(together)} instead.'
   )
 
 
 def protocol_of(config: Config) -> protocol.Protocol:
-  """How to proceed, by a config."""
+  """Returns the protocol of a config."""
   given = dict(config['protocol'])
   given.pop(features.FIELD, None)
   fields = protocol.Protocol.__dataclass_fields__
@@ -155,10 +155,10 @@ def protocol_of(config: Config) -> protocol.Protocol:
 
 
 def seed_list(config: Config) -> tuple[int, ...]:
-  """The seeds of a config: so many, from the first one on."""
+  """Returns the seeds of a config, starting at `first_seed`."""
   count, first = config['seeds'], config['first_seed']
   errors.check_number('config.seeds', count, int, least=1, most=_MOST_SEEDS)
   errors.check_number('config.first_seed', first, int, least=0)
   seeds = tuple(range(first, first + count))
-  keys.for_run(seeds[-1], keys.INITIALISE)  # refuses what no key can hold
+  keys.for_run(seeds[-1], keys.INITIALISE)  # raises if a key cannot hold it
   return seeds

@@ -1,4 +1,4 @@
-"""From a config to the objects of the library; configs go no further."""
+"""Turns a config into objects of the library, which read no config."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -22,20 +22,19 @@ from al_jax.runner.options import Config
 
 
 class Experiment(NamedTuple):
-  """What all systems and seeds of a config share.
+  """The parts that all systems and seeds of a config share.
 
   Attributes:
-    config: as plain values.
-    dataset: with its transforms applied.
-    facts: what may be known of it.
-    protocol: how to proceed.
-    oracle: who answers.
-    built: systems by name, as far as `system_of` has built them.
-    pretrained: weights that all networks begin with, see
-      `runner.pretraining`; None if they begin with none, or have not been made
-      yet.
-    features: float32[N, D] that a first set is chosen in; None if none are
-      given, or a pretraining has not made them yet.
+    config: config as plain values.
+    dataset: the data set, with its transforms applied.
+    facts: facts of the data set.
+    protocol: the protocol.
+    oracle: the source of the answers.
+    built: systems built by `system_of`, by name.
+    pretrained: initial weights of all networks, see `runner.pretraining`; None
+      if there are none, or they have not been made yet.
+    features: float32[N, D], features that spread a first set; None if there are
+      none, or a pretraining has not made them yet.
   """
 
   config: Config
@@ -48,9 +47,9 @@ class Experiment(NamedTuple):
   features: np.ndarray | None = None
 
   def beginning_with(self, weights: PyTree) -> 'Experiment':
-    """The same experiment with pretrained weights.
+    """Returns the same experiment with pretrained weights.
 
-    Its systems are built anew: weights are a part of them.
+    Its systems are rebuilt, because weights are a part of them.
     """
     return self._replace(built={}, pretrained=weights)
 
@@ -64,15 +63,15 @@ def prepare(
   """Checks the config and loads the data, before any work.
 
   Args:
-    config: as plain values.
-    dataset: what `config['data']` names, if it has been loaded.
-    built: systems that were built for the same config and data, by name.
+    config: config as plain values.
+    dataset: data set that `config['data']` names, if already loaded.
+    built: systems already built for the same config and data, by name.
 
   Returns:
     An Experiment.
 
   Raises:
-    ValueError: a field that is out of range or not known.
+    ValueError: a field is out of range or unknown.
   """
   checks.check_options(config)
   proceeding = checks.protocol_of(config)
@@ -105,7 +104,7 @@ def prepare(
 
 
 def _oracle_of(config, dataset):
-  """Who answers about the pool."""
+  """Returns the oracle that answers queries from the pool."""
   options = dict(config['oracle'])
   annotator = options.pop('annotator', 'person')
   person = oracle.SimulatedOracle(
@@ -121,11 +120,11 @@ def _oracle_of(config, dataset):
 
 
 def system_of(experiment: Experiment, name: str) -> systems.System:
-  """The system of a name as the config describes it, built at the first call.
+  """Returns the system of a name as the config describes it, built only once.
 
-  Options are for the strategies and the learners that have them: in a
-  comparison the others go without. Where a strategy looks at nothing there is
-  nothing to look at less of, and nothing to choose among.
+  Strategies and learners receive only the options that they have, so that a
+  comparison can set options for one of them. A strategy that measures nothing
+  ignores `subset_size` and `prefilter`.
   """
   if name not in experiment.built:
     experiment.built[name] = _build(experiment, name)
@@ -163,7 +162,7 @@ def _build(experiment, name):
 
 
 def _check_probe(experiment):
-  """Refuses what no probe can look at."""
+  """Rejects data that the probe cannot read."""
   probe, dataset = experiment.config['describe']['probe'], experiment.dataset
   if probe is None:
     return
@@ -175,14 +174,14 @@ def _check_probe(experiment):
   shape = getattr(experiment.facts.example, 'shape', ())
   if len(shape) != 1:
     raise ValueError(
-      'describe.probe is True, which is for features, and an example here has '
+      'describe.probe is True, which is for features, but an example here has '
       f'shape {shape}: give options of a published network, see '
       'docs/training.md.'
     )
 
 
 def _check_enough_to_ask(system, config):
-  """A part of the pool is no smaller than a batch, unless it is all of it."""
+  """Checks that a subset of the pool has at least the size of a batch."""
   num_examples = system.facts.num_examples
   asked = min(config['protocol']['labels_per_round'], num_examples)
   stages.check_candidates(system.strategy, asked)
@@ -195,7 +194,7 @@ def _check_enough_to_ask(system, config):
 
 
 def sources_of(experiment: Experiment) -> sources.Sources:
-  """The data, where the config wants them."""
+  """Returns the data, placed as the config says."""
   return program.sources_of(experiment.dataset, experiment.config['placement'])
 
 
@@ -205,7 +204,7 @@ def program_of(
   all_sources: sources.Sources,
   num_lanes: int,
 ) -> program.Program:
-  """The compiled system of a name."""
+  """Compiles the system of a name."""
   return program.compile_program(
     system_of(experiment, name),
     all_sources,
@@ -221,7 +220,7 @@ def program_of(
 
 
 def _probe_features(experiment):
-  """What `describe.probe` looks at; None if there is none."""
+  """Returns the features for `describe.probe`; None if there is no probe."""
   probe, dataset = experiment.config['describe']['probe'], experiment.dataset
   if probe is None:
     return None

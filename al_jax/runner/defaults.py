@@ -15,7 +15,7 @@ from al_jax.learners import LEARNERS
 
 
 def _learner():
-  """Defaults of training a network; options of one learner go beside them."""
+  """Returns the defaults of training; options of single learners come last."""
   learner = ConfigDict()
   learner.batch_size = 64
   learner.weights = 'same'  # or new, warm
@@ -39,24 +39,24 @@ def _learner():
   learner.stop.train_accuracy = config_dict.placeholder(float)
   learner.stop.patience = config_dict.placeholder(int)
 
-  # Options for one learner alone, which go before those of all.
+  # Options of a single learner, which override those above.
   for name in LEARNERS:
     learner[name] = ConfigDict()
   return learner
 
 
 def _protocol():
-  """Defaults of how a run proceeds."""
+  """Returns the defaults of the protocol."""
   protocol = ConfigDict()
   protocol.rounds = 10
   protocol.labels_per_round = 100
   protocol.first_set = 'uniform'  # or balanced, first, k_center, none
-  # Of k_center: a .npy file with a row for each example of the pool. None: the
-  # embedding of the network that training begins with.
+  # For k_center: a .npy file with a row for each example of the pool. If None,
+  # the embedding of the initial network is used.
   protocol.first_features = config_dict.placeholder(str)
   protocol.first_size = 100
   protocol.label_budget = config_dict.placeholder(int)
-  # End at this accuracy on the validation split; on the test split, which
+  # End at this accuracy on the validation split, or on the test split, which
   # measures first passage and favours lucky rounds.
   protocol.target_accuracy = config_dict.placeholder(float)
   protocol.test_accuracy = config_dict.placeholder(float)
@@ -66,63 +66,63 @@ def _protocol():
 
 
 def get_config() -> ConfigDict:
-  """The defaults: random and margin sampling on digits with an MLP."""
+  """Returns the defaults: random and margin sampling on digits with an MLP."""
   config = ConfigDict()
   # A string, or a mapping with `source`, its options, and `transforms`.
   config.data = ConfigDict({'source': 'digits', 'transforms': ()})
-  # One or many, all on the same seeds: published, or learner+strategy.
+  # One or more, all on the same seeds: published names or learner+strategy.
   config.systems = systems.DEFAULT
-  # So many seeds, from the first one on.
+  # Number of seeds, starting at first_seed.
   config.seeds = 1
   config.first_seed = 0
-  config.model = ConfigDict({'name': 'mlp'})  # and its options
+  config.model = ConfigDict({'name': 'mlp'})  # further options by name
 
   config.learner = _learner()
 
-  # What the network learns before any label: a name in
-  # `PRETRAINING` of al_jax/learners, its options, and a seed. Empty: nothing.
+  # Pretraining without labels: a name in `PRETRAINING` of al_jax/learners, its
+  # options, and a seed. If empty, there is none.
   config.pretraining = ConfigDict()
 
   config.strategy = ConfigDict()  # options, over those of the system
-  # Look at so many examples of the pool per round, drawn anew each time.
+  # Number of pool examples to measure per round, drawn anew each time.
   config.subset_size = config_dict.placeholder(int)
-  # A strategy that proposes candidates: its name, how many, and its options.
+  # A strategy that proposes candidates: its name, their number, its options.
   config.prefilter = ConfigDict()
 
-  # How queries are made: `name` (prior, latent, partner), its options, and
-  # `oracle`, who answers; see docs/training.md. Empty: they are of the pool.
+  # Making queries: `name` (prior, latent, partner), its options, and `oracle`,
+  # which answers; see docs/training.md. If empty, they come from the pool.
   config.synthesis = ConfigDict()
 
-  # The pool passes once: `manager` (balanced, quantile, fixed, variable, ...)
-  # decides on each example, with a `budget` and options, or a strategy in each
-  # `batch_window`; see docs/stream.md. Empty: it is there in every round.
+  # A pool that passes once: a `manager` (balanced, quantile, fixed, variable,
+  # ...) with a `budget` and options decides on each example, or a strategy on
+  # each `batch_window`; see docs/stream.md. If empty, it is not a stream.
   config.stream = ConfigDict()
 
   config.protocol = _protocol()
 
-  # Who answers after the first set, person or machine; the share of wrong and
-  # of missing answers of a person.
+  # The annotator after the first set, person or machine; the shares of wrong
+  # and of missing answers of a person.
   persons = {'annotator': 'person', 'noise': 0.0, 'abstain': 0.0}
   config.oracle = ConfigDict(persons)
-  # Of a label, in any currency, and seconds: `person`, `person_seconds`,
-  # `machine`, `machine_seconds`. Records and report then have a ledger.
+  # Prices per label, in any currency, and seconds: `person`, `person_seconds`,
+  # `machine`, `machine_seconds`. They add a ledger to records and report.
   config.prices = ConfigDict()
 
-  # What more is recorded: of each batch of questions how diverse it is; of the
-  # test split the mean prediction of so many dropout samples; how many queries
-  # a frozen network knows the answer of: options of a published network, or
-  # True where inputs are features already.
+  # Further records: the diversity of each batch of queries; the mean prediction
+  # of a number of dropout samples on the test split; the share of queries that
+  # a frozen network could answer, given by options of a published network, or
+  # True if the inputs are already features.
   config.describe = ConfigDict({'batches': False, 'dropout_samples': 0})
   config.describe.probe = config_dict.placeholder(object)
 
-  # Also train on the whole pool, for a line that the curves run up to.
+  # Also train on the whole pool, for an upper line in the plots.
   config.full_labels = False
 
-  # Several cells: axis -> value -> what it changes, see
-  # al_jax/runner/grid.py. None: a single one.
+  # Several cells: axis -> value -> changes to the config, see
+  # al_jax/runner/grid.py. If None, a single one.
   config.grid = config_dict.placeholder(object)
 
-  # How, not what: these change speed and memory, and no result.
+  # These change speed and memory, but no result.
   config.placement = 'auto'  # inputs on the device, or on the host
   config.chunk_size = 1000  # rows per forward pass over a split
   return config

@@ -1,4 +1,4 @@
-"""Runs systems from Python, in one call, without a folder of results."""
+"""Runs systems from Python in one call, without a folder of results."""
 
 import base64
 import contextlib
@@ -22,19 +22,19 @@ from al_jax.storage import manifest
 from al_jax.storage.records import RoundRecord
 from al_jax.tasks import Metric
 
-# In a notebook, pictures are as wide as a column of text.
+# Makes pictures in a notebook as wide as a column of text.
 _DOTS_PER_INCH = 110
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Results:
-  """What systems have reached; a notebook shows the curves and the table.
+  """Results of systems; a notebook shows them as curves and a table.
 
   Attributes:
     records: a record for each round of each system and seed.
     headline: the metric that tables and curves show.
-    title: the name of the data set.
-    notes: what to beware of, in sentences.
+    title: name of the data set.
+    notes: warnings, in sentences.
   """
 
   records: Sequence[RoundRecord]
@@ -56,7 +56,7 @@ class Results:
       A Figure of Matplotlib, which can be saved; None if there is neither a
       test split nor a validation split.
     """
-    # Matplotlib and SciPy take seconds to import.
+    # Deferred because importing Matplotlib and SciPy takes seconds.
     from al_jax import plotting
     from al_jax.analysis import curves
 
@@ -103,27 +103,28 @@ def run(
 ) -> Results:
   """Runs systems on a data set, all on the same seeds.
 
-  The results are those of `al-jax run` with the same settings. Nothing is
+  The results equal those of `al-jax run` with the same settings. Nothing is
   written to disk: for results that resume after an interruption, use that
-  command; for each round as it comes, use `loop.run_rounds`.
+  command; for each round as it ends, use `loop.run_rounds`.
 
   Args:
-    systems: published names, `learner+strategy`, or strategies of your own: a
+    systems: published names, `learner+strategy`, or your own strategies: a
       function that returns a Strategy goes by its own name. Other parts need a
-      name: `{'mine': my_strategy(k=3)}`, or with a learner of your own
+      name: `{'mine': my_strategy(k=3)}`, or with your own learner
       `{'mine': {'learner': my_learner, 'strategy': my_strategy}}`.
-    data: a Dataset, or what `al_jax.load` takes: `'digits'`.
+    data: a Dataset, or any argument of `al_jax.load`, such as `'digits'`.
     seeds: number of seeds.
-    first_seed: the first of them.
-    protocol: a Protocol; or some of its fields, over the defaults: 10 rounds,
-      100 labels a round, 100 to begin with.
-    model: a name; a mapping of `name` and options; or a Flax module of your
-      own, see `systems.build`. An MLP by default.
-    learner: options of the learners, over the defaults. Here and in `strategy`,
-      functions of your own take those that they have as keyword-only arguments.
+    first_seed: first of the seeds.
+    protocol: a Protocol, or some of its fields, over the defaults: 10 rounds,
+      100 labels per round, a first set of 100.
+    model: a name, a mapping of `name` and options, or your own Flax module, see
+      `systems.build`. An MLP by default.
+    learner: options of the learners, over the defaults. Your own functions
+      receive the options here and in `strategy` that they have as keyword-only
+      arguments.
     strategy: options of the strategies, over the published ones.
     observers: see `loop.run_rounds`.
-    quiet: show no progress.
+    quiet: whether to hide the progress.
     **config: further fields of a config (al_jax/runner/defaults.py), such as
       `oracle={'noise': 0.1}`, `subset_size=1000`.
 
@@ -131,7 +132,7 @@ def run(
     Results.
 
   Raises:
-    ValueError: arguments that do not fit, before any work.
+    ValueError: arguments do not fit together; raised before any work.
   """
   parts = own_systems.named(systems)
   if model is not None and not isinstance(model, Mapping):
@@ -170,7 +171,7 @@ def run(
 
 @contextlib.contextmanager
 def _in_arguments():
-  """Has messages about fields of a config name the arguments they are here."""
+  """Removes `config.` from error messages, to leave names of arguments."""
   try:
     yield
   except ValueError as error:
@@ -181,7 +182,7 @@ def _in_arguments():
 
 
 def _experiment(parts, given, dataset):
-  """What is to be run: all that does not fit is said before any work."""
+  """Prepares an experiment; raises ValueError before any work."""
   names = [name for name, part in parts.items() if part is None]
   config = _config(given, names)
   experiment = config_lib.prepare(config, dataset=dataset)
@@ -201,7 +202,7 @@ def _experiment(parts, given, dataset):
 
 
 class _Records:
-  """Keeps records in memory."""
+  """Observer that keeps records in memory."""
 
   def __init__(self):
     self.rows = []
@@ -211,7 +212,7 @@ class _Records:
 
 
 def _config(given, names):
-  """The defaults with what is given, as plain values."""
+  """Returns the defaults with the given fields replaced, as plain values."""
   for field in ('full_labels', 'grid'):
     if field in given:
       raise ValueError(f'{field} is for `al-jax run`; al_jax.run has none.')

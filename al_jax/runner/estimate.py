@@ -1,4 +1,4 @@
-"""What a run would cost, from the shapes alone: `--dry_run`."""
+"""Estimates the cost of a run from shapes alone, for `--dry_run`."""
 
 import functools
 import json
@@ -18,13 +18,13 @@ from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
 
-def describe(experiment: Experiment, *, told: Config | None = None) -> str:
-  """The resolved config, the facts of the data, and the cost of each system.
+def describe(experiment: Experiment, *, earlier: Config | None = None) -> str:
+  """Describes the resolved config, the data, and the cost of each system.
 
   Args:
-    experiment: loaded and checked.
-    told: the config of a cell that was described before. If given, only what
-      differs from it is told.
+    experiment: experiment, loaded and checked.
+    earlier: config of a cell that was described before. If given, only the
+      differences from it are described.
 
   Returns:
     Text.
@@ -33,7 +33,7 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   systems = options.system_names(experiment.config)
   test, validation = _size(dataset.test), _size(dataset.validation)
   lines = [
-    *_config_lines(experiment.config, told),
+    *_config_lines(experiment.config, earlier),
     '',
     f'data: {dataset.name}, fingerprint {dataset.fingerprint}',
     f'  pool {len(dataset.train):,}, validation {validation:,}, '
@@ -46,8 +46,8 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   rate = _matrix_rate()
   lines.append(f'matrix products run at {rate / 1e9:.0f} GFLOP/s here')
   lines.append(
-    'compiling comes on top: about 5 to 40 s per system on a CPU, less if its '
-    'programs are kept from an earlier run'
+    'compiling adds about 5 to 40 s per system on a CPU, less if its programs '
+    'are cached from an earlier run'
   )
   lines += _pretraining_cost(experiment, rate)
   lines += _answering_cost(experiment, rate)
@@ -56,14 +56,14 @@ def describe(experiment: Experiment, *, told: Config | None = None) -> str:
   return '\n'.join(lines)
 
 
-def _config_lines(config, told):
-  """The config as JSON, or how it differs from one that was told."""
-  if told is None:
+def _config_lines(config, earlier):
+  """Returns the config as JSON, or its differences from an earlier one."""
+  if earlier is None:
     config = {**config, 'systems': options.system_names(config)}
     return [json.dumps(files.json_value(config), indent=2)]
-  changed = manifest.config_difference(told, config)
+  changed = manifest.config_difference(earlier, config)
   return [
-    'the config of the first cell, but for',
+    'the config of the first cell, except for',
     *(f'  {line}' for line in changed),
   ]
 
@@ -73,7 +73,7 @@ def _size(split):
 
 
 def memory_bytes(experiment: Experiment, name: str) -> int:
-  """The data, and three copies of a state: before, after, and being saved."""
+  """Adds up the data and three states: before, after, and being saved."""
   state = _state(experiment, name)
   dataset = experiment.dataset
   splits = (dataset.train, dataset.validation, dataset.test)
@@ -84,12 +84,12 @@ def memory_bytes(experiment: Experiment, name: str) -> int:
 
 
 def checkpoint_bytes(experiment: Experiment, name: str) -> int:
-  """What the checkpoints of a seed take up on disk at most: three of them."""
+  """Bounds the bytes on disk of a seed's checkpoints: at most three of them."""
   return 3 * sources.num_bytes(_raw(_state(experiment, name)))
 
 
 def _cost(experiment, name, rate):
-  """Lines about one system."""
+  """Describes the cost of one system, in lines."""
   seeds = len(checks.seed_list(experiment.config))
   of_steps, measure, evaluate = _operations(experiment, name)
   steps = _most_steps(experiment, name)
@@ -98,8 +98,8 @@ def _cost(experiment, name, rate):
   sizes = [f'{each / 1e6:,.1f} MFLOP' for each in of_steps]
   lines = [
     f'{name}:',
-    f'  steps of {" and ".join(sizes)}, as many as its learner takes: it does '
-    'not say how many',
+    f'  steps of {" and ".join(sizes)}; its learner does not say how many it '
+    'takes',
     f'  {measure / 1e9:,.1f} GFLOP to measure the pool',
   ]
   if steps is not None:
@@ -122,21 +122,21 @@ def _cost(experiment, name, rate):
 
 
 def _pretraining_cost(experiment, rate):
-  """Lines about what all systems begin with; none if that is nothing."""
+  """Describes the cost of pretraining, in lines; empty if there is none."""
   built = pretraining.build(experiment)
   if built is None:
     return []
   [step] = _operations_of_steps(experiment.facts, built.learner)
   seconds = built.most_steps * step / rate
   return [
-    'pretraining, once for all systems and seeds, unless its weights are kept:',
+    'pretraining, once for all systems and seeds, unless weights are cached:',
     f'  at most {built.most_steps:,} steps of {step / 1e6:,.1f} MFLOP',
     f'  about {seconds:,.0f} s of matrix products',
   ]
 
 
 def _answering_cost(experiment, rate):
-  """Lines about who answers about made queries; none if nobody does."""
+  """Describes the cost of answering made queries, in lines; may be empty."""
   if not experiment.config['synthesis']:
     return []
   answering = synthesis.oracle_options(experiment.config)
@@ -151,7 +151,7 @@ def _answering_cost(experiment, rate):
 
 
 def _operations_of_steps(facts, learner):
-  """Operations of a step of each phase."""
+  """Returns the operations of a step of each phase."""
   labelled = _no_labels(facts)
   state, found = _state_of(learner), []
   for phase in learner.phases:
@@ -168,7 +168,7 @@ def _no_labels(facts):
 
 
 def _rows(facts, count):
-  """The shapes of a batch."""
+  """Returns the shapes of a batch."""
   inputs = jax.tree.map(
     lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype),
     facts.example,
@@ -177,7 +177,7 @@ def _rows(facts, count):
 
 
 def _operations(experiment, name):
-  """Operations of steps by phase, of a measured pool, of an evaluation."""
+  """Returns the operations of steps per phase, of measuring and evaluating."""
   system = config_lib.system_of(experiment, name)
   learner, facts = system.learner, experiment.facts
   key = jax.random.key(0)
@@ -213,14 +213,14 @@ def _operations(experiment, name):
 
 
 def _most_rounds(experiment):
-  """Rounds until there is nothing left to ask."""
+  """Returns the number of rounds until nothing is left to query."""
   protocol, budget = experiment.protocol, experiment.facts.label_budget
   left = budget - protocol.first_size
   return min(protocol.rounds, 1 - (-left // protocol.labels_per_round))
 
 
 def _most_steps(experiment, name):
-  """Steps of a seed by phase, if every round goes to its cap; None: unknown."""
+  """Returns the maximum steps of a seed by phase; None if unknown."""
   facts, protocol = experiment.facts, experiment.protocol
   learner = config_lib.system_of(experiment, name).learner
   if learner.most_steps is None:
@@ -242,7 +242,7 @@ def _state_of(learner):
 
 
 def _raw(state):
-  """A state without its keys, whose bytes do not count."""
+  """Returns the leaves of a state except its keys, which are negligible."""
   return [
     leaf
     for leaf in jax.tree.leaves(state)
@@ -259,7 +259,7 @@ def _shape(example):
 
 @functools.cache
 def _matrix_rate():
-  """Operations per second of a large float32 product, the best of five."""
+  """Measures a large float32 product in FLOP/s, the best of five runs."""
   side = 1024
   multiply = jax.jit(jnp.matmul)
   matrix = jnp.ones((side, side), jnp.float32)

@@ -1,4 +1,4 @@
-"""Reads the features that a first set is spread in, from a file of a user."""
+"""Reads features for a first set from a user's file."""
 
 import hashlib
 
@@ -7,7 +7,7 @@ import numpy as np
 from al_jax import errors
 from al_jax.loop.protocol import Protocol
 
-# A field of `config.protocol` that is no attribute of a Protocol.
+# A field of `config.protocol` that is not an attribute of Protocol.
 FIELD = 'first_features'
 _FROM_TEXT = "np.save('x.npy', np.loadtxt('x.csv', delimiter=','))"
 
@@ -18,15 +18,15 @@ def load(
   """Reads and checks features.
 
   Args:
-    path: of a `.npy` file, as a config has it. If None, there are none.
-    proceeding: how to proceed.
-    num_examples: N, the size of the pool after its transforms.
+    path: path of a `.npy` file. If None, there are no features.
+    proceeding: the protocol.
+    num_examples: size of the pool after its transforms, N.
 
   Returns:
     float32[N, D]; None if there are none.
 
   Raises:
-    ValueError: no such file, or it holds something else.
+    ValueError: the file does not exist, or has no valid features.
   """
   if path is None:
     return None
@@ -50,6 +50,6 @@ def load(
 
 
 def fingerprint(features: np.ndarray) -> str:
-  """Returns 32 hexadecimal digits that tell the content of features."""
+  """Returns a digest of features, 32 hexadecimal digits."""
   content = np.ascontiguousarray(features)
   return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,14 +1,14 @@
-"""The cells of a grid: a config for every corner.
+"""Expands a grid into cells, each with its own config.
 
-`config.grid` maps axes to values, and values to what they change in the config:
+`config.grid` maps axes to values, and values to their changes to the config:
 
     {'data': {'letter': {'data': {'source': 'openml:6'}}, 'mnist': {...}},
      'batch': {'100': {'protocol': {'labels_per_round': 100}}, ...}}
 
-A sequence of such mappings is all their cells, for what is no full product.
-A mapping with `source` or `name` replaces what is there, since its other fields
-belong to that name; any other is merged. Options of one learner stand below its
-name: `{'learner': {'ceal': {'threshold': 0.1}}}`.
+A sequence of such mappings has the cells of all of them, for grids that are not
+a full product. A mapping with `source` or `name` replaces the old one, because
+the other fields depend on that name; any other mapping is merged. Options of
+one learner stand below its name: `{'learner': {'ceal': {'threshold': 0.1}}}`.
 """
 
 import copy
@@ -23,7 +23,7 @@ from al_jax.learners import LEARNERS
 from al_jax.runner.options import Config
 from al_jax.storage import workdir
 
-# Their fields depend on a name: a cell may add some.
+# Their fields depend on a name, so a cell may add fields.
 _OPEN = (
   'data',
   'model',
@@ -34,18 +34,18 @@ _OPEN = (
   'stream',
   *LEARNERS,
 )
-# Of a folder; most file systems end at 255.
+# For the folder of a cell; most file systems allow 255 characters.
 _LONGEST_NAME = 200
-# The same in all cells: the columns of the table.
+# All cells share it: the columns of the table.
 _SHARED = 'systems'
 
 
 class Cell(NamedTuple):
-  """One corner of the grid.
+  """One cell of the grid.
 
   Attributes:
-    axes: the value of each axis, by name; empty if there is no grid.
-    config: without `grid`.
+    axes: value of each axis, by name; empty if there is no grid.
+    config: config of the cell, without `grid`.
   """
 
   axes: Mapping[str, str]
@@ -53,22 +53,22 @@ class Cell(NamedTuple):
 
   @property
   def name(self) -> str:
-    """Of its folder in the workdir; empty if there is no grid."""
+    """The name of its folder in the workdir; empty if there is no grid."""
     return '-'.join(self.axes.values())
 
 
 def cells(config: Config) -> list[Cell]:
-  """Every cell of a config, in the order of its axes.
+  """Returns all cells of a config, in the order of its axes.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Returns:
     At least one Cell.
 
   Raises:
-    ValueError: an axis without values, a name that no folder may have, or a
-      change to a field that is not there.
+    ValueError: an axis has no values, a name cannot be a folder's, or a change
+      is to a field that does not exist.
   """
   config = copy.deepcopy(dict(config))
   grid = config.pop('grid', None) or {}
@@ -84,7 +84,7 @@ def cells(config: Config) -> list[Cell]:
 
 
 def _corners(config, grid):
-  """The cells of a full product."""
+  """Returns the cells of a full product."""
   _check(grid)
   found = []
   for corner in itertools.product(
@@ -100,7 +100,7 @@ def _corners(config, grid):
 
 
 def _check(grid):
-  """Refuses what is not axes of values of changes."""
+  """Rejects a grid that is not a mapping of axes to values to changes."""
   errors.check_mapping('grid', grid)
   for axis, values in grid.items():
     errors.check_mapping(f'grid.{axis}', values)
@@ -109,8 +109,8 @@ def _check(grid):
     for value, changes in values.items():
       if not re.fullmatch(r'\w[\w.+]*', value):
         raise ValueError(
-          f'grid.{axis} has a value {value!r}; it names a folder, and must be '
-          'of letters, digits, underscores, points and plus signs.'
+          f'grid.{axis} has a value {value!r}; it names a folder, and must '
+          'consist of letters, digits, underscores, points and plus signs.'
         )
       errors.check_mapping(f'grid.{axis}.{value}', changes)
       if _SHARED in changes:
@@ -120,7 +120,7 @@ def _check(grid):
 
 
 def _check_folder(name):
-  """The folder of a cell can be made, and is no file of the comparison."""
+  """Checks that a cell's folder can be made and is not an output's name."""
   if len(name) > _LONGEST_NAME:
     raise ValueError(
       f'a cell is named {name[:40]!r}..., {len(name)} characters; a folder '
@@ -129,8 +129,8 @@ def _check_folder(name):
   for output in workdir.OUTPUTS:
     if name and fnmatch.fnmatch(name, output):
       raise ValueError(
-        f'a cell is named {name!r}, as {output!r} in the workdir is; give '
-        'the grid value another name.'
+        f'a cell is named {name!r}, which matches the output {output!r} in the '
+        'workdir; give the grid value another name.'
       )
 
 
@@ -141,7 +141,7 @@ def _merge(
   *,
   is_open: bool = False,
 ) -> None:
-  """Applies changes in place; only what is open gets fields it has not."""
+  """Applies changes in place; only open mappings accept new fields."""
   for name, change in changes.items():
     if name not in config and not is_open:
       raise errors.unknown_option(

@@ -1,4 +1,4 @@
-"""What tells runs apart, and how configs of earlier versions are read."""
+"""The identity of runs, and upgrades of configs of earlier versions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,8 +10,8 @@ from al_jax.runner import features, options, stream
 from al_jax.runner.config import Experiment
 from al_jax.runner.options import Config
 
-# Fields that nothing in a checkpoint depends on but its system and seeds, which
-# it is told apart by as well.
+# Fields that no checkpoint depends on, apart from its system and seeds, which
+# are compared separately.
 _OF_NO_RESULT = (
   'systems',
   'seeds',
@@ -23,21 +23,20 @@ _OF_NO_RESULT = (
 
 
 def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
-  """Reads a config of an earlier version.
+  """Updates a config of an earlier version.
 
-  A field `system` named a single system. `protocol.target_accuracy` was of the
-  test split, where there was no `test_accuracy`. `learner.name` was there and
-  None. There was no `protocol.first_features`, no `synthesis`, no `stream`, no
-  `oracle.annotator`, no `prices`, and no `describe.probe`.
+  Earlier configs had a field `system` for a single system; a
+  `protocol.target_accuracy` on the test split, without `test_accuracy`; and
+  `learner.name`, set to None. They had no `protocol.first_features`,
+  `synthesis`, `stream`, `oracle.annotator`, `prices` or `describe.probe`.
 
   Args:
-    config: as plain values, of any time.
-    systems: names that a manifest has beside the config. If given, they decide:
-      such a config had both fields, whichever of them was run.
+    config: config of any version, as plain values.
+    systems: system names from a manifest. If given, they replace those of a
+      config with `system`, which had both fields, whichever of them was run.
 
   Returns:
-    The config as it is written today. If it had a `system`, `systems` names
-    what it meant.
+    The config in its current form, with `systems` in place of a `system`.
   """
   found = dict(config)
   if 'system' in config:
@@ -71,7 +70,7 @@ def upgraded(config: Config, systems: Sequence[str] | None = None) -> Config:
 
 
 def _with_test_accuracy(changes):
-  """Renames `protocol.target_accuracy`, however deep in a grid it stands."""
+  """Renames `protocol.target_accuracy` at any depth of a grid."""
   if isinstance(changes, list | tuple):
     return [_with_test_accuracy(part) for part in changes]
   if not isinstance(changes, Mapping):
@@ -84,19 +83,19 @@ def _with_test_accuracy(changes):
 
 
 def upgraded_identity(identity: Mapping[str, Any]) -> dict[str, Any]:
-  """Reads what `identity_of` returned in an earlier version."""
+  """Updates an identity from an earlier version's `identity_of`."""
   return {**identity, 'config': upgraded(identity.get('config', {}))}
 
 
 def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
-  """What tells the runs of a system and seed apart: config and data.
+  """Returns everything that may change the results of a system and seed.
 
   Args:
-    experiment: of the runs.
-    name: of the system.
+    experiment: experiment of the runs.
+    name: name of the system.
 
   Returns:
-    What `loop.run_rounds` takes: all that may change a result.
+    The `identity` for `loop.run_rounds`.
   """
   config = {
     name: value
@@ -110,7 +109,7 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
   }
   config['stream'] = stream.as_meant(config['stream'])
   identity = {'config': config, 'data': experiment.dataset.fingerprint}
-  # Those of a pretraining follow from the config.
+  # Features from a pretraining follow from the config.
   if experiment.config['protocol'].get(features.FIELD) is not None:
     identity[features.FIELD] = features.fingerprint(experiment.features)
   for what, given in (
@@ -122,8 +121,8 @@ def identity_of(experiment: Experiment, name: str) -> dict[str, Any]:
       identity[what] = file_identity.of_files(found)
   spec, resolved = config['data'], experiment.dataset.normalize
   is_given = isinstance(spec, Mapping) and spec.get('normalize')
-  # 'channel' has always been the default of pictures: runs that were begun
-  # before defaults were a part of this can go on.
+  # 'channel' has always been the default for pictures. Leaving it out lets runs
+  # resume that began before the identity had defaults.
   if not is_given and resolved != 'channel':
     identity['normalize'] = resolved
   modules = parts.digests(options.parts_of(name, experiment.config))

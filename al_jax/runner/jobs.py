@@ -1,4 +1,4 @@
-"""Runs jobs: a system on some seeds each, one after another."""
+"""Runs jobs one after another: each is a system on some seeds."""
 
 import contextlib
 import pathlib
@@ -18,13 +18,13 @@ from al_jax.storage import checkpoint, workdir
 
 
 class Job(NamedTuple):
-  """What one checkpoint holds: a system on seeds that advance together."""
+  """Content of one checkpoint: a system on seeds that advance together."""
 
   system: str
   seeds: tuple[int, ...]
 
   def folder(self, root: pathlib.Path) -> pathlib.Path:
-    """Where the job saves."""
+    """Returns the folder in which the job saves."""
     label = '_'.join(str(seed) for seed in self.seeds)
     return workdir.below(root, self.system, f'seed_{label}')
 
@@ -32,11 +32,11 @@ class Job(NamedTuple):
 def jobs_of(
   config: Config, systems: Sequence[str], *, workers: int
 ) -> list[Job]:
-  """The jobs of an experiment.
+  """Returns the jobs of an experiment.
 
-  On one accelerator the seeds of a system advance in one call. On a CPU, on
-  several devices, or in processes, each seed is a job; in one process they
-  still share the compiled programs.
+  On one accelerator all seeds of a system advance in one call. On a CPU, on
+  several devices, or with several processes, each seed is a job; within one
+  process they still share the compiled programs.
   """
   seeds = checks.seed_list(config)
   together = (
@@ -59,20 +59,21 @@ def run_jobs(
   """Runs jobs one after another.
 
   Args:
-    experiment: data, protocol, oracle.
-    jobs: those of one system in a row, so that they share what it compiles.
-    folder: where the jobs save. If None, they do not.
+    experiment: the experiment.
+    jobs: jobs, those of one system in a row, so that they share its compiled
+      programs.
+    folder: folder in which the jobs save. If None, they do not save.
     should_stop: see `loop.run_rounds`.
-    observers: told of each record, earlier ones included, and of rounds under
-      way.
+    observers: receive each record, earlier ones included, and the progress of
+      rounds.
 
   Raises:
-    loop.Interrupted: on request; everything is saved.
+    loop.Interrupted: `should_stop` returned True; everything is saved.
   """
   all_sources = program = None
   for job in jobs:
     if all_sources is None:
-      # In a process beside the first these are kept by then: it only reads.
+      # The first process has made these already; a worker only reads them.
       experiment, _ = pretraining.with_weights(experiment, should_stop)
       all_sources = config_lib.sources_of(experiment)
     if program is None or program.system.name != job.system:
@@ -99,14 +100,14 @@ def run_jobs(
 
 
 def _saving(job, folder):
-  """Opens where a job saves, if it does."""
+  """Opens the checkpoints of a job, if it saves."""
   if folder is None:
     return contextlib.nullcontext()
   return checkpoint.Checkpointer(job.folder(folder))
 
 
 def is_finished(job: Job, folder: pathlib.Path) -> bool:
-  """Whether nothing is left to do of a job, by what it saved last."""
+  """Returns whether the last save of a job is that of a finished run."""
   own = job.folder(folder)
   if not own.is_dir():
     return False

@@ -1,4 +1,4 @@
-"""Writes what a watcher needs while a run trains: live.jsonl."""
+"""Writes live.jsonl, the progress that a watcher reads while a run trains."""
 
 import json
 import pathlib
@@ -12,17 +12,17 @@ from al_jax import errors, files, loop
 from al_jax.loop.events import RoundProgress
 
 NAME = 'live.jsonl'
-# The file is cut to the newer half when it has this many lines.
+# At this many lines the file is cut to its newer half.
 _MOST_LINES = 4000
 
 
 class LiveFile:
   """An observer that appends the progress of a run to a file.
 
-  A line is written when the experiment begins, about once a second for each
-  seed that trains, and when the experiment ends. A killed process writes no
-  last line. A resumed run goes on in the same file, which never has more than
-  a few thousand lines.
+  It writes a line when the experiment begins, about once a second for each seed
+  that trains, and when the experiment ends. A killed process writes no last
+  line. A resumed run appends to the same file, which never has more than a few
+  thousand lines.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -43,7 +43,7 @@ class LiveFile:
     self._write('begin', {'num_finished': num_finished})
 
   def on_progress(self, progress: RoundProgress) -> None:
-    """Writes where the training of a round is."""
+    """Writes the progress of a round's training."""
     self._write('progress', progress._asdict())
 
   def end(
@@ -64,7 +64,7 @@ class LiveFile:
     self._write('ended', {'how': how, 'message': message})
 
   def _write(self, event: str, values: Mapping[str, Any]) -> None:
-    """Appends a line; a disk that takes no more must not end a run."""
+    """Appends a line; an error of the disk must not end a run."""
     line = {'event': event, 'time': round(time.time(), 3), **values}
     try:
       if self._lines is None or self._lines >= _MOST_LINES:
@@ -76,13 +76,13 @@ class LiveFile:
 
 
 def _cut(path: pathlib.Path) -> int:
-  """Keeps the newest whole lines, at most half of what the file may have.
+  """Keeps the newest whole lines, at most half of the maximum.
 
   Args:
-    path: path of the file, which need not be there.
+    path: path of the file, which may not exist.
 
   Returns:
-    The number of lines that are left.
+    The number of remaining lines.
   """
   if not path.exists():
     return 0

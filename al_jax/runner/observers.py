@@ -1,4 +1,4 @@
-"""All that looks on while an experiment runs, and the files of records."""
+"""The observers of an experiment, and the file of its records."""
 
 import pathlib
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from al_jax.tasks import Task
 
 
 class RecordsFile:
-  """Keeps a file of records complete and in order while they come in.
+  """Keeps a file of records complete and in order while records arrive.
 
-  A resumed run hands out its earlier records again, job by job. Until then the
-  lines that an earlier process wrote stand for them.
+  A resumed run sends its earlier records again, job by job. Until then the
+  lines of the earlier process stay in the file.
   """
 
   def __init__(
@@ -32,16 +32,17 @@ class RecordsFile:
     *,
     table: pathlib.Path | None = None,
   ):
-    """Reads what an earlier process wrote.
+    """Reads the records of an earlier process.
 
     Args:
-      path: of the file, which need not be there.
-      systems: names, in the order of the file.
-      table: where `close` writes the scalars as CSV. If None, nowhere.
+      path: path of the file, which may not exist.
+      systems: names of the systems, in the order of the file.
+      table: path to which `close` writes the scalars as CSV. If None, it writes
+        none.
     """
     self._path, self._table = path, table
     self._order = {name: number for number, name in enumerate(systems)}
-    # Lines by system, seed and round: of this process, and of an earlier one.
+    # Lines of this process, and of an earlier one, by system, seed and round.
     self._lines: dict[tuple[int, int, int], str] = {}
     self._earlier = {}
     if path.exists():
@@ -50,19 +51,19 @@ class RecordsFile:
     self._last = max(self._earlier, default=())
 
   def earlier(self) -> set[tuple[str, int, int]]:
-    """Returns system, seed and round of what only an earlier process had."""
+    """Returns system, seed and round of records not yet sent again."""
     names = list(self._order)
     return {(names[number], *rest) for number, *rest in self._earlier}
 
   def on_record(self, record: records.RoundRecord) -> None:
-    """Writes a record down."""
+    """Writes a record to the file."""
     place, line = self._place(record), _line(record)
     earlier = self._earlier.pop(place, None)
     self._lines[place] = line
     if place > self._last:
       self._last = place
       records.append_jsonl(self._path, record)
-    # Of processes side by side, or of a round that was run again.
+    # Out of order if processes run in parallel or a round was rerun.
     elif line != earlier:
       self._rewrite()
 
@@ -70,8 +71,8 @@ class RecordsFile:
     """Writes the table.
 
     Args:
-      is_over: all has been handed out: what an earlier process wrote and no
-        checkpoint has is dropped.
+      is_over: whether all records were sent; lines of an earlier process that
+        are in no checkpoint are dropped then.
     """
     if is_over and self._earlier:
       self._earlier = {}
@@ -81,7 +82,7 @@ class RecordsFile:
       records.write_csv(self._table, rows)
 
   def rows(self) -> list[records.RoundRecord]:
-    """Returns the records so far, by system, seed and round."""
+    """Returns the records so far, ordered by system, seed and round."""
     found = self._lines or self._earlier
     return records.read_jsonl(self._path) if found else []
 
@@ -113,12 +114,12 @@ def _line(record):
 
 
 class Observers:
-  """All that looks on while an experiment runs; a context manager.
+  """The observers of an experiment, as a context manager.
 
   Attributes:
-    all: in the order in which they are told.
-    records: of these, the one that keeps the files of records.
-    bar: of these, the progress bar.
+    all: the observers, in the order in which they are called.
+    records: the observer among them that writes the records.
+    bar: the progress bar among them.
   """
 
   def __init__(
@@ -132,16 +133,16 @@ class Observers:
     tensorboard: bool,
     has_gallery: bool,
   ):
-    """Opens what is written to.
+    """Opens the observers.
 
     Args:
-      folder: of the experiment.
-      systems: names, in the order of the file of records.
-      task: what is predicted.
-      num_rounds: of all systems and seeds together.
-      quiet: no progress bar, no line per round.
-      tensorboard: also write event files.
-      has_gallery: keep what the model says of its queries.
+      folder: folder of the experiment.
+      systems: names of the systems, in the order of the file of records.
+      task: the task.
+      num_rounds: number of rounds of all systems and seeds together.
+      quiet: whether to hide the progress bar and the line per round.
+      tensorboard: whether to write event files too.
+      has_gallery: whether to keep the model's predictions for its queries.
     """
     self.records = RecordsFile(
       folder / 'records.jsonl', systems, table=folder / 'records.csv'

@@ -1,6 +1,6 @@
-"""The systems of a config, and which options are for which.
+"""The systems of a config, and the options of each.
 
-A config may have options for several systems; each takes those that it knows.
+A config may have options for several systems; each receives those it has.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,16 +16,16 @@ Config = Mapping[str, Any]
 
 
 def system_names(config: Config) -> list[str]:
-  """The systems that a config names.
+  """Returns the systems that a config names.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Returns:
-    Different names, one or more, as `systems.canonical` spells them.
+    Distinct names, one or more, as `systems.canonical` spells them.
 
   Raises:
-    ValueError: an unknown name, or none.
+    ValueError: a name is unknown or repeated, or there is none.
   """
   given = config['systems']
   listed = [given] if isinstance(given, str) else given
@@ -49,19 +49,19 @@ def check_system_options(
   names: Sequence[str] | None = None,
   own: Mapping[str, Mapping[str, Collection[str]]] | None = None,
 ) -> None:
-  """Refuses an option that no strategy or no learner of the systems has.
+  """Rejects an option that no strategy or learner of the systems has.
 
-  Systems that look at nothing are the baseline of a comparison: alone they may
-  be run with the options of any strategy.
+  Systems that measure nothing are the baseline of a comparison: without others
+  they accept the options of any strategy.
 
   Args:
-    config: as plain values.
-    names: of the systems. If None, those of the config.
-    own: further systems by name, with parts that were given as objects: the
-      options of each by `'strategy'` and `'learner'`. If None, there are none.
+    config: config as plain values.
+    names: names of the systems. If None, those of the config.
+    own: further systems by name, whose parts were given as objects: the options
+      of each by `'strategy'` and `'learner'`. If None, there are none.
 
   Raises:
-    ValueError: for the first such option.
+    ValueError: names the first such option.
   """
   names = system_names(config) if names is None else names
   _check_prefilter(config['prefilter'])
@@ -75,7 +75,7 @@ def check_system_options(
     known = known.union(*(of[field] for of in own.values()))
     for option in config[field]:
       if field == 'learner' and option in LEARNERS:
-        # For systems that have this learner, whether or not they are run.
+        # Accepted even if no system with this learner is run.
         what = f'config.learner.{option}'
         errors.check_mapping(what, config['learner'][option])
         errors.check_options(what, LEARNERS[option], config['learner'][option])
@@ -84,13 +84,13 @@ def check_system_options(
 
 
 def _is_default(field, option, config):
-  """Whether an option has the value that every config begins with."""
+  """Returns whether an option has its default value."""
   default = manifest.plain_config(defaults.get_config().to_dict())
   return config[field][option] == default[field].get(option)
 
 
 def _check_prefilter(prefilter):
-  """Random goes without one, and so would not notice a name that is none."""
+  """Checks a prefilter by itself, because uniform strategies ignore it."""
   if not prefilter:
     return
   errors.check_mapping('config.prefilter', prefilter)
@@ -102,22 +102,22 @@ def _check_prefilter(prefilter):
 
 
 def looks(name: str, config: Config) -> bool:
-  """Tells whether the strategy of a system looks at any example."""
+  """Returns whether the strategy of a system measures examples."""
   options = strategy_options(name, config)
   return systems.strategy_of(name, options).measure is not None
 
 
 def parts_of(name: str, config: Config) -> list[object]:
-  """Returns the names of all parts of a system: yours have a dotted path.
+  """Returns the names of all parts of a system; a user's have a dotted path.
 
   Args:
-    name: of the system.
-    config: as plain values.
+    name: name of the system.
+    config: config as plain values.
 
   Returns:
-    Names of the data source, the model, the learner, strategies, what the
-    networks are pretrained by, and all texts among the options of these: a loss
-    or an augmentation of yours is one.
+    Names of the data source, the model, the learner, the strategies and the
+    pretraining, and all strings among their options, which may name a user's
+    loss or augmentation.
   """
   of_system = systems.published(name)
   data = config['data']
@@ -138,7 +138,7 @@ def parts_of(name: str, config: Config) -> list[object]:
 
 
 def _texts(options):
-  """Every text among options, nested as they may be."""
+  """Returns every string among options, at any depth."""
   if isinstance(options, str):
     return [options]
   if isinstance(options, Mapping):
@@ -153,7 +153,7 @@ def _united(options_of, names):
 
 
 def _nobodys_option(field, option, known, names):
-  """An error that names who has the option, if anybody does."""
+  """Returns an error that names the parts that have the option, if any."""
   functions = LEARNERS if field == 'learner' else strategies.STRATEGIES
   having = [
     name
@@ -175,28 +175,28 @@ def _nobodys_option(field, option, known, names):
 
 
 def strategy_options(name: str, config: Config) -> dict[str, Any]:
-  """The options of the strategy of a system.
+  """Returns the options of the strategy of a system.
 
   Args:
-    name: of the system.
-    config: as plain values.
+    name: name of the system.
+    config: config as plain values.
 
   Returns:
-    Those of `config.strategy` that the strategy has.
+    The options in `config.strategy` that the strategy has.
   """
   return _among(config['strategy'], known_strategy_options(name))
 
 
 def learner_options(name: str, config: Config) -> dict[str, Any]:
-  """The options of the learner of a system.
+  """Returns the options of the learner of a system.
 
   Args:
-    name: of the system.
-    config: as plain values.
+    name: name of the system.
+    config: config as plain values.
 
   Returns:
-    Those of `config.learner` that the learner has; those that stand there under
-    the learner's own name go before the others.
+    The options in `config.learner` that the learner has; those under the
+    learner's own name override the others.
   """
   given = config['learner']
   learner = systems.published(name).learner
@@ -209,13 +209,13 @@ def _among(options, known):
 
 
 def known_strategy_options(name: str) -> list[str]:
-  """Returns the options that the strategy of a system has, given or not."""
+  """Returns all options that the strategy of a system has."""
   strategy = systems.published(name).strategy
   make = parts.find('strategy', strategy, strategies.STRATEGIES)
   return errors.options_of(make)
 
 
 def known_learner_options(name: str) -> list[str]:
-  """Returns the options that the learner of a system has, given or not."""
+  """Returns all options that the learner of a system has."""
   learner = systems.published(name).learner
   return errors.options_of(parts.find('learner', learner, LEARNERS))

@@ -1,4 +1,4 @@
-"""The files of a finished run: tables, curves, and what was asked."""
+"""Writes the files of a finished run: tables, curves, and galleries."""
 
 import pathlib
 import re
@@ -17,7 +17,7 @@ from al_jax.tasks import Metric
 # Rows and pictures per row of a gallery.
 _GALLERY_ROWS = 10
 _GALLERY_COLUMNS = 12
-# So that a probability fits before it: `100%, -1.2e-4`.
+# Leaves room for a probability before it: `100%, -1.2e-4`.
 _LONGEST_SCORE = 7
 
 
@@ -28,19 +28,19 @@ def write_pictures(
   *,
   axes: Mapping[str, str],
 ) -> list[pathlib.Path]:
-  """Learning curves, and per system a gallery of what was asked.
+  """Writes the learning curves, and a gallery of queries per system.
 
-  Without a test and a validation split there are no learning curves. Of a
-  stream there are curves of how much the model knew, and of what was asked.
+  Without a test or a validation split there are no learning curves. A stream
+  has curves of its prequential accuracy and its label rate.
 
   Args:
-    folder: where to.
+    folder: folder to write to.
     rows: all records.
-    dataset: for the pictures; data without them have no gallery.
-    axes: what sets these records apart from the others of a grid.
+    dataset: the data set; without pictures there is no gallery.
+    axes: values of the grid's axes for these records.
 
   Returns:
-    What was written.
+    The written paths.
   """
   written = []
   metric = curves.headline_of(rows, dataset.task.headline)
@@ -73,12 +73,12 @@ def write_pictures(
 
 
 def _write_gallery(path, name, rows, dataset, said):
-  """A row per round of the first seed; False if nothing of the pool was."""
+  """Draws a row per round of the first seed; False if there is none."""
   first_seed, num_examples = (
     min(record.seed for record in rows),
     len(dataset.train),
   )
-  # Those that were made are not in the data set.
+  # Rounds with made examples alone are left out.
   asked = [
     record
     for record in rows
@@ -123,7 +123,7 @@ def _write_gallery(path, name, rows, dataset, said):
       score,
       has_infinite=has_infinite,
       has_marks=any(map(any, true_marks)),
-      # Of runs in which a machine answers.
+      # Such a column exists only in runs in which a machine answers.
       is_answer=bool(said) and 'machine_right' in asked[0].ledger,
     ),
     true_marks=true_marks,
@@ -133,7 +133,7 @@ def _write_gallery(path, name, rows, dataset, said):
 
 
 def _shown_of(rows):
-  """Says how many queries of a round are shown, if not all."""
+  """Describes how many queries of a round are shown, if not all."""
   most = max(len(row.picks) for row in rows)
   if most <= _GALLERY_COLUMNS:
     return ''
@@ -141,7 +141,7 @@ def _shown_of(rows):
 
 
 def _legend(has_predictions, score, *, has_infinite, has_marks, is_answer):
-  """Says what stands below each picture, and what is drawn on it."""
+  """Explains the text below each picture, and the marks on it."""
   legend = 'Below each picture: its true label'
   if has_predictions:
     legend += '; → what the model predicted, with which probability'
@@ -156,7 +156,7 @@ def _legend(has_predictions, score, *, has_infinite, has_marks, is_answer):
 
 
 def _told(said, number):
-  """The lines below a true target: the prediction; its probability, a score."""
+  """Yields the lines below a true target: prediction, probability, score."""
   for row in range(number):
     last = []
     if said.probabilities is not None:
@@ -167,7 +167,7 @@ def _told(said, number):
 
 
 def _short(value):
-  """A score of two digits that fits below a picture; a dash if infinite."""
+  """Formats a score to fit below a picture; a dash if it is infinite."""
   if not np.isfinite(value):
     return '-'
   if 10 <= abs(value) < 1e5:
@@ -180,7 +180,7 @@ def _short(value):
 
 
 def _target(dataset, pick):
-  """The true target: the run is over, and this is for people."""
+  """Returns the true target, which is only shown after the run."""
   return jax.tree.map(lambda part: part[pick], dataset.train.targets)
 
 
@@ -195,17 +195,17 @@ def _marks(task, target):
 class GridTable:
   """The last headline of every system in every cell so far, as text.
 
-  Cells with different headlines are in tables of their own.
+  Each headline has a table of its own.
   """
 
   def __init__(self, systems: Sequence[str]):
-    """Begins without cells.
+    """Starts without cells.
 
     Args:
-      systems: the columns.
+      systems: names of the systems, the columns.
     """
     self._systems = list(systems)
-    # Rows by cell, of each headline.
+    # Maps a headline to the rows of its cells.
     self._last: dict[Metric | None, dict[str, dict[str, str]]] = {}
 
   def add(self, cell: str, folder: pathlib.Path) -> None:
@@ -251,7 +251,7 @@ def summary(
 
   Args:
     rows: all records.
-    headline: of their task.
+    headline: headline of their task.
     notes: sentences at the end.
   """
   metric = curves.headline_of(rows, headline)
@@ -260,7 +260,7 @@ def summary(
     found = [tables.NOTHING]
   else:
     found = [tables.summary_table(rows, metric=metric)]
-    # Seeds of a stream ask different numbers of queries.
+    # Seeds of a stream differ in the number of queries per round.
     if not streams.are_of_stream(rows):
       found.insert(0, tables.round_table(rows, metric=metric))
   if streams.are_of_stream(rows):

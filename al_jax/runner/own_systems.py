@@ -1,4 +1,4 @@
-"""Systems with parts of the user's own, for `al_jax.run`."""
+"""Systems with the user's own parts, for `al_jax.run`."""
 
 import functools
 import inspect
@@ -15,8 +15,8 @@ from al_jax.runner.config import Experiment
 # The parts of a system that a mapping may name.
 _PARTS = ('learner', 'model', 'strategy')
 
-# The name of a system; a strategy of your own, or the function that makes it;
-# or a mapping of `learner` and `strategy`, see `systems.build`.
+# The name of a system; a user's strategy, or a function that makes one; or a
+# mapping of `learner` and `strategy`, see `systems.build`.
 AnySystem = str | Strategy | Callable[[], Strategy] | Mapping[str, Any]
 
 
@@ -29,10 +29,10 @@ def named(
     systems: see `al_jax.run`.
 
   Returns:
-    Those with a part of the user's own by name; None for those of the library.
+    The systems by name: the user's parts, or None for a system of the library.
 
   Raises:
-    ValueError: no systems, or a name that none can have.
+    ValueError: there are no systems, or a name is invalid.
   """
   if isinstance(systems, Mapping):
     named = list(systems.items())
@@ -65,7 +65,7 @@ def named(
 
 
 def _with_strategy_of_library(name, part):
-  """The name and the parts of a learner of the user's own."""
+  """Returns the name and the parts of a system with the user's own learner."""
   strategy = part.pop('strategy')
   systems_lib.check_own_name(name)
   first, plus, second = name.partition('+')
@@ -78,7 +78,7 @@ def _with_strategy_of_library(name, part):
 
 
 def _name_of(part):
-  """A name, or the name of a function."""
+  """Returns a name as it is, or the name of a function."""
   if isinstance(part, str):
     return part
   name = getattr(part, '__name__', None)
@@ -91,7 +91,7 @@ def _name_of(part):
 
 
 def over(default: Any, given: Any) -> Any:
-  """A mapping over another, however deep; anything else takes its place."""
+  """Merges mappings at any depth, with `given` over `default`."""
   if not isinstance(default, Mapping) or not isinstance(given, Mapping):
     return given
   merged = {
@@ -101,7 +101,7 @@ def over(default: Any, given: Any) -> Any:
 
 
 def _mapping_of(name, part):
-  """The parts of a system that has one of the user's own, by role."""
+  """Returns the parts of a system with a user's own part, by role."""
   given = dict(part) if isinstance(part, Mapping) else {'strategy': part}
   for field in given:
     if field not in _PARTS:
@@ -110,12 +110,12 @@ def _mapping_of(name, part):
 
 
 def _is_own(part):
-  """Tells a part of the user's own from options of one of the library."""
+  """Returns whether a part is the user's own, not options of the library's."""
   return part is not None and not isinstance(part, Mapping)
 
 
 def _of_library(name, own):
-  """A system with the same parts of the library, and none of the user's own."""
+  """Names a system that has only the parts of the library."""
   default = systems_lib.published(systems_lib.BASELINE)
   first, plus, second = name.rpartition('+')
   learner, strategy = first or default.learner, second
@@ -127,11 +127,11 @@ def _of_library(name, own):
 
 
 def options_of(name: str, part: AnySystem) -> dict[str, list[str]]:
-  """Returns the options of the learner and the strategy, those not given too.
+  """Returns all options of the learner and the strategy.
 
   Args:
-    name: of the system.
-    part: with a part of the user's own.
+    name: name of the system.
+    part: the system, with the user's own part.
   """
   own = _mapping_of(name, part)
   known = _of_library(name, own)
@@ -146,7 +146,7 @@ def options_of(name: str, part: AnySystem) -> dict[str, list[str]]:
 
 
 def _left_open(part):
-  """The options of a function; what `functools.partial` binds is settled."""
+  """Returns the options of a function that `functools.partial` left unbound."""
   if not callable(part):
     return []
   bound = getattr(part, 'keywords', {})
@@ -158,7 +158,7 @@ def _left_open(part):
 
 
 def _with_options(field, part, given):
-  """A part of the user's own, with those of the options that it has."""
+  """Binds the given options that a user's own part has."""
   if not callable(part):
     return part
   taken = {name: given[name] for name in _left_open(part) if name in given}
@@ -172,22 +172,22 @@ def build(
   part: AnySystem,
   arguments: Mapping[str, Any],
 ) -> systems_lib.System:
-  """Makes a system with a part of the user's own.
+  """Makes a system with a user's own part.
 
-  Options of a part of the library are over the defaults of a config; a function
-  of the user's own has its own defaults.
+  Parts of the library receive the given options over the defaults of a config;
+  a user's own function has its own defaults.
 
   Args:
-    experiment: of which it is a system.
-    name: of the system.
+    experiment: experiment of the system.
+    name: name of the system.
     part: the part, or several by role.
-    arguments: of `al_jax.run`, with the options that were given.
+    arguments: arguments of `al_jax.run`, with the given options.
 
   Returns:
     The System.
 
   Raises:
-    ValueError: parts that do not fit together.
+    ValueError: the parts do not fit together.
   """
   config, given = experiment.config, _mapping_of(name, part)
   known = _of_library(name, given)

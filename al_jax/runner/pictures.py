@@ -11,33 +11,32 @@ from al_jax.loop.queries import RoundMade
 from al_jax.storage import workdir
 from al_jax.tasks import Task
 
-# Images of half as many pixels a side, or fewer, are enlarged on a sheet.
+# Images at most half as wide and high as this are enlarged on a sheet.
 _LEAST_SIDE = 64
-# Made queries in a row of a sheet.
+# Number of made queries per row of a sheet.
 _COLUMNS = 10
 
 
 class PictureFiles:
-  """An observer; a round that is run again replaces its files."""
+  """Observer that writes pictures; a round that is rerun replaces its files."""
 
   def __init__(self, folder: pathlib.Path, task: Task):
     """Writes nothing yet.
 
     Args:
-      folder: where to; made with the first picture.
-      task: what is predicted.
+      folder: folder to write to, created with the first picture.
+      task: the task.
     """
     self._folder, self._task = folder, task
 
   def on_pictures(self, pictures: RoundPictures) -> None:
     """Writes `SYSTEM_seedS_roundR_NAME.png`, a grid, for each name.
 
-    Small images are enlarged, a pixel to a square.
+    Small images are enlarged; each pixel becomes a square.
     """
     from PIL import Image
 
     for name, of in pictures.images.items():
-      # Of a few pixels nobody sees anything.
       times = max(1, _LEAST_SIDE // max(of.shape[1:3]))
       page = sheet(of).repeat(times, axis=0).repeat(times, axis=1)
       with files.replacing(self._path(pictures, name)) as partial:
@@ -47,7 +46,7 @@ class PictureFiles:
     """Writes `SYSTEM_seedS_roundR_asked_sheet.png`: queries and answers."""
     if not made.ids:
       return
-    # Matplotlib takes seconds: not before it is needed.
+    # Deferred because importing Matplotlib takes seconds.
     from al_jax import plotting
 
     answers = [
@@ -71,7 +70,7 @@ class PictureFiles:
     )
 
   def _path(self, of, name):
-    """The file of a picture of a round."""
+    """Returns the path of a round's picture."""
     workdir.refuse_link(self._folder)
     self._folder.mkdir(exist_ok=True)
     return (
@@ -80,12 +79,12 @@ class PictureFiles:
 
 
 def _places(first, last):
-  """Names the queries of a row by their places."""
+  """Names the queries in a row of a sheet."""
   return f'query {first}' if first == last else f'queries {first}-{last}'
 
 
 def sheet(images: np.ndarray) -> np.ndarray:
-  """Lays images out in a grid about as wide as high, by rows.
+  """Arranges images by rows in a grid, about as wide as high.
 
   Args:
     images: uint8, or floats from 0 to 1, [n, height, width] or [n, height,
@@ -93,7 +92,7 @@ def sheet(images: np.ndarray) -> np.ndarray:
 
   Returns:
     uint8 [height, width] or [height, width, 3]; a white line of one pixel
-    between two images, and white where the last row ends early.
+    separates the images, and the rest of the last row is white.
   """
   if images.dtype != np.uint8:
     images = np.round(255 * images).astype(np.uint8)

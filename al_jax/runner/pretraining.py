@@ -1,4 +1,4 @@
-"""Weights that all systems and seeds begin with, learnt without labels."""
+"""Initial weights of all systems and seeds, learnt without labels."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -16,28 +16,28 @@ from al_jax.runner.config import Experiment
 
 
 def build(experiment: Experiment) -> Pretraining | None:
-  """What `config.pretraining` says; None if it is empty.
+  """Builds the pretraining of a config; None if `config.pretraining` is empty.
 
   Args:
-    experiment: loaded and checked.
+    experiment: experiment, loaded and checked.
 
   Returns:
     A Pretraining.
 
   Raises:
-    ValueError: an unknown name or option, or a value that is not allowed.
+    ValueError: a name or an option is unknown, or a value is not allowed.
   """
   options = dict(experiment.config['pretraining'])
   if not options:
     return None
   if 'name' not in options:
     raise ValueError(
-      f'pretraining is {options}; it needs a `name`, of '
+      f'pretraining is {options}; it needs a `name`, one of '
       f'{", ".join(PRETRAINING)}.'
     )
   seed = options.pop('seed', 0)
   errors.check_number('pretraining.seed', seed, int, least=0)
-  keys.for_run(seed, keys.PRETRAIN)  # refuses what no key can hold
+  keys.for_run(seed, keys.PRETRAIN)  # raises if a key cannot hold it
   name = options.pop('name')
   errors.check_name('pretraining', name, PRETRAINING)
   errors.check_options(f'pretraining {name!r}', PRETRAINING[name], options)
@@ -51,16 +51,16 @@ def build(experiment: Experiment) -> Pretraining | None:
 
 
 def _check_spread(experiment, name):
-  """Somebody reads the features of a pretraining."""
+  """Checks that the features of a pretraining are used."""
   first_set = experiment.protocol.first_set
   if first_set != 'k_center':
     raise ValueError(
-      f'pretraining {name!r} makes features to spread a first set in, and no '
+      f'pretraining {name!r} makes features that spread a first set, but no '
       f"weights: protocol.first_set must be 'k_center'; it is {first_set!r}."
     )
   if experiment.features is not None:
     raise ValueError(
-      f'pretraining {name!r} makes features to spread a first set in, and '
+      f'pretraining {name!r} makes features that spread a first set, but '
       'protocol.first_features has others: leave one of them out.'
     )
 
@@ -70,21 +70,21 @@ def with_weights(
   should_stop: Callable[[], bool] = lambda: False,
   on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> tuple[Experiment, list[dict[str, float]]]:
-  """The experiment with what is pretrained, made now if it is not kept.
+  """Returns the experiment with its pretraining, trained if it is not cached.
 
-  That is weights, or features that a first set is spread in.
+  A pretraining makes weights, or features that spread a first set.
 
   Args:
-    experiment: loaded and checked.
+    experiment: experiment, loaded and checked.
     should_stop: see `pretrained.obtain`.
-    on_epoch: likewise.
+    on_epoch: see `pretrained.obtain`.
 
   Returns:
-    The experiment, and a row per epoch; as it was, and none, if it asks for no
-    pretraining or has what it makes.
+    The experiment, and a row per epoch; the unchanged experiment and no rows if
+    it has no pretraining, or already its result.
 
   Raises:
-    loop.Interrupted: on request; everything is saved.
+    loop.Interrupted: `should_stop` returned True; everything is saved.
   """
   pretraining = None
   if experiment.pretrained is None and experiment.features is None:
@@ -115,7 +115,7 @@ def with_weights(
 
 
 def folder_of(experiment: Experiment):
-  """Where the weights are kept: a name of all that they depend on."""
+  """Returns the folder of the weights, named after all that they depend on."""
   config, dataset = experiment.config, experiment.dataset
   key = {
     'pretraining': config['pretraining'],

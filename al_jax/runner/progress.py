@@ -1,4 +1,4 @@
-"""A bar of rounds, and a line for each system that is done."""
+"""A progress bar of rounds, and a line for each finished system."""
 
 import collections
 import sys
@@ -12,16 +12,16 @@ from al_jax.loop.events import RoundProgress
 from al_jax.storage import metrics, records
 from al_jax.tasks import Metric, Task
 
-# Where no bar is drawn, a line about a round is written no more often.
+# Shortest time between two lines about rounds if there is no bar.
 _SECONDS_BETWEEN_LINES = 30.0
 
 
 class ProgressBar:
-  """Shows the rounds done, where the run is, and the time left.
+  """Shows the finished rounds, the current position, and the time left.
 
-  The bar is drawn at a terminal only. Elsewhere (a file, a pipe, a scheduler,
-  a notebook) a line about the last round is written every 30 seconds. A system
-  whose rounds are all done gets a line in either case. `quiet` shows nothing.
+  The bar is only drawn in a terminal. Elsewhere (a file, a pipe, a scheduler, a
+  notebook) a line about the last round is written every 30 seconds. In both
+  cases a finished system gets a line. `quiet` shows nothing.
   """
 
   def __init__(
@@ -37,31 +37,31 @@ class ProgressBar:
     """Draws the bar.
 
     Args:
-      total_rounds: the rounds of all systems and seeds together.
+      total_rounds: number of rounds of all systems and seeds together.
       task: the task; its headline is shown.
-      num_systems: the number of systems; each has its share of the rounds.
-      finished: system, seed and round of what a resumed run found done. These
+      num_systems: number of systems; each has the same number of rounds.
+      finished: system, seed and round of records that a resumed run found. They
         do not count in the estimate of the time left.
-      quiet: draw no bar and write no lines.
-      stream: where to draw and to write; standard error by default.
+      quiet: whether to draw no bar and write no lines.
+      stream: stream to write to; standard error by default.
     """
     self._task = task
     self._stream = stream if stream is not None else sys.stderr
     self._finished, self._quiet = frozenset(finished), quiet
     self._rounds_of_system = total_rounds // max(num_systems, 1)
-    # Records by system; those of a system that got its line are dropped.
+    # Records by system, until the system has its line.
     self._records = collections.defaultdict(list)
     self._shown, self._last_line = set(), time.monotonic()
     self._bar = tqdm.tqdm(
       total=total_rounds,
       initial=len(self._finished),
-      # tqdm's None means: disabled unless the stream is a terminal.
+      # If None, tqdm draws the bar only in a terminal.
       disable=True if quiet else None,
       file=self._stream,
       unit='round',
       dynamic_ncols=True,
-      # Seeds in lock step report together and then not for a long while: each
-      # is drawn, and the time left comes from the average over the whole run.
+      # Seeds in lockstep report together and then pause for long. So every
+      # report is drawn, and the time left averages over the whole run.
       mininterval=0,
       smoothing=0,
       bar_format=(
@@ -81,7 +81,7 @@ class ProgressBar:
     self._bar.close()
 
   def on_progress(self, progress: RoundProgress) -> None:
-    """Shows where the training of a round is."""
+    """Shows the progress of a round's training."""
     told = ', '.join(
       f'{metrics.spelled(name)} {progress.metrics[name]:.3g}'
       for name in ('loss', *self._task.watched)
@@ -98,7 +98,7 @@ class ProgressBar:
     self._write(f'pretraining, {told}')
 
   def on_record(self, record: records.RoundRecord) -> None:
-    """Counts a round as done, unless it was before, and shows its result."""
+    """Shows the result of a round, and counts it unless it was finished."""
     self._records[record.system].append(record)
     if (record.system, record.seed, record.round) in self._finished:
       return
@@ -134,8 +134,8 @@ class ProgressBar:
 
 
 def _of_system(system, rows, headline: Metric) -> str:
-  """What a system has reached, over its seeds."""
-  # SciPy takes a while to import: not before the first round.
+  """Describes the last results of a system, over its seeds."""
+  # Deferred because importing SciPy takes a while.
   from al_jax.analysis import curves, tables
 
   seeds = len({row.seed for row in rows})

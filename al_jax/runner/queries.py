@@ -1,4 +1,4 @@
-"""Writes what the model said of each query of the pool: queries.jsonl."""
+"""Writes queries.jsonl: the model's predictions for the queries of the pool."""
 
 import json
 import pathlib
@@ -13,21 +13,22 @@ from al_jax.loop.queries import RoundQueries
 from al_jax.tasks import Task
 
 NAME = 'queries.jsonl'
-# Of marks, in widths of a picture.
+# For marks, which are in units of a picture's width.
 _DECIMALS = 4
 
 
 class Said(NamedTuple):
-  """What the model of a round said of its queries, in order of choice.
+  """Predictions for the queries of a round, in order of choice.
 
   Attributes:
-    picks: positions in the pool.
+    picks: pool indices.
     predicted: the predicted targets, spelled out.
-    probabilities: of the predicted classes; None for a task with other parts.
-    values: what each was chosen by.
-    score: what the values are; empty: nothing to show.
+    probabilities: probabilities of the predicted classes; None for a task with
+      other parts.
+    values: the score that each was chosen by.
+    score: name of the score; if empty, the values are not shown.
     marks: lines that show each predicted target in its picture, see
-      `Task.marks`; empty for targets without a place.
+      `Task.marks`; empty for targets without a position.
   """
 
   picks: list[int]
@@ -39,19 +40,19 @@ class Said(NamedTuple):
 
 
 class QueriesFile:
-  """An observer; it adds a line for each round of each system and seed."""
+  """Observer that appends a line for each round of each system and seed."""
 
   def __init__(self, path: pathlib.Path, task: Task):
     """Writes nothing yet.
 
     Args:
-      path: of the file.
-      task: what is predicted.
+      path: path of the file.
+      task: the task.
     """
     self._path, self._task = path, task
 
   def on_queries(self, queries: RoundQueries) -> None:
-    """Adds the line of a round; none if all queries were made."""
+    """Appends the line of a round; none if all queries are made examples."""
     if not len(queries.picks):
       return
     probabilities = queries.probabilities
@@ -81,7 +82,7 @@ class QueriesFile:
 
 
 def _rows(targets, number):
-  """The target of each example."""
+  """Yields the target of each example."""
   leaves, form = jax.tree.flatten(targets)
   for row in range(number):
     yield jax.tree.unflatten(form, [leaf[row] for leaf in leaves])
@@ -90,11 +91,10 @@ def _rows(targets, number):
 def read(path: pathlib.Path) -> dict[tuple[str, int, int], Said]:
   """Reads the file, by system, seed and round.
 
-  Of a round that was run again the last line counts. A line that was cut short
-  is left out.
+  If a round was rerun, its last line counts. Truncated lines are skipped.
 
   Args:
-    path: of the file; without it there is nothing.
+    path: path of the file; the result is empty if it does not exist.
   """
   found: dict[tuple[str, int, int], Said] = {}
   if not path.exists():

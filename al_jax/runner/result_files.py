@@ -1,4 +1,4 @@
-"""Writes and reads the diagnostics that lie beside the records of a run."""
+"""Writes and reads the diagnostics in the folder of a run."""
 
 import contextlib
 import dataclasses
@@ -17,23 +17,23 @@ from al_jax.storage import manifest
 
 _DIAGNOSTICS = 'diagnostics.json'
 _PRETRAINING = 'pretraining.jsonl'
-# Load per core from which on other work is felt.
+# Load per core above which other work slows a measurement.
 BUSY = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostic:
-  """A quantity that was measured beside the runs: curves, or points.
+  """A quantity that was measured apart from the runs, as curves or points.
 
   Attributes:
-    x_label: what is on the horizontal axis.
-    y_label: what is on the vertical axis.
-    curves: by the name of the series; their `labels` are the x. Empty if there
-      are points.
-    note: what it is of, and when and how it was measured; maybe empty.
-    logarithmic_x: whether the horizontal axis is.
-    points: by the name of the system, float[2, N]: x and y of an example each.
-    logarithmic_y: whether the vertical axis of points is.
+    x_label: label of the horizontal axis.
+    y_label: label of the vertical axis.
+    curves: curves by name of the series; their `labels` are the x. Empty if
+      there are points.
+    note: description, with the time and the way of measurement; may be empty.
+    logarithmic_x: whether the horizontal axis is logarithmic.
+    points: points by name of the system, float[2, N]: x and y per example.
+    logarithmic_y: whether the vertical axis of points is logarithmic.
   """
 
   x_label: str
@@ -46,9 +46,9 @@ class Diagnostic:
 
 
 def measured_now() -> dict[str, Any]:
-  """When something is measured, by which command, and where.
+  """Describes the time, the command and the machine of a measurement.
 
-  To be taken before it: the load of the machine is then that of others.
+  Call it before measuring, so that the load is only that of other work.
   """
   return {
     'date': manifest.now(),
@@ -64,22 +64,22 @@ def write_diagnostics(
   measured: Mapping[str, Any],
   found: Mapping[str, Mapping[str, Any]],
 ) -> pathlib.Path:
-  """Writes diagnostics; those of other names that are there already stay.
+  """Writes diagnostics, and keeps those with other names in the file.
 
   Args:
-    folder: of the experiment.
+    folder: folder of the experiment.
     measured: see `measured_now`.
-    found: by name `x_label`, `y_label`, `note`, `logarithmic_x`, and either
-      `x`, and by the name of each of its `series` a `mean` and a
-      `standard_error`; or `logarithmic_y`, and by the name of each system of
-      its `points` an `x` and a `y`.
+    found: diagnostics by name. Each has `x_label`, `y_label`, `note`,
+      `logarithmic_x`, and either curves or points. Curves are `x` and `series`,
+      which maps a name to `mean` and `standard_error`. Points are
+      `logarithmic_y` and `points`, which maps a system to `x` and `y`.
 
   Returns:
     The path of the file.
   """
   path = folder / _DIAGNOSTICS
   before = {}
-  # What cannot be read is replaced.
+  # A file that cannot be read is replaced.
   with contextlib.suppress(OSError, ValueError):
     read_diagnostics(folder)
     before = json.loads(path.read_text(encoding='utf-8'))
@@ -95,13 +95,13 @@ def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
   """Reads the diagnostics of an experiment by name; empty if it has none.
 
   Args:
-    folder: of the experiment.
+    folder: folder of the experiment.
 
   Returns:
     The curves or points.
 
   Raises:
-    ValueError: the file holds something else; the message is one line.
+    ValueError: the file has other content; the message is one line.
   """
   path = folder / _DIAGNOSTICS
   if not path.exists():
@@ -114,10 +114,10 @@ def read_diagnostics(folder: pathlib.Path) -> dict[str, Diagnostic]:
 def write_pretraining(
   folder: pathlib.Path, rows: Sequence[Mapping[str, float]]
 ) -> None:
-  """Writes how the training before the first label went.
+  """Writes the metrics of a pretraining.
 
   Args:
-    folder: of the experiment.
+    folder: folder of the experiment.
     rows: see `pretrained.obtain`.
   """
   with files.replacing(folder / _PRETRAINING) as partial:
@@ -126,16 +126,16 @@ def write_pretraining(
 
 
 def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
-  """How the training before the first label went, its loss and its shares.
+  """Reads the loss and the other metrics of a pretraining.
 
   Args:
-    folder: of the experiment.
+    folder: folder of the experiment.
 
   Returns:
-    Diagnostics by name; none where there was no such training.
+    Diagnostics by name; empty if there was no pretraining.
 
   Raises:
-    ValueError: the file holds something else; the message is one line.
+    ValueError: the file has other content; the message is one line.
   """
   path = folder / _PRETRAINING
   if not path.exists():
@@ -166,7 +166,7 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
 
 
 def _in_words(measured: Mapping[str, Any] | None, is_timed: bool) -> str:
-  """A sentence, or two where other work made what was timed slower."""
+  """Describes a measurement; warns if other work slowed what it timed."""
   if measured is None:
     return ''
   text = (
@@ -175,13 +175,13 @@ def _in_words(measured: Mapping[str, Any] | None, is_timed: bool) -> str:
     f'{measured["command"]}'
   )
   if is_timed and measured['load'] > BUSY * measured['cores']:
-    text += ' - The machine was busy: what was measured there is too slow.'
+    text += ' - The machine was busy: the measured times are too long.'
   return text
 
 
 @contextlib.contextmanager
 def _saying(path: pathlib.Path, what: str) -> Iterator[None]:
-  """Turns an error about what a file holds into one line that names it."""
+  """Turns an error about the content of a file into one line that names it."""
   try:
     yield
   except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -248,7 +248,7 @@ def _points(values):
 
 
 def _numbers(values):
-  """None is NaN; 'NaN' and 'Infinity' are what they say."""
+  """Converts to floats: None is NaN; 'NaN' and 'Infinity' are read as such."""
   return np.array(
     [float('nan') if value is None else float(value) for value in values]
   )

@@ -1,4 +1,4 @@
-"""Whether a folder holds the run that is to go on there, or a part of it."""
+"""Checks whether a folder holds the run to be resumed, or a part of it."""
 
 import pathlib
 from collections.abc import Mapping
@@ -9,33 +9,33 @@ from al_jax.runner import grid, identity, options, stream
 from al_jax.runner.options import Config
 from al_jax.storage import manifest
 
-# A run may get more of these; all that it has stays as it is.
+# A resumed run may add to these, but not remove.
 _MAY_GROW = ('seeds', 'systems', 'grid')
 
 
 def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
-  """The manifest of a run that was begun in a folder; None if there is none.
+  """Reads the manifest of the run in a folder; None if there is none.
 
   Args:
-    folder: of a cell, or of a grid of them.
-    config: of the run that is to go on there. It may have more seeds, systems
-      and cells than what was begun.
+    folder: folder of a cell, or of a grid of cells.
+    config: config of the run to be resumed. It may have more seeds, systems and
+      cells than the run in the folder.
 
   Returns:
-    With `finished` only if nothing is left to do.
+    The manifest, with `finished` only if nothing is left to do.
 
   Raises:
-    ValueError: what was begun is another run, or nobody knows what it is, or
-      its results have changed since it finished, or the file of a part of yours
-      has, since it began.
+    ValueError: the folder holds another run, its manifest is damaged or
+      missing, its results have changed since it finished, or the file of a
+      user's own part has changed since it began.
   """
   path = folder / 'manifest.json'
-  anew = 'choose another --workdir, or begin anew with --overwrite'
+  anew = 'choose another --workdir, or start over with --overwrite'
   if not path.exists():
     if (folder / 'checkpoints').exists():
       raise ValueError(
-        f'{folder} has checkpoints and no manifest.json, which says what they '
-        f'are of; put it back, {anew}.'
+        f'{folder} has checkpoints and no manifest.json, which describes them; '
+        f'put it back, {anew}.'
       )
     return None
   try:
@@ -52,7 +52,7 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
     raise ValueError(f'{str(error).rstrip(".")}; {anew}.') from error
   _refuse(folder, lines)
   _refuse_edited(folder, before)
-  # What is gone of a finished run is written anew.
+  # Missing files of a finished run are written again.
   if _has_grown(before, config, systems) or manifest.missing_files(
     folder, before
   ):
@@ -63,26 +63,27 @@ def what_is_in(folder: pathlib.Path, config: Config) -> dict[str, Any] | None:
 def refuse_other_data(
   folder: pathlib.Path, before: Config, about: Config
 ) -> None:
-  """Refuses to go on with other data under the same name.
+  """Rejects a resumed run with other data under the same name.
 
   Args:
-    folder: of the cell.
+    folder: folder of the cell.
     before: its manifest.
-    about: the manifest of what is to go on there.
+    about: manifest of the run to be resumed.
 
   Raises:
-    ValueError: they differ; the message says in what.
+    ValueError: they differ; the message describes the difference.
   """
   then, now = before.get('data', {}), about['data']
   normalize = normalize_of(before, now['normalize'])
   if normalize != now['normalize']:
     raise ValueError(
-      f'{folder} was begun with normalize={normalize!r}, and the same config '
-      f'now means {now["normalize"]!r}, the default of tables; choose another '
-      '--workdir, or --overwrite. --config.data.normalize=none is what it was.'
+      f'{folder} was begun with normalize={normalize!r}, but the same config '
+      f'now means {now["normalize"]!r}, the default of tables; keep it with '
+      '--config.data.normalize=none, or choose another --workdir, or '
+      '--overwrite.'
     )
-  # `majority` follows from the content, of which there is a fingerprint; so did
-  # the task where there was a number of classes in its place.
+  # The fingerprint covers `majority`, and the task of manifests that had a
+  # number of classes instead.
   if 'num_classes' in then:
     then = {**then, 'task': now['task']}
     del then['num_classes']
@@ -92,12 +93,12 @@ def refuse_other_data(
 
 
 def normalize_of(about: Config, now: str) -> str:
-  """What normalised the inputs of a run that was begun.
+  """Returns the normalization of the inputs of an earlier run.
 
   Args:
-    about: its manifest, maybe of the time when tables were not normalised by
-      default, and manifests did not say what was.
-    now: what its config means now.
+    about: manifest of the run, possibly from a version in which tables were not
+      normalised by default and manifests did not record the normalization.
+    now: current meaning of its config.
 
   Returns:
     A name in `moments.NORMALIZATIONS`.
@@ -117,19 +118,19 @@ def _refuse(folder, lines):
 
 
 def _refuse_edited(folder, before):
-  """All of a run is made by one version of the user's own files."""
+  """Rejects a run whose user's own files changed since it began."""
   for module, digest in before.get('modules', {}).items():
     path, now = parts.file_of(module)
     if now != digest:
       raise ValueError(
         f'{path}, the file of {module}, was edited after the run in {folder} '
-        'began, and all of a run is made by one version: undo the edit, choose '
-        'another --workdir, or begin anew with --overwrite.'
+        'began, but a run must use one version: undo the edit, choose another '
+        '--workdir, or start over with --overwrite.'
       )
 
 
 def _lost(before, now, systems_before, systems):
-  """What was begun and is not to go on: a line for each, for people."""
+  """Lists the parts of an earlier run that the new config drops or changes."""
   lines = manifest.config_difference(_fixed(before), _fixed(now))
   if now['seeds'] < before['seeds']:
     lines.append(f'seeds: {before["seeds"]} -> {now["seeds"]}')
@@ -162,7 +163,7 @@ def _lost_cells(before, now):
       f'cell {cell.name}: {line}'
       for line in manifest.config_difference(_fixed(cell.config), _fixed(after))
     ]
-  # What all cells share is said once, by the fields themselves.
+  # Differences in the shared fields are already listed, once for all cells.
   return lines if _fixed(before) == _fixed(now) else []
 
 

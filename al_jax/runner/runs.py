@@ -1,4 +1,4 @@
-"""A whole run: from a config to the folders of its cells."""
+"""Runs a config in the folders of its cells."""
 
 import contextlib
 import dataclasses
@@ -13,23 +13,23 @@ from al_jax.runner.grid import Cell
 from al_jax.runner.options import Config
 from al_jax.storage import manifest, processes, workdir
 
-# What to do next, when a run is over.
+# The next step, printed when a run is over.
 _TO_REPORT = (
   'Next, for curves, tests and diagnostics: al-jax report --workdir={}'
 )
 
 
 def cells_of(config: Config) -> list[Cell]:
-  """The cells of a config, each of which has fields that can be read.
+  """Returns the cells of a config, after checking their fields.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Returns:
-    The only one, without a name, or those of its grid.
+    The cells of its grid, or a single one without a name.
 
   Raises:
-    ValueError: a field that is not known, or a value that it cannot have.
+    ValueError: a field is unknown or has an invalid value.
   """
   cells = grid.cells(config)
   for cell in cells:
@@ -38,32 +38,32 @@ def cells_of(config: Config) -> list[Cell]:
 
 
 def describe(cells: Sequence[Cell]) -> None:
-  """Prints what a run of the cells would cost."""
-  experiments, told = Experiments(), None
+  """Prints the estimated cost of a run of the cells."""
+  experiments, earlier = Experiments(), None
   for cell in cells:
     if cell.name:
       print(f'\ncell {cell.name}:')
-    print(estimate.describe(experiments.checked(cell), told=told))
-    told = told or cell.config
+    print(estimate.describe(experiments.checked(cell), earlier=earlier))
+    earlier = earlier or cell.config
 
 
 def run(
   config: Config, cells: Sequence[Cell], folder: files.Path, how: How
 ) -> int:
-  """Runs all cells, or goes on with them.
+  """Runs or resumes all cells.
 
   Args:
-    config: with its grid.
-    cells: of the config.
+    config: config, with its grid.
+    cells: cells of the config.
     folder: the workdir.
-    how: to run them.
+    how: options of the run.
 
   Returns:
     The exit status.
 
   Raises:
-    ValueError: there are several processes; they would wait for one another
-      where one has the lock of the workdir.
+    ValueError: JAX runs in several processes; all but the one that locks the
+      workdir would wait forever.
   """
   processes.refuse_several('a workdir')
   is_grid = bool(cells[0].name)
@@ -76,7 +76,7 @@ def run(
     if before is not None and _is_finished(place, cells, before):
       print(
         f'{place.path} holds a finished run of {before["finished"]}; nothing '
-        'to do. See summary.txt there; --overwrite starts anew.'
+        'to do. See summary.txt there; --overwrite starts over.'
       )
       return 0
     with signals.StopRequest().listening() as should_stop:
@@ -87,7 +87,7 @@ def run(
           _run_alone(place, cells[0], should_stop, how)
       except loop.Interrupted:
         print(
-          f'Saved in {place.path} and stopped. To go on, run:\n'
+          f'Saved in {place.path} and stopped. To resume, run:\n'
           f'  {manifest.command(without="overwrite")}'
         )
         return signals.exit_status(should_stop.number)
@@ -95,7 +95,7 @@ def run(
 
 
 def _is_finished(place, cells, before):
-  """Whether nothing is left to do, of a grid in no cell of it."""
+  """Returns whether nothing is left to do, in any cell."""
   found = [before]
   if cells[0].name:
     found += [
@@ -106,7 +106,7 @@ def _is_finished(place, cells, before):
 
 
 def _run_alone(place, cell, should_stop, how):
-  """Runs the only experiment, in the workdir itself."""
+  """Runs a single experiment, in the workdir itself."""
   text = cells_lib.run(place, cell, Experiments(), should_stop, how)
   print(f'\n{text}\n')
   for picture in sorted(place.path.glob('*.png')):
@@ -115,17 +115,17 @@ def _run_alone(place, cell, should_stop, how):
 
 
 def _run_grid(place, config, cells, before, should_stop, how):
-  """Runs cell after cell, each in a folder of its own."""
+  """Runs cell after cell, each in its own folder."""
   experiments = Experiments()
   for cell in cells:
     workdir.below(place.path, cell.name)
-  # What is wrong with the last cell is said before the first is run.
+  # All cells are checked before the first is run.
   for cell in _by_data(cells):
     experiments.checked(cell)
     if should_stop():
       raise loop.Interrupted
   if how.overwrite:
-    # As a whole, before its first cell.
+    # All at once, because the earlier run may have other cells.
     _overwrite_grid(place, cells)
     how = dataclasses.replace(how, overwrite=False)
   systems = options.system_names(config)
@@ -138,7 +138,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
   }
   about_path = place.path / 'manifest.json'
   manifest.write(about_path, about)
-  # Matplotlib and SciPy take seconds: not before the first cell has begun.
+  # Filled later, because importing Matplotlib and SciPy takes seconds.
   table = None
   for number, cell in enumerate(cells, start=1):
     print(f'[{number}/{len(cells)}] {cell.name}')
@@ -154,7 +154,7 @@ def _run_grid(place, config, cells, before, should_stop, how):
 
 
 def _by_data(cells):
-  """The cells, those with the data of the first one together and last."""
+  """Orders cells by data, those with the data of the first cell last."""
   first = cells[0].config['data']
   specs = [first]
   for cell in cells:
@@ -169,14 +169,14 @@ def _by_data(cells):
 
 
 def _overwrite_grid(place, cells):
-  """Clears the folders of all cells, those of the run before too."""
+  """Clears the folders of all cells, including those of the earlier run."""
   names = {cell.name: None for cell in cells}
-  # A damaged manifest names no cells; it is cleared like a sound one.
+  # A damaged manifest names no cells, but is cleared too.
   with contextlib.suppress(ValueError, OSError, LookupError, TypeError):
     names |= dict.fromkeys(
       manifest.read(place.path / 'manifest.json')['settings']
     )
-  # Before anything is cleared: the manifest may be somebody else's.
+  # Checks all names before anything is cleared: the manifest may be foreign.
   folders = [workdir.below(place.path, name) for name in names]
   place.overwrite()
   for folder in folders:

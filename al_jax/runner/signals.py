@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at first a request, then an end, and never a trace."""
+"""Handles Ctrl-C and SIGTERM: first a request, then an end; no tracebacks."""
 
 import contextlib
 import multiprocessing
@@ -11,36 +11,36 @@ _CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
 
 def end_at_once(number: int, frame: object) -> None:
-  """Ends this process and its workers; whatever was saved is whole.
+  """Ends this process and its workers; everything saved is complete.
 
   Args:
-    number: of the signal; the exit status is what a shell expects after it.
+    number: number of the signal, which determines the exit status.
     frame: not used.
   """
   del frame
   for child in multiprocessing.active_children():
     child.kill()
   os.write(2, b'Stopped at once.\n')
-  # Nothing is unwound: locks and threads of a computation would be waited for.
+  # Skips all cleanup, which would wait for locks and threads of a computation.
   os._exit(exit_status(number))
 
 
 def exit_status(number: int | None) -> int:
-  """What a shell expects of a program that a signal, Ctrl-C if None, ended."""
+  """Returns the exit status after a signal; None stands for Ctrl-C."""
   return 128 + (signal.SIGINT if number is None else number)
 
 
 def end_quietly() -> None:
-  """From now on signals end the process with one line."""
+  """Makes signals end the process with one line from now on."""
   for number in _CAUGHT:
-    # What was started to go on in spite of a signal stays so (nohup).
+    # A signal ignored from the start, as by nohup, stays ignored.
     if signal.getsignal(number) != signal.SIG_IGN:
       signal.signal(number, end_at_once)
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-  """While open, signals wait; processes started meanwhile never hear them."""
+  """Blocks signals while open, and for good in processes started meanwhile."""
   before = signal.pthread_sigmask(signal.SIG_BLOCK, _CAUGHT)
   try:
     yield
@@ -49,25 +49,25 @@ def held_back() -> Iterator[None]:
 
 
 class StopRequest:
-  """False until a signal asks for an end.
+  """False until a signal requests a stop.
 
-  The first Ctrl-C or SIGTERM lets the run be saved; a second one ends it at
+  After the first Ctrl-C or SIGTERM the run is saved; a second one ends it at
   once.
 
   Attributes:
-    number: of the signal; None before there was one.
+    number: number of the signal; None before there is one.
   """
 
   def __init__(self):
     self.number = None
 
   def __call__(self) -> bool:
-    """Whether an end has been asked for."""
+    """Returns whether a stop was requested."""
     return self.number is not None
 
   @contextlib.contextmanager
   def listening(self) -> Iterator['StopRequest']:
-    """While open, signals become requests."""
+    """Turns signals into requests while open."""
     before = {number: signal.getsignal(number) for number in _CAUGHT}
     for number in _CAUGHT:
       signal.signal(number, self._ask)
@@ -81,9 +81,9 @@ class StopRequest:
     if self.number is not None:
       end_at_once(number, frame)
     self.number = number
-    # Not by `print`: it may be what the signal came in the midst of.
+    # Not with `print`, which the signal may have interrupted.
     os.write(
       sys.__stderr__.fileno(),
-      b'Stopping as soon as all is saved; once more to stop at once. What the '
-      b'device does now is waited for: minutes, where programs are compiled.\n',
+      b'Stopping once everything is saved; press again to stop at once. This '
+      b'waits for the device: minutes if programs are being compiled.\n',
     )

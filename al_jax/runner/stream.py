@@ -1,4 +1,4 @@
-"""What `config.stream` says: the pool passes once, example by example."""
+"""Reads `config.stream`: the pool passes once, example by example."""
 
 import dataclasses
 import inspect
@@ -7,24 +7,24 @@ from al_jax import errors
 from al_jax.loop.stream import READ_BY, Stream
 from al_jax.runner.options import Config
 
-# Fields of the config that look at examples before they have come.
+# Fields of the config that read examples before they have passed.
 _OF_POOL = ('synthesis', 'prefilter', 'subset_size', 'pretraining')
-# Options that a strategy which picks in windows does not read.
+# Options that are not read if a strategy picks in windows.
 _OF_MANAGERS = ('manager', 'window', 'lookahead', *READ_BY)
 
 
 def of_config(config: Config) -> Stream | None:
-  """How a stream is passed; None if the pool is not a stream.
+  """Returns the options of a stream; None if the pool is not a stream.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Returns:
     Stream.
 
   Raises:
-    ValueError: an unknown option, a value that is not allowed, options that
-      nothing would read, or fields that do not go with a stream.
+    ValueError: an option is unknown, has an invalid value or would not be read,
+      or a field cannot be combined with a stream.
   """
   given = config['stream']
   if not given:
@@ -45,48 +45,48 @@ def of_config(config: Config) -> Stream | None:
 
 
 def _check_read(given, stream):
-  """Refuses options that nothing would read."""
+  """Rejects options that would not be read."""
   for option in given:
     if stream.batch_window is not None and option in _OF_MANAGERS:
       raise ValueError(
-        f'config.stream.{option} is set, and with stream.batch_window the '
-        'strategy picks and no manager: leave one of them out.'
+        f'config.stream.{option} is set, but with stream.batch_window the '
+        'strategy picks and there is no manager: leave one of them out.'
       )
     readers = READ_BY.get(option, (stream.manager,))
     if stream.manager not in readers:
       raise ValueError(
-        f'config.stream.{option} is set, and manager {stream.manager!r} does '
-        f'not read it, but {" and ".join(readers)}: leave it out.'
+        f'config.stream.{option} is set, but manager {stream.manager!r} does '
+        f'not read it, only {" and ".join(readers)}: leave it out.'
       )
 
 
 def _check_fields(config):
-  """Refuses what looks at examples that have not come yet."""
+  """Rejects fields that read examples before they have passed."""
   for name in _OF_POOL:
     if config[name]:
       raise ValueError(
-        f'config.{name} is set, and of config.stream it would see the future: '
-        'leave one of them out.'
+        f'config.{name} is set, but with config.stream it would see the '
+        'future: leave one of them out.'
       )
   for name in ('batches', 'probe'):
     if config['describe'][name]:
       raise ValueError(
-        f'config.describe.{name} looks over the pool, and of config.stream it '
-        'would see the future: leave one of them out.'
+        f'config.describe.{name} looks over the pool, but with config.stream '
+        'it would see the future: leave one of them out.'
       )
   if config['oracle'].get('annotator', 'person') != 'person':
     raise ValueError(
       f'config.oracle.annotator is {config["oracle"]["annotator"]!r}, which '
-      'answers what the model predicts, and config.stream asks a person: set '
-      "it to 'person'."
+      "answers with the model's prediction, but config.stream needs a person: "
+      "set it to 'person'."
     )
 
 
 def as_meant(given: Config) -> Config:
-  """Returns `config.stream` with defaults, without what changes no result.
+  """Returns `config.stream` with defaults, without options that change nothing.
 
   Args:
-    given: as it stands in a config; empty if there is no stream.
+    given: stream of a config; empty if there is none.
   """
   if not given:
     return {}

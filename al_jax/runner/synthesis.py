@@ -1,4 +1,4 @@
-"""What `config.synthesis` says: queries that are made, and who answers them."""
+"""Reads `config.synthesis`: how queries are made, and what answers them."""
 
 import functools
 import inspect
@@ -21,30 +21,30 @@ from al_jax.oracle import ModelOracle, SimulatedOracle
 from al_jax.runner.options import Config
 from al_jax.training import fit
 
-# The classifier that answers: what it is, how long it trains on all labels of
-# the pool, and the least probability of a class that it answers with.
+# Options of the classifier that answers: its model, its training on all labels
+# of the pool, and the minimum probability of a class that it answers with.
 _ORACLE = {
   'model': {'name': 'cnn', 'channels': (32, 64), 'norm': 'batch'},
   'epochs': 10,
   'batch_size': 128,
   'gate': 0.9,
 }
-# Examples of the test split that it looks at in one call.
+# Examples of the test split per forward pass.
 _ROWS = 1000
 
 
 def of_config(config: Config) -> Synthesis | None:
-  """How queries are made; None if they are taken from the pool.
+  """Returns the options for making queries; None if they come from the pool.
 
   Args:
-    config: as plain values.
+    config: config as plain values.
 
   Returns:
     Synthesis.
 
   Raises:
-    ValueError: an unknown option, a value that is not allowed, or options that
-      nothing would read.
+    ValueError: an option is unknown, has an invalid value, or would not be
+      read.
   """
   if not config['synthesis']:
     return None
@@ -67,19 +67,19 @@ def of_config(config: Config) -> Synthesis | None:
 
 
 def _check_read(config, given, made):
-  """Refuses what nothing would read, or would read wrongly."""
+  """Rejects options that would not be read, or would be misread."""
   for option in given:
     readers = READ_BY.get(option, (made.name,))
     if made.name not in readers:
       raise ValueError(
-        f'config.synthesis.{option} is set, and synthesis {made.name!r} does '
-        f'not read it, but {" and ".join(readers)}: leave it out.'
+        f'config.synthesis.{option} is set, but synthesis {made.name!r} does '
+        f'not read it, only {" and ".join(readers)}: leave it out.'
       )
   if not made.begins_in_pool:
     for name in ('subset_size', 'prefilter'):
       if config[name]:
         raise ValueError(
-          f'config.{name} is set, and synthesis {made.name!r} looks at no '
+          f'config.{name} is set, but synthesis {made.name!r} reads no '
           'example of the pool: leave it out.'
         )
     asked = config['protocol']['labels_per_round']
@@ -90,19 +90,19 @@ def _check_read(config, given, made):
       )
   if config['describe']['batches']:
     raise ValueError(
-      'config.describe.batches describes queries of the pool, and '
+      'config.describe.batches describes queries of the pool, but '
       'config.synthesis makes them: leave one of them out.'
     )
   for name in ('noise', 'abstain'):
     if config['oracle'].get(name):
       raise ValueError(
-        f'config.oracle.{name} is {config["oracle"][name]}, and a classifier '
-        'answers about queries of config.synthesis: leave one of them out.'
+        f'config.oracle.{name} is {config["oracle"][name]}, but a classifier '
+        'answers the queries of config.synthesis: leave one of them out.'
       )
 
 
 def oracle_options(config: Config) -> dict[str, Any]:
-  """The options of the classifier that answers, with their defaults."""
+  """Returns the options of the classifier that answers, with defaults."""
   given = config['synthesis'].get('oracle', {})
   errors.check_mapping('config.synthesis.oracle', given)
   for name in given:
@@ -122,7 +122,7 @@ def oracle_options(config: Config) -> dict[str, Any]:
 
 
 def made_capacity(config: Config, proceeding: Protocol) -> int:
-  """The most examples that a run makes."""
+  """Returns the maximum number of examples that a run makes."""
   if of_config(config) is None:
     return 0
   return proceeding.budget - proceeding.first_size
@@ -131,12 +131,13 @@ def made_capacity(config: Config, proceeding: Protocol) -> int:
 def oracle_of(
   dataset: data.Dataset, options: Mapping[str, Any], of_pool: SimulatedOracle
 ) -> ModelOracle:
-  """Who answers about made examples; trained when it is first asked.
+  """Returns the oracle for made examples, trained on its first query.
 
   Args:
-    dataset: whose pool it learns, with all labels but those of outliers.
+    dataset: the data set; the oracle learns all labels of its pool except those
+      of outliers.
     options: see `oracle_options`.
-    of_pool: answers about the pool.
+    of_pool: oracle for examples of the pool.
 
   Returns:
     ModelOracle.
@@ -156,14 +157,14 @@ def classifier_of(
   """Builds the learner of the classifier that answers.
 
   Args:
-    dataset: whose pool it learns.
+    dataset: the data set whose pool it learns.
     options: see `oracle_options`.
 
   Returns:
     The learner, and the facts that it was built for.
 
   Raises:
-    ValueError: a model that cannot be built.
+    ValueError: the model cannot be built.
   """
   facts = program.facts_of(dataset, len(dataset.train))
   try:
@@ -200,7 +201,7 @@ def _trained(dataset, facts, learner, gate):
 
 
 def _say_how_good(dataset, answer, gate):
-  """Logs what the classifier would answer about the test split."""
+  """Logs the quality of the classifier's answers on the test split."""
   if dataset.test is None:
     return
   rows = np.arange(len(dataset.test))
@@ -213,15 +214,15 @@ def _say_how_good(dataset, answer, gate):
   answers = probabilities.max(axis=1) >= gate
   right = probabilities.argmax(axis=1) == dataset.test.targets
   logging.warning(
-    'synthesis: of the test split the classifier that answers names %.1f%% '
-    'rightly and %.1f%% wrongly; it says of %.1f%% that they show nothing.',
+    'synthesis: on the test split the classifier that answers is right for '
+    '%.1f%% and wrong for %.1f%%; it says of %.1f%% that they show nothing.',
     *(100 * np.mean(share) for share in (answers & right, answers & ~right)),
     100 * np.mean(~answers),
   )
 
 
 def _taught(dataset):
-  """The pool with all labels; a picture of nothing has none."""
+  """Returns the pool with all labels, except for pictures of nothing."""
   pool = pool_lib.fully_labelled(dataset.train.targets)
   shows_nothing = jnp.asarray(transforms.are_outliers(dataset.train.ids))
   return pool.replace(

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, written as rounds go on and end."""
+"""Writes event files for TensorBoard while a run progresses."""
 
 import pathlib
 import types
@@ -10,7 +10,7 @@ from al_jax.storage import records, workdir
 
 
 def require() -> types.ModuleType:
-  """The module that writes event files; ImportError says how to get it."""
+  """Imports the writer of event files; ImportError says how to install it."""
   with errors.needs('Writing for TensorBoard'):
     import tensorboardX
   return tensorboardX
@@ -19,16 +19,16 @@ def require() -> types.ModuleType:
 class TensorBoard:
   """Appends the scalars of records: a run per system and seed, over labels.
 
-  A process begins each run anew when its first record comes in. A resumed run
-  hands out its earlier records again, so that no point is there twice, and none
-  is missing that a killed process had not written yet.
+  A process rewrites each run when its first record arrives. A resumed run sends
+  its earlier records again, so that no point is duplicated, and points that a
+  killed process had not written yet are not lost.
   """
 
   def __init__(self, folder: pathlib.Path):
     """Writes nothing yet.
 
     Args:
-      folder: the log directory; made if it is not there.
+      folder: the log directory; created if it does not exist.
 
     Raises:
       ImportError: tensorboardX is not installed.
@@ -36,11 +36,11 @@ class TensorBoard:
     self._module = require()
     self._folder = folder
     self._writers = {}
-    # Steps of the rounds that are over, by run.
+    # Steps in the finished rounds of each run.
     self._steps = {}
 
   def on_progress(self, progress: RoundProgress) -> None:
-    """Appends the means of an epoch under way, over the steps of the run."""
+    """Appends the means of the current epoch, over the steps of the run."""
     run = progress.system, progress.seed
     named = {f'progress/{name}': of for name, of in progress.metrics.items()}
     self._append(*run, named, self._steps.get(run, 0) + progress.step)
@@ -57,12 +57,12 @@ class TensorBoard:
     self._append(*run, named, record.labels)
 
   def close(self) -> None:
-    """Writes what is still in memory."""
+    """Flushes and closes the files."""
     for writer in self._writers.values():
       writer.close()
 
   def _append(self, system, seed, named, step):
-    """Writes scalars in one event: an event for each takes 10 times as long."""
+    """Writes all scalars in one event; one event each takes 10 times longer."""
     summary = self._module.proto.summary_pb2.Summary
     values = [
       summary.Value(tag=tag, simple_value=of) for tag, of in named.items()
@@ -80,5 +80,5 @@ class TensorBoard:
     workdir.refuse_link(folder)
     for event_file in folder.glob('events.out.tfevents.*'):
       event_file.unlink()
-    # On disk a second after the round, for those who look on.
+    # Flushed within a second, for live viewers.
     return self._module.SummaryWriter(str(folder), flush_secs=1)

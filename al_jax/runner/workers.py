@@ -1,4 +1,4 @@
-"""Processes side by side, each of which runs one job after another."""
+"""Runs jobs in parallel processes, each of which runs one job at a time."""
 
 import collections
 import contextlib
@@ -22,14 +22,14 @@ from al_jax.runner.jobs import Job
 
 _STOP = 'stop'
 _RECEIVED = 'received'
-# Events that no checkpoint has: the job goes on when they are on the disk.
+# Events that no checkpoint has: the job waits until they are on disk.
 _ACKNOWLEDGED = ('on_pictures', 'on_queries')
-# How long a process that has nothing more to do may take to end.
+# Seconds that an idle process may take to end.
 _SECONDS_TO_END = 10
 
 
 class _Worker:
-  """A process that is given jobs, and sends home what comes of them."""
+  """A process that runs jobs and sends back their events."""
 
   def __init__(self, config, folder: pathlib.Path):
     self.job = None
@@ -41,30 +41,30 @@ class _Worker:
       args=(theirs, config, folder, cache, parts.searched()),
       daemon=True,
     )
-    # It lets signals through when it starts, and would do so among ours.
+    # Started before signals are blocked, because its start unblocks them.
     multiprocessing.resource_tracker.ensure_running()
-    # A Ctrl-C goes to all processes of a terminal. This one alone hears it, and
-    # tells the others.
+    # A Ctrl-C goes to all processes of a terminal. Only this process handles
+    # it, and asks the workers to stop.
     with signals.held_back():
       self._process.start()
-    # With their end in one process only, the end of that process shows.
+    # Once the worker alone holds its end, its death closes the connection.
     theirs.close()
 
   def begin(self, job: Job) -> None:
-    """Has a job run."""
+    """Starts a job."""
     self.job = job
     self._send(job)
 
   def ask_to_stop(self) -> None:
-    """Has the job saved, and no other begun."""
+    """Has the job saved, without starting another."""
     self._send(_STOP)
 
   def acknowledge(self) -> None:
-    """Lets the job go on after what no checkpoint has."""
+    """Lets the job resume after an event that no checkpoint has."""
     self._send(_RECEIVED)
 
   def receive(self) -> tuple[str, object]:
-    """A message: its kind, and what it carries."""
+    """Receives a message: its kind and its content."""
     try:
       return self.connection.recv()
     except (EOFError, ConnectionError):
@@ -72,11 +72,11 @@ class _Worker:
       raise ChildProcessError(
         f'the process that ran {self.job.system}, seeds '
         f'{list(self.job.seeds)}, has died (status {self._process.exitcode}); '
-        'the same command goes on from what was saved.'
+        'the same command resumes from the last save.'
       ) from None
 
   def close(self) -> None:
-    """Ends the process, gently if it is idle."""
+    """Ends the process; only an idle one may take the time to exit."""
     self.connection.close()
     if self.job is None:
       self._process.join(_SECONDS_TO_END)
@@ -84,7 +84,7 @@ class _Worker:
     self._process.join()
 
   def _send(self, message):
-    # If it has died, `receive` says so.
+    # `receive` reports a dead worker.
     with contextlib.suppress(ConnectionError):
       self.connection.send(message)
 
@@ -97,19 +97,19 @@ def run_jobs(
   should_stop: Callable[[], bool],
   observers: Sequence[Observer],
 ) -> None:
-  """Runs jobs side by side.
+  """Runs jobs in parallel.
 
   Args:
-    experiment: data, protocol, oracle; each process makes its own.
-    jobs: in the order in which they begin.
-    folder: where the jobs save.
-    workers: how many processes; none is started for jobs that are finished.
+    experiment: the experiment; each process prepares its own.
+    jobs: jobs, in the order in which they start.
+    folder: folder in which the jobs save.
+    workers: number of processes; none is started for finished jobs.
     should_stop: see `loop.run_rounds`.
-    observers: told in this process.
+    observers: called in this process.
 
   Raises:
-    loop.Interrupted: on request; everything is saved.
-    ChildProcessError: a process was killed.
+    loop.Interrupted: `should_stop` returned True; everything is saved.
+    ChildProcessError: a process died.
   """
   finished = [job for job in jobs if jobs_lib.is_finished(job, folder)]
   jobs_lib.run_jobs(experiment, finished, folder, should_stop, observers)
@@ -127,7 +127,7 @@ def run_jobs(
 
 
 def _relay(busy, waiting, should_stop, events):
-  """Hands on what is seen, and gives the next job to who is done."""
+  """Forwards events to the observers, and gives idle workers the next job."""
   is_told = False
   while busy:
     if should_stop() and not is_told:
@@ -154,7 +154,7 @@ def _relay(busy, waiting, should_stop, events):
 
 
 def _work(connection, config, folder, cache, searched):
-  """What a process does."""
+  """Runs in the worker process: runs the jobs that arrive."""
   try:
     parts.search_in(searched)
     if cache is not None:
@@ -178,13 +178,13 @@ def _work(connection, config, folder, cache, searched):
 
 
 class _Sender:
-  """An observer that sends home what it sees."""
+  """An observer that sends events to the first process."""
 
   def __init__(self, connection):
     self._connection, self._is_told = connection, False
 
   def should_stop(self):
-    # Nothing comes during a job but the end.
+    # The only message during a job is the request to stop.
     return self._is_told or self._connection.poll()
 
   def on_progress(self, progress):
@@ -203,14 +203,14 @@ class _Sender:
 
 
 class _SenderOfQueries(_Sender):
-  """Sends home what a gallery is made of, too."""
+  """Sends the queries for a gallery too."""
 
   def on_queries(self, queries):
     self._send('on_queries', queries)
 
 
 def _jobs_from(connection) -> Iterator[Job]:
-  """The jobs that are to be run, one after another."""
+  """Yields jobs one after another, and reports each as done."""
   while True:
     job = connection.recv()
     if connection.poll():
@@ -220,7 +220,7 @@ def _jobs_from(connection) -> Iterator[Job]:
 
 
 def _portable(error):
-  """An error that can be sent, with its trace as a note."""
+  """Returns an error that can be pickled, with its traceback as a note."""
   error.add_note(traceback.format_exc())
   try:
     return pickle.loads(pickle.dumps(error))

@@ -1,1 +1,1 @@
-"""What a run keeps on disk: records, checkpoints, a manifest, a folder."""
+"""Files of a run: records, checkpoints, the manifest and the workdir."""

@@ -1,4 +1,4 @@
-"""A thread that does one job after another while the caller goes on."""
+"""A thread that runs jobs one after another while the caller continues."""
 
 import threading
 from collections.abc import Callable
@@ -6,39 +6,38 @@ from typing import Any
 
 
 class Background:
-  """One job under way, and at most one more waiting.
+  """Worker thread with one running job and at most one waiting job.
 
-  An error in a job is kept, and raised by the next `put`, `wait` or `close`;
-  what was waiting is done all the same.
+  The next `put`, `wait` or `close` raises the error of a failed job. A job that
+  was waiting behind it still runs.
   """
 
   def __init__(self, work: Callable[[Any], None]):
     self._work = work
     self._changed = threading.Condition()
-    # Lists of at most one, for a job may be anything.
+    # Lists of at most one entry, because a job may be any object, even None.
     self._waiting = []
     self._under_way = []
     self._waiting_is_replaceable = False
     self._error = None
     self._closed = False
-    # A daemon: who forgets to close can still end the process.
+    # A daemon, so that the process can exit even without a call of `close`.
     self._thread = threading.Thread(target=self._run, daemon=True)
     self._thread.start()
 
   def put(self, job: Any, *, replaceable: bool = False) -> None:
-    """Has a job done.
+    """Schedules a job.
 
-    If one is waiting already, a replaceable one is dropped for this one; for
-    another this call waits until it begins.
+    If a replaceable job is waiting, the new job replaces it. If another job is
+    waiting, this call blocks until that job begins.
 
     Args:
-      job: what the work is called with.
-      replaceable: a later job may take the place of this one if it has not
-        begun.
+      job: argument for `work`.
+      replaceable: whether a later job may replace this one before it begins.
 
     Raises:
-      Exception: that of an earlier job; this one is not taken.
-      ValueError: closed.
+      Exception: the error of an earlier job; the new job is not scheduled.
+      ValueError: the worker is closed.
     """
     if self._error is not None:
       self.wait()
@@ -47,13 +46,13 @@ class Background:
         lambda: not self._waiting or self._waiting_is_replaceable
       )
       if self._closed:
-        raise ValueError('Nothing can be put into the background: closed.')
+        raise ValueError('The background worker is closed and takes no jobs.')
       self._waiting = [job]
       self._waiting_is_replaceable = replaceable
       self._changed.notify_all()
 
   def wait(self) -> None:
-    """Until all jobs are done; raises the error of one that failed."""
+    """Blocks until all jobs are done; raises the error of a failed one."""
     with self._changed:
       self._changed.wait_for(lambda: not self._waiting and not self._under_way)
       error, self._error = self._error, None
@@ -61,7 +60,7 @@ class Background:
       raise error
 
   def close(self) -> None:
-    """Waits, then ends the thread; more than once is once."""
+    """Waits for all jobs and ends the thread; idempotent."""
     try:
       self.wait()
     finally:
@@ -81,8 +80,8 @@ class Background:
       try:
         self._work(self._under_way[0])
       except BaseException as error:
-        # asyncio's cancellation is no Exception. Were the thread to die of it,
-        # who waits would wait for ever.
+        # asyncio.CancelledError is not an Exception. If it killed the thread,
+        # callers of `wait` would wait forever.
         self._error = error
       with self._changed:
         self._under_way = []

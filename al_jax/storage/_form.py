@@ -1,11 +1,11 @@
-"""What the fields of a manifest are, for those who read a damaged one."""
+"""Schema of a manifest, which detects damaged ones."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from al_jax import files, tasks
 
-# By name a type, or the fields that are read of a mapping.
+# Maps each field to its type, or to the fields that a mapping must have.
 _FIELDS = {
   'config': dict,
   'data': {
@@ -33,17 +33,17 @@ _OPTIONAL_OF_METRIC = {'meaning': str, 'chance': float}
 
 
 def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
-  """Refuses a manifest with a field that nobody can read.
+  """Checks the types of a manifest's fields.
 
   Args:
-    path: of the file, for the message.
-    manifest: what it holds. Any field may be absent.
+    path: path of the file, for the message.
+    manifest: contents of the file. Any field may be absent.
 
   Raises:
-    ValueError: a field has another type, or lacks a field of its own.
+    ValueError: a field has the wrong type, or lacks a field of its own.
   """
   for name, kind in _FIELDS.items():
-    # Without a checkout `git` is None.
+    # `git` is None when the code did not run from a checkout.
     if name in manifest and (name, manifest[name]) != ('git', None):
       _check_field(path, name, manifest[name], kind)
   if 'data' in manifest:
@@ -58,7 +58,7 @@ def check(path: files.Path, manifest: Mapping[str, Any]) -> None:
 
 
 def damaged(path: files.Path, why: str) -> ValueError:
-  """An error that names the file, what is wrong, and the cure."""
+  """Makes an error that names the file, the problem and the remedy."""
   return ValueError(f'{path} is damaged: {why}; put a copy of it back.')
 
 
@@ -76,7 +76,7 @@ def _check_field(path, name, value, kind):
 
 
 def _check_task(path, facts):
-  """The data have a task; those of earlier versions a number of classes."""
+  """Checks the task, or the number of classes that older manifests have."""
   if 'task' not in facts:
     _check_field(path, 'data', facts, {'num_classes': int})
     return

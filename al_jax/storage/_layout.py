@@ -1,8 +1,8 @@
-"""How the leaves of a state become arrays on the host, and leaves again.
+"""Conversion of a state's leaves to arrays on the host, and back.
 
-A checkpoint writes down of every leaf where it is, of what kind, dtype and
-shape. With that a leaf comes back as it was saved, and a template of another
-state is noticed before any array is read.
+A checkpoint describes every leaf by path, kind, dtype and shape. With this
+layout a leaf is restored as it was saved, and a mismatched template is detected
+before any array is read.
 """
 
 import hashlib
@@ -17,23 +17,23 @@ import numpy as np
 
 from al_jax.interfaces import PyTree
 
-# Dtype and shape on the host, by path.
+# Maps a path to dtype and shape on the host.
 Signatures = dict[str, tuple[str, tuple[int, ...]]]
 
 
 class TemplateError(ValueError):
-  """The checkpoint is sound, but is of another state than was asked for."""
+  """The checkpoint is intact, but its state does not match the template."""
 
 
 class Leaf(NamedTuple):
-  """What is written down of a leaf.
+  """Description of a leaf in a checkpoint.
 
   Attributes:
-    path: its place in the state, such as `state.params['kernel']`.
+    path: path of the leaf in the state, such as `state.params['kernel']`.
     kind: `'jax'`, `'weak jax'`, `'key IMPLEMENTATION'`, `'numpy'`, or the name
       of a Python type.
-    dtype: of the leaf; of a key, the key's.
-    shape: of the array on the host, which for keys has one axis more.
+    dtype: dtype of the leaf; for a key, the key dtype.
+    shape: shape of the array on the host, which for keys has one more axis.
   """
 
   path: str
@@ -43,12 +43,12 @@ class Leaf(NamedTuple):
 
   @property
   def host_dtype(self) -> np.dtype:
-    """The dtype of the array that stands for the leaf on the host."""
+    """Returns the dtype of the array that represents the leaf on the host."""
     return jnp.dtype('uint32' if self.kind.startswith('key') else self.dtype)
 
 
 def flatten(tree: PyTree) -> tuple[list[str], list[Any]]:
-  """The places and the leaves of a tree."""
+  """Returns the paths and the leaves of a tree."""
   with_paths, _ = jax.tree_util.tree_flatten_with_path(tree)
   paths = ['state' + jax.tree_util.keystr(path) for path, _ in with_paths]
   return paths, [leaf for _, leaf in with_paths]
@@ -61,25 +61,25 @@ def check_storable(path: str, leaf: Any) -> None:
       raise ValueError(f'{path} is an array that was donated or deleted.')
     if not leaf.is_fully_addressable:
       raise ValueError(
-        f'{path} is an array that other processes hold parts of.'
+        f'{path} is an array whose parts are spread over several processes.'
       )
   elif isinstance(leaf, np.ndarray | np.generic):
     if not (leaf.dtype == bool or jnp.issubdtype(leaf.dtype, np.number)):
       raise TypeError(
-        f'{path} is a NumPy array of {leaf.dtype}; numbers and booleans can be '
-        'stored.'
+        f'{path} is a NumPy array of {leaf.dtype}; only numbers and booleans '
+        'can be stored.'
       )
   elif type(leaf) not in (bool, int, float):
     raise TypeError(
-      f'{path} is a {type(leaf).__name__}; arrays, int, float and bool can be '
-      'stored in the state, all that JSON holds in the metadata.'
+      f'{path} is a {type(leaf).__name__}; a state can hold arrays, int, float '
+      'and bool, the metadata any JSON value.'
     )
   elif isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
     raise ValueError(f'{path} is {leaf}, which does not fit 64 bits.')
 
 
 def to_host(path: str, leaf: Any) -> tuple[Leaf, np.ndarray]:
-  """What is written down of a leaf, and the array that stands for it."""
+  """Returns a leaf's description and the array that represents it."""
   if isinstance(leaf, jax.Array):
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       kind = f'key {jax.random.key_impl(leaf)}'
@@ -97,7 +97,7 @@ def to_host(path: str, leaf: Any) -> tuple[Leaf, np.ndarray]:
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
-  """SHA-256 of arrays: their names, dtypes, shapes and values, in any order."""
+  """Hashes paths, dtypes, shapes and values by SHA-256, in sorted order."""
   sha = hashlib.sha256()
   for path in sorted(arrays):
     array = arrays[path]
@@ -107,14 +107,14 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def pack(arrays: Mapping[str, np.ndarray], layout: list[Leaf]) -> np.ndarray:
-  """The bytes of arrays one after another, uint8, in the order of a layout."""
+  """Concatenates the bytes of arrays as uint8, in the order of a layout."""
   return np.concatenate(
     [_bytes_of(arrays[leaf.path]) for leaf in layout if leaf.path in arrays]
   )
 
 
 def unpack(packed: np.ndarray, layout: list[Leaf]) -> dict[str, np.ndarray]:
-  """The arrays by path, those with elements; ValueError if bytes lack."""
+  """Maps paths to arrays, except empty ones; raises ValueError on bad size."""
   arrays, position = {}, 0
   for leaf in layout:
     array = np.empty(leaf.shape, leaf.host_dtype)
@@ -128,18 +128,18 @@ def unpack(packed: np.ndarray, layout: list[Leaf]) -> dict[str, np.ndarray]:
 
 
 def _bytes_of(array: np.ndarray) -> np.ndarray:
-  """uint8[bytes], a view where the array is contiguous."""
+  """Returns uint8[bytes], a view if the array is contiguous."""
   return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def json_digest(contents: Mapping[str, Any]) -> str:
-  """SHA-256 of a JSON value, whatever the white space in its file."""
+  """Hashes a JSON value by SHA-256, independent of white space in its file."""
   text = json.dumps(contents, separators=(',', ':'))
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def signatures(template: PyTree) -> Signatures:
-  """What a template asks for: dtype and shape by path."""
+  """Maps each path of a template to dtype and shape on the host."""
   return {
     path: _signature(leaf)
     for path, leaf in zip(*flatten(template), strict=True)
@@ -149,7 +149,7 @@ def signatures(template: PyTree) -> Signatures:
 def check_same(
   wanted: Signatures, layout: list[Leaf], source: os.PathLike
 ) -> None:
-  """Raises TemplateError that names the source and what differs."""
+  """Raises TemplateError, with source and differences, if any differ."""
   saved = {leaf.path: (_loose_dtype(leaf), leaf.shape) for leaf in layout}
   differences = [
     f'{path} is {_describe(saved.get(path))} there and '
@@ -160,25 +160,24 @@ def check_same(
   if differences:
     more = f'; {len(differences) - 3} more' if len(differences) > 3 else ''
     raise TemplateError(
-      f'The checkpoint {source} is of another state (other code, or another '
-      f'config): {"; ".join(differences[:3])}{more}.'
+      f'The checkpoint {source} holds a different state (other code, or '
+      f'another config): {"; ".join(differences[:3])}{more}.'
     )
 
 
 def unflatten(
   template: PyTree, layout: list[Leaf], arrays: dict[str, np.ndarray]
 ) -> PyTree:
-  """The state.
+  """Rebuilds a state from its arrays.
 
   Args:
-    template: has the signatures of the layout.
-    layout: of the state.
-    arrays: the arrays on the host by path; those without elements may be
-      missing.
+    template: state with the signatures of the layout.
+    layout: descriptions of the leaves.
+    arrays: arrays on the host by path; empty ones may be missing.
 
   Returns:
-    The structure of the template with the leaves as they were saved, placed as
-    the template's shardings say.
+    The structure of the template with the leaves as they were saved, placed
+    according to the template's shardings.
   """
   entries = {entry.path: entry for entry in layout}
   leaves = []
@@ -207,7 +206,7 @@ def _from_host(entry: Leaf, array: np.ndarray) -> Any:
 
 
 def _place(leaf: Any, like: Any) -> Any:
-  """A jax array put where the template says, if it says so."""
+  """Moves a jax array to the template's sharding, if it has one."""
   if not isinstance(leaf, jax.Array):
     return leaf
   if isinstance(like, jax.Array) and not like.committed:
@@ -217,7 +216,7 @@ def _place(leaf: Any, like: Any) -> Any:
 
 
 def _signature(leaf: Any) -> tuple[str, tuple[int, ...]]:
-  """Dtype and shape on the host of a leaf of a template."""
+  """Returns the dtype and the host shape of a template's leaf."""
   dtype = leaf.dtype if hasattr(leaf, 'dtype') else np.asarray(leaf).dtype
   if jnp.issubdtype(dtype, jax.dtypes.prng_key):
     return str(dtype), jax.eval_shape(jax.random.key_data, leaf).shape
@@ -225,7 +224,7 @@ def _signature(leaf: Any) -> tuple[str, tuple[int, ...]]:
 
 
 def _loose_dtype(leaf: Leaf) -> str:
-  """The dtype that `jax.eval_shape` sees: 64 bits of NumPy may become 32."""
+  """Returns the dtype under `jax.eval_shape`, where 64 bits may become 32."""
   if leaf.kind.startswith('key') or leaf.kind.endswith('jax'):
     return leaf.dtype
   return str(jax.dtypes.canonicalize_dtype(leaf.dtype))

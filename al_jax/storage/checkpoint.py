@@ -1,15 +1,16 @@
-"""Saves and restores everything a run needs to go on, with Orbax.
+"""Saves and restores everything that a run needs to resume, with Orbax.
 
-A save returns at once: a thread copies the arrays to the host and hands them to
-an Orbax CheckpointManager while the caller computes on. What Orbax stores is
-one array, the bytes of all others, beside a JSON with the caller's metadata,
-the layout of the state and a SHA-256 of both kinds of content. So a damaged
-checkpoint is told from one that belongs to another state before a value is
-believed, and what Orbax refuses (arrays without elements, NumPy scalars) need
-not concern the caller. One array, since of several that the disk has no space
-for the first ends the save, and the others complain to standard error.
+A save returns at once: a thread copies the arrays to the host and passes them
+to an Orbax CheckpointManager while the caller computes. Orbax stores one array,
+the bytes of all others, and a JSON file with the caller's metadata, the layout
+of the state and a SHA-256 of both. So a damaged checkpoint is distinguished
+from one of another state before any value is used, and the caller may save
+leaves that Orbax rejects (empty arrays, NumPy scalars). It is a single array
+because several would misbehave on a full disk: the first would end the save,
+and the others would write to standard error.
 
-Of several processes the first writes, and all read what it has found sound.
+With several processes, the first one writes, and all read the step that it
+found intact.
 """
 
 import asyncio
@@ -32,16 +33,16 @@ from al_jax.storage import _background, _layout, processes
 
 STEPS_KEPT = 3
 
-# The names of Orbax's working folders; a killed process leaves them behind.
+# Names of Orbax's temporary folders; a killed process leaves them behind.
 _TEMPORARY = '*.orbax-checkpoint-tmp*'
 
 
 class CheckpointError(OSError):
-  """A step could not be written, or none of those there could be read."""
+  """A step could not be written, or no existing step could be read."""
 
 
 class _Job(NamedTuple):
-  """A save that was asked for."""
+  """Save that was requested."""
 
   step: int
   paths: list[str]
@@ -52,13 +53,13 @@ class _Job(NamedTuple):
 class Checkpointer:
   """The last few steps of one run in one folder; a context manager.
 
-  Whoever makes one must be alone in the folder (`storage.workdir.Workdir` sees
-  to it): what a killed process left half-written is removed on construction,
-  and so are steps beyond the last `STEPS_KEPT`.
+  Only one Checkpointer may use a folder at a time (`storage.workdir.Workdir`
+  ensures this): the constructor removes half-written files of a killed process
+  and all but the last `STEPS_KEPT` steps.
 
-  A save that fails in the background raises CheckpointError, which names the
-  folder and the cause, from the next `save`, `wait`, `restore` or `close`. The
-  steps before stay as they were, and saving may go on.
+  If a save fails in the background, the next `save`, `wait`, `restore` or
+  `close` raises CheckpointError with the folder and the cause. Earlier steps
+  stay intact, and further saves are allowed.
   """
 
   def __init__(self, folder: str | os.PathLike):
@@ -72,7 +73,7 @@ class Checkpointer:
       raise CheckpointError(
         f'Checkpoints cannot be kept in {self.folder}: {_cause(error)}.'
       ) from error
-    # Steps that a restore passed over; they go when the next one is written.
+    # Steps that a restore skipped; the next write deletes them.
     self._abandoned = []
     self._last_step = self._latest_on_disk()
     self._background = _background.Background(self._write)
@@ -85,18 +86,18 @@ class Checkpointer:
     *,
     replaceable: bool = False,
   ) -> None:
-    """Has a step written in the background.
+    """Saves a step in the background.
 
-    One save can be under way and one more be waiting. If one is waiting that is
-    not replaceable, this waits until its writing begins.
+    One save can be running and one more waiting. If the waiting one is not
+    replaceable, this call blocks until its writing begins.
 
     Args:
-      step: larger than every step saved, or than the one restored.
+      step: number larger than every saved step, or than the restored one.
       state: pytree of jax arrays, NumPy arrays and Python numbers. NumPy arrays
         are copied now; jax arrays must not be donated before `wait` returns.
-      metadata: what JSON can hold, and comes back as JSON gives it.
-      replaceable: a later save may take the place of this one if its writing
-        has not begun.
+      metadata: JSON values. A restore returns them as JSON decodes them.
+      replaceable: whether a later save may replace this one before its writing
+        begins.
 
     Raises:
       CheckpointError: an earlier save failed.
@@ -106,7 +107,7 @@ class Checkpointer:
     if step <= self._last_step:
       raise ValueError(
         f'step {step} does not come after step {self._last_step}, the latest '
-        f'in {self.folder}. To go on from there, restore it first.'
+        f'in {self.folder}. To resume from there, restore it first.'
       )
     paths, leaves = _layout.flatten(state)
     for path, leaf in zip(paths, leaves, strict=True):
@@ -129,25 +130,24 @@ class Checkpointer:
   def restore(
     self, template: PyTree
   ) -> tuple[int, PyTree, dict[str, Any]] | None:
-    """The newest step that can be read.
+    """Restores the newest step that can be read.
 
-    A damaged one is passed over with a warning, and removed when a step is next
-    saved.
+    Damaged steps are skipped with a warning; the next save removes them.
 
     Args:
-      template: the state as it must be, of arrays, numbers or
-        `jax.ShapeDtypeStruct` (`jax.eval_shape` of what makes the state). It
-        gives structure, shapes, dtypes and, where it has them, shardings. What
-        comes back is of the kind that was saved: a NumPy array as a NumPy
-        array, a typed key as a typed key.
+      template: expected state, of arrays, numbers or `jax.ShapeDtypeStruct`
+        (`jax.eval_shape` of the function that makes the state). It gives
+        structure, shapes, dtypes and, if it has any, shardings. Leaves are
+        restored as the kind that was saved: a NumPy array as a NumPy array, a
+        typed key as a typed key.
 
     Returns:
       The step, the state and the metadata; None if nothing was ever saved.
 
     Raises:
-      TemplateError: a step is sound, but of another state.
-      CheckpointError: there are steps, and none can be read. Who begins anew
-        here all the same removes them with the first save.
+      TemplateError: a step is intact, but its state does not match.
+      CheckpointError: there are steps, but none can be read. A later save in
+        this folder deletes them.
     """
     self.wait()
     if not processes.is_first():
@@ -160,7 +160,7 @@ class Checkpointer:
     return found
 
   def _restore_as_first(self, template):
-    """What the first process has restored; what it raises, only it says."""
+    """Restores the first process's step; returns None if that one failed."""
     step = processes.of_first(-1)
     if step < 0:
       return None
@@ -170,7 +170,7 @@ class Checkpointer:
     return step, _layout.unflatten(template, layout, arrays), metadata
 
   def _restore(self, template):
-    """See `restore`."""
+    """Implements `restore` in the first process."""
     wanted = _layout.signatures(template)
     failures = {}
     for step in sorted(self._manager.all_steps(), reverse=True):
@@ -179,7 +179,7 @@ class Checkpointer:
       except _layout.TemplateError:
         raise
       except Exception as error:
-        # Damage to a file comes out as an error of almost any class.
+        # A damaged file can cause an error of almost any class.
         failures[step] = f'{type(error).__name__}: {_cause(error)}'
         absl_logging.warning(
           f'The checkpoint of step {step} in {self.folder} cannot be read '
@@ -194,29 +194,29 @@ class Checkpointer:
     self._abandoned, self._last_step = list(failures), -1
     tried = '\n'.join(f'  step {step}: {why}' for step, why in failures.items())
     raise CheckpointError(
-      f'No checkpoint in {self.folder} can be read; begin anew in another '
+      f'No checkpoint in {self.folder} can be read; start again in another '
       f'folder, or with --overwrite. Tried:\n{tried}'
     )
 
   def latest_metadata(self) -> dict[str, Any] | None:
-    """The metadata of the newest step; None if they cannot be read."""
+    """Returns the metadata of the newest step; None if unreadable."""
     self.wait()
     step = self._latest_on_disk()
     if step < 0:
       return None
     try:
       return self._read_contents(step)['metadata']
-    except Exception as error:  # as in `restore`, which tries older ones
+    except Exception as error:  # Damage has almost any class, as in `_restore`.
       absl_logging.debug('%s, step %d: %s', self.folder, step, error)
       return None
 
   def wait(self) -> None:
-    """Until all that was asked for is on disk."""
+    """Blocks until all requested saves are on disk."""
     with self._errors_noted():
       self._background.wait()
 
   def close(self) -> None:
-    """Waits, then ends the thread; more than once is once."""
+    """Waits for all saves and ends the thread; idempotent."""
     try:
       self._background.close()
     finally:
@@ -232,11 +232,11 @@ class Checkpointer:
     except CheckpointError as failed:
       if error_type is None:
         raise
-      # What went wrong first must not be hidden.
+      # This error must not hide the one that came first.
       absl_logging.error('%s', failed)
 
   def _open(self) -> ocp.CheckpointManager:
-    """Makes the folder or tidies it up."""
+    """Makes or tidies the folder and opens Orbax's manager."""
     if processes.is_first():
       self._tidy()
     processes.wait_for_all(f'{self.folder} is tidy')
@@ -244,7 +244,7 @@ class Checkpointer:
       self.folder,
       options=ocp.CheckpointManagerOptions(
         max_to_keep=STEPS_KEPT,
-        # The background does what Orbax's own asynchrony would.
+        # `_background` already makes saves asynchronous.
         enable_async_checkpointing=False,
         save_root_metadata=False,
         **processes.options(),
@@ -254,7 +254,7 @@ class Checkpointer:
   def _tidy(self) -> None:
     self.folder.mkdir(parents=True, exist_ok=True)
     self._remove_temporary()
-    # Before Orbax looks: it warns of what a killed process had half deleted.
+    # Before Orbax reads the folder, because it warns about half-deleted steps.
     names = [path.name for path in self.folder.iterdir()]
     steps = sorted(int(name) for name in names if name.isdigit())
     for surplus in steps[:-STEPS_KEPT]:
@@ -262,7 +262,7 @@ class Checkpointer:
 
   @contextlib.contextmanager
   def _errors_noted(self) -> Iterator[None]:
-    """After a failed save its step may be saved again."""
+    """Resets the last step after a failed save, so that it can be retried."""
     try:
       yield
     except CheckpointError:
@@ -270,7 +270,7 @@ class Checkpointer:
       raise
 
   def _write(self, job: _Job) -> None:
-    """Writes a step; in the background."""
+    """Writes a step; runs in the background thread."""
     try:
       while self._abandoned:
         self._manager.delete(self._abandoned[-1])
@@ -287,7 +287,7 @@ class Checkpointer:
   def _read(
     self, step: int, wanted: _layout.Signatures
   ) -> tuple[list[_layout.Leaf], dict[str, np.ndarray], Any]:
-    """The layout, the arrays and the metadata of a step, all of them sound."""
+    """Reads and verifies the layout, the arrays and the metadata of a step."""
     contents = self._read_contents(step)
     layout = [
       _layout.Leaf(path, kind, dtype, tuple(shape))
@@ -305,7 +305,7 @@ class Checkpointer:
     return layout, arrays, contents['metadata']
 
   def _read_contents(self, step: int) -> dict[str, Any]:
-    """Everything about a step but the arrays."""
+    """Reads and verifies everything in a step except the arrays."""
     sealed = self._manager.restore(
       step, args=ocp.args.Composite(metadata=ocp.args.JsonRestore())
     ).metadata
@@ -326,7 +326,7 @@ class Checkpointer:
 
 
 class _OrbaxNoise(logging.Filter):
-  """Drops Orbax's progress messages, and its tracebacks of what we raise."""
+  """Filter of Orbax's progress messages and tracebacks of raised errors."""
 
   def filter(self, record: logging.LogRecord) -> bool:
     source = pathlib.PurePath(record.pathname)
@@ -336,12 +336,12 @@ class _OrbaxNoise(logging.Filter):
 
 
 def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
-  """What Orbax is to write."""
+  """Makes the items of a step that Orbax writes."""
   layout, arrays = [], {}
   for path, leaf in zip(job.paths, job.leaves, strict=True):
     entry, array = _layout.to_host(path, leaf)
     layout.append(entry)
-    if array.size:  # The layout suffices for the others.
+    if array.size:  # The layout alone describes an empty array.
       arrays[path] = array
   contents = {
     'layout': layout,
@@ -360,7 +360,7 @@ def _to_items(job: _Job) -> dict[str, ocp.args.CheckpointArgs]:
 
 
 def _cause(error: Exception) -> str:
-  """What went wrong, in one line; TensorStore hides the errno in its text."""
+  """Describes an error in one line; TensorStore has the errno in its text."""
   number = re.search(r"os_error_code='(\d+)'", str(error))
   if number:
     return os.strerror(int(number[1]))

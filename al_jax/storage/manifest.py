@@ -1,4 +1,4 @@
-"""What a run was: enough to know whether another run is the same experiment."""
+"""Manifest of a run: enough to tell whether two runs are one experiment."""
 
 import datetime
 import importlib.metadata
@@ -25,24 +25,24 @@ _PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 _GIT_SECONDS = 10
 
 _NAME = 'manifest.json'
-# What a finished run is read from, and is not written again.
+# Result files, which are not written again once a run has finished.
 _RESULTS = ('records.jsonl', 'full_labels.jsonl', 'pretraining.jsonl')
 
 
 def build(
   config: Mapping[str, Any], dataset: dataset_lib.Dataset
 ) -> dict[str, Any]:
-  """Describes the run that starts now, in what JSON can hold.
+  """Describes a run that starts now, as JSON values.
 
   Args:
     config: the resolved configuration, nested mappings and sequences of plain
       values; tuples become lists.
-    dataset: what it runs on, after its transforms.
+    dataset: data set of the run, after its transforms.
 
   Returns:
     A dict with `config`, `data`, `records_format`, `versions`, `device`,
-    `platform`, `git`, `command` and `started` (UTC). `git` is None where the
-    code does not run from a checkout.
+    `platform`, `git`, `command` and `started` (UTC). `git` is None if the code
+    does not run from a checkout.
   """
   devices = jax.devices()
   return {
@@ -67,22 +67,22 @@ def build(
 
 
 def now() -> str:
-  """The time in UTC, to the second."""
+  """Returns the time in UTC, to the second."""
   return datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
 
 
 def plain_config(config: Any, *, name: str = 'config') -> Any:
-  """A configuration in what JSON can hold, and floats that are not finite.
+  """Converts a configuration to JSON values and non-finite floats.
 
   Args:
     config: nested mappings and sequences of plain values.
-    name: what an error message calls it.
+    name: name of the configuration in error messages.
 
   Returns:
-    The same in dicts, lists and plain values.
+    The configuration as dicts, lists and plain values.
 
   Raises:
-    ValueError: a value is none of these; the message names its field.
+    ValueError: a value has another type; the message names its field.
   """
   if isinstance(config, Mapping):
     return {
@@ -100,7 +100,7 @@ def plain_config(config: Any, *, name: str = 'config') -> Any:
     return config
   way = ''
   if callable(config):
-    way = ' Name a part of yours by its dotted path: my_module.my_function.'
+    way = ' Name your own function by its dotted path: my_module.my_function.'
   raise ValueError(
     f'{name} is {config!r}; a manifest holds numbers, strings, booleans, None, '
     f'and mappings and sequences of these.{way}'
@@ -115,16 +115,17 @@ def write(path: files.Path, manifest: dict[str, Any]) -> None:
 
 
 def read(path: files.Path) -> dict[str, Any]:
-  """Reads what `write` wrote.
+  """Reads a manifest that `write` wrote.
 
   Args:
-    path: of the file.
+    path: path of the file.
 
   Returns:
-    Fields, of which any may be absent; those that are there have their types.
+    Fields of the manifest. Any may be absent; the types of the others are
+    checked.
 
   Raises:
-    ValueError: the file is damaged, or its records are of a later version; the
+    ValueError: the file is damaged, or its records have a later format; the
       message is one line.
   """
   try:
@@ -136,11 +137,11 @@ def read(path: files.Path) -> dict[str, Any]:
   _form.check(path, manifest)
   own = manifest.get('digests', {}).get(_NAME)
   if own is not None and own != _own_digest(manifest):
-    raise _form.damaged(path, 'it does not fit its own checksum')
+    raise _form.damaged(path, 'it does not match its own checksum')
   if (found := manifest.get('records_format', 1)) > records.FORMAT:
     raise ValueError(
       f'{path} has records_format {found}; this version of al_jax reads up to '
-      f'{records.FORMAT}: update it.'
+      f'{records.FORMAT}: update al_jax.'
     )
   return manifest
 
@@ -148,15 +149,15 @@ def read(path: files.Path) -> dict[str, Any]:
 def finished(
   folder: pathlib.Path, manifest: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """The manifest of a run that is over.
+  """Returns the final manifest of a run that has just finished.
 
   Args:
-    folder: of the run, with all its results.
-    manifest: of the run while it went on.
+    folder: folder of the run, with all its results.
+    manifest: manifest from the start of the run.
 
   Returns:
-    The manifest with `finished` (UTC), and with checksums of the results and
-    of itself, by the names of the files.
+    The manifest with `finished` (UTC), and with the checksums of the results
+    and of itself by file name.
   """
   paths = [folder / name for name in _RESULTS]
   digests = {path.name: files.checksum(path) for path in paths if path.exists()}
@@ -165,11 +166,11 @@ def finished(
 
 
 def task_of(manifest: Mapping[str, Any]) -> tasks.Task:
-  """Returns the task of a run, whose headline curves and tables go by.
+  """Returns the task of a run; curves and tables show its headline metric.
 
   Args:
-    manifest: as it was read. Those of earlier versions have a number of classes
-      in place of a task.
+    manifest: manifest from `read`. Those of earlier versions have a number of
+      classes in place of a task.
   """
   facts = manifest.get('data', {})
   if 'task' in facts:
@@ -178,7 +179,7 @@ def task_of(manifest: Mapping[str, Any]) -> tasks.Task:
 
 
 def declared(metric: tasks.Metric) -> dict[str, Any]:
-  """What a manifest says of a metric of a learner's own."""
+  """Describes a learner's own metric for a manifest."""
   fields = metric._asdict()
   defaults = metric._field_defaults
   return {
@@ -189,10 +190,10 @@ def declared(metric: tasks.Metric) -> dict[str, Any]:
 
 
 def report_metrics_of(manifest: Mapping[str, Any]) -> tuple[tasks.Metric, ...]:
-  """Returns the metrics that learners have of themselves, see `Report`.
+  """Returns the metrics that learners themselves declare, see `Report`.
 
   Args:
-    manifest: as it was read; most have none.
+    manifest: manifest from `read`; most declare none.
   """
   declared = manifest.get('report_metrics', {})
   return tuple(tasks.Metric(name, **of) for name, of in declared.items())
@@ -204,12 +205,12 @@ def missing_files(
   """Compares the results of a finished run with their checksums.
 
   Args:
-    folder: of the run.
-    manifest: as it was read there. Runs that are not finished, and those of
-      earlier versions, have no checksums.
+    folder: folder of the run.
+    manifest: manifest read from there. Unfinished runs and runs of earlier
+      versions have no checksums.
 
   Returns:
-    Names of the files that are gone.
+    Names of the missing files.
 
   Raises:
     ValueError: a file has changed.
@@ -224,16 +225,16 @@ def missing_files(
       missing.append(name)
     elif files.checksum(path) != digests[name]:
       raise ValueError(
-        f'{path} has changed since the run finished (it does not fit its '
-        'checksum in manifest.json): put a copy of it back; or else delete it '
-        'and give the command of the run again, which writes it anew from the '
+        f'{path} has changed since the run finished (it does not match its '
+        'checksum in manifest.json): put a copy of it back, or delete it and '
+        'repeat the command of the run, which writes it again from the '
         'checkpoints.'
       )
   return missing
 
 
 def _own_digest(manifest):
-  """Of all but itself, in the form in which the file has it."""
+  """Hashes a manifest without its own checksum, in the form on disk."""
   digests = {**manifest.get('digests', {})}
   digests.pop(_NAME, None)
   return files.digest(files.json_value({**manifest, 'digests': digests}))
@@ -242,17 +243,17 @@ def _own_digest(manifest):
 def config_difference(
   old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> list[str]:
-  """How two nested mappings differ, for people to read.
+  """Lists the differences between two configurations, for people to read.
 
   Args:
-    old: as in a manifest that was built, or was read, where NaN and infinities
-      are strings.
-    new: likewise.
+    old: configuration from a manifest. NaN and infinities may be floats, as
+      `build` makes them, or strings, as `read` returns them.
+    new: configuration to compare with.
 
   Returns:
     A line `field.subfield: old -> new` for each value that differs, in the
     order of the fields; none if there is no difference. An empty mapping that
-    gains or loses a subfield has no line beside that of the subfield.
+    gains or loses a subfield has no line of its own.
   """
   old_leaves = dict(_leaves(files.json_value(old)))
   new_leaves = dict(_leaves(files.json_value(new)))
@@ -273,7 +274,7 @@ def _leaves(
   values: Mapping[str, Any], prefix: str = ''
 ) -> Iterator[tuple[str, Any]]:
   for key, value in values.items():
-    # An empty mapping is a value of its own: it has no leaf to stand for it.
+    # An empty mapping counts as a value, because it has no leaves.
     if isinstance(value, Mapping) and value:
       yield from _leaves(value, f'{prefix}{key}.')
     else:
@@ -285,7 +286,7 @@ def _shown(leaves: Mapping[str, Any], name: str) -> str:
 
 
 def command(*, without: str | None = None) -> str:
-  """Returns the command line of this process, as a shell takes it.
+  """Returns the command line of this process, quoted for a shell.
 
   Args:
     without: name of a Boolean flag to leave out.
@@ -294,10 +295,11 @@ def command(*, without: str | None = None) -> str:
 
 
 def without_flag(command: str, name: str) -> str:
-  """Returns a command line less a Boolean flag.
+  """Removes a Boolean flag from a command line.
 
   Args:
-    command: what a shell takes; as it is if that cannot be read.
+    command: command line for a shell. It is returned unchanged if it cannot be
+      parsed.
     name: name of the flag, without hyphens.
   """
   flags = {f'-{name}', f'--{name}'} if name else set()
@@ -309,7 +311,7 @@ def without_flag(command: str, name: str) -> str:
 
 
 def _typed() -> list[str]:
-  """The command line; the interpreter of an installed `al-jax` is left out."""
+  """Returns the words of the command line, `al-jax` without interpreter."""
   interpreter, *words = sys.orig_argv
   if not words or pathlib.Path(words[0]).stem != 'al-jax':
     return [interpreter, *words]
@@ -334,9 +336,9 @@ def _data_facts(dataset: dataset_lib.Dataset) -> dict[str, Any]:
 
 
 def majority(dataset: dataset_lib.Dataset) -> dict[str, float]:
-  """The share of the most frequent class in each split that has classes.
+  """Returns the share of the most frequent class in each split with classes.
 
-  A network that always answers that class is right so often.
+  It is the accuracy of a network that always predicts that class.
 
   Args:
     dataset: the data set.
@@ -348,7 +350,7 @@ def majority(dataset: dataset_lib.Dataset) -> dict[str, float]:
 
 
 def _classes(dataset: dataset_lib.Dataset) -> dict[str, np.ndarray]:
-  """Class numbers by split; of those that have any."""
+  """Returns class numbers by split, for the splits that have classes."""
   found = {
     name: dataset.task.strata(split.targets)
     for name, split in (('train', dataset.train), ('test', dataset.test))
@@ -358,11 +360,11 @@ def _classes(dataset: dataset_lib.Dataset) -> dict[str, np.ndarray]:
 
 
 def git_state(source: files.Path) -> dict[str, Any] | None:
-  """The commit that a source file belongs to, or None.
+  """Returns the commit that a source file belongs to, or None.
 
   Args:
-    source: a file. One that git does not track (an installed package in an
-      environment inside somebody else's checkout) belongs to no commit.
+    source: a file. If git does not track it (an installed package in an
+      environment inside another checkout), it belongs to no commit.
 
   Returns:
     `{'commit': hexadecimal, 'dirty': whether tracked files differ from it}`.
@@ -383,7 +385,7 @@ def _git(folder: pathlib.Path, *arguments: str) -> str:
   finished = subprocess.run(
     ['git', *arguments],
     cwd=folder,
-    # A run must not touch the index that its user may be working with.
+    # A run must not lock the index, which its user may be working with.
     env={**os.environ, 'GIT_OPTIONAL_LOCKS': '0'},
     capture_output=True,
     check=True,

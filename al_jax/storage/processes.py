@@ -1,6 +1,6 @@
-"""Several processes of one run, of which the first writes.
+"""Several processes of one run, of which only the first writes files.
 
-All of them keep the same state: each computes what is not sharded itself.
+All processes hold the same state: each computes everything that is not sharded.
 """
 
 import jax
@@ -10,39 +10,39 @@ from jax.experimental import multihost_utils
 
 
 def is_first() -> bool:
-  """Whether this process writes what all of them would."""
+  """Returns whether this process is the one that writes files."""
   return jax.process_index() == 0
 
 
 def are_several() -> bool:
-  """Whether there are others."""
+  """Returns whether the run has several processes."""
   return jax.process_count() > 1
 
 
 def refuse_several(what: str) -> None:
-  """Raises ValueError if there are others.
+  """Raises ValueError if the run has several processes.
 
   Args:
-    what: names, in a sentence, what one process can do alone.
+    what: name of the feature that needs a single process, to begin a sentence.
   """
   if are_several():
     raise ValueError(
-      f'{what} is for one process, and there are {jax.process_count()} '
+      f'{what} needs a single process, but there are {jax.process_count()} '
       '(jax.distributed); call loop.run_rounds in each of them.'
     )
 
 
 def wait_for_all(place: str) -> None:
-  """Returns when every process has come to a place in the code."""
+  """Blocks until every process has reached a named place in the code."""
   if are_several():
     multihost_utils.sync_global_devices(place)
 
 
 def of_first(number: int) -> int:
-  """Returns the number that the first process gives.
+  """Broadcasts a number from the first process to all.
 
   Args:
-    number: of this process; only that of the first counts.
+    number: number to broadcast; ignored except in the first process.
   """
   if not are_several():
     return number
@@ -51,7 +51,7 @@ def of_first(number: int) -> int:
 
 
 def options() -> dict[str, object]:
-  """Options of an Orbax manager that waits for no other process."""
+  """Returns options for an Orbax manager that waits for no other process."""
   if not are_several():
     return {}
   own = jax.process_index()
@@ -63,5 +63,6 @@ def options() -> dict[str, object]:
   return {
     'multiprocessing_options': alone,
     'read_only': not is_first(),
-    'create': False,  # Orbax refuses to where it waits for nobody
+    # Orbax cannot create the folder if it waits for no other process.
+    'create': False,
   }

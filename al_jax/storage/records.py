@@ -1,8 +1,7 @@
-"""The one definition of a result row, and the files that are made from it.
+"""Definition of a result row, and the files made from it.
 
 A run yields one `RoundRecord` per round. The log line, JSONL, CSV, TensorBoard,
-tables and plots are all functions of a list of them, so that nothing is said in
-one place that is not said in the others.
+tables and plots are all functions of a list of records, so that they agree.
 """
 
 import csv
@@ -17,7 +16,7 @@ from al_jax import errors, files
 from al_jax.storage import metrics
 from al_jax.tasks import Metric
 
-# They depend on the clock or on the process, and not on what was computed.
+# Fields that depend on the clock or the process, not on the computation.
 _INCIDENTAL = (
   'seconds_fit',
   'seconds_evaluate',
@@ -28,7 +27,7 @@ _INCIDENTAL = (
 )
 
 
-# Of the records in files, kept in the manifest. Format 1 had other names.
+# Format of records in files; the manifest has it. Format 1 had other names.
 FORMAT = 2
 _RENAMED = {
   'machine_labels': 'pseudo_labels',
@@ -38,43 +37,43 @@ _RENAMED = {
 
 @dataclasses.dataclass(frozen=True)
 class RoundRecord:
-  """What is reported of one round.
+  """Results of one round.
 
-  Scalars and arrays of NumPy and JAX are accepted and become Python's own.
+  NumPy and JAX scalars and arrays are converted to Python types.
 
   Attributes:
     system: name of the learner and strategy that ran.
-    seed: which repetition.
-    round: from 0.
-    labels: queries that were answered when this round's model was trained,
-      abstentions and answers of a machine included; only the others were paid
+    seed: seed of the run.
+    round: number of the round, from 0.
+    labels: number of queries answered before this round's model was trained,
+      including abstentions and answers of a machine; only the others were paid
       for.
-    trainable: of these, how many could be trained on.
-    steps: training steps taken in this round.
-    test: the metrics of the task, on the test split. Empty if there is none.
-    test_class_accuracy: C long, None where the test split lacks the class;
-      empty if there are no classes.
-    train: the loss and what the task watches, on what was trained on.
-    seconds_fit: training.
-    seconds_evaluate: the passes over the test and the validation split.
-    seconds_measure: the strategy's look over the pool.
-    seconds_select: the strategy's choice.
-    seconds_other: the rest of the round.
-    picks: pool positions asked about at the end of this round, in order; empty
-      in the last round.
-    pick_ids: the data set's own names of the picks.
-    pick_classes: C long, how many picks turned out to be of each class; empty
+    trainable: number of these queries with a label to train on.
+    steps: number of training steps in this round.
+    test: metrics of the task on the test split; empty without one.
+    test_class_accuracy: C values, None if the test split lacks the class; empty
       if there are no classes.
-    batch: what the picks are like together (see `batch_diagnostics`), if that
-      was asked for.
+    train: the loss and the task's training metrics, on the training examples.
+    seconds_fit: seconds of training.
+    seconds_evaluate: seconds of the passes over test and validation split.
+    seconds_measure: seconds of the strategy's pass over the pool.
+    seconds_select: seconds of the strategy's choice.
+    seconds_other: seconds of the rest of the round.
+    picks: pool indices queried at the end of this round, in order; empty in the
+      last round.
+    pick_ids: names of the picks in the data set.
+    pick_classes: C counts of picks, by the class of their answers; empty if
+      there are no classes.
+    batch: description of the picks as a set (see `batch_diagnostics`), if it
+      was requested.
     compilations: programs compiled by this process since the run began.
-    validation: as `test`, on the validation split: what choices are made by.
-      Empty if there is none.
+    validation: metrics of the task on the validation split, for choosing
+      between systems; empty without one.
     parts: names by role (`model`, `learner`, `strategy`, `augment`, ...) of the
-      parts of the system that are the user's own, and of a `loss` in place of
-      the task's. Files and `deterministic` leave it out if it is empty.
-    ledger: what was paid to whom until then, see `loop.ledger`. Empty without
-      prices and without answers of a machine; then files leave it out.
+      user's own parts of the system, and of a `loss` that replaces the task's.
+      Files and `deterministic` leave it out if it is empty.
+    ledger: payments so far, see `loop.ledger`. It is empty without prices and
+      without answers of a machine; then files leave it out.
   """
 
   system: str
@@ -119,7 +118,7 @@ class RoundRecord:
 
   @property
   def seconds(self) -> float:
-    """What the round took."""
+    """Returns the seconds of the whole round."""
     return (
       self.seconds_fit
       + self.seconds_evaluate
@@ -129,14 +128,14 @@ class RoundRecord:
     )
 
   def to_json(self) -> str:
-    """One line of valid JSON; NaN and infinities are strings in it."""
+    """Returns one line of valid JSON, with NaN and infinities as strings."""
     return json.dumps(_values(self), allow_nan=False)
 
   @classmethod
   def from_json(cls, line: str) -> 'RoundRecord':
-    """The record that `to_json` wrote, exactly: every float bit for bit.
+    """Reads a record that `to_json` wrote; floats are restored bit for bit.
 
-    Lines of an earlier format are read as the same record of today.
+    Lines of an earlier format are converted to the current one.
     """
     values = json.loads(line)
     if not isinstance(values, dict):
@@ -159,11 +158,11 @@ class RoundRecord:
 
   @property
   def named_parts(self) -> str:
-    """The parts in a line: `'model my.Net, loss focal'`; maybe empty."""
+    """Lists the parts in one line, such as `'model my.Net, loss focal'`."""
     return ', '.join(f'{role} {name}' for role, name in self.parts.items())
 
   def flat(self) -> dict[str, str | int | float]:
-    """The system and all numbers by column name: `labels`, `test.accuracy`."""
+    """Maps column names (`labels`, `test.accuracy`) to system and numbers."""
     columns = {}
     for name, value in vars(self).items():
       if name == 'parts':
@@ -176,7 +175,7 @@ class RoundRecord:
 
 
 def _values(record: RoundRecord) -> dict[str, Any]:
-  """The fields as JSON has them; most have no `parts` and no `ledger`."""
+  """Returns the fields as JSON values, without empty `parts` and `ledger`."""
   values = files.json_value(vars(record))
   return {
     name: value
@@ -186,7 +185,7 @@ def _values(record: RoundRecord) -> dict[str, Any]:
 
 
 def _upgraded(values: dict[str, Any]) -> dict[str, Any]:
-  """Returns the fields of a record of any format as they are named today."""
+  """Renames the fields of a record of any format to those of today."""
   train = values.get('train')
   if not isinstance(train, dict):
     return values
@@ -201,7 +200,7 @@ def _text(value: Any) -> str:
 
 
 def _whole_number(value: Any) -> int:
-  # `index` refuses 1.5, which `int` would cut; it leaves True as it is.
+  # `index` rejects 1.5, which `int` would truncate, but returns True as it is.
   return int(operator.index(value))
 
 
@@ -228,8 +227,8 @@ def _identifiers(values: Iterable[Any]) -> list[str | int]:
   ]
 
 
-# By the annotation of a field. `float` also reads 'NaN' and 'Infinity', which
-# is what `json_value` writes.
+# Keyed by the annotation of a field. `float` also reads 'NaN' and 'Infinity',
+# the strings that `json_value` writes.
 _TO_PLAIN = {
   str: _text,
   int: _whole_number,
@@ -243,13 +242,13 @@ _TO_PLAIN = {
 
 
 def deterministic(record: RoundRecord) -> dict[str, Any]:
-  """What two runs of the same seed must agree on, bit for bit.
+  """Returns the fields in which two runs of one seed must agree bit for bit.
 
   Args:
     record: a round.
 
   Returns:
-    Its fields but for seconds and compilations. NaN is a string here, so that
+    All fields except seconds and compilations. NaN is a string here, so that
     equal records compare equal.
   """
   values = _values(record)
@@ -257,14 +256,14 @@ def deterministic(record: RoundRecord) -> dict[str, Any]:
 
 
 def log_line(record: RoundRecord, headline: Metric) -> str:
-  """Returns one line for people to read while the run goes on.
+  """Returns one line about a round, for people who follow the run.
 
   Args:
     record: a round.
-    headline: of the task, which the line tells.
+    headline: the task's headline metric, whose value the line shows.
   """
   seconds = record.seconds_measure + record.seconds_select
-  # A run compiles in its first round.
+  # The first round includes compilation.
   compiling = ', compiling included' if record.round == 0 else ''
   pseudo = ''
   if number := record.train.get('pseudo_labels'):
@@ -282,7 +281,7 @@ def log_line(record: RoundRecord, headline: Metric) -> str:
 
 
 def _headline(record, headline):
-  """Of the test split; without one, of the validation split."""
+  """Shows the headline on the test split, or else on the validation split."""
   for split, found in (
     ('test', record.test),
     ('validation', record.validation),
@@ -301,12 +300,12 @@ def write_jsonl(path: files.Path, records: Iterable[RoundRecord]) -> None:
 
 
 def append_jsonl(path: files.Path, record: RoundRecord) -> None:
-  """Adds a line to what `write_jsonl` wrote: all of it, or nothing."""
+  """Appends a record to a file of `write_jsonl`: a whole line or nothing."""
   files.append_line(path, record.to_json())
 
 
 def read_jsonl(path: files.Path) -> list[RoundRecord]:
-  """Reads what `write_jsonl` wrote; an error names the line."""
+  """Reads the records that `write_jsonl` wrote; an error names the line."""
   records = []
   with open(path, encoding='utf-8') as file:
     for number, line in enumerate(file, start=1):
@@ -314,7 +313,7 @@ def read_jsonl(path: files.Path) -> list[RoundRecord]:
         records.append(RoundRecord.from_json(line))
       except ValueError as error:
         raise ValueError(
-          f'{path}, line {number} is no record: {error}'
+          f'{path}, line {number} is not a record: {error}'
         ) from error
   return records
 
@@ -324,8 +323,8 @@ def write_csv(path: files.Path, records: Iterable[RoundRecord]) -> None:
 
   Args:
     path: the file.
-    records: the rows. A column that only some of them have is empty in the
-      others. Floats are written in full. Parts are in one column.
+    records: the rows. A record that lacks a column of others has it empty.
+      Floats are written in full. The parts share one column.
   """
   rows = [_row(record) for record in records]
   columns = list(dict.fromkeys(name for row in rows for name in row))

@@ -1,9 +1,9 @@
 """The folder of a run: made, marked and locked before any work is done.
 
-A marker tells a folder of ours from anybody else's, so that nothing foreign is
-ever written over or cleared away. The lock is the kernel's: it ends with the
-process that holds it, however that ends, and a second process learns whose the
-folder is.
+A marker identifies the folders that al_jax made, so that files of others are
+never overwritten or removed. The operating system holds the lock: it is
+released when its process ends, however that happens. A second process gets an
+error that names the first.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ from collections.abc import Iterator
 import al_jax
 from al_jax import files
 
-# What al_jax writes into a workdir, and all that `overwrite` takes away.
+# Everything that al_jax writes into a workdir and that `overwrite` removes.
 OUTPUTS = (
   'checkpoints',
   'curves.png',
   'diagnostics.json',
-  'floors.json',  # of older versions
+  'floors.json',  # Written by older versions.
   'full_labels.jsonl',
   'gallery_*.png',
   'live.jsonl',
@@ -44,42 +44,43 @@ OUTPUTS = (
 
 _MARKER = '.al_jax.json'
 _LOCK = '.lock'
-# Whoever asks `is_in_use` has the lock for some microseconds.
+# A call of `is_in_use` holds the lock for some microseconds.
 _TRIES, _SECONDS_BETWEEN_TRIES = 4, 0.02
-# As the values of a grid, joined by hyphens; no path leads out by such a name.
+# Matches the values of a grid joined by hyphens; such a name cannot leave the
+# folder.
 _NAME = re.compile(r'\w[\w.+-]*')
 
 
 class WorkdirError(OSError):
-  """The folder cannot be used; the message says why."""
+  """The folder cannot be used; the message gives the reason."""
 
 
 class InUseError(WorkdirError):
-  """Another process has the folder; the message says which."""
+  """Another process uses the folder; the message names it."""
 
 
 def below(folder: pathlib.Path, *names: str) -> pathlib.Path:
-  """Joins names to a folder; refuses what could lead out of it.
+  """Joins names to a folder, if the path cannot leave it.
 
-  Every name that is read from a file goes through here: whoever wrote the file
-  must not choose what is written, or deleted, elsewhere.
+  Every name that is read from a file must go through here, so that the author
+  of the file cannot make al_jax write or delete files elsewhere.
 
   Args:
     folder: the folder, which may itself be a link.
-    *names: of a folder below it, of one below that, and so on.
+    *names: name of a folder in it, name of one in that, and so on.
 
   Returns:
-    The path, which need not be there.
+    The path, which need not exist.
 
   Raises:
-    WorkdirError: a name is not of letters, digits, underscores, points, plus
-      signs and hyphens, or one of the folders is a link.
+    WorkdirError: a name has characters other than letters, digits,
+      underscores, points, plus signs and hyphens, or a folder is a link.
   """
   path = folder
   for name in names:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
       raise WorkdirError(
-        f'{name!r} names no folder below {folder}; such a name is of letters, '
+        f'{name!r} names no folder below {folder}; a name has only letters, '
         'digits, underscores, points, plus signs and hyphens, and begins with '
         'one of the first three.'
       )
@@ -96,29 +97,30 @@ def refuse_links(folder: pathlib.Path) -> None:
 
 
 def refuse_link(path: pathlib.Path) -> None:
-  """Raises WorkdirError unless a part of a run is a file or a folder."""
+  """Raises WorkdirError unless a path is a file, a folder or absent."""
   if path.is_symlink():
     raise WorkdirError(
       f'{path} is a link, and al_jax reads and writes nothing outside of the '
-      'workdir; put what it leads to in its place, or delete it.'
+      'workdir; replace it by the file or folder it points to, or delete it.'
     )
   if path.exists() and not (path.is_file() or path.is_dir()):
-    # To open a pipe would wait for ever.
+    # Opening a pipe would block forever.
     raise WorkdirError(f'{path} is neither a file nor a folder; delete it.')
 
 
 def is_in_use(folder: pathlib.Path) -> bool:
-  """Tells whether a process works in a folder; never waits and writes nothing.
+  """Returns whether a process uses a folder, without waiting or writing.
 
   Args:
-    folder: the folder of a run, which need not be there.
+    folder: the folder of a run, which need not exist.
   """
   try:
     lock = os.open(folder / _LOCK, os.O_RDONLY | os.O_NOFOLLOW)
   except OSError:
     return False
   try:
-    # Shared, so that two who ask at once do not take each other for a run.
+    # Shared, so that two simultaneous calls do not mistake each other for a
+    # run.
     fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
   except OSError as error:
     return isinstance(error, BlockingIOError)
@@ -128,7 +130,7 @@ def is_in_use(folder: pathlib.Path) -> bool:
 
 
 class Workdir:
-  """A folder that is this process's alone; a context manager.
+  """Folder that only this process uses; a context manager.
 
   Attributes:
     path: the folder, absolute.
@@ -138,11 +140,11 @@ class Workdir:
     """Makes the folder if it is absent, locks it, and marks it as ours.
 
     Args:
-      path: of the folder: absent, empty, or made by al_jax earlier.
+      path: path of a folder that is absent, empty, or made by al_jax earlier.
 
     Raises:
-      WorkdirError: it cannot be written to, belongs to something else, has a
-        link among its outputs, or is in use by another process, which the
+      WorkdirError: the folder cannot be written to, was not made by al_jax, has
+        a link among its outputs, or is in use by another process, which the
         message names.
     """
     if '\0' in os.fspath(path):
@@ -163,9 +165,9 @@ class Workdir:
       raise
 
   def overwrite(self) -> None:
-    """Removes what an earlier run wrote, `OUTPUTS`, and nothing else."""
-    # First what says of the others what they are: should this be cut short,
-    # what is left is not taken for a run.
+    """Removes the files of an earlier run, `OUTPUTS`, and nothing else."""
+    # The manifest goes first: if this is interrupted, the remaining files are
+    # not mistaken for a run.
     outputs = sorted(OUTPUTS, key=lambda output: output != 'manifest.json')
     with self._saying('cannot be cleared'):
       for output in outputs:
@@ -177,7 +179,7 @@ class Workdir:
               found.unlink()
 
   def require_space(self, num_bytes: int) -> None:
-    """Raises WorkdirError unless as many bytes are free in the folder."""
+    """Raises WorkdirError unless `num_bytes` are free on the folder's disk."""
     free = shutil.disk_usage(self.path).free
     if free < num_bytes:
       raise WorkdirError(
@@ -186,8 +188,9 @@ class Workdir:
       )
 
   def close(self) -> None:
-    """Gives the lock back."""
-    # The file stays: were it removed, two processes could lock two of them.
+    """Releases the lock; idempotent."""
+    # The file stays. If it were removed, a second process could lock a new one
+    # while a third still held the old one.
     if self._lock is not None:
       os.close(self._lock)
       self._lock = None
@@ -199,7 +202,10 @@ class Workdir:
     self.close()
 
   def _refuse_foreign(self) -> None:
-    """A marker, or nothing but what a process killed while marking leaves."""
+    """Rejects a folder with files but without a marker.
+
+    Files of a process that was killed before it wrote the marker are allowed.
+    """
     names = {entry.name for entry in self.path.iterdir()}
     if _MARKER in names:
       return
@@ -225,8 +231,8 @@ class Workdir:
       ) from error
     if os.fstat(self._lock).st_nlink > 1:
       raise WorkdirError(
-        f'{self.path / _LOCK} is another name of some other file (a hard '
-        'link), which would be written over; delete it.'
+        f'{self.path / _LOCK} is a hard link to another file, which would be '
+        'overwritten; delete it.'
       )
     holder = {
       'pid': os.getpid(),
@@ -240,7 +246,7 @@ class Workdir:
       os.pwrite(self._lock, json.dumps(holder).encode(), 0)
 
   def _holder(self) -> str:
-    """Who holds the lock, in words."""
+    """Describes the process that holds the lock."""
     try:
       holder = json.loads((self.path / _LOCK).read_text(encoding='utf-8'))
       return (
@@ -248,11 +254,11 @@ class Workdir:
         f'{holder["since"]}'
       )
     except (OSError, ValueError, KeyError):
-      # It has the lock and has not yet written its name.
+      # It holds the lock but has not written its name yet.
       return 'another process that has just started'
 
   def _mark(self) -> None:
-    """Writes the marker of a new folder; an old one is left as it is."""
+    """Writes the marker into a new folder; keeps an existing one."""
     marker = self.path / _MARKER
     if marker.exists():
       return
@@ -264,7 +270,7 @@ class Workdir:
 
   @contextlib.contextmanager
   def _saying(self, what: str) -> Iterator[None]:
-    """Turns an error of the file system into one that names the folder."""
+    """Converts a file system error into one that names the folder."""
     try:
       yield
     except WorkdirError:
@@ -276,7 +282,7 @@ class Workdir:
 
 
 def _lock_soon(descriptor: int) -> None:
-  """Locks a file; BlockingIOError if another process keeps the lock."""
+  """Locks a file; raises BlockingIOError if another process keeps the lock."""
   for left in reversed(range(_TRIES)):
     try:
       fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

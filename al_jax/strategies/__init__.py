@@ -1,4 +1,4 @@
-"""What to ask, by name."""
+"""Query strategies by name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -31,8 +31,8 @@ from al_jax.strategies.subset import subset
 from al_jax.strategies.uncertainty import entropy, least_confidence, margin
 from al_jax.strategies.variance import variance
 
-# A name -> a function of keywords that returns a Strategy. `supervised+NAME` is
-# a system of it.
+# Name -> function of keywords that returns a Strategy. The system
+# `supervised+NAME` uses it.
 STRATEGIES = {
   'random': random,
   'least_confidence': least_confidence,
@@ -59,7 +59,7 @@ STRATEGIES = {
   'albl': albl,
 }
 
-# Published names of a strategy with options: the strategy, and the options.
+# Published name -> (strategy, options).
 PUBLISHED = {
   'mc_least_confidence': ('least_confidence', {'num_samples': 50}),
   'mc_margin': ('margin', {'num_samples': 50}),
@@ -112,15 +112,16 @@ def build(
   Args:
     name: in `STRATEGIES`, a dotted path, or a function `(**options) ->
       Strategy`.
-    options: its keywords. `arms`, of a strategy over strategies, is a sequence
-      of names, or of mappings with `name` and options.
+    options: keyword arguments of the strategy. The option `arms` of a strategy
+      over strategies is a sequence of names, or of mappings with `name` and
+      options.
 
   Returns:
     A Strategy.
 
   Raises:
-    ValueError: an unknown name or option, a value of the wrong type, or an
-      error that the function raises, which is the cause.
+    ValueError: If a name or option is unknown or a value has the wrong type, or
+      if the function raises; the original error is then the cause.
   """
   make, options = parts.find('strategy', name, STRATEGIES), dict(options or {})
   called = parts.name_of(name)
@@ -135,7 +136,7 @@ def build(
     strategy = make(**options)
   except (ValueError, ImportError):
     raise
-  except Exception as error:  # A function of yours may raise anything.
+  except Exception as error:  # A user's function may raise anything.
     raise ValueError(
       f'strategy {called!r} cannot be made with {options}: '
       f'{type(error).__name__}: {errors.clause(error)}.'
@@ -145,14 +146,14 @@ def build(
 
 
 def without(need: str) -> list[str]:
-  """Lists the strategies that, as they are by default, do not need something.
+  """Lists the strategies whose default options do not need something.
 
   Args:
     need: see `Strategy.needs`.
 
   Returns:
-    Names in `STRATEGIES`, without those that must be told others to follow, and
-    without those that need an output which only some learners have.
+    Names in `STRATEGIES`. Strategies with a required option, such as `arms`,
+    and strategies that need an output of particular learners are left out.
   """
   return [
     name

@@ -1,9 +1,9 @@
-"""Asks about what a critic takes for unlabelled.
+"""Queries the examples that a critic judges most likely to be unlabelled.
 
-Sinha et al. 2019, "Variational Adversarial Active Learning", where labelled
-examples are 1 and the smallest outputs are queried; Zhang et al. 2020,
-"State-Relabeling Adversarial Active Learning", where they are 0 and the largest
-are.
+Sinha et al. 2019, "Variational Adversarial Active Learning", labels labelled
+examples 1 and queries the smallest outputs. Zhang et al. 2020,
+"State-Relabeling Adversarial Active Learning", labels them 0 and queries the
+largest.
 """
 
 from al_jax.interfaces import Strategy
@@ -11,7 +11,7 @@ from al_jax.strategies.scored import of_output
 
 
 def adversarial() -> Strategy:
-  """The logit of a critic that an example has no label; larger is asked first.
+  """Queries the examples for which a critic's logit of "no label" is largest.
 
   Returns:
     A Strategy that measures logits [N].

@@ -1,9 +1,9 @@
 """ALBL: learns during the run which of several strategies to follow.
 
 Hsu and Lin 2015, "Active Learning by Learning": the strategies are arms of a
-bandit (EXP4.P), and the reward is the accuracy on what was asked, each answer
-weighing as much as it was unlikely to be asked. A reward is known one round
-late, when the network has been trained: it is taken at the next `select`.
+bandit (EXP4.P). The reward is the accuracy on the queried examples, each
+weighted by the inverse of the probability of its query. The reward of a round
+is known only after the network has trained, so the next `select` applies it.
 """
 
 import dataclasses
@@ -27,17 +27,17 @@ VERSIONS = ('batch', 'query')
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bandit:
-  """What is remembered between rounds.
+  """State of ALBL between rounds.
 
   Attributes:
-    log_weights: float32[A], of the arms.
-    importance: float32[N], the inverse of the probability with which the arms
-      asked about each example; 0 if they did not.
-    credit: float32[A], of the last round: how much of the reward each arm gets.
-    bonus: float32[A], of the last round: 1 / the probability of each arm that
-      is updated; 0 for the others.
-    num_queries: float32, of a whole run.
-    arms: the states of the arms.
+    log_weights: float32[A], logarithms of the arms' weights.
+    importance: float32[N], inverse probability of each query that the arms
+      made; 0 for other examples.
+    credit: float32[A], each arm's share of the last round's reward.
+    bonus: float32[A], 1 / probability of each arm that the last round updates;
+      0 for the others.
+    num_queries: float32, number of queries in the whole run.
+    arms: states of the arms.
   """
 
   log_weights: jax.Array
@@ -48,7 +48,7 @@ class Bandit:
   arms: tuple[StrategyState, ...]
 
   def replace(self, **changes: Any) -> 'Bandit':
-    """Returns the same state with other values in some fields."""
+    """Returns a copy with some fields changed."""
     return dataclasses.replace(self, **changes)
 
 
@@ -59,45 +59,46 @@ def albl(
   delta: float = 0.1,
   num_queries: int | None = None,
 ) -> Strategy:
-  """A bandit over strategies.
+  """Learns with a bandit which of several strategies to follow.
 
-  In both versions arm a is followed with probability
+  Both versions follow arm a with probability
 
     p_a = (1 - A p_min) w_a / sum w + p_min
 
-  and after the reward r its weight grows by the factor
+  and multiply its weight after the reward r by
 
     exp(p_min / 2 (credit_a r + bonus_a sqrt(log(A / delta) / T))).
 
-  `'query'`, the paper's (section 3): every question x is drawn anew from
+  `'query'`, the paper's version (section 3), draws every query x anew from
 
     q(x) = sum_a p_a psi_a(x),
 
-  where psi_a is 1 at the next suggestion of the arm, and of a `uniform` arm the
-  same for all that is left. T is A times the number of questions, p_min =
-  sqrt(log A / T), credit_a the mean over the round's questions of psi_a(x) /
-  q(x), bonus_a = 1 / p_a, and
+  where psi_a is 1 at the arm's next suggestion and 0 elsewhere; a `uniform` arm
+  has the same psi_a for all eligible examples. T is A times the number of
+  queries, p_min = sqrt(log A / T), credit_a the mean of psi_a(x) / q(x) over
+  the round's queries, bonus_a = 1 / p_a, and
 
-    r = sum over the questions so far of [x predicted right] / q(x)
+    r = sum over the queries so far of [x predicted right] / q(x)
         / (N num_queries).
 
-  With a `uniform` arm r estimates the accuracy on the pool, times the
-  share of the questions that have been asked. Without it most of the pool can
-  never be asked about, and r is no more than 1 / (N p_min).
+  With a `uniform` arm r estimates the accuracy on the pool, times the share of
+  the queries that have been made. Without one most of the pool can never be
+  queried, and r is at most 1 / (N p_min).
 
-  `'batch'`, of the code of BADGE (Ash et al. 2020): one arm is drawn for the
-  whole round and it alone is updated. T is A, p_min = 1 / (10 A), credit_a = 1,
-  bonus_a = 1 / p_a, and r is the mean over all that is labelled of [x predicted
-  right] / the probability of the arm that asked.
+  `'batch'`, from the code of BADGE (Ash et al. 2020), draws one arm for the
+  whole round and updates that arm alone. T is A, p_min = 1 / (10 A), credit_a =
+  1, bonus_a = 1 / p_a, and r is the mean over the labelled set of [x predicted
+  right] / the probability of the arm that queried x.
 
   Args:
-    arms: two or more, without `where` and `prefilter`.
+    arms: two or more strategies without `where` and `prefilter`.
     version: one of `VERSIONS`.
-    delta: how sure the bound on the regret is, in (0, 1).
-    num_queries: of a whole run, for `'query'`; None for the label budget.
+    delta: probability with which the bound on the regret may fail, in (0, 1).
+    num_queries: number of queries in the whole run, for `'query'`. If None, the
+      label budget.
 
   Returns:
-    A Strategy whose state is a Bandit. It measures what the arms measure, and
+    A Strategy whose state is a Bandit. It measures the arms' measurements and
     the predicted class.
   """
   _check(arms, version, delta, num_queries)
@@ -186,7 +187,7 @@ def _check_enough(num_queries, num_arms):
 
 
 def _bandit(arms, facts, num_queries):
-  """The state before any arm has asked."""
+  """Returns the state before the first query."""
   zeros = jnp.zeros(len(arms), jnp.float32)
   return Bandit(
     log_weights=zeros,
@@ -200,13 +201,13 @@ def _bandit(arms, facts, num_queries):
 
 @functools.partial(jax.jit, static_argnames=('version', 'delta'))
 def _rewarded(bandit, predicted, seen, pool, *, version, delta):
-  """The bandit after last round's reward, and the probabilities of the arms."""
+  """Applies the last round's reward; also returns the arms' probabilities."""
   num_arms = len(bandit.log_weights)
   labelled = pool_lib.trainable(pool)
   is_right = labelled & seen & (predicted == pool.targets)
   if version == 'batch':
     length, least = num_arms, 1 / (10 * num_arms)
-    # The first set was asked for by no arm, and counts for what it is.
+    # No arm queried the first set: it has weight 1.
     importance = jnp.where(bandit.importance > 0, bandit.importance, 1)
     reward = jnp.sum(is_right * importance) / jnp.maximum(jnp.sum(labelled), 1)
   else:
@@ -217,7 +218,7 @@ def _rewarded(bandit, predicted, seen, pool, *, version, delta):
     )
   bound = jnp.sqrt(jnp.log(num_arms / delta) / length)
   growth = least / 2 * (bandit.credit * reward + bandit.bonus * bound)
-  # In logarithms, and relative to the largest: weights grow without end.
+  # Weights grow without bound: keep logarithms relative to the largest.
   log_weights = bandit.log_weights + growth
   log_weights -= jnp.max(log_weights)
   shares = jax.nn.softmax(log_weights)
@@ -227,7 +228,7 @@ def _rewarded(bandit, predicted, seen, pool, *, version, delta):
 
 @jax.jit
 def _followed_one(bandit, indices, probs, arm):
-  """Notes that one arm chose the whole batch."""
+  """Records that one arm chose the whole batch."""
   share = probs[arm]
   indices = _padding.past_end(indices, len(bandit.importance))
   is_arm = jnp.arange(len(probs)) == arm
@@ -240,9 +241,9 @@ def _followed_one(bandit, indices, probs, arm):
 
 @jax.jit
 def _followed_many(key, bandit, all_indices, probs, is_uniform, num_open):
-  """Draws question by question from the arms' next suggestions, [A, K].
+  """Draws queries one by one from the arms' next suggestions, [A, K].
 
-  Of a uniform arm any of the `num_open` eligible examples might have been next.
+  A uniform arm might have suggested any of the `num_open` eligible examples.
   """
   num_arms, k = all_indices.shape
   num_points = len(bandit.importance)

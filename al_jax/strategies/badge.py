@@ -1,9 +1,9 @@
-"""BADGE: a batch of gradients that are large and different.
+"""BADGE: queries a batch with large and diverse gradients.
 
 Ash et al. 2020, "Deep Batch Active Learning by Diverse, Uncertain Gradient
 Lower Bounds". The gradient of the last layer, as if the predicted label were
-true, is long where the network is unsure; k-means++ seeding draws long ones
-that are far from each other.
+true, is long where the network is unsure. k-means++ seeding draws long
+gradients that are far from each other.
 """
 
 import functools
@@ -21,17 +21,17 @@ _CLASSES = {
 
 
 def badge(*, embedding: str = 'head', first: str = 'uniform') -> Strategy:
-  """k-means++ over gradient embeddings, which are never multiplied out.
+  """Draws a batch by k-means++ seeding over factored gradient embeddings.
 
   Args:
-    embedding: `'head'`, gradients of the last layer, as in the paper, or
-      `'gradient'`, those of all weights, which the model's output of that name
-      sketches.
-    first: how the batch begins: `'uniform'` as in the paper (algorithm 2), or
-      `'max_norm'` as in the authors' code.
+    embedding: `'head'`, gradients of the last layer, as in the paper; or
+      `'gradient'`, the model's output of that name, which sketches the
+      gradients of all weights.
+    first: choice of the first query: `'uniform'` as in the paper (algorithm 2),
+      or `'max_norm'`, the longest gradient, as in the authors' code.
 
   Returns:
-    A Strategy that measures Factors: residuals [N, C] and embeddings [N, D]; or
+    A Strategy that measures Factors, residuals [N, C] and embeddings [N, D]; or
     sketches [N, m].
   """
   choices = {

@@ -1,4 +1,4 @@
-"""Asks about the examples over which sampled networks disagree.
+"""Queries the examples on which sampled networks disagree.
 
 Houlsby et al. 2011, "Bayesian Active Learning for Classification and Preference
 Learning"; Gal et al. 2017, "Deep Bayesian Active Learning with Image Data". A
@@ -24,16 +24,17 @@ _NEEDS = {needs.CLASSES: '', needs.DROPOUT: ''}
 def bald(
   *, num_samples: int = 100, draw: str = 'top', coldness: float = 1.0
 ) -> Strategy:
-  """What a label would tell about the network, each example for itself.
+  """Queries examples whose labels are the most informative about the network.
 
-  The samples are added up one by one: memory does not depend on their number,
-  and layers before the first dropout run once.
+  Each example is scored on its own. Samples are accumulated one by one, so
+  memory does not depend on their number, and layers before the first dropout
+  run once.
 
   Args:
-    num_samples: S, dropout samples, at least 2.
-    draw: how a batch is made of the scores, see `scored`; `'power'` is
-      PowerBALD (Kirsch et al. 2023).
-    coldness: of a draw.
+    num_samples: number S of dropout samples, at least 2.
+    draw: how scores become a batch, see `scored`; `'power'` is PowerBALD
+      (Kirsch et al. 2023).
+    coldness: coldness of the draw, see `scored`.
 
   Returns:
     A Strategy that measures float32[N] scores.
@@ -63,14 +64,14 @@ def disagreement(
   draw: str = 'top',
   coldness: float = 1.0,
 ) -> Strategy:
-  """A batch by a score of the samples of each example.
+  """Queries the examples whose dropout samples score highest.
 
   Args:
-    score: `logits [S, B, C] -> [B]`, larger is asked first.
-    called: what the score is, see `Strategy.score`.
-    num_samples: S, dropout samples, at least 2.
-    draw: how a batch is made of the scores, see `scored`.
-    coldness: of a draw.
+    score: `logits [S, B, C] -> [B]`; the largest scores are queried first.
+    called: meaning of the score, see `Strategy.score`.
+    num_samples: number S of dropout samples, at least 2.
+    draw: how scores become a batch, see `scored`.
+    coldness: coldness of the draw, see `scored`.
 
   Returns:
     A Strategy that measures float32[N] scores.
@@ -101,16 +102,17 @@ mean_std = functools.partial(
 def batch_bald(
   *, num_samples: int = 100, num_configurations: int = 10_000
 ) -> Strategy:
-  """What the labels of a batch would tell together about the network.
+  """Queries a batch whose labels are jointly informative about the network.
 
   Kirsch et al. 2019, "BatchBALD: Efficient and Diverse Batch Acquisition for
-  Deep Bayesian Active Learning". It keeps the samples of all that it measures,
-  4 S C bytes per example: look at a subset of a large pool.
+  Deep Bayesian Active Learning". It keeps the samples of every measured
+  example, 4 S C bytes each: use a subset of a large pool.
 
   Args:
-    num_samples: S, dropout samples, at least 2.
-    num_configurations: of the labels of the batch so far: all of them while
-      there are no more than these, afterwards so many draws.
+    num_samples: number S of dropout samples, at least 2.
+    num_configurations: largest number of label configurations of the partial
+      batch that are enumerated, at least num_samples. Beyond it, this many
+      configurations are drawn.
 
   Returns:
     A Strategy that measures float32[N, S, C] logits.
@@ -138,7 +140,7 @@ def batch_bald(
 
 
 def _check_samples(num_samples):
-  """Refuses one network: it does not disagree with itself."""
+  """Raises ValueError for fewer than 2 samples, which cannot disagree."""
   errors.check_number('num_samples', num_samples, int, least=2)
 
 

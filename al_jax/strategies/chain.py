@@ -1,23 +1,24 @@
-"""Lets one strategy choose among the candidates of another."""
+"""Chains strategies: one chooses among the candidates of another."""
 
 from al_jax.interfaces import Strategy
 
 
 def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
-  """Asks `first` for candidates; `then` measures and chooses among them.
+  """Lets `first` propose candidates, among which `then` measures and chooses.
 
   `chain(entropy(), 1000, batch_bald())` keeps dropout samples of a thousand
-  examples and not of the pool.
+  examples instead of the whole pool.
 
   Args:
-    first: proposes candidates; it may be a chain itself.
-    num_candidates: how many, at least as many as are asked about per round.
-    then: measures only those, and what was asked about before. It may be a
-      chain; it must measure something, and all of the candidates: a `subset`
-      belongs around the first.
+    first: strategy that proposes candidates. It may be a chain.
+    num_candidates: number of candidates, at least the number of queries per
+      round.
+    then: strategy that measures only the candidates and the examples queried
+      earlier. It may be a chain. It must measure something, and must measure
+      every candidate: apply `subset` to the first strategy instead.
 
   Returns:
-    A Strategy whose `prefilter` is the first.
+    A Strategy whose `prefilter` holds the first.
   """
   if num_candidates < 1:
     raise ValueError(
@@ -30,8 +31,8 @@ def chain(first: Strategy, num_candidates: int, then: Strategy) -> Strategy:
     )
   if then.prefilter is None and then.where is not None:
     raise ValueError(
-      'then has `where`, and might leave out nearly all candidates; give it to '
-      'the first.'
+      'then has `where`, which might leave out nearly all candidates; give it '
+      'to the first.'
     )
   if then.prefilter is not None:
     inner, size = then.prefilter

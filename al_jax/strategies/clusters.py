@@ -1,8 +1,8 @@
-"""Asks about one example of each of k clusters.
+"""Queries one example of each of k clusters.
 
 Zhdanov 2019, "Diverse mini-batch Active Learning": cluster the embeddings of
-the most informative part of the pool, each example weighing as much as it is
-informative, and ask about what is nearest to each centroid.
+the most informative part of the pool, weighted by informativeness, and query
+the example nearest to each centroid.
 """
 
 import functools
@@ -19,12 +19,12 @@ from al_jax.strategies.measured import among_measured
 
 
 def k_means(*, prefilter: int | None = None, num_iters: int = 100) -> Strategy:
-  """All examples weigh alike.
+  """Queries the examples nearest to the centroids of k-means.
 
   Args:
-    prefilter: cluster only so many times k examples, the most informative;
-      None for the whole pool.
-    num_iters: of Lloyd's algorithm at most.
+    prefilter: multiple of k: only the `prefilter` k most informative examples
+      are clustered. If None, the whole pool.
+    num_iters: largest number of iterations of Lloyd's algorithm.
 
   Returns:
     A Strategy that measures embeddings [N, D] and informativeness [N].
@@ -33,11 +33,12 @@ def k_means(*, prefilter: int | None = None, num_iters: int = 100) -> Strategy:
 
 
 def weighted_k_means(*, prefilter: int = 10, num_iters: int = 100) -> Strategy:
-  """Each example weighs as much as it is informative.
+  """Queries as `k_means` does, with examples weighted by informativeness.
 
   Args:
-    prefilter: cluster so many times k examples, the most informative.
-    num_iters: of Lloyd's algorithm at most.
+    prefilter: multiple of k: only the `prefilter` k most informative examples
+      are clustered.
+    num_iters: largest number of iterations of Lloyd's algorithm.
 
   Returns:
     A Strategy that measures embeddings [N, D] and informativeness [N].
@@ -61,7 +62,7 @@ def _clustering(prefilter, num_iters, *, is_weighted):
 
 
 def _has_scores(facts):
-  """The state: without classes all examples are as informative."""
+  """Returns the state: whether scores count, which needs classes."""
   return jnp.asarray(needs.has_classes(facts))
 
 
@@ -72,7 +73,7 @@ def _measure(key, apply, batch):
 
 
 def _informativeness(predictions):
-  """1 - (p_1 - p_2) of the two largest probabilities; 0 of what has none."""
+  """Returns 1 - (p_1 - p_2) of the two top probabilities; 0 without classes."""
   logits, *others = jax.tree.leaves(predictions)
   if others or logits.ndim != 2 or logits.shape[1] < 2:
     return jnp.zeros(len(logits))
@@ -98,7 +99,8 @@ def _select(
   )
   points = embeddings[kept.indices]
   is_kept = (kept.indices >= 0) & jnp.all(jnp.isfinite(points), axis=1)
-  # Not 0 where the network is sure of everything: centroids are weighted means.
+  # Centroids are weighted means: the weights must not all be 0, even where the
+  # network is certain.
   weights = kept.values + 1e-12 if is_weighted else jnp.ones(len(points))
   clusters = kernels.k_means(
     cluster_key,
@@ -113,26 +115,26 @@ def _select(
 
 
 def _nearest_members(points, clusters, k):
-  """int32[K], the row of each cluster nearest to its centroid; -1 if empty."""
+  """Returns int32[K], the row nearest to each centroid; -1 if it has none."""
   centroids = clusters.centroids[clusters.assignments]
   distances = jnp.sum((points - centroids) ** 2, axis=1)
-  # What is in no cluster comes last.
+  # Rows in no cluster sort last.
   cluster = _padding.past_end(clusters.assignments, k)
   order = jnp.lexsort((distances, cluster))
   cluster = cluster[order]
   start = jnp.searchsorted(cluster, jnp.arange(k))
-  # Of an empty cluster the start is that of a later one, or past the end.
+  # The start of an empty cluster is that of a later one, or past the end.
   start = jnp.minimum(start, len(order) - 1)
   return jnp.where(cluster[start] == jnp.arange(k), order[start], -1)
 
 
 def _selection(kept, rows, is_kept, k):
-  """The rows, then the most informative of the others where rows lack."""
+  """Selects the rows, then fills up with the most informative other ones."""
   num_rows = len(kept.indices)
   is_chosen = jnp.zeros(num_rows, jnp.bool_)
   chosen = _padding.past_end(rows, num_rows)
   is_chosen = is_chosen.at[chosen].set(True, mode='drop')
-  # `kept` is in order of informativeness, and so are the chosen.
+  # `kept` is sorted by informativeness; the chosen rows keep that order.
   rank = jnp.arange(num_rows) + num_rows * ~is_chosen
   rank = jnp.where(is_kept, rank, 2 * num_rows)
   order = jnp.argsort(rank)

@@ -1,7 +1,7 @@
-"""Core-set: a batch that leaves no example far from all labelled ones.
+"""Core-set: queries a batch that leaves no example far from a queried one.
 
 Sener and Savarese 2018, "Active Learning for Convolutional Neural Networks: A
-Core-Set Approach". Distances are between embeddings, the lengths as they are.
+Core-Set Approach". Distances are between embeddings, by default not normalised.
 """
 
 import functools
@@ -24,16 +24,16 @@ def core_set(
   normalise: bool = False,
   max_seconds: float = 60.0,
 ) -> Strategy:
-  """The example farthest from all that was asked about, k times.
+  """Selects the example farthest from all queried examples, k times.
 
   Args:
-    robust: look further, by integer programmes, for a smaller radius around the
-      centers that a share of the pool may lie outside of. On the host, for
-      pools of up to 2,000.
-    outliers: that share; of `robust` only.
-    normalise: compare directions: embeddings are divided by their lengths.
-    max_seconds: for each integer programme; of `robust` only. One that is not
-      solved in time counts as one without a solution.
+    robust: whether to improve on the greedy choice with integer programs. They
+      minimise the radius around the centers that covers all but a share of the
+      pool. They run on the host, for pools of up to 2,000.
+    outliers: share of the pool that may lie outside; for `robust` only.
+    normalise: whether to divide embeddings by their lengths.
+    max_seconds: time limit of each integer program; for `robust` only. A
+      program not solved in time counts as infeasible.
 
   Returns:
     A Strategy that measures embeddings [N, D].
@@ -48,7 +48,7 @@ def core_set(
     embedding = apply(batch.inputs).embedding
     if normalise:
       length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
-      # A vector of zeros has no direction and stays where it is.
+      # A zero vector stays zero.
       embedding /= jnp.maximum(length, 1e-12)
     return embedding
 
@@ -81,7 +81,7 @@ def _select(key, state, embeddings, seen, pool, k):
 def _select_robustly(
   key, state, embeddings, seen, pool, k, *, outliers, max_seconds
 ):
-  """Begins at the greedy centers, and looks for better ones."""
+  """Improves on the greedy centers with integer programs."""
   finite = np.isfinite(np.asarray(embeddings)).all(axis=1)
   rows = np.flatnonzero(finite & np.asarray(seen))
   if len(rows) > covering.MOST_POINTS:

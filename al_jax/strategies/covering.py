@@ -1,6 +1,6 @@
-"""The centers of the smallest balls that hold nearly all points.
+"""Finds the centers of the smallest balls that hold nearly all points.
 
-Bisection over the radius; for each an integer programme, solved by HiGHS.
+Bisects over the radius and solves an integer program with HiGHS for each.
 """
 
 import numpy as np
@@ -8,7 +8,7 @@ import scipy.optimize
 import scipy.sparse
 import scipy.spatial.distance
 
-# The programme has a row per point and a number per pair within the radius.
+# The program has a row per point and a nonzero per pair within the radius.
 MOST_POINTS = 2000
 
 
@@ -20,7 +20,7 @@ def smallest_cover(
   num_outliers: int,
   max_seconds: float,
 ) -> np.ndarray:
-  """As many new centers as at the start, with a radius as small as can be.
+  """Finds new centers, as many as at the start, that minimise the radius.
 
   A radius r is feasible if
 
@@ -28,15 +28,15 @@ def smallest_cover(
                  sum_i o_i <= num_outliers,
                  sum_j u_j = all centers,  u_j = 1 for the given ones
 
-  has a solution in zeros and ones. In the paper's programme (section 5) a point
-  is also assigned to one of its centers; who covers it makes no difference.
+  has a solution in zeros and ones. The paper's program (section 5) also assigns
+  each point to one of its centers, which makes no difference here.
 
   Args:
     points: float[N, D].
-    given: bool[N], centers that there are already.
-    start: int[K], further centers to begin with: those of the greedy choice.
-    num_outliers: so many points need no center.
-    max_seconds: for each programme.
+    given: bool[N], existing centers.
+    start: int[K], initial new centers, from the greedy choice.
+    num_outliers: number of points that may be far from every center.
+    max_seconds: time limit of each program.
 
   Returns:
     int[K], the new centers.
@@ -48,10 +48,10 @@ def smallest_cover(
   )
   centers = np.concatenate([np.flatnonzero(given), start])
   nearest = np.sort(distances[:, centers].min(axis=1))
-  # The outliers are those that the greedy centers serve worst.
+  # The outliers are the points farthest from the greedy centers.
   upper = nearest[len(nearest) - 1 - num_outliers]
-  # That greedy is at most twice as far as the best is not true with outliers:
-  # smaller radii than half may be enough.
+  # With outliers greedy is not a 2-approximation: the best radius may be less
+  # than half of this one.
   radii = np.unique(distances[distances <= upper])
   best, low, high = start, 0, len(radii) - 1
   while low < high:
@@ -71,9 +71,9 @@ def smallest_cover(
 
 
 def _cover(is_near, given, num_new, num_outliers, max_seconds):
-  """New centers that cover enough, or None if there are no such (in time)."""
+  """Returns new centers that cover enough points, or None if none are found."""
   num_points = len(given)
-  # The unknowns: who is a center, then who is an outlier.
+  # The unknowns: whether each point is a center, then whether an outlier.
   covering = scipy.sparse.hstack(
     [
       scipy.sparse.csr_array(is_near.astype(float)),

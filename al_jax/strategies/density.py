@@ -1,4 +1,4 @@
-"""Asks about examples that many others are like."""
+"""Queries examples that are similar to many others."""
 
 import functools
 
@@ -13,7 +13,7 @@ from al_jax.strategies.scored import select_top, stateless
 
 
 def information_density(*, beta: float = 1.0) -> Strategy:
-  """Entropy, weighted by the mean similarity to the eligible pool.
+  """Queries by entropy, weighted by the mean similarity to the eligible pool.
 
   Settles and Craven 2008, "An Analysis of Active Learning Strategies for
   Sequence Labeling Tasks", section 3.4.
@@ -39,14 +39,14 @@ def information_density(*, beta: float = 1.0) -> Strategy:
 
 
 def graph_density(*, num_neighbours: int = 10) -> Strategy:
-  """Examples in the middle of clusters, each cluster once.
+  """Queries examples in the middle of clusters, each cluster once.
 
   Ebert et al. 2012, "RALF: A Reinforced Active Learning Formulation for Object
-  Class Recognition", section 3. The graph has all that is measured.
+  Class Recognition", section 3. The graph contains every measured example.
 
   Args:
-    num_neighbours: of each example in the graph, at least 1; with fewer others,
-      all of them.
+    num_neighbours: number of neighbours per example in the graph, at least 1.
+      In a smaller graph, all other examples are neighbours.
 
   Returns:
     A Strategy that measures embeddings [N, D].
@@ -85,7 +85,8 @@ def _select_by_graph(key, state, embeddings, seen, pool, k, *, num_neighbours):
   graph = kernels.knn_graph(
     embeddings, num_neighbours, eligible=seen, metric='manhattan'
   )
-  # Weights fall by e at a distance of D: one unit per coordinate.
+  # Weights fall by a factor of e at Manhattan distance D, one unit per
+  # coordinate.
   gamma = 1 / embeddings.shape[-1]
   eligible = pool_lib.eligible(pool) & seen
   return state, kernels.graph_density(

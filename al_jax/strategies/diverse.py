@@ -1,4 +1,4 @@
-"""Batches that are spread over the pool, whatever is predicted.
+"""Queries batches that are spread over the pool, ignoring predictions.
 
 Points are embeddings, or sketched gradients of all weights of the network.
 """
@@ -28,16 +28,17 @@ _NEEDS = {'embedding': {needs.EMBEDDING: ''}, GRADIENT: NEEDS_GRADIENT}
 def k_means_plus_plus(
   *, embedding: str = 'embedding', first: str = 'uniform'
 ) -> Strategy:
-  """k-means++ seeding: each query is drawn in proportion to D^2.
+  """Draws each query in proportion to D^2, as k-means++ seeding does.
 
-  D is the distance to the nearest earlier query of the batch; examples with
-  labels have no say. Arthur and Vassilvitskii 2007, "k-means++: The Advantages
-  of Careful Seeding".
+  D is the distance to the nearest earlier query of the batch; labelled examples
+  are ignored. Arthur and Vassilvitskii 2007, "k-means++: The Advantages of
+  Careful Seeding".
 
   Args:
     embedding: `'embedding'`, the input of the last layer, or `'gradient'`, the
       model's output of that name.
-    first: how the batch begins: `'uniform'`, or `'max_norm'`, at the longest.
+    first: choice of the first query: `'uniform'`, or `'max_norm'`, the point of
+      the largest norm.
 
   Returns:
     A Strategy that measures points [N, D].
@@ -55,7 +56,7 @@ def k_means_plus_plus(
 
 
 def lcmd(*, embedding: str = 'embedding') -> Strategy:
-  """The farthest example of the cluster that is largest, k times.
+  """Selects the farthest example of the largest cluster, k times.
 
   Labelled and queried examples are the first centers, as in the paper's mode
   for training data. Holzmueller et al. 2023, "A Framework and Benchmark for
@@ -95,7 +96,7 @@ def _measure(embedding):
 
 
 def check_first(first: str) -> None:
-  """Raises ValueError for an unknown beginning of a seeding."""
+  """Raises ValueError for an unknown choice of the first query."""
   if first not in ('uniform', 'max_norm'):
     raise ValueError(f"first is {first!r}; it must be 'uniform' or 'max_norm'.")
 

@@ -1,8 +1,8 @@
-"""Asks about the labels that should leave the least uncertainty in the pool.
+"""Queries the examples expected to leave the least uncertainty in the pool.
 
 Roy and McCallum 2001, "Toward Optimal Active Learning through Sampling
-Estimation of Error Reduction". To train on every example under every label is
-out of the question; here the last layer is trained to second order.
+Estimation of Error Reduction". Training on every example under every label is
+infeasible; here only the last layer is trained, to second order.
 """
 
 import functools
@@ -17,14 +17,14 @@ from al_jax.strategies import needs
 from al_jax.strategies.measured import among_measured
 from al_jax.strategies.scored import select_top, stateless
 
-# Examples whose labels are tried at a time: each looks at the whole pool.
+# Examples whose labels are tried at a time; each needs the whole pool.
 _BLOCK = 8
-# The most weights of a last layer whose square matrix is kept: 64 MiB, and
-# four times that while it is inverted.
+# Most last-layer weights for which the full Fisher matrix is kept: 64 MiB, and
+# four times that during inversion.
 _MOST_WEIGHTS = 4096
-# Below it float32 cannot tell a curvature from 0; the bound is 1.
+# float32 cannot tell a smaller curvature from 0; curvatures are at most 1.
 _LEAST_CURVATURE = 1e-6
-# Newton's steps of an answer: about five are taken, these for what diverges.
+# Newton usually takes about five steps; the limit is for divergence.
 _MOST_STEPS, _TOLERANCE = 20, 1e-5
 
 
@@ -37,10 +37,10 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
     u_j = (h_j x I)' K (h_x x I) a,      K^-1 = ridge I + sum_i h_i h_i' x S_i,
     a = e_y - softmax(f_x + u_x),        S = diag(p) - p p',
 
-  where i runs over the labelled set and x between matrices is Kronecker's
+  where i runs over the labelled set and x between matrices is the Kronecker
   product. K^-1 is the Fisher matrix of the last layer at its fitted
-  probabilities: the labelled set counts to second order, the new label exactly.
-  The score of x is minus
+  probabilities: the labelled set is treated to second order, the new label
+  exactly. The score of x is minus
 
     sum_y p_xy (mean_j H(f_j + u_j) - sum_i k_i(u_i, u_i, g_i) / 2),
 
@@ -48,17 +48,17 @@ def expected_error_reduction(*, ridge: float = 1.0) -> Strategy:
 
     k_i(u, u, g) = sum_c p_ic (u_c - p_i'u)^2 (g_c - p_i'g).
 
-  The second term is what the third derivative of the labelled set's loss adds.
-  The expectation of the first order is 0, so that the term decides as much as
-  the entropy does. Measured against training anew in docs/bayesian.md.
+  The second term comes from the third derivative of the labelled set's loss.
+  The first order has expectation 0, so this term matters as much as the
+  entropy. docs/bayesian.md compares the scores with retraining.
 
-  It costs N^2 C^2 (D + 20) operations for N examples that are looked at, and
-  (C D)^3 for K: of a large pool, look at a subset. Where C (D + 1) is above
-  4,096, K^-1 keeps its blocks of a class, with p_c (1 - p_c) in the place of S;
-  then it costs N^2 C (D + 20 C) and C D^3.
+  It costs N^2 C^2 (D + 20) operations for N measured examples, and (C D)^3 for
+  K: use a subset of a large pool. If C (D + 1) is above 4,096, K^-1 keeps only
+  its diagonal block per class, with p_c (1 - p_c) in place of S; it then costs
+  N^2 C (D + 20 C) and C D^3.
 
   Args:
-    ridge: of the last layer's weights, above 0.
+    ridge: ridge penalty on the last layer's weights, above 0.
 
   Returns:
     A Strategy that measures embeddings [N, D] and logits [N, C].
@@ -84,7 +84,7 @@ def _measure(key, apply, batch):
 @among_measured
 @functools.partial(jax.jit, static_argnames=('k', 'ridge'))
 def _select(key, state, measured, seen, pool, k, *, ridge):
-  # They count 0 times, which is 0 only of a product that is finite.
+  # Unmeasured rows have weight 0, but 0 * NaN is NaN.
   embeddings, logits = (jnp.where(seen[:, None], rows, 0) for rows in measured)
   expected = expected_entropy(
     embeddings,
@@ -109,14 +109,14 @@ def expected_entropy(
   eligible: jax.Array,
   labeled: jax.Array,
 ) -> jax.Array:
-  """The mean entropy of the eligible pool expected after each label.
+  """Returns the expected mean entropy of the eligible pool after each label.
 
   Args:
     embeddings: float32[N, D].
     logits: float32[N, C].
     ridge: see `expected_error_reduction`.
-    eligible: bool[N], whose labels are tried, and whose entropy counts.
-    labeled: bool[N], what the last layer was trained on.
+    eligible: bool[N], examples whose labels are tried and whose entropy counts.
+    labeled: bool[N], examples that the last layer was trained on.
 
   Returns:
     float32[N]; NaN where an embedding or logit is not finite.
@@ -158,10 +158,10 @@ def _product(left, right):
 
 
 def _centred(values, probs):
-  """Values [N, C] less their means under probs.
+  """Subtracts from values [N, C] their means under probs.
 
-  By a dot product: for blocks of examples jaxlib 0.10.2 on CPU fuses the
-  difference and a sum over classes to wrong numbers.
+  The mean is a dot product because jaxlib 0.10.2 on CPU, given blocks of
+  examples, fuses the difference and a sum over classes to wrong numbers.
   """
   means = jnp.einsum(
     'nc,nc->n', probs, values, precision=jax.lax.Precision.HIGHEST
@@ -170,19 +170,19 @@ def _centred(values, probs):
 
 
 def _entropy_slopes(log_probs):
-  """The gradients [N, C] of the entropies by the logits."""
+  """Returns the gradients [N, C] of the entropies by the logits."""
   probs = jnp.exp(log_probs)
   surprise = jnp.where(probs > 0, -log_probs, 0)
   return probs * _centred(surprise, probs)
 
 
 def _whitened(points, known, ridge):
-  """The points [N, D] as z with z_i' z_j = h_i' A^-1 h_j, and the ridge so.
+  """Whitens the points [N, D] and the ridge so that z_i' z_j = h_i' A^-1 h_j.
 
-  A = ridge I + 1/2 sum over the known of h h' bounds the Fisher matrix, which
-  is then at most 1 in all directions. A is R'R for the R of a QR decomposition.
-  Its products are never added up: the squares of long embeddings would leave
-  nothing of the ridge in float32.
+  A = ridge I + 1/2 sum over the labelled set of h h' bounds the Fisher matrix,
+  whose eigenvalues after whitening are at most 1. A QR decomposition gives R
+  with A = R'R, because summing A in float32 would lose the ridge beside the
+  squares of long embeddings.
   """
   root = jnp.sqrt(ridge) * jnp.eye(points.shape[1])
   rows = jnp.where(known[:, None], points, 0) / jnp.sqrt(2.0)
@@ -195,11 +195,11 @@ def _whitened(points, known, ridge):
 
 
 def _inverse_fisher(points, log_probs, known, held):
-  """K as [D, C, D, C]; of too many weights its blocks of a class, [C, D, D]."""
+  """Returns K [D, C, D, C], or its blocks per class [C, D, D] if too large."""
   size, num_classes = points.shape[1], log_probs.shape[1]
   points = jnp.where(known[:, None], points, 0)
   probs = jnp.exp(log_probs)
-  # p (1 - p), where 1 - p is not rounded.
+  # p (1 - p) without rounding 1 - p.
   variances = -probs * jnp.expm1(log_probs)
   held = held + _LEAST_CURVATURE * jnp.eye(size)
 
@@ -221,7 +221,7 @@ def _inverse_fisher(points, log_probs, known, held):
 
 
 def _inverse(matrix):
-  """Of symmetric positive definite matrices [..., D, D]."""
+  """Inverts symmetric positive definite matrices [..., D, D]."""
   lower = jnp.linalg.cholesky(matrix)
   identity = jnp.broadcast_to(jnp.eye(matrix.shape[-1]), matrix.shape)
   root = jax.scipy.linalg.solve_triangular(lower, identity, lower=True)
@@ -229,7 +229,7 @@ def _inverse(matrix):
 
 
 def _solved(inverse, gradient):
-  """K times a gradient [D, C]."""
+  """Multiplies K by a gradient [D, C]."""
   if inverse.ndim == 4:
     size = gradient.size
     flat = _product(inverse.reshape(size, size), gradient.reshape(size))
@@ -238,9 +238,9 @@ def _solved(inverse, gradient):
 
 
 def _influence(inverse, points, row):
-  """What a residual [C] of one example does to all logits: [N, C, C].
+  """Returns the effect [N, C, C] of one example's residual [C] on all logits.
 
-  Of the blocks of a class its diagonal, [N, C].
+  If K keeps only blocks per class, returns the diagonal, [N, C].
   """
   if inverse.ndim == 4:
     pulled = jnp.einsum(
@@ -255,7 +255,7 @@ def _influence(inverse, points, row):
 
 
 def _through(influence, answer):
-  """The moves [N, C] of all logits by the answer [C] of one example."""
+  """Returns the changes [N, C] of all logits under one example's answer [C]."""
   if influence.ndim == 3:
     return _product(influence, answer)
   return influence * answer[None, :]
@@ -264,12 +264,14 @@ def _through(influence, answer):
 def _answers(response, logits):
   """Solves a = e_y - softmax(f + G a) for every label y: [C, C].
 
-  The a minimise a' G a / 2 - log softmax(f + G a)_y. A Newton step is damped by
-  log(1 + b) / b, b the range of the change of the logits, with which it always
-  converges (Sun and Tran-Dinh 2019, "Generalized Self-Concordant Functions").
+  Each a minimises a' G a / 2 - log softmax(f + G a)_y. Newton steps are damped
+  by log(1 + b) / b, where b is the range of the change of the logits; they
+  always converge (Sun and Tran-Dinh 2019, "Generalized Self-Concordant
+  Functions").
 
   Args:
-    response: G, of the example to itself, [C, C] or its diagonal [C].
+    response: G, the effect of the example's residual on its own logits, [C, C],
+      or its diagonal [C].
     logits: f [C].
   """
   identity = jnp.eye(len(logits))

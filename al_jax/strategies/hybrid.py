@@ -1,4 +1,4 @@
-"""Asks about what is uncertain, typical of the pool, and not yet covered."""
+"""Queries uncertain examples that are typical of the pool and not covered."""
 
 import dataclasses
 import functools
@@ -12,7 +12,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import Strategy
 from al_jax.strategies import needs
 
-# A number, or a first and a last one.
+# A number, or a first and a last value.
 Exponent = float | Sequence[float]
 
 
@@ -23,26 +23,27 @@ def hybrid(
   gamma: float = 0.5,
   num_references: int = 2000,
 ) -> Strategy:
-  """The largest product of uncertainty, density and novelty, k times.
+  """Selects the largest product of uncertainty, density and novelty, k times.
 
-  With u the entropy of a prediction over log C, rho the density of an example
-  among some others and kappa its similarity to the nearest label or pick, it is
+  With u the entropy of the prediction divided by log C, rho the density of the
+  example among the references, and kappa its similarity to the nearest queried
+  example or pick, the product is
 
     u^alpha rho^beta (1 - kappa)^gamma,
 
-  see `kernels.hybrid_informativeness`. Typical examples come first and
-  uncertain ones later: alpha and beta go from their first to their last value
-  while the budget is spent.
+  see `kernels.hybrid_informativeness`. By default typical examples come first
+  and uncertain ones later: alpha and beta move from their first to their last
+  value as the budget is spent.
 
-  Gikunda 2021, "Budget annotation", names the three measures and leaves their
-  formulas open: these are ours.
+  Gikunda 2021, "Budget annotation", names the three measures without formulas;
+  the formulas are ours.
 
   Args:
-    alpha: exponent of the uncertainty, at least 0; or the first and the last.
-    beta: likewise, of the density. With alpha 1, and 0 for the others, this is
-      `entropy`.
+    alpha: exponent of the uncertainty, at least 0; or its first and last value.
+    beta: exponent of the density, at least 0; or its first and last value. With
+      alpha 1, and beta and gamma 0, this is `entropy`.
     gamma: exponent of the novelty, at least 0.
-    num_references: examples drawn to measure the density by.
+    num_references: number of examples drawn to estimate the density.
 
   Returns:
     A Strategy that measures entropies [N] and embeddings [N, D].
@@ -54,7 +55,7 @@ def hybrid(
 
   def init(facts):
     return {
-      # Labels before the first query; -1: not known yet.
+      # Size of the first labelled set; -1 before the first query.
       'begun': jnp.int32(-1),
       'budget': jnp.int32(facts.label_budget),
     }
@@ -71,7 +72,7 @@ def hybrid(
     entropies, embeddings = _parts(measured)
     asked = pool_lib.num_asked(pool)
     begun = jnp.where(state['begun'] < 0, asked, state['begun'])
-    # 1 when this query is the last.
+    # The share is 1 in the last round.
     left = jnp.maximum(state['budget'] - k - begun, 1)
     share = jnp.clip((asked - begun) / left, 0.0, 1.0)
     eligible = pool_lib.eligible(pool)
@@ -101,7 +102,7 @@ def hybrid(
 
 
 def _parts(measured):
-  """Entropies, on every device, and embeddings."""
+  """Splits into entropies, copied to every device, and embeddings."""
   if not isinstance(measured, kernels.Sharded):
     return measured
   entropies, embeddings = (
@@ -111,7 +112,7 @@ def _parts(measured):
 
 
 def _ends(name, exponent):
-  """The first and the last value."""
+  """Returns the first and the last value of an exponent."""
   is_pair = isinstance(exponent, Sequence) and not isinstance(exponent, str)
   ends = tuple(exponent) if is_pair else (exponent, exponent)
   wrong = [value for value in ends if not _is_exponent(value)]
@@ -122,7 +123,7 @@ def _ends(name, exponent):
     which = f', and {wrong[0]!r} in it is not allowed'
   raise ValueError(
     f'{name} is {exponent!r}{which}; it must be a number at least 0, or two of '
-    'them, for the first and the last round.'
+    'them for the first and the last round.'
   )
 
 
@@ -135,5 +136,5 @@ def _is_exponent(value):
 
 
 def _between(first, last, share):
-  """A constant stays one: an exponent of 0 costs nothing."""
+  """Interpolates; a constant stays a Python number, so that 0 costs nothing."""
   return first if first == last else first + (last - first) * share

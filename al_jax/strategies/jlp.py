@@ -1,8 +1,8 @@
-"""jLP: asks about what diffusion from all that was asked about reaches least.
+"""jLP: queries the examples least reached by diffusion from earlier queries.
 
 Simeoni et al. 2020, "Rethinking Deep Active Learning: Using Unlabeled Data at
-Model Training", section 4. It is core-set on the manifold of the data: on a
-graph of neighbours instead of by distances.
+Model Training", section 4. It is core-set on the manifold of the data, with a
+graph of neighbours instead of distances.
 """
 
 import functools
@@ -25,18 +25,18 @@ def jlp(
   gamma: float = 3.0,
   graph_kind: str = 'reciprocal',
 ) -> Strategy:
-  """The example that is reached least, k times; each reaches out from then on.
+  """Selects the least reached example, k times; each pick becomes a source.
 
-  The graph of cosines has all that is measured. What no label reaches comes
-  first, in random order.
+  The graph of cosine similarities contains every measured example. Examples
+  that diffusion does not reach come first, in random order.
 
   Args:
-    num_neighbours: of each example in the graph, at least 1; with fewer others,
-      all of them.
-    alpha: how far diffusion reaches, from 0 to below 1.
+    num_neighbours: number of neighbours per example in the graph, at least 1.
+      In a smaller graph, all other examples are neighbours.
+    alpha: reach of the diffusion, at least 0 and below 1.
     gamma: exponent of the cosines, above 0.
-    graph_kind: 'reciprocal', edges that both ends list; or 'union', edges that
-      either does, as in the authors' code.
+    graph_kind: 'reciprocal', edges between two examples that list each other;
+      or 'union', edges that either end lists, as in the authors' code.
 
   Returns:
     A Strategy that measures embeddings [N, D].
@@ -87,8 +87,8 @@ def _select(
   num_neighbours = min(num_neighbours, max(1, len(embeddings) - 1))
   graph = kernels.knn_graph(embeddings, num_neighbours, eligible=seen)
   eligible = pool_lib.eligible(pool)
-  # What was asked about and could not be told is a source too, as in core-set:
-  # to ask about its neighbours would be as vain.
+  # Queries without an answer are sources too, as in core-set: their neighbours
+  # would be just as hard to label.
   return state, kernels.diffusion_selection(
     key,
     graph,

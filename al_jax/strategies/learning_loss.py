@@ -1,7 +1,7 @@
-"""Asks about the examples whose loss is predicted to be the largest.
+"""Queries the examples with the largest predicted loss.
 
 Yoo and Kweon 2019, "Learning Loss for Active Learning", section 3.1. The paper
-draws a random part of the pool first, which is `subset_size` of a system.
+first draws a random part of the pool; for that set a system's `subset_size`.
 """
 
 from al_jax.interfaces import Strategy
@@ -9,10 +9,10 @@ from al_jax.strategies.scored import of_output
 
 
 def learning_loss() -> Strategy:
-  """The loss that a module beside the network predicts.
+  """Queries the largest losses, as predicted by a module beside the network.
 
   Returns:
-    A Strategy that measures predicted losses [N], of no known unit.
+    A Strategy that measures predicted losses [N], in no known unit.
   """
   return of_output(
     'predicted_loss',

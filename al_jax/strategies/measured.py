@@ -1,7 +1,7 @@
-"""Chooses among what was measured, as if the rest of the pool were not there.
+"""Restricts a select to the measured examples.
 
-Behind a `subset` or in a `chain` a strategy measures a part of the pool, and a
-select that goes over all N examples would do most of its work for nothing.
+With `subset` or in a `chain` a strategy measures only a part of the pool, and a
+select over all N examples would waste most of its work.
 """
 
 import functools
@@ -16,15 +16,16 @@ from al_jax.kernels import _padding
 
 
 def among_measured(select: Callable) -> Callable:
-  """Gives a select only the examples that were measured.
+  """Gives a select only the measured examples.
 
   Args:
-    select: of a Strategy whose state does not grow with the pool.
+    select: `select` of a Strategy whose state does not grow with the pool.
 
   Returns:
-    A select that chooses as from a pool of what was measured, for the time and
-    memory of that. On the host: it looks how large the part is. Where all of
-    the pool was measured, under `jit`, or of tiles, it is `select` itself.
+    A select that chooses as if the pool were the measured examples, and takes
+    time and memory only for those. It runs on the host, where it counts them.
+    It calls `select` directly if the whole pool was measured, under `jit`, and
+    for tiles.
   """
 
   @functools.wraps(select)
@@ -47,7 +48,7 @@ def jitted(*static: str) -> Callable[[Callable], Callable]:
   """Jits a select, except for tiles, which a kernel reads on the host.
 
   Args:
-    *static: names of arguments.
+    *static: names of static arguments.
 
   Returns:
     A decorator.
@@ -72,10 +73,10 @@ _count = jax.jit(jnp.sum)
 
 @functools.partial(jax.jit, static_argnames='size')
 def _gather(measured, seen, pool, *, size):
-  """The rows that were measured, and all that a select is given of them."""
+  """Returns the measured rows, and their part of a select's arguments."""
   rows, _ = pool_lib.positions(seen, size)
   taken = _padding.past_end(rows, pool.num_examples)
-  # Padding is as what was not measured: zeros.
+  # Padding is zeros, as unmeasured rows are.
   if isinstance(measured, kernels.Sharded):
     part = measured.take(rows)
   else:

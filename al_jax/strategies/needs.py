@@ -1,4 +1,4 @@
-"""What strategies need of a task and a model, see `Strategy.needs`."""
+"""Requirements of strategies on a task and a model, see `Strategy.needs`."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from al_jax.interfaces import Facts, Strategy
 CLASSES = 'classes'
 EMBEDDING = 'embedding'
 DROPOUT = 'dropout'
-ANSWERS = 'answers'  # to the queries of earlier rounds; a run has them
-EXTRAS = 'extras.'  # and the name of the output
+ANSWERS = 'answers'  # to the queries of earlier rounds; only a run has them
+EXTRAS = 'extras.'  # followed by the name of the output
 
 
 def has_classes(facts: Facts) -> bool:
@@ -18,22 +18,22 @@ def has_classes(facts: Facts) -> bool:
 
 
 def of(strategy: Strategy) -> dict[str, str]:
-  """Collects the needs of a strategy and of those before it.
+  """Collects the needs of a strategy and of the stages before it.
 
   Args:
-    strategy: the last stage.
+    strategy: last stage.
 
   Returns:
-    Each need with its reason, or `''`.
+    Need -> reason, or `''`.
 
   Raises:
-    ValueError: a need that nobody knows.
+    ValueError: If a need is unknown.
   """
   found = {} if strategy.prefilter is None else of(strategy.prefilter[0])
   if not isinstance(strategy.needs, Mapping):
     raise ValueError(
-      f'needs is {strategy.needs!r}; it must be a mapping from what is needed '
-      "to the reason, or ''."
+      f'needs is {strategy.needs!r}; it must be a mapping from each need to '
+      "its reason, or ''."
     )
   for need, reason in strategy.needs.items():
     known = CLASSES, EMBEDDING, DROPOUT, ANSWERS

@@ -1,4 +1,4 @@
-"""Asks about examples drawn uniformly: the baseline of every paper."""
+"""Queries examples drawn uniformly: the baseline of every paper."""
 
 import functools
 
@@ -11,7 +11,7 @@ from al_jax.strategies.scored import stateless
 
 
 def random() -> Strategy:
-  """Uniform choice without replacement; it measures nothing."""
+  """Draws uniformly without replacement, measuring nothing."""
   return Strategy(init=stateless, measure=None, select=_select, uniform=True)
 
 

@@ -1,4 +1,4 @@
-"""Asks about the examples with the largest scores, or draws by them."""
+"""Queries the examples with the largest scores, or draws by score."""
 
 import functools
 import types
@@ -11,7 +11,7 @@ from al_jax import pool as pool_lib
 from al_jax.interfaces import PyTree, Strategy
 from al_jax.strategies import needs as _needs
 
-# How a batch is made of scores: the largest, or drawn without replacement, see
+# How scores become a batch: the largest, or drawn without replacement, see
 # `kernels.stochastic_top_k`.
 DRAWS = ('top', 'power', 'softmax', 'softrank')
 
@@ -24,19 +24,19 @@ def scored(
   needs: Mapping[str, str] = types.MappingProxyType({}),
   score: str = '',
 ) -> Strategy:
-  """Wires a score per example to the choice of a batch.
+  """Makes a strategy of a score per example.
 
   Args:
-    measure: `(key, apply, Batch) -> float[B]`, larger is asked first; for power
-      0 or above.
+    measure: `(key, apply, Batch) -> float[B]`; the largest scores are queried
+      first. For `'power'` they must not be negative.
     draw: one of `DRAWS`.
-    coldness: of a draw, above 0; as it grows a draw becomes the top. At the
-      top it must be 1.
-    needs: of the measure, see `Strategy`.
-    score: what the measure is, see `Strategy`; drawn batches do not show it.
+    coldness: coldness of the draw, above 0; as it grows, the draw approaches
+      `'top'`. For `'top'` it must be 1.
+    needs: needs of the measure, see `Strategy`.
+    score: meaning of the measure, see `Strategy`; not shown for drawn batches.
 
   Returns:
-    A Strategy. Ties at the top are broken at random.
+    A Strategy. `'top'` breaks ties at random.
   """
   if draw not in DRAWS:
     raise errors.unknown_name('draw', draw, DRAWS)
@@ -61,12 +61,12 @@ def scored(
 
 
 def of_output(output: str, *, reason: str, score: str) -> Strategy:
-  """Asks for the largest values of an output that a learner adds.
+  """Queries the largest values of an output that a learner adds.
 
   Args:
     output: name in the extras of the model's output, float [B].
-    reason: who adds it, for the message where nobody does.
-    score: what the output is, see `Strategy`.
+    reason: learners that add it, for the message if none does.
+    score: meaning of the output, see `Strategy`.
 
   Returns:
     A Strategy that measures the output [N].
@@ -80,14 +80,14 @@ def of_output(output: str, *, reason: str, score: str) -> Strategy:
 
 
 def stateless(facts):
-  """The state of a strategy that remembers nothing."""
+  """Returns the empty state."""
   del facts
   return ()
 
 
 @functools.partial(jax.jit, static_argnames='k')
 def select_top(key, state, scores, seen, pool, k):
-  """The k eligible examples with the largest scores, ties at random."""
+  """Selects the k eligible examples with the largest scores, ties at random."""
   eligible = pool_lib.eligible(pool) & seen
   return state, kernels.top_k(scores, k, eligible=eligible, key=key)
 

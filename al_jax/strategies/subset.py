@@ -1,4 +1,4 @@
-"""Lets a strategy look at a random part of the pool, a new one each round."""
+"""Restricts a strategy to a random part of the pool, redrawn each round."""
 
 import jax
 
@@ -9,18 +9,19 @@ from al_jax.kernels import _padding
 
 
 def subset(strategy: Strategy, size: int) -> Strategy:
-  """Measures only `size` eligible examples, and what was asked about before.
+  """Measures only `size` eligible examples and the examples queried earlier.
 
   Scoring a large pool costs a forward pass over all of it; papers with dropout
   samples often score a random part (Gal et al. 2017, section 5).
 
   Args:
-    strategy: chooses within the part. It must measure something. Of a chain it
-      is the first that measures the part.
-    size: how many examples to look at; with fewer eligible, all of them.
+    strategy: strategy that chooses within the part. It must measure something.
+      In a chain the first strategy is restricted.
+    size: number of eligible examples to measure; if fewer are left, all.
 
   Returns:
-    A Strategy with `where`: a part of what `strategy` itself would look at.
+    A Strategy whose `where` draws a part of the examples that `strategy` would
+    measure.
   """
   if size < 1:
     raise ValueError(f'subset is {size}; it must be at least 1.')
@@ -37,7 +38,7 @@ def subset(strategy: Strategy, size: int) -> Strategy:
       eligible &= strategy.where(inner_key, state, pool)
     chosen = kernels.uniform(key, eligible, size).indices
     chosen = _padding.past_end(chosen, pool.num_examples)
-    # What was asked about: some strategies choose what is far from it.
+    # Some strategies choose examples far from those queried earlier.
     mask = ~pool_lib.eligible(pool)
     return mask.at[chosen].set(True, mode='drop')
 

@@ -1,8 +1,8 @@
-"""Asks about the examples whose prediction is least certain.
+"""Queries the examples with the least certain predictions.
 
-Score every example by its predictive distribution, take the top k. The
-distribution is the softmax of one pass, or its mean over dropout samples (Gal
-et al. 2017, "Deep Bayesian Active Learning with Image Data", section 3).
+Every example is scored by its predictive distribution: the softmax of one pass,
+or its mean over dropout samples (Gal et al. 2017, "Deep Bayesian Active
+Learning with Image Data", section 3).
 """
 
 import functools
@@ -24,15 +24,15 @@ def uncertain(
   draw: str = 'top',
   coldness: float = 1.0,
 ) -> Strategy:
-  """A batch by a score of the predictive distribution.
+  """Queries by a score of the predictive distribution.
 
   Args:
-    score: `logits [..., C] -> [...]`, larger is asked first.
-    called: what the score is, see `Strategy.score`.
-    num_samples: S dropout samples to average over; 0 for one pass without
-      dropout. The samples are shared by the whole pool.
-    draw: how a batch is made of the scores, see `scored`.
-    coldness: of a draw.
+    score: `logits [..., C] -> [...]`; the largest scores are queried first.
+    called: meaning of the score, see `Strategy.score`.
+    num_samples: number S of dropout samples to average over; 0 for one pass
+      without dropout. The whole pool shares the samples.
+    draw: how scores become a batch, see `scored`.
+    coldness: coldness of the draw, see `scored`.
 
   Returns:
     A Strategy that measures float32[N] scores.
@@ -68,15 +68,15 @@ entropy = functools.partial(
 def margin(
   *, num_samples: int = 0, draw: str = 'top', coldness: float = 1.0
 ) -> Strategy:
-  """The smallest gap between the two largest probabilities.
+  """Queries the smallest gaps between the two largest probabilities.
 
-  The score is the gap below 0; to draw in proportion to its power it must not
-  be negative, and is the gap below 1.
+  The score is minus the gap. For a `'power'` draw, whose scores must not be
+  negative, it is 1 minus the gap.
 
   Args:
-    num_samples: as in `uncertain`.
-    draw: likewise.
-    coldness: likewise.
+    num_samples: number S of dropout samples, see `uncertain`.
+    draw: how scores become a batch, see `scored`.
+    coldness: coldness of the draw, see `scored`.
 
   Returns:
     A Strategy that measures float32[N] scores.

@@ -1,4 +1,4 @@
-"""Asks about the examples whose prediction varies most among sampled networks.
+"""Queries the examples whose predictions vary most among sampled networks.
 
 Cohn, Ghahramani and Jordan 1996, "Active Learning with Statistical Models", in
 its simplest form: query where the variance of the prediction is largest. A
@@ -17,20 +17,20 @@ from al_jax.strategies.scored import scored
 def variance(
   *, num_samples: int = 100, draw: str = 'top', coldness: float = 1.0
 ) -> Strategy:
-  """The variance of the prediction, summed over its coordinates.
+  """Queries the largest variances of the prediction, summed over coordinates.
 
-  Of classes it is the variance of their probabilities; of a task of several
-  parts, the sum over the parts.
+  For classes this is the variance of their probabilities. For a task of several
+  parts it is summed over the parts.
 
   Args:
-    num_samples: S, dropout samples, at least 2.
-    draw: how a batch is made of the scores, see `scored`.
-    coldness: of a draw.
+    num_samples: number S of dropout samples, at least 2.
+    draw: how scores become a batch, see `scored`.
+    coldness: coldness of the draw, see `scored`.
 
   Returns:
     A Strategy that measures two variances of each part of a prediction,
-    float32[N, 2]: of its values, and of its values as logits. Its state tells
-    which of the two counts.
+    float32[N, 2]: of its values, and of their softmax. Its state says which of
+    the two counts.
   """
   errors.check_number('num_samples', num_samples, int, least=2)
 
@@ -60,12 +60,12 @@ def variance(
 
 
 def _holds_classes(facts):
-  """A bool for each part of a prediction: whether it is logits of classes."""
+  """Returns for each part of a prediction whether it is logits of classes."""
   return jax.tree.map(jnp.asarray, tasks.are_classes(facts.task))
 
 
 def _both_variances(samples):
-  """[S, B, ...] to [B, 2]: of the values, and of the softmax of the values."""
+  """Computes variances [B, 2] of samples [S, B, ...] and of their softmax."""
   samples = samples.reshape(*samples.shape[:2], -1)
   both = samples, jax.nn.softmax(samples, axis=-1)
   return jnp.stack(

@@ -1,8 +1,8 @@
-"""What is predicted: classes, a vector, or several of these at once.
+"""Tasks: predicting classes, a vector, or several of these at once.
 
-A task knows the form of targets and predictions, the losses, the decisions and
-the metrics. Nothing else in the library asks which task it is, except to refuse
-with one sentence (`need_classes`).
+A task defines the form of targets and predictions, the losses, the decisions
+and the metrics. No other code asks which task it is, except to reject one with
+an error message (`need_classes`).
 """
 
 from al_jax.tasks.base import Metric, Task

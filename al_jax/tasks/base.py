@@ -1,4 +1,4 @@
-"""What every task can say of itself."""
+"""The interface of a task."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -9,19 +9,19 @@ import numpy as np
 # A pytree with the structure of the task: an array, or a dict of arrays.
 Targets = Any
 Predictions = Any
-# What the metrics need of an example: a pytree of [B, ...].
+# Results of `Task.measure`: a pytree of [B, ...].
 Measured = Any
 
 
 class Metric(NamedTuple):
-  """A number that says how good predictions on a split are.
+  """A measure of the predictions on a split.
 
   Attributes:
-    name: as records have it: `'accuracy'`, `'box.iou'`.
-    unit: `'%'` if it is a share, to be shown in percent; `''` if it has none.
-    larger_is_better: whether it is; False of errors and losses.
-    meaning: words that explain it on the page of a report, if it needs any.
-    chance: what guessing gets, which pictures draw; None if that is unknown.
+    name: name in records: `'accuracy'`, `'box.iou'`.
+    unit: `'%'` for a share, which is shown in percent; `''` for no unit.
+    larger_is_better: whether larger is better; False for errors and losses.
+    meaning: explanation on the page of a report; may be empty.
+    chance: value of guessing, which plots show. If None, it is unknown.
   """
 
   name: str
@@ -32,20 +32,20 @@ class Metric(NamedTuple):
 
 
 class Task(Protocol):
-  """What is predicted.
+  """Form, losses, decisions and metrics of a model's predictions.
 
   Targets and predictions have the structure of the task everywhere: one array
   [N, ...], or a dict of arrays if the task has several parts. Tasks are frozen
-  and can be hashed: two that are equal are the same task.
+  and hashable: equal tasks are the same task.
 
   Attributes:
-    outputs: numbers per example that a model predicts: an int; by name if the
+    outputs: number of values that a model predicts per example; by name if the
       task has several parts.
-    metrics: all that a split is measured by.
-    headline: the one of them that curves, tables and stop rules go by.
-    watched: quantities that training reports beside its loss.
-    class_names: of the classes that `strata` tells apart, by number; `()` if
-      there are none.
+    metrics: all metrics of a split.
+    headline: the metric that curves, tables and stop rules use.
+    watched: names of the quantities that training reports besides its loss.
+    class_names: names of the classes in `strata`, by number; `()` without
+      classes.
   """
 
   outputs: int | Mapping[str, int]
@@ -55,60 +55,60 @@ class Task(Protocol):
   class_names: tuple[str, ...]
 
   def describe(self) -> str:
-    """Returns it in a few words: `'10 classes'`."""
+    """Describes the task in a few words: `'10 classes'`."""
 
   def spell(self, target: Targets) -> str:
-    """Returns the target of one example as a caption says it."""
+    """Spells the target of one example, for a caption."""
 
   def marks(self, target: Targets) -> list[np.ndarray]:
-    """Returns what shows the target of one example in its picture.
+    """Returns lines that mark the target of one example in its picture.
 
     Args:
-      target: of one example, on the host.
+      target: target of one example, on the host.
 
     Returns:
-      Lines, float[n, 2] each: x and y of its n corners in widths of the
-      picture, from the upper left; one corner is a point. Empty for a target
-      without a place.
+      Lines, each float[n, 2]: x and y of its n corners from the upper left, in
+      units of the picture's width; one corner is a point. Empty for a target
+      without a position.
     """
 
   def empty(self, num_examples: int) -> Targets:
-    """Returns targets of so many examples that nobody reads: zeros."""
+    """Returns placeholder targets of zeros for `num_examples` examples."""
 
   def check(self, targets: Targets, where: str, ids: np.ndarray | None) -> None:
-    """Raises ValueError for targets that are none, with the first place.
+    """Raises ValueError for invalid targets, and names the first.
 
     Args:
-      targets: of NumPy, on the host.
-      where: what holds them, for the message: `'digits, train split'`.
-      ids: names of the examples, for the message. If None, there are none.
+      targets: NumPy arrays, on the host.
+      where: origin of the targets, for the message: `'digits, train split'`.
+      ids: names of the examples, for the message. If None, they have no names.
     """
 
   def losses(self, predictions: Predictions, targets: Targets) -> jax.Array:
-    """Returns what training minimises, of each example: float32[B]."""
+    """Computes the loss of each example: float32[B]."""
 
   def decide(self, predictions: Predictions) -> Targets:
-    """Returns the target that is predicted of each example."""
+    """Turns predictions into targets: the decision for each example."""
 
   def watch(
     self, predictions: Predictions, targets: Targets
   ) -> Mapping[str, jax.Array]:
-    """Returns of each example what is `watched`: bool[B] or float32[B]."""
+    """Computes the `watched` quantities of each example: bool or float32[B]."""
 
   def mean(self, samples: Predictions) -> Predictions:
-    """Returns the mean prediction of dropout samples [S, B, ...]: [B, ...]."""
+    """Averages dropout samples [S, B, ...] into a prediction [B, ...]."""
 
   def measure(self, predictions: Predictions, targets: Targets) -> Measured:
-    """Returns what the metrics need of each example."""
+    """Computes the values of each example from which metrics are made."""
 
   def summarise(
     self, measured: Measured, targets: Targets
   ) -> tuple[Mapping[str, jax.Array], jax.Array]:
-    """Returns the metrics of a split.
+    """Computes the metrics of a split.
 
     Args:
-      measured: of all N examples.
-      targets: of all N examples.
+      measured: results of `measure` for all N examples.
+      targets: targets of all N examples.
 
     Returns:
       Scalars by the names of `metrics`; and float32[C], the accuracy of each
@@ -121,22 +121,22 @@ class Task(Protocol):
     """Returns the answer of a noisy oracle for one example.
 
     Args:
-      keys: of the example, two.
-      target: the truth, without the axis of examples.
-      noise: the share of classes that are wrong; the standard deviation of
-        coordinates in units of their scale.
+      keys: two keys of the example.
+      target: true target, without the axis of examples.
+      noise: share of wrong classes; for coordinates, the standard deviation in
+        units of their scale.
     """
 
   def strata(self, targets: Targets) -> np.ndarray | None:
-    """Returns a class number of each example; None if there are no classes."""
+    """Returns the class number of each example; None without classes."""
 
 
 def first_bad(bad: np.ndarray, ids: np.ndarray | None) -> tuple[int, str]:
-  """Returns the first example that is bad, and how a message calls it.
+  """Returns the index of the first bad example, and its name for a message.
 
   Args:
     bad: bool[N], at least one is True.
-    ids: names of the examples, or None.
+    ids: names of the examples. If None, they have no names.
   """
   index = int(np.argmax(bad))
   called = (

@@ -1,4 +1,4 @@
-"""One class of several."""
+"""The task of predicting one class of several."""
 
 import dataclasses
 from typing import ClassVar, NamedTuple
@@ -10,12 +10,12 @@ import numpy as np
 from al_jax import errors, kernels
 from al_jax.tasks.base import Metric, first_bad
 
-# Bins of the calibration error, of equal width in confidence.
+# Number of bins of the calibration error, of equal width in confidence.
 NUM_BINS = 15
 
 
 class Measured(NamedTuple):
-  """What the metrics of classes need of an example; [N] each."""
+  """Values per example from which the metrics of classes are made; [N] each."""
 
   predicted: jax.Array  # int32, the class with the largest logit
   confidence: jax.Array  # float32, its probability
@@ -29,7 +29,7 @@ class Classes:
   Targets are int32[N], class numbers from 0; predictions are logits [B, C].
 
   Attributes:
-    names: of the C classes, by number.
+    names: names of the C classes, by number.
   """
 
   names: tuple[str, ...]
@@ -50,7 +50,7 @@ class Classes:
 
   @property
   def num_classes(self) -> int:
-    """C, a fact of the data set and not of the labels that were seen."""
+    """C, which depends on the data set and not on the labels seen so far."""
     return len(self.names)
 
   @property
@@ -94,8 +94,8 @@ class Classes:
       raise ValueError(
         f'{where}: the label {targets[index]} at {called} is out of range; '
         f'allowed are 0 to {self.num_classes - 1}. {np.count_nonzero(wrong)} '
-        'labels are wrong. Labels of -1 are often those of a split that has '
-        'none: choose another.'
+        'labels are wrong. Labels of -1 often mean that the split has no '
+        'labels: choose another.'
       )
 
   def losses(self, predictions, targets):
@@ -137,7 +137,7 @@ class Classes:
     correct = (measured.predicted == targets).astype(jnp.float32)
     count = jnp.bincount(targets, length=self.num_classes)
     right = jnp.bincount(targets, correct, length=self.num_classes)
-    by_class = right / count  # 0 / 0 is NaN, and meant
+    by_class = right / count  # NaN, from 0 / 0, for a class without examples.
     inner = jnp.floor(measured.confidence * NUM_BINS).astype(jnp.int32)
     bins = jnp.clip(inner, 0, NUM_BINS - 1)
     gap = jnp.bincount(bins, correct - measured.confidence, length=NUM_BINS)
@@ -150,7 +150,7 @@ class Classes:
     return metrics, by_class
 
   def perturb(self, keys, target, noise):
-    """Returns another class, uniformly, in that share of cases."""
+    """Returns a uniformly drawn other class with probability `noise`."""
     lie_key, offset_key = keys
     offset = jax.random.randint(
       offset_key, (), 1, jnp.maximum(self.num_classes, 2), jnp.int32
@@ -164,6 +164,6 @@ class Classes:
 
 
 def numbered(num_classes: int) -> Classes:
-  """Returns so many classes that are called by their numbers."""
+  """Makes a task whose classes are named by their numbers."""
   errors.check_number('num_classes', num_classes, int, least=1)
   return Classes(tuple(str(number) for number in range(num_classes)))

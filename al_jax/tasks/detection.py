@@ -1,4 +1,4 @@
-"""One object in a picture: its class, and the box around it."""
+"""The task of finding one object in a picture: its class, and its box."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from al_jax.tasks.classes import Classes
 from al_jax.tasks.mixed import Mixed
 from al_jax.tasks.vector import Box, overlap
 
-# The least overlap of a box that counts as found.
+# Least overlap at which a box counts as found.
 _LEAST = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """Tells which objects are found: right class, and overlap of at least half.
+  """Metric of found objects: right class, and overlap of at least one half.
 
   Attributes:
-    scale: that of the box, see `Box`.
+    scale: scale of the box, see `Box`.
   """
 
   scale: float
@@ -29,7 +29,7 @@ class Found:
   unit: ClassVar[str] = '%'
 
   def __call__(self, predictions, targets) -> jax.Array:
-    """Returns bool[B]."""
+    """Tells which objects are found: bool[B]."""
     is_right = jnp.argmax(predictions['class'], -1) == targets['class']
     overlaps = overlap(predictions['box'], targets['box'] / self.scale)
     return is_right & (overlaps >= _LEAST)
@@ -38,16 +38,16 @@ class Found:
 def detection(
   names: Sequence[str], *, scale: float, box_weight: float = 1.0
 ) -> Mixed:
-  """Makes the task of finding the one object of a picture.
+  """Makes the task of finding the only object of a picture.
 
   The headline is `found`, the share of the pictures with the right class and a
-  box whose overlap with the true one is at least one half. Many objects in a
+  box whose overlap with the true one is at least one half. Several objects in a
   picture are not supported.
 
   Args:
     names: names of the classes, by number.
     scale: width of the picture, in the units of the boxes.
-    box_weight: weight of the loss of the box; that of the class is 1.
+    box_weight: weight of the loss of the box; the class has weight 1.
 
   Returns:
     A task with the parts `class` and `box`.

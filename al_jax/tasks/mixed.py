@@ -1,4 +1,4 @@
-"""Several parts at once: a class and a box, say."""
+"""Tasks with several parts, such as a class and a box."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -12,17 +12,17 @@ from al_jax.tasks.base import Metric, Task
 
 @dataclasses.dataclass(frozen=True)
 class Mixed:
-  """Several parts by name; targets and predictions are dicts by these names.
+  """A task with named parts; targets and predictions are dicts by these names.
 
-  Names of metrics begin with that of their part: `digit.accuracy`.
+  The name of a metric begins with the name of its part: `digit.accuracy`.
 
   Attributes:
-    parts: tasks by name; a mapping, kept as pairs.
-    weights: of the losses of the parts, by name; 1 for those that are left out.
-    headline_name: the metric that curves go by; None: that of the first part.
+    parts: tasks by name; a mapping, stored as pairs.
+    weights: weights of the parts' losses, by name; 1 if left out.
+    headline_name: name of the headline metric. If None, the first part's.
     own_metrics: further metrics by name, `(predictions, targets) -> [B]` over
-      the whole structure; the mean over the split counts, and larger is better.
-      A function whose attribute `unit` is `'%'` is a share, shown in percent.
+      the whole structure; their mean over the split is reported, and larger is
+      better. If a function's attribute `unit` is `'%'`, it is shown in percent.
   """
 
   parts: Mapping[str, Task] | tuple[tuple[str, Task], ...]
@@ -50,8 +50,8 @@ class Mixed:
     for name, part in self.parts:
       if not isinstance(name, str) or not name.isidentifier():
         raise ValueError(
-          f'parts has the name {name!r}; a name is of letters, digits and '
-          'underscores, and begins with no digit.'
+          f'parts has the name {name!r}; a name must consist of letters, '
+          'digits and underscores, and not begin with a digit.'
         )
       if isinstance(part, Mixed):
         raise ValueError(
@@ -80,7 +80,7 @@ class Mixed:
     for name in names:
       if names.count(name) > 1:
         raise ValueError(
-          f'own_metrics has {name!r}, which is a metric of a part.'
+          f'own_metrics has {name!r}, which is already a metric of a part.'
         )
     if self.headline_name is not None:
       errors.check_name('headline_name', self.headline_name, names)
@@ -92,7 +92,7 @@ class Mixed:
 
   @property
   def metrics(self) -> tuple[Metric, ...]:
-    """Those of the parts, and its own."""
+    """The metrics of the parts, and the task's own."""
     of_parts = [
       metric._replace(name=f'{name}.{metric.name}')
       for name, part in self.parts
@@ -189,7 +189,7 @@ class Mixed:
     return of_parts, own
 
   def summarise(self, measured, targets):
-    """See `Task`; the accuracy by class is of the first part with classes."""
+    """See `Task`; accuracy by class is that of the first part with classes."""
     of_parts, own = measured
     metrics, by_class = {}, jnp.zeros(0)
     for name, part in self.parts:
@@ -199,7 +199,7 @@ class Mixed:
     return metrics | {name: jnp.mean(of) for name, of in own.items()}, by_class
 
   def perturb(self, keys, target, noise):
-    """See `Task`; every part has draws of its own."""
+    """See `Task`; every part draws independently."""
     found = {}
     for at, (name, part) in enumerate(self.parts):
       own = tuple(jax.random.fold_in(key, at) for key in keys)
@@ -207,7 +207,7 @@ class Mixed:
     return found
 
   def strata(self, targets):
-    """Returns the classes of the first part that has any."""
+    """See `Task`; returns the classes of the first part that has any."""
     for name, part in self.parts:
       found = part.strata(targets[name])
       if found is not None:

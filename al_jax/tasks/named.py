@@ -1,4 +1,4 @@
-"""Tasks in terms of JSON, and the one question that others may ask of them."""
+"""Converts tasks to and from JSON, and checks what a task predicts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ _KINDS = {
   'box': Box,
   'mixed': Mixed,
 }
-# Metrics of mixed tasks that a file can name: frozen dataclasses of numbers.
+# Metrics of mixed tasks that JSON can name: frozen dataclasses of numbers.
 _METRICS = {'found': Found}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Lost:
-  """A metric of the user's own in a task that was read from a file.
+  """Stands for a user's metric in a task that was read from a file.
 
   Attributes:
-    name: of the metric.
+    name: name of the metric.
     unit: see `Metric`.
   """
 
@@ -37,20 +37,21 @@ class _Lost:
   def __call__(self, predictions, targets):
     """Raises ValueError."""
     raise ValueError(
-      f'the metric {self.name!r} is a function of yours, which no file has: '
-      'make the task anew.'
+      f'the metric {self.name!r} is a function of yours, which a file cannot '
+      'store: make the task anew.'
     )
 
 
 def need_classes(task: Task, who: str) -> Classes:
-  """Returns a task of classes, for what makes no sense without.
+  """Returns the task if it is Classes, for code that needs classes.
 
   Args:
-    task: any.
-    who: needs them, for the message: `"learner 'joint'"`.
+    task: a task.
+    who: name of the part that needs classes, for the message: `"learner
+      'joint'"`.
 
   Raises:
-    ValueError: the task is another.
+    ValueError: the task is not Classes.
   """
   if not isinstance(task, Classes):
     alone = ' alone' if task.class_names else ''
@@ -61,10 +62,10 @@ def need_classes(task: Task, who: str) -> Classes:
 
 
 def are_classes(task: Task) -> Any:
-  """Tells of each prediction of a task whether it is logits of classes.
+  """Tells which predictions of a task are logits of classes.
 
   Args:
-    task: any.
+    task: a task.
 
   Returns:
     A bool; by name if the task has several parts.
@@ -75,10 +76,10 @@ def are_classes(task: Task) -> Any:
 
 
 def weights_of(task: Task) -> Any:
-  """Tells how much the loss of each prediction of a task weighs.
+  """Returns the weights of the losses of a task.
 
   Args:
-    task: any.
+    task: a task.
 
   Returns:
     A float; by name if the task has several parts.
@@ -90,24 +91,25 @@ def weights_of(task: Task) -> Any:
 
 
 def parts_of(task: Task) -> dict[str, Task]:
-  """Returns the tasks of the parts by name; `''` is the name of a single one.
+  """Returns the parts of a task by name; a task without parts is named `''`.
 
   Args:
-    task: any.
+    task: a task.
   """
   return dict(task.parts) if isinstance(task, Mixed) else {'': task}
 
 
 def to_json(task: Task) -> dict[str, Any]:
-  """Returns a task in terms of JSON, with `kind` and its options.
+  """Converts a task to JSON: its `kind` and options.
 
-  Of `own_metrics` there are the names; with options where a metric is one of
-  the library's, and with the unit where it has one.
+  A metric in `own_metrics` becomes its name, with its options if it is one of
+  the library's, or with its unit if it has one.
   """
   kinds = [name for name, of in _KINDS.items() if type(task) is of]
   if not kinds:
     raise ValueError(
-      f'{task!r} is none of the tasks of al_jax: {", ".join(_KINDS)}.'
+      f'{task!r} is not a task of al_jax; it must be one of '
+      f'{", ".join(_KINDS)}.'
     )
   (kind,) = kinds
   values = {
@@ -126,11 +128,11 @@ def from_json(values: Mapping[str, Any]) -> Task:
   """Returns the task that `to_json` wrote.
 
   Args:
-    values: in terms of JSON.
+    values: JSON of a task.
 
   Returns:
-    The task. Those of its `own_metrics` that are functions of the user have
-    their names and cannot be computed: no file has functions.
+    The task. A user's function in its `own_metrics` keeps its name but cannot
+    be computed, since JSON does not store functions.
   """
   values = dict(values)
   kind = values.pop('kind')
@@ -144,7 +146,7 @@ def from_json(values: Mapping[str, Any]) -> Task:
 
 
 def _written(name, metric):
-  """Returns a metric of a mixed task in terms of JSON."""
+  """Converts a metric of a mixed task to JSON."""
   for kind, of in _METRICS.items():
     if type(metric) is of:
       return {'name': name, 'kind': kind, **dataclasses.asdict(metric)}
@@ -153,7 +155,7 @@ def _written(name, metric):
 
 
 def _read(written):
-  """Returns name and metric of what `_written` wrote."""
+  """Returns the name and the metric that `_written` wrote."""
   if isinstance(written, str):
     return written, _Lost(written)
   options = dict(written)

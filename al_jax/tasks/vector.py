@@ -1,9 +1,9 @@
-"""Numbers of a known unit: a vector, points in a picture, a box around a thing.
+"""Tasks of numbers: a vector, points in a picture, a box around an object.
 
-Networks predict in units of `scale`; targets are in units of their own. Losses
-and errors are of value / scale. The scale is a known unit (the width of the
-picture, metres) and never a statistic of the targets, which would leak answers
-that nobody has paid for.
+Networks predict in units of `scale`; targets have their own units. Losses and
+errors are those of value / scale. The scale is a known unit (the width of the
+picture, metres) and never a statistic of the targets, which would leak hidden
+answers.
 """
 
 import dataclasses
@@ -18,17 +18,17 @@ from al_jax.tasks.base import Metric, first_bad
 
 _RMSE = Metric('rmse', '', False)
 _ERRORS = (_RMSE, Metric('mae', '', False), Metric('r2', '', True))
-# Of a box that counts as found.
+# Overlap above which a box counts as found.
 _FOUND = 0.5
 
 
 class Measured(NamedTuple):
-  """What the metrics of a vector need of an example.
+  """Values per example from which the metrics of a vector are made.
 
   Attributes:
-    errors: float32[N, D], value predicted less target, in units of scale.
-    found: float32[N], what the kind of vector adds: a share or an overlap;
-      zeros if it adds nothing.
+    errors: float32[N, D], prediction minus target, in units of scale.
+    found: float32[N], share of points found, or overlap of a box; zeros for a
+      plain vector.
   """
 
   errors: jax.Array
@@ -43,7 +43,8 @@ class Vector:
 
   Attributes:
     size: D.
-    scale: a known unit of the targets. Losses and errors are of value / scale.
+    scale: a known unit of the targets. Losses and errors are those of value /
+      scale.
   """
 
   size: int
@@ -57,7 +58,7 @@ class Vector:
   def __post_init__(self):
     errors.check_number('size', self.size, int, least=1)
     errors.check_number('scale', self.scale, above=0)
-    # As Python's own, which JSON has: 3, 3.0 and NumPy's are one scale.
+    # Python's own types, which JSON has and which compare equal.
     object.__setattr__(self, 'size', int(self.size))
     object.__setattr__(self, 'scale', float(self.scale))
 
@@ -72,7 +73,7 @@ class Vector:
     return called + self._with_scale()
 
   def spell(self, target):
-    """Returns the numbers, to three digits."""
+    """Spells the numbers, to three digits."""
     return ', '.join(f'{value:.3g}' for value in np.asarray(target).tolist())
 
   def marks(self, target):
@@ -107,15 +108,15 @@ class Vector:
       )
 
   def losses(self, predictions, targets):
-    """Returns the mean squared error over coordinates, of value / scale."""
+    """Computes the mean squared error of value / scale over coordinates."""
     return jnp.mean(jnp.square(self._errors(predictions, targets)), axis=-1)
 
   def decide(self, predictions):
-    """Returns the predictions in the units of the targets."""
+    """Converts predictions to the units of the targets."""
     return predictions * self.scale
 
   def watch(self, predictions, targets):
-    """Returns the mean absolute error over coordinates, of value / scale."""
+    """Computes the mean absolute error of value / scale over coordinates."""
     return {'mae': jnp.mean(jnp.abs(self._errors(predictions, targets)), -1)}
 
   def mean(self, samples):
@@ -130,14 +131,15 @@ class Vector:
     )
 
   def summarise(self, measured, targets):
-    """Returns RMSE, MAE and R^2 over all coordinates, and what a kind adds.
+    """Computes RMSE, MAE and R^2 over all coordinates, and the kind's metrics.
 
-    R^2 is 1 less the squared error over that of the mean of each coordinate on
-    this split, both summed over coordinates; NaN of targets without spread.
+    R^2 is 1 minus the squared error over the squared error of the mean of each
+    coordinate on this split, both summed over coordinates. It is NaN if all
+    targets are the same.
     """
     scaled = targets / self.scale
     spread = jnp.sum(jnp.square(scaled - jnp.mean(scaled, 0, keepdims=True)))
-    # Of targets that are all the same the mean is off by rounding alone.
+    # If all targets are the same, the spread is not 0 but of rounding errors.
     rounding = jnp.sum(jnp.square(scaled)) * jnp.finfo(scaled.dtype).eps ** 2
     spread = jnp.where(spread > 16 * rounding, spread, jnp.nan)
     squares = jnp.square(measured.errors)
@@ -165,12 +167,12 @@ class Vector:
     return predictions - targets / self.scale
 
   def _found(self, predicted, targets):
-    """Float32[N]; predictions and targets are in units of scale."""
+    """Computes `Measured.found`; both arguments are in units of scale."""
     del targets
     return jnp.zeros(len(predicted))
 
   def _added(self, found):
-    """Metrics by name of what `_found` found."""
+    """Makes metrics of `Measured.found`, by name."""
     del found
     return {}
 
@@ -184,7 +186,7 @@ class Keypoints(Vector):
   Attributes:
     size: P, number of points.
     scale: width of the picture, in the units of the targets.
-    tolerance: distance in units of scale within which a point is found.
+    tolerance: largest distance at which a point is found, in units of scale.
   """
 
   tolerance: float = 0.1
@@ -205,7 +207,7 @@ class Keypoints(Vector):
 
   @property
   def outputs(self) -> int:
-    """Two coordinates a point."""
+    """Number of coordinates: two per point."""
     return 2 * self.size
 
   def describe(self) -> str:
@@ -227,7 +229,7 @@ class Keypoints(Vector):
 
 @dataclasses.dataclass(frozen=True)
 class Box(Vector):
-  """A box around a thing in a picture.
+  """A box around an object in a picture.
 
   Targets are float32[N, 4]: left, top, right, bottom.
 
@@ -255,13 +257,13 @@ class Box(Vector):
     return 'a box' + self._with_scale()
 
   def marks(self, target):
-    """See `Task`; the line of a box is closed."""
+    """See `Task`; returns the closed outline of the box."""
     # Left, top; right, top; right, bottom; left, bottom; left, top.
     corners = np.asarray(target)[[0, 1, 2, 1, 2, 3, 0, 3, 0, 1]]
     return [corners.reshape(5, 2) / self.scale]
 
   def check(self, targets, where, ids=None):
-    """See `Task`; a box has a left before its right, a top above its bottom."""
+    """See `Task`; also checks left <= right and top <= bottom."""
     super().check(targets, where, ids)
     wrong = (targets[:, 2:] < targets[:, :2]).any(axis=1)
     if wrong.any():
@@ -272,7 +274,7 @@ class Box(Vector):
       )
 
   def perturb(self, keys, target, noise):
-    """Adds Gaussian noise to the corners, and puts them in order."""
+    """Adds Gaussian noise to the corners, and reorders them."""
     noisy = super().perturb(keys, target, noise)
     corners = noisy[:2], noisy[2:]
     return jnp.concatenate([jnp.minimum(*corners), jnp.maximum(*corners)])
@@ -288,11 +290,11 @@ class Box(Vector):
 
 
 def overlap(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Returns the area that two boxes share over the area that either covers.
+  """Computes the intersection over union of two boxes.
 
   Args:
     a: float32[B, 4], left, top, right, bottom; empty if these are out of order.
-    b: float32[B, 4].
+    b: float32[B, 4], in the same form.
 
   Returns:
     float32[B], from 0 to 1; 0 for two empty boxes.

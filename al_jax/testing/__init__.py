@@ -1,10 +1,10 @@
-"""Contract checks for your own parts, as functions: no test runner is needed.
+"""Contract checks for your own parts, as plain functions without a test runner.
 
     from al_jax import testing
     print(testing.check_strategy(my_strategy()))
 
-A check tries a part on small, unfriendly data, raises a ContractError with
-every rule that is broken and the evidence, and otherwise returns a Report.
+A check tries a part on small hostile data. It raises a ContractError with every
+broken rule and the evidence, or returns a Report.
 """
 
 from al_jax.testing.kernel import check_kernel

@@ -1,4 +1,4 @@
-"""Checks what every score and every selection must do, in any framework."""
+"""Checks rules that every score and every selection must keep."""
 
 import dataclasses
 import functools
@@ -14,21 +14,21 @@ from al_jax.interfaces import picks_problem
 from al_jax.testing import linear, report
 from al_jax.testing.report import Broken, Report, Skipped
 
-# What a score of float16 may differ by, as a share of the largest score.
+# Allowed difference of float16 scores, as a share of the largest score.
 _HALF_TOLERANCE = 0.05
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-  """A function, and what it is tried on.
+  """A function under test, and its inputs.
 
   Attributes:
-    function: The part under test.
-    arrays: NumPy arrays that it takes.
-    axes: Axis of the examples in each.
+    function: The function under test.
+    arrays: NumPy arrays to call it with.
+    axes: Axis of the examples in each array.
     k: Number of picks; None for scores.
-    to: Turns a NumPy array into what the function takes.
-    reference: Does the same in NumPy; None if there is none.
+    to: Converts a NumPy array to the type that the function takes.
+    reference: NumPy function with the same result, or None.
     tolerance: Allowed difference, as a share of the largest score.
   """
 
@@ -42,11 +42,11 @@ class Case:
 
   @property
   def num_examples(self) -> int:
-    """N."""
+    """The number of examples, N."""
     return self.arrays[0].shape[self.axes[0]]
 
   def take(self, rows: np.ndarray) -> list[np.ndarray]:
-    """Returns some examples of every array."""
+    """Returns arrays of some of the examples."""
     return [
       np.take(array, rows, axis=axis)
       for array, axis in zip(self.arrays, self.axes, strict=True)
@@ -60,7 +60,7 @@ class Case:
     return found
 
   def call(self, arrays: Sequence[np.ndarray], function: Any = None) -> Any:
-    """Calls the function on arrays of its framework."""
+    """Calls the function, or another one, on arrays of its framework."""
     more = () if self.k is None else (self.k,)
     given = [self.to(array) for array in arrays]
     return (function or self.function)(*given, *more)
@@ -68,7 +68,7 @@ class Case:
   def result(
     self, arrays: Sequence[np.ndarray], function: Any = None
   ) -> np.ndarray:
-    """Returns scores, or picks that were checked, as a NumPy array."""
+    """Returns scores or picks as a NumPy array, after checking their form."""
     found = self.call(arrays, function)
     found = np.asarray(getattr(found, 'indices', found))
     number = arrays[0].shape[self.axes[0]]
@@ -87,7 +87,7 @@ class Case:
 
   @functools.cached_property
   def plain(self) -> np.ndarray:
-    """The result for the arrays as they are."""
+    """The result for the unchanged arrays."""
     return self.result(self.arrays)
 
 
@@ -106,24 +106,25 @@ def check_kernel(
 ) -> Report:
   """Checks a function that scores examples, or one that picks k of them.
 
-  Without `k` it is called with the arrays and returns float [N], larger for
-  what should be picked first. With `k` it is called with the arrays and k, and
-  returns k different positions or a `kernels.Selection`. A function of a key
-  is checked as `functools.partial(function, key)`.
+  Without `k`, the function is called with the arrays and returns scores, float
+  [N], larger for examples to pick first. With `k`, it is called with the arrays
+  and k, and returns k different positions or a `kernels.Selection`. Pass a
+  function that takes a key as `functools.partial(function, key)`.
 
   Args:
-    function: The part under test.
-    arrays: What it takes: float arrays. If None, the logits [40, 4] of a linear
-      network.
+    function: The function under test.
+    arrays: Float arrays to call it with. If None, the logits [40, 4] of a
+      linear network.
     k: Number of picks. If None, the function scores.
     axis: Axis of the examples in each array: 1 for samples [S, N, C].
-    to: Turns a NumPy array into what the function takes: `numpy.asarray`,
-      `torch.from_numpy`. Its results must be what `numpy.asarray` takes.
-    reference: Function of the same arrays in NumPy that gives the same result.
+    to: Converts a NumPy array to the type that the function takes, such as
+      `numpy.asarray` or `torch.from_numpy`. `numpy.asarray` must take the
+      results of the function.
+    reference: NumPy function of the same arrays with the same result.
     tolerance: Allowed difference of scores, as a share of the largest.
-    skip: Names of rules to leave out; a mapping gives the reasons. `'part'` is
-      of scores that look at one example at a time, `'order'` of functions that
-      do not draw by position.
+    skip: Names of rules to leave out; a mapping gives the reasons. Skip
+      `'part'` if the score of an example depends on others, and `'order'` if
+      the function draws by position.
     raises: Whether a broken rule is an error.
     name: Name of the function, for messages.
 
@@ -131,8 +132,8 @@ def check_kernel(
     A Report.
 
   Raises:
-    ContractError: with every rule that is broken, and the evidence.
-    ValueError: an argument does not fit.
+    ContractError: If any rule is broken; the message has the evidence for each.
+    ValueError: If an argument is invalid.
   """
   errors.check_number('k', k, int, least=1, optional=True)
   if arrays is None:
@@ -152,12 +153,12 @@ def check_kernel(
 
 
 def _shape(case):
-  """Scores are float [N]; picks are k different positions."""
+  """Checks that scores are float [N], or picks k different positions."""
   _ = case.plain
 
 
 def _finite(case):
-  """Scores of finite inputs are finite, however large or alike these are."""
+  """Checks that scores are finite, also for large and for equal inputs."""
   first = case.take(np.zeros(case.num_examples, int))
   pools = {
     'as given': case.arrays,
@@ -175,7 +176,7 @@ def _finite(case):
 
 
 def _reference(case):
-  """The result is that of the reference."""
+  """Checks that the result is that of the reference."""
   if case.reference is None:
     raise Skipped('no reference was given')
   more = () if case.k is None else (case.k,)
@@ -185,7 +186,7 @@ def _reference(case):
 
 
 def _repeats(case):
-  """A second call with the same arrays gives the same result."""
+  """Checks that a second call with the same arrays gives the same result."""
   again = case.result(case.arrays)
   if not np.array_equal(case.plain, again, equal_nan=case.k is None):
     raise Broken(
@@ -194,7 +195,7 @@ def _repeats(case):
 
 
 def _inputs(case):
-  """The arrays it is given are not written to."""
+  """Checks that the function does not write to its arguments."""
   kept = [case.to(array.copy()) for array in case.arrays]
   more = () if case.k is None else (case.k,)
   case.function(*kept, *more)
@@ -204,7 +205,7 @@ def _inputs(case):
 
 
 def _order(case):
-  """Examples in another order get the same scores, or are the same picks."""
+  """Checks that the order of the examples changes no score and no pick."""
   order = np.random.default_rng(3).permutation(case.num_examples)
   found = case.result(case.take(order))
   if case.k is None:
@@ -215,32 +216,32 @@ def _order(case):
 
 
 def _part(case):
-  """A part of the examples gets the scores that it has among all."""
+  """Checks that half of the examples get the same scores as among all."""
   half = np.arange(case.num_examples // 2)
   _same(case, case.plain[half], case.result(case.take(half)), 'half of them')
 
 
 def _nan(case):
-  """NaN in an example changes no other score, and is never picked."""
+  """Checks that examples with NaN are not picked and change no other score."""
   bad = np.arange(case.num_examples) < 2
   spoilt = case.spoilt(bad)
   try:
     case.call(spoilt)
   except Exception as error:
-    return f'it refuses NaN: {report.error_text(error)}'
+    return f'it rejects NaN: {report.error_text(error)}'
   found = case.result(spoilt)
   if case.k is not None:
     if bad[found].any():
-      raise Broken(f'picked {found[bad[found]][0]}, an example of NaN')
+      raise Broken(f'picked {found[bad[found]][0]}, an example with NaN')
     return None
-  _same(case, case.plain[~bad], found[~bad], 'beside two examples of NaN')
+  _same(case, case.plain[~bad], found[~bad], 'beside two examples with NaN')
   if np.isfinite(found[bad]).any():
-    raise Broken(f'examples of NaN scored {found[bad]}, as if sound')
+    raise Broken(f'examples with NaN have finite scores: {found[bad]}')
   return None
 
 
 def _half(case):
-  """float16 and bfloat16 give nearly what float32 does, or are refused."""
+  """Checks that float16 and bfloat16 are rejected, or nearly as float32."""
   told = []
   for dtype in (np.float16, jnp.bfloat16):
     short = [np.asarray(array, dtype) for array in case.arrays]
@@ -248,7 +249,7 @@ def _half(case):
       case.call(short)
     except Exception as error:
       text = report.error_text(error)
-      told.append(f'it refuses {np.dtype(dtype)}: {text}')
+      told.append(f'it rejects {np.dtype(dtype)}: {text}')
       continue
     found = case.result(short)
     if case.k is None:
@@ -259,7 +260,7 @@ def _half(case):
 
 
 def _jit(case):
-  """Under `jax.jit` the result is the same."""
+  """Checks that the result is the same under `jax.jit`."""
   _needs_jax(case)
   if case.k is None:
     jitted = jax.jit(case.function)
@@ -269,7 +270,7 @@ def _jit(case):
 
 
 def _compilations(case):
-  """A second plain call with other values compiles nothing."""
+  """Checks that a second plain call with other values compiles nothing."""
   _needs_jax(case)
   order = np.arange(case.num_examples)[::-1]
   jax.block_until_ready(case.call(case.arrays))
@@ -308,7 +309,7 @@ def _needs_jax(case):
 
 
 def _same(case, wanted, found, what):
-  """Raises unless picks are equal, or scores close."""
+  """Raises Broken unless picks are equal, or scores close."""
   if case.k is not None:
     if not np.array_equal(wanted, found):
       raise Broken(f'{what}: {_shown(wanted)} became {_shown(found)}')

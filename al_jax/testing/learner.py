@@ -27,7 +27,7 @@ def check_learner(
   raises: bool = True,
   name: str = 'the learner',
 ) -> Report:
-  """Checks that a learner keeps its contract, on a few drawn examples.
+  """Checks that a learner keeps its contract, on a few random examples.
 
   Needs the extra `experiments`.
 
@@ -35,11 +35,12 @@ def check_learner(
     learner: The learner, or a function `(model, facts, **options)` that makes
       it.
     facts: Facts that the learner was built for. If None, those of 40 points of
-      four classes: for a function alone.
-    inputs: [N, ...], as the facts say. If None, the 40 points.
+      four classes; a `Learner` needs its own.
+    inputs: Inputs that match the facts, [N, ...]. If None, the 40 points.
     targets: Pytree of [N, ...]. If None, the classes of the points.
-    model: Makes the model for a function. If None, an MLP with dropout.
-    options: Keywords for a function; few steps make the check fast.
+    model: Makes the model if `learner` is a function. If None, an MLP with
+      dropout.
+    options: Keywords if `learner` is a function. Few steps make the check fast.
     skip: Names of rules to leave out; a mapping gives the reasons.
     raises: Whether a broken rule is an error.
     name: Name of the learner, for messages.
@@ -48,20 +49,20 @@ def check_learner(
     A Report.
 
   Raises:
-    ContractError: with every rule that is broken, and the evidence.
-    ValueError: an argument does not fit.
+    ContractError: If any rule is broken; the message has the evidence for each.
+    ValueError: If an argument is invalid.
   """
   is_made = isinstance(learner, Learner)
   given = [each is not None for each in (facts, inputs, targets)]
   if any(given) != all(given) or (is_made and not all(given)):
     raise ValueError(
-      'a Learner was built for some facts: pass facts, inputs and targets, all '
-      'three; or pass the function that makes it.'
+      'facts, inputs and targets must be passed together, and are required for '
+      'a Learner that is already built.'
     )
   if is_made and (model is not None or options is not None):
     raise ValueError(
-      'model and options are for a function that makes a learner; it was given '
-      'a Learner.'
+      'model and options are for a function that makes a learner, but learner '
+      'is a Learner.'
     )
   if facts is None:
     facts, inputs, targets = _drawn()
@@ -78,7 +79,7 @@ def check_learner(
 
 
 def _drawn():
-  """40 points, and the class that a linear network gives each."""
+  """Returns 40 points, and their classes by a linear network."""
   targets = np.argmax(linear.DRAWN @ linear.WEIGHTS, axis=1).astype(np.int32)
   facts = linear.facts_of(linear.TASK, linear.DRAWN)
   return facts, linear.DRAWN, targets
@@ -92,7 +93,7 @@ def _mlp(facts):
 
 
 def _ends(case):
-  """A round is over within `most_steps`, and with finite networks."""
+  """Checks that a round ends within `most_steps`, with finite networks."""
   state, progress = case.trained
   for network, is_finite in case.fns.finite(state).items():
     if not is_finite:
@@ -103,7 +104,7 @@ def _ends(case):
 
 
 def _shapes(case):
-  """Every leaf of the state keeps its shape, dtype and weak type."""
+  """Checks that every leaf of the state keeps shape, dtype and weak type."""
   learner, pool = case.learner, case.pool
   state = jax.eval_shape(learner.init, KEY)
   moves = {'start': lambda s: learner.start(KEY, s, pool)}
@@ -136,7 +137,7 @@ def _absorbed(case, survey, state):
 
 
 def _end_is_fixed(case):
-  """A step of a round that is over changes nothing, in any phase."""
+  """Checks that a step after the end of a round changes nothing."""
   state, progress = case.trained
   for number, advance in enumerate(case.fns.advance):
     after, told = advance(state, case.pool, 1)
@@ -151,7 +152,7 @@ def _end_is_fixed(case):
 
 
 def _padding(case):
-  """What stands in the padding rows of a batch changes nothing."""
+  """Checks that the inputs of padding rows change nothing."""
   state = case.fns.start(KEY, case.init(KEY), case.pool)
   phase = case.learner.phases[0]
   step = jax.jit(phase.step)
@@ -175,7 +176,7 @@ def _padding(case):
 
 
 def _hidden(case):
-  """Answers that nobody paid for are not read."""
+  """Checks that hidden answers are not read."""
   _equal(
     case,
     case.train(0, pools=[*map(linear.poisoned, case.pools)])[0],
@@ -184,7 +185,7 @@ def _hidden(case):
 
 
 def _key(case):
-  """The same key gives the same result, another one other weights."""
+  """Checks that a key determines the result, and another key changes it."""
   _equal(case, case.train(0)[0], 'a second run with the same key changed')
   old, new = (
     jax.tree.leaves(_predictions(case, state))
@@ -195,7 +196,7 @@ def _key(case):
 
 
 def _lanes(case):
-  """Seeds that train in one call get what each gets alone, to rounding."""
+  """Checks that seeds trained in one call match each alone, to rounding."""
   worst = 0.0
   for seed, state in zip((0, 1), case.in_lanes((0, 1)), strict=True):
     alone = case.trained[0] if seed == 0 else case.train(seed)[0]
@@ -215,7 +216,7 @@ def _lanes(case):
 
 
 def _finite(case):
-  """`finite` tells of NaN in whatever predictions are made of."""
+  """Checks that `finite` reports NaN in any leaf that predictions depend on."""
   state, _ = case.trained
   leaves, tree = jax.tree.flatten(state)
   for place, (path, leaf) in enumerate(
@@ -237,13 +238,13 @@ def _finite(case):
 
 
 def _restore(case):
-  """A state saved within a round and restored goes on bit for bit."""
+  """Checks that a run restored within a round continues bit-identically."""
   state, step = case.resumed()
   _equal(case, state, f'saving and restoring after step {step} changed')
 
 
 def _dropout(case):
-  """`apply` with keys[S] gives S samples, whose masks the batch shares."""
+  """Checks that `apply` with keys[S] gives S samples with shared masks."""
   state, _ = case.trained
   keys = jax.random.split(KEY, 3)
   rows = np.repeat(case.inputs[:1], 4, axis=0)
@@ -263,7 +264,7 @@ def _dropout(case):
 
 
 def _rows(case):
-  """Predictions of an example do not depend on its batch."""
+  """Checks that predictions of an example do not depend on its batch."""
   state, _ = case.trained
   few = case.apply(state, case.inputs[:4]).predictions
   for whole, part in zip(
@@ -277,7 +278,7 @@ def _rows(case):
 
 
 def _pseudo_labels(case):
-  """Pseudo-labels are int32[N], -1 where an answer was paid for."""
+  """Checks that pseudo-labels are int32[N], and -1 for labelled examples."""
   if case.learner.pseudo_labels is None:
     raise Skipped('it has none')
   found = np.asarray(case.learner.pseudo_labels(case.trained[0], case.pool))
@@ -292,7 +293,7 @@ def _pseudo_labels(case):
 
 
 def _report(case):
-  """A report gives the metrics it declares, however the split is cut."""
+  """Checks that a report gives its metrics, the same for any chunk size."""
   if case.learner.report is None:
     raise Skipped('it has none')
   try:
@@ -336,7 +337,7 @@ def _equal(case, state, what):
 
 
 def _first_other(one, other):
-  """The path of the first leaf whose values differ; '' if none does."""
+  """Returns the path of the first leaf whose values differ, or ''."""
   for (path, a), b in zip(
     jax.tree_util.tree_flatten_with_path(one)[0],
     jax.tree.leaves(other),

@@ -1,4 +1,4 @@
-"""A learner, and the few examples that it is tried on."""
+"""Trains a learner under test on a few examples."""
 
 import dataclasses
 import functools
@@ -22,19 +22,19 @@ from al_jax.testing import tracing
 from al_jax.testing.report import Broken
 from al_jax.training import fit
 
-# Labels by round. An even batch divides neither: there is padding.
+# Number of labels by round. Odd, so that even batches have padding.
 NUM_LABELS = (7, 11)
-# How often a round may be called without being over, if nothing bounds it.
+# Limit on the calls of a round if the learner has no `most_steps`.
 _MOST_CALLS = 10_000
 KEY = jax.random.key(5)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-  """A learner, and what it is tried on.
+  """A learner under test, and its data.
 
   Attributes:
-    learner: The part under test.
+    learner: The learner under test.
     facts: Facts of the task.
     inputs: NumPy array [N, ...].
     targets: Pytree of [N, ...].
@@ -47,7 +47,7 @@ class Case:
 
   @functools.cached_property
   def pool(self) -> PoolState:
-    """The labelled set of the last round: some answers, the rest filler."""
+    """The labelled set of the last round; hidden targets are filler."""
     return self.pools[-1]
 
   @functools.cached_property
@@ -67,7 +67,7 @@ class Case:
   @functools.cached_property
   def sources(self) -> Sources:
     """The pool, and a validation split of the same examples."""
-    # On the host: a step is a call, and a padding row can be spoilt.
+    # On the host, so that each step is a call and padding rows can be changed.
     known = pool_lib.fully_labelled(self.targets)
     return {
       'pool': Source(self.inputs),
@@ -76,7 +76,7 @@ class Case:
 
   @functools.cached_property
   def fns(self) -> fit.FitFns:
-    """The compiled functions of one lane, a call per step."""
+    """The compiled functions of one lane, with one call per step."""
     return fit.compile_fit(
       self.learner, self.facts, self.sources, chunk_size=len(self.inputs)
     )
@@ -109,11 +109,10 @@ class Case:
     return state, progress
 
   def resumed(self) -> tuple[LearnerState, int]:
-    """Trains seed 0 with a detour of its state through host and template.
+    """Trains seed 0, saving and restoring its state within the last round.
 
     Returns:
-      The state after the rounds, and the step of the last at which the detour
-      was.
+      The state after the rounds, and the step at which it was restored.
     """
     last = len(self.pools) - 1
     state, key = self.init(jax.random.key(0)), _round_key(0, last)
@@ -132,7 +131,7 @@ class Case:
     return state, step
 
   def in_lanes(self, seeds: Sequence[int]) -> list[LearnerState]:
-    """Trains the rounds of several seeds in one call each."""
+    """Trains several seeds together, one lane each."""
     placed = {
       name: source._replace(inputs=jnp.asarray(source.inputs))
       for name, source in self.sources.items()
@@ -155,7 +154,7 @@ class Case:
 
   def reported(self, chunk_size: int) -> dict[str, float]:
     """Measures the report on all examples, `chunk_size` at once."""
-    # The loop needs the extra `experiments`, which other checks do without.
+    # Imported here: the loop needs the extra `experiments`.
     from al_jax.loop import evaluation
 
     known = self.sources['validation'].pool
@@ -177,8 +176,8 @@ class Case:
       step = np.max(last[1].step)
       if step > most or number > most + 10:
         raise Broken(
-          f'a round with {num_labels} labels is not over after {step} steps, '
-          f'and most_steps says {most}'
+          f'a round with {num_labels} labels is not over after {step} steps; '
+          f'most_steps allows {most}'
         )
     return last
 
@@ -188,7 +187,7 @@ def _round_key(seed, round):
 
 
 def _through_host(learner, state):
-  """What a checkpoint does: NumPy arrays, put where the template says."""
+  """Converts a state to NumPy and back by a template, as a checkpoint does."""
   template = jax.eval_shape(learner.init, KEY)
   problem = tracing.difference(template, tracing.shapes(state))
   if problem:

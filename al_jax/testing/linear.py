@@ -1,6 +1,6 @@
-"""A linear network, and pools that are not nice, to try strategies on.
+"""A small linear network and hostile pools, to try strategies on.
 
-Small enough to compute by hand. Imports only what `pip install al-jax` brings.
+Imports only dependencies that `pip install al-jax` installs.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ DRAWN = np.random.default_rng(0).normal(size=(N, D)).astype(np.float32)
 
 
 def facts_of(task: Task, inputs: np.ndarray) -> Facts:
-  """Returns the facts of a pool of float32 [N, ...] without a mean."""
+  """Returns the facts of a pool of float32 [N, ...], with mean 0 and std 1."""
   shape = inputs.shape[1:]
   return Facts(
     num_examples=len(inputs),
@@ -37,14 +37,15 @@ def facts_of(task: Task, inputs: np.ndarray) -> Facts:
 
 
 def network(task: Task, num_features: int) -> Applied:
-  """Makes a linear network whose inputs drop out, by one mask for all rows.
+  """Makes a linear network with dropout of inputs, one mask for all rows.
 
   Args:
-    task: What it predicts.
-    num_features: D; its inputs are float32 [B, D], and its embedding is these.
+    task: Task of the network.
+    num_features: Number of features D. Inputs are float32 [B, D]; the embedding
+      is the inputs.
 
   Returns:
-    A function as `measure` gets it.
+    The network, as an `apply` argument of `measure`.
   """
   rng = np.random.default_rng(1)
   weights = jax.tree.map(
@@ -64,7 +65,7 @@ def network(task: Task, num_features: int) -> Applied:
 
 
 def hostile(inputs: np.ndarray) -> dict[str, np.ndarray]:
-  """Makes pools by name, each of the shape of `inputs`, float32 [N, ...]."""
+  """Makes pools by name, each with the shape of `inputs`, float32 [N, ...]."""
   size = len(inputs)
   far = inputs.copy()
   far[-1] = 1e4
@@ -88,14 +89,14 @@ def pool_with(
 ) -> PoolState:
   """Makes a pool in which some examples have been queried.
 
-  Written down in NumPy: `pool.reveal` would compile for every length.
+  Uses NumPy, because `pool.reveal` would compile for every length.
 
   Args:
-    asked: Pool indices, in the order of asking.
-    targets: Class numbers they were answered by; zeros for any other task.
-    num_examples: N.
-    annotator: Who answered each.
-    task: What is predicted.
+    asked: Pool indices of the queried examples, in order.
+    targets: Class numbers of their answers; ignored for other tasks.
+    num_examples: Number of examples N.
+    annotator: Annotator of each answer.
+    task: Task of the targets.
 
   Returns:
     A PoolState.
@@ -119,7 +120,7 @@ def pool_with(
 
 
 def poisoned(pool: PoolState) -> PoolState:
-  """Returns the pool with garbage in place of each answer nobody paid for."""
+  """Returns the pool with garbage in place of hidden answers."""
   hidden = ~np.asarray(pool_lib.trainable(pool))
 
   def spoil(leaf):

@@ -1,4 +1,4 @@
-"""Runs the rules of a contract, and reports which ones a part keeps."""
+"""Checks a part against the rules of a contract, and reports the result."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 from al_jax import errors
 
-# Takes what is checked; returns a remark for the report, or None.
+# Takes the case to check; returns a remark for the report, or None.
 Rule = Callable[[Any], str | None]
 
 
-class Broken(Exception):  # noqa: N818  It is turned into a ContractError.
+class Broken(Exception):  # noqa: N818  Converted to a ContractError.
   """Evidence that a rule is broken, as a sentence without a full stop."""
 
 
@@ -19,7 +19,7 @@ def error_text(error: Exception) -> str:
   return f'{type(error).__name__}: {errors.clause(error)}'
 
 
-class Skipped(Exception):  # noqa: N818  It is no error.
+class Skipped(Exception):  # noqa: N818  Not an error.
   """The reason why a rule does not apply."""
 
 
@@ -29,10 +29,11 @@ class Report:
 
   Attributes:
     name: Name of the part.
-    checked: Rules that it keeps.
-    skipped: Reason by rule that was not checked.
-    broken: Evidence by rule that it breaks; empty unless `raises` was False.
-    notes: Remarks by rule: true, and no breach.
+    checked: Names of the rules that the part keeps.
+    skipped: Reasons by name of the rules that were not checked.
+    broken: Evidence by name of the broken rules; empty unless `raises` was
+      False.
+    notes: Remarks by name of rules that are kept.
   """
 
   name: str
@@ -64,8 +65,8 @@ def check(
 
   Args:
     name: Name of the part, for messages.
-    rules: Functions of `case` by the name of a rule.
-    case: The part, and what it is tried on.
+    rules: Rules by name, functions of `case`.
+    case: The part under test, and its data.
     skip: Names of rules to leave out; a mapping gives the reasons.
     raises: Whether a broken rule is an error.
 
@@ -73,8 +74,9 @@ def check(
     A Report.
 
   Raises:
-    ContractError: with every broken rule and its evidence, if `raises`.
-    ValueError: `skip` has a name that no rule has.
+    ContractError: If `raises` and any rule is broken; the message has the
+      evidence for each.
+    ValueError: If `skip` names an unknown rule.
   """
   reasons = skip if isinstance(skip, Mapping) else dict.fromkeys(skip, 'asked')
   for rule in reasons:
@@ -95,7 +97,7 @@ def check(
       if first is None:
         broken[rule] = text
       else:
-        skipped[rule] = f'broken as {first!r} is'
+        skipped[rule] = f'broken in the same way as {first!r}'
     except Exception as error:
       broken[rule], cause = f'it raised {error_text(error)}', error
     else:
@@ -108,7 +110,7 @@ def check(
 
 
 def _sentence(name, broken):
-  """All that is broken, one rule a line."""
+  """Lists the broken rules with their evidence, one per line."""
   told = [f'the rule {rule!r}: {text}.' for rule, text in broken.items()]
   if len(told) == 1:
     return f'{name} breaks {told[0]}'

@@ -16,9 +16,10 @@ from al_jax.testing import linear, report, tracing
 from al_jax.testing.report import Broken, Report, Skipped
 from al_jax.testing.strategy_case import Case
 
-# Rows of a batch that does not divide the pool: the last one has padding.
+# Number of rows per batch. It does not divide the pool: the last batch has
+# padding.
 _FEW = 7
-# What may stand in a row that was not measured.
+# Values to put in rows that were not measured.
 _POISONS = (np.nan, np.inf, 1e15, 3e38)
 
 
@@ -36,10 +37,10 @@ def check_strategy(
   """Checks that a strategy keeps its contract, on a small pool on the host.
 
   Args:
-    strategy: The strategy; of a chain the last stage alone is checked.
-    apply: Network, as `measure` gets it. If None, a linear one with dropout.
-    inputs: Float [N, ...] with N at least 3 k + 16. If None, 40 drawn points.
-    task: Task that the network predicts.
+    strategy: The strategy. Of a chain, only the last stage is checked.
+    apply: Network for `measure`. If None, a linear one with dropout.
+    inputs: Float [N, ...] with N at least 3 k + 16. If None, 40 random points.
+    task: Task of the network.
     k: Number of queries.
     skip: Names of rules to leave out; a mapping gives the reasons.
     raises: Whether a broken rule is an error.
@@ -49,8 +50,8 @@ def check_strategy(
     A Report.
 
   Raises:
-    ContractError: with every rule that is broken, and the evidence.
-    ValueError: an argument does not fit.
+    ContractError: If any rule is broken; the message has the evidence for each.
+    ValueError: If an argument is invalid.
   """
   errors.check_number('k', k, int, least=2)
   inputs = linear.DRAWN if inputs is None else np.asarray(inputs, np.float32)
@@ -67,7 +68,7 @@ def check_strategy(
 
 
 def _check_needs(strategy, inputs):
-  """Refuses what the linear network does not have."""
+  """Raises ValueError if the linear network does not meet the needs."""
   for need in needs_lib.of(strategy):
     if need.startswith(needs_lib.EXTRAS):
       raise ValueError(
@@ -81,7 +82,7 @@ def _check_needs(strategy, inputs):
 
 
 def _picks(case):
-  """K different eligible picks, whatever the pool and however few are left."""
+  """Checks for k different eligible picks, on any pool with any number left."""
   for pool, inputs in linear.hostile(case.inputs).items():
     where = f'on the pool {pool!r}, {case.asked} queried before,'
     case.picks(case.measure(inputs), where)
@@ -93,12 +94,12 @@ def _picks(case):
 
 
 def _one(case):
-  """With k = 1 there is one eligible pick."""
+  """Checks that k = 1 gives one eligible pick."""
   case.picks(case.measured, 'with k = 1,', k=1)
 
 
 def _finite(case):
-  """Measurements of eligible examples are finite: a run stops otherwise."""
+  """Checks that measurements are finite; a run would stop otherwise."""
   _looks(case)
   for pool, inputs in linear.hostile(case.inputs).items():
     for leaf in jax.tree.leaves(case.measure(inputs)):
@@ -111,7 +112,7 @@ def _finite(case):
 
 
 def _unseen(case):
-  """Examples that were not measured are neither picked nor read."""
+  """Checks that examples that were not measured are neither picked nor read."""
   place = np.arange(len(case.inputs))
   for rest, seen in (
     ('a third', place % 3 == 1),
@@ -132,7 +133,7 @@ def _unseen(case):
 
 
 def _nan(case):
-  """What measured NaN is never picked while others are left."""
+  """Checks that examples with NaN are not picked while others are left."""
   _looks(case)
   bad = np.arange(len(case.inputs)) < 10
   leaves = jax.tree.leaves(case.measured)
@@ -144,15 +145,15 @@ def _nan(case):
   except Broken:
     raise
   except Exception as error:
-    return f'it refuses NaN: {report.error_text(error)}'
-  picks = case.picks(spoilt, 'with NaN measured of 10 examples,')
+    return f'it rejects NaN: {report.error_text(error)}'
+  picks = case.picks(spoilt, 'with NaN measured for 10 examples,')
   if bad[picks].any():
-    raise Broken(f'picked {picks[bad[picks]][0]}, of which NaN was measured')
+    raise Broken(f'picked {picks[bad[picks]][0]}, whose measurement is NaN')
   return None
 
 
 def _key(case):
-  """The same key gives the same picks; with `uniform`, others give others."""
+  """Checks that a key determines the picks, and, if uniform, changes them."""
   first, again = (case.picks(case.measured, '') for _ in range(2))
   _same(first, again, 'a second call with the same key')
   if not case.strategy.uniform:
@@ -168,7 +169,7 @@ def _key(case):
 
 
 def _batches(case):
-  """What is measured of an example does not depend on its batch."""
+  """Checks that the measurement of an example does not depend on its batch."""
   _looks(case)
   few = case.measure(case.inputs, size=_FEW)
   for whole, part in zip(
@@ -177,7 +178,7 @@ def _batches(case):
     whole, part = (np.asarray(leaf, np.float64) for leaf in (whole, part))
     scale = 1 + np.abs(whole).max()
     apart = np.abs(whole - part).reshape(len(whole), -1).max(1) / scale
-    # Not `apart > ...`: NaN is apart, too.
+    # Not `any(apart > 1e-4)`, which is False for NaN.
     if not np.all(apart <= 1e-4):
       bad = np.argmax(~(apart <= 1e-4))
       raise Broken(
@@ -192,7 +193,7 @@ def _batches(case):
 
 
 def _padding(case):
-  """The inputs of padding rows change nothing."""
+  """Checks that the inputs of padding rows change nothing."""
   _looks(case)
   kept, changed = (
     case.measure(case.inputs, size=_FEW, filler=filler) for filler in (0.0, 7.0)
@@ -203,7 +204,7 @@ def _padding(case):
 
 
 def _hidden(case):
-  """Answers that nobody paid for are not read."""
+  """Checks that hidden answers are not read."""
   _same(
     case.picks(case.measured, ''),
     case.picks(
@@ -211,12 +212,12 @@ def _hidden(case):
       'with hidden answers poisoned,',
       pool=linear.poisoned(case.pool),
     ),
-    'garbage in place of answers that nobody paid for',
+    'garbage in place of hidden answers',
   )
 
 
 def _state(case):
-  """The state keeps its structure, shapes and types over rounds."""
+  """Checks that the state keeps its structure, shapes and types."""
   state, pool = case.strategy.init(case.facts), case.pool
   before = tracing.shapes(state)
   for _ in range(2):
@@ -229,7 +230,7 @@ def _state(case):
 
 
 def _needs(case):
-  """`measure` gets by with what `needs` declares, and uses it."""
+  """Checks that `measure` uses exactly the parts that `needs` declares."""
   _looks(case)
   declared, rows = dict(case.strategy.needs), case.inputs[:_FEW]
   measure = case.strategy.measure
@@ -237,19 +238,22 @@ def _needs(case):
     used = tracing.needs_used(measure, case.apply, rows, declared)
   except Exception as error:
     raise Broken(
-      f'with no more than needs declares, {list(declared)}, measure raised '
+      f'given only the declared needs, {list(declared)}, measure raised '
       f'{report.error_text(error)} Declare what it reads, such as '
       "needs={'classes': ''}"
     ) from error
   for need in used - set(declared):
     raise Broken(f'measure uses {need!r}, which needs does not declare')
-  # Answers are none of a model's: a select reads them.
+  # `select`, not `measure`, reads the answers.
   for need in set(declared) - used - {needs_lib.ANSWERS}:
     raise Broken(f'needs declares {need!r}, and measure does not use it')
 
 
 def _where(case):
-  """`where` gives bool[N], by the key and without hidden answers."""
+  """Checks that `where` gives bool[N] that the key determines.
+
+  Hidden answers must not change it.
+  """
   if case.strategy.where is None:
     raise Skipped('it has no where')
   state, number = case.strategy.init(case.facts), len(case.inputs)
@@ -265,11 +269,11 @@ def _where(case):
   if not np.array_equal(masks[0], masks[1]):
     raise Broken('where gave two masks for one key')
   if not np.array_equal(masks[0], masks[2]):
-    raise Broken('answers that nobody paid for changed the mask of where')
+    raise Broken('garbage in place of hidden answers changed the mask of where')
 
 
 def _prefilter(case):
-  """A first stage is a strategy of its own, and proposes k candidates."""
+  """Checks that a first stage proposes at least k candidates."""
   if case.strategy.prefilter is None:
     raise Skipped('it has no prefilter')
   _, num_candidates = case.strategy.prefilter
@@ -279,7 +283,7 @@ def _prefilter(case):
 
 
 def _jit(case):
-  """A `select` that can be traced makes the same picks under `jax.jit`."""
+  """Checks that a traceable `select` makes the same picks under `jax.jit`."""
   if tracing.is_jitted(case.strategy.select):
     raise Skipped('select is jitted already')
   _traces(case)
@@ -295,8 +299,8 @@ def _jit(case):
 
 
 def _compilations(case):
-  """A second call of `select` compiles nothing."""
-  # What the second call is given is made before the count, by programs too.
+  """Checks that a second call of `select` compiles nothing."""
+  # Made before counting: making the arguments also compiles programs.
   given = [
     {'key': jax.random.key(seed), 'pool': case.pool_with([seed, seed + 1])}
     for seed in (1, 9)
@@ -341,7 +345,7 @@ def _looks(case):
 
 
 def _traces(case):
-  """Skips a select that cannot be traced: it is host code."""
+  """Raises Skipped if `select` cannot be traced, as host code."""
   state = case.strategy.init(case.facts)
   seen = jnp.ones(len(case.inputs), bool)
   problem = tracing.why_not_traced(
@@ -364,7 +368,7 @@ def _shown(values):
 
 
 def _spoilt(measured, rows, poison):
-  """Writes a value into some rows; 3 in place of what integers cannot hold."""
+  """Writes a value into some rows; integer leaves get 3 instead, or 0."""
   return jax.tree.map(
     lambda leaf: leaf.at[np.flatnonzero(rows)].set(
       poison if not poison or jnp.issubdtype(leaf.dtype, jnp.floating) else 3

@@ -1,4 +1,4 @@
-"""A strategy, and the small pool that it is tried on."""
+"""Runs a strategy under test on a small pool."""
 
 import dataclasses
 import functools
@@ -27,13 +27,13 @@ from al_jax.testing.report import Broken
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
-  """A strategy, and what it is tried on.
+  """A strategy under test, and its data.
 
   Attributes:
-    strategy: The part under test.
+    strategy: The strategy under test.
     facts: Facts of the task.
-    apply: Network that is measured through.
-    inputs: float32 [N, ...].
+    apply: Network for `measure`.
+    inputs: Inputs of the pool, float32 [N, ...].
     k: Number of queries.
   """
 
@@ -45,7 +45,7 @@ class Case:
 
   @property
   def asked(self) -> list[int]:
-    """Pool indices of three queries that were answered, one by abstention."""
+    """Pool indices of three earlier queries, one of them without a label."""
     return [3, 17, 5]
 
   @functools.cached_property
@@ -74,7 +74,7 @@ class Case:
 
   @functools.cached_property
   def measured(self) -> PyTree:
-    """What is measured of `inputs`."""
+    """The measurements of `inputs`."""
     return self.measure(self.inputs)
 
   def measure(
@@ -83,8 +83,8 @@ class Case:
     """Measures a pool in batches.
 
     Args:
-      inputs: [N, ...].
-      size: Rows of a batch. If None, N.
+      inputs: Inputs of the pool, [N, ...].
+      size: Number of rows per batch. If None, N.
       filler: Value of the inputs of padding rows.
 
     Returns:
@@ -116,7 +116,7 @@ class Case:
     key: jax.Array = linear.KEY,
     k: int | None = None,
   ) -> tuple[Any, Any]:
-    """Calls `select`; what is not given is as in a run's first round."""
+    """Calls `select`, by default with the initial state and the whole pool."""
     state = self.strategy.init(self.facts) if state is None else state
     seen = np.ones(len(self.inputs), bool) if seen is None else seen
     found = self.strategy.select(
@@ -128,7 +128,7 @@ class Case:
     return found
 
   def picks(self, measured: PyTree, where: str, **given: Any) -> np.ndarray:
-    """Calls `select` and returns its picks, once they are allowed ones."""
+    """Calls `select` and returns its picks; raises Broken if not allowed."""
     try:
       _, selection = self.select(measured, **given)
     except Broken:

@@ -1,4 +1,4 @@
-"""What tracing a function shows: shapes, what it uses, whether it is jitted."""
+"""Inspects functions by tracing: shapes, needs they use, whether jitted."""
 
 import functools
 from collections.abc import Callable, Collection
@@ -22,7 +22,7 @@ def difference(before: PyTree, after: PyTree) -> str:
 
   Args:
     before: Pytree of shapes, see `shapes`.
-    after: Pytree of shapes.
+    after: Pytree of shapes to compare with.
   """
   old, old_tree = jax.tree_util.tree_flatten_with_path(before)
   new, new_tree = jax.tree_util.tree_flatten_with_path(after)
@@ -48,7 +48,7 @@ def is_jitted(function: Callable) -> bool:
 
 
 def why_not_traced(function: Callable, arguments: tuple) -> str:
-  """Returns the kind of error that tracing ends with; '' if there is none."""
+  """Returns the type of the error that tracing raises; '' if there is none."""
   try:
     jax.eval_shape(function, *arguments)
   except Exception as error:
@@ -59,14 +59,14 @@ def why_not_traced(function: Callable, arguments: tuple) -> str:
 def needs_used(
   measure: Callable, apply: Callable, inputs: Any, declared: Collection[str]
 ) -> set[str]:
-  """Returns the needs that a measurement makes use of.
+  """Returns the needs that a measurement uses.
 
   Args:
     measure: Measurement of a strategy.
     apply: Network.
-    inputs: Batch to trace it on.
-    declared: Needs. The network gives no embedding and no extras but these, and
-      predictions of another task than classes unless these are declared.
+    inputs: Inputs of a batch to trace the measurement on.
+    declared: Declared needs. An undeclared embedding or extra is withheld. If
+      classes are not declared, predictions are a dict, as of another task.
 
   Returns:
     Names as in `Strategy.needs`.
@@ -96,7 +96,7 @@ def needs_used(
 
 
 def _only(output, ones):
-  """An output with the declared parts alone, each times a one to be traced."""
+  """Keeps the declared parts of an output, each multiplied by a traced one."""
   predictions = {'one': output.predictions, 'other': output.embedding}
   if needs.CLASSES in ones:
     predictions = jax.tree.map(
@@ -114,7 +114,7 @@ def _only(output, ones):
 
 
 def _reaches(jaxpr, variable):
-  """Whether an output may depend on an input."""
+  """Tells whether any output may depend on an input."""
   reached = {variable}
   for equation in jaxpr.eqns:
     if any(

@@ -1,1 +1,1 @@
-"""Objectives, optimisers, plans, and fit: the loop over compiled steps."""
+"""Objectives, optimizers, plans, and fit: the loop over compiled steps."""

@@ -1,4 +1,4 @@
-"""An encoder, a generator and a discriminator that learn beside a classifier.
+"""Trains an encoder, a generator and a discriminator alongside a classifier.
 
 Tran et al. 2019, "Bayesian Generative Active Deep Learning": a variational
 autoencoder whose decoder is the generator of an ACGAN.
@@ -19,7 +19,7 @@ from al_jax.training import course, networks, objectives
 from al_jax.training.course import Mean
 from al_jax.training.networks import Network
 
-# Shapes of what a step sees, by name.
+# Shapes of the quantities that a step accumulates, by name.
 WATCHED = dict.fromkeys(
   (
     'reconstruction',
@@ -45,8 +45,9 @@ class Fakes(NamedTuple):
   """Images that a step made for each example of a batch.
 
   Attributes:
-    prior: [B, ...], of codes drawn from the prior and the class of the example.
-    decoded: [B, ...], of the example's own code and class.
+    prior: [B, ...], made from a code drawn from the prior, and the class of the
+      example.
+    decoded: [B, ...], made from the example's own code and class.
   """
 
   prior: jax.Array
@@ -55,15 +56,15 @@ class Fakes(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """What the terms of the losses weigh.
+  """Weights of the terms of the losses.
 
   Attributes:
-    reconstruction: squared errors, for encoder and generator.
-    beta: KL divergence of codes, for the encoder.
-    realism: being taken for real by the discriminator, for the generator.
-    classes: being classified as the class asked for, for the generator.
-    real: target of the discriminator for real images, above 0 and at most 1;
-      below 1 it stays unsure.
+    reconstruction: weight of the squared errors, for encoder and generator.
+    beta: weight of the KL divergence of codes, for the encoder.
+    realism: weight of fooling the discriminator, for the generator.
+    classes: weight of the classifier's loss on made images, for the generator.
+    real: target of the discriminator for real images, above 0 and at most 1; a
+      value below 1 keeps it from becoming certain.
   """
 
   reconstruction: float
@@ -75,15 +76,15 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Making:
-  """What does not change from step to step.
+  """Networks that make images, and the options that steps do not change.
 
   Attributes:
-    facts: of the task.
+    facts: facts of the task.
     nets: the networks as functions.
-    moves: how each network begins and moves, a `networks.Trainer` for each.
+    moves: a `networks.Trainer` for each network.
     weights: weights of the losses.
     class_losses: `(images, classes, classifier) -> float32[B]`, the losses of
-      a classifier that stays.
+      the classifier, which these steps do not change.
   """
 
   facts: Facts
@@ -124,14 +125,14 @@ class Making:
   def code(
     self, key: jax.Array | None, variables: PyTree, images: jax.Array
   ) -> jax.Array:
-    """Draws a code of each image from a trained encoder; None: the mean."""
+    """Draws a code of each image from a trained encoder; the mean if no key."""
     mean, log_variance = self.nets.encoder.apply(variables, images)[0]
     return mean if key is None else _drawn(key, mean, log_variance)
 
   def made(
     self, variables: PyTree, codes: jax.Array, classes: jax.Array
   ) -> jax.Array:
-    """Has a trained generator make images."""
+    """Makes images with a trained generator."""
     return self.nets.generator.apply(variables, codes, classes)[0]
 
   def prior(self, key: jax.Array, number: int) -> jax.Array:
@@ -148,19 +149,20 @@ class Making:
     share: jax.Array,
     count: jax.Array,
   ) -> tuple[Three, Fakes, dict[str, Mean]]:
-    """Moves encoder, generator and discriminator, in this order.
+    """Updates encoder, generator and discriminator, in this order.
 
     Args:
-      key: draws codes.
+      key: key of the codes.
       three: the networks before the step.
       batch: labelled examples.
       classes: int32[B], their labels.
-      classifier: variables of the classifier, which stay.
+      classifier: variables of the classifier, which do not change.
       share: share of the round that is over, in [0, 1).
       count: number of examples in an epoch.
 
     Returns:
-      The networks after, images of the new generator, and what was seen.
+      The networks after the step, images of the new generator, and a Mean for
+      each name in `WATCHED`.
     """
     keys = jax.random.split(key, 3)
     real = batch.index >= 0
@@ -202,7 +204,7 @@ class Making:
       )
       errors = _sq_errors(decoded, images)
       kl = objectives.gaussian_kl(mean, log_variance)
-      # As sums over an example, divided by its numbers: an ELBO.
+      # An ELBO: both terms are sums over an example, divided by its size.
       loss = self.weights.reconstruction * errors
       loss += self.weights.beta * kl / self.facts.example.size
       seen = {
@@ -233,7 +235,7 @@ class Making:
       losses = weights.realism * objectives.binary_cross_entropy(logits, 1.0)
       losses += weights.classes * self.class_losses(made, twice, classifier)
       errors = _sq_errors(made[len(images) :], images)
-      # A mean over samples of the prior, and one over decoded ones.
+      # Twice the mean over both kinds is the sum of the mean of each kind.
       loss = 2 * objectives.masked_mean(losses, both)
       loss += weights.reconstruction * objectives.masked_mean(errors, real)
       return loss, (
@@ -311,7 +313,7 @@ def _drawn(key, mean, log_variance):
 
 
 def _sq_errors(made, images):
-  """Mean squared errors float32[B] of images."""
+  """Computes the mean squared error of each image: float32[B]."""
   return jnp.mean(jnp.square(made - images), axis=(1, 2, 3))
 
 

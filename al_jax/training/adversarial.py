@@ -1,4 +1,4 @@
-"""An autoencoder and a critic of its latents that learn from each other."""
+"""Trains an autoencoder and a critic of its latents against each other."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ from al_jax.training import course, networks, objectives, sheets
 from al_jax.training.course import Mean
 from al_jax.training.networks import Network
 
-# How the two terms of an autoencoder's loss are weighed, see `Weights`.
+# Scalings of the two terms of an autoencoder's loss, see `Weights`.
 KL_SCALES = ('elbo', 'example', 'batch')
-# Latents whose means vary less than this over examples tell nothing of them.
+# Least variance over examples of the mean of an active latent.
 _ACTIVE = 0.01
 
 
@@ -30,7 +30,7 @@ class Both:
 
 
 class Pair(NamedTuple):
-  """A batch of labelled examples, and one of others."""
+  """A batch of labelled examples and a batch of unlabelled ones."""
 
   labelled: Batch
   others: Batch
@@ -38,16 +38,16 @@ class Pair(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """What the terms of the autoencoder's loss weigh.
+  """Weights of the terms of the autoencoder's loss.
 
   Attributes:
-    reconstruction: of squared errors and KL divergence.
-    beta: of the KL divergence beside the errors.
-    kl_scale: `'elbo'`: both are sums over an example, divided by the numbers
-      that it has. `'example'`, `'batch'`: errors are a mean over these numbers,
+    reconstruction: weight of squared errors and KL divergence together.
+    beta: weight of the KL divergence relative to the errors.
+    kl_scale: `'elbo'`: both are sums over an example, divided by the number of
+      its values. `'example'`, `'batch'`: errors are a mean over these values,
       and KL is a sum over an example, or over the whole batch.
-    adversarial: of making the critic say `state`.
-    state: 0 is labelled, 1 unlabelled.
+    adversarial: weight of the cross-entropy between the critic and `state`.
+    state: target for the critic's output; 0 is labelled, 1 unlabelled.
   """
 
   reconstruction: float
@@ -59,13 +59,13 @@ class Weights:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Players:
-  """What does not change from step to step.
+  """The two networks, and the options that steps do not change.
 
   Attributes:
     facts: facts of the task.
     autoencoder: see `models.generative.autoencoder`.
     critic: see `models.generative.critic`.
-    moves: how each of the two begins and moves.
+    moves: trainers of the autoencoder and of the critic.
     weights: weights of the autoencoder's loss.
     latent: size of the latent that images are decoded from.
     target_latent: size of its second part, which predicts targets.
@@ -93,12 +93,12 @@ class Players:
     )
 
   def coded(self, variables: PyTree, inputs: jax.Array) -> Coded:
-    """What a trained autoencoder makes of raw inputs, by its mean latents."""
+    """Encodes and decodes raw inputs in inference, by their mean latents."""
     images = common.normalised(self.facts, inputs)
     return self.autoencoder.apply(variables, images, jnp.zeros(()))[0]
 
   def criticised(self, variables: PyTree, latents: jax.Array) -> jax.Array:
-    """Logits float32[B] of a critic that there is no label."""
+    """Returns the critic's logits of having no label: float32[B]."""
     return self.critic.apply(variables, latents)[0]
 
   def finite(self, both: Both) -> dict[str, jax.Array]:
@@ -117,25 +117,26 @@ class Players:
     share: jax.Array,
     count: jax.Array,
   ) -> tuple[Both, dict[str, Mean]]:
-    """Moves the autoencoder.
+    """Takes a step of the autoencoder.
 
     Args:
-      key: draws the noise of latents.
+      key: key of the noise of latents.
       both: the networks before the step.
       pair: the examples.
-      target_loss: `(Coded of the labelled) -> (loss, seen)`.
+      target_loss: `(coded) -> (loss, seen)`, given the Coded of the labelled
+        examples.
       share: share of the round that is over, in [0, 1).
       count: number of examples in an epoch.
 
     Returns:
-      The networks after, and what was seen.
+      The networks after the step, and Means by name.
     """
     variables = both.autoencoder.variables
     keys = jax.random.split(key)
 
     def objective(params):
       statistics, found = variables.get('statistics') or {}, []
-      # One after the other: a batch of both would have common statistics.
+      # One after the other, since BatchNorm would mix them in a joint batch.
       for of, batch in zip(keys, pair, strict=True):
         images = common.normalised(self.facts, batch.inputs)
         size = self.latent + self.target_latent
@@ -161,11 +162,11 @@ class Players:
     return both.replace(autoencoder=moved), seen
 
   def _loss(self, critic, found, pair):
-    """What the autoencoder minimises of images alone, and what was seen.
+    """Computes the autoencoder's loss without targets, and Means by name.
 
     Args:
-      critic: which stays.
-      found: of each batch, `Coded` and mean squared errors [B].
+      critic: the critic, which does not change.
+      found: `Coded` and mean squared errors [B] for each batch.
       pair: the examples.
     """
     weights, loss, seen = self.weights, jnp.zeros(()), {}
@@ -206,7 +207,7 @@ class Players:
     share: jax.Array,
     count: jax.Array,
   ) -> tuple[Both, dict[str, Mean]]:
-    """Moves the critic, which looks through the autoencoder as it is used.
+    """Takes a step of the critic, on latents encoded in inference.
 
     Args:
       both: the networks before the step.
@@ -216,7 +217,7 @@ class Players:
       count: number of examples in an epoch.
 
     Returns:
-      The networks after, and what was seen.
+      The networks after the step, and Means by name.
     """
     variables = both.autoencoder.variables
     latents = [self.coded(variables, batch.inputs).mean for batch in pair]
@@ -246,14 +247,14 @@ class Players:
     return both.replace(critic=moved), seen
 
   def pictures(self, both: Both, raw: jax.Array) -> dict[str, jax.Array]:
-    """Makes a sheet: examples, and below them what is made of their latents."""
+    """Makes a sheet of examples, with their reconstructions below."""
     made = self.coded(both.autoencoder.variables, raw).reconstruction
     images = jnp.concatenate([common.normalised(self.facts, raw), made])
     return {'reconstructions': sheets.of_images(self.facts, images)}
 
 
 def watched(latent_size: int) -> dict[str, tuple[int, ...]]:
-  """Shapes of what steps see, by name."""
+  """Maps each quantity that steps accumulate to its shape."""
   scalars = (
     'reconstruction',
     'kl',
@@ -266,13 +267,14 @@ def watched(latent_size: int) -> dict[str, tuple[int, ...]]:
 
 
 def reported(means: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
-  """Makes metrics of what was seen, and counts latents that tell something.
+  """Makes metrics of accumulated means, and counts the active latents.
 
   Args:
-    means: of what is watched, by name.
+    means: means by the names of `watched`.
 
   Returns:
-    Scalars by name; `active_latents` are those whose means vary over examples.
+    Scalars by name; `active_latents` is the number of latents whose means vary
+    over examples.
   """
   variance = means['sq_latent'] - jnp.square(means['latent'])
   active = jnp.sum(variance > _ACTIVE).astype(jnp.float32)

@@ -1,7 +1,7 @@
 """Random changes to training images, on device, with a key per example.
 
 Each is `(key, image [H, W, channels]) -> image`. The key comes from the step
-and the example, so a batch may be cut or padded in any way.
+and the example, so results do not depend on how a batch is split or padded.
 """
 
 import functools
@@ -16,12 +16,12 @@ from al_jax.interfaces import PyTree
 
 
 def flip(key: jax.Array, image: jax.Array) -> jax.Array:
-  """Mirrors left and right, one time in two."""
+  """Mirrors left and right with probability one half."""
   return jnp.where(jax.random.bernoulli(key), image[:, ::-1], image)
 
 
 def shift(key: jax.Array, image: jax.Array, *, pixels: int = 4) -> jax.Array:
-  """Moves by up to `pixels` in each direction; the border is reflected."""
+  """Shifts by up to `pixels` in each direction; the border is reflected."""
   return _moved(key, image, pixels, mode='reflect')
 
 
@@ -39,8 +39,8 @@ def _moved(key, image, pixels, *, mode):
 
 AUGMENTATIONS = {'flip': flip, 'shift': shift, 'crop': crop}
 
-# What a user gives for each: a name, a dotted path, a function, or a mapping
-# that has one of these as its `name`, and options.
+# A name, a dotted path, a function, or a mapping with one of these as its
+# `name`, and options.
 Spec = str | Mapping[str, Any] | Callable[..., PyTree]
 
 
@@ -51,17 +51,17 @@ def build(
 
   Args:
     specs: names, dotted paths, functions `(key, input) -> input`, or mappings
-      with one of these as `name` and its options, in order:
+      with one of these as `name` and its options, in the order of application:
       `('flip', {'name': 'shift', 'pixels': 2}, my_function)`.
-    example: shape of one input, raw. The augmentations of this file take images
-      alone; yours say themselves what they take.
+    example: shape of one raw input. The augmentations of this file accept
+      images only; your functions may accept other inputs.
 
   Returns:
     `(key, index int32[B], inputs [B, ...]) -> inputs`.
 
   Raises:
-    ValueError: an unknown name or option, inputs that are not images, or a
-      function that changes a shape or dtype.
+    ValueError: a name or an option is unknown, the inputs are not images, or a
+      function changes a shape or dtype.
   """
   is_list = isinstance(specs, Sequence) and not isinstance(specs, str)
   if not is_list or not all(
@@ -101,7 +101,7 @@ def build(
 
 
 def _resolve(spec):
-  """What an augmentation is called, and the function with its options."""
+  """Returns the name of an augmentation, and its function with options."""
   options = dict(spec) if isinstance(spec, Mapping) else {'name': spec}
   name = options.pop('name', None)
   function = parts.find('augmentation', name, AUGMENTATIONS)
@@ -130,7 +130,7 @@ def _check_own(called, step, example):
   """Raises ValueError for a function that changes a shape or dtype."""
   try:
     found = jax.eval_shape(step, jax.random.key(0), example)
-  except Exception as error:  # It is a program, and may raise anything.
+  except Exception as error:  # User code may raise anything.
     raise ValueError(
       f'augmentation {called!r} fails for an input {_spelled(example)} with '
       f'{type(error).__name__}: {errors.clause(error)}.'
@@ -138,8 +138,8 @@ def _check_own(called, step, example):
   if _spelled(found) != _spelled(example):
     raise ValueError(
       f'augmentation {called!r} makes {_spelled(found)} of an input '
-      f'{_spelled(example)}; shape and dtype must stay. Inputs are raw here, '
-      'and are normalised later.'
+      f'{_spelled(example)}; it must keep shape and dtype. Inputs are still '
+      'raw here, and are normalised later.'
     )
 
 

@@ -1,8 +1,8 @@
-"""The course of a round: its steps and epochs, what they saw, and its end.
+"""The course of a round: its steps, epochs, metrics, and end.
 
-A learner's state has its networks (see `networks`), one `Course`, and what is
-its own. A learner says which examples a step takes and what it minimises on
-them; `Rules` say how the round goes on.
+A learner's state has its networks (see `networks`), one `Course`, and fields of
+its own. A learner defines the examples and the loss of a step; `Rules` define
+the epochs, the surveys and the end of the round.
 """
 
 import dataclasses
@@ -19,17 +19,17 @@ from al_jax.interfaces import Progress, PyTree
 from al_jax.training import plans
 from al_jax.training.stopping import StopRule
 
-# The survey of a validation split, which a rule with patience takes.
+# Name of the validation survey of stop rules with patience.
 VALIDATION = 'validation'
 
 
 @flax.struct.dataclass
 class Mean:
-  """A mean on its way.
+  """A running mean.
 
   Attributes:
-    total: float32, of what was seen; a scalar or an array of means.
-    count: int32, how many that were.
+    total: float32, sum of the values; a scalar or an array.
+    count: int32, number of values.
   """
 
   total: jax.Array
@@ -37,7 +37,7 @@ class Mean:
 
   @property
   def value(self) -> jax.Array:
-    """The mean so far; 0 of nothing."""
+    """The mean so far; 0 if there are no values."""
     return self.total / jnp.maximum(self.count, 1)
 
 
@@ -52,17 +52,19 @@ class Best:
 
 @flax.struct.dataclass
 class Course:
-  """Where a round's training is.
+  """State of a round's training.
 
   Attributes:
-    key: of this round; steps derive theirs from it.
-    epochs: the order of this epoch and the place in it.
-    step: int32, steps taken in this round.
-    tally: what the passes of the epoch under way saw so far, by name.
-    metrics: what the last whole epoch comes to.
-    finished: bool, a stop rule has fired.
-    due: surveys to be taken before the next step, by name: bool.
-    best: None unless the stop rule has patience.
+    key: key of this round; steps derive theirs from it.
+    epochs: order of this epoch and the position in it.
+    step: int32, number of steps taken in this round.
+    tally: running means of the current epoch, by name.
+    metrics: metrics of the last whole epoch.
+    finished: bool, whether a stop rule has fired.
+    due: bool by the name of a survey, whether it must be taken before the next
+      step.
+    best: the epoch with the lowest validation loss. If None, the stop rule has
+      no patience.
   """
 
   key: jax.Array
@@ -76,7 +78,7 @@ class Course:
 
   @property
   def waits(self) -> jax.Array:
-    """Whether a survey is to be taken before the next step: bool."""
+    """Whether a survey must be taken before the next step: bool."""
     waits = jnp.zeros((), jnp.bool_)
     for is_due in self.due.values():
       waits |= is_due
@@ -85,12 +87,12 @@ class Course:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rules:
-  """What does not change from round to round.
+  """Rules of a learner's rounds, the same in every round.
 
   Attributes:
-    stop: when a round is over.
-    capacity: the most examples of an epoch.
-    batch_size: examples of an epoch per step.
+    stop: stop rule of a round.
+    capacity: largest number of examples in an epoch.
+    batch_size: number of the epoch's examples per step.
     watched: shape of each quantity accumulated over an epoch, by name.
     report: `(means by name) -> metrics`.
     surveys: names of the learner's own surveys.
@@ -104,11 +106,11 @@ class Rules:
   surveys: tuple[str, ...]
 
   def begin(self, key: jax.Array, variables: PyTree) -> Course:
-    """Begins a round, with nothing to learn from yet.
+    """Begins a round whose epochs are still empty.
 
     Args:
-      key: of the steps.
-      variables: of the network that patience keeps the best of.
+      key: key of the steps.
+      variables: variables of the network, of which patience keeps the best.
 
     Returns:
       The course before its first step.
@@ -139,11 +141,11 @@ class Rules:
   def over_labelled(
     self, key: jax.Array, course: Course, pool: pool_lib.PoolState
   ) -> Course:
-    """Gives a course epochs over the labelled set; over at once without labels.
+    """Gives a course epochs over the labelled set; without labels, ends it.
 
     Args:
-      key: shuffles the first epoch.
-      course: at the beginning of a round.
+      key: key that shuffles the first epoch.
+      course: course at the beginning of a round.
       pool: the labelled set.
 
     Returns:
@@ -156,12 +158,12 @@ class Rules:
     )
 
   def next_batch(self, course: Course) -> jax.Array:
-    """Returns the members that come next: int32[batch_size], -1 pads."""
+    """Returns the next examples of the epoch: int32[batch_size], -1 pads."""
     return plans.next_batch(course.epochs, self.batch_size)
 
   def share_of_round(self, course: Course) -> jax.Array:
-    """Returns the share that is over: in [0, 1), and never less than before."""
-    # In float32: with epochs nobody means to wait for, int32 would overflow.
+    """Returns the share of the round that is over: [0, 1), never decreasing."""
+    # In float32, since int32 would overflow with a huge number of epochs.
     per_epoch = plans.steps_per_epoch(course.epochs, self.batch_size)
     taken = course.epochs.epoch * per_epoch
     taken += course.epochs.position // self.batch_size
@@ -172,15 +174,15 @@ class Rules:
     return share
 
   def count(self, course: Course, seen: Mapping[str, Mean]) -> Course:
-    """Counts a step and moves on in the epoch; the stop rules look at its end.
+    """Counts a step, advances the epoch, and applies the stop rules at its end.
 
     Args:
-      course: before the step.
-      seen: what the step saw of what is watched.
+      course: course before the step.
+      seen: a Mean over the step for each name in `watched`.
 
     Returns:
-      The course after. A survey of the validation split is due at the end of an
-      epoch, if the rule has patience.
+      The course after the step. If the stop rule has patience, the validation
+      survey is due at the end of an epoch or of the round.
     """
     stop = self.stop
     course = course.replace(
@@ -197,7 +199,7 @@ class Rules:
       finished |= ends & (means['accuracy'] >= stop.train_accuracy)
     if stop.steps is not None:
       finished |= course.step >= stop.steps
-    # A round cut short in its first epoch reports what it has seen of it.
+    # A round that ends within its first epoch reports that part of the epoch.
     report = ends | (finished & (epochs.epoch == 0))
     due = dict(course.due)
     if stop.patience is not None:
@@ -217,7 +219,7 @@ class Rules:
     )
 
   def progress(self, course: Course) -> Progress:
-    """Returns what the host may read of a course."""
+    """Returns the progress of a course, for the host."""
     has_begun = course.epochs.position > 0
     running = jax.tree.map(
       lambda mean: jnp.where(has_begun, mean, jnp.nan),
@@ -249,31 +251,30 @@ def rules(
   """Makes Rules from options, which are checked.
 
   Args:
-    stop: keywords of `StopRule`.
-    capacity: the most examples of an epoch.
-    batch_size: examples of an epoch per step.
+    stop: keyword arguments of `StopRule`.
+    capacity: largest number of examples in an epoch.
+    batch_size: number of the epoch's examples per step.
     watched: shapes by name, see `forward.watched`.
-    report: what is reported of the means.
-    surveys: names of the learner's own surveys, beside that of a validation
-      split.
+    report: `(means by name) -> metrics`.
+    surveys: names of the learner's own surveys, besides the validation survey.
 
   Returns:
     Rules.
 
   Raises:
-    ValueError: an unknown option, or a value that is not allowed.
+    ValueError: an option is unknown, or a value is not allowed.
   """
   errors.check_number('batch_size', batch_size, int, least=1)
   rule = errors.made_of('stop', stop, StopRule)
   if rule.train_accuracy is not None and 'accuracy' not in watched:
     raise ValueError(
-      f'stop.train_accuracy is {rule.train_accuracy}; the training watches '
+      f'stop.train_accuracy is {rule.train_accuracy}; the training measures '
       f'{" and ".join(watched)} and no accuracy.'
     )
   return Rules(
     stop=rule,
     capacity=capacity,
-    # Beyond the examples there can be, a batch is padding.
+    # A larger batch would only add padding.
     batch_size=min(batch_size, max(capacity, 1)),
     watched=watched,
     report=report,
@@ -290,7 +291,7 @@ def mean_of(values: jax.Array, real: jax.Array) -> Mean:
 
   Args:
     values: float32[B, ...].
-    real: bool[B].
+    real: bool[B], False in padding rows.
 
   Returns:
     A Mean of [...].
@@ -301,12 +302,13 @@ def mean_of(values: jax.Array, real: jax.Array) -> Mean:
 
 
 def step_keys(course: Course) -> tuple[jax.Array, jax.Array]:
-  """Returns the keys of this step: of augmentations, and of dropout.
+  """Returns the keys of this step for augmentation and for dropout.
 
-  They are to be folded into: the order of an epoch is drawn from one of them.
+  Fold a number into a key before further draws: the second key itself also
+  draws the order of an epoch.
 
   Args:
-    course: before the step.
+    course: course before the step.
 
   Returns:
     Two keys.
@@ -318,17 +320,17 @@ def step_keys(course: Course) -> tuple[jax.Array, jax.Array]:
 
 
 def pause(course: Course, survey: str, every: int = 1) -> Course:
-  """Has a survey taken when an epoch is over, unless the round is too.
+  """Makes a survey due when an epoch is over, unless the round is over too.
 
   Args:
-    course: after `Rules.count`.
+    course: course after `Rules.count`.
     survey: name of the survey.
-    every: epochs between two surveys.
+    every: number of epochs between two surveys.
 
   Returns:
     The course.
   """
-  # At the beginning of an epoch the last one is over.
+  # Position 0 is the start of an epoch, so the previous one is over.
   over = (course.epochs.position == 0) & (course.epochs.epoch % every == 0)
   return course.replace(due={**course.due, survey: over & ~course.finished})
 
@@ -337,7 +339,7 @@ def taken(course: Course, survey: str) -> Course:
   """Marks a survey as taken.
 
   Args:
-    course: while the survey is due.
+    course: course while the survey is due.
     survey: name of the survey.
 
   Returns:
@@ -350,9 +352,9 @@ def hold(course: Course, before: PyTree, after: PyTree) -> PyTree:
   """Keeps a step from changing a round that is over or waits for a survey.
 
   Args:
-    course: before the step.
-    before: what the step may change.
-    after: what it changed that to.
+    course: course before the step.
+    before: state before the step.
+    after: state after the step.
 
   Returns:
     `before` if the course is finished or waits, otherwise `after`.
@@ -364,8 +366,8 @@ def unless(frozen: jax.Array, before: PyTree, after: PyTree) -> PyTree:
   """Returns `before` if `frozen`, otherwise `after`.
 
   Args:
-    frozen: bool.
+    frozen: bool, a scalar.
     before: state before a step.
-    after: state after it.
+    after: state after the step.
   """
   return jax.tree.map(lambda a, b: jnp.where(frozen, a, b), before, after)

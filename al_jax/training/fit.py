@@ -1,12 +1,13 @@
-"""fit: the explicit loop of a round's training over compiled chunks of steps.
+"""Trains a round: an explicit loop over compiled calls of several steps.
 
-The state carries everything, and a step of a state that is done, or waits for a
-survey, changes nothing: how many steps go into one call changes speed alone.
+The state carries everything. A step changes nothing if the state is done or
+waits for a survey, so the number of steps per call affects only the speed.
 
-On a CPU the gradients that JAX derives of a convolution are ten to fifty times
-slower inside a loop than alone, so a learner whose step holds one is run one
-step a call there. Everything else loops on the device, the convolutions of
-`models.conv` too: they are laid out as XLA's fast kernels want them.
+On a CPU the gradients that JAX derives for a convolution are ten to fifty times
+slower inside a loop than alone. So a learner whose step has such a gradient
+runs one step per call there. All other steps loop on the device, including
+those with convolutions of `models.conv`, which have the layout of XLA's fast
+kernels.
 """
 
 import functools
@@ -32,9 +33,9 @@ from al_jax.interfaces import (
 from al_jax.pool import PoolState
 from al_jax.sources import Sources
 
-# A call of the device takes about so long: the host can look on, and stop.
+# Target time of a call, after which the host can report progress or stop.
 _SECONDS_PER_CALL = 0.5
-# Steps of the first calls, which may have to compile; and the most ever.
+# Steps of the first calls, which may compile, and the upper limit.
 _FIRST_STEPS, _MOST_STEPS = 64, 2**16
 
 # Images [B, height, width, channels], kernels [height, width, in, out]: what
@@ -45,22 +46,23 @@ _FAST_LAYOUT = jax.lax.conv_dimension_numbers(
 
 
 class FitFns(NamedTuple):
-  """The compiled functions of `fit`, made once per run.
+  """Compiled functions of `fit`, made once per run.
 
-  With several lanes (seeds) `start` and `advance` take and return pytrees with
-  a leading lane axis; with one lane, plain ones.
+  With several lanes (seeds), `start` and `advance` take and return pytrees with
+  a leading lane axis; with one lane, pytrees without it.
 
   Attributes:
-    num_lanes: how many seeds advance in one call.
-    steps_in_loop: many steps are one call, a loop on the device; otherwise each
-      step is a call.
+    num_lanes: number of seeds that advance in one call.
+    steps_in_loop: whether a call runs many steps in a loop on the device;
+      otherwise each step is a call.
     start: `(key, state, pool) -> state`.
-    advance: for each phase, `(state, pool, num_steps) -> (state, Progress)`: so
-      many steps, or fewer if they would change nothing.
-    surveys: by name, `(key, state, pool) -> state`, of one lane.
+    advance: `(state, pool, num_steps) -> (state, Progress)` for each phase. It
+      stops early if further steps would change nothing.
+    surveys: `(key, state, pool) -> state` of one lane, by name.
     finite: `(state) -> {network: bool}`.
-    pack: a list of one pytree per lane -> what `advance` takes.
-    unpack: and back.
+    pack: function from a list of pytrees, one per lane, to an argument of
+      `advance`.
+    unpack: inverse of `pack`.
   """
 
   num_lanes: int
@@ -81,15 +83,15 @@ def compile_fit(
   num_lanes: int = 1,
   chunk_size: int = 1000,
 ) -> FitFns:
-  """Makes the compiled functions of a learner.
+  """Compiles the functions that train a learner.
 
   Args:
-    learner: how to train.
-    facts: of the task.
-    all_sources: the examples, by name; `'pool'` must be there.
-    num_lanes: how many seeds share a call. More than one are `vmap`ped, and
-      need every source on one device.
-    chunk_size: of the survey's pass.
+    learner: learner to train.
+    facts: facts of the task.
+    all_sources: sources of examples by name, including `'pool'`.
+    num_lanes: number of seeds that share a call. Several seeds are `vmap`ped
+      and need all sources on one device.
+    chunk_size: number of examples per call in the pass of a survey.
 
   Returns:
     FitFns.
@@ -144,21 +146,22 @@ def fit(
   resume: bool = False,
   stop_every: int | None = None,
 ) -> Iterator[tuple[PyTree, Progress]]:
-  """Trains one round: a generator that yields after every call of the device.
+  """Trains one round, and yields after every call of the device.
 
   Args:
-    fns: the compiled functions.
+    fns: compiled functions of the learner.
     start_keys: a key per lane, for `learner.start`.
     survey_keys: a key per lane, for the surveys of this round.
     states: a learner state per lane.
     pools: a labelled set per lane.
-    resume: the states are in the middle of this round's training.
-    stop_every: end a call whenever the step is a multiple of this, so that the
-      caller can save there.
+    resume: whether the states are in the middle of this round's training.
+    stop_every: a call ends whenever the step is a multiple of this, so that the
+      caller can save there. If None, calls do not end for that.
 
   Yields:
-    The packed states (`fns.unpack`) and their Progress on the host, with
-    leading lane axis throughout. The last one is done in every lane.
+    The packed states (see `fns.unpack`) and their Progress on the host, whose
+    leaves all have a leading lane axis. The last Progress is done in every
+    lane.
   """
   state = fns.pack(states)
   pool = fns.pack(pools)
@@ -179,7 +182,8 @@ def fit(
     yield state, progress
     if np.all(progress.done):
       return
-    # Lanes may be in different phases: those of the first that is not over.
+    # Lanes may be in different phases. Take that of the first unfinished lane;
+    # the step changes nothing in lanes of other phases.
     phase = int(progress.phase[np.argmin(progress.done)])
     if any(np.any(is_due) for is_due in progress.due.values()):
       lanes = fns.unpack(state)
@@ -191,16 +195,17 @@ def fit(
 
 
 def _next_pace(pace, taken, seconds):
-  """Steps of the next call, by the steps and seconds of the last one."""
+  """Computes the steps of the next call from the time of the last one."""
   if not taken:
-    return pace  # It waited for a survey, or compiled.
+    return pace  # The state waited for a survey, or the call compiled.
   wanted = taken * _SECONDS_PER_CALL / max(seconds, 1e-6)
-  # A call that compiled, or ended early, says little: move by small factors.
+  # The time of a call that compiled or ended early is unreliable, so limit the
+  # change.
   return int(np.clip(wanted, max(pace // 4, 1), min(4 * pace, _MOST_STEPS)))
 
 
 def _by_lane(progress, num_lanes):
-  """Progress with a leading lane axis; a learner may leave out the phase."""
+  """Adds a lane axis to Progress, also to a phase left at its default."""
   progress = jax.tree.map(np.atleast_1d, progress)
   return progress._replace(phase=np.broadcast_to(progress.phase, (num_lanes,)))
 
@@ -210,7 +215,7 @@ def _lane(progress, lane):
 
 
 def _surveyed(fns, key, state, pool, progress):
-  """The state of a lane after the surveys that are due, each with its key."""
+  """Takes the surveys of a lane that are due, each with its own key."""
   key = jax.random.fold_in(key, int(progress.step))
   for number, (name, survey) in enumerate(fns.surveys.items()):
     if progress.due.get(name, False):
@@ -220,14 +225,14 @@ def _surveyed(fns, key, state, pool, progress):
 
 
 def step_from(phase: Phase) -> Callable[..., tuple]:
-  """One step that draws its own batches, gathering them on the device.
+  """Makes a step that plans and gathers its own batches on the device.
 
   Args:
-    phase: of a learner.
+    phase: phase of a learner.
 
   Returns:
-    `(state, pool, inputs) -> (state, Progress)`, not compiled; `inputs` are
-    those of the sources, by name.
+    `(state, pool, inputs) -> (state, Progress)`, not compiled. `inputs` are the
+    inputs of the sources, by name.
   """
 
   def step(state, pool, inputs):
@@ -243,7 +248,7 @@ def step_from(phase: Phase) -> Callable[..., tuple]:
 
 
 def _drawn_from(inputs, name):
-  """A batch named like a source draws from it, any other from the pool."""
+  """Returns the inputs of the source of that name, or else of the pool."""
   return inputs.get(name, inputs['pool'])
 
 
@@ -260,7 +265,7 @@ def _loops_are_slow(learner, facts, inputs):
 
 
 def _waits(progress):
-  """bool: a survey is to be taken."""
+  """Returns bool, whether any survey is due."""
   waits = jnp.zeros((), jnp.bool_)
   for is_due in progress.due.values():
     waits |= is_due
@@ -268,7 +273,7 @@ def _waits(progress):
 
 
 def _advance_in_loop(learner, number, inputs, *, num_lanes):
-  """Many steps a call; the loop ends when a step would change nothing."""
+  """Makes a call of many steps, which ends when a step would change nothing."""
   step = step_from(learner.phases[number])
   has_phases = len(learner.phases) > 1
 
@@ -304,12 +309,12 @@ def _advance_in_loop(learner, number, inputs, *, num_lanes):
 
 
 def _ends_call(progress, number):
-  """On the host: another step of this phase would change nothing."""
+  """Returns, on the host, whether another step would change nothing."""
   return bool(progress.done or _waits(progress) or progress.phase != number)
 
 
 def _advance_by_call(learner, number, inputs):
-  """One step a call, for steps that are slow inside a loop."""
+  """Makes a loop on the host, for steps that are slow in a device's loop."""
   compiled = jax.jit(step_from(learner.phases[number]))
 
   def advance(state, pool, num_steps):
@@ -323,7 +328,7 @@ def _advance_by_call(learner, number, inputs):
 
 
 def _advance_by_rows(learner, number, inputs):
-  """One step a call, of rows that come from the host or from all devices."""
+  """Makes a loop on the host for rows on the host or on several devices."""
   plan, step = map(jax.jit, learner.phases[number])
   readers = {name: sources.reader(leaf) for name, leaf in inputs.items()}
 

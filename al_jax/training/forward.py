@@ -1,4 +1,4 @@
-"""A network on a batch: in training, and as it is used afterwards."""
+"""Evaluates a network on a batch, in training and in inference."""
 
 from collections.abc import Callable
 
@@ -23,12 +23,12 @@ def train(
 
   Args:
     model: the network.
-    variables: of the network, before the step.
-    at: the course, before the step.
-    augment: see `training.augment.build`.
-    batch: padded with an index of -1.
-    draws: int32[B], rows of one number are augmented alike. If None, the index,
-      for batches without repetitions.
+    variables: variables of the network before the step.
+    at: the course before the step.
+    augment: augmentation, see `training.augment.build`.
+    batch: batch of examples, padded with an index of -1.
+    draws: int32[B]; rows with the same number are augmented in the same way. If
+      None, the pool index, for batches in which no example repeats.
 
   Returns:
     `(params) -> (output, statistics)`.
@@ -49,7 +49,7 @@ def train(
 
 
 def targets_of(targets: PyTree, index: jax.Array) -> PyTree:
-  """The targets of a batch; 0 in padding rows.
+  """Gathers the targets of a batch; 0 in padding rows.
 
   Args:
     targets: pytree of [N, ...].
@@ -67,7 +67,7 @@ def targets_of(targets: PyTree, index: jax.Array) -> PyTree:
 
 
 def watched(task: Task) -> dict[str, tuple[int, ...]]:
-  """Shapes of what `watch` sees, by name."""
+  """Maps each quantity that `watch` returns to its shape."""
   return {'loss': (), **dict.fromkeys(task.watched, ())}
 
 
@@ -78,14 +78,14 @@ def watch(
   targets: PyTree,
   real: jax.Array,
 ) -> dict[str, course.Mean]:
-  """The loss on a batch, and what the task watches beside it.
+  """Computes means of the loss and of the task's watched quantities.
 
   Args:
-    task: what is predicted.
+    task: the task.
     predictions: pytree of [B, ...].
     losses: float32[B].
     targets: pytree of [B, ...].
-    real: bool[B], which rows count.
+    real: bool[B], False in padding rows.
 
   Returns:
     Means by name.
@@ -108,7 +108,7 @@ def apply(
   *,
   keys: jax.Array | None = None,
 ) -> ModelOutput:
-  """What a network says: the `apply` of a learner, see `interfaces`."""
+  """Evaluates a network: the `apply` of a learner, see `interfaces`."""
   if keys is None:
     output = model.apply(variables, inputs)
     return output._replace(predictions=_set_apart(output.predictions))

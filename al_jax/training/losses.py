@@ -1,7 +1,7 @@
-"""Losses of classification, to be minimised in the place of the task's own.
+"""Training losses for classification, which replace the task's own.
 
 Each is `(logits float32[B, C], targets int32[B], **options) -> float32[B]`, in
-nats. Accuracies, log losses and patience stay those of the task.
+nats. Accuracy, log loss and patience still use the task's own loss.
 """
 
 import functools
@@ -15,17 +15,17 @@ from al_jax import errors, parts, tasks
 from al_jax.interfaces import PyTree
 from al_jax.tasks import Task
 
-# What a user gives: a name, a dotted path, a function, or a mapping that has
-# one of these as its `name`, and options.
+# A name, a dotted path, a function, or a mapping with one of these as its
+# `name`, and options.
 Spec = str | Mapping[str, Any] | Callable[..., jax.Array]
-# Rows of the batch that is traced.
+# Number of rows of the batch that checks a loss.
 _FEW = 3
 
 
 def label_smoothing(
   logits: jax.Array, targets: jax.Array, *, smoothing: float = 0.1
 ) -> jax.Array:
-  """Computes the cross-entropy of targets that share a part with all classes.
+  """Computes the cross-entropy with smoothed targets.
 
     - sum over c of ((1 - s) [c = target] + s / C) log p_c
 
@@ -35,7 +35,7 @@ def label_smoothing(
   Args:
     logits: float32[B, C].
     targets: int32[B].
-    smoothing: s, at least 0 and below 1. With 0 it is the cross-entropy.
+    smoothing: s, at least 0 and below 1; 0 gives the cross-entropy.
 
   Returns:
     float32[B].
@@ -49,19 +49,19 @@ def label_smoothing(
 def focal(
   logits: jax.Array, targets: jax.Array, *, gamma: float = 2.0
 ) -> jax.Array:
-  """Computes a cross-entropy that counts less where the model is right.
+  """Computes the focal loss, which gives easy examples less weight.
 
     - (1 - p)^gamma log p, with p the probability of the target.
 
-  1 - p is the sum of the other probabilities, taken in log space: the gradient
-  is finite where p is 1, whatever gamma is.
+  1 - p is computed as the sum of the other probabilities, in log space, so that
+  the gradient is finite at p = 1 for every gamma.
 
   Lin et al. 2017, "Focal Loss for Dense Object Detection", equation 4.
 
   Args:
     logits: float32[B, C], C at least 2.
     targets: int32[B].
-    gamma: at least 0. With 0 it is the cross-entropy.
+    gamma: exponent, at least 0; 0 gives the cross-entropy.
 
   Returns:
     float32[B].
@@ -72,7 +72,7 @@ def focal(
   log_probs = jax.nn.log_softmax(logits)
   of_target = jnp.take_along_axis(log_probs, targets[:, None], axis=1)[:, 0]
   is_target = jax.nn.one_hot(targets, logits.shape[1], dtype=jnp.bool_)
-  # The target is no part of the sum.
+  # exp(-inf) leaves the target out of the sum.
   others = jnp.where(is_target, -jnp.inf, log_probs)
   return -jnp.exp(gamma * jax.nn.logsumexp(others, axis=1)) * of_target
 
@@ -89,14 +89,14 @@ def build(
     spec: a name in `LOSSES`, a dotted path, or a function of predictions and
       targets, both with the structure of the task; or a mapping with one of
       these as `name`, and options. If None, the losses of the task.
-    task: what is predicted.
+    task: the task.
 
   Returns:
     `(predictions, targets) -> float32[B]`, a loss for each example.
 
   Raises:
-    ValueError: an unknown name or option; a named loss for a task that has no
-      classes; a function that returns something else.
+    ValueError: a name or an option is unknown, the loss needs classes and the
+      task has none, or a function does not return float32[B].
   """
   if spec is None:
     return task.losses
@@ -119,7 +119,7 @@ def _check(called, loss, task):
   )
   try:
     found = jax.eval_shape(loss, predictions, task.empty(_FEW))
-  except Exception as error:  # It is a program, and may raise anything.
+  except Exception as error:  # User code may raise anything.
     if loss.func in LOSSES.values():
       raise
     given = f'predictions {_forms(predictions)}'
@@ -136,5 +136,5 @@ def _check(called, loss, task):
 
 
 def _forms(tree):
-  """Types and shapes, for a message."""
+  """Spells types and shapes for a message."""
   return jax.tree.map(lambda leaf: f'{leaf.dtype}{list(leaf.shape)}', tree)

@@ -1,4 +1,4 @@
-"""A network in training: what its weights begin from, and how they move."""
+"""A network in training: its weights, their initialisation, its optimizer."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ WEIGHTS = ('same', 'new', 'warm')
 
 @flax.struct.dataclass
 class Network:
-  """The weights of a network, and what its optimizer remembers.
+  """The weights of a network, and the state of its optimizer.
 
   Attributes:
-    initial: the variables that a cold start goes back to.
-    variables: `'params'` and maybe `'statistics'`.
+    initial: variables that a cold start returns to.
+    variables: `'params'` and optionally `'statistics'`.
     optimizer: state of the optimizer.
   """
 
@@ -32,12 +32,12 @@ class Network:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Trainer:
-  """What does not change from round to round.
+  """The initialisation and the optimizer of a network.
 
   Attributes:
     init: `(key) -> variables`.
-    optimizer: moves the weights.
-    weights: what a round begins from, one of `WEIGHTS`.
+    optimizer: optimizer of the weights.
+    weights: initial weights of a round, one of `WEIGHTS`.
   """
 
   init: Callable[[jax.Array], PyTree]
@@ -53,12 +53,12 @@ class Trainer:
     """Begins a round.
 
     Args:
-      key: of new weights; consumed only if `weights` is `'new'`.
-      network: at the end of the round before.
+      key: key of new weights; consumed only if `weights` is `'new'`.
+      network: network at the end of the previous round.
 
     Returns:
-      The network with the weights that the round begins with, and an optimizer
-      that remembers nothing.
+      The network with the initial weights of the round and a fresh optimizer
+      state.
     """
     initial = network.initial
     if self.weights == 'new':
@@ -74,17 +74,17 @@ class Trainer:
     share: jax.Array,
     count: jax.Array,
   ) -> Network:
-    """Moves the weights by a step.
+    """Takes an optimizer step.
 
     Args:
-      network: before the step.
-      gradients: of the loss with respect to `'params'`.
-      statistics: to take over, if the network has any.
-      share: of the round that is over, in [0, 1).
-      count: int32, number of examples of an epoch.
+      network: network before the step.
+      gradients: gradients of the loss with respect to `'params'`.
+      statistics: new `'statistics'`; ignored if the network has none.
+      share: share of the round that is over, in [0, 1).
+      count: int32, number of examples in an epoch.
 
     Returns:
-      The network after.
+      The network after the step.
     """
     params = network.variables['params']
     updates, optimizer = self.optimizer.update(
@@ -113,16 +113,16 @@ def trainer(
 
   Args:
     init: `(key) -> variables`.
-    optimizer: keywords of `training.optimizers.build`.
-    weights: `'same'`, the same fresh initialisation every round; `'new'`,
-      another one each round; `'warm'`, the weights of the round before. The
-      optimizer is always new.
+    optimizer: keyword arguments of `training.optimizers.build`.
+    weights: `'same'`, the same initial weights in every round; `'new'`, newly
+      drawn ones in each round; `'warm'`, the weights of the previous round. The
+      optimizer state is always fresh.
 
   Returns:
     A Trainer.
 
   Raises:
-    ValueError: an unknown option, or a value that is not allowed.
+    ValueError: an option is unknown, or a value is not allowed.
   """
   errors.check_name('weights', weights, WEIGHTS)
   built = errors.made_of('optimizer', optimizer, optimizers.build)

@@ -1,18 +1,18 @@
-"""What a step minimises; the mask is applied before the sum."""
+"""Terms of training losses."""
 
 import jax
 import jax.numpy as jnp
 
 
 def masked_mean(values: jax.Array, real: jax.Array) -> jax.Array:
-  """The mean over the real rows; 0 if there is none.
+  """Computes the mean over the real rows; 0 if there are none.
 
-  The padding is replaced before the sum, not multiplied by 0 after: a filler
-  may be NaN, and NaN * 0 is NaN.
+  Padding is replaced before the sum, not multiplied by 0: it may be NaN, and
+  NaN * 0 is NaN.
 
   Args:
     values: float32[B].
-    real: bool[B].
+    real: bool[B], False in padding rows.
 
   Returns:
     float32, a scalar.
@@ -28,7 +28,7 @@ def binary_cross_entropy(
 
   Args:
     logits: float32[B].
-    probabilities: targets from 0 to 1, float32[B] or one for all.
+    probabilities: targets from 0 to 1, float32[B] or a scalar for all.
 
   Returns:
     float32[B].

@@ -1,9 +1,9 @@
-"""Optax optimisers whose learning rate follows a share of the round.
+"""Optax optimizers whose learning rate depends on the share of the round.
 
 The number of steps of a round grows with the labelled set and is a traced
-number, on which optax's own schedules fail: here a schedule is a function of
-step / total, applied to the update outside optax. Those that go by steps are
-optax's own, which count in the optimiser's state, anew in each round.
+number, which optax's own schedules do not accept. So a schedule is a function
+of step / total, applied to the update outside optax. Schedules by step are
+optax's own; they count in the optimizer's state, which each round resets.
 """
 
 import functools
@@ -25,8 +25,8 @@ class Optimizer(NamedTuple):
   Attributes:
     init: `(params) -> state`.
     update: `(gradients, state, params, fraction, num_examples=1) -> (updates,
-      state)`; `fraction` of the round is over, in [0, 1), and an epoch has
-      `num_examples`.
+      state)`; `fraction` is the share of the round that is over, in [0, 1), and
+      `num_examples` the number of examples in an epoch.
   """
 
   init: Callable[..., PyTree]
@@ -50,8 +50,8 @@ def _sgd(decay, momentum, nesterov):
 def _rmsprop(decay, momentum, nesterov):
   return [
     decay,
-    # As in PyTorch: optax would add epsilon under the root, which matters for
-    # gradients near its root, 1e-4.
+    # As in PyTorch. By default optax adds epsilon under the root, which matters
+    # for gradients near the root of epsilon, 1e-4.
     optax.scale_by_rms(decay=0.99, eps_in_sqrt=False),
     optax.trace(decay=momentum, nesterov=nesterov),
   ]
@@ -60,13 +60,13 @@ def _rmsprop(decay, momentum, nesterov):
 def _adadelta(decay, momentum, nesterov):
   del momentum
   if nesterov:
-    raise ValueError("nesterov is True, which optimizer 'adadelta' cannot be.")
-  # As published, and as in Keras; PyTorch and optax have a rho of 0.9.
+    raise ValueError("nesterov is True; optimizer 'adadelta' does not have it.")
+  # As published, and as in Keras; PyTorch and optax use a rho of 0.9.
   return [decay, optax.scale_by_adadelta(rho=0.95, eps=1e-6)]
 
 
 def _decay(weight_decay, per_example):
-  """Adds that much of the weights, or that much divided by the examples."""
+  """Makes a weight decay, divided by `num_examples` if `per_example`."""
   if weight_decay == 0:
     return optax.identity()
   if not per_example:
@@ -82,7 +82,7 @@ def _decay(weight_decay, per_example):
 
 
 # Weight decay is part of the gradient (L2), as in PyTorch, except in adamw,
-# where it is decoupled. Keywords are the options of the optimiser.
+# where it is decoupled. Keyword-only arguments are options of an optimizer.
 OPTIMIZERS = {
   'adam': _adam,
   'adamw': _adamw,
@@ -113,43 +113,45 @@ def build(
   staircase: bool | None = None,
   rates: Mapping[str, float] | None = None,
 ) -> Optimizer:
-  """An optimiser by name.
+  """Builds an optimizer by name.
 
   Args:
     name: adam, adamw, sgd, rmsprop or adadelta.
-    learning_rate: the peak of the schedule; of adadelta as published, 1.
+    learning_rate: peak of the schedule; 1 for adadelta as published.
     schedule: constant, linear, cosine, steps, milestones or exponential.
-    warmup: the share of the round over which the rate rises from 0; the
-      schedule is spread over the rest.
+    warmup: share of the round over which the rate rises from 0; the schedule is
+      spread over the rest.
     weight_decay: L2 in the gradient; decoupled in adamw.
-    decay_per_example: it is divided by the number of examples of an epoch, as
-      a prior on the weights is when the loss is a mean: 3.5 is 0.175 with 20
-      labels and 0.0035 with 1,000.
-    momentum: of sgd and rmsprop.
-    nesterov: Nesterov's variant of the momentum, or of Adam.
-    clip_value: gradients are clipped to [-clip_value, clip_value], elementwise.
-    clip_norm: and then to this global norm.
-    beta1: Decay of the mean of the gradients, of adam and adamw; if None, 0.9.
-    beta2: Decay of the mean of their squares; if None, 0.999.
-    milestones: Increasing shares of the round, without the warmup, at which the
+    decay_per_example: whether `weight_decay` is divided by the number of
+      examples in an epoch, like a prior on the weights when the loss is a mean:
+      3.5 becomes 0.175 with 20 labels and 0.0035 with 1,000.
+    momentum: momentum of sgd and rmsprop.
+    nesterov: whether to use Nesterov's variant of the momentum, or of Adam.
+    clip_value: largest absolute value of a gradient's elements; larger ones
+      are clipped.
+    clip_norm: largest global norm of the gradient, applied after `clip_value`.
+    beta1: decay of the mean of the gradients, for adam and adamw. If None, 0.9.
+    beta2: decay of the mean of their squares. If None, 0.999.
+    milestones: increasing shares of the round, without the warmup, at which the
       schedule `milestones` multiplies the learning rate by `factor`.
-    factor: Multiplier at each milestone; if None, 0.1.
-    decay_rate: What the schedule `exponential` multiplies the learning rate by
-      in `transition_steps`, as in `optax.exponential_decay`.
-    transition_steps: Number of steps of that schedule, from the first step of
-      the round on, whatever the warmup.
-    staircase: Whether it multiplies at once at the end of those steps; if None,
-      False.
-    rates: Multipliers of the learning rate by layer: `{'trunk': 0.1,
-      'trunk/layer4': 0.3}`. Of a layer the longest name counts; a multiplier of
-      0 keeps its weights, but not its statistics, as they are.
+    factor: multiplier at each milestone. If None, 0.1.
+    decay_rate: multiplier of the schedule `exponential` per `transition_steps`,
+      as in `optax.exponential_decay`.
+    transition_steps: number of steps of that schedule, counted from the first
+      step of the round, including the warmup.
+    staircase: whether that schedule decays only at the end of each
+      `transition_steps` instead of at each step. If None, False.
+    rates: multipliers of the learning rate by layer: `{'trunk': 0.1,
+      'trunk/layer4': 0.3}`. If several names match a layer, the longest one
+      applies. A multiplier of 0 freezes the weights, but not the statistics.
 
   Returns:
-    An Optimizer. Its `init` refuses a name in `rates` that no layer has.
+    An Optimizer. Its `init` raises ValueError for a name in `rates` that no
+    layer has.
 
   Raises:
-    ValueError: a name that is not known, a number out of its range, or an
-      option that neither the optimiser nor the schedule has.
+    ValueError: a name is unknown, a number is out of range, or neither the
+      optimizer nor the schedule has an option.
   """
   errors.check_name('optimizer', name, OPTIMIZERS)
   errors.check_number('learning_rate', learning_rate, above=0)
@@ -198,7 +200,7 @@ def _clips(clip_value, clip_norm):
 
 
 def _scheduled(transformation, learning_rate, warmup, multiplier):
-  """The optimiser of a transformation, with its rate outside optax."""
+  """Makes an Optimizer that applies the learning rate outside optax."""
   transformation = optax.with_extra_args_support(transformation)
 
   def rate(fraction):
@@ -230,7 +232,7 @@ def _check_rates(rates):
 
 
 def _by_layer(optimizer, rates):
-  """The optimiser, with learning rates that differ from layer to layer."""
+  """Multiplies the learning rates of an optimizer by layer."""
 
   def init(params):
     paths = [
@@ -266,7 +268,7 @@ def _spelled(path):
 
 
 def _is_in(path, layer):
-  """Whether a parameter is of a layer, or of one inside of it."""
+  """Tells whether a parameter is in a layer, or in one inside of it."""
   after = path.removeprefix(layer)
   return path.startswith(layer) and (not after or after[0] in '/.')
 

@@ -1,7 +1,7 @@
 """Partners: images that a generator makes of labelled examples, before a round.
 
-They are made by the networks of the round before, which also tells what their
-labels would have been worth to the classifier of that round.
+The networks of the previous round make them. BALD scores measure the worth of
+their labels to the classifier of that round.
 """
 
 import dataclasses
@@ -20,21 +20,21 @@ from al_jax.pool import PoolState
 from al_jax.training import acgan, course, forward
 from al_jax.training.course import Course
 
-# Means over the newest queries, of BALD scores and of their products.
+# Means over the newest queries: BALD scores and their products.
 _BALDS = ('query', 'partner', 'prior', 'sq_query', 'sq_partner', 'product')
 
 
 @flax.struct.dataclass
 class Partners:
-  """Images that the networks of the round before make of labelled examples.
+  """Images that the previous round's networks make of labelled examples.
 
   Attributes:
-    makers: variables of encoder, generator and classifier after the round
-      before.
-    course: one pass over the labelled examples.
+    makers: variables of encoder, generator and classifier after the previous
+      round.
+    course: course of the one pass over the labelled examples.
     images: [label budget, ...], raw, one for each labelled example.
-    row: int32[N], where the partner of an example is; -1 without a label.
-    are_there: bool, whether there are any.
+    row: int32[N], row of an example's partner in `images`; -1 without a label.
+    are_there: bool, whether there are any partners.
   """
 
   makers: tuple[PyTree, PyTree, PyTree]
@@ -52,7 +52,8 @@ class Pairing:
     model: the classifier.
     making: the networks that make images.
     batch_size: number of labelled examples in a step.
-    samples: number of dropout samples of BALD scores; 0: there are none.
+    samples: number of dropout samples of BALD scores. If 0, there are no
+      scores.
   """
 
   model: ModelFns
@@ -62,7 +63,7 @@ class Pairing:
 
   @functools.cached_property
   def rules(self) -> course.Rules:
-    """How the pass goes on."""
+    """Rules of the pass."""
     watched = ('distance', *(_BALDS if self.samples else ()))
     return course.rules(
       stop={'epochs': 1},
@@ -97,11 +98,11 @@ class Pairing:
     """Begins a round.
 
     Args:
-      keys: of the pass, and of its order.
-      partners: of the round before.
-      makers: variables after the round before, see `Partners`.
-      has_learnt: bool, whether there was a round before; if not, no partner is
-        made.
+      keys: key of the pass, and key of its order.
+      partners: state after the previous round.
+      makers: variables after the previous round, see `Partners`.
+      has_learnt: bool, whether there was a previous round. If not, no partners
+        are made.
       pool: the labelled set.
 
     Returns:
@@ -123,12 +124,12 @@ class Pairing:
     """Makes the partners of a batch, and compares the newest queries.
 
     Args:
-      partners: before the step.
+      partners: state before the step.
       batch: labelled examples.
       pool: the labelled set.
 
     Returns:
-      The state after.
+      The state after the step.
     """
     facts, making = self.making.facts, self.making
     encoder, generator, classifier = partners.makers
@@ -156,7 +157,7 @@ class Pairing:
     return course.hold(partners.course, partners, moved)
 
   def _balds(self, key, classifier, kinds, real):
-    """BALD scores of each kind of images, and their products."""
+    """Computes BALD scores of each kind of image, and their products."""
     keys = jax.random.split(key, self.samples)
 
     def bald(images):
@@ -177,13 +178,13 @@ class Pairing:
 
 
 def _newest(pool):
-  """bool[N]: the labelled examples of the last round."""
+  """Finds the examples of the last round that acquired labels: bool[N]."""
   asked = jnp.where(pool_lib.trainable(pool), pool.acquired_round, -1)
   return pool.acquired_round == jnp.max(asked)
 
 
 def _compared(means, *, samples):
-  """Metrics of the newest queries, of what was seen."""
+  """Makes metrics of the newest queries from accumulated means."""
   found = {'partner_distance': means['distance']}
   if not samples:
     return found
@@ -198,6 +199,6 @@ def _compared(means, *, samples):
     'query_bald': query,
     'partner_bald': partner,
     'prior_bald': means['prior'],
-    # Not a number where all are alike.
+    # NaN if all scores are the same.
     'bald_correlation': covariance / jnp.sqrt(variances[0] * variances[1]),
   }

@@ -1,8 +1,8 @@
-"""Which examples the next step takes: epochs over a growing labelled set.
+"""Plans the examples of each step: epochs over a growing labelled set.
 
-The labelled positions sit in a buffer of fixed size with their count beside
-them, so that nothing recompiles when the set grows; the *number* of steps
-follows the count.
+The pool indices of the labelled set sit in a buffer of fixed size, with their
+count. So nothing recompiles when the set grows: only the number of steps
+depends on the count.
 """
 
 import flax.struct
@@ -12,14 +12,14 @@ import jax.numpy as jnp
 
 @flax.struct.dataclass
 class Epochs:
-  """Passes over a set of examples in a new order each time.
+  """Passes over a set of examples, each in a new order.
 
   Attributes:
     order: int32[capacity + batch_size], the members in the order of this
-      epoch, then -1: a slice at any position is a whole batch.
-    count: int32, how many members there are.
-    position: int32, how many of them this epoch has taken.
-    epoch: int32, how many epochs are over.
+      epoch, then -1. The padding makes a slice at any position a full batch.
+    count: int32, number of members.
+    position: int32, number of members that this epoch has taken.
+    epoch: int32, number of epochs that are over.
   """
 
   order: jax.Array
@@ -29,7 +29,7 @@ class Epochs:
 
 
 def empty(capacity: int, batch_size: int) -> Epochs:
-  """An Epochs over nothing, of full size."""
+  """Makes a full-size Epochs without members."""
   return Epochs(
     order=jnp.full(capacity + batch_size, -1, jnp.int32),
     count=jnp.zeros((), jnp.int32),
@@ -41,16 +41,16 @@ def empty(capacity: int, batch_size: int) -> Epochs:
 def begin(
   key: jax.Array, members: jax.Array, count: jax.Array, batch_size: int
 ) -> Epochs:
-  """The first epoch over a set.
+  """Begins the first epoch over a set.
 
   Args:
-    key: shuffles the epoch.
-    members: int32[capacity], positions in the pool, then -1.
-    count: int32, how many of them are real.
-    batch_size: of the batches to come.
+    key: key that shuffles the epoch.
+    members: int32[capacity], pool indices, then -1.
+    count: int32, number of members that are not -1.
+    batch_size: number of examples per batch.
 
   Returns:
-    Epochs in which nothing has been taken.
+    Epochs at the beginning of the first.
   """
   padding = jnp.full(batch_size, -1, jnp.int32)
   return Epochs(
@@ -62,44 +62,44 @@ def begin(
 
 
 def next_batch(epochs: Epochs, batch_size: int) -> jax.Array:
-  """int32[batch_size]: the members that come next; -1 pads the last batch."""
+  """Returns the next members: int32[batch_size]; -1 pads the last batch."""
   return jax.lax.dynamic_slice(epochs.order, (epochs.position,), (batch_size,))
 
 
 def full_batch(epochs: Epochs, batch_size: int) -> jax.Array:
-  """int32[batch_size]: the members that come next, then from the first again.
+  """Returns the next members, starting over from the first at the end.
 
-  A batch of more than there are has some or all of them several times.
+  If a batch has more rows than there are members, members repeat.
 
   Args:
-    epochs: advanced by `batch_size` after each batch.
-    batch_size: of the batch.
+    epochs: epochs that advance by `batch_size` after each batch.
+    batch_size: number of examples per batch.
 
   Returns:
-    Without padding, unless there are no members.
+    int32[batch_size], without padding unless there are no members.
   """
   place = epochs.position + jnp.arange(batch_size)
   return epochs.order[place % jnp.maximum(epochs.count, 1)]
 
 
 def ends_epoch(epochs: Epochs, batch_size: int) -> jax.Array:
-  """bool: the next batch is the last of its epoch."""
+  """Tells whether the next batch is the last of its epoch: bool."""
   return epochs.position + batch_size >= epochs.count
 
 
 def advance(key: jax.Array, epochs: Epochs, batch_size: int) -> Epochs:
-  """Takes the next batch, and shuffles anew when that ends the epoch.
+  """Takes the next batch, and shuffles anew if that ends the epoch.
 
   Args:
-    key: of this step; consumed only at the end of an epoch.
-    epochs: the state before.
-    batch_size: the size of the batch.
+    key: key of this step; consumed only at the end of an epoch.
+    epochs: state before the step.
+    batch_size: number of examples per batch.
 
   Returns:
-    The state after.
+    The state after the step.
   """
   ends = ends_epoch(epochs, batch_size)
-  # The sort is worth a branch: it would cost more than a small step.
+  # A branch, since the sort would cost more than a small step.
   order = jax.lax.cond(
     ends, lambda: _shuffled(key, epochs.order), lambda: epochs.order
   )
@@ -111,13 +111,13 @@ def advance(key: jax.Array, epochs: Epochs, batch_size: int) -> Epochs:
 
 
 def steps_per_epoch(epochs: Epochs, batch_size: int) -> jax.Array:
-  """int32: how many batches an epoch has."""
+  """Returns the number of batches in an epoch: int32."""
   return (epochs.count + batch_size - 1) // batch_size
 
 
 def _shuffled(key, members):
-  """A uniform order of what is not -1; the -1 stay at the end."""
+  """Shuffles the members uniformly; the -1 stay at the end."""
   priority = jax.random.uniform(key, members.shape)
-  # Members sort by a random number below 1, padding behind all of them.
+  # Members sort by a random number below 1; padding sorts after them.
   priority = jnp.where(members < 0, 2.0, priority)
   return jax.lax.sort((priority, members), num_keys=1)[1]

@@ -1,4 +1,4 @@
-"""How well numbers rank others: as a loss, and as shares over a whole split."""
+"""Measures how well predicted values rank true ones, in training and tests."""
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +10,10 @@ from al_jax.training.course import Mean
 def pair_loss(
   predicted: jax.Array, true: jax.Array, real: jax.Array, *, margin: float
 ) -> Mean:
-  """Computes the hinge loss of pairs that are predicted in the wrong order.
+  """Computes a hinge loss over pairs, for predictions in the wrong order.
 
-  Of n real rows, row i is paired with row n - 1 - i; of an odd n the row in the
-  middle has no partner, and of one row there is no pair. A pair (i, j) costs
+  Of n real rows, row i is paired with row n - 1 - i. If n is odd, the middle
+  row is left out. A pair (i, j) costs
 
     max(0, -s (predicted_i - predicted_j) + margin),
 
@@ -22,13 +22,13 @@ def pair_loss(
   Yoo and Kweon 2019, "Learning Loss for Active Learning", equation 2.
 
   Args:
-    predicted: float32[B], of any unit.
-    true: float32[B], no gradient goes through it.
-    real: bool[B], False in padding rows, which stand last.
-    margin: of the hinge.
+    predicted: float32[B], in any unit.
+    true: float32[B]; no gradient goes through it.
+    real: bool[B], False in padding rows, which come last.
+    margin: margin of the hinge.
 
   Returns:
-    The Mean over pairs; without pairs it is one of nothing.
+    The Mean over pairs; total and count are 0 without pairs.
   """
   count = jnp.sum(real, dtype=jnp.int32)
   first = jnp.arange(len(predicted), dtype=jnp.int32)
@@ -43,8 +43,8 @@ def pair_loss(
 def concordance(predicted: jax.Array, true: jax.Array) -> jax.Array:
   """Computes the share of pairs that are predicted in the right order.
 
-  All pairs of examples count whose true values differ; one whose predicted
-  values are the same counts half. So 0.5 is chance, whatever is predicted.
+  Only pairs with different true values count. A pair with equal predicted
+  values counts half, so that chance is 0.5 for any predictions.
 
   Args:
     predicted: float32[N], finite.
@@ -54,7 +54,8 @@ def concordance(predicted: jax.Array, true: jax.Array) -> jax.Array:
     float32, a scalar; NaN if all true values are the same.
   """
   number = len(true)
-  # Of examples with the same true value, those predicted larger come first.
+  # Among equal true values larger predictions come first, so that such a pair
+  # is never ascending.
   order = jnp.lexsort((-predicted, true))
   predicted, true = predicted[order], true[order]
   in_order = jnp.sort(predicted)
@@ -67,22 +68,22 @@ def concordance(predicted: jax.Array, true: jax.Array) -> jax.Array:
 
 
 def _changes(values):
-  """bool[N]: a value is another than the one before it."""
+  """Tells whether each value differs from the one before it: bool[N]."""
   return jnp.concatenate([jnp.ones(1, jnp.bool_), values[1:] != values[:-1]])
 
 
 def _equal_pairs(changes):
-  """The number of pairs within the runs that begin at changes: float32."""
+  """Counts the pairs within the runs that begin at changes: float32."""
   runs = jnp.cumsum(changes) - 1
   counts = jnp.bincount(runs, length=len(runs)).astype(jnp.float32)
   return jnp.sum(counts * (counts - 1)) / 2
 
 
 def _ascending_pairs(ranks):
-  """The number of pairs j < i with ranks[j] < ranks[i]: float32.
+  """Counts the pairs j < i with ranks[j] < ranks[i]: float32.
 
-  Two ranks differ first in one bit: pairs are counted bit by bit, among the
-  ranks that have all higher bits in common.
+  The highest bit in which two ranks differ decides their order. So pairs are
+  counted bit by bit, among the ranks that agree in all higher bits.
   """
 
   def count(bit, total):
@@ -108,7 +109,7 @@ def rank_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
     second: float32[N].
 
   Returns:
-    float32, from -1 to 1; NaN if one of them has no spread.
+    float32, from -1 to 1; NaN if all values of one array are equal.
   """
   ranks = [_ranks(values) for values in (first, second)]
   a, b = (each - jnp.mean(each) for each in ranks)
@@ -116,7 +117,7 @@ def rank_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def _ranks(values):
-  """Ranks from 0 to 1; equal values share the mean of theirs."""
+  """Computes ranks from 0 to 1; equal values share their mean rank."""
   order = jnp.sort(values)
   ends = (
     jnp.searchsorted(order, values, side=side) for side in ('left', 'right')

@@ -1,4 +1,4 @@
-"""Schedules of learning rates: over the share of a round, or over its steps."""
+"""Learning-rate schedules over the share of a round, or over its steps."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,9 +30,9 @@ def _milestones(fraction, *, milestones, factor=0.1):
   return jnp.float32(factor) ** passed
 
 
-# Multiplies the learning rate when a fraction of the round is over. `steps`
-# divides it by 10 at one half and at three quarters. Keywords are the options
-# of the schedule.
+# Multipliers of the learning rate by the fraction of the round that is over.
+# `steps` divides it by 10 at one half and at three quarters. Keyword-only
+# arguments are options of a schedule.
 SCHEDULES = {
   'constant': _constant,
   'linear': _linear,
@@ -48,16 +48,16 @@ def _exponential(*, decay_rate, transition_steps, staircase=False):
   )
 
 
-# Makes what multiplies the learning rate after a number of steps.
+# Each makes an optax schedule, a multiplier given the number of steps.
 BY_STEP = {'exponential': _exponential}
 
 
 def check(schedule: str, options: Mapping[str, Any]) -> None:
-  """Raises ValueError unless these are options of a schedule.
+  """Raises ValueError unless a schedule has the given options.
 
   Args:
-    schedule: Its name.
-    options: Values that were given, without None.
+    schedule: name of the schedule.
+    options: options by name, without those that are None.
   """
   known = {**SCHEDULES, **BY_STEP}
   errors.check_name('schedule', schedule, known)

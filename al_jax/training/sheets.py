@@ -1,4 +1,4 @@
-"""Images of a learner's state, for people to look at."""
+"""Sheets of images, for people to look at."""
 
 import jax
 import jax.numpy as jnp
@@ -8,13 +8,13 @@ from al_jax.models import common
 
 
 def kept(shown: jax.Array, rows: jax.Array, real: jax.Array) -> jax.Array:
-  """Returns the first rows of a batch, as many as are shown.
+  """Replaces the shown rows by the first n rows of a batch.
 
   Args:
-    shown: [n, ...], rows of batches before; where a batch has fewer than n real
-      rows, the last of these stay.
-    rows: [B, ...].
-    real: bool[B], False in padding rows, which stand at the end.
+    shown: [n, ...], rows of earlier batches. If the batch has fewer than n real
+      rows, the remaining ones stay.
+    rows: [B, ...], rows of the batch.
+    real: bool[B], False in padding rows, which come last.
 
   Returns:
     [n, ...].
@@ -29,12 +29,12 @@ def of_images(facts: Facts, images: jax.Array) -> jax.Array:
   """Scales normalised images to values from 0 to 1.
 
   Args:
-    facts: of the task. Where raw inputs are uint8, 255 becomes 1; else the
-      largest value does, and the least becomes 0.
+    facts: facts of the task. If raw inputs are uint8, 255 becomes 1; otherwise
+      the largest value becomes 1, and the least 0.
     images: float32 [n, height, width, channels], normalised.
 
   Returns:
-    float32 of that shape.
+    float32 of the same shape.
   """
   images = common.unnormalised(facts, images)
   low, high = 0.0, 255.0

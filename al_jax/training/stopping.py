@@ -1,4 +1,4 @@
-"""When a round's training is over. Every rule has a cap."""
+"""Stop rules of a round's training, each with a cap."""
 
 import dataclasses
 
@@ -7,18 +7,20 @@ from al_jax import errors
 
 @dataclasses.dataclass(frozen=True)
 class StopRule:
-  """Evaluated at the end of each epoch, on the device, from the state.
+  """Conditions that end a round's training, whichever is met first.
 
-  Whichever comes first ends the round; `epochs` always does.
+  All but `steps` are evaluated at the end of each epoch, on the device.
 
   Attributes:
-    epochs: the cap.
-    steps: end after so many steps, in the middle of an epoch if need be.
-    train_accuracy: end when the accuracy over an epoch, as measured by the
-      training passes themselves, reaches this.
-    patience: end when the validation loss has not improved for so many
-      epochs, and go back to the weights that had the lowest. Needs a data set
-      with a validation split.
+    epochs: largest number of epochs.
+    steps: largest number of steps; may end a round within an epoch. If None,
+      there is no limit.
+    train_accuracy: accuracy over an epoch, as measured by the training passes,
+      that ends the round. If None, accuracy does not end it.
+    patience: number of epochs without a lower validation loss after which the
+      round ends. At the end of a round, for whatever reason, the weights with
+      the lowest loss are restored. Needs a data set with a validation split. If
+      None, there is no validation during training.
   """
 
   epochs: int = 100

@@ -1,4 +1,4 @@
-"""When a validation split says that a round is over."""
+"""Early stopping on a validation split."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from al_jax.training import course
 
 
 def surveys(rules: course.Rules, task: Task) -> dict[str, Survey]:
-  """Looks at the validation loss, and keeps the weights that had the lowest.
+  """Makes a survey of the validation loss that keeps the best weights.
 
   Args:
-    rules: of a learner whose state has `network` and `course`.
-    task: whose losses are looked at.
+    rules: rules of a learner whose state has `network` and `course`.
+    task: task whose losses are measured.
 
   Returns:
-    The Survey by its name; nothing if the rules have no patience.
+    The Survey by its name; empty if the stop rule has no patience.
   """
   if rules.stop.patience is None:
     return {}

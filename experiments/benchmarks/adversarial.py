@@ -1,7 +1,7 @@
-"""An iteration of VAAL: two steps of its autoencoder and one of its critic.
+"""Times an iteration of VAAL: two autoencoder steps and one critic step.
 
-Run as `python -m experiments.benchmark adversarial`. Needs PyTorch, which does
-the same with the same networks.
+Run as `python -m experiments.benchmark adversarial`. Needs PyTorch, in which
+the same networks are trained for comparison.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +17,14 @@ from experiments.benchmarks import steps
 from experiments.benchmarks.rounds import Trainer, labelled
 from experiments.benchmarks.table import Row
 
-# The share of PyTorch's time that is aimed at.
+# Target, as a multiple of PyTorch's time.
 _AT_MOST = 1.3
 _LABELS = 64
 _ADAM = 5e-4
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement: networks for two cores, and VAAL's own."""
+  """Measures networks for two cores, and VAAL's own."""
   dataset = steps.load_images()
   small = {'channels': (8, 16, 32), 'latent': 16}
   yield iteration_beside_torch(
@@ -45,20 +45,20 @@ def iteration_beside_torch(
   iterations: int,
   repeats: int = 5,
 ) -> Row:
-  """An iteration in both frameworks.
+  """Times an iteration in both frameworks.
 
   Args:
     dataset: pictures.
     vae: channels and latent, see `models.generative.autoencoder`.
-    widths: of the critic.
-    pair_size: labelled examples of a step, and others.
-    iterations: of a measurement.
-    repeats: pairs of measurements.
+    widths: widths of the critic's hidden layers.
+    pair_size: number of labelled and of unlabelled examples per step.
+    iterations: iterations per measurement.
+    repeats: number of pairs of measurements.
 
   Returns:
     A Row; its seconds are those of an iteration.
   """
-  # One step of a network that costs nothing comes first.
+  # The classifier is a tiny MLP and takes a single step, which is negligible.
   training = Trainer(
     dataset,
     program.sources_of(dataset),
@@ -85,7 +85,7 @@ def iteration_beside_torch(
 
 
 class Autoencoder(torch.nn.Module):
-  """As `models.generative.autoencoder`, without a head for targets."""
+  """`models.generative.autoencoder` in PyTorch, without a target head."""
 
   def __init__(
     self, shape: tuple[int, int, int], channels: Sequence[int], latent: int
@@ -94,8 +94,8 @@ class Autoencoder(torch.nn.Module):
 
     Args:
       shape: height, width and channels of an image.
-      channels: of each convolution.
-      latent: numbers of a latent.
+      channels: channels of each convolution.
+      latent: length of a latent.
     """
     super().__init__()
     height, width, depth = shape
@@ -120,7 +120,7 @@ class Autoencoder(torch.nn.Module):
     self.size = height, width
 
   def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Returns the mean, the log variance, and what is made of a sample."""
+    """Returns the mean, the log variance, and a decoded sample."""
     hidden = self.encode(images)
     mean, log_variance = self.mean(hidden), self.log_variance(hidden)
     noise = torch.randn_like(mean)
@@ -135,7 +135,7 @@ def _block(layer, size):
 
 
 def critic(latent: int, widths: Sequence[int]) -> torch.nn.Module:
-  """As `models.generative.critic`."""
+  """Makes `models.generative.critic` in PyTorch."""
   layers, last = [], latent
   for width in widths:
     layers += [torch.nn.Linear(last, width), torch.nn.ReLU()]
@@ -150,7 +150,7 @@ def _torch_iterations(
   pair_size: int,
   iterations: int,
 ) -> Callable[[], float]:
-  """The loop that a user of PyTorch writes, on tensors in memory."""
+  """Makes a plain PyTorch training loop on tensors in memory."""
   raw = dataset.train.inputs[:2000].astype(np.float32)
   scaled = (raw - dataset.mean) / dataset.std
   images = torch.from_numpy(scaled).permute(0, 3, 1, 2).contiguous()

@@ -1,10 +1,10 @@
-"""Published networks beside PyTorch's: what they compute, and how fast.
+"""Compares published networks with PyTorch's: predictions and speed.
 
-Run as `python -m experiments.benchmark backbones`. Needs PyTorch, and beside it
+Run as `python -m experiments.benchmark backbones`. Needs PyTorch and
 `pip install --no-deps torchvision efficientnet-lite-pytorch`.
 
-Each network has the weights that PyTorch's has drawn. They must predict the
-same, to 1e-4 of the largest prediction, before anything is timed.
+Each network gets the random weights of PyTorch's. Before anything is timed, the
+predictions of both must agree to 1e-4 of the largest prediction.
 """
 
 import functools
@@ -25,13 +25,13 @@ from al_jax.models.weights import fitting
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import in_turns
 
-# The share of PyTorch's time that is aimed at, and the difference allowed.
+# Target, as a multiple of PyTorch's time, and the difference allowed.
 _AT_MOST, _DIFFERENCE = 1.3, 1e-4
 _BATCH, _CLASSES = 32, 1000
 
 
 def measure() -> Iterator[Row]:
-  """A forward pass of each network, and a step of some."""
+  """Times a forward pass and a step of each network."""
   for name in (
     *('alexnet', 'vgg16', 'resnet18', 'resnet50', 'densenet121'),
     *('googlenet', 'inception_v3', 'squeezenet1_1', 'tf_efficientnet_lite0'),
@@ -40,11 +40,11 @@ def measure() -> Iterator[Row]:
 
 
 def beside_torch(name: str, *, repeats: int = 3) -> Iterator[Row]:
-  """A forward pass, and a step, in both frameworks.
+  """Times a forward pass and a step in both frameworks.
 
   Args:
-    name: an architecture.
-    repeats: pairs of measurements.
+    name: name of the architecture.
+    repeats: number of pairs of measurements.
 
   Yields:
     Rows; their seconds are those of 32 images.
@@ -104,7 +104,7 @@ def _row(what, ours, theirs, repeats):
 
 
 def in_torch(name: str) -> nn.Module:
-  """PyTorch's network of a name, without auxiliary heads."""
+  """Makes PyTorch's network of that name, without auxiliary heads."""
   if name == 'tf_efficientnet_lite0':
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -120,12 +120,12 @@ def in_torch(name: str) -> nn.Module:
 
 @functools.cache
 def _declare_operators():
-  """Declares what torchvision's wheel lacks without its dependencies.
+  """Declares operators that torchvision lacks without its dependencies.
 
   No network here uses these operators.
 
   Returns:
-    What keeps them declared.
+    The library, which keeps them declared as long as it lives.
   """
   library = torch.library.Library('torchvision', 'DEF')
   for operator in ('nms', 'qnms'):
@@ -136,7 +136,7 @@ def _declare_operators():
 
 
 def with_statistics(network: nn.Module) -> nn.Module:
-  """Draws what normalisation has learnt, so that all of it matters."""
+  """Draws the parameters of normalisation, so that their errors would show."""
   with torch.no_grad():
     for layer in network.modules():
       if isinstance(layer, nn.BatchNorm2d):
@@ -150,7 +150,7 @@ def with_statistics(network: nn.Module) -> nn.Module:
 def with_weights_of(
   name: str, tensors: Mapping[str, torch.Tensor]
 ) -> tuple[ModelFns, PyTree]:
-  """The network here, and PyTorch's weights for it."""
+  """Returns al_jax's network, and PyTorch's weights for it."""
   size = ARCHITECTURES[name].size
   facts = Facts(
     num_examples=_BATCH,
@@ -173,7 +173,7 @@ def with_weights_of(
 
 
 def relative(found: np.ndarray, wanted: np.ndarray) -> float:
-  """The largest difference, as a share of the largest value."""
+  """Returns the largest difference, as a share of the largest value."""
   return float(np.max(np.abs(found - wanted)) / np.max(np.abs(wanted)))
 
 

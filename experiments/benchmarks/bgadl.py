@@ -1,7 +1,7 @@
-"""A step of BGADL: one of encoder, generator, discriminator and classifier.
+"""Times a step of BGADL: encoder, generator, discriminator and classifier.
 
-Run as `python -m experiments.benchmark bgadl`. Needs PyTorch, which does the
-same with the same networks.
+Run as `python -m experiments.benchmark bgadl`. Needs PyTorch, in which the same
+networks are trained for comparison.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +18,13 @@ from experiments.benchmarks import steps
 from experiments.benchmarks.rounds import Trainer, labelled
 from experiments.benchmarks.table import Row
 
-# The share of PyTorch's time that is aimed at.
+# Target, as a multiple of PyTorch's time.
 _AT_MOST = 1.3
 _LABELS, _CLASSES = 512, 10
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement: networks for two cores, and those of the code."""
+  """Measures networks for two cores, and those of the authors' code."""
   dataset = steps.load_images()
   small = {'channels': (16, 32), 'widths': (128,), 'latent': 16}
   yield step_beside_torch(dataset, small, batch_size=32, epochs=4)
@@ -40,19 +40,20 @@ def step_beside_torch(
   epochs: int,
   repeats: int = 5,
 ) -> Row:
-  """A step in both frameworks, with LeNet.
+  """Times a step in both frameworks, with LeNet as the classifier.
 
   Args:
     dataset: pictures, 28 x 28.
     makers: channels, widths and latent, see `models.generative.acgan`.
-    batch_size: labelled examples of a step.
-    epochs: of a measurement.
-    repeats: pairs of measurements.
+    batch_size: labelled examples per step.
+    epochs: epochs per measurement.
+    repeats: number of pairs of measurements.
 
   Returns:
     A Row.
   """
-  # In the first round there are no partners; they cost a step nothing else.
+  # 'online', because 'store' has no partners in the first round; otherwise
+  # their steps cost the same.
   training = Trainer(
     dataset,
     program.sources_of(dataset),
@@ -79,7 +80,7 @@ def step_beside_torch(
 
 
 class Halving(torch.nn.Module):
-  """The trunk of encoder and discriminator: convolutions and dense layers."""
+  """The trunk of an encoder or a discriminator: convolutions, dense layers."""
 
   def __init__(
     self,
@@ -93,9 +94,10 @@ class Halving(torch.nn.Module):
 
     Args:
       shape: height, width and channels of an image.
-      channels: of each convolution.
-      widths: of each dense layer.
-      is_discriminator: leaky units, and no normalisation of the first layer.
+      channels: channels of each convolution.
+      widths: widths of the dense layers.
+      is_discriminator: whether to use leaky units and to leave the first layer
+        without normalisation.
     """
     super().__init__()
     height, width, last = shape
@@ -121,7 +123,7 @@ class Halving(torch.nn.Module):
 
 
 class Encoder(Halving):
-  """As that of `models.generative.acgan`."""
+  """The encoder of `models.generative.acgan` in PyTorch."""
 
   def __init__(self, shape, channels, widths, latent):
     super().__init__(shape, channels, widths, is_discriminator=False)
@@ -135,7 +137,7 @@ class Encoder(Halving):
 
 
 class Discriminator(Halving):
-  """As that of `models.generative.acgan`."""
+  """The discriminator of `models.generative.acgan` in PyTorch."""
 
   def __init__(self, shape, channels, widths):
     super().__init__(shape, channels, widths, is_discriminator=True)
@@ -147,7 +149,7 @@ class Discriminator(Halving):
 
 
 class Generator(torch.nn.Module):
-  """As that of `models.generative.acgan`."""
+  """The generator of `models.generative.acgan` in PyTorch."""
 
   def __init__(self, shape, channels, widths, latent):
     super().__init__()
@@ -181,7 +183,7 @@ class Generator(torch.nn.Module):
 
 
 def lenet(shape: tuple[int, int, int]) -> torch.nn.Module:
-  """As `models.lenet`."""
+  """Makes `models.lenet` in PyTorch."""
   layers, last = [], shape[2]
   for size in (6, 16):
     layers += [torch.nn.Conv2d(last, size, 5), torch.nn.MaxPool2d(2)]
@@ -204,7 +206,7 @@ def _torch_steps(
   batch_size: int,
   num_steps: int,
 ) -> Callable[[], float]:
-  """The loop that a user of PyTorch writes, on tensors in memory."""
+  """Makes a plain PyTorch training loop on tensors in memory."""
   raw = dataset.train.inputs[:_LABELS].astype(np.float32)
   mean, std = (float(np.mean(of)) for of in (dataset.mean, dataset.std))
   images = torch.from_numpy((raw - mean) / std).permute(0, 3, 1, 2)
@@ -233,7 +235,7 @@ def _torch_steps(
 
 
 def _step(nets, adams, images, classes, latent, moments):
-  """Moves the four networks in turn."""
+  """Updates the four networks in turn."""
   encoder, generator, discriminator, classifier = nets
 
   def made(codes, classes):

@@ -1,12 +1,12 @@
-"""Checks the strategies and scores of other libraries by `al_jax.testing`.
+"""Checks the strategies and scores of other libraries with `al_jax.testing`.
 
     pip install -e '.[benchmark]'
     python -m experiments.benchmarks.contracts            # a minute
-    python -m experiments.benchmarks.contracts broken     # what is broken alone
+    python -m experiments.benchmarks.contracts broken     # only violations
 
 Each is called as its own documentation says: with the candidates that may be
 picked, no more picks than there are candidates, and a seed (NumPy's global one
-where it takes no other). docs/contracts.md has the findings.
+if it takes no other). docs/contracts.md has the findings.
 """
 
 import dataclasses
@@ -31,14 +31,14 @@ _EMBEDDING = {'embedding': ''}
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-  """What another library's query function is told.
+  """Inputs of another library's query function.
 
   Attributes:
-    points: float32 [M, D], the rows that were measured.
-    labels: float [M], answers; NaN where there is none.
-    candidates: Positions among them that may be picked.
-    k: Number of picks, at most that of the candidates.
-    seed: For its draws.
+    points: Rows that were measured, float32 [M, D].
+    labels: Their labels, float [M]; NaN where there is none.
+    candidates: Positions among the points that may be picked.
+    k: Number of picks, at most the number of candidates.
+    seed: Seed of its random draws.
   """
 
   points: np.ndarray
@@ -49,12 +49,12 @@ class Question:
 
 
 def probabilities(points: np.ndarray) -> np.ndarray:
-  """Returns what the linear network of the checks predicts."""
+  """Returns the predictions of the linear network of the checks."""
   return special.softmax(np.asarray(points) @ linear.WEIGHTS, axis=1)
 
 
 def asking(query: Callable[[Question], Any]) -> Strategy:
-  """Makes a strategy of a function that returns positions among the points."""
+  """Makes a strategy from a function that returns positions of points."""
 
   def measure(key, apply, batch):
     return apply(batch.inputs).embedding
@@ -82,22 +82,22 @@ def asking(query: Callable[[Question], Any]) -> Strategy:
 
 
 class Known:
-  """A classifier that is trained already, as scikit-learn spells it."""
+  """A trained classifier with scikit-learn's interface."""
 
-  def predict_proba(self, X):  # noqa: N803  Its name there.
+  def predict_proba(self, X):  # noqa: N803  scikit-learn's name.
     """Returns the probabilities of classes."""
     return probabilities(X)
 
 
 def activeml() -> Iterator[tuple[str, Strategy]]:
-  """Strategies of scikit-activeml."""
+  """Yields the strategies of scikit-activeml."""
   pool = peers.imported('skactiveml.pool', 'scikit-activeml')
   base = peers.imported('skactiveml.base', 'scikit-activeml')
 
   class KnownThere(Known, base.SkactivemlClassifier):
-    """The classifier, as that library wants it."""
+    """The classifier with scikit-activeml's base class."""
 
-    def fit(self, X, y, sample_weight=None):  # noqa: N803  Its name there.
+    def fit(self, X, y, sample_weight=None):  # noqa: N803  scikit-learn's name.
       return self
 
   def of(make, with_model, **options):
@@ -126,12 +126,12 @@ def activeml() -> Iterator[tuple[str, Strategy]]:
 
 
 def modal() -> Iterator[tuple[str, Strategy]]:
-  """Query functions of modAL."""
+  """Yields the query functions of modAL as strategies."""
   uncertainty = peers.imported('modAL.uncertainty', 'modAL-python')
 
   def of(function, **options):
     def query(asked):
-      np.random.seed(asked.seed)  # noqa: NPY002  It takes no other.
+      np.random.seed(asked.seed)  # noqa: NPY002  modAL takes no other seed.
       found, *_ = function(
         Known(), asked.points[asked.candidates], asked.k, **options
       )
@@ -146,12 +146,12 @@ def modal() -> Iterator[tuple[str, Strategy]]:
 
 
 def small_text() -> Iterator[tuple[str, Strategy]]:
-  """Query strategies of small-text."""
+  """Yields the query strategies of small-text."""
   module = peers.imported('small_text.query_strategies', 'small-text')
 
   def query_of(strategy):
     def query(asked):
-      np.random.seed(asked.seed)  # noqa: NPY002  It takes no other.
+      np.random.seed(asked.seed)  # noqa: NPY002  It takes no other seed.
       labelled = np.flatnonzero(~np.isnan(asked.labels))
       return strategy().query(
         Known(),
@@ -183,15 +183,15 @@ def small_text() -> Iterator[tuple[str, Strategy]]:
 
 
 def scores() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
-  """Scores of logits, each with ours as the reference."""
+  """Yields scores of logits, each with al_jax's kernel as the reference."""
   pool = peers.imported('skactiveml.pool', 'scikit-activeml')
   uncertainty = peers.imported('modAL.uncertainty', 'modAL-python')
   small = peers.imported('small_text.query_strategies', 'small-text')
 
   class Fixed:
-    """A classifier that is asked of probabilities, and returns them."""
+    """A classifier whose inputs are probabilities, which it returns."""
 
-    def predict_proba(self, X):  # noqa: N803  Its name there.
+    def predict_proba(self, X):  # noqa: N803  scikit-learn's name.
       return X
 
   def of(function):
@@ -230,7 +230,7 @@ def scores() -> Iterator[tuple[str, Callable[..., Any], Callable[..., Any]]]:
 
 
 def core_sets() -> Iterator[tuple[str, Callable[..., Any]]]:
-  """Selections of the points farthest from the first eight."""
+  """Yields selections of the points farthest from the first eight."""
   pool = peers.imported('skactiveml.pool', 'scikit-activeml')
   small = peers.imported('small_text.query_strategies', 'small-text')
 
@@ -251,7 +251,7 @@ def core_sets() -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def our_centers(points: np.ndarray, k: int) -> kernels.Selection:
-  """Returns the plain algorithm's picks."""
+  """Selects with `kernels.k_center`, from the first eight points."""
   is_center = jnp.arange(len(points)) < 8
   return kernels.k_center(
     jnp.asarray(points), k, eligible=~is_center, centers=is_center
@@ -259,7 +259,7 @@ def our_centers(points: np.ndarray, k: int) -> kernels.Selection:
 
 
 def reports() -> Iterator[testing.Report]:
-  """Checks everything that is installed."""
+  """Checks every library that is installed."""
   for library in (activeml, modal, small_text):
     try:
       for name, strategy in library():
@@ -286,7 +286,7 @@ def reports() -> Iterator[testing.Report]:
 
 
 def main() -> None:
-  """Prints a report of each, or what is broken alone."""
+  """Prints a report of each check, or only the violations."""
   warnings.simplefilter('ignore')
   is_short = sys.argv[1:] == ['broken']
   for report in reports():

@@ -1,8 +1,8 @@
-"""How fast convolutions and pooling are on CPU, beside Flax's own.
+"""Compares the speed of convolutions and pooling on CPU with Flax's own.
 
-In the table of `python -m experiments.benchmark convolutions`, and in that of
-`training`. Each layer is timed forward, and forward and backward: as a call,
-and in a loop on the device as training has it.
+Run as `python -m experiments.benchmark convolutions`; also in the table of
+`training`. Each layer is timed forward, forward and backward, and forward and
+backward in a loop on the device, as in training.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from al_jax.models import conv, pooling, transposed
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, in_turns
 
-# Forward and backward, as multiples of a plain convolution's time.
+# Target of forward and backward, as a multiple of a plain convolution's time.
 _AT_MOST = 1.0
 _STEPS_IN_LOOP = 2
 
@@ -26,14 +26,14 @@ Layer = Callable[[jax.Array], jax.Array]
 
 
 class Pair(NamedTuple):
-  """A layer and what it is compared with.
+  """A layer and the layers it is compared with.
 
   Attributes:
-    name: of the layer.
-    ours: the module, or a function of images.
-    flax: the same of Flax.
-    shape: of the inputs.
-    plain: a plain convolution of as many operations, and the shape of its
+    name: name of the layer.
+    ours: al_jax's module, or a function of images.
+    flax: Flax's counterpart.
+    shape: shape of the inputs.
+    plain: plain convolution with as many operations, and the shape of its
       inputs; None for pooling.
   """
 
@@ -45,12 +45,12 @@ class Pair(NamedTuple):
 
 
 def pairs(batch: int = 16, side: int = 16, channels: int = 64) -> list[Pair]:
-  """Lists the layers, of about the size that a step of training sees.
+  """Lists the layers, at about the size of a training step.
 
   Args:
-    batch: examples.
+    batch: number of examples.
     side: height and width of the images.
-    channels: a multiple of 16, with an even square root.
+    channels: number of channels; a multiple of 16, with an even square root.
 
   Returns:
     A Pair per kind of layer.
@@ -66,7 +66,7 @@ def pairs(batch: int = 16, side: int = 16, channels: int = 64) -> list[Pair]:
     return layer, (batch, side, side, inputs)
 
   def grouped(groups):
-    # As many products: channels / groups channels to all features.
+    # As many products as a plain layer from channels / groups to all features.
     return both(
       f'{groups} groups',
       {'kernel_size': (3, 3), 'feature_group_count': groups},
@@ -119,11 +119,11 @@ def pairs(batch: int = 16, side: int = 16, channels: int = 64) -> list[Pair]:
 def measure(
   layers: list[Pair] | None = None, repeats: int = 5
 ) -> Iterator[Row]:
-  """Yields the rows of every layer: four, or three of pooling.
+  """Yields the rows of every layer: four each, or three for pooling.
 
   Args:
-    layers: if None, those of `pairs`.
-    repeats: pairs of measurements per row.
+    layers: layers to time. If None, those of `pairs`.
+    repeats: number of pairs of measurements per row.
 
   Yields:
     A Row.
@@ -132,7 +132,7 @@ def measure(
     ours = _Timed(pair.ours, pair.shape)
     flax = _Timed(pair.flax, pair.shape)
     for way in ('forward', 'backward', 'loop'):
-      # In a loop some of Flax's take seconds.
+      # In a loop, some of Flax's layers take seconds.
       times = 1 if way == 'loop' else repeats
       yield _beside(pair.name, way, ours, flax, "Flax's own", times)
     if pair.plain:
@@ -149,15 +149,15 @@ def measure(
 
 
 def products(layer: nn.Module, shape: tuple[int, ...]) -> int:
-  """Counts the products of a convolution of inputs of that shape.
+  """Counts the products of a convolution.
 
   Args:
     layer: The convolution.
-    shape: of its inputs.
+    shape: Shape of its inputs.
 
   Returns:
-    The size of the kernel for each pixel of the outputs, or of the inputs if
-    these are fewer per product: those of a transposed convolution.
+    The size of the kernel times the number of output pixels, or of input pixels
+    if they are fewer, as in a transposed convolution.
   """
   inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
   outputs, variables = jax.eval_shape(
@@ -193,7 +193,7 @@ def _beside(name, way, ours, other, which_is, repeats, at_most=None):
 
 
 class _Timed:
-  """A layer, compiled in several ways when first asked for."""
+  """A layer, compiled in several ways on first use."""
 
   def __init__(self, layer: nn.Module | Layer, shape: tuple[int, ...]):
     self.inputs = np.random.default_rng(0).normal(size=shape).astype('float32')
@@ -205,7 +205,7 @@ class _Timed:
     self._calls = {}
 
   def call(self, way: str) -> CompiledCall:
-    """Returns the compiled call of a way."""
+    """Returns the call compiled in that way."""
     if way not in self._calls:
       function = {
         'forward': self.apply,
@@ -216,7 +216,7 @@ class _Timed:
     return self._calls[way]
 
   def _moved(self, variables, inputs):
-    """What both become when they follow their gradients a little."""
+    """Moves variables and inputs a little along their gradients."""
     outputs, pullback = jax.vjp(self.apply, variables, inputs)
     return jax.tree.map(
       lambda value, gradient: value - 1e-6 * gradient,

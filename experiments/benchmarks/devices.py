@@ -1,11 +1,11 @@
-"""What more devices do to a look over the pool, a choice and a step.
+"""Times measuring, selecting and training on several devices.
 
     python -m experiments.benchmarks.devices
 
-Times the parts of a round over the first 1, 2, 4 and 8 virtual devices of a
-CPU, in turns, and prints the median ratios to one device.
-The devices share the cores there are: beyond their number nothing can be
-gained, and what is lost is the price of dividing.
+Times the parts of a round on 1, 2, 4 and 8 virtual devices of a CPU, in turns,
+and prints the median ratios to one device. The devices share the cores of the
+machine: with more devices than cores nothing can be gained, and any loss is the
+overhead of dividing the work.
 """
 
 import functools
@@ -25,7 +25,7 @@ _SYSTEMS = ('margin', 'badge', 'core_set')
 
 
 def main() -> None:
-  """Prints a line per number of devices."""
+  """Prints a line for each number of devices."""
   jax.config.update('jax_num_cpu_devices', max(_COUNTS))
   rng = np.random.default_rng(0)
   dataset = data.Dataset.from_arrays(
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _parts(dataset, count):
-  """Calls of a round's parts over the first devices, each called once."""
+  """Makes calls of a round's parts on the first `count` devices, warmed up."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:count]), (placement.AXIS,))
   facts = program.facts_of(dataset, 1100)
   over = placement.Placement(mesh)

@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 if __name__ == '__main__':
-  # In place of the folder of this file, whose modules are not meant.
+  # Replaces this file's folder, whose modules must not shadow others.
   sys.path[0] = str(pathlib.Path(__file__).resolve().parents[2])
   from experiments.benchmarks.accelerator import command
 

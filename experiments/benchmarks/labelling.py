@@ -1,7 +1,8 @@
-"""How long people wait for the next batch to label.
+"""Measures how long people wait for the next batch to label.
 
-Run as `python -m experiments.benchmark labelling`: `al-jax label` as a shell
-calls it, process and imports included, with embeddings of 50,000 pictures.
+Run as `python -m experiments.benchmark labelling`. It times `al-jax label` as a
+shell calls it, process and imports included, with embeddings of 50,000
+pictures.
 """
 
 import contextlib
@@ -21,28 +22,28 @@ from al_jax.loop.stopwatch import Stopwatch
 from experiments.benchmarks.table import Row
 
 _CLASSES = tuple('abcdefghij')
-# Seconds that people may wait for a batch.
+# Target: seconds that people wait for a batch.
 _AT_MOST = 10.0
 
 
 def measure() -> Iterator[Row]:
-  """Measures at the size of CIFAR-10's embeddings by EfficientNet-Lite0."""
+  """Measures at the size of EfficientNet-Lite0's embeddings of CIFAR-10."""
   yield from batches(50_000, 1_280, k=100)
 
 
 def batches(
   num_examples: int, num_features: int, *, k: int, rounds: int = 3
 ) -> Iterator[Row]:
-  """Asks and tells some batches.
+  """Times `label ask` and `label tell` for some batches.
 
   Args:
     num_examples: size of the pool.
     num_features: length of an embedding.
-    k: queries of a batch.
-    rounds: batches that are asked after the first one, which trains nothing.
+    k: queries per batch.
+    rounds: number of batches to time after the first one, which trains nothing.
 
   Yields:
-    A row for asking, and one for telling.
+    A row for `label ask`, and one for `label tell`.
   """
   with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
     generator = np.random.default_rng(0)
@@ -62,7 +63,7 @@ def batches(
     f'label ask: train, estimate, choose {k} {of}',
     float(np.median(asked)),
     _AT_MOST,
-    'what people may wait',
+    'the target',
     float(np.median(asked)) / _AT_MOST,
     at_most=1.0,
     note=f'whole process; up to {labels - k} labels, six trainings',
@@ -80,7 +81,7 @@ def _ask(k, *arguments):
 
 
 def _tell(truth):
-  """Fills in the batch and tells it; returns seconds."""
+  """Fills in the batch and submits its answers; returns seconds."""
   path = pathlib.Path('batch.csv')
   rows = list(csv.DictReader(io.StringIO(path.read_text())))
   for row in rows:

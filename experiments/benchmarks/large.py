@@ -1,12 +1,12 @@
-"""BADGE's selection at ImageNet's size: its time, and the memory of it all.
+"""Measures BADGE's selection at ImageNet's size: its time and its memory.
 
 Run as `python -m experiments.benchmark imagenet`.
 
-The points are what a trained network gives: probabilities from sure to at a
-loss, and features that are 0 or above and alike within a class. They are made
-in slices, so that nothing but themselves is ever held. They are made and
-selected from in a process of their own, whose memory is read off before
-anything else is measured.
+The points resemble the outputs of a trained network: predictions range from
+certain to undecided, and features are non-negative and similar within a class.
+They are made in slices, so that only the points themselves are held. A separate
+process makes them and selects from them; its memory is read before anything
+else is measured.
 """
 
 import concurrent.futures
@@ -30,14 +30,14 @@ from experiments.benchmarks.kernels import seeding
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine
 
-# Points that are made at a time.
+# Points made at a time.
 _SLICE = 1_000
-# What the selection may need in all: the inputs are 2.44 GB of it.
+# Target for the memory of the process, of which the inputs are 2.44 GB.
 _AT_MOST_BYTES = 4e9
 
 
 class Sizes(NamedTuple):
-  """Of a selection; by default of a sixth of ImageNet."""
+  """Sizes of a selection; by default, of a sixth of ImageNet."""
 
   num_points: int = 200_000
   num_features: int = 2_048
@@ -46,20 +46,20 @@ class Sizes(NamedTuple):
 
   @property
   def input_bytes(self) -> int:
-    """Of the points: two float32 factors."""
+    """Bytes of the points: two float32 factors."""
     return 4 * self.num_points * (self.num_features + self.num_classes)
 
 
 class Found(NamedTuple):
-  """What a process that selected found.
+  """Measurements of a process that selected.
 
   Attributes:
-    compiling: seconds, once.
-    seconds: of a selection; the median.
-    extra_bytes: what the compiled program takes besides arguments and result.
-    bytes_before: what the process held before there were points.
-    peak_bytes: the most that it ever held.
-    indices: [K], the picks.
+    compiling: seconds to compile.
+    seconds: median seconds of a selection.
+    extra_bytes: memory of the compiled program besides arguments and result.
+    bytes_before: peak memory of the process before the points were made.
+    peak_bytes: peak memory of the process.
+    indices: picks, [K].
   """
 
   compiling: float
@@ -71,7 +71,7 @@ class Found(NamedTuple):
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement at this size."""
+  """Yields every measurement at this size."""
   machine, rows = timing.measure_machine()
   yield from rows
   yield from selection(machine)
@@ -84,19 +84,19 @@ def selection(
   repeats: int = 5,
   at_most_bytes: float = _AT_MOST_BYTES,
 ) -> Iterator[Row]:
-  """BADGE's selection in a process of its own.
+  """Measures BADGE's selection in a separate process.
 
   Args:
-    machine: for bounds.
-    sizes: of the selection; None for the default.
-    repeats: selections that are timed.
-    at_most_bytes: the memory of the process that is aimed at.
+    machine: rates for the bounds.
+    sizes: sizes of the selection. If None, the default.
+    repeats: number of selections to time.
+    at_most_bytes: target for the memory of the process.
 
   Yields:
-    A Row beside each of two floors, and one of memory.
+    A Row for each of two lower bounds, and one of memory.
 
   Raises:
-    RuntimeError: what was picked is not k different points.
+    RuntimeError: the picks are not k different points.
   """
   sizes = sizes or Sizes()
   found = _in_a_process(sizes, repeats)
@@ -145,7 +145,7 @@ def _beside(row, which_is, against, **of_row):
 
 
 def _in_a_process(sizes, repeats):
-  """What `select` finds in a process that does nothing else."""
+  """Runs `select` in a process that does nothing else."""
   with concurrent.futures.ProcessPoolExecutor(
     max_workers=1, mp_context=multiprocessing.get_context('spawn')
   ) as processes:
@@ -155,7 +155,7 @@ def _in_a_process(sizes, repeats):
 def select(sizes: Sizes, repeats: int) -> Found:
   """Makes the points and selects from them, in this process."""
   key, points_key = jax.random.split(jax.random.key(0))
-  jax.block_until_ready(key)  # the backend is there
+  jax.block_until_ready(key)  # initialises the backend
   bytes_before = peak_bytes()
   points = gradients(
     points_key, sizes.num_points, sizes.num_features, sizes.num_classes
@@ -179,21 +179,21 @@ def select(sizes: Sizes, repeats: int) -> Found:
 def gradients(
   key: jax.Array, num_points: int, num_features: int, num_classes: int
 ) -> Factors:
-  """Gradients of a network that is sure of most points and right about it.
+  """Draws gradients of a network that is certain and right about most points.
 
-  Logits have a normal part, and their own class is lifted: by so much that of
-  1,000 classes the likeliest has 0.7 on average, below 0.3 for a fifth of the
-  points and above 0.99 for three in ten. Features are those of their class and
-  as much noise again, after a ReLU.
+  Logits are normal, and that of the true class is raised. With 1,000 classes,
+  the largest probability is 0.7 on average, below 0.3 for a fifth of the points
+  and above 0.99 for three in ten. Features are the sum of a class mean and as
+  much noise, after a ReLU.
 
   Args:
-    key: consumed.
+    key: PRNG key, consumed.
     num_points: N; static.
     num_features: D; static.
     num_classes: C; static.
 
   Returns:
-    Factors of [N, C] and [N, D]; besides them memory is that of a slice.
+    Factors of [N, C] and [N, D]. Beyond them, only a slice is held in memory.
   """
   center_key, slices_key = jax.random.split(key)
   centers = jax.random.normal(center_key, (num_classes, num_features))
@@ -210,7 +210,7 @@ def gradients(
     return kernels.gradient_factors(logits, features)
 
   def write(number, points):
-    # The last slice overlaps the one before.
+    # The last slice may overlap the one before.
     start = jnp.minimum(number * size, num_points - size)
     return jax.tree.map(
       lambda whole, part: lax.dynamic_update_slice_in_dim(
@@ -227,10 +227,10 @@ def gradients(
 
 
 def peak_bytes() -> int:
-  """The most memory that this process has held.
+  """Returns the peak memory of this process.
 
-  Where Linux tells it of the program: what `getrusage` tells begins with the
-  memory of the process that started this one.
+  Prefers Linux's /proc: the figure of `getrusage` includes the memory of the
+  process that started this one.
   """
   status = pathlib.Path('/proc/self/status')
   if status.exists():
@@ -243,7 +243,7 @@ def peak_bytes() -> int:
 
 
 def check_distinct(indices: np.ndarray, sizes: Sizes) -> None:
-  """Refuses picks that are not k different points of the pool."""
+  """Raises RuntimeError unless the picks are k different points of the pool."""
   inside = indices[(indices >= 0) & (indices < sizes.num_points)]
   count = len(set(inside.tolist()))
   if count != sizes.k:

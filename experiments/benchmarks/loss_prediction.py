@@ -1,4 +1,4 @@
-"""What a loss prediction module costs: in a step, and in a look over the pool.
+"""Measures the cost of a loss prediction module in training and in selection.
 
 Run as `python -m experiments.benchmark loss_prediction`.
 """
@@ -19,19 +19,20 @@ from experiments.benchmarks.timing import in_turns, seconds_of
 
 _SMALL = {'name': 'cnn', 'channels': (16, 32), 'norm': 'batch'}
 _RESNET = {'name': 'resnet18', 'width': 16}
-# Modules of `configs/learning_loss.py:ablation`, as far as their sizes differ.
+# Modules of `configs/learning_loss.py:ablation` that differ in size.
 _MODULES = {
   'all maps': {},
   'one map': {'maps': ('dense',)},
   'three layers': {'depth': 3},
   '512 wide': {'width': 512},
 }
-# Shares of the cost of a network alone that are aimed at.
+# Targets for a step and for measuring the pool, as multiples of the time
+# without the module.
 _TRAINING, _MEASURING = 1.15, 1.05
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement, for a small network and for ResNet-18."""
+  """Yields every measurement, for a small network and for ResNet-18."""
   dataset = steps.load_images()
   for images, model, num_labels in (
     (dataset, _SMALL, 1024),
@@ -52,15 +53,15 @@ def step_beside_supervised(
   epochs: int = 2,
   repeats: int = 9,
 ) -> Row:
-  """A step with the module, and one of the network alone.
+  """Compares a step with the module with one of the network alone.
 
   Args:
     dataset: pictures.
-    model: for `models.build`.
-    num_labels: labelled examples.
-    batch_size: of a step.
-    epochs: per measurement.
-    repeats: pairs of measurements.
+    model: options of `models.build`.
+    num_labels: number of labelled examples.
+    batch_size: batch size of a step.
+    epochs: epochs per measurement.
+    repeats: number of pairs of measurements.
 
   Returns:
     A Row; its seconds are those of a step.
@@ -103,16 +104,16 @@ def look_beside_entropy(
   num_examples: int = 2000,
   repeats: int = 9,
 ) -> Row:
-  """A look over the pool for predicted losses, and one for entropies.
+  """Compares the time to measure predicted losses with that for entropies.
 
   Args:
     dataset: pictures.
-    model: for `models.build`.
-    num_examples: looked at, if there are as many.
-    repeats: pairs of measurements.
+    model: options of `models.build`.
+    num_examples: maximum number of examples to measure.
+    repeats: number of pairs of measurements.
 
   Returns:
-    A Row; its seconds are those of a look.
+    A Row; its seconds are those to measure the examples once.
   """
   facts = program.facts_of(dataset, 10)
   inputs = program.sources_of(dataset)['pool'].inputs[:num_examples]
@@ -147,14 +148,14 @@ def size_of_module(
   *,
   batch_size: int = 32,
 ) -> Row:
-  """The memory of a step with a module, and its parameters.
+  """Measures the memory of a step with a module, and counts its parameters.
 
   Args:
     dataset: pictures.
-    model: for `models.build`.
-    name: of the module.
-    options: of the learner `learning_loss`.
-    batch_size: of the step.
+    model: options of `models.build`.
+    name: name of the module.
+    options: options of the learner `learning_loss`.
+    batch_size: batch size of the step.
 
   Returns:
     A Row without seconds.
@@ -181,7 +182,7 @@ def size_of_module(
 
 
 def _sizes(*learners):
-  """How many parameters each has."""
+  """Formats the number of parameters of each learner."""
   counts = [
     sum(
       leaf.size

@@ -1,8 +1,8 @@
-"""Other packages that do what a kernel does, each behind one function.
+"""Other packages with counterparts of the kernels, each behind one function.
 
 A function takes NumPy arrays and returns a call without arguments, or with the
-number of picks. One whose package is not there raises NotInstalled; nothing is
-imported before.
+number of picks. It imports its package only when called, and raises
+NotInstalled if the package is missing.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 
-class NotInstalled(Exception):  # noqa: N818  It is no error: a row says so.
+class NotInstalled(Exception):  # noqa: N818  No error: a row reports it.
   """A peer that cannot be measured.
 
   Attributes:
-    package: what to install.
+    package: name of the package to install.
   """
 
   def __init__(self, package: str):
@@ -29,15 +29,15 @@ class NotInstalled(Exception):  # noqa: N818  It is no error: a row says so.
 
 
 def imported(module: str, package: str) -> types.ModuleType:
-  """A module of a peer.
+  """Imports a module of a peer.
 
   Args:
-    module: its name.
-    package: the name under which it is installed.
+    module: name of the module.
+    package: name under which its package is installed.
 
   Raises:
-    NotInstalled: it cannot be imported, for whatever reason: old packages
-      break in many ways.
+    NotInstalled: the import fails for any reason: old packages break in many
+      ways.
   """
   try:
     with contextlib.redirect_stdout(io.StringIO()):
@@ -49,14 +49,14 @@ def imported(module: str, package: str) -> types.ModuleType:
 def activeml_badge(
   probs: np.ndarray, embedding: np.ndarray
 ) -> Callable[[int], Any]:
-  """BADGE of scikit-activeml: number of picks -> picks."""
+  """Returns BADGE of scikit-activeml: number of picks -> picks."""
   pool = imported('skactiveml.pool', 'scikit-activeml')
   base = imported('skactiveml.base', 'scikit-activeml')
 
   class Known(base.SkactivemlClassifier):
-    """A classifier that has been applied already."""
+    """A classifier whose predictions are known."""
 
-    def fit(self, X, y, sample_weight=None):  # noqa: N803  Its name there.
+    def fit(self, X, y, sample_weight=None):  # noqa: N803  scikit-learn's name.
       return self
 
     def predict_proba(self, X):  # noqa: N803
@@ -77,7 +77,7 @@ def activeml_badge(
 def activeml_core_set(
   points: np.ndarray, labeled: np.ndarray
 ) -> Callable[[int], Any]:
-  """The core-set selection of scikit-activeml: number of picks -> picks."""
+  """Returns core-set of scikit-activeml: number of picks -> picks."""
   pool = imported('skactiveml.pool', 'scikit-activeml')
   targets = np.where(labeled, 0.0, np.nan)
 
@@ -88,9 +88,10 @@ def activeml_core_set(
 
 
 def torch_k_center(points: np.ndarray) -> Callable[[int], Any]:
-  """Greedy k-center as in anomalib: number of picks -> picks.
+  """Returns greedy k-center as in anomalib: number of picks -> picks.
 
-  Distances of all points to the last center, a minimum, and its largest.
+  Each pick takes the distances of all points to the last center, their minimum
+  with the earlier ones, and the point where it is largest.
   """
   torch = imported('torch', 'torch')
   in_torch = torch.from_numpy(points)
@@ -108,13 +109,13 @@ def torch_k_center(points: np.ndarray) -> Callable[[int], Any]:
 
 
 def distil_badge(gradients: np.ndarray) -> Callable[[int], Any]:
-  """BADGE of decile-distil: number of picks -> picks."""
+  """Returns BADGE of decile-distil: number of picks -> picks."""
   badge = imported('distil.active_learning_strategies.badge', 'decile-distil')
   return lambda k: badge.init_centers(gradients, k, 'cpu')
 
 
 def sklearn_seeds(points: np.ndarray) -> Callable[[int], Any]:
-  """k-means++ of scikit-learn with one candidate: number of picks -> picks."""
+  """Returns scikit-learn's k-means++ with one candidate: number -> picks."""
   cluster = imported('sklearn.cluster', 'scikit-learn')
   return lambda k: cluster.kmeans_plusplus(
     points, k, random_state=0, n_local_trials=1
@@ -124,7 +125,7 @@ def sklearn_seeds(points: np.ndarray) -> Callable[[int], Any]:
 def sklearn_k_means(
   points: np.ndarray, k: int, num_iters: int
 ) -> Callable[[], Any]:
-  """Lloyd's algorithm of scikit-learn on its k-means++."""
+  """Returns scikit-learn's Lloyd algorithm, seeded by its k-means++."""
   cluster = imported('sklearn.cluster', 'scikit-learn')
   model = cluster.KMeans(
     k, n_init=1, max_iter=num_iters, tol=0.0, algorithm='lloyd', random_state=0
@@ -133,7 +134,7 @@ def sklearn_k_means(
 
 
 def sklearn_distances(a: np.ndarray, b: np.ndarray) -> Callable[[], Any]:
-  """Squared distances of scikit-learn."""
+  """Returns the squared distances of scikit-learn."""
   pairwise = imported('sklearn.metrics.pairwise', 'scikit-learn')
   return lambda: pairwise.euclidean_distances(a, b, squared=True)
 
@@ -141,7 +142,7 @@ def sklearn_distances(a: np.ndarray, b: np.ndarray) -> Callable[[], Any]:
 def redux_batch_bald(
   mc_log_probs: np.ndarray, k: int, num_samples: int
 ) -> Callable[[], Any]:
-  """BatchBALD of batchbald-redux, of [S, N, C]: -> (indices, scores)."""
+  """Returns BatchBALD of batchbald-redux for [S, N, C]: () -> picks, scores."""
   batchbald = imported('batchbald_redux.batchbald', 'batchbald-redux')
   torch = imported('torch', 'torch')
   in_torch = torch.from_numpy(np.array(mc_log_probs.transpose(1, 0, 2)))
@@ -156,7 +157,7 @@ def redux_batch_bald(
 
 
 def baal_bald(images: np.ndarray, num_samples: int) -> Callable[[], Any]:
-  """BALD of baal with the network of `kernels.networks`.
+  """Returns BALD of baal with the network of `kernels.networks`.
 
   Args:
     images: float32 [N, 28, 28, 1].
@@ -202,7 +203,7 @@ def baal_bald(images: np.ndarray, num_samples: int) -> Callable[[], Any]:
 
 
 def _silence(package):
-  """Logs of a package that nobody asked for."""
+  """Suppresses the log messages of a package below errors."""
   logging.getLogger(package).setLevel(logging.ERROR)
   with contextlib.suppress(ImportError):
     import structlog
@@ -213,11 +214,11 @@ def _silence(package):
 
 
 def faiss_neighbors(points: np.ndarray, k: int) -> Callable[[], Any]:
-  """Exact search of faiss among points of length 1, their own place included.
+  """Returns faiss's exact search for the neighbours of points of length 1.
 
   Args:
     points: float32 [N, D].
-    k: neighbours besides the point itself.
+    k: number of neighbours besides the point itself, which is found too.
 
   Returns:
     A call that builds the index and searches.

@@ -1,6 +1,6 @@
-"""The same selections as one would write them without a library.
+"""The kernels' selections as one would write them without a library.
 
-One pick per pass over the pool, jitted; NumPy; SciPy.
+They are jitted with one pick per pass over the pool, or use NumPy and SciPy.
 """
 
 from collections.abc import Callable
@@ -17,25 +17,26 @@ from scipy.sparse import linalg
 from al_jax.kernels import Factors
 
 _HIGHEST = lax.Precision.HIGHEST
-# Centers that are there from the start come as many to a product.
+# Initial centers per matrix product.
 _CENTERS_AT_ONCE = 500
 
 
 def one_seed_per_pass(
   key: jax.Array, points: Factors, k: int
 ) -> tuple[jax.Array, jax.Array]:
-  """k-means++ on Factors, jitted: a look at the whole pool for each pick.
+  """Runs k-means++ on Factors, to be jitted, with a pool pass per pick.
 
   The distances to a pick are two matrix-vector products, which XLA fuses with
-  the minimum; the draw is by sums of rows of 256, then within a row.
+  the minimum. A draw takes one of the rows of 256 points by its sum, then a
+  point within the row.
 
   Args:
-    key: consumed.
+    key: PRNG key, consumed.
     points: N points.
-    k: picks; static.
+    k: number of picks; static.
 
   Returns:
-    int32[k], the picks, and [N], squared distances to the nearest.
+    The picks, int32[k], and squared distances to the nearest pick, [N].
   """
   left, right = points
   norms = jnp.sum(left**2, axis=1) * jnp.sum(right**2, axis=1)
@@ -70,12 +71,12 @@ def one_seed_per_pass(
 def one_center_per_pass(
   points: jax.Array, centers: jax.Array, k: int
 ) -> jax.Array:
-  """Greedy k-center, jitted: a look at the whole pool for each pick.
+  """Runs greedy k-center, to be jitted, with a pool pass per pick.
 
   Args:
     points: [N, D].
-    centers: int32[M], the points that are centers from the start.
-    k: picks; static.
+    centers: indices of the initial centers, int32[M].
+    k: number of picks; static.
 
   Returns:
     int32[k].
@@ -90,7 +91,7 @@ def one_center_per_pass(
   for start in range(0, len(centers), _CENTERS_AT_ONCE):
     some = centers[start : start + _CENTERS_AT_ONCE]
     sq_dists = jnp.minimum(sq_dists, to_some(some))
-  # -inf: never the farthest.
+  # -inf, so that a center is never the farthest point.
   sq_dists = sq_dists.at[centers].set(-jnp.inf)
 
   def pick(number, state):
@@ -105,7 +106,7 @@ def one_center_per_pass(
 
 
 def numpy_seeds(left: np.ndarray, right: np.ndarray, k: int) -> np.ndarray:
-  """k-means++ on Factors in NumPy, two matrix-vector products per pick."""
+  """Runs k-means++ on Factors in NumPy: two matrix-vector products per pick."""
   rng = np.random.default_rng(0)
   norms = (left**2).sum(axis=1) * (right**2).sum(axis=1)
   picks = [int(rng.integers(len(norms)))]
@@ -129,10 +130,10 @@ def numpy_hybrid(
   gamma: float = 0.5,
   labeled: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Scores times density times novelty, one pick per pass."""
+  """Selects by score times density times novelty, with a pass per pick."""
   unit = points / np.linalg.norm(points, axis=1, keepdims=True)
   similar = np.maximum(unit @ unit[references].T, 0.0)
-  # Without what a reference has of itself.
+  # A reference is not compared with itself.
   is_reference = np.isin(np.arange(len(unit)), references)
   worth = scores * (similar.sum(axis=1) - is_reference)
   worth /= len(references) - is_reference
@@ -143,7 +144,7 @@ def numpy_hybrid(
   picks = []
   for _ in range(k):
     value = worth * (1 - redundancy) ** gamma
-    # -inf: not again.
+    # -inf, so that no point is picked twice.
     value[picks] = -np.inf
     if labeled is not None:
       value[labeled] = -np.inf
@@ -156,7 +157,7 @@ def numpy_hybrid(
 def numpy_information_density(
   points: np.ndarray, scores: np.ndarray
 ) -> np.ndarray:
-  """By all cosines, a thousand rows at a time."""
+  """Computes information density from all cosines, 1,000 rows at a time."""
   unit = points / np.linalg.norm(points, axis=1, keepdims=True)
   means = [
     ((1 + unit[start : start + 1000] @ unit.T) / 2).mean(axis=1)
@@ -168,7 +169,7 @@ def numpy_information_density(
 def numpy_graph_density(
   neighbors: np.ndarray, similarities: np.ndarray, k: int
 ) -> np.ndarray:
-  """Greedy selection by density with a SciPy matrix of edges."""
+  """Selects greedily by graph density, with a SciPy matrix of edges."""
   edges = _edges(neighbors, np.exp(similarities / np.abs(similarities).mean()))
   edges = edges.maximum(edges.T).tocsr()
   degrees = np.diff(edges.indptr)
@@ -187,7 +188,7 @@ def numpy_graph_density(
 def reciprocal_matrix(
   neighbors: np.ndarray, similarities: np.ndarray, gamma: float = 3.0
 ) -> scipy.sparse.csr_array:
-  """The normalised affinity matrix of label propagation, in SciPy."""
+  """Computes normalised affinities in SciPy, of edges that both ends list."""
   edges = _edges(neighbors, np.maximum(similarities, 0.0) ** gamma)
   return _normalised(edges.minimum(edges.T))
 
@@ -195,7 +196,7 @@ def reciprocal_matrix(
 def union_matrix(
   neighbors: np.ndarray, similarities: np.ndarray, gamma: float = 3.0
 ) -> scipy.sparse.csr_array:
-  """Likewise of the edges that either end lists, of both counting twice."""
+  """Computes affinities of edges that either end lists; both count twice."""
   edges = _edges(neighbors, np.maximum(similarities, 0.0) ** gamma)
   return _normalised(edges + edges.T)
 
@@ -224,7 +225,7 @@ def scipy_solve(
   num_iters: int = 20,
   start: np.ndarray | None = None,
 ) -> np.ndarray:
-  """(I - alpha W) Z = Y by SciPy's conjugate gradients, class by class."""
+  """Solves (I - alpha W) Z = Y by SciPy's conjugate gradients, per class."""
   system = scipy.sparse.eye_array(matrix.shape[0], dtype=matrix.dtype)
   system = (system - alpha * matrix).tocsr()
   columns = [
@@ -235,7 +236,7 @@ def scipy_solve(
 
 
 def label_sources(targets: np.ndarray, num_classes: int) -> np.ndarray:
-  """1 / |L_c| at the labelled points of each class c, float32 [N, C]."""
+  """Returns 1 / |L_c| at the labelled points of class c, float32 [N, C]."""
   sources = np.eye(num_classes, dtype=np.float32)[targets]
   sources[targets < 0] = 0
   return sources / sources.sum(axis=0, keepdims=True)
@@ -244,18 +245,18 @@ def label_sources(targets: np.ndarray, num_classes: int) -> np.ndarray:
 def published_labels(
   search: Callable[[], Any], targets: np.ndarray, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A propagation update as in the code of Iscen et al. 2019.
+  """Updates pseudo-labels as in the code of Iscen et al. 2019.
 
-  That is the union graph in SciPy, and a solve per class in float64.
+  The update uses the union graph in SciPy, and a solve per class in float64.
 
   Args:
-    search: -> cosines and neighbours, [N, k + 1], of which the first is taken
-      to be the point itself.
+    search: call that returns cosines and neighbours, [N, k + 1]; the first
+      neighbour is taken to be the point itself.
     targets: int32[N], -1 where no label is known.
     num_classes: C.
 
   Returns:
-    Pseudo-labels and how certain they are, [N].
+    Pseudo-labels and their certainties, [N].
   """
   similarities, neighbors = search()
   matrix = union_matrix(neighbors[:, 1:], similarities[:, 1:])
@@ -274,7 +275,7 @@ def scipy_diffusion(
   labeled: np.ndarray,
   k: int,
 ) -> np.ndarray:
-  """The point least reached, k times, each solve starting from the last."""
+  """Picks the least reached point, k times, each solve warm-started."""
   matrix = reciprocal_matrix(neighbors, similarities)
   sources = labeled.astype(similarities.dtype)
   reach, picks = None, []
@@ -288,11 +289,11 @@ def scipy_diffusion(
 def numpy_stream(
   utilities: np.ndarray, ask: Callable[[float, float], tuple[float, bool]]
 ) -> Any:
-  """A budget manager in a loop of Python.
+  """Runs a budget manager in a Python loop.
 
   Args:
-    utilities: of the stream.
-    ask: (spent, utility) -> (spent, whether to ask).
+    utilities: utilities of the stream's examples.
+    ask: (spent, utility) -> (spent, whether to query).
 
   Returns:
     bool[T].

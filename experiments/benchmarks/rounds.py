@@ -1,4 +1,4 @@
-"""Rounds of training on a labelled set, as a run does them."""
+"""Rounds of training on a labelled set, as in a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,7 +15,7 @@ from al_jax.training import fit as fit_lib
 
 
 class Trainer:
-  """Rounds of training on a labelled set, as a run does them."""
+  """A system that trains rounds on labelled sets, as in a run."""
 
   def __init__(
     self,
@@ -29,7 +29,7 @@ class Trainer:
     system: str = 'random',
     **options: Any,
   ):
-    """Builds the system; what it needs is compiled when first used."""
+    """Builds the system; its programs are compiled on first use."""
     facts = program.facts_of(dataset, label_budget)
     learner = {'batch_size': batch_size, 'stop': {'epochs': epochs}, **options}
     built = systems.build(system, facts, model=model, learner=learner)
@@ -53,12 +53,13 @@ class Trainer:
 def labelled(
   dataset: data.Dataset, count: int, capacity: int | None = None
 ) -> pool_lib.PoolState:
-  """A pool in which the first `count` have been answered.
+  """Makes a pool whose first `count` examples are labelled.
 
   Args:
-    dataset: the pool, with the answers.
-    count: how many.
-    capacity: of the question: the same for all, nothing is compiled anew.
+    dataset: pool with its answers.
+    count: number of labelled examples.
+    capacity: length of the array of queries; calls with the same capacity share
+      a compiled program. If None, `count`.
 
   Returns:
     A PoolState.
@@ -76,5 +77,5 @@ def labelled(
 
 
 def on_device(tree: PyTree) -> PyTree:
-  """Bound to the device, as the loop has it: nothing compiles a second time."""
+  """Commits arrays to the device, as the loop does, to avoid recompilation."""
   return jax.device_put(tree, jax.local_devices()[0])

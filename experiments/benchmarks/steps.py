@@ -1,8 +1,7 @@
-"""How fast a step of training is: beside PyTorch's, and inside a loop.
+"""Times a step of training: against PyTorch, and as a call against a loop.
 
-In the table of `python -m experiments.benchmark training`.
-
-Steps are timed as a run takes them: by `fit`, with what `compile_fit` made.
+The rows are in the table of `python -m experiments.benchmark training`. Steps
+are timed as in a run: by `fit`, with the functions of `compile_fit`.
 """
 
 import dataclasses
@@ -27,10 +26,10 @@ class Network(NamedTuple):
   """A network in both frameworks.
 
   Attributes:
-    model: for `models.build`.
-    in_torch: makes the same in PyTorch.
-    epochs: so many make a measurement of a second or less.
-    at_most: the ratio to PyTorch's step that is aimed at.
+    model: name and options for `models.build`.
+    in_torch: function that makes the same network in PyTorch.
+    epochs: number of epochs that take a second or less.
+    at_most: target for the ratio to the time of PyTorch's step.
   """
 
   model: Mapping[str, Any]
@@ -44,7 +43,7 @@ CNN = Network({'name': 'mnist_cnn'}, torch_reference.mnist_cnn, 3, 1.3)
 
 
 def load_images() -> data.Dataset:
-  """MNIST if TFDS has it, otherwise scikit-learn's digits, enlarged."""
+  """Loads MNIST if TFDS has it, else scikit-learn's digits, enlarged."""
   try:
     return data.load('tfds:mnist')
   except FileNotFoundError:
@@ -52,9 +51,9 @@ def load_images() -> data.Dataset:
 
 
 def enlarged_digits() -> data.Dataset:
-  """scikit-learn's digits, with as many pixels as MNIST's."""
+  """Loads scikit-learn's digits, enlarged to the 28x28 pixels of MNIST."""
   digits = data.load('digits')
-  # 8 pixels three times each, and a margin of 2, are 28.
+  # Repeating 8 pixels 3 times and adding a margin of 2 makes 28.
   enlarged = {
     name: dataclasses.replace(
       split,
@@ -69,7 +68,7 @@ def enlarged_digits() -> data.Dataset:
 
 
 def as_colour(dataset: data.Dataset, num_examples: int = 512) -> data.Dataset:
-  """A few examples as 32x32 pictures with three channels."""
+  """Converts a few examples to 32x32 pictures with three channels."""
 
   def changed(split):
     few = split.take(np.arange(min(num_examples, len(split))))
@@ -89,17 +88,17 @@ def step_beside_torch(
   batch_size: int = 64,
   repeats: int = 7,
 ) -> Row:
-  """A step of Adam, from whole rounds of both frameworks.
+  """Times a step of Adam, from whole rounds of both frameworks.
 
   Args:
-    dataset: 28x28 pictures.
-    network: in both.
-    num_labels: labelled examples, the same in both.
-    batch_size: of a step.
-    repeats: pairs of rounds.
+    dataset: data set of 28x28 pictures.
+    network: network to train in both frameworks.
+    num_labels: number of labelled examples.
+    batch_size: number of examples per step.
+    repeats: number of pairs of rounds.
 
   Returns:
-    A Row.
+    A Row; its seconds are those of a step.
   """
   training = Trainer(
     dataset,
@@ -135,11 +134,11 @@ def row_beside_torch(
 
   Args:
     what: name of the row.
-    ours: trains a round; returns the seconds.
-    in_torch: trains the same in PyTorch; returns the seconds.
-    num_steps: number of steps of a round.
+    ours: function that trains a round and returns the seconds.
+    in_torch: function that does the same in PyTorch.
+    num_steps: number of steps in a round.
     repeats: number of pairs of rounds.
-    at_most: ratio to PyTorch's time that is aimed at.
+    at_most: target for the ratio to PyTorch's time.
 
   Returns:
     A Row; its seconds are those of a step.
@@ -159,16 +158,16 @@ def row_beside_torch(
 def torch_round(
   dataset: data.Dataset, network: Network, num_labels: int, batch_size: int
 ) -> Callable[[], float]:
-  """The loop that a user of PyTorch writes, on tensors in memory.
+  """Makes the loop that a user of PyTorch writes, on tensors in memory.
 
   Args:
-    dataset: pictures.
-    network: what to train.
-    num_labels: on how many of the first.
-    batch_size: of a step.
+    dataset: data set of pictures.
+    network: network to train.
+    num_labels: number of examples to train on, from the first.
+    batch_size: number of examples per step.
 
   Returns:
-    Trains a new network, and returns the seconds.
+    A function that trains a new network and returns the seconds.
   """
   raw = dataset.train.inputs[:num_labels].astype(np.float32)
   scaled = (raw - dataset.mean) / dataset.std
@@ -180,7 +179,7 @@ def torch_round(
     clock = Stopwatch()
     for _ in range(network.epochs):
       order = torch.randperm(num_labels)
-      # What al_jax reports of an epoch; looked at once, when it is over.
+      # al_jax reports these values too; both read them once per epoch.
       total_loss = num_correct = 0
       for begin in range(0, num_labels, batch_size):
         batch = order[begin : begin + batch_size]
@@ -201,19 +200,19 @@ def call_beside_loop(
   num_steps: int = 8,
   repeats: int = 5,
 ) -> Row:
-  """A step as a call of its own beside one inside a loop on the device.
+  """Times a step as its own call against one inside a loop on the device.
 
-  On CPU the loop is where convolutions can be 10 to 50 times slower.
+  On CPU, convolutions can be 10 to 50 times slower in the loop.
 
   Args:
-    dataset: pictures.
-    model: with convolutions.
-    batch_size: of a step.
-    num_steps: per measurement.
-    repeats: pairs of measurements.
+    dataset: data set of pictures.
+    model: name and options of a model with convolutions.
+    batch_size: number of examples per step.
+    num_steps: number of steps per measurement.
+    repeats: number of pairs of measurements.
 
   Returns:
-    A Row, which says what `compile_fit` has chosen.
+    A Row, whose name says which of both `compile_fit` has chosen.
   """
   all_sources = program.sources_of(dataset)
   inputs = {

@@ -9,8 +9,8 @@ from absl import app
 from al_jax import errors
 from experiments.benchmarks import table
 
-# name -> the module whose `measure` yields rows. It is imported when needed:
-# PyTorch is only for the training.
+# Modules whose `measure` yields rows, by suite. Imported when needed, because
+# only some need PyTorch.
 SUITES = {
   'training': 'experiments.benchmarks.training',
   'convolutions': 'experiments.benchmarks.convolutions',
@@ -33,11 +33,11 @@ def main(argv: list[str]) -> None:
   """Measures the suite that the command line names.
 
   Args:
-    argv: the program and the name of a suite.
+    argv: program and name of a suite.
 
   Raises:
-    app.UsageError: no name, or an unknown one.
-    SystemExit: PyTorch is needed and not installed.
+    app.UsageError: the name is missing or unknown.
+    SystemExit: the suite needs PyTorch, which is not installed.
   """
   if len(argv) != 2:
     raise app.UsageError(f'name one of: {", ".join(SUITES)}')
@@ -48,8 +48,8 @@ def main(argv: list[str]) -> None:
   load, cores = os.getloadavg()[0], os.cpu_count()
   if load > 0.5 * cores:
     print(
-      f'The machine is busy (load {load:.1f} on {cores} cores): the ratios to '
-      'PyTorch will be too good, and all seconds too long.',
+      f'The machine is busy (load {load:.1f} on {cores} cores): ratios to '
+      'PyTorch will look too good, and all seconds will be too long.',
       file=sys.stderr,
     )
   print(table.HEADER)
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> None:
 
 
 def _imported(name):
-  """The module of a suite."""
+  """Imports the module of a suite."""
   try:
     return importlib.import_module(SUITES[name])
   except ModuleNotFoundError as missing:

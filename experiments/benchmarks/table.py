@@ -1,4 +1,4 @@
-"""What a benchmark prints: a table of rows."""
+"""The table that a benchmark prints."""
 
 from typing import NamedTuple
 
@@ -22,19 +22,19 @@ class Row(NamedTuple):
   """One line of the table.
 
   Attributes:
-    what: was measured.
-    seconds: it took; the median. None if it was not measured.
-    against: the seconds it is compared with; the median. None if it is
-      compared with nothing, or nothing was there.
-    which_is: what took those.
-    ratio: of the two; the median over pairs.
-    compiling: seconds that came before, once; None if they are not apart.
-    at_most: the ratio that is aimed at; None if there is no such.
-    enough: seconds that meet the aim whatever the ratio.
-    bound: the seconds below which nobody can get on this machine.
+    what: name of the measurement.
+    seconds: median seconds. None if not measured.
+    against: median seconds of the counterpart. None if there is no counterpart,
+      or it is not installed.
+    which_is: name of the counterpart.
+    ratio: median over pairs of `seconds` / `against`.
+    compiling: seconds of one-time compilation. None if not measured separately.
+    at_most: target for the ratio. None if there is none.
+    enough: seconds that meet the target at any ratio.
+    bound: lower bound of the seconds on this machine.
     extra_bytes: memory besides arguments and result.
-    bytes_at_most: what is aimed at there.
-    note: what else there is to say.
+    bytes_at_most: target for `extra_bytes`. None if there is none.
+    note: further remarks.
   """
 
   what: str
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
   @property
   def is_met(self) -> bool | None:
-    """Whether all that was aimed at is reached; None if nothing was."""
+    """Whether the row meets all its targets; None if it has none."""
     met = []
     if self.at_most is not None and self.ratio is not None:
       met.append(self.ratio <= self.at_most or self.seconds <= self.enough)
@@ -62,7 +62,7 @@ class Row(NamedTuple):
 
 
 def line(row: Row) -> str:
-  """A row as a line below HEADER."""
+  """Formats a row as a line below HEADER."""
   note = row.note
   if row.bytes_at_most is not None:
     aim = f'memory at most {_shown_bytes(row.bytes_at_most)}'

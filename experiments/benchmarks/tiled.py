@@ -1,10 +1,10 @@
-"""Selection from files that are larger than the memory it may take.
+"""Measures selection from files that are larger than the memory it may use.
 
 Run as `python -m experiments.benchmark tiled`; it writes up to 11 GB below
-TMPDIR, and deletes them. Each selection runs in a process of its own, whose
-anonymous memory is sampled: pages of the mapped files are not part of it. How
-many bytes came from the disk, and not from the page cache, is what the kernel
-tells of the process. Caches are left as they are.
+TMPDIR, and deletes them. Each selection runs in a separate process, whose
+anonymous memory is sampled; pages of the mapped files are not part of it. Linux
+reports how many bytes the process read from the disk instead of the page cache.
+Caches are not cleared.
 """
 
 import concurrent.futures
@@ -26,10 +26,10 @@ from experiments.benchmarks import timing
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import Machine
 
-# What the selection may take besides the files.
+# Target for the memory of the selection besides the files.
 _AT_MOST_BYTES = 3e9
 _CLASSES = 10
-# Rows that are made at a time, and bytes that are read at a time.
+# Rows made at a time, and bytes read at a time.
 _SLICE, _READ = 1 << 13, 1 << 26
 
 
@@ -39,8 +39,9 @@ class Pool(NamedTuple):
   Attributes:
     num_points: N.
     num_features: D.
-    dtype: of the files.
-    part: points of which both kernels select, in memory and in the files.
+    dtype: type of the numbers in the files.
+    part: number of first points from which both kernels select again, in memory
+      and in the files.
   """
 
   num_points: int
@@ -53,7 +54,7 @@ class Pool(NamedTuple):
 
   @property
   def row_bytes(self) -> int:
-    """Of a row in each file."""
+    """Bytes of a row in both files together."""
     return np.dtype(self.dtype).itemsize * (self.num_features + _CLASSES)
 
 
@@ -64,17 +65,17 @@ POOLS = (
 
 
 class Found(NamedTuple):
-  """What a process that selected found.
+  """Measurements of a process that selected.
 
   Attributes:
-    seconds: of the selection, compiling included.
-    peak_bytes: the most anonymous memory of the process while it selected.
-    passes: how often the rows of a file were read in parts.
-    disk_bytes: read from the disk, by all of it.
-    picks: how many different points were picked.
-    part_seconds: of the selection from a part in the files, compiled before;
-      and in memory.
-    are_equal: whether both picked the same of the part.
+    seconds: seconds of the selection, including compilation.
+    peak_bytes: peak anonymous memory of the process during the selection.
+    passes: number of times the embeddings were read, in slices.
+    disk_bytes: bytes read from the disk during the selection.
+    picks: number of different points picked.
+    part_seconds: seconds to select from the part, without compilation, in the
+      files and in memory.
+    are_equal: whether both selections from the part picked the same.
   """
 
   seconds: float
@@ -87,7 +88,7 @@ class Found(NamedTuple):
 
 
 class Counted:
-  """An array that counts the rows that are read of it in slices."""
+  """An array that counts the rows read from it in slices."""
 
   def __init__(self, array):
     self._array = array
@@ -101,7 +102,7 @@ class Counted:
 
 
 def measure(k: int = 1_000) -> Iterator[Row]:
-  """Every selection from every pool."""
+  """Measures every selection from every pool."""
   machine, rows = timing.measure_machine()
   yield from rows
   for pool in POOLS:
@@ -113,10 +114,10 @@ def of_pool(machine: Machine, pool: Pool, k: int, folder: str) -> Iterator[Row]:
   """Makes a pool, and selects from it.
 
   Args:
-    machine: for the floor.
-    pool: its sizes.
+    machine: rates for the bounds.
+    pool: sizes of the pool.
     k: number of picks.
-    folder: where its files are written.
+    folder: folder to write the files to.
   """
   clock = Stopwatch()
   make(pool, folder)
@@ -167,12 +168,12 @@ def _rows(machine, name, pool, k, found, reading):
 def make(pool: Pool, folder: str) -> None:
   """Writes embeddings.npy and logits.npy, a slice at a time.
 
-  Features are those of their class and as much noise, after a ReLU; the logit
-  of the class is lifted, from a little to much.
+  Features are the sum of a class mean and as much noise, after a ReLU. The
+  logit of the class is raised, by an amount that differs between slices.
   """
   rng = np.random.default_rng(0)
   centers = rng.standard_normal((_CLASSES, pool.num_features), np.float32)
-  # Windows of one long row of noise: drawing all of it would take minutes.
+  # Noise is taken from windows of one array: drawing all would take minutes.
   noise = rng.standard_normal(1 << 25, np.float32)
   embeddings, logits = (
     np.lib.format.open_memmap(
@@ -198,7 +199,7 @@ def make(pool: Pool, folder: str) -> None:
 
 
 def _read_all(folder):
-  """Reads both files once, as fast as they can be."""
+  """Reads both files once, as fast as possible."""
   buffer = bytearray(_READ)
   for path in pathlib.Path(folder).glob('*.npy'):
     with path.open('rb', buffering=0) as file:
@@ -226,7 +227,7 @@ def _core_set_in_memory(logits, embeddings, k):
   return kernels.k_center(embeddings, k)
 
 
-# From files, and in memory.
+# Each selection from files, and in memory.
 SELECTIONS = {
   'badge': (_badge, jax.jit(_badge_in_memory, static_argnums=2)),
   'core_set': (_core_set, _core_set_in_memory),
@@ -269,14 +270,14 @@ def select(name: str, pool: Pool, k: int, folder: str) -> Found:
 
 
 def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
-  """What a call returns, and its seconds once it is compiled."""
+  """Returns the result of a call, and its seconds once it is compiled."""
   found = call(*arguments)
   return found, timing.seconds_of(functools.partial(call, *arguments))
 
 
 @contextlib.contextmanager
 def _sampled_memory(every: float = 0.02):
-  """A list with the most anonymous bytes that this process held meanwhile."""
+  """Yields a list whose item is the peak anonymous memory of this process."""
   peak, over = [_status('RssAnon')], threading.Event()
 
   def sample():
@@ -293,7 +294,7 @@ def _sampled_memory(every: float = 0.02):
 
 
 def _status(field):
-  """Of /proc/self/status, in bytes; Linux only."""
+  """Reads a field of /proc/self/status, in bytes; Linux only."""
   for line in pathlib.Path('/proc/self/status').read_text().splitlines():
     name, _, value = line.partition(':')
     if name == field:
@@ -302,7 +303,7 @@ def _status(field):
 
 
 def _disk_bytes():
-  """What this process has had read from storage; Linux only."""
+  """Returns the bytes read from disk for this process; Linux only."""
   for line in pathlib.Path('/proc/self/io').read_text().splitlines():
     name, _, value = line.partition(':')
     if name == 'read_bytes':

@@ -1,4 +1,4 @@
-"""Times calls: compiled apart, and in turns with what they are compared to."""
+"""Times calls: compiled separately, and alternating with their counterparts."""
 
 import functools
 import time
@@ -16,13 +16,13 @@ from experiments.benchmarks.table import Row
 
 
 class Machine(NamedTuple):
-  """What the device was measured to do, in this run."""
+  """Rates of the device, measured in this run."""
 
   operations_per_second: float
   bytes_per_second: float
 
   def least(self, cost: costs.Cost) -> float:
-    """The seconds below which a call of that cost cannot get here."""
+    """Returns the least seconds of a call of that cost on this machine."""
     return costs.least_seconds(cost, **self._asdict())
 
 
@@ -30,7 +30,7 @@ class CompiledCall:
   """A compiled call of a kernel."""
 
   def __init__(self, function: Callable[..., Any], *arguments: Any):
-    """Compiles it for these arguments, which are put on the device."""
+    """Compiles the function for these arguments; puts them on the device."""
     self._arguments = jax.device_put(arguments)
     begin = time.perf_counter()
     compiled = jax.jit(function).lower(*self._arguments).compile()
@@ -39,24 +39,24 @@ class CompiledCall:
     self._compiled = compiled
 
   def __call__(self) -> Any:
-    """What the kernel returns, once it is there."""
+    """Calls the kernel and waits for its result."""
     return jax.block_until_ready(self._compiled(*self._arguments))
 
   def seconds(self) -> float:
-    """For one call."""
+    """Returns the seconds of one call."""
     return seconds_of(self)
 
 
 class Peer(NamedTuple):
-  """Something else that does the same.
+  """A counterpart of a kernel.
 
   Attributes:
-    which_is: its name, and how much of the work it did if not all.
+    which_is: its name, and the part of the work that it does if not all.
     prepare: () -> () -> seconds for all of the work, measured or extrapolated.
-      It may raise NotInstalled.
-    at_most: our time by its time that is aimed at.
-    once: it is timed once, without a warm-up.
-    note: what else there is to say.
+      May raise NotInstalled.
+    at_most: target for the ratio of the kernel's time to the counterpart's.
+    once: whether to time the counterpart once, without a warm-up.
+    note: further remarks.
   """
 
   which_is: str
@@ -67,7 +67,7 @@ class Peer(NamedTuple):
 
 
 def seconds_of(call: Callable[[], Any]) -> float:
-  """For one call."""
+  """Returns the seconds of one call."""
   begin = time.perf_counter()
   jax.block_until_ready(call())
   return time.perf_counter() - begin
@@ -76,16 +76,16 @@ def seconds_of(call: Callable[[], Any]) -> float:
 def in_turns(
   ours: Callable[[], float], other: Callable[[], float], repeats: int
 ) -> tuple[float, float, float, float]:
-  """Measures two things in turns, after once each that does not count.
+  """Measures two calls alternately, after one warm-up of each.
 
   Args:
-    ours: measures itself, in seconds.
-    other: likewise.
-    repeats: pairs.
+    ours: call that returns its own seconds.
+    other: the counterpart, which returns its own seconds.
+    repeats: number of pairs.
 
   Returns:
-    Our time when it did not count; then medians: of ours, of the other's, and
-    of the ratios of pairs.
+    The warm-up seconds of `ours`; then the median seconds of `ours`, those of
+    `other`, and the median ratio of pairs.
   """
   first = ours()
   other()
@@ -95,14 +95,14 @@ def in_turns(
 
 
 def timed(call: Callable[[], Any]) -> Callable[[], float]:
-  """`call` as something that measures itself."""
+  """Makes a call that returns its own seconds."""
   return functools.partial(seconds_of, call)
 
 
 def extrapolated(
   call: Callable[[int], Any], few: int, many: int, total: int
 ) -> float:
-  """Seconds for `total` picks, from the time that `few` and `many` take."""
+  """Extrapolates the seconds for `total` picks from `few` and `many`."""
   of_few = seconds_of(lambda: call(few))
   of_many = seconds_of(lambda: call(many))
   each = max(of_many - of_few, 0.0) / (many - few)
@@ -112,16 +112,16 @@ def extrapolated(
 def measure_machine(
   repeats: int = 7, *, long_enough: float = 0.05, scaled: int = 2**28
 ) -> tuple[Machine, list[Row]]:
-  """The rates that bounds are taken from, the best of each, and their Rows.
+  """Measures the rates for the bounds, the best of several repeats.
 
   Args:
-    repeats: of each.
-    long_enough: a product that takes fewer seconds is measured at twice the
-      size.
-    scaled: numbers that are read and written.
+    repeats: number of measurements of each rate.
+    long_enough: minimum seconds of a product; its size is doubled until it
+      takes as long.
+    scaled: number of floats to read and write.
 
   Returns:
-    The Machine, and what to print of it.
+    The Machine, and its Rows.
   """
   multiply = functools.partial(jnp.matmul, precision=lax.Precision.HIGHEST)
   size, seconds = 512, 0.0
@@ -148,8 +148,8 @@ def measure_machine(
 
 
 def _seconds_to_scale(repeats, size):
-  """For numbers that are read and written where they are, and their bytes."""
-  # In place: new memory costs more on its first use.
+  """Returns the seconds to scale an array, and the bytes read and written."""
+  # In place, because new memory costs more on its first use.
   scale = jax.jit(lambda array: array * 1.0001, donate_argnums=0)
   array = scale(jnp.ones(size, jnp.float32))
   found = []
@@ -171,15 +171,15 @@ def beside(
   repeats: int = 5,
   **of_row: Any,
 ) -> Iterator[Row]:
-  """A Row for each peer; one in all where there is none.
+  """Yields a Row for each peer; a single one if there are no peers.
 
   Args:
-    what: is measured.
+    what: name of the measurement.
     ours: the kernel.
-    peers: in turn.
-    bound: in seconds.
-    repeats: pairs of measurements.
-    **of_row: fields of the first Row: notes and the like.
+    peers: counterparts in order.
+    bound: lower bound of the seconds.
+    repeats: number of pairs of measurements.
+    **of_row: further fields of the first Row, such as notes.
 
   Yields:
     Rows.
@@ -232,7 +232,7 @@ def beside_floor(
   repeats: int = 5,
   **of_row: Any,
 ) -> Row:
-  """A Row that compares with a time that was not measured but follows."""
+  """Makes a Row that compares a kernel with a computed lower bound."""
   ours()
   seconds = _median_seconds(ours, repeats)
   return Row(

@@ -1,7 +1,7 @@
-"""The same networks in PyTorch, with the loop that its users write.
+"""PyTorch's side of the speed comparison: the same networks, a plain loop.
 
-The other side of the speed comparison: batches are tensors in memory, the
-optimiser is Adam with PyTorch's defaults. Needs the extra `benchmark`.
+Batches are tensors in memory, and the optimizer is Adam with PyTorch's
+defaults. Needs the extra `benchmark`.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ def mlp(
   widths: Sequence[int] = (256, 256),
   dropout: float = 0.0,
 ) -> torch.nn.Module:
-  """As `al_jax.models.mlp`: inputs [B, ...], flattened."""
+  """Makes `al_jax.models.mlp` in PyTorch; it flattens inputs [B, ...]."""
   layers: list[torch.nn.Module] = [torch.nn.Flatten()]
   for width in widths:
     layers += [torch.nn.Linear(num_features, width), torch.nn.ReLU()]
@@ -41,7 +41,7 @@ def mnist_cnn(
   conv_dropout: float = 0.25,
   dense_dropout: float = 0.5,
 ) -> torch.nn.Module:
-  """As `al_jax.models.mnist_cnn`: inputs [B, 1, 28, 28]."""
+  """Makes `al_jax.models.mnist_cnn` in PyTorch, for inputs [B, 1, 28, 28]."""
   return torch.nn.Sequential(
     torch.nn.Conv2d(1, 32, 4),
     torch.nn.ReLU(),
@@ -60,11 +60,11 @@ def mnist_cnn(
 def train_step(
   model: torch.nn.Module, *, learning_rate: float = 1e-3
 ) -> Callable[[torch.Tensor, torch.Tensor], Any]:
-  """One step of Adam on the mean cross-entropy.
+  """Makes a step of Adam on the mean cross-entropy.
 
   Args:
     model: the network; it is put in training mode.
-    learning_rate: of Adam.
+    learning_rate: learning rate of Adam.
 
   Returns:
     `(inputs, targets) -> (loss, num_correct)`: float32 inputs [B, ...], int64

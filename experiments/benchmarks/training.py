@@ -1,9 +1,9 @@
-"""How fast training is: steps, rounds of a growing labelled set, whole runs.
+"""Measures training speed: steps, rounds of a growing labelled set, whole runs.
 
 Run as `python -m experiments.benchmark training`.
 
-Everything is timed as a run does it: `fit` with what `compile_fit` made, the
-loop with its checkpoints and files, a command in a process of its own.
+Everything is timed as in a run: `fit` with the functions of `compile_fit`, the
+loop with its checkpoints and files, and a command in its own process.
 """
 
 import csv
@@ -28,14 +28,14 @@ from experiments.benchmarks.steps import CNN, MLP
 from experiments.benchmarks.table import Row
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What a prototype of this design took for the run of `whole_run`, on 2 cores.
+# Seconds of an early version of this library for `whole_run`, on 2 cores.
 _PROTOTYPE_SECONDS = 22.0
-# A round may spend this much beside training and measuring, whatever it takes.
+# An overhead per round below this meets the target at any ratio.
 _OVERHEAD_SECONDS = 0.05
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement of training, one after another."""
+  """Yields every measurement of training."""
   dataset = steps.load_images()
   yield steps.step_beside_torch(dataset, MLP)
   yield steps.step_beside_torch(dataset, CNN)
@@ -65,7 +65,10 @@ def measure() -> Iterator[Row]:
 def growing_beside_recompiling(
   *, repeats: int = 3, sizes: Sequence[int] = tuple(range(100, 1001, 100))
 ) -> Row:
-  """Rounds of a growing labelled set, in processes without any cache."""
+  """Compares rounds of a growing labelled set, compiled once or each round.
+
+  Each measurement runs in a new process without a compilation cache.
+  """
 
   def from_cold(recompile):
     options = {'recompile': recompile, 'sizes': list(sizes)}
@@ -102,17 +105,18 @@ def growing_rounds(
   sizes: Sequence[int],
   epochs: int = 10,
 ) -> float:
-  """Seconds for rounds of a growing labelled set, compilations included.
+  """Times rounds of a growing labelled set, including compilations.
 
   Args:
     dataset: pictures.
-    recompile: build the system for exactly the labels of each round, as arrays
-      that grow would have it; otherwise once, for those of the last.
-    sizes: labels of each round.
-    epochs: of a round.
+    recompile: whether to build the system anew for the number of labels of each
+      round, as growing arrays would require. If False, it is built once, for
+      the labels of the last round.
+    sizes: number of labels of each round.
+    epochs: epochs per round.
 
   Returns:
-    Seconds, without those for imports and data, the same for both.
+    Seconds, without those for imports and data, which are the same for both.
   """
   all_sources = program.sources_of(dataset)
   pools = [labelled(dataset, size, sizes[-1]) for size in sizes]
@@ -138,16 +142,17 @@ def overhead(
   rounds: int = 10,
   labels_per_round: int = 100,
 ) -> Row:
-  """What a round spends beside training, evaluating, measuring and selecting.
+  """Times the parts of a round besides training, evaluating and querying.
 
   Args:
     dataset: the pool.
-    folder: for the checkpoints and the records.
-    rounds: of margin with an MLP; the first, which compiles, does not count.
-    labels_per_round: and in the first set.
+    folder: folder for the checkpoints and the records.
+    rounds: rounds of margin with an MLP; the first, which compiles, does not
+      count.
+    labels_per_round: labels per round, and of the first set.
 
   Returns:
-    A Row: medians over rounds, beside those of whole rounds.
+    A Row with medians over rounds, compared with those of whole rounds.
   """
   run = watching.margin(dataset, rounds, labels_per_round)
   kept = RecordsFile(folder / 'records.jsonl', ['margin'])
@@ -175,15 +180,17 @@ def overhead(
 
 
 def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
-  """A command from cold to its last file, beside a prototype's time.
+  """Times a whole command without a compilation cache.
+
+  It is compared with the time of an early version of this library.
 
   Args:
     *flags: overrides of the config.
-    config: a file; its system is set to margin.
+    config: config file; its system is set to margin.
 
   Returns:
-    A Row, with the number of programs that were compiled, and how many of them
-    for the later seeds.
+    A Row that names the number of programs compiled for the first seed and for
+    the later seeds.
   """
   with tempfile.TemporaryDirectory() as folder:
     clock = Stopwatch()
@@ -210,12 +217,12 @@ def whole_run(*flags: str, config: str = 'configs/mnist.py') -> Row:
     f'compiled {compiled[0]} + {sum(compiled[1:])}',
     seconds,
     _PROTOTYPE_SECONDS,
-    "the prototype's",
+    'an early version',
     seconds / _PROTOTYPE_SECONDS,
     at_most=1.0,
   )
 
 
 if __name__ == '__main__':
-  # A process of `growing_beside_recompiling`.
+  # Runs as a process of `growing_beside_recompiling`.
   print(growing_rounds(steps.load_images(), **json.loads(sys.argv[1])))

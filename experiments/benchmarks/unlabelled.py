@@ -1,4 +1,4 @@
-"""What it costs to train on the unlabelled too: beside a supervised epoch.
+"""Measures the cost of training on unlabelled examples too.
 
 In the table of `python -m experiments.benchmark training`.
 """
@@ -26,20 +26,21 @@ def epoch_beside_supervised(
   epochs: int = 2,
   repeats: int = 3,
 ) -> Row:
-  """An epoch of label propagation, and one of as many supervised steps.
+  """Compares an epoch of label propagation with one of supervised steps.
 
-  Both train on batches of the same size; one also looks over the pool: features
-  of all, graph, propagation and draw, before each epoch.
+  Both train on batches of the same size, and on the same number of them if the
+  pool is large enough. Before each epoch, label propagation also surveys the
+  pool: features of all examples, graph, propagation and draw.
 
   Args:
     dataset: the pool.
-    model: for `models.build`.
-    num_examples: cut the pool to so many.
-    num_labels: labelled examples of the one; of the other all that it takes for
-      as many steps.
-    batch_size: of a step.
-    epochs: per measurement.
-    repeats: pairs of measurements.
+    model: options of `models.build`.
+    num_examples: size to which the pool is cut.
+    num_labels: number of labelled examples of label propagation. The supervised
+      epoch has as many as its steps take.
+    batch_size: batch size of a step.
+    epochs: epochs per measurement.
+    repeats: number of pairs of measurements.
 
   Returns:
     A Row; its seconds are those of an epoch.

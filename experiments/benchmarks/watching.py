@@ -1,4 +1,4 @@
-"""How much those who look on a run cost it.
+"""Measures the cost of a run's observers.
 
 Run as `python -m experiments.benchmark watching`; also a row of `training`.
 """
@@ -24,12 +24,12 @@ from experiments.benchmarks.table import Row
 
 
 def measure() -> Iterator[Row]:
-  """The only measurement."""
+  """Yields the only measurement."""
   yield watched(data.load('tfds:mnist'))
 
 
 class Margin(NamedTuple):
-  """Margin sampling with an MLP: what `loop.run_rounds` takes first."""
+  """Margin sampling with an MLP, as arguments of `loop.run_rounds`."""
 
   program: program.Program
   oracle: oracle.SimulatedOracle
@@ -43,7 +43,7 @@ def margin(dataset: data.Dataset, rounds: int, labels_per_round: int) -> Margin:
   Args:
     dataset: the pool.
     rounds: rounds of the run.
-    labels_per_round: labels of a round, and of the first set.
+    labels_per_round: labels per round, and of the first set.
 
   Returns:
     The Margin.
@@ -71,20 +71,21 @@ def watched(
   labels_per_round: int = 100,
   repeats: int = 5,
 ) -> Row:
-  """The share of a run that progress bar, records and TensorBoard take.
+  """Measures the share of a run's time that observers take.
 
-  Their calls are timed inside the run: two whole runs, one with and one
-  without them, differ by more than that from one time to the next.
+  The observers are the progress bar, the records and TensorBoard. Their calls
+  are timed inside the run, because the times of two whole runs vary by more
+  than the observers take.
 
   Args:
     dataset: the pool.
     rounds: rounds of the run.
-    labels_per_round: labels of a round, and of the first set.
-    repeats: runs, after one that does not count.
+    labels_per_round: labels per round, and of the first set.
+    repeats: number of runs after a warm-up.
 
   Returns:
-    A Row: seconds of a run spent in the observers, with opening and closing
-    their files, beside the seconds of the run.
+    A Row that compares the seconds in the observers, including opening and
+    closing their files, with the seconds of the run.
   """
   run = margin(dataset, rounds, labels_per_round)
   _seconds_watched(run)
@@ -101,7 +102,7 @@ def watched(
 
 
 def _seconds_watched(run):
-  """Seconds in the observers, and of the whole run."""
+  """Returns the seconds in the observers, and of the whole run."""
   clock = Stopwatch()
   opening = Stopwatch()
   with _observers(run.protocol.rounds, run.program.system.facts.task) as all_:
@@ -115,7 +116,7 @@ def _seconds_watched(run):
 
 
 class _Clocked:
-  """Observers as one, with the seconds that they took."""
+  """Observers combined into one, which counts their seconds."""
 
   def __init__(self, observers):
     self._events = Events(observers)
@@ -134,7 +135,7 @@ class _Clocked:
 
 
 class _Terminal(io.StringIO):
-  """A stream that a progress bar is drawn on."""
+  """A stream that passes for a terminal, so that a progress bar is drawn."""
 
   def isatty(self):
     return True
@@ -142,7 +143,7 @@ class _Terminal(io.StringIO):
 
 @contextlib.contextmanager
 def _observers(rounds: int, task: Task) -> Iterator[list[Observer]]:
-  """Opens the observers of a run in a folder of their own."""
+  """Opens the observers of a run in a temporary folder."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name)
     kept = RecordsFile(

@@ -1,7 +1,8 @@
-"""How far BALD depends on which dropout samples it was computed of.
+"""Measures how far BALD depends on the draw of its dropout samples.
 
-A score of S samples ranks the pool; another S samples of the same network rank
-it otherwise. Where the two rankings agree, more samples would change nothing.
+BALD with S samples ranks the pool; with S other samples of the same network it
+ranks the pool differently. If the two rankings agree, more samples would change
+nothing.
 """
 
 from collections.abc import Sequence
@@ -18,19 +19,19 @@ from experiments.diagnostics import runs
 from experiments.diagnostics.runs import Case, Model, Options
 
 NAME = "BALD's rank correlation with itself"
-# S, of either ranking.
+# Values of S, the dropout samples of each ranking.
 NUM_SAMPLES = (5, 10, 20, 50, 100, 200)
 
 
 def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
-  """Correlates BALD with itself; None if the model has no dropout.
+  """Correlates BALD with itself.
 
   Args:
-    case: of the run.
+    case: the run.
     options: see `Options`.
 
   Returns:
-    See `measure`.
+    See `measure`; None if the model has no dropout.
   """
   if not case.program(case.baseline).system.has_dropout:
     case.say(f'left out: {NAME}; the model has no dropout')
@@ -53,14 +54,14 @@ def measure(
   """Correlates BALD with BALD of other dropout samples.
 
   Args:
-    case: of the run.
-    models: one per seed, with dropout and as many labels each.
-    num_samples: S, each with two sets of so many samples.
-    most_points: rank so many unlabelled examples, if there are as many.
+    case: the run.
+    models: a model per seed, with dropout and the same number of labels.
+    num_samples: values of S; for each, two sets of S samples are drawn.
+    most_points: maximum number of unlabelled examples to rank.
 
   Returns:
     A diagnostic: Spearman's correlation and the share of a batch that both
-    would ask, against S; see `result_files.write_diagnostics`.
+    would query, against S; see `result_files.write_diagnostics`.
   """
   points = [runs.some_unlabelled(model, most_points) for model in models]
   count = len(points[0])
@@ -84,16 +85,16 @@ def measure(
       f'share of the top {k} in common': _series(shares),
     },
     'note': (
-      f'BALD of {count:,} unlabelled examples, twice, of S dropout samples '
-      'each, of the same networks: those of '
+      f'BALD of {count:,} unlabelled examples, computed twice, each time from '
+      'S dropout samples of the same networks: those of '
       f'{runs.described(models)}. Of the {k} examples that one would '
-      f'ask the other asks a share of {k / count:.2g} by chance.'
+      f'query, the other queries a share of {k / count:.2g} by chance.'
     ),
   }
 
 
 def _agreements(case, models, points, num_samples, k):
-  """Of each model, Spearman's correlation and the share of a common batch."""
+  """Returns each model's rank correlation and common share of a batch."""
   strategy = strategies.bald(num_samples=num_samples)
   compiled = stages.compile_strategy(
     strategy,
@@ -110,7 +111,7 @@ def _agreements(case, models, points, num_samples, k):
       compiled.measure(half, model.learner, where)[0]
       for half in _halves(key, num_samples)
     ]
-    # Ties, if there are any, are broken alike.
+    # The same key breaks ties in both rankings alike.
     batches = [
       strategy.select(key, (), scores, where, model.pool, k)[1].indices
       for scores in both
@@ -121,7 +122,7 @@ def _agreements(case, models, points, num_samples, k):
 
 
 def _halves(key, num_samples):
-  """Two keys, of which no sample is drawn twice, nor for another S."""
+  """Returns two independent keys, which differ for each number of samples."""
   return jax.random.split(jax.random.fold_in(key, num_samples))
 
 

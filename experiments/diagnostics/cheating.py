@@ -1,4 +1,4 @@
-"""A strategy that sees the hidden labels: for studies, and never a method."""
+"""A strategy that sees the hidden labels: for studies only, never a method."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +13,12 @@ from al_jax.training import forward
 
 
 def true_loss_that_cheats(*, data: str | Mapping[str, Any]) -> Strategy:
-  """Queries the largest losses, of labels that nobody has paid for.
+  """Queries the largest true losses, by labels that have not been paid for.
 
-  It shows what a perfect prediction of the loss would be worth.
+  It shows the value of a perfect prediction of the loss.
 
   Args:
-    data: the data set of the run, as its config names it.
+    data: data set of the run, as its config names it.
 
   Returns:
     A Strategy that measures losses [N].

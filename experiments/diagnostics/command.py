@@ -1,23 +1,22 @@
-r"""Measures what the records of a comparison do not say, for its report.
+r"""Measures diagnostics of a comparison for its report.
 
     python -m experiments.diagnose --workdir=runs/compare
     python -m experiments.report --workdir=runs/compare
 
-The workdir holds one experiment or a grid of them; an unfinished run is
-measured as far as it got. Beside the records of each experiment it writes
-diagnostics.json,
+The workdir holds one experiment or a grid of them. An unfinished run is
+measured up to its last round. The command writes diagnostics.json beside the
+records of each experiment, replacing an earlier one. It contains
 
-  bald            how the rank of examples by BALD depends on which dropout
-                  samples it is of, against their number
+  bald            how far the ranking by BALD depends on the draw of its dropout
+                  samples, against their number
   expected_error  the seconds of expected error reduction against the number of
                   candidates
-  entropy         how often a model is wrong, by the rank of its entropy
-  predicted_loss  the predicted and the true loss of test examples
+  entropy         the error rate by the rank of a prediction's entropy
+  predicted_loss  the predicted and the true losses of test examples
 
-and replaces what it wrote there before. Networks are trained again for it, on
-what the records say was asked. The data are read from where the manifest says:
-look at its `config` if somebody else wrote it. Seconds are those of an idle
-machine only if it is idle.
+For this it trains networks again, on the queries in the records. It reads the
+data from where the manifest says: check the `config` of a manifest that
+somebody else wrote. Seconds are meaningful only on an idle machine.
 """
 
 import logging
@@ -46,30 +45,29 @@ PARTS = {
 }
 _DEFAULTS = Options()
 
-# The binaries that run something have a flag of this name too; tests import
-# them side by side.
+# Other binaries define a flag of this name too, and tests import them together.
 WORKDIR = flags.DEFINE_string(
   'workdir', None, 'The results to diagnose.', allow_override=True
 )
 ONLY = flags.DEFINE_list(
-  'only', list(PARTS), f'What to measure, of {", ".join(PARTS)}.'
+  'only', list(PARTS), f'Diagnostics to measure, of {", ".join(PARTS)}.'
 )
 SEEDS = flags.DEFINE_integer(
-  'seeds', _DEFAULTS.seeds, 'Networks that are looked at: so many seeds.', 1
+  'seeds', _DEFAULTS.seeds, 'Most networks to examine, one per seed.', 1
 )
 LABELS = flags.DEFINE_integer(
   'labels',
   _DEFAULTS.labels,
-  'The most that those are trained on; all if not set.',
+  'Most labels to train them on; all if not set.',
   1,
 )
 MOST_POINTS = flags.DEFINE_integer(
-  'most_points', _DEFAULTS.most_points, 'The most examples BALD ranks.', 2
+  'most_points', _DEFAULTS.most_points, 'Most examples to rank by BALD.', 2
 )
 MOST_SECONDS = flags.DEFINE_float(
   'most_seconds',
   _DEFAULTS.most_seconds,
-  'The longest choice of expected error reduction.',
+  'Longest selection of expected error reduction, in seconds.',
   0.0,
 )
 
@@ -83,19 +81,19 @@ def diagnose(
   """Measures every experiment that has records, and writes the findings.
 
   Args:
-    workdir: of a comparison, or of a grid of them.
-    only: what to measure, of `PARTS`.
-    options: of what is measured.
+    workdir: folder of a comparison, or of a grid of them.
+    only: diagnostics to measure, of `PARTS`.
+    options: limits of the measurements.
 
   Raises:
-    ValueError: an argument out of its range, or no records.
+    ValueError: an argument is out of its range, or there are no records.
   """
   if not only:
     raise ValueError(f'--only is empty; it names some of {", ".join(PARTS)}.')
   for name in only:
     errors.check_name('--only', name, PARTS)
   errors.check_number('--most_seconds', options.most_seconds, least=0)
-  # What is replaced need not be whole.
+  # The old diagnostics may be damaged: they are replaced.
   experiments = report_data.read_workdir(workdir, diagnosed=False)
   measured = result_files.measured_now()
   if measured['load'] > result_files.BUSY * measured['cores']:

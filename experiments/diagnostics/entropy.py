@@ -1,8 +1,8 @@
-"""How often a model is wrong about what it is unsure of.
+"""Measures how often a model is wrong about examples of high entropy.
 
-To ask about the largest entropy is worth it if that is where the model errs.
-Joint training makes most of the pool confident, and what stays uncertain should
-be wrong more often than what a model of the labels alone is unsure of.
+Querying the largest entropy pays if the model errs there. Joint training makes
+predictions on most of the pool confident. Those that stay uncertain should be
+wrong more often than the uncertain ones of a model trained on labels alone.
 """
 
 from typing import Any
@@ -21,12 +21,12 @@ from experiments.diagnostics.runs import Case, Options
 NAME = 'error rate by entropy rank'
 # Equal parts of the unlabelled examples, the most uncertain first.
 _NUM_PARTS = 20
-# Systems that ask so are compared: theirs is the claim, and its baseline.
+# Strategies to compare: entropy, and random as its baseline.
 _ASKING = (strategies.entropy, strategies.random)
 
 
 def systems_of(case: Case) -> list[str]:
-  """The systems of a run whose models are looked at."""
+  """Returns the systems of a run whose models are measured."""
   return [
     name
     for name in case.results.systems
@@ -35,17 +35,17 @@ def systems_of(case: Case) -> list[str]:
 
 
 def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
-  """Measures error rates; None if no system asks by entropy or at random.
+  """Measures error rates by rank of entropy.
 
   Args:
-    case: of the run.
+    case: the run.
     options: see `Options`.
 
   Returns:
-    See `measure`.
+    See `measure`; None if no system queries by entropy or at random.
   """
   if not systems_of(case):
-    case.say(f'left out: {NAME}; no system asks by entropy or at random')
+    case.say(f'left out: {NAME}; no system queries by entropy or at random')
     return None
   return measure(case, num_seeds=options.seeds, labels=options.labels)
 
@@ -53,12 +53,12 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
 def measure(
   case: Case, *, num_seeds: int, labels: int | None
 ) -> dict[str, Any]:
-  """The share of wrong predictions among the unlabelled, by rank of entropy.
+  """Measures the share of wrong predictions on unlabelled examples by rank.
 
   Args:
-    case: of a run in which a system asks by entropy or at random.
-    num_seeds: models of each system, if there are as many.
-    labels: the most that they are trained on; None for all.
+    case: run in which a system queries by entropy or at random.
+    num_seeds: maximum number of models of each system.
+    labels: maximum number of labels that they are trained on. If None, all.
 
   Returns:
     A diagnostic, see `result_files.write_diagnostics`.
@@ -87,14 +87,14 @@ def measure(
     'series': series,
     'note': (
       'The unlabelled examples in the order of the entropy of the predictions, '
-      f'largest first, in {_NUM_PARTS} equal parts; how many of each the model '
-      f'is wrong about. Models of: {"; ".join(told)}.'
+      f'largest first, in {_NUM_PARTS} equal parts; error rate of the model in '
+      f'each part. Models of: {"; ".join(told)}.'
     ),
   }
 
 
 def _error_rates(case, name, models):
-  """Of each model, the share of wrong predictions in each part."""
+  """Returns each model's share of wrong predictions in each part."""
   compiled = stages.compile_strategy(
     Strategy(init=stateless, measure=_entropies, select=None),
     case.program(name).system.learner,

@@ -1,4 +1,4 @@
-"""What expected error reduction costs, against how many candidates it has."""
+"""Times expected error reduction against its number of candidates."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,17 +17,17 @@ NAME = "Expected error's cost"
 NUM_CANDIDATES = tuple(
   digit * 10**power for power in (2, 3, 4, 5) for digit in (1, 2, 5)
 )
-# A choice is repeated at least this often, and until all repeats have taken
-# these seconds: interference by other processes lasts seconds, which a short
-# call must outlast.
+# A selection is repeated at least _FEWEST times, and until all repeats have
+# taken these seconds: interference by other processes lasts seconds, which a
+# short call must outlast.
 _FEWEST, _ENOUGH_SECONDS = 3, 3.0
 
 
 def diagnose(case: Case, options: Options) -> dict[str, Any]:
-  """Times choices on the embeddings of one model.
+  """Times selections on the embeddings of one model.
 
   Args:
-    case: of the run.
+    case: the run.
     options: see `Options`.
 
   Returns:
@@ -49,14 +49,15 @@ def measure(
   num_candidates: Sequence[int],
   most_seconds: float,
 ) -> dict[str, Any]:
-  """Times the choice of the strategy on the embeddings of a network.
+  """Times the strategy's selection on the embeddings of a network.
 
   Args:
-    case: of the run.
-    model: whose last layer it is.
-    num_candidates: N, increasing, as far as the pool goes; the first is
-      measured in any case.
-    most_seconds: a choice that would take longer is not begun.
+    case: the run.
+    model: model that computes the embeddings and logits.
+    num_candidates: increasing values of N, cut to the size of the pool. The
+      first is always measured.
+    most_seconds: longest predicted time of a selection; longer ones are
+      skipped.
 
   Returns:
     A diagnostic: seconds against N; see `result_files.write_diagnostics`.
@@ -88,7 +89,7 @@ def measure(
 
 
 def _measured(case, model):
-  """The strategy, and what it measures of the whole pool."""
+  """Returns the strategy, and its measurements of the whole pool."""
   strategy = strategies.expected_error_reduction()
   compiled = stages.compile_strategy(
     strategy,
@@ -102,9 +103,9 @@ def _measured(case, model):
 
 
 def _seconds(case, strategy, model, measured):
-  """Of a choice among examples of which none is labelled.
+  """Times a selection among unlabelled examples.
 
-  Labels would change numbers and no shape, and the time is that of the shapes.
+  Labels would change values but no shapes, and only shapes determine the time.
   """
   size = len(measured[0])
   pool, everything = pool_lib.create(size), jnp.ones(size, bool)
@@ -122,14 +123,14 @@ def _seconds(case, strategy, model, measured):
 
 
 def _predicted(sizes, seconds, size):
-  """It grows as the square."""
+  """Predicts the seconds for `size` candidates, which grow with its square."""
   return seconds[-1] * (size / sizes[-1]) ** 2
 
 
 def _note(case, model, measured, sizes, seconds):
   embeddings, logits = measured
   note = (
-    'One choice among N unlabelled examples, the least of several times, on '
+    'One selection from N unlabelled examples, the least of several times, on '
     f'the {embeddings.shape[1]} features and {logits.shape[1]} logits of '
     f'{runs.described([model])}.'
   )
@@ -137,7 +138,7 @@ def _note(case, model, measured, sizes, seconds):
   if sizes[-1] < whole - model.labels:
     total = _predicted(sizes, seconds, whole)
     note += (
-      f' As the square of N, all {whole:,} of the pool would take '
-      f'{total:,.0f} s.'
+      f' Since the time grows as the square of N, all {whole:,} of the pool '
+      f'would take {total:,.0f} s.'
     )
   return note

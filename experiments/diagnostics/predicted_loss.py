@@ -1,7 +1,7 @@
-"""How a predicted loss and the true loss of an example go together.
+"""Compares predicted losses with the true losses of examples.
 
-A strategy that queries the largest predicted losses needs their order alone:
-where the running median rises, those that it queries have large losses.
+A strategy that queries the largest predicted losses needs only their order: if
+the running median rises, the queries have large true losses.
 """
 
 from typing import Any
@@ -19,16 +19,16 @@ NAME = 'predicted and true loss'
 # The output of a learner that predicts its losses.
 _OUTPUT = 'predicted_loss'
 _MOST_EXAMPLES = 2000
-# A logarithmic axis has no zero, the loss of a class that is sure and right.
-# Below this the steps of float32 would show.
+# A logarithmic axis has no zero, the loss of a certain and right prediction.
+# Below this value the rounding of float32 would show.
 _LEAST_LOSS = 1e-5
 
 
 def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
-  """Measures the losses of test examples, and what was predicted of them.
+  """Measures the true and the predicted losses of test examples.
 
   Args:
-    case: of the run.
+    case: the run.
     options: see `Options`; the models are of one seed.
 
   Returns:
@@ -43,7 +43,7 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
   split = next((of for of in sources.HELD_OUT[::-1] if of in case.sources), '')
   if not names or not split:
     lacking = (
-      'the data have no test split' if names else 'no system predicts it'
+      'the data have no test split' if names else 'no system predicts losses'
     )
     case.say(f'left out: {NAME}; {lacking}')
     return None
@@ -68,8 +68,8 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
     'points': points,
     'note': (
       f'{len(predicted):,} examples of the {split} split, evenly spaced. '
-      f'{"; ".join(told)}. True losses are those of the task. The predicted '
-      f'loss has no unit, and those of two '
+      f'{"; ".join(told)}. True losses are those of the task. Predicted '
+      f'losses have no unit, and those of two '
       f'models do not compare. True losses below {_LEAST_LOSS:g} are shown '
       f'as {_LEAST_LOSS:g}.'
     ),
@@ -77,7 +77,7 @@ def diagnose(case: Case, options: Options) -> dict[str, Any] | None:
 
 
 def _losses(case, model, split):
-  """The predicted and the true losses of examples of a split, [N] each."""
+  """Returns predicted and true losses of examples of a split, [N] each."""
   task = case.experiment.dataset.task
   learner = case.program(model.system).system.learner
   examples = _some(getattr(case.experiment.dataset, split))
@@ -94,6 +94,6 @@ def _losses(case, model, split):
 
 
 def _some(split):
-  """The first example of each of equal parts of a split."""
+  """Takes evenly spaced examples of a split."""
   number = min(len(split), _MOST_EXAMPLES)
   return split.take(np.arange(number) * len(split) // number)

@@ -1,7 +1,7 @@
-"""Models of a run that is over: trained again on what its records say it asked.
+"""Models of a finished run, trained again on the queries in its records.
 
-A diagnosis needs a network as it was in some round, and a checkpoint holds only
-the last. Training is a function of the seed, the round and the labelled set, so
+A diagnosis needs the network of some round, but a checkpoint holds only the
+last. Training is a function of the seed, the round and the labelled set, so
 that the same machine gives the same network again.
 """
 
@@ -31,13 +31,13 @@ Say = Callable[[str], None]
 
 
 class Options(NamedTuple):
-  """What a person asks of a diagnosis.
+  """Limits of a diagnosis.
 
   Attributes:
-    seeds: most models of a system that are looked at, one per seed.
+    seeds: most models of a system to examine, one per seed.
     labels: most labels that a model is trained on. If None, all.
     most_points: most examples that BALD ranks.
-    most_seconds: longest choice of expected error reduction.
+    most_seconds: longest selection of expected error reduction, in seconds.
   """
 
   seeds: int = 3
@@ -47,15 +47,15 @@ class Options(NamedTuple):
 
 
 class Model(NamedTuple):
-  """A trained network, and the run it is of.
+  """A trained network, and the run that it belongs to.
 
   Attributes:
-    system: whose labelled set it was trained on.
-    seed: of the run.
-    round: of the run.
-    labels: that had been paid for by then.
-    learner: after the training of the round.
-    pool: what had been asked.
+    system: system whose labelled set it was trained on.
+    seed: seed of the run.
+    round: round of the run.
+    labels: number of labels paid for by that round.
+    learner: state of the learner after the training of the round.
+    pool: labelled set of the round.
   """
 
   system: str
@@ -68,12 +68,12 @@ class Model(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-  """An experiment that was run, ready to be measured.
+  """A finished experiment, ready to be measured.
 
   Attributes:
-    results: its records, under the names that systems are built by.
-    experiment: data, protocol, oracle.
-    say: what takes a line of progress.
+    results: its records, with the full names of its systems.
+    experiment: data, protocol and oracle.
+    say: callback that takes a line of progress.
     trained: models that were trained again, by system, seed and round.
   """
 
@@ -86,26 +86,26 @@ class Case:
 
   @property
   def name(self) -> str:
-    """What it is called in messages."""
+    """Name of the experiment in messages."""
     return self.results.folder.name
 
   @functools.cached_property
   def sources(self) -> Sources:
-    """The splits, where the config wants them."""
+    """The splits, placed as the config says."""
     return config_lib.sources_of(self.experiment)
 
   @functools.cached_property
   def baseline(self) -> str:
-    """Whose labels the models are trained on: random, or the first system."""
+    """System whose labels the models are trained on: random, or the first."""
     names = self.results.systems
     return systems.BASELINE if systems.BASELINE in names else names[0]
 
   def program(self, system: str) -> program.Program:
-    """The compiled functions of a system, for one seed at a time."""
+    """Compiles the functions of a system, for one seed at a time."""
     return config_lib.program_of(self.experiment, system, self.sources, 1)
 
   def rounds(self, system: str) -> dict[int, dict[int, records.RoundRecord]]:
-    """The records of a system by seed, then by round."""
+    """Returns the records of a system by seed, then by round."""
     found = {}
     for row in self.results.rows:
       if row.system == system:
@@ -117,19 +117,19 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
   """Loads the data of an experiment, and checks that they are those of the run.
 
   Args:
-    results: with records and a manifest.
-    say: takes lines of progress.
+    results: results of the run, with records and a manifest.
+    say: callback that takes a line of progress.
 
   Returns:
     The Case.
 
   Raises:
-    ValueError: there is no manifest, its config cannot be read, or the data are
-      others by now.
+    ValueError: there is no manifest, its config cannot be read, or the data
+      have changed.
   """
   path = results.folder / 'manifest.json'
   if 'config' not in results.about:
-    raise ValueError(f'{path} has no config: what was run is not known.')
+    raise ValueError(f'{path} has no config, so the run cannot be repeated.')
   try:
     experiment = _experiment_of(results)
   except (AttributeError, KeyError, TypeError) as error:
@@ -145,7 +145,7 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
       f'the data of {results.folder} have fingerprint {now}; those of the run '
       f'had {before}.'
     )
-  # Those that readers see may be shorter.
+  # Records show short names; systems are built by their full names.
   short = naming.short(results.about.get('systems', ()))
   whole = {of: name for name, of in short.items()}
   rows = naming.renamed(results.rows, whole)
@@ -153,7 +153,7 @@ def open_case(results: ExperimentResults, say: Say) -> Case:
 
 
 def _experiment_of(results):
-  """Prepares the experiment of a manifest, with its inputs as then."""
+  """Prepares the experiment of a manifest, with inputs normalised as then."""
   config = identity.upgraded(results.about['config'], results.systems)
   experiment = config_lib.prepare(config)
   then = resuming.normalize_of(results.about, experiment.dataset.normalize)
@@ -171,19 +171,19 @@ def models(
   labels: int | None,
   system: str | None = None,
 ) -> list[Model]:
-  """Models of a system, at the same number of labels.
+  """Trains the models of a system, all at the same number of labels.
 
   Args:
-    case: of the run.
-    num_seeds: so many, if the run has as many.
-    labels: the most that they may be trained on; None for all there are.
-    system: whose; None for the baseline.
+    case: the run.
+    num_seeds: maximum number of models, one per seed.
+    labels: maximum number of labels to train on. If None, all.
+    system: name of the system. If None, the baseline.
 
   Returns:
     A Model for each seed.
 
   Raises:
-    ValueError: no record has as few labels.
+    ValueError: `labels` is less than the labels of every common round.
   """
   system = case.baseline if system is None else system
   of_seed = case.rounds(system)
@@ -210,7 +210,7 @@ def models(
 
 
 def described(models: Sequence[Model]) -> str:
-  """Whose they are, in words."""
+  """Describes models: their system, labels and seeds."""
   first = models[0]
   seeds = ', '.join(str(model.seed) for model in models)
   return (
@@ -220,11 +220,11 @@ def described(models: Sequence[Model]) -> str:
 
 
 def some_unlabelled(model: Model, most: int) -> np.ndarray:
-  """Positions of unlabelled examples, in a random order.
+  """Draws pool indices of unlabelled examples, in a random order.
 
   Args:
-    model: in whose round they were unlabelled.
-    most: so many, if there are as many.
+    model: model whose round defines the unlabelled examples.
+    most: maximum number of examples.
 
   Returns:
     int32[at most `most`], distinct.
@@ -241,11 +241,11 @@ def train(
   """Trains a system again as it was trained in a round of its run.
 
   Args:
-    case: of the run.
-    compiled: the system.
-    seed: of the run.
-    round: whose training is repeated; where a round begins with the model of
-      the one before, all up to it.
+    case: the run.
+    compiled: compiled functions of the system.
+    seed: seed of the run.
+    round: round whose training is repeated. If each round continues from the
+      model of the previous one, the earlier rounds are repeated too.
 
   Returns:
     The Model.
@@ -270,7 +270,7 @@ def train(
 
 
 def _asked(compiled, experiment, state, row, seed):
-  """After the queries at the end of a round; the run has paid for them."""
+  """Returns the state after the queries at the end of a round."""
   state = acquisition.with_pending(state, np.array(row.picks, np.int32))
   return acquisition.ask(
     compiled,
@@ -283,7 +283,7 @@ def _asked(compiled, experiment, state, row, seed):
 
 
 def _fitted(compiled, state, seed, round):
-  """The learner after the training of a round."""
+  """Returns the learner after the training of a round."""
   for packed, _ in fit.fit(
     compiled.fit,
     [keys.for_round(seed, round, keys.START)],
@@ -296,7 +296,7 @@ def _fitted(compiled, state, seed, round):
 
 
 def _compare(case, compiled, learner, row):
-  """Says how good the model is, and how good the run's was."""
+  """Reports the model's headline metric beside that in the records."""
   if compiled.evaluate is None:
     return
   key = keys.for_round(row.seed, row.round, keys.EVALUATE)

@@ -102,7 +102,7 @@ def test_a_selection_is_timed_and_counted(badge):
   assert aimed.compiling > 0
   assert passes.against == pytest.approx(BADGE.input_bytes / 1e10)
   assert plainly.against > 0
-  assert what.note.endswith('100% of its picks are the same')
+  assert what.note.endswith('100% of picks identical')
   rounds, visits = (int(what.note.split()[at]) for at in (0, 2))
   assert 0 < visits < rounds
   for row in badge:

@@ -73,7 +73,7 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
   second = rows_of('second.csv')
   assert {row['predicted'] for row in second} <= {'low', 'high'}
   status, told, _ = label(*ASK, '--k=8', '--out=second.csv')
-  assert 'the same as before, because nothing was told since' in told
+  assert 'the same as before, because no answer was recorded' in told
   assert rows_of('second.csv') == second
 
   _, told, _ = label('status', '--state=state')
@@ -90,7 +90,7 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
   ('arguments', 'said'),
   [
     ((), 'no action is named: al-jax label is followed by one of ask'),
-    (('nix',), "'nix' is no action"),
+    (('nix',), "'nix' is not an action"),
     (('status',), '--state is not set'),
     (('status', '--state=state'), 'state has no labelling project'),
     (('tell', '--state=state'), 'name one or more files'),
@@ -98,10 +98,10 @@ def test_a_batch_is_written_filled_in_and_told(label, pool):
       ('tell', '--state=state', '--k=3', 'x.csv'),
       '--k is for al-jax label ask',
     ),
-    (('ask', '--state=state', 'x.csv', '--k=2'), "'x.csv' is no flag"),
+    (('ask', '--state=state', 'x.csv', '--k=2'), "'x.csv' is not a flag"),
     (ASK, '--k is not set'),
     ((*ASK, '--k=2'), '--state is state, which has no labelling project'),
-    ((*ASK, '--k=2', '--classes=a,b'), 'set --pool, what is to be labelled'),
+    ((*ASK, '--k=2', '--classes=a,b'), 'set --pool, the examples to label'),
     ((*BEGIN, '--k=0'), 'k is 0'),
     ((*BEGIN, '--k=2', '--out=x.txt'), '--out is x.txt; it must end in .csv'),
     ((*BEGIN, '--k=2', '--out=no/x.csv'), 'there is no folder no'),
@@ -137,7 +137,7 @@ def test_labels_that_were_not_told_are_not_written_over(label, pool):
 
   status, _, error = label(*ASK, '--k=6')
   assert status == 1
-  assert 'batch.csv has 3 labels that were not told: tell them first' in error
+  assert 'batch.csv has 3 labels that are not recorded: tell them' in error
   assert pathlib.Path('batch.csv').read_bytes() == before
   assert label('tell', '--state=state', 'batch.csv')[0] == 0
   # What is pending goes there again, beside nothing new.
@@ -150,8 +150,8 @@ def test_labels_that_were_not_told_are_not_written_over(label, pool):
 @pytest.mark.parametrize(
   ('out', 'content', 'said'),
   [
-    ('x.csv', 'id,label\n1,low\n', 'x.csv exists, and is no batch of'),
-    ('x.csv', None, 'x.jsonl exists, and is of no batch'),
+    ('x.csv', 'id,label\n1,low\n', 'x.csv exists, and is not a batch of'),
+    ('x.csv', None, 'x.jsonl exists without the CSV'),
     ('state/history.csv', None, 'in the folder of the project'),
   ],
 )

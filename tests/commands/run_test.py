@@ -221,7 +221,7 @@ def test_changed_records_of_a_finished_run_are_refused_until_deleted(
   text = (workdir / 'manifest.json').read_text()
   (workdir / 'manifest.json').write_text(text.replace('0.001', '0.002'))
   told = told_by(capsys, *ALONE, f'--workdir={workdir}')
-  assert 'does not fit its own checksum' in told and '--overwrite' in told
+  assert 'does not match its own checksum' in told and '--overwrite' in told
 
 
 def test_checkpoints_of_another_config_are_not_adopted(
@@ -336,7 +336,7 @@ def test_a_batch_larger_than_the_pool_runs_out_gracefully(tmp_path, caplog):
   rows = records.read_jsonl(tmp_path / 'records.jsonl')
   assert [row.labels for row in rows if row.seed == 0] == [20, 90]
   assert (
-    caplog.text.count('labels_per_round is 1,000, and of a pool of 90') == 1
+    caplog.text.count('labels_per_round is 1,000, but of a pool of 90') == 1
   )
 
 
@@ -498,7 +498,7 @@ def nan_at(row):
     ('--config.subset_size=3', 'subset_size is 3; it must be at least'),
     ('--config.oracle.noise=2.0', 'oracle.noise is 2.0'),
     ('--config.protocol.rounds=None', 'rounds is None; it must be a whole'),
-    ('stray', "'stray' is no flag"),
+    ('stray', "'stray' is not a flag"),
   ],
 )
 def test_bad_input_is_one_line_before_any_work(

@@ -227,7 +227,7 @@ def test_a_column_that_names_rows_is_no_number_of_an_embedding(tmp_path):
   for first in ('id', '', 'Unnamed: 0'):
     path.write_text(f'{first},a\n0,0.5\n1,0.7\n')
     with pytest.raises(
-      ValueError, match=f"has the column '{first}', which nam"
+      ValueError, match=f"has the column '{first}', which looks like ids"
     ):
       single.read_numbers(str(path))
 

@@ -49,6 +49,6 @@ def test_what_is_wrong_is_told_in_a_sentence():
   out, err = started('/absent/run').communicate(timeout=300)
   assert not out
   assert err == (
-    "ValueError: WORKDIR is '/absent/run', which is no folder; name that of a "
-    'run.\n'
+    "ValueError: WORKDIR is '/absent/run', which is not a folder; name the "
+    'folder of a run.\n'
   )

@@ -141,7 +141,7 @@ def test_a_damaged_entry_is_noticed_and_built_anew(tmp_path, damage):
   content = _content()
   cache.open_or_build('set', KEY, lambda: content, cache_dir=tmp_path)
   DAMAGES[damage](_entry(tmp_path))
-  with pytest.warns(RuntimeWarning, match='is damaged and is built anew'):
+  with pytest.warns(RuntimeWarning, match='is damaged and is rebuilt'):
     found = cache.open_or_build('set', KEY, lambda: content, cache_dir=tmp_path)
   _assert_equal(found, content)
   cache.open_or_build('set', KEY, _never, cache_dir=tmp_path)

@@ -135,7 +135,7 @@ def test_text_and_objects_are_tables_too():
 @pytest.mark.parametrize(
   ('x', 'y', 'options', 'message'),
   [
-    (X, None, {}, r'y is None: nobody .* task=tasks\.Classes'),
+    (X, None, {}, r'y is None: x is unlabelled.* task=tasks\.Classes'),
     (X, {'a': Y}, {}, r'y is a dict; .* task=tasks\.Mixed'),
     (X, None, {'task': TASK, 'test': 5}, 'test is 5, and y is None'),
     (X, Y, {'task': TASK}, 'are one array; the task .* a dict of kind, at'),
@@ -162,7 +162,7 @@ def test_text_and_objects_are_tables_too():
     (X, Y, {'transforms': [{'name': 'cup'}]}, "'cup' is not known"),
     (PICTURES, Y, {'missing': 'mean'}, "missing='mean' is for tables"),
     ({'a': X, 'a_present': X[:, 0]}, Y, {}, "'a_present' must be 0 or 1"),
-    ({'a': X, 3: X}, Y, {}, 'modalities are named by'),
+    ({'a': X, 3: X}, Y, {}, 'the names of modalities are'),
     ({'a': X}, Y, {'test': ({'b': X}, Y)}, 'has the modalities b, x has .* a;'),
     ({'a': X[:, 0]}, Y, {}, r"x\['a'\]: inputs have shape \[60\]"),
     ({'a': X}, Y, {'categories': 'one_hot'}, 'is for tables'),

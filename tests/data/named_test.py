@@ -179,10 +179,10 @@ def test_what_is_wrong_in_a_modality_is_named(changes, message):
 def test_forms_that_fit_nothing_are_named():
   raw = some_raw()
   for train, message in (
-    (Split({}, raw.train.targets, raw.train.ids), r'named by \[\]'),
+    (Split({}, raw.train.targets, raw.train.ids), r'modalities are \[\]'),
     (
       Split({7: raw.train.inputs['face']}, raw.train.targets, raw.train.ids),
-      r'named by \[7\]; there must be',
+      r'modalities are \[7\]; they must be',
     ),
     (
       Split(raw.train.inputs['face'], raw.train.targets, raw.train.ids),

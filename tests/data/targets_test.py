@@ -213,7 +213,7 @@ def test_what_needs_classes_says_so(mixed, vector, spec, message):
   [
     ({'name': 'imbalance', 'ratio': 2.0}, 'training split of small has none'),
     ({'name': 'label_noise', 'rate': 0.5}, "'label_noise' needs targets"),
-    ({'name': 'validation_split', 'size': 2}, 'no targets to validate by'),
+    ({'name': 'validation_split', 'size': 2}, 'no targets; a validation split'),
     ({'name': 'cap', 'test': 2}, 'test is 2; small has no such split'),
   ],
 )

@@ -94,8 +94,8 @@ def test_systems_are_built_by_their_whole_names(compared, tmp_path):
   assert predicted_loss.diagnose(without, runs.Options()) is None
   assert entropy.diagnose(without, runs.Options()) is None
   assert said == [
-    f'left out: {predicted_loss.NAME}; no system predicts it',
-    f'left out: {entropy.NAME}; no system asks by entropy or at random',
+    f'left out: {predicted_loss.NAME}; no system predicts losses',
+    f'left out: {entropy.NAME}; no system queries by entropy or at random',
   ]
 
 

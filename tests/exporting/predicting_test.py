@@ -176,7 +176,7 @@ def test_labels_of_a_table_are_left_aside(table_run, table_model, tmp_path):
         *('--model=MODEL', '--config.data.source=file:TABLE'),
         '--config.data.categories=one_hot',
       ),
-      "config.data.categories is 'one_hot', which makes columns of",
+      "config.data.categories is 'one_hot', which encodes the",
     ),
     (
       (

@@ -46,5 +46,5 @@ def test_a_project_is_trained_on_its_labels_and_exported(tmp_path, capsys):
   )
   found = loaded.predict(values[proposed.picks]).argmax(1)
   np.testing.assert_array_equal(found, proposed.predicted)
-  with pytest.raises(ValueError, match=r'seed is 3, and .* is a labelling'):
+  with pytest.raises(ValueError, match=r'seed is 3, but .* is a labelling'):
     al_jax.export(state, tmp_path / 'other', seed=3)

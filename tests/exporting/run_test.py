@@ -206,7 +206,7 @@ def test_missing_and_altered_files_are_refused(copied):
   ('changes', 'sentence'),
   [
     ({'format': 2, 'al_jax': '9'}, 'has format 2, of al_jax 9; this version'),
-    ({'format': None}, "no config of an exported model: it has no 'format'"),
+    ({'format': None}, "not a config of an exported model: it has no 'format'"),
     ({'task': 3}, 'is damaged: task is 3'),
     ({'inputs': {'shape': [8]}}, "is damaged: KeyError: 'dtype'"),
     (
@@ -236,7 +236,7 @@ def test_an_edited_config_is_refused(copied):
   with pytest.raises(ValueError, match='has changed since it was exported'):
     al_jax.load_model(copied)
   path.write_text('[' * 100_000)
-  with pytest.raises(ValueError, match='is no JSON'):
+  with pytest.raises(ValueError, match='is not JSON'):
     al_jax.load_model(copied)
 
 
@@ -297,7 +297,7 @@ def test_a_learner_that_names_none_or_the_wrong_ones_is_refused(
 
   with pytest.raises(ValueError, match=r'mine cannot be exported'):
     write(learner._replace(variables=None))
-  with pytest.raises(errors.ContractError, match='predicts other than its'):
+  with pytest.raises(errors.ContractError, match='predicts differently from'):
     write(
       learner._replace(
         variables=lambda state: jax.tree.map(

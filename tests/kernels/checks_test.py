@@ -37,8 +37,8 @@ MESSAGES = {
   'scores of samples': (
     lambda: kernels.top_k(SCORES[:5], 2, eligible=jnp.ones(60, bool)),
     ValueError,
-    'got bool[60], while N is 5. Scores of samples are made from mc_logits of '
-    '[S, N, C].',
+    'got bool[60], while N is 5. Scores of samples are computed from '
+    'mc_logits [S, N, C].',
   ),
   'samples whose axes are swapped': (
     lambda: kernels.batch_bald(KEY, SAMPLES, 2, eligible=jnp.ones(60, bool)),
@@ -113,12 +113,22 @@ MESSAGES = {
   'sharded points of fewer rows': (
     lambda: kernels.k_center(kernels.Sharded(POINTS, 61, MESH), 2),
     ValueError,
-    'points.num_points is 61; it must be from 1 to the 60 rows that there are.',
+    'points.num_points is 61; it must be at most 60, the number of rows.',
+  ),
+  'a broken number of sharded points': (
+    lambda: kernels.k_center(kernels.Sharded(POINTS, 60.0, MESH), 2),
+    TypeError,
+    'points.num_points must be an integer; got 60.0.',
+  ),
+  'sharded points without a mesh': (
+    lambda: kernels.k_center(kernels.Sharded(POINTS, 60, None), 2),
+    ValueError,
+    'points.mesh is None; it must be a jax.sharding.Mesh.',
   ),
   'sharded scores over two axes': (
     lambda: kernels.top_k(kernels.Sharded(SCORES, 60, GRID), 2),
     ValueError,
-    'the mesh must have one axis, and each of its devices as many rows.',
+    'the mesh must have one axis, and each device the same number of rows.',
   ),
   'integers in place of sharded points': (
     lambda: kernels.lcmd(kernels.Sharded(jnp.zeros((60, 3), int), 60, MESH), 2),
@@ -142,8 +152,8 @@ MESSAGES = {
       kernels.Factors(POINTS, POINTS[:5]), POINTS
     ),
     ValueError,
-    'a.left is float32[60, 3] and a.right float32[5, 3]; they must have as '
-    'many rows.',
+    'a.left is float32[60, 3] and a.right float32[5, 3]; they must have the '
+    'same number of rows.',
   ),
   'weights of other points': (
     lambda: kernels.kmeans_plus_plus(KEY, POINTS, 2, weights=SCORES[:5]),

@@ -296,7 +296,7 @@ def test_wrong_options_are_errors_that_name_them(wrong, message):
 
 def test_manhattan_of_factors_is_refused():
   factors = kernels.Factors(jnp.ones((3, 2)), jnp.ones((3, 2)))
-  with pytest.raises(ValueError, match="'manhattan'; of Factors it must be"):
+  with pytest.raises(ValueError, match="'manhattan'; for Factors it must be"):
     kernels.knn_graph(factors, 1, metric='manhattan')
 
 

@@ -155,11 +155,11 @@ def test_what_an_export_does_not_say_is_not_learnt(tmp_path):
     ('x.csv', '', "no column 'id'; its columns are none"),
     ('x.csv', 'id,class\n1,2\n', "no column 'label'; its columns are id, cl"),
     ('x.csv', 'id,label\n"a,cat\n', 'unexpected end of data'),
-    ('x.jsonl', '{"id": 1}\n{"id"', 'line 2, is no JSON'),
-    ('x.jsonl', '[1]\n', "line 1, is no object with an 'id'"),
+    ('x.jsonl', '{"id": 1}\n{"id"', 'line 2, is not JSON'),
+    ('x.jsonl', '[1]\n', "line 1, is not an object with an 'id'"),
     ('x.json', '{}', 'it must be a list of tasks'),
     ('x.json', '[{"annotations": []}]', 'task 1, is not a task of al_jax'),
-    ('x.json', '[', 'is no JSON'),
+    ('x.json', '[', 'is not JSON'),
   ],
 )
 def test_files_of_another_form_are_refused(tmp_path, name, text, said):

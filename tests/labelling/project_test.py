@@ -126,7 +126,7 @@ def test_answers_can_be_taken_back_and_queries_given_up(state, pool):
 
   assert len(project.of(state).labels) == 2
   assert last in project.of(state).pending
-  with pytest.raises(ValueError, match='has no answer of'):
+  with pytest.raises(ValueError, match='has no answer by'):
     labelling.withdraw(state, [last])
   assert len(labelling.give_up(state)) == 8
   assert not project.of(state).pending
@@ -167,7 +167,7 @@ def test_a_damaged_line_is_named(state):
   lines = path.read_bytes().splitlines(keepends=True)
   path.write_bytes(b'garbage\n'.join(lines))
 
-  with pytest.raises(ValueError, match='line 2, is no event'):
+  with pytest.raises(ValueError, match='line 2, is not an event'):
     labelling.status(state)
 
 
@@ -180,7 +180,7 @@ def test_examples_may_come_to_a_pool_and_none_may_go(state, pool, tmp_path):
     assert len(labelling.propose(state, 10).queries) == 10
     assert labelling.status(state).num_examples == 125
     np.save(path, values[:3])
-    with pytest.raises(ValueError, match=r'has lost \d+ examples'):
+    with pytest.raises(ValueError, match=r'has lost \d+ queried'):
       labelling.propose(state, 10, more=True)
   finally:
     np.save(path, values)
@@ -202,7 +202,7 @@ def test_fields_may_change_between_batches(state, pool):
   [
     ({'seeds': 3}, 'config.seeds is 3; it is for al-jax run'),
     ({'protocol': {'rounds': 3}}, 'config.protocol.rounds is 3'),
-    ({'systems': ['margin', 'badge']}, 'names 2, margin, badge'),
+    ({'systems': ['margin', 'badge']}, 'names 2 systems, margin, badge'),
     ({'systems': ['albl']}, 'needs the answers to earlier queries'),
     ({'strategy': {'nix': 1}}, "option 'nix'"),
     ({'oracle': {'noise': 0.1}}, 'config.oracle is'),
@@ -218,11 +218,11 @@ def test_what_nothing_reads_is_refused(state, change, said):
   ('classes', 'said'),
   [
     (['cat'], 'must be two or more names'),
-    (['cat', 'skip'], "has 'skip', which is what people say"),
+    (['cat', 'skip'], "has 'skip', which is the answer to an example"),
     (['cat', 'cat'], "has 'cat' twice"),
     ('cat,dog', 'must be two or more names'),
-    (['', 'dog'], 'a name is not empty'),
-    (['cat ', 'dog'], 'ends with no space'),
+    (['', 'dog'], 'one line, not empty'),
+    (['cat ', 'dog'], 'without spaces at its ends'),
     (None, 'classes is None'),
   ],
 )
@@ -301,7 +301,7 @@ def test_answers_do_not_move_to_other_examples(state, pool):
 def test_a_change_of_the_config_is_never_dropped(state):
   labelling.propose(state, 5)
 
-  with pytest.raises(ValueError, match='the config changes, and nothing was'):
+  with pytest.raises(ValueError, match='the config changes, but no answer'):
     labelling.propose(state, 5, config={'systems': ['core_set']})
 
 
@@ -337,7 +337,7 @@ def test_events_that_are_none_are_named(state, line):
   path = state / history.NAME
   path.write_text(path.read_text() + line + '\n{"event":"told"}\n')
 
-  with pytest.raises(ValueError, match='line 2, is no event'):
+  with pytest.raises(ValueError, match='line 2, is not an event'):
     labelling.status(state)
 
 

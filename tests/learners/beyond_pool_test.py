@@ -132,7 +132,9 @@ def test_a_learner_that_would_leave_them_out_is_refused(task):
   dataset, facts = task
   pool_facts, _ = split_off(dataset, facts)
   plain = System('plain', of_kind('supervised')(facts), random(), pool_facts)
-  with pytest.raises(ValueError, match=r"of system 'plain' trains on the pool"):
+  with pytest.raises(
+    ValueError, match=r"of system 'plain' trains only on the pool"
+  ):
     plain.check_predictions()
 
 
@@ -140,7 +142,7 @@ def test_more_than_there_is_room_for_is_refused(task):
   dataset, facts = task
   pool_facts, _ = split_off(dataset, facts)
   pool, _ = made.add(pool_lib.of(pool_facts), dataset.train.inputs[:8])
-  with pytest.raises(ValueError, match='made_capacity is 12, and 8 are there'):
+  with pytest.raises(ValueError, match='made_capacity is 12, and 8 are made'):
     made.add(pool, dataset.train.inputs[:5])
   with pytest.raises(ValueError, match=r'made examples are float32\[8, 8, 1\]'):
     made.add(pool, dataset.train.inputs[:1].astype(np.float32))
@@ -222,7 +224,7 @@ def test_queries_that_cannot_be_asked_are_refused(task, compiled):
   for picks, message in (
     (positions + 1, f'example {few + 2} is to be queried; there are {few + 2}'),
     ([-1], 'example -1 is to be queried'),
-    (asked[:1], f'example {asked[0]} was asked about before'),
+    (asked[:1], f'example {asked[0]} was queried before'),
     (positions[[0, 0]], f'example {few} is queried twice'),
     (np.arange(43), 'there is room for 42, the label budget'),
   ):
@@ -230,7 +232,7 @@ def test_queries_that_cannot_be_asked_are_refused(task, compiled):
       acquisition.with_pending(state, np.asarray(picks))
   plain = SimulatedOracle(dataset.train.targets[:few], dataset.task)
   state = acquisition.with_pending(state, positions)
-  with pytest.raises(ValueError, match='need an oracle of yours'):
+  with pytest.raises(ValueError, match='need an oracle of your own'):
     acquisition.ask(compiled, plain, state, 5, seed=0, round=0)
 
 

@@ -193,7 +193,7 @@ def test_units_that_the_network_does_not_have_are_refused(
   build = functools.partial(
     models.build, 'mlp', widths=(12,), activation=activation
   )
-  with pytest.raises(ValueError, match=f"units is '{units}'.*are others"):
+  with pytest.raises(ValueError, match=f"units is '{units}'.*does not fit"):
     boltzmann_stack(build, facts, units=units)
 
 

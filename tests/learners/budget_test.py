@@ -129,7 +129,7 @@ def test_a_round_trains_on_what_the_round_before_was_sure_of():
     ({'most': 0}, 'most is 0'),
     ({'most': errors.MOST_COUNTED + 1}, 'most is 2147483648; .* at most'),
     ({'view': 'mirror'}, "view 'mirror' is not known"),
-    ({'view': 'flip'}, "which is of images; .* it must be 'none'"),
+    ({'view': 'flip'}, "which needs images; .* it must be 'none'"),
     ({'votes': -1}, 'votes is -1'),
     ({'decay': -1}, 'decay is -1'),
   ],
@@ -150,5 +150,5 @@ def test_entropies_are_shares_of_the_largest():
 
 def test_votes_without_dropout_are_refused():
   _, facts = a_task()
-  with pytest.raises(ValueError, match='votes is 3, and the model has no drop'):
+  with pytest.raises(ValueError, match='votes is 3, but the model has no drop'):
     budget_annotation(build('mlp', facts), facts, votes=3)

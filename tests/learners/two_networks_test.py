@@ -317,7 +317,10 @@ def test_pictures_nobody_looks_at_are_not_made(compiled, answers):
   ('images', 'problem'),
   [
     ([np.zeros((1, 2, 2), np.float32)], 'are list; they must be a mapping'),
-    ({'a/b': np.zeros((1, 2, 2), np.uint8)}, "have the name 'a/b'; a name is"),
+    (
+      {'a/b': np.zeros((1, 2, 2), np.uint8)},
+      "have the name 'a/b'; a name consists",
+    ),
     ({'x': np.zeros((2, 2), np.uint8)}, r"'x' are uint8\[2, 2\]; .* height"),
     ({'x': np.zeros((1, 2, 2, 4), np.uint8)}, r'\[1, 2, 2, 4\]; .* 1 or 3'),
     ({'x': np.zeros((1, 2, 2), np.int32)}, 'must be uint8 or float32'),

@@ -306,13 +306,13 @@ def test_a_kind_without_labels_is_queried_and_stops_change_nothing(
     ('vaal', {'adversarial_state': 2}, 'adversarial_state is 2; it must be'),
     ('vaal', {'vae': {'chanels': 3}}, "vae .*'chanels'.*'channels'"),
     ('vaal', {'critic': {'widths': (0,)}}, 'a width in widths is 0'),
-    ('vaal', TINY_TARGETS, "vae.target_latent is 2; .* learner 'sraal' does"),
+    ('vaal', TINY_TARGETS, "target_latent is 2, but .* use learner 'sraal'"),
     ('sraal', {'target_weight': -1}, 'target_weight is -1; it must be'),
     ('sraal', {'refresh': 0}, 'refresh is 0; it must be'),
     (
       'sraal',
       {'refresh': 5, 'indicator': False},
-      'refresh is 5 and indicator False',
+      'refresh is 5, but indicator is False',
     ),
   ],
 )

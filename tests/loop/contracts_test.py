@@ -67,15 +67,15 @@ def that_picks(task, picks):
   ('picks', 'message'),
   [
     ([3, 3], 'picked an example twice'),
-    ('labelled', 'picked .* asked about before'),
-    ([[3, 4]], r'selected int64\[1, 2\] where at most 10'),
+    ('labelled', 'picked .* queried before'),
+    ([[3, 4]], r'selected int64\[1, 2\]; it must select at most 10'),
     ([3.0, 4.0], r'selected float64\[2\]'),
-    (list(range(11)), r'selected int64\[11\] where at most 10'),
-    ([3, -2], 'selected -2; what is no pool index must be -1'),
-    ([-1, 3], 'selected -1 before a pick; -1 pads at the end'),
+    (list(range(11)), r'selected int64\[11\]; it must select at most 10'),
+    ([3, -2], 'selected -2; padding must be -1'),
+    ([-1, 3], 'selected -1 before a pick; padding must come last'),
     ([160], 'picked beyond the pool of 160'),
-    ([-1, -1], 'picked 0; 10 are due'),
-    ([0, -1], 'picked 1; 10 are due'),
+    ([-1, -1], 'picked 0; it must pick 10 of the eligible'),
+    ([0, -1], 'picked 1; it must pick 10 of the eligible'),
   ],
 )
 def test_a_strategy_that_breaks_its_contract_is_stopped(task, picks, message):
@@ -100,7 +100,7 @@ def test_a_measurement_without_a_row_per_example_is_refused(task, shape):
     return jnp.zeros(shape)
 
   broken = compiled(task, 'margin', strategy=a_strategy(measure, None))
-  with pytest.raises(ValueError, match='of a batch of 100 examples'):
+  with pytest.raises(ValueError, match='measurement of 100 examples'):
     run(task, broken)
 
 
@@ -180,5 +180,5 @@ def test_a_seed_that_no_key_can_hold_is_refused(task, margin, seed):
 
 
 def test_every_lane_needs_a_seed_of_its_own(task, margin):
-  with pytest.raises(ValueError, match='so many different seeds: 1'):
+  with pytest.raises(ValueError, match='num_lanes=1 and needs as many'):
     run(task, margin, seeds=[0, 1])

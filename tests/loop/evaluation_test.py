@@ -239,9 +239,9 @@ def test_a_report_of_something_else_is_refused(
 @pytest.mark.parametrize(
   ('metrics', 'message'),
   [
-    ((MINE._replace(name='accuracy'),), "'accuracy' twice, or one of the task"),
-    ((MINE._replace(name='mc_accuracy'),), "'mc_accuracy' twice, or one of"),
-    ((MINE, MINE), "'mine' twice, or one of the task"),
+    ((MINE._replace(name='accuracy'),), "'accuracy' of a report is already"),
+    ((MINE._replace(name='mc_accuracy'),), "'mc_accuracy' of a report is"),
+    ((MINE, MINE), "'mine' of a report is already"),
     (('mine',), "have 'mine'; each must be a tasks.Metric"),
   ],
 )

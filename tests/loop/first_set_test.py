@@ -115,5 +115,5 @@ def test_given_features_reach_a_run(task, compiled):
   assert given[0].test != embedded[0].test
   with pytest.raises(ValueError, match=r'features are .*\[3, 2\]'):
     runs.run(task, compiled, protocol, features=np.zeros((3, 2)))
-  with pytest.raises(ValueError, match="'uniform'; 'k_center' alone"):
+  with pytest.raises(ValueError, match="'uniform'; only 'k_center'"):
     runs.run(task, compiled, PROTOCOL, features=features)

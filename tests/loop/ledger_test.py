@@ -127,7 +127,7 @@ def test_without_prices_there_is_no_ledger(digits):
         'oracle': {'annotator': 'machine'},
         'protocol': {**PROTOCOL, 'first_set': 'none', 'first_size': 0},
       },
-      "first_set is 'none': a model that nobody has taught",
+      "first_set is 'none': an untrained model would",
     ),
   ],
 )

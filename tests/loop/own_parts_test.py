@@ -86,7 +86,7 @@ def test_a_run_of_ones_own_parts_is_resumed_and_told_apart(task, tmp_path):
   assert whole[-1].train['loss'] < whole[0].train['loss']
 
   others = {
-    r'is of another state': (Small(), squared, [halved]),
+    r'holds a different state': (Small(), squared, [halved]),
     r'own\.learner\.loss.*: .*squared': (BRIDGED, None, [halved]),
     r'own\.learner\.augment\.0': (BRIDGED, squared, []),
   }

@@ -187,7 +187,7 @@ def test_a_run_that_dies_after_a_save_repeats_nothing_before_it(
 @pytest.mark.parametrize(
   ('answers', 'message'),
   [
-    (lambda indices: ([159], [1], [1]), 'example 159 is answered, and no que'),
+    (lambda indices: ([159], [1], [1]), 'example 159 is answered, but no que'),
     (lambda indices: (indices[[0, 0]], [1, 1], [1, 1]), 'answered twice'),
     (lambda indices: (indices[:2], [1], [1, 1]), r'shape \[1\] for 2 answers'),
     (lambda indices: (indices[:2], [1, 1], [1]), r'has shape \[1\] for 2 ans'),
@@ -258,7 +258,7 @@ def test_what_needs_an_oracle_is_refused_without(task, margin, tmp_path):
   balanced = Protocol(rounds=2, first_set='balanced', first_size=10)
   with pytest.raises(
     ValueError,
-    match=r"first_set is 'balanced', which takes .* 'k_center', 'none'",
+    match=r"first_set is 'balanced', which needs .* 'k_center', 'none'",
   ):
     call(task, margin, tmp_path / 'run', balanced)
   with pytest.raises(ValueError, match='are for runs without an oracle'):

@@ -100,5 +100,5 @@ def test_features_of_something_else_are_refused(features, message):
 
 
 def test_features_that_nobody_reads_are_refused():
-  with pytest.raises(ValueError, match="'uniform'; 'k_center' alone reads"):
+  with pytest.raises(ValueError, match="'uniform'; only 'k_center' reads"):
     Protocol().checked_features(np.zeros((4, 2)), 4)

@@ -157,7 +157,7 @@ def test_a_checkpoint_of_other_seeds_is_refused(task, margin, tmp_path):
     run(task, margin, checkpointer=checkpointer)
   with (
     checkpoint.Checkpointer(tmp_path / 'run') as checkpointer,
-    pytest.raises(ValueError, match=r'seeds \[0\]; asked for \[1\]'),
+    pytest.raises(ValueError, match=r'seeds \[0\]; the run has seeds \[1\]'),
   ):
     run(task, margin, seeds=[1], checkpointer=checkpointer)
 

@@ -201,7 +201,7 @@ def test_nothing_is_compiled_after_the_first_round():
   [
     ('margin', {'manager': 'fixed'}, 'compares the largest probability'),
     ('margin', {'manager': 'variable'}, "choose 'balanced' or 'quantile'"),
-    ('badge', {}, 'set stream.batch_window in its place'),
+    ('badge', {}, 'set stream.batch_window instead'),
     ('albl', {'batch_window': 15}, 'learns from the answers'),
     ('label_propagation+entropy', {}, 'it would see the future'),
     ('joint+entropy', {}, 'it would see the future'),

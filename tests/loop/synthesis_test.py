@@ -189,7 +189,7 @@ def test_a_short_batch_is_told(caplog):
   _, answers = an_oracle()
   first, second = loop.run_rounds(compiled, answers, HOW, [0])
   assert len(first.picks) == 1 and second.labels == 21
-  assert "system 'made' asks 1 queries of 6" in caplog.text
+  assert "system 'made' proposes 1 of 6 queries" in caplog.text
 
 
 def test_the_oracle_answers_about_the_pool_from_its_targets():

@@ -177,7 +177,7 @@ def test_learners_that_need_classes_say_so(learner):
 
 def test_no_training_accuracy_can_be_reached_on_a_vector():
   dataset = diabetes(num_test=80)
-  with pytest.raises(ValueError, match='watches loss and mae and no accuracy'):
+  with pytest.raises(ValueError, match='loss and mae and no accuracy'):
     compiled(
       dataset, 'random', learner={'stop': {'epochs': 5, 'train_accuracy': 0.9}}
     )

@@ -287,7 +287,7 @@ def test_logits_are_no_softmax(what):
     (Nnx(12, 5, rngs=nnx.Rngs(0)), r'every seed draws its own: pass .*ToLinen'),
     (Needy(), "needs the argument 'targets'; .* how, train, training, determ"),
     (Forward(), 'has no __call__: define __call__'),
-    (Counting(), "variables of the kind 'cache'; a model keeps params and"),
+    (Counting(), "has the variable collection 'cache'; a model may only"),
     (Returning(lambda x: (x, x, x)), 'a tuple of 3; it must return logits, '),
     (Returning(lambda x: x[0]), r'predictions float32\[5\] for 2 examples'),
     (Returning(lambda x: (x, x[:, None])), r'embedding float32\[2, 1, 5\]'),

@@ -305,7 +305,7 @@ def test_samples_of_dropout_differ_and_training_drops_by_example(file):
     ({'architecture': 'tiny', 'weights': 3}, (8, 8, 3), 'weights is 3'),
     ({'architecture': 'tiny', 'weights': ''}, (8, 8, 3), "weights is ''"),
     ({'architecture': 'tiny', 'dropout': 1.0}, (8, 8, 3), 'dropout is 1'),
-    ({'architecture': 'tiny'}, (8, 8, 2), '1 or 3 channels, not of 2'),
+    ({'architecture': 'tiny'}, (8, 8, 2), '1 or 3 channels, not 2'),
     ({'architecture': 'tiny'}, (8,), 'needs images'),
     ({'architecture': 'tiny', 'weights': 'no.npz'}, (8, 8, 3), 'no.npz'),
     ({}, (8, 8, 3), "needs the option 'architecture'"),

@@ -126,7 +126,7 @@ def test_a_latent_is_its_mean_and_noise_of_its_variance():
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'channels': ()}, 'channels is empty; it must have a convolution or more'),
+    ({'channels': ()}, 'channels is empty; it must have at least one entry'),
     ({'channels': (4, 0)}, 'a width in channels is 0; it must be'),
     ({'latent': 0}, 'latent is 0; it must be'),
     ({'target_latent': -1}, 'target_latent is -1; it must be'),
@@ -141,7 +141,7 @@ def test_sizes_that_are_none_are_refused(options, message):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'channels': ()}, 'channels is empty; it must have a convolution or more'),
+    ({'channels': ()}, 'channels is empty; it must have at least one entry'),
     ({'widths': (0,)}, 'a width in widths is 0; it must be'),
     ({'latent': 0}, 'latent is 0; it must be'),
     ({'channels': (4,) * 4}, r'images .* of at least 16 x 16 pixels'),

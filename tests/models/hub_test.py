@@ -160,7 +160,7 @@ def test_a_file_of_another_name_is_not_taken_for_the_usual_one(server):
       FileNotFoundError,
       r'has no file model\.safetensors or pytorch_model\.bin; look at',
     ),
-    ('hub:me/gated', PermissionError, r'ask for it on its page and log in'),
+    ('hub:me/gated', PermissionError, r'request it on its page and log in'),
     (
       'hub:me/broken',
       ConnectionError,

@@ -154,7 +154,7 @@ ORDERED = b'ccollections\nOrderedDict\n'
 WRITERS = {'zip': write_zip, 'legacy': write_legacy}
 WRONG_SIZE = {
   write_zip: 'cut short or too long',
-  write_legacy: 'another size than announced',
+  write_legacy: 'does not have its announced size',
 }
 BOTH = pytest.mark.parametrize('write', WRITERS.values(), ids=WRITERS)
 
@@ -409,9 +409,9 @@ def test_a_bomb_inside_a_tensor_is_found(tmp_path):
     ),
     (b'\x80\x02' + text('x') + b')R.', 'str instead of _Global'),
     (b'\x80\x02ctorch\nFloatStorage\n)R.', 'torch.FloatStorage'),
-    (b'\x80\x02ccollections\nOrderedDict\n)\x81.', 'NEWOBJ is no inst'),
-    (b'\x80\x02(icollections\nOrderedDict\n.', 'INST is no instruction'),
-    (b'\x80\x02\x82\x01.', 'EXT1 is no instruction'),
+    (b'\x80\x02ccollections\nOrderedDict\n)\x81.', 'NEWOBJ is not an inst'),
+    (b'\x80\x02(icollections\nOrderedDict\n.', 'INST is not an instruction'),
+    (b'\x80\x02\x82\x01.', 'EXT1 is not an instruction'),
     # Hashing a tuple of this depth ends a process.
     (b'\x80\x02})' + b'\x85' * 300_000 + b'Ns.', 'a key is a tuple'),
     (b'\x80\x02)' + b'\x85' * 300_000 + b'.', 'holds no names of tensors'),
@@ -584,10 +584,10 @@ def test_bfloat16_and_empty_tensors_of_safetensors(tmp_path):
 @pytest.mark.parametrize(
   ('values', 'message'),
   [
-    (np.array(['a']), r"'x' has the dtype <U1; it must be of numbers"),
-    (np.array([1j]), r"'x' has the dtype complex128; it must be of numbers"),
-    (np.array([None]), r"'x' is of dtype object, which is not read"),
-    (np.array([1e300]), r"'x' has values that no float32 can hold"),
+    (np.array(['a']), r"'x' has the dtype <U1; it must be numeric"),
+    (np.array([1j]), r"'x' has the dtype complex128; it must be numeric"),
+    (np.array([None]), r"'x' is of dtype object, which is not supported"),
+    (np.array([1e300]), r"'x' has values that float32 cannot hold"),
   ],
 )
 def test_arrays_of_anything_but_numbers_are_refused(tmp_path, values, message):
@@ -655,11 +655,11 @@ def test_a_changed_byte_is_refused_or_read_without_harm(tmp_path, kind):
     (b'', 'is empty; download it again.'),
     (b'0.1,0.2\n0.3,0.4\n', "begins with b'0.1,0.2\\n'; it must be"),
     (b'\x93NUMPY\x01\x00', "begins with b'\\x93NUMPY\\x01\\x00'; it must be"),
-    (b'\n <!DOCTYPE html>\n<html>', 'is a web page and no weights; download'),
-    (b'<HTML><body>429</body>', 'is a web page and no weights; download'),
+    (b'\n <!DOCTYPE html>\n<html>', 'is a web page, not weights; download'),
+    (b'<HTML><body>429</body>', 'is a web page, not weights; download'),
     (
       b'version https://git-lfs.github.com/spec/v1\noid sha256:1f\nsize 9\n',
-      'is a pointer of Git LFS in place of the file; fetch the file with git',
+      'is a Git LFS pointer instead of the file; fetch the file with git',
     ),
     (b'PK\x03\x04' + b'\x00' * 99, 'is a zip archive cut short or damaged'),
     (

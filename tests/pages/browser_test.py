@@ -105,7 +105,7 @@ def test_a_new_run_shows_only_what_there_is(browser, tmp_path):
         'const seeds = document.getElementById("seeds");'
         'return [document.getElementById("score").hidden, seeds.disabled, '
         'seeds.parentElement.title]'
-      ) == [True, True, 'This run has one seed: its line is the one shown']
+      ) == [True, True, 'This run has only one seed']
       assert 'systems' not in text(browser, 'runs')
 
 

@@ -74,13 +74,13 @@ def test_data_are_loaded_once(finished, monkeypatch):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    ({'data': {'fingerprint': 'other'}}, 'is not the data of the run any more'),
+    ({'data': {'fingerprint': 'other'}}, 'has changed since the run'),
     (
       {'config': {'data': {'source': 'file:/absent'}}},
       'cannot be shown: .*/abs',
     ),
-    ({'config': {'data': {'source': 'os.system'}}}, 'runs no code'),
-    ({'config': {'data': 'diabetes'}}, 'not the data'),
+    ({'config': {'data': {'source': 'os.system'}}}, 'does not run code'),
+    ({'config': {'data': 'diabetes'}}, 'has changed since'),
     ({'config': {'data': None}}, 'there is no manifest'),
   ],
 )
@@ -107,5 +107,5 @@ def test_made_queries_are_not_of_the_pool(finished, tmp_path):
   about = manifest.read(finished / 'manifest.json')
   rows = [a_record(picks=[10_000], pick_ids=['made'])]
   made.a_run(tmp_path, rows, {**about, 'digests': {}})
-  with pytest.raises(ValueError, match='were made, not of the pool'):
+  with pytest.raises(ValueError, match='are not from the pool'):
     QuerySheets().sheet(followed(tmp_path), 'margin', 0)

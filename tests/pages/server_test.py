@@ -108,7 +108,7 @@ def test_every_server_has_a_token_of_its_own(page):
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(page):
-  with pytest.raises(OSError, match=f'--port is {page.port}, on which nothing'):
+  with pytest.raises(OSError, match=f'--port is {page.port}, which cannot'):
     server.Server(applications.Starlette(), page.port)
 
 

@@ -129,8 +129,8 @@ def test_a_manifest_leads_nowhere_else(tmp_path, name):
 @pytest.mark.parametrize(
   ('folders', 'message'),
   [
-    (['absent/run'], r"WORKDIR is '.*absent/run', which is no folder"),
-    (['file'], r"WORKDIR is '.*file', which is no folder"),
+    (['absent/run'], r"WORKDIR is '.*absent/run', which is not a folder"),
+    (['file'], r"WORKDIR is '.*file', which is not a folder"),
     (['', '.'], r'WORKDIR names a folder twice'),
   ],
 )

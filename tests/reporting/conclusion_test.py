@@ -31,7 +31,8 @@ def test_it_says_who_is_above_who_is_below_and_who_is_neither(tmp_path):
   assert said(tmp_path, rows, config={}) == (
     'After 200 labels, over 5 seeds, badge is 7.8 points above random '
     '(p < 0.001), margin 4.8 (p < 0.001); core_set is 8.2 points below random '
-    "(p < 0.001); bald is not told apart from it; p after Holm's correction."
+    '(p < 0.001); bald does not differ significantly from it; p after '
+    "Holm's correction."
   )
 
 
@@ -39,8 +40,8 @@ def test_p_is_holms_as_the_decision_is(tmp_path):
   # 1, 2, 3 points: t = 2 * sqrt(3), of two degrees of freedom.
   rows = rows_of_gaps({'margin': 1, 'badge': 1}, seeds=3)
   assert said(tmp_path, rows, config={}) == (
-    'After 200 labels, over 3 seeds, no system is told apart from random '
-    "(smallest p after Holm's correction: 0.148)."
+    'After 200 labels, over 3 seeds, no system differs significantly from '
+    "random (smallest p after Holm's correction: 0.148)."
   )
   # It alone would be below 0.05; of two systems it is not.
   rows = rows_of_gaps({'margin': 1.6, 'badge': 0}, seeds=3)
@@ -52,7 +53,7 @@ def test_p_is_holms_as_the_decision_is(tmp_path):
 def test_one_seed_tells_nothing_apart(tmp_path):
   rows = rows_of_gaps({'margin': 20}, seeds=1)
   assert said(tmp_path, rows, config={}) == (
-    'After 200 labels, over 1 seed, no system can be told apart from random.'
+    'After 200 labels, over 1 seed, no difference from random can be tested.'
   )
 
 
@@ -102,7 +103,7 @@ def test_networks_that_learn_nothing_are_no_finding(tmp_path):
   )
   parts = conclusion.parts([found], baseline='random', not_begun=[])
   assert parts[0].text == (
-    'After 100 labels, over 5 seeds, no system can be told apart from random: '
+    'After 100 labels, over 5 seeds, no difference from random can be tested: '
     'every difference is the same for all seeds.'
   )
   (warning,) = [part.text for part in parts if part.kind == 'warning']
@@ -123,7 +124,7 @@ def test_rounds_that_asked_less_are_pointed_to(tmp_path):
   parts = conclusion.parts([found], baseline='random', not_begun=[])
   (warning,) = [part.text for part in parts if part.kind == 'warning']
   assert warning == (
-    'Some rounds asked fewer queries than wanted: see Learning curves.'
+    'Some rounds made fewer queries than planned: see Learning curves.'
   )
   note, *_ = results.parts(found, 'random')['Learning curves']
   assert 'in 2 of 2 rounds, and none at all in 1' in note.text
@@ -153,7 +154,7 @@ def test_who_cheats_is_no_method(tmp_path):
     'At the last number of labels margin is above random in 2 of 2 experiments.'
   )
   _, _, note = conclusion.parts(experiments, baseline='random', not_begun=[])
-  assert note.kind == 'note' and f'no methods: {short}.' in note.text
+  assert note.kind == 'note' and f'not methods: {short}.' in note.text
   # It has a row, which is not the best, and is not compared over experiments.
   table, _ = results.parts(experiments[0], 'random')['Results']
   assert [row['system'] for row in table.rows] == ['random', short, 'margin']
@@ -180,7 +181,7 @@ def test_a_run_that_goes_on_is_so_far(tmp_path):
   assert parts[0].kind == 'conclusion'
   assert parts[0].text.startswith('So far, after 200 labels')
   assert [part.text for part in parts if part.kind == 'warning'] == [
-    'Not complete. The page shows what there is.'
+    'Not complete. The page shows the results so far.'
   ]
 
 
@@ -204,14 +205,14 @@ def test_a_grid_counts_experiments(tmp_path):
     'margin in 1 of 2; margin is below random in 1 of 2 experiments.'
   )
   assert conclusion.sentence_of_grid(grid[2:], 'random') == (
-    'No complete experiment tells a system apart from random.'
+    'No system differs significantly from random in a complete experiment.'
   )
   assert conclusion.sentence_of_grid(grid, 'entropy') == (
     'There is no entropy here: run it too, to compare with it, or compare with '
     'another system: --baseline=random.'
   )
   parts = conclusion.parts(grid, baseline='random', not_begun=['four'])
-  assert Text('Not begun: four.', 'warning') in parts
+  assert Text('Not started: four.', 'warning') in parts
 
 
 def test_of_a_stream_it_goes_by_what_was_known_of_it(tmp_path):

@@ -95,11 +95,11 @@ def test_a_ledger_says_at_how_many_labels_and_at_which_prices(tmp_path):
   ]
   assert words.value[1] == 'a person 0.01 and 2 seconds, the model 0.001'
   shown = a_page(tmp_path, [Section('Ledger', [table, words])])
-  assert shown.says('Answers of the model stay.')
+  assert shown.says('Answers of the model are kept.')
   free = Explanation('ledger', ({'machine', 'price'}, 'a person 0.01'))
   shown = a_page(tmp_path, [Section('Ledger', [free])])
-  assert shown.says('Answers of the model stay, and cost nothing.')
-  assert shown.says('Price: of all answers. Per answer: a person 0.01.')
+  assert shown.says('Answers of the model are kept, and cost nothing.')
+  assert shown.says('Price: total of all answers. Per answer: a person 0.01.')
 
 
 def test_without_a_ledger_there_is_no_section(tmp_path):

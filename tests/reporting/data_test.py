@@ -235,7 +235,9 @@ def test_what_cannot_be_reported_is_said(tmp_path):
     report_data.read_workdir(folder)
   line = complete()[0].to_json()
   (folder / 'records.jsonl').write_text(f'{line}\n{line[:30]}\n')
-  with pytest.raises(ValueError, match=r'records\.jsonl, line 2 is no record'):
+  with pytest.raises(
+    ValueError, match=r'records\.jsonl, line 2 is not a record'
+  ):
     report_data.read_workdir(folder)
 
 

@@ -155,7 +155,7 @@ def test_without_a_test_split_the_validation_split_is_reported(tmp_path):
   rows = errors('validation')
   folder = a_workdir(tmp_path / 'run', rows, **ABOUT)
   reader = Reader(report.write_report(folder))
-  assert reader.says('There is no test split: all of this is on the validation')
+  assert reader.says('There is no test split: all values are on the validation')
   assert (
     '<!-- validation RMSE -->'
     in (folder / 'report' / 'run_curves.svg').read_text()

@@ -90,7 +90,7 @@ def test_a_grid_says_what_has_seeds_of_its_own(tmp_path):
 
 def test_a_system_and_seed_that_come_twice_are_refused(tmp_path):
   of = a_grid(tmp_path, seeds_apart=False)
-  message = "'order,manager', and 2 experiments have a system 'balanced' with"
+  message = "'order,manager', but 2 experiments have a system 'balanced' with"
   with pytest.raises(ValueError, match=message):
     merging.merged(of, ['order', 'manager'], GRID)
 
@@ -108,7 +108,7 @@ def test_the_report_says_how_it_was_made(tmp_path, capsys):
     workdir=str(tmp_path), merge='manager,order', baseline='fixed'
   ):
     assert report.main(['report']) == 0
-  assert 'told apart from fixed' in capsys.readouterr().out
+  assert 'no difference from fixed can be tested' in capsys.readouterr().out
   page = Reader(tmp_path / 'report.html')
   command = f'--workdir={tmp_path} --baseline=fixed --merge=manager,order'
   assert command in ' '.join(page.text)

@@ -157,6 +157,6 @@ def test_the_template_is_data_of_the_package():
 
 def test_explanations_are_words_of_the_template(tmp_path):
   found = written(tmp_path, Explanation('errors', 'chance'))
-  assert 'Mean error over that of chance' in ''.join(found.text)
+  assert 'Mean error divided by that of chance' in ''.join(found.text)
   with pytest.raises(jinja2.UndefinedError, match='nothing'):
     written(tmp_path, Explanation('nothing'))

@@ -115,7 +115,7 @@ def test_the_page_has_all_its_parts(grid):
 def test_what_is_not_complete_is_shown_and_left_out_of_comparisons(grid):
   reader = Reader(grid / 'report.html')
   assert reader.says('Not complete: 1 of 3 experiments.')
-  assert reader.says('Not begun: b_10.')
+  assert reader.says('Not started: b_10.')
   assert reader.says('Left out here: a, batch 100 (not complete).')
   assert reader.says('No records of: random (seed 1)')
   assert (grid / 'report' / 'a_100_curves.csv').exists()
@@ -205,7 +205,7 @@ def test_the_binary_says_where_the_page_is_or_what_is_wrong(tmp_path, capsys):
   with flagsaver.as_parsed(workdir=str(folder), baseline='random', merge=''):
     assert report.main(['report']) == 0
   conclusion, place = capsys.readouterr().out.splitlines()
-  assert 'can be told apart from random' in conclusion
+  assert 'no difference from random can be tested' in conclusion
   assert place == f'Report: {folder / "report.html"}'
   nothing = str(tmp_path / 'nothing')
   with flagsaver.as_parsed(workdir=nothing, baseline='random', merge=''):

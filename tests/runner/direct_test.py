@@ -237,7 +237,7 @@ def test_functions_of_ones_own_take_the_options_that_they_have(dataset):
     ),
     (
       {'systems': {'my q': {'learner': quick, 'strategy': 'margin'}}},
-      "^system 'my q' has a part of yours: name it in letters",
+      "^system 'my q' has your own part: its name must have only",
     ),
     (
       {'systems': {'q+badge': {'learner': quick, 'strategy': 'margin'}}},

@@ -56,7 +56,7 @@ def test_features_are_read_and_belong_to_the_identity(given):
     ({'first_features': 3}, 'is 3; it must be the path of a .npy file'),
     ({'first_features': 'absent.npy'}, "is 'absent.npy', .*No such file"),
     ({'first_features': __file__}, r'is .* \.npy file: .* np\.loadtxt\('),
-    ({'first_set': 'first'}, "is '.*features.npy': .* 'k_center' alone reads"),
+    ({'first_set': 'first'}, "is '.*features.npy': .* only 'k_center' reads"),
   ],
 )
 def test_what_holds_no_features_is_refused(given, protocol, message):

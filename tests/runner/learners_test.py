@@ -140,7 +140,7 @@ def test_a_learner_is_a_part_of_the_system(tmp_path, capsys):
   flags = ('--config=configs/quickstart.py', f'--workdir={tmp_path / "run"}')
   told = run_test.told_by(capsys, *flags, '--config.learner.name=joint')
   named = 'joint+random,joint+margin,joint+badge'
-  assert f'write config.systems={named} in its place' in told
+  assert f'write config.systems={named} instead' in told
   told = run_test.told_by(capsys, *flags, '--config.systems=joined+random')
   assert "learner 'joined' is not known. Did you mean 'joint'" in told
   told = run_test.told_by(capsys, *flags, '--config.systems=joint+badges')

@@ -142,7 +142,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
   workdir = tmp_path / 'run'
   status, output = send(signal.SIGINT, workdir, at=1)
   assert status == 130, output
-  assert 'To go on, run:' in output
+  assert 'To resume, run:' in output
   (folder,) = (workdir / 'checkpoints' / 'margin').iterdir()
   steps = sorted(
     (path for path in folder.iterdir() if path.name.isdigit()),

@@ -82,7 +82,7 @@ def test_the_first_signal_is_a_request(number, status):
   _, told = process.communicate(timeout=600)
   assert process.returncode == status
   assert told.count('\n') == 1
-  assert told.startswith('Stopping as soon as all is saved')
+  assert told.startswith('Stopping once everything is saved')
 
 
 @pytest.mark.parametrize(

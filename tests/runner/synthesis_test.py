@@ -126,8 +126,8 @@ def test_a_grid_may_compare_ways_to_make_queries():
     (a_config(name='prior', oracle={'gates': 1}), "'gates'.*'gate'"),
     (a_config(name='prior', oracle={'gate': 2}), 'oracle.gate is 2; it must'),
     (a_config(name='prior', num_candidates=4), 'num_candidates is 4; .* 5'),
-    (a_config(name='prior', steps=4), "'prior' does not read it, but latent"),
-    (a_config(name='partner', realism_weight=1), 'but prior and latent: leave'),
+    (a_config(name='prior', steps=4), "'prior' does not read it, only latent"),
+    (a_config(name='partner', realism_weight=1), 'only prior and latent'),
     (a_config(name='prior', oracle={'epochs': 0}), 'oracle.epochs is 0'),
     (a_config(name='prior', oracle={'model': 'cnn'}), "oracle.model is 'cnn'"),
     (a_config(name='prior', oracle={'model': {}}), 'it needs a `name`'),
@@ -138,7 +138,7 @@ def test_a_grid_may_compare_ways_to_make_queries():
     ({**a_config(name='prior'), 'subset_size': 9}, 'subset_size is set'),
     (
       {**a_config(name='prior'), 'oracle': {'noise': 0.1}},
-      'config.oracle.noise is 0.1, and a classifier answers',
+      'config.oracle.noise is 0.1, but a classifier answers',
     ),
     (
       {
@@ -192,5 +192,5 @@ def test_the_command_refuses_a_config_that_makes_no_queries(capsys, tmp_path):
     *run_test.ALONE, f'--workdir={tmp_path / "x"}', command=synthesize
   )
   assert status == 1
-  assert 'the config makes no queries' in capsys.readouterr().err
+  assert 'the config generates no queries' in capsys.readouterr().err
   assert not (tmp_path / 'x').exists()

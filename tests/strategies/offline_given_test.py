@@ -236,7 +236,10 @@ PROBS = softmax(LOGITS)
       {'ids': np.array(['a', 'b\0'], object)},
       "ids has 'b\\x00'; text must have no",
     ),
-    ({'ids': np.array([b'a', b'\xe4'])}, "ids has b'\\xe4', which is no text"),
+    (
+      {'ids': np.array([b'a', b'\xe4'])},
+      "ids has b'\\xe4', which is not valid UTF-8",
+    ),
     ({'ids': ['a', 1]}, 'ids are numbers and text; they must be [N]'),
     ({'ids': [0.5, 1.5]}, 'ids are float64 (2,); they must be [N], all whole'),
     (
@@ -295,7 +298,7 @@ def test_advised_logits_of_probabilities_are_taken():
     (
       EMBEDDINGS + np.float32(1e3),
       r'lie far from 0: their mean has length 2\.45e\+03, their spread is '
-      r'2\.\d+; .*pass embeddings - embeddings\.mean\(axis=0\)\.$',
+      r'2\.\d+, .*pass embeddings - embeddings\.mean\(axis=0\)\.$',
     ),
     (EMBEDDINGS + np.float32(1e7), 'lie far from 0: their mean has'),
     (EMBEDDINGS * np.float32(1e25), r'have \d.*e\+25 as their largest abs'),

@@ -270,9 +270,9 @@ def picking(indices):
 @pytest.mark.parametrize(
   ('indices', 'sentence'),
   [
-    ([0, 1, 3], 'picked 3, which was asked about before'),
+    ([0, 1, 3], 'picked 3, which was queried before'),
     ([0, 0, 1], 'picked an example twice'),
-    ([0, -1, -1], 'picked 1; 3 are due'),
+    ([0, -1, -1], 'picked 1; it must pick 3'),
   ],
 )
 def test_picks_that_break_the_contract_are_refused(indices, sentence):

@@ -92,7 +92,7 @@ def test_targets_of_another_structure_are_refused(targets, message):
     ({'parts': {'a': DIGIT}, 'headline_name': 'accuracy'}, 'a.accuracy'),
     (
       {'parts': {'a': DIGIT}, 'own_metrics': {'a.accuracy': len}},
-      "'a.accuracy', which is a metric of a part",
+      "'a.accuracy', which is already a metric of a part",
     ),
     ({'parts': {'a': DIGIT}, 'own_metrics': {'x': 3}}, "'x': 3; it must be a"),
     ({'parts': {'a': 'classes'}}, "parts.a is 'classes'; it must be a task"),

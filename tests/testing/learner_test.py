@@ -260,7 +260,7 @@ def test_nothing_but_the_broken_rule_is_reported(name):
 
 
 def test_a_learner_needs_the_facts_that_it_was_built_for():
-  with pytest.raises(ValueError, match='pass facts, inputs and targets, all'):
+  with pytest.raises(ValueError, match='facts, inputs and targets must be'):
     testing.check_learner(SOUND)
   with pytest.raises(ValueError, match='model and options are for a function'):
     check(SOUND, options={'decay': 1})

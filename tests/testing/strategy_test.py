@@ -143,7 +143,7 @@ BROKEN = {
     SOUND._replace(select=lambda *given: select(*given)[1]),
     r'returned \(ndarray, ndarray\); it must return \(state, al_jax',
   ),
-  'one': ('one', with_select(nothing_of_one), 'with k = 1, .* picked 0; 1 are'),
+  'one': ('one', with_select(nothing_of_one), 'with k = 1, .* picked 0; it'),
   'finite': (
     'finite',
     SOUND._replace(measure=p_log_p),
@@ -163,7 +163,7 @@ BROKEN = {
     ),
     'nan in place of the zeros of rows .* changed the picks|1e\\+15 in place',
   ),
-  'nan': ('nan', with_select(nan_first), 'picked 0, of which NaN was measured'),
+  'nan': ('nan', with_select(nan_first), 'picked 0, whose measurement is NaN'),
   'key': ('key', with_select(other_each_time), 'a second call with the same'),
   'uniform': ('key', SOUND._replace(uniform=True), 'nine keys gave the picks'),
   'batches': (
@@ -175,7 +175,7 @@ BROKEN = {
   'hidden': (
     'hidden',
     with_select(as_hidden_answers_say),
-    'that nobody paid for',
+    'garbage in place of hidden answers',
   ),
   'state': (
     'state',
@@ -185,7 +185,7 @@ BROKEN = {
   'needs more': (
     'needs',
     SOUND._replace(measure=by_embedding),
-    r"no more than needs declares, \['classes'\], measure raised TypeError",
+    r"only the declared needs, \['classes'\], measure raised TypeError",
   ),
   'needs dropout': (
     'needs',
@@ -205,7 +205,7 @@ BROKEN = {
   'where hidden': (
     'where',
     SOUND._replace(where=lambda key, state, pool: pool.targets < 9),
-    'answers that nobody paid for changed the mask of where',
+    'hidden answers changed the mask of where',
   ),
   'prefilter': (
     'prefilter',
@@ -277,7 +277,7 @@ def test_a_select_that_refuses_nan_is_noted():
   everything = set(testing.strategy.RULES) - {'nan'}
   found = testing.check_strategy(with_select(refuse), skip=everything)
   assert found.notes == {
-    'nan': 'it refuses NaN: ValueError: Input contains NaN'
+    'nan': 'it rejects NaN: ValueError: Input contains NaN'
   }
 
 

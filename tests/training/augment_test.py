@@ -189,7 +189,7 @@ def test_a_function_of_ones_own_may_take_what_is_no_image():
   [
     (lambda key, image: image / 2, r'makes float32\[6, 5, 2\] of .* uint8\['),
     (lambda key, image: image[1:], r'makes uint8\[5, 5, 2\]'),
-    (lambda key, image: (image, image), 'shape and dtype must stay'),
+    (lambda key, image: (image, image), 'it must keep shape and dtype'),
     (lambda key, image: image @ key, 'fails for an input uint8'),
     (lambda image: image, 'fails for an input .* with TypeError'),
     ({'name': darker, 'bye': 1}, "no option 'bye'. Did you mean 'by'"),

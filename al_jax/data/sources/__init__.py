@@ -1,1 +1,1 @@
-"""Formats of data: a module each, with `read(location, **options)`."""
+"""Formats of data, one per module with `read(location, **options)`."""

@@ -1,4 +1,4 @@
-"""Which examples a folder of modalities has, in which splits and classes."""
+"""Finds the examples of a folder of modalities, with splits and labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,16 +9,17 @@ import numpy as np
 from al_jax.data.sources import cells
 from al_jax.data.sources._modality_files import File
 
-# What messages say of files that do not fit.
-TOGETHER = 'Without ids the rows of all files belong together.'
+# End of messages on files that do not fit together.
+TOGETHER = 'Without ids, row i of each file belongs to the same example.'
 
 
 class SplitExamples(NamedTuple):
   """The examples of one split.
 
   Attributes:
-    labels: [N], not yet encoded.
-    ids: [N]; None: the rows of all files belong together.
+    labels: labels not yet encoded, [N].
+    ids: ids of the examples, [N]. If None, row i of each file belongs to
+      example i.
   """
 
   labels: np.ndarray
@@ -29,8 +30,8 @@ class FolderExamples(NamedTuple):
   """The examples of a folder.
 
   Attributes:
-    splits: by name, in order.
-    class_names: as the files that have them agree; None if none does.
+    splits: splits by name, in order.
+    class_names: names by class number, or None if no file has them.
   """
 
   splits: dict[str, SplitExamples]
@@ -42,29 +43,30 @@ def find(
 ) -> FolderExamples:
   """Finds the examples of a folder, in an order that depends on the files.
 
-  With ids the examples are those of the file of labels, in its splits; or of
-  the other files, one after the other, if there is no such file or if it has
-  one split and they have several. Without ids they are the rows.
+  With ids, examples and splits come from the file of labels. If there is no
+  such file, or it has one split and the files of modalities have several, they
+  come from these files, one after the other. Without ids, the examples are the
+  rows.
 
   Args:
-    folder: for messages.
-    labels: the file of labels; None: there is none.
-    features: the files of all modalities, chosen or not.
+    folder: the folder, for messages.
+    labels: file of labels, or None.
+    features: files of all modalities, chosen or not.
 
   Returns:
     The examples.
 
   Raises:
-    ValueError: files do not agree, an example has no label or is in two
+    ValueError: If files do not agree, an example has no label or is in two
       splits, or only some files have ids.
   """
   everyone = [*([] if labels is None else [labels]), *features]
   _check_ids(folder, everyone)
   if not any(file.has_labels for file in everyone):
     raise ValueError(
-      f'{folder}: no file has labels: neither labels.npz nor labels.csv is '
-      'there, and no modality has them. The options labels and targets name '
-      'the file and the key.'
+      f'{folder}: no file has labels: there is neither labels.npz nor '
+      'labels.csv, and no modality has them. The options labels and targets '
+      'name the file and the key.'
     )
   if not everyone[0].has_ids:
     _check_splits(everyone)
@@ -83,14 +85,14 @@ def find(
 
 
 def _names(file: File) -> list[str]:
-  """All ids of a file as text: files may differ in their types."""
+  """Returns all ids of a file as text, since types may differ by file."""
   return [
     str(name) for block in file.blocks.values() for name in block.ids.tolist()
   ]
 
 
 def _check_ids(folder: Path, files: Sequence[File]) -> None:
-  """Raises unless all files have ids, or none does."""
+  """Raises ValueError unless all files have ids, or none does."""
   having = [file.path.name for file in files if file.has_ids]
   lacking = [file.path.name for file in files if not file.has_ids]
   if having and lacking:
@@ -102,7 +104,7 @@ def _check_ids(folder: Path, files: Sequence[File]) -> None:
 
 
 def _check_splits(files: Sequence[File]) -> None:
-  """Raises unless files have the same splits."""
+  """Raises ValueError unless files have the same splits."""
   first, *others = files
   for other in others:
     if set(other.blocks) != set(first.blocks):
@@ -113,7 +115,7 @@ def _check_splits(files: Sequence[File]) -> None:
 
 
 def _by_row(split: str, files: Sequence[File]) -> SplitExamples:
-  """Labels where they are said, the same everywhere."""
+  """Returns the labels by row; raises ValueError if files disagree."""
   first, *others = (file for file in files if file.has_labels)
   labels = first.blocks[split].labels
   for other in others:
@@ -137,7 +139,7 @@ def _by_row(split: str, files: Sequence[File]) -> SplitExamples:
 
 
 def _labels_by_id(files: Sequence[File]) -> dict[str, Any]:
-  """The label of each id that has one."""
+  """Returns labels by id; raises ValueError if files disagree."""
   labels, said_in = {}, {}
   for file in files:
     if not file.has_labels:
@@ -155,7 +157,7 @@ def _labels_by_id(files: Sequence[File]) -> dict[str, Any]:
 
 
 def _class(label: Any) -> str:
-  """What a label is called; 1, 1.0 and the text of either are one class."""
+  """Returns a label as text; 1, 1.0 and their texts become one class."""
   text = str(label)
   try:
     number = float(text)
@@ -167,7 +169,7 @@ def _class(label: Any) -> str:
 def _by_id(
   split: str, files: Sequence[File], label_of: dict[str, Any]
 ) -> SplitExamples:
-  """All ids that the files list, with their labels."""
+  """Returns the ids that the files list, with their labels."""
   ids = [str(name) for file in files for name in file.blocks[split].ids]
   ids = list(dict.fromkeys(ids))
   for name in ids:
@@ -183,7 +185,7 @@ def _by_id(
 def _check_found(
   folder: Path, splits: dict[str, SplitExamples], features: Sequence[File]
 ) -> None:
-  """Raises for an example that is in two splits, or in no file."""
+  """Raises ValueError if an id is in two splits, or in no modality."""
   split_of = {}
   for split, examples in splits.items():
     for name in map(str, examples.ids.tolist()):

@@ -1,4 +1,4 @@
-"""The files of a folder of modalities: features, labels and ids by split."""
+"""Reads the files of a folder of modalities: features, labels and ids."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from al_jax import errors
 from al_jax.data.sources import arrays, cells, delimited
 
-# What arrays are called, in the order of trying.
+# Usual names of arrays, in the order of trying.
 _USUAL = {
   'inputs': tuple(dict.fromkeys(inputs for inputs, _ in arrays.PAIRS)),
   'targets': tuple(dict.fromkeys(targets for _, targets in arrays.PAIRS)),
@@ -17,12 +17,12 @@ _USUAL = {
 
 
 class Keys(NamedTuple):
-  """What arrays are called in every file; None: the usual names are tried.
+  """Names of arrays in every file. If None, usual names are tried.
 
   Attributes:
-    inputs: of features.
-    targets: of labels; in a CSV file their column.
-    ids: of the names of the examples; in a CSV file their column.
+    inputs: key of the features.
+    targets: key, or CSV column, of the labels.
+    ids: key, or CSV column, of the ids.
   """
 
   inputs: str | None = None
@@ -34,11 +34,11 @@ class Block(NamedTuple):
   """The rows of one split in one file.
 
   Attributes:
-    inputs: uint8 or float32 [N, ...], zeros in rows that were NaN; None if they
-      were not asked for.
-    present: bool[N], False in these rows; None likewise.
-    labels: [N], as they stand in the file; None if it has none.
-    ids: [N], int64 or str; None if it has none.
+    inputs: uint8 or float32 [N, ...], zeros in rows that were NaN; None if not
+      requested.
+    present: bool[N], False in these rows; None if inputs are.
+    labels: labels as in the file, [N], or None.
+    ids: int64 or str [N], or None.
   """
 
   inputs: np.ndarray | None = None
@@ -48,12 +48,12 @@ class Block(NamedTuple):
 
 
 class File(NamedTuple):
-  """What one file says.
+  """Content of one file.
 
   Attributes:
-    path: the file.
-    blocks: by split: `'train'`, and maybe `'test'` and `'validation'`.
-    class_names: names by class number; None if it has none.
+    path: path of the file.
+    blocks: blocks by split: `'train'`, and maybe `'test'` and `'validation'`.
+    class_names: names by class number, or None.
   """
 
   path: Path
@@ -62,12 +62,12 @@ class File(NamedTuple):
 
   @property
   def has_ids(self) -> bool:
-    """Whether its rows have names."""
+    """Whether the file has ids."""
     return any(block.ids is not None for block in self.blocks.values())
 
   @property
   def has_labels(self) -> bool:
-    """Whether it says of what classes its rows are."""
+    """Whether the file has labels."""
     return any(block.labels is not None for block in self.blocks.values())
 
 
@@ -76,28 +76,29 @@ def read_features(path: Path, keys: Keys, *, chosen: bool) -> File:
 
   Args:
     path: an .npz file.
-    keys: what its arrays are called.
-    chosen: False: read labels and ids alone, which all files together give.
+    keys: names of its arrays.
+    chosen: whether to read the features. If False, only labels and ids are
+      read, as these come from all files.
 
   Returns:
-    What it says.
+    The content of the file.
 
   Raises:
-    ValueError: there are no features, or a row of them is NaN in part.
+    ValueError: If there are no features, or a row of them is partly NaN.
   """
   return _read_npz(path, keys, needed='inputs', skipped=not chosen)
 
 
 def read_labels(path: Path, keys: Keys) -> File:
-  """Reads a file of labels, and of ids if it has them.
+  """Reads a file of labels, with ids if it has them.
 
   Args:
-    path: an .npz file; or CSV, with the columns `label` and `id`, else the
-      second and the first, else its only column of labels.
-    keys: what arrays or columns are called.
+    path: an .npz file; or a CSV file with the columns `label` and `id`, by
+      default the second and the first, or with labels as the only column.
+    keys: names of arrays or columns.
 
   Returns:
-    What it says; CSV has one split.
+    The content of the file; CSV has one split.
   """
   if path.suffix.lower() == '.npz':
     return _read_npz(path, keys, needed='targets', skipped=True)
@@ -121,7 +122,7 @@ def read_labels(path: Path, keys: Keys) -> File:
 def _column(
   path: Path, option: str, asked: str | None, names: tuple[str, ...]
 ) -> int | None:
-  """Where the column stands that an option names; None if it names none."""
+  """Returns the position of the column in an option, or None if not given."""
   if asked is None:
     return None
   errors.check_name(f'{option}: the column of {path}', asked, names)
@@ -129,7 +130,7 @@ def _column(
 
 
 def _read_npz(path: Path, keys: Keys, *, needed: str, skipped: bool) -> File:
-  """The arrays of one file; without the inputs if they are skipped."""
+  """Reads the arrays of one file; `skipped` leaves out the inputs."""
   with arrays.open_npz(path) as archive:
     found = {
       kind: _keys_of(path, kind, asked, archive.files, needed=kind == needed)
@@ -159,12 +160,12 @@ def _read_npz(path: Path, keys: Keys, *, needed: str, skipped: bool) -> File:
 def _keys_of(
   path: Path, kind: str, asked: str | None, there: list[str], *, needed: bool
 ) -> dict[str, str]:
-  """The key of one kind of array by split; {} if the file has none."""
+  """Returns keys of one kind of array by split; {} if the file has none."""
   for name in _USUAL[kind] if asked is None else (asked,):
     found = arrays.keys_of_splits((name,), there)
     if found:
       return {split: key for split, (key,) in found.items()}
-  # Labels that were asked for may be in another file of the folder.
+  # The requested labels may be in another file of the folder.
   if asked is not None and (needed or kind == 'ids'):
     raise errors.unknown_name(f'{path}: {kind}: the key', asked, there)
   if needed:
@@ -179,17 +180,17 @@ def _keys_of(
 def _check_splits(
   path: Path, found: dict[str, dict[str, str]], needed: str
 ) -> None:
-  """Raises unless the arrays of a file come in the same splits."""
+  """Raises ValueError unless the arrays of a file have the same splits."""
   for keys in found.values():
     if keys and set(keys) != set(found[needed]):
       raise ValueError(
         f'{path}: the keys {", ".join(found[needed].values())} and '
-        f'{", ".join(keys.values())} are not of the same splits.'
+        f'{", ".join(keys.values())} must be of the same splits.'
       )
 
 
 def _labels(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-  """One label per row."""
+  """Reads one label per row."""
   labels = arrays.member(path, archive, key)
   if labels.ndim == 2 and labels.shape[1] == 1:
     labels = labels[:, 0]
@@ -202,7 +203,7 @@ def _labels(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
 
 
 def _checked(file: File) -> File:
-  """The file, if its arrays fit each other and no id is there twice."""
+  """Returns the file; raises ValueError if lengths differ or ids repeat."""
   seen = {}
   for split, block in file.blocks.items():
     lengths = {

@@ -1,4 +1,4 @@
-"""Which picture files a folder has, of which class and of which split."""
+"""Lists the picture files of a folder, with their classes and splits."""
 
 import os
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _SPLIT_FOLDERS = {
 
 
 class Listing(NamedTuple):
-  """The picture files of one split, with their labels and their names."""
+  """Picture files of one split, with their labels and ids."""
 
   paths: list[Path]
   labels: list[str]
@@ -29,20 +29,20 @@ def by_class(folder: Path, test: str | None) -> dict[str, Listing]:
   """Lists a folder that is laid out by class.
 
   Args:
-    folder: of class folders, or of folders of splits that hold them.
-    test: a second folder of class folders. If None, there is none.
+    folder: folder with class folders, or with split folders that hold them.
+    test: a second folder with class folders, or None.
 
   Returns:
-    A Listing by split.
+    Listings by split.
 
   Raises:
-    FileNotFoundError: there is no folder `test`.
-    ValueError: a class has no picture, or is or has a link.
+    FileNotFoundError: If there is no folder `test`.
+    ValueError: If a class has no picture, or a class folder is or has a link.
   """
   inside = {path.name for path in folder.iterdir() if path.is_dir()}
   inside = {name for name in inside if not name.startswith('.')}
-  # Folders train and car are two classes; train and test are two splits, if
-  # what is in them are folders.
+  # Folders train and car are two classes; train and test are two splits if
+  # there are folders in train.
   is_split = (
     'train' in inside
     and inside <= set(_SPLIT_FOLDERS)
@@ -67,7 +67,7 @@ def by_class(folder: Path, test: str | None) -> dict[str, Listing]:
 
 
 def _list_by_class(folder: Path, root: Path) -> Listing:
-  """Pictures below the class folders in `folder`, in the order of names."""
+  """Lists the pictures below the class folders in `folder`, by name."""
   classes = sorted(
     path
     for path in folder.iterdir()
@@ -75,8 +75,8 @@ def _list_by_class(folder: Path, root: Path) -> Listing:
   )
   if not classes:
     raise ValueError(
-      f'{folder} has no folders, one for each class. If a file says what is '
-      'in each picture, name it with the option labels.'
+      f'{folder} has no class folders. If a file has the labels, name it with '
+      'the option labels.'
     )
   listing = Listing([], [], [])
   for class_folder in classes:
@@ -91,7 +91,7 @@ def _list_by_class(folder: Path, root: Path) -> Listing:
 
 
 def _pictures_below(folder: Path) -> list[Path]:
-  """Every picture in a folder and in those below it, in the order of paths."""
+  """Returns all pictures below a folder, at any depth, sorted by path."""
   extensions = _readable_extensions()
   found = []
   for place, folders, names in os.walk(folder):
@@ -106,7 +106,7 @@ def _pictures_below(folder: Path) -> list[Path]:
 
 
 def _refuse_link(path: Path) -> None:
-  """Raises if a folder or a picture is a link, which may lead anywhere."""
+  """Raises ValueError for a link, since it may lead anywhere."""
   if path.is_symlink():
     raise ValueError(
       f'{path} is a link to {os.readlink(path)}; links inside a folder of '
@@ -115,7 +115,7 @@ def _refuse_link(path: Path) -> None:
 
 
 def _readable_extensions() -> set[str]:
-  """Of all formats that Pillow reads; it writes others, such as PDF."""
+  """Returns the extensions that Pillow reads; some, as PDF, it only writes."""
   return {
     extension
     for extension, kind in PIL.Image.registered_extensions().items()
@@ -127,15 +127,15 @@ def labelled(folder: Path, labels: str) -> Listing:
   """Lists the pictures that a labels file names.
 
   Args:
-    folder: that names in the file are relative to.
-    labels: the file, in the working directory or in the folder.
+    folder: folder of the pictures; names in the file are relative to it.
+    labels: labels file, in the working directory or in the folder.
 
   Returns:
     The pictures in the order of the file.
 
   Raises:
-    FileNotFoundError: there is no such file, or no picture of a name in it.
-    ValueError: a name leads out of the folder, or is one of a link.
+    FileNotFoundError: If the labels file or a picture does not exist.
+    ValueError: If a name leads out of the folder, is there twice, or is a link.
   """
   candidates = [Path(labels).expanduser(), folder / labels]
   found = next((path for path in candidates if path.is_file()), None)
@@ -151,7 +151,7 @@ def labelled(folder: Path, labels: str) -> Listing:
   if {'filename', 'label'} <= set(table.names):
     columns = [table.names.index('filename'), table.names.index('label')]
   elif len(table.names) < 2:
-    raise ValueError(f'{found} has one column; needed are filename and label.')
+    raise ValueError(f'{found} has one column; it needs filename and label.')
   _, (ids, names) = table.read([], columns)
   listing = Listing([folder / name for name in ids], list(names), list(ids))
   first_rows: dict[Path, int] = {}
@@ -173,7 +173,7 @@ def labelled(folder: Path, labels: str) -> Listing:
 
 
 def _refuse_outside(folder: Path, name: str, where: str) -> None:
-  """Raises if the picture of a name lies outside the folder, or is a link."""
+  """Raises ValueError if a name leads out of the folder or is a link."""
   inside = Path(name)
   if inside.is_absolute() or '..' in inside.parts:
     raise ValueError(
@@ -185,16 +185,16 @@ def _refuse_outside(folder: Path, name: str, where: str) -> None:
 
 
 def everything(folder: Path) -> Listing:
-  """Lists all pictures of a folder that nobody has labelled.
+  """Lists all pictures of an unlabelled folder.
 
   Args:
-    folder: of pictures, at any depth.
+    folder: folder with pictures at any depth.
 
   Returns:
-    A Listing without labels, in the order of paths.
+    A Listing without labels, sorted by path.
 
   Raises:
-    ValueError: there is no picture, or there is a link.
+    ValueError: If there is no picture, or there is a link.
   """
   paths = _shown_below(folder)
   if not paths:
@@ -204,7 +204,7 @@ def everything(folder: Path) -> Listing:
 
 
 def _shown_below(folder: Path) -> list[Path]:
-  """Every picture whose path has no part that begins with a dot."""
+  """Returns pictures below a folder whose path has no hidden part."""
   return [
     path
     for path in _pictures_below(folder)
@@ -218,15 +218,15 @@ def unlabelled(
   """Finds the pictures of a folder that no labels file names.
 
   Args:
-    folder: of all pictures.
-    listings: what the labels files name, by split.
+    folder: folder of all pictures.
+    listings: pictures that the labels files name, by split.
     rule: `'refuse'` or `'drop'`.
 
   Returns:
-    Remarks on what is left out: none, or one.
+    One remark on the pictures left out, or none.
 
   Raises:
-    ValueError: there are such pictures, and the rule is `'refuse'`.
+    ValueError: If there are such pictures and the rule is `'refuse'`.
   """
   named = {path for listing in listings.values() for path in listing.paths}
   shown = _shown_below(folder)
@@ -239,7 +239,7 @@ def unlabelled(
   )
   if rule == 'refuse':
     raise ValueError(
-      f'{found}, {left[0].relative_to(folder).as_posix()!r} for one; '
+      f'{found}, such as {left[0].relative_to(folder).as_posix()!r}; '
       "unlabeled='drop' leaves them out."
     )
   return (f"{found} and are left out (unlabeled='drop').",)

@@ -1,4 +1,4 @@
-"""Data sets in files of arrays: one .npz, or several .npy or IDX."""
+"""Reads data sets from files of arrays: one .npz, or several .npy or IDX."""
 
 import zipfile
 import zlib
@@ -11,7 +11,7 @@ from al_jax import errors
 from al_jax.data import splits
 from al_jax.data.sources import cells, idx, tables
 
-# What inputs and targets are called in .npz files, in the order of trying.
+# Usual keys of inputs and targets in .npz files, in the order of trying.
 PAIRS = (
   ('x', 'y'),
   ('X', 'y'),
@@ -21,7 +21,7 @@ PAIRS = (
   ('data', 'labels'),
   ('features', 'labels'),
 )
-# A split, and the word for it in a key.
+# Splits, and their names in a key.
 _SPLIT_WORDS = (
   ('train', 'train'),
   ('test', 'test'),
@@ -45,14 +45,15 @@ def read_npz(
 
   Args:
     path: the file.
-    inputs: key of the inputs; None: the usual keys are tried.
+    inputs: key of the inputs. If None, usual keys are tried.
     targets: key of the targets.
-    test_inputs: key of the test inputs; None, with `inputs`: no test split.
+    test_inputs: key of the test inputs. If None and `inputs` is given, there is
+      no test split.
     test_targets: key of the test targets.
-    ids: key of the ids of the training examples; None: row numbers.
+    ids: key of the ids of the training examples. If None, row numbers.
 
   Returns:
-    The splits by name; and the array `class_names`, or None without one.
+    The splits by name; and the array `class_names`, or None.
   """
   asked = {'train': (inputs, targets), 'test': (test_inputs, test_targets)}
   with open_npz(path) as archive:
@@ -74,16 +75,15 @@ def read_npz(
 
 
 def open_npz(path: Path) -> np.lib.npyio.NpzFile:
-  """The archive, not yet unpacked."""
+  """Opens an archive without unpacking it."""
   with path.open('rb') as file:
     is_array = file.read(len(_NPY_START)) == _NPY_START
   if is_array:
     raise ValueError(f'{path} holds a single array: it is a .npy file.')
-  # Of what is no archive NumPy says that it may be unpickled.
+  # NumPy would suggest unpickling such a file.
   if not zipfile.is_zipfile(path):
     raise ValueError(
-      f'{path} is not a readable .npz file: it is no zip archive, or only a '
-      'part of one.'
+      f'{path} is not a readable .npz file: it is not a complete zip archive.'
     )
   try:
     return np.load(path, allow_pickle=False)
@@ -92,18 +92,18 @@ def open_npz(path: Path) -> np.lib.npyio.NpzFile:
 
 
 def read_inputs(path: Path, inputs: str | None, ids: str | None) -> splits.Part:
-  """Opens a file of arrays that nobody has labelled.
+  """Reads unlabelled examples from a file of arrays.
 
   Args:
-    path: the file, .npz, .npy or IDX.
-    inputs: .npz: key of the inputs. If None, the only array beside `ids`.
-    ids: key, or file, of the ids; None: row numbers.
+    path: path of the file, .npz, .npy or IDX.
+    inputs: .npz: key of the inputs. If None, the only array besides `ids`.
+    ids: key, or file, of the ids. If None, row numbers.
 
   Returns:
     The examples, without labels.
 
   Raises:
-    ValueError: an archive with several arrays of which none is named.
+    ValueError: If an archive has several arrays and `inputs` is None.
   """
   names = None
   if path.suffix.lower() != '.npz':
@@ -116,8 +116,8 @@ def read_inputs(path: Path, inputs: str | None, ids: str | None) -> splits.Part:
       others = [key for key in archive.files if key != ids]
       if len(others) != 1:
         raise ValueError(
-          f'{path} has the keys {", ".join(archive.files)}: name that of the '
-          'inputs with the option inputs.'
+          f'{path} has the keys {", ".join(archive.files)}; name the key of '
+          'the inputs with the option inputs.'
         )
       (inputs,) = others
     values = member(path, archive, inputs)
@@ -129,7 +129,7 @@ def read_inputs(path: Path, inputs: str | None, ids: str | None) -> splits.Part:
 def _choose_keys(
   path: Path, asked: dict[str, tuple], there: Sequence[str]
 ) -> dict[str, tuple[str, str]]:
-  """The pair of keys of each split: as asked, or else by their usual names."""
+  """Returns the pair of keys of each split, as given or by usual names."""
   chosen = {}
   for split, pair in asked.items():
     if any(pair) and not all(pair):
@@ -158,15 +158,15 @@ def _choose_keys(
 def keys_of_splits(
   names: Sequence[str], there: Sequence[str]
 ) -> dict[str, tuple[str, ...]]:
-  """The keys of arrays that go together, for each split that has them all.
+  """Returns the keys of arrays for each split that has them all.
 
   Args:
-    names: what the arrays are called where there is one split.
+    names: names of the arrays if there is one split.
     there: the keys of the file.
 
   Returns:
-    Keys by split: `x_train` and `x_test` or `train_x` and `test_x` and, beside
-    these, those of validation; else `x` as `'train'`; {} without either.
+    Keys by split: `x_train` and `x_test`, or `train_x` and `test_x`, maybe with
+    those of validation; else `x` as `'train'`; else {}.
   """
   for pattern in ('{0}_{1}', '{1}_{0}'):
     found = {}
@@ -180,7 +180,7 @@ def keys_of_splits(
 
 
 def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
-  """One array of an .npz file."""
+  """Reads one array of an .npz file."""
   if key not in archive.files:
     raise errors.unknown_name(f'{path}: the key', key, archive.files)
   try:
@@ -193,11 +193,11 @@ def member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
 
 
 def _unreadable(what: Path | str, kind: str, error: Exception) -> ValueError:
-  """An error that says what to do where NumPy would unpickle."""
+  """Makes an error; replaces NumPy's advice to unpickle by a remedy."""
   if 'pickle' in str(error) or 'Python objects' in str(error):
     return ValueError(
-      f'{what} is of dtype object, which is not read. Save text as '
-      'values.astype(str), and rows of numbers of one length as an array of '
+      f'{what} is of dtype object, which is not supported. Save text as '
+      'values.astype(str), and rows of equally many numbers as an array of '
       'numbers.'
     )
   return ValueError(f'{what} is not a readable {kind}: {error}')
@@ -213,15 +213,15 @@ def read_separate(
 ) -> dict[str, splits.Part]:
   """Opens files of one array each, .npy or IDX.
 
-  uint8 in .npy stays on disk until rows are taken.
+  uint8 in .npy stays on disk until rows are taken. All files may be relative to
+  the working directory or to the folder of `path`.
 
   Args:
-    path: the file of the inputs.
-    targets: the file of the targets; like all others relative to the working
-      directory or to the folder of `path`.
-    test_inputs: the file of the test inputs; None: no test split.
-    test_targets: the file of the test targets.
-    ids: the file of the ids of the training examples; None: row numbers.
+    path: file of the inputs.
+    targets: file of the targets.
+    test_inputs: file of the test inputs. If None, there is no test split.
+    test_targets: file of the test targets.
+    ids: file of the ids of the training examples. If None, row numbers.
 
   Returns:
     The splits by name.
@@ -252,7 +252,7 @@ def read_separate(
 
 
 def _open_array(beside: Path, location: str | Path) -> np.ndarray:
-  """The array of a file; of .npy memory-mapped."""
+  """Opens the array of a file; memory-maps .npy."""
   path = find_file(beside, location)
   if idx.is_idx(path):
     return idx.read_idx(path)
@@ -263,18 +263,18 @@ def _open_array(beside: Path, location: str | Path) -> np.ndarray:
 
 
 def find_file(beside: Path, location: str | Path) -> Path:
-  """The file that an option names.
+  """Finds the file that an option names.
 
   Args:
-    beside: the first file of the data set.
-    location: relative to the working directory, or else to the folder of
+    beside: main file of the data set.
+    location: path relative to the working directory, or else to the folder of
       `beside`.
 
   Returns:
-    Its path.
+    The path of the file.
 
   Raises:
-    FileNotFoundError: it is in neither place.
+    FileNotFoundError: If the file is in neither place.
   """
   path = Path(location).expanduser()
   for candidate in (path, beside.parent / path):
@@ -287,7 +287,7 @@ def find_file(beside: Path, location: str | Path) -> Path:
 
 
 def as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
-  """uint8 or float32, [N, D] or [N, H, W, channels]."""
+  """Converts to uint8 or float32, [N, D] or [N, H, W, channels]."""
   if inputs.dtype.kind not in 'biuf':
     raise ValueError(
       f'{path}: inputs of type {inputs.dtype} where numbers are needed.'
@@ -297,7 +297,7 @@ def as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
   if inputs.ndim not in (2, 4) or 0 in inputs.shape:
     raise ValueError(
       f'{path}: inputs have shape {list(inputs.shape)}; allowed are [N, D], '
-      '[N, H, W] and [N, H, W, channels], none of them 0.'
+      '[N, H, W] and [N, H, W, channels], with no axis of length 0.'
     )
   if inputs.ndim == 4 and inputs.shape[-1] not in _CHANNELS:
     raise ValueError(
@@ -312,12 +312,12 @@ def as_inputs(path: str | Path, inputs: np.ndarray) -> np.ndarray:
 def as_modality(
   where: str, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns inputs as `as_inputs` does, and which examples have them: bool[N].
+  """Converts inputs with `as_inputs`; also returns a mask of presence, bool[N].
 
   Args:
-    where: what holds the values, for messages.
-    values: [N, ...]; a row of NaN, which becomes zeros, is an example that
-      lacks the modality.
+    where: place of the values, for messages.
+    values: [N, ...]. An example with a row of NaN lacks the modality; its row
+      becomes zeros.
   """
   inputs = as_inputs(where, values)
   if inputs.dtype == np.uint8:

@@ -1,4 +1,4 @@
-"""Cells of a column as numbers, names of categories or ids; gaps in them."""
+"""Reads the cells of a column as numbers, categories or ids; finds gaps."""
 
 import decimal
 import numbers
@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-# What stands for no number in a column of numbers that are written as text.
+# Spellings of a gap in a column of numbers written as text.
 NO_NUMBER = ('', 'na', 'n/a', 'nan', 'null', 'none', '?')
-# What the option missing may be, for messages.
+# Values of the option missing, for messages.
 GAP_HINT = (
   "'median' or 'mean' of the column, 'draw' from its values, 'drop' the row; "
   "or a dict by column: missing={'age': 'median'}"
 )
 _BOOLEANS = {'true': 1.0, 'false': 0.0}
-# How pandas calls what is not there, whatever its type.
+# Types of None and of pandas' missing values.
 _GAP_TYPES = ('NAType', 'NaTType', 'NoneType')
 
 
 def is_gap(cell: Any) -> bool:
-  """Tells whether a cell is None, NaN, NA, NaT or blank text."""
+  """Returns whether a cell is None, NaN, NA, NaT or blank text."""
   if isinstance(cell, str):
     return not cell.strip()
   if type(cell).__name__ in _GAP_TYPES:
@@ -30,10 +30,10 @@ def is_gap(cell: Any) -> bool:
 
 
 def gaps(values: np.ndarray) -> np.ndarray:
-  """Returns which rows are gaps: bool[N].
+  """Returns a mask of the rows with a gap, bool[N].
 
   Args:
-    values: [N] or [N, ...], of any type; a row has a gap if one entry is one.
+    values: [N] or [N, ...], of any type; one entry makes its row a gap.
   """
   if values.dtype.kind in 'biu':
     return np.zeros(len(values), bool)
@@ -50,12 +50,12 @@ def gaps(values: np.ndarray) -> np.ndarray:
 def refuse_gaps(
   where: Path | str, names: Sequence[str], is_gap: np.ndarray
 ) -> None:
-  """Raises ValueError at the first gap, and says what may become of it.
+  """Raises ValueError at the first gap, and lists the options for gaps.
 
   Args:
-    where: what holds the table, for the message.
-    names: of the D columns.
-    is_gap: bool[N, D].
+    where: place of the table, for the message.
+    names: names of the D columns.
+    is_gap: mask of gaps, bool[N, D].
   """
   if not is_gap.any():
     return
@@ -68,7 +68,7 @@ def refuse_gaps(
   raise ValueError(
     f'{where}: the column {names[at]!r} has no value in row {row} (counted '
     f'from 0), and in {counts[at]} of {len(is_gap)} rows.{also} The option '
-    f'missing says what becomes of gaps: {GAP_HINT}.'
+    f'missing fills or drops gaps: {GAP_HINT}.'
   )
 
 
@@ -79,12 +79,12 @@ def as_numbers(
 
   Args:
     values: [N], of any type. True and False are 1 and 0.
-    is_text: numbers are written as text, as in a CSV file. Then also NA, NaN,
-      null, None and ? are gaps.
+    is_text: whether numbers are written as text, as in a CSV file. If so, NA,
+      N/A, NaN, null, None and ? are gaps too.
 
   Returns:
-    float64[N], NaN in gaps; and the first row that holds something else, or
-    None if there is none.
+    float64[N], NaN in gaps; and the first row with anything but a number or a
+    gap, or None.
   """
   if values.dtype.kind in 'biuf':
     return values.astype(np.float64), None
@@ -111,21 +111,21 @@ def _text_as_number(cell: Any) -> float:
   text = cell.strip().lower()
   if text in NO_NUMBER:
     return np.nan
-  # Python reads 1_000 as a number; no other reader does.
+  # Python, unlike other readers, accepts 1_000 as a number; x makes it fail.
   return _BOOLEANS[text] if text in _BOOLEANS else float(text.replace('_', 'x'))
 
 
 def as_categories(
   values: np.ndarray, refuse: Callable[[int, Any], Exception]
 ) -> list[str | None]:
-  """Reads the cells of a column as the names of categories.
+  """Reads the cells of a column as names of categories.
 
   Args:
     values: [N], of any type.
     refuse: `(row, cell) -> error`, for a cell that is neither text nor number.
 
   Returns:
-    N names, None in gaps. Whole numbers are named alike whatever their type.
+    N names, None in gaps. A whole number has one name, whatever its type.
   """
   found = []
   for row, cell in enumerate(values.tolist()):
@@ -142,26 +142,26 @@ def as_categories(
 
 
 def in_order(names: set[str]) -> tuple[str, ...]:
-  """Returns names sorted; as numbers if all are finite numbers."""
+  """Sorts names, as numbers if all are finite numbers."""
   try:
     number_of = {name: float(name) for name in names}
   except ValueError:
     return tuple(sorted(names))
-  # NaN has no place in an order: sorted() would depend on that of the set.
+  # NaN has no order, so the result would depend on the order of the set.
   if not np.isfinite(list(number_of.values())).all():
     return tuple(sorted(names))
   return tuple(sorted(names, key=lambda name: (number_of[name], name)))
 
 
 def levels(column: str | int, given: Sequence[Any]) -> tuple[str, ...]:
-  """Returns names of the categories that are declared of a column, in order.
+  """Returns the names of a column's declared categories, in order.
 
   Args:
-    column: what it is called, for messages.
+    column: name of the column, for messages.
     given: the categories, text or numbers.
 
   Raises:
-    ValueError: one is neither, or is there twice.
+    ValueError: If a category is neither text nor number, or is there twice.
   """
 
   def refuse(_, level):
@@ -182,15 +182,15 @@ def levels(column: str | int, given: Sequence[Any]) -> tuple[str, ...]:
 
 
 def as_ids(values: np.ndarray, where: Path | str = 'ids') -> np.ndarray:
-  """Reads ids as int64 where all are whole numbers it can hold, else as text.
+  """Reads ids as int64 if all are whole numbers that fit, else as text.
 
   Args:
     values: [N], of any type.
-    where: what holds them, for messages.
+    where: place of the ids, for messages.
 
   Raises:
-    ValueError: they have another shape, one is missing, or a whole float is so
-      large that it may be rounded.
+    ValueError: If ids have another shape, one is missing, or a whole float is
+      so large that it may be rounded.
   """
   values = np.asarray(values)
   if values.ndim != 1:
@@ -211,7 +211,7 @@ def as_ids(values: np.ndarray, where: Path | str = 'ids') -> np.ndarray:
   if values.dtype.kind in 'bi':
     return values.astype(np.int64)
   text = values.astype(str)
-  # '007' and '7' are two ids: text that int64 would not give back stays text.
+  # '007' and '7' are two ids, so text that int64 would change stays text.
   try:
     numbers = text.astype(np.int64)
   except (ValueError, OverflowError):
@@ -220,7 +220,7 @@ def as_ids(values: np.ndarray, where: Path | str = 'ids') -> np.ndarray:
 
 
 def _whole(values, where):
-  """Whole floats as int64; an error where floats skip whole numbers."""
+  """Converts to int64; raises ValueError where floats skip whole numbers."""
   limit = 2 ** (np.finfo(values.dtype).nmant + 1)
   beyond = np.flatnonzero(np.abs(values) >= limit)
   if beyond.size:

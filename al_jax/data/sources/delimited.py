@@ -1,4 +1,4 @@
-"""The columns of CSV and TSV files, by NumPy's reader."""
+"""Reads the columns of CSV and TSV files with NumPy."""
 
 import csv
 import itertools
@@ -17,23 +17,24 @@ _BOOLEANS = {'true': 1.0, 'false': 0.0}
 def open_csv(
   path: Path, *, header: bool | None = None, delimiter: str | None = None
 ) -> TableFile:
-  """Looks at the first two lines of a CSV file.
+  """Opens a CSV file and finds its columns from the first two lines.
 
   Args:
     path: the file, UTF-8.
-    header: whether the first line holds the names of the columns. None: it does
-      if some column has a number in the second line and none in the first, or
-      if neither line has any. True and False are numbers. Columns without a
-      header are '0', '1', ...
-    delimiter: between cells; None: the one of comma, semicolon, tab and bar
-      that makes most cells of the first line.
+    header: whether the first line holds the names of the columns. If None, it
+      does if some column has a number in the second line and none in the first,
+      or if neither line has any; True and False count as numbers. Without a
+      header, columns are named '0', '1', ...
+    delimiter: delimiter of cells. If None, the one of comma, semicolon, tab and
+      bar that splits the first line into the most cells.
 
   Returns:
     A TableFile. Quotes are double quotes; blank lines are skipped. In a column
-    that begins with True or False, these are 1 and 0.
+    whose first value is True or False, these are 1 and 0.
 
   Raises:
-    ValueError: the file is empty or no UTF-8 text, or a name is there twice.
+    ValueError: If the file is empty or not UTF-8 text, or a name is there
+      twice.
   """
   top = list(itertools.islice(_lines(path, newline=''), 2))
   if not top:
@@ -55,8 +56,8 @@ def open_csv(
   for name in names:
     if '\n' in name or '\r' in name:
       raise ValueError(
-        f'{path} has the end of a line in the name of a column or a quote '
-        f'that is not closed: {name!r}.'
+        f'{path} has a line break in the name of a column, or a quote that is '
+        f'not closed: {name!r}.'
       )
     if names.count(name) > 1:
       raise ValueError(f'{path} has two columns named {name!r}.')
@@ -79,7 +80,7 @@ def _is_delimiter(mark: str) -> bool:
 
 
 def _lines(path: Path, *, newline: str | None) -> Iterator[str]:
-  """Yields the lines that are not blank; what is no text is an error."""
+  """Yields the lines that are not blank; raises ValueError if not UTF-8."""
   try:
     with path.open(newline=newline, encoding='utf-8-sig') as file:
       for line in file:
@@ -93,7 +94,7 @@ def _lines(path: Path, *, newline: str | None) -> Iterator[str]:
 
 
 def _no_text(path: Path, found: str) -> ValueError:
-  """An error for a file that is not UTF-8, with the cure."""
+  """Makes the error for a file that is not UTF-8, with a remedy."""
   with path.open('rb') as file:
     start = file.read(4096)
   message = f'{path} is not UTF-8 text: it has {found}.'
@@ -110,7 +111,7 @@ def _no_text(path: Path, found: str) -> ValueError:
 def _cells(
   path: Path, lines: Iterable[str], delimiter: str
 ) -> Iterator[list[str]]:
-  """Yields the rows of lines."""
+  """Yields the cells of each row."""
   try:
     yield from csv.reader(lines, delimiter=delimiter)
   except csv.Error as error:
@@ -118,7 +119,7 @@ def _cells(
 
 
 def _looks_like_header(first: list[str], second: Sequence[str] = ()) -> bool:
-  """Whether a line of names stands above a line of values, or alone."""
+  """Returns whether the first line holds names rather than values."""
   above, below = ([_is_value(cell) for cell in row] for row in (first, second))
   if not any(above) and not any(below):
     return True
@@ -144,7 +145,7 @@ def _is_number(text: str) -> bool:
 
 
 def _as_number(text: str) -> float:
-  """A cell of a column that begins with True or False."""
+  """Reads a cell of a column whose first value is True or False."""
   return _BOOLEANS[text.strip().lower()] if _is_boolean(text) else float(text)
 
 
@@ -157,10 +158,9 @@ def _read_csv(
   others: Sequence[int],
   booleans: set[int],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-  """One pass of NumPy's C reader over all columns."""
+  """Reads all columns in one pass of NumPy's C reader."""
   numeric = set(features)
-  # Field names of our own: a file's may be empty. Object fields keep text of
-  # any length.
+  # The file's own names may be empty. Object fields hold text of any length.
   row_type = np.dtype(
     [
       (f'column {at}', np.float32 if at in numeric else object)
@@ -194,7 +194,7 @@ def _explain_bad_cell(
   numeric: set[int],
   booleans: set[int],
 ) -> None:
-  """Raises for the first row that is too short, too long or not numeric."""
+  """Raises ValueError for a row of wrong length or with a bad number."""
   rows = _cells(path, _lines(path, newline=''), delimiter)
   for number, row in enumerate(itertools.islice(rows, int(header), None)):
     where = f'{path}, row {number} (counted from 0)'
@@ -213,14 +213,14 @@ def _explain_bad_cell(
 
 
 def _said(cell: str) -> str:
-  """What a cell has in the place of a number, and what may become of it."""
+  """Describes a cell that is not a number, and the option that helps."""
   if cell.strip().lower() in cells.NO_NUMBER:
     said = repr(cell) if cell.strip() else 'nothing'
     return (
-      f'{said} where a number is needed. The option missing says what becomes '
-      f"of gaps: {cells.GAP_HINT}; of targets 'drop' alone."
+      f'{said} where a number is needed. The option missing fills or drops '
+      f"gaps: {cells.GAP_HINT}; targets allow 'drop' alone."
     )
   return (
-    f'{cell!r} where a number is needed. The option categories makes numbers '
-    "of text: 'one_hot', or a dict by column."
+    f'{cell!r} where a number is needed. The option categories turns text into '
+    "numbers: 'one_hot', or a dict by column."
   )

@@ -1,4 +1,4 @@
-"""scikit-learn's diabetes patients: numbers, in the package, no download."""
+"""scikit-learn's diabetes data: numbers to predict, no download."""
 
 import numpy as np
 
@@ -12,22 +12,22 @@ _SCALE = 100.0
 
 
 def read(location: str = '') -> RawData:
-  """The 442 patients, a fixed fifth of them held out for testing.
+  """Reads the 442 patients and holds out a fixed fifth for testing.
 
   The ten inputs (age, sex, body mass index, blood pressure, six blood serum
-  measurements) are as they were measured. The target is a score of the disease
-  a year later, from 25 to 346. Its scale of 100 is a round number for a score
-  with three digits, and not a statistic of the targets.
+  measurements) are unscaled. The target is a score of the disease a year later,
+  from 25 to 346. Its scale of 100 is a round number for a score of three
+  digits, not a statistic of the targets.
 
   Source: Efron et al. 2004, "Least Angle Regression".
 
   Args:
-    location: nothing: there is only one such set.
+    location: must be empty; there is only one such set.
 
   Returns:
     RawData with inputs float32[N, 10] and the task `Vector(1, scale=100.0)`.
-    Ids are the row numbers in scikit-learn's arrays, and both splits are in the
-    order of these.
+    Ids are the row numbers in scikit-learn's arrays. Both splits are sorted by
+    id.
   """
   if location:
     raise ValueError(f"'diabetes' takes no name after it, got {location!r}.")

@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: 8 x 8, in the package, no download."""
+"""scikit-learn's handwritten digits: 8 x 8 pixels, no download."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ _SEED = 0
 
 
 def _test_rows(targets: np.ndarray) -> np.ndarray:
-  """bool[N]: the same fifth of each class, always."""
+  """Returns a mask of the same fifth of each class at every call, bool[N]."""
   generator = np.random.default_rng(_SEED)
   is_test = np.zeros(len(targets), bool)
   for number in range(10):
@@ -20,17 +20,17 @@ def _test_rows(targets: np.ndarray) -> np.ndarray:
 
 
 def read(location: str = '') -> RawData:
-  """The 1,797 digits, a fixed fifth of each class held out for testing.
+  """Reads the 1,797 digits and holds out a fixed fifth of each class.
 
-  Pixels are uint8 from 0 to 255, as in other pictures: the source has whole
-  numbers from 0 to 16, and 255 / 16 of these, rounded, keeps them apart.
+  Pixels are uint8 from 0 to 255, as in other pictures. The source has whole
+  numbers from 0 to 16; scaling by 255 / 16 and rounding keeps them distinct.
 
   Args:
-    location: nothing: there is only one such set.
+    location: must be empty; there is only one such set.
 
   Returns:
     RawData with inputs uint8[N, 8, 8, 1]. Ids are the row numbers in
-    scikit-learn's arrays, and both splits are in the order of these.
+    scikit-learn's arrays. Both splits are sorted by id.
   """
   if location:
     raise ValueError(f"'digits' takes no name after it, got {location!r}.")

@@ -1,4 +1,4 @@
-"""Data sets in files: .npz, .npy, IDX, .csv, .tsv and .parquet."""
+"""Reads data sets from files: .npz, .npy, IDX, .csv, .tsv and .parquet."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from al_jax.data.dataset import RawData
 from al_jax.data.sources import arrays, delimited, idx, parquet, tables
 
 _GAP_OPTIONS = ('missing', 'categories')
-# Options about labels: there are none where `classes` is given.
+# Options about labels, which exclude `classes`.
 _LABELS = ('target', 'targets', 'scale', 'test', 'test_inputs', 'test_targets')
 _TABLE_OPTIONS = (
   *_GAP_OPTIONS,
@@ -30,7 +30,7 @@ _ARRAY_OPTIONS = (
   'ids',
   *_GAP_OPTIONS,
 )
-# Which options mean something for which file.
+# Options by kind of file.
 _OPTIONS = {
   '.npz': ('inputs', *_ARRAY_OPTIONS),
   '.npy': _ARRAY_OPTIONS,
@@ -66,56 +66,58 @@ def read(
   """Reads a data set from a file.
 
   Arrays of shape [N, D] are tables; [N, H, W] and [N, H, W, channels] with 1, 3
-  or 4 channels are images. uint8 stays uint8, all other numbers become float32.
+  or 4 channels are images. uint8 stays uint8; all other numbers become float32.
   Labels are encoded by their sorted names (see `encoding.encode_labels`),
   unless an .npz file has `class_names`. Numbers to predict become float32.
 
   Args:
-    location: path of the file. Its extension says what it is; IDX is
-      `x.idx`, or `train-images-idx3-ubyte` as MNIST has it, maybe with `.gz`.
-    inputs: .npz: the key of the inputs. None: `x` and `y`, `images` and
-      `labels` and other usual pairs are tried, alone (no test split) or with
-      `_train` and `_test` (`x_train`) or `train_` and `test_` (`train_images`);
-      with those also `val` or `validation`.
-    targets: .npz: the key of the targets; .npy, IDX: the file of the targets.
-      CSV, Parquet: the column or columns of numbers to predict, in place of
-      `target`: `('x', 'y')`.
-    scale: the unit of numbers to predict, see `Vector`: a known one, and no
-      statistic of the targets. .npz, .npy, IDX: says that targets are numbers,
-      [N] or [N, D]; None: they are classes. CSV, Parquet: of `targets`; None:
-      1.
-    test_inputs: .npz: the key of the test inputs; .npy, IDX: their file.
-    test_targets: .npz: the key of the test targets; .npy, IDX: their file.
-    target: CSV, Parquet: the column of labels, by name or position; None: the
+    location: path of the file. Its extension determines the format; IDX is
+      `x.idx`, or `train-images-idx3-ubyte` as in MNIST, maybe with `.gz`.
+    inputs: .npz: key of the inputs. If None, usual pairs such as `x` and `y` or
+      `images` and `labels` are tried: plain (no test split), with `_train` and
+      `_test` (`x_train`), or with `train_` and `test_` (`train_images`). The
+      latter two may come with `val` or `validation`.
+    targets: .npz: key of the targets. .npy, IDX: file of the targets. CSV,
+      Parquet: column or columns of numbers to predict, instead of `target`:
+      `('x', 'y')`.
+    scale: known unit of numbers to predict (see `Vector`), not a statistic of
+      the targets. .npz, .npy, IDX: if given, targets are numbers, [N] or
+      [N, D]; if None, they are classes. CSV, Parquet: unit of `targets`; if
+      None, 1.
+    test_inputs: .npz: key of the test inputs. .npy, IDX: their file.
+    test_targets: .npz: key of the test targets. .npy, IDX: their file.
+    target: CSV, Parquet: column of labels, by name or position. If None, the
       last.
-    features: CSV, Parquet: the columns of inputs; None: all others but those
-      of targets, ids and index.
-    index_col: CSV, Parquet: a column that numbers the rows and is no input, as
-      pandas writes one; without it an unnamed column is refused.
-    test: CSV, Parquet: a second file, with the same columns.
-    classes: what people are asked of examples without labels: the names of the
-      classes. All columns are inputs then, but those of `ids` and `index_col`.
+    features: CSV, Parquet: columns of inputs. If None, all but those of
+      targets, ids and index.
+    index_col: CSV, Parquet: column that numbers the rows and is not an input,
+      such as pandas writes. If None, an unnamed column raises an error.
+    test: CSV, Parquet: second file, with the same columns.
+    classes: names of the classes, if the examples are unlabelled. All columns
+      but `ids` and `index_col` are then inputs.
     header: CSV: see `delimited.open_csv`.
     delimiter: CSV: see `delimited.open_csv`.
-    ids: the column, key, .npy or IDX file with the ids of the examples; of the
-      training examples, where files of arrays have a test split. None: row
-      numbers; those of the test split go on where the training rows end.
-    missing: what becomes of gaps in tables: `'median'`, `'mean'`, `'draw'`,
+    ids: column, key, .npy or IDX file with the ids of the examples. If files of
+      arrays have a test split, the ids of the training examples. If None, row
+      numbers, which continue from the training to the test split.
+    missing: treatment of gaps in tables: `'median'`, `'mean'`, `'draw'`,
       `'drop'`, or a dict of these by column; see `columns.Declared`. Targets
       are never filled.
-    categories: what becomes of text in tables: `'one_hot'`, a list of columns,
-      or a dict by column; see `columns.Declared`.
-    test_fraction: of a source without a test split: the part held out.
-    split_seed: likewise: the seed of the shuffle; and of what `missing` draws.
-    max_train: likewise: the most examples to train on; None: all.
+    categories: treatment of text in tables: `'one_hot'`, a list of columns, or
+      a dict by column; see `columns.Declared`.
+    test_fraction: share to hold out if there is no test split.
+    split_seed: seed for the values that `missing` draws, and for the shuffle if
+      there is no test split.
+    max_train: maximum number of training examples if there is no test split.
+      If None, all that are left.
 
   Returns:
     RawData, named after the file.
 
   Raises:
-    FileNotFoundError: no such file.
-    ModuleNotFoundError: Parquet without the extra `parquet`.
-    ValueError: an option does not fit the file, or the file is not readable.
+    FileNotFoundError: If there is no such file.
+    ModuleNotFoundError: If Parquet lacks the extra `parquet`.
+    ValueError: If an option does not fit the file, or the file is not readable.
   """
   path = Path(location).expanduser()
   given = {
@@ -158,7 +160,7 @@ def read(
 
 
 def _read_parts(kind: str, path: Path, declared: Declared, given: dict):
-  """The splits, the names of classes and the table, where there are any."""
+  """Reads the splits; also returns class names and Table, or None each."""
   class_names, table = None, None
   if kind == '.npz':
     parts, class_names = arrays.read_npz(path, **given)
@@ -172,7 +174,7 @@ def _read_parts(kind: str, path: Path, declared: Declared, given: dict):
 
 
 def _read_unlabelled(kind: str, path: Path, declared: Declared, given: dict):
-  """Likewise, of examples without labels: no class has a name there."""
+  """Does the work of `_read_parts` for unlabelled examples."""
   if 'target' not in given:
     part = arrays.read_inputs(path, given.get('inputs'), given['ids'])
     parts = {'train': part}
@@ -185,18 +187,18 @@ def _read_unlabelled(kind: str, path: Path, declared: Declared, given: dict):
 
 
 def kind_of(path: Path) -> str | None:
-  """The kind of a file by its name; None if files so called are not read."""
+  """Returns the kind of a file by its name, or None if it is not known."""
   kind = '.idx' if idx.is_idx(path) else path.suffix.lower()
   return kind if kind in _OPTIONS else None
 
 
 def _check_kind(path: Path, given: dict) -> str:
-  """The kind of the file, once file and options are known to fit it."""
+  """Returns the kind of a file after checking the file and its options."""
   kind = kind_of(path)
   if path.suffix.lower() == '.gz' and kind is None:
     raise ValueError(
-      f'{path} is compressed; of compressed files only IDX (x.idx.gz) is read. '
-      'Unpack it first: gunzip --keep'
+      f'{path} is compressed, which only IDX files (x.idx.gz) may be. Unpack '
+      'it first: gunzip --keep'
     )
   if kind is None:
     raise errors.unknown_name(
@@ -208,22 +210,22 @@ def _check_kind(path: Path, given: dict) -> str:
   for option, value in given.items():
     if value is not None and option not in _OPTIONS[kind]:
       raise ValueError(
-        f'{option}={value!r} is no option of {kind} files. They have: '
+        f'{option}={value!r} is not an option of {kind} files, which have '
         f'{", ".join(_OPTIONS[kind])}.'
       )
   return kind
 
 
 def _take_scale(given: dict) -> float | None:
-  """Takes the scale out of the options; None if targets are classes."""
+  """Removes the scale from the options; returns None for classes."""
   scale, targets = given.pop('scale'), given['targets']
   errors.check_number('scale', scale, above=0, optional=True)
   is_list = isinstance(targets, Sequence) and not isinstance(targets, str)
   if 'target' not in given:
     if is_list:
       raise ValueError(
-        f'targets={targets!r} must be one key or file: an array [N, D] has all '
-        'numbers to predict.'
+        f'targets={targets!r} must be one key or file, with all numbers to '
+        'predict in one array [N, D].'
       )
     return scale
   if targets is None:
@@ -235,7 +237,7 @@ def _take_scale(given: dict) -> float | None:
     return None
   if given['target'] is not None:
     raise ValueError(
-      f'target={given["target"]!r} is a column of classes and targets='
+      f'target={given["target"]!r} is a column of classes, and targets='
       f'{targets!r} are columns of numbers to predict; give one of the two.'
     )
   if is_list and not targets:
@@ -245,14 +247,14 @@ def _take_scale(given: dict) -> float | None:
 
 
 def _read_table(kind: str, path: Path, declared: Declared, given: dict):
-  """The split or splits of a table, and the table, if anything is declared."""
+  """Reads the splits of a table; also returns its Table, or None."""
   if kind == '.parquet':
     return _read_tables(parquet.open_parquet, path, declared, **given)
   return _read_csv(path, declared, **given)
 
 
 def _read_csv(path: Path, declared: Declared, *, header, delimiter, **options):
-  """The split or splits of CSV and TSV files."""
+  """Reads the splits of CSV or TSV files."""
   if delimiter is None and path.suffix.lower() == '.tsv':
     delimiter = '\t'
 
@@ -274,7 +276,7 @@ def _read_tables(
   ids: tables.Column | None,
   index_col: tables.Column | None,
 ) -> tuple[dict[str, splits.Part], columns.Table | None]:
-  """The table, and the test table by the names that the first one settled."""
+  """Reads a table, and a test table with the columns chosen in the first."""
   table = open_table(path)
   read = tables.read_columns if declared.anything else tables.read_examples
   found = read(

@@ -1,4 +1,4 @@
-"""The columns of data frames in memory: pandas and polars."""
+"""Reads the columns of pandas and polars data frames in memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,27 +9,27 @@ from al_jax import sources
 from al_jax.data.sources import cells
 from al_jax.data.sources.tables import TableFile
 
-# What frames call columns whose values are categories, numbers too.
+# Names of frames' categorical types; their values may be numbers.
 _CATEGORICAL = ('category', 'Categorical', 'Enum')
 
 
 def is_frame(value: Any) -> bool:
-  """Tells whether a value is a data frame, without importing a package."""
+  """Returns whether a value is a data frame, without importing a package."""
   return all(hasattr(value, name) for name in ('columns', 'dtypes', 'to_numpy'))
 
 
 def open_frame(frame: Any, called: str) -> TableFile:
-  """Looks at the columns of a data frame.
+  """Opens a data frame as a table.
 
   Args:
-    frame: of pandas or polars. An index of pandas is not read.
-    called: how messages call it.
+    frame: a pandas or polars frame. A pandas index is ignored.
+    called: name of the frame in messages.
 
   Returns:
-    A TableFile whose columns are read by `tables.read_columns`.
+    A TableFile for `tables.read_columns`.
 
   Raises:
-    ValueError: a name is there twice, or there are no rows.
+    ValueError: If a name is there twice, or there are no rows.
   """
   labels = list(frame.columns)
   names = tuple(str(label).strip() for label in labels)
@@ -48,10 +48,10 @@ def open_frame(frame: Any, called: str) -> TableFile:
 
 
 def column_of(series: Any) -> np.ndarray:
-  """Returns the values of a column; those of a categorical one as text.
+  """Returns the values of a column; categories become text.
 
   Args:
-    series: of pandas or polars.
+    series: a pandas or polars series.
   """
   values = np.asarray(series.to_numpy())
   if not str(series.dtype).startswith(_CATEGORICAL):
@@ -61,16 +61,15 @@ def column_of(series: Any) -> np.ndarray:
 
 
 def labels_of(called: str, x: Any, y: Any) -> Any:
-  """Returns labels as arrays of NumPy, in the form of y.
+  """Returns labels as NumPy arrays, in the form of y.
 
   Args:
-    called: how messages call x.
-    x: the inputs, of any form.
-    y: an array, a column or a frame of labels; a dict of these; None: there are
-      none.
+    called: name of x in messages.
+    x: the inputs, in any form.
+    y: an array, a column or a frame of labels; a dict of these; or None.
 
   Raises:
-    ValueError: the rows of y are in another order than those of x.
+    ValueError: If x and y have different pandas indexes.
   """
   if y is None:
     return None
@@ -80,8 +79,8 @@ def labels_of(called: str, x: Any, y: Any) -> Any:
   are_indexes = hasattr(index, 'equals') and hasattr(of_y, 'equals')
   if are_indexes and len(index) == len(of_y) and not index.equals(of_y):
     raise ValueError(
-      f'the rows of {called} and of its labels have different indexes of '
-      'pandas; put them in one order: y.loc[x.index].'
+      f'the rows of {called} and of its labels have different pandas indexes; '
+      'put them in one order: y.loc[x.index].'
     )
   if is_frame(y):
     return np.column_stack([column_of(y[name]) for name in y.columns])

@@ -1,4 +1,4 @@
-"""Arrays in IDX files, the format that MNIST is published in."""
+"""Reads arrays from IDX files, the format of MNIST."""
 
 import gzip
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-# By the third byte of a file. Numbers are big-endian.
+# Keyed by the third byte of a file. Numbers are big-endian.
 _TYPES = {
   0x08: 'u1',
   0x09: 'i1',
@@ -20,12 +20,12 @@ _TYPES = {
 }
 _BLOCK = 1 << 20
 # train.idx, train.idx.gz, and MNIST's train-images-idx3-ubyte.gz; some
-# unpackers put a dot for the last dash but one.
+# unpackers write .idx3 for -idx3.
 _NAME = re.compile(r'.*[.-]idx(\d-[a-z]+)?(\.gz)?', re.IGNORECASE)
 
 
 def is_idx(path: Path) -> bool:
-  """Whether a file is called as IDX files are."""
+  """Returns whether a file has the name of an IDX file."""
   return _NAME.fullmatch(path.name) is not None
 
 
@@ -33,13 +33,13 @@ def read_idx(path: Path) -> np.ndarray:
   """Reads the array of an IDX file.
 
   Args:
-    path: the file, as it is or compressed by gzip.
+    path: the file, plain or compressed by gzip.
 
   Returns:
-    The array, in the byte order of this machine.
+    The array, in native byte order.
 
   Raises:
-    ValueError: it is no IDX file, or a part of one.
+    ValueError: If it is not an IDX file, or not a complete one.
   """
   try:
     with path.open('rb') as file:
@@ -47,12 +47,12 @@ def read_idx(path: Path) -> np.ndarray:
     with (gzip.open if is_compressed else open)(path, 'rb') as file:
       zeros, code, num_axes = struct.unpack('>HBB', file.read(4))
       if zeros or code not in _TYPES:
-        raise ValueError('it does not begin as IDX files do')
+        raise ValueError('it does not begin with an IDX header')
       shape = struct.unpack(f'>{num_axes}I', file.read(4 * num_axes))
       dtype = np.dtype(_TYPES[code])
       size = math.prod(shape) * dtype.itemsize
       content = bytearray()
-      # Not as much at once as the file claims: it may be damaged.
+      # Read in blocks: a damaged header may claim a huge array.
       while len(content) <= size and (block := file.read(_BLOCK)):
         content += block
   except (struct.error, ValueError, EOFError, OSError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Folders of picture files -> uint8 arrays, decoded by Pillow."""
+"""Reads folders of picture files as uint8 arrays, with Pillow."""
 
 import concurrent.futures
 import math
@@ -16,16 +16,15 @@ from al_jax.data import splits
 from al_jax.data.dataset import RawData
 from al_jax.data.sources import _picture_files
 
-# What becomes of pictures that a labels file does not name.
 _UNLABELED = ('refuse', 'drop')
 
-# Pillow's modes with one byte per channel, which convert without loss of range.
+# Pillow's modes of at most one byte per channel, which fit into uint8.
 _GREY_MODES = ('1', 'L', 'LA')
 _COLOUR_MODES = ('P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
 MODE_OF_CHANNELS = {1: 'L', 3: 'RGB', 4: 'RGBA'}
 DECODE_ERRORS = (
   OSError,
-  SyntaxError,  # Pillow's word for a broken PNG chunk
+  SyntaxError,  # raised by Pillow for a broken PNG chunk
   ValueError,
   PIL.Image.DecompressionBombError,
 )
@@ -48,44 +47,45 @@ def read(
   split_seed: int = 0,
   max_train: int | None = 50_000,
 ) -> RawData:
-  """Reads pictures of any format that Pillow knows.
+  """Reads pictures of any format that Pillow supports.
 
-  Without `labels`, the folder has one folder per class; or it has `train` and
-  maybe `test` and `validation` (or `val`), and nothing else, with one folder
-  per class in each. Files whose names start with a dot or do not end like a
-  picture's are left out. With `labels`, a file says what is what. With
-  `classes`, nobody has labelled the pictures, and folders mean nothing. Links
-  inside the folder are refused.
+  Without `labels`, the folder has one folder per class; or it has only `train`
+  and maybe `test` and `validation` (or `val`), each with one folder per class.
+  Files whose names start with a dot or lack a picture's extension are left out.
+  With `labels`, a file names pictures and their classes. With `classes`, the
+  pictures are unlabelled, and folders have no meaning. Links inside the folder
+  raise an error.
 
-  Pictures are greyscale if all are, and otherwise RGB; transparency is dropped
-  unless `channels=4` asks for it. A rotation noted in EXIF is not applied.
+  Pictures are greyscale if all files are, and otherwise RGB. Transparency is
+  dropped unless `channels=4`. A rotation noted in EXIF is not applied.
 
   Args:
-    location: the folder.
-    labels: a CSV file: the columns `filename` and `label`, or the first two;
-      names are relative to the folder. The file itself is looked for in the
-      working directory and in the folder.
-    classes: what people are asked of pictures without labels: the names of the
-      classes.
-    unlabeled: what becomes of pictures in the folder that `labels` (and `test`)
-      do not name: `'refuse'` raises, `'drop'` leaves them out and logs how many
-      they are.
-    test: where the test pictures are: a second folder laid out by class, or,
-      with `labels`, a second such file for the same folder.
+    location: path of the folder.
+    labels: path of a CSV file with the columns `filename` and `label`, or with
+      these as the first two columns; picture names are relative to the folder.
+      The CSV file is searched in the working directory and in the folder.
+    classes: names of the classes, if the pictures are unlabelled.
+    unlabeled: treatment of pictures in the folder that `labels` (and `test`) do
+      not name: `'refuse'` raises an error, `'drop'` leaves them out and logs
+      their number.
+    test: a second folder, laid out by class, with the test pictures; or, with
+      `labels`, a second CSV file for the same folder.
     size: (height, width), or one number for both, to resize to (bilinear,
-      antialiased). None: all pictures must have one size.
-    channels: 1, 3 or 4 to convert to; None: 1 if all are greyscale, else 3.
-    test_fraction: of a source without a test split: the part held out.
-    split_seed: likewise: the seed of the shuffle.
-    max_train: likewise: the most examples to train on; None: all.
+      antialiased). If None, all pictures must have one size.
+    channels: number of channels to convert to: 1, 3 or 4. If None, 1 if all
+      pictures are greyscale, else 3.
+    test_fraction: share to hold out if there is no test split.
+    split_seed: seed of the shuffle if there is no test split.
+    max_train: maximum number of training examples if there is no test split.
+      If None, all that are left.
 
   Returns:
     RawData; ids are paths relative to the folder.
 
   Raises:
-    FileNotFoundError: no such folder or file.
-    ValueError: a file cannot be decoded, differs in size from the others, is a
-      link, lies outside the folder, or has no label.
+    FileNotFoundError: If the folder or a file does not exist.
+    ValueError: If a file cannot be decoded, differs in size from the others, is
+      a link, lies outside the folder, or has no label.
   """
   folder = Path(location).expanduser()
   if not folder.is_dir():
@@ -136,7 +136,7 @@ def read(
 
 
 def check_size(size: int | Sequence[int] | None) -> tuple[int, int] | None:
-  """(height, width) of an option, which may be one number; or None."""
+  """Returns (height, width) of an option, which may be a number or None."""
   if size is None:
     return None
   pair = (size, size) if isinstance(size, int) else tuple(size)
@@ -152,10 +152,10 @@ def _decode_all(
   height_width: tuple[int, int] | None,
   channels: int | None,
 ) -> np.ndarray:
-  """uint8 [N, height, width, channels]: headers first, then the pixels.
+  """Decodes pictures to uint8 [N, height, width, channels].
 
-  Two passes, so that every picture is decoded straight to its place and a
-  wrong size is found before much is decoded. Pillow decodes without the GIL.
+  A first pass over the headers finds a wrong size early and allows decoding
+  each picture straight to its place. Pillow decodes without the GIL.
   """
   workers = min(32, 2 * (os.cpu_count() or 1))
   with (
@@ -190,10 +190,10 @@ def _decode_all(
 
 
 def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
-  """uint8 of a shape; raises if this machine has no room for it."""
+  """Allocates uint8 of a shape; raises ValueError if memory is too small."""
   needed = math.prod(shape)
   try:
-    # Systems promise more than they have, and end who takes it.
+    # An overcommitting system would grant this and kill the process later.
     if needed > os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE'):
       raise MemoryError
     return np.empty(shape, np.uint8)
@@ -201,24 +201,24 @@ def _room_for(shape: tuple[int, int, int, int]) -> np.ndarray:
     number, height, width, channels = shape
     raise ValueError(
       f'{number:,} pictures of size=({height}, {width}) and {channels} '
-      f'channels take {needed / 2**30:,.1f} GiB, more than there is memory; '
-      'choose a smaller size.'
+      f'channels take {needed / 2**30:,.1f} GiB, more than the memory of this '
+      'machine; choose a smaller size.'
     ) from error
 
 
 def _read_header(path: Path) -> tuple[tuple[int, int], str]:
-  """(height, width) and Pillow's mode."""
+  """Returns (height, width) and Pillow's mode."""
   if not path.is_file():
-    # To open a pipe would wait for ever.
-    raise ValueError(f'{path} is not a readable picture: it is no file.')
+    # Opening a pipe would hang.
+    raise ValueError(f'{path} is not a readable picture: it is not a file.')
   try:
     with PIL.Image.open(path) as image:
       width, height = image.size
       mode = image.mode
   except _TOO_LARGE as error:
     raise ValueError(
-      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the most '
-      'that are decoded; scale it down first.'
+      f'{path} has more than {PIL.Image.MAX_IMAGE_PIXELS:,} pixels, the limit '
+      'for decoding; scale it down first.'
     ) from error
   except DECODE_ERRORS as error:
     raise ValueError(f'{path} is not a readable picture: {error}') from error
@@ -231,7 +231,7 @@ def _read_header(path: Path) -> tuple[tuple[int, int], str]:
 
 
 def _decode_into(place: np.ndarray, path: Path, mode: str) -> None:
-  """Writes one picture, converted and resized as need be."""
+  """Writes one picture to its place, converted and resized if needed."""
   height, width = place.shape[:2]
   try:
     place[...] = decode(path, mode, (height, width))
@@ -242,18 +242,19 @@ def _decode_into(place: np.ndarray, path: Path, mode: str) -> None:
 def decode(
   file: Path | BinaryIO, mode: str, height_width: tuple[int, int] | None
 ) -> np.ndarray:
-  """Pixels of a picture in any format that Pillow knows.
+  """Decodes a picture of any format that Pillow supports.
 
   Args:
-    file: a path, or what holds the content of a file.
-    mode: Pillow's name of the channels to convert to.
-    height_width: what to resize to, bilinear and antialiased; None: as it is.
+    file: a path or an open binary file.
+    mode: Pillow's mode to convert to.
+    height_width: size to resize to, bilinear and antialiased. If None, the size
+      does not change.
 
   Returns:
     uint8[height, width, channels].
 
   Raises:
-    Exception: one of DECODE_ERRORS, if it is no picture.
+    Exception: One of DECODE_ERRORS, if it is not a picture.
   """
   with PIL.Image.open(file) as image:
     picture = image.convert(mode)

@@ -1,4 +1,4 @@
-"""A folder of features, one .npz file per modality, of the same examples."""
+"""Reads a folder of features, one .npz file per modality."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -30,37 +30,37 @@ def read(
   """Reads features that were extracted per modality.
 
   The file `face.npz` holds the modality `face`: an array [N, D] (or pictures
-  [N, H, W] or [N, H, W, channels]) under a usual key of `file:` sources, alone
-  or with `_train` and `_test`; maybe `ids`; and maybe labels. Labels are there,
-  and then the files that have them must agree, or in `labels.npz` or
-  `labels.csv`. Which examples there are, their splits and their order follow
-  from all files of the folder, so that they are the same whatever modalities
-  are chosen.
+  [N, H, W] or [N, H, W, channels]) under a usual key of `file:` sources, plain
+  or with `_train` and `_test`; maybe `ids`; and maybe labels. Labels may also
+  be in `labels.npz` or `labels.csv`; files with labels must agree. Examples,
+  splits and order depend on all files of the folder, so they do not change with
+  the choice of modalities.
 
-  With ids an example is found in each file by its id; without, the rows of all
-  files belong together. An example lacks a modality if its row is NaN
-  throughout, or its id is not in the file. Examples that lack all that are
-  chosen are kept.
+  With ids, an example is found in each file by its id. Without ids, row i of
+  each file belongs to the same example. An example lacks a modality if its row
+  is all NaN, or its id is not in the file. Examples that lack all chosen
+  modalities are kept.
 
   Args:
     location: path of the folder.
-    modalities: names of those to use, in any order; None: all.
-    labels: the file of labels, relative to the working directory or to the
-      folder; None: `labels.npz` or `labels.csv`, if there is one.
-    inputs: the key of features in every file; None: the usual ones are tried.
-    targets: the key, or the CSV column, of labels; None: likewise.
-    ids: the key, or the CSV column, of ids; None: likewise.
-    test_fraction: of a source without a test split: the part held out.
-    split_seed: likewise: the seed of the shuffle.
-    max_train: likewise: the most examples to train on; None: all.
+    modalities: names of the modalities to use, in any order. If None, all.
+    labels: file of labels, relative to the working directory or the folder. If
+      None, `labels.npz` or `labels.csv`, if there is one.
+    inputs: key of the features in every file. If None, usual keys are tried.
+    targets: key, or CSV column, of labels. If None, usual names are tried.
+    ids: key, or CSV column, of ids. If None, usual names are tried.
+    test_fraction: share to hold out if there is no test split.
+    split_seed: seed of the shuffle if there is no test split.
+    max_train: maximum number of training examples if there is no test split.
+      If None, all that are left.
 
   Returns:
-    RawData, named after the folder, whose inputs are a dict; with a modality
-    `face` that some example lacks comes `face_present`, see `named`.
+    RawData, named after the folder, whose inputs are a dict. If some example
+    lacks the modality `face`, the dict has `face_present` too, see `named`.
 
   Raises:
-    FileNotFoundError: no such folder or file.
-    ValueError: files that do not fit together, with what does not.
+    FileNotFoundError: If the folder or a file does not exist.
+    ValueError: If files do not fit together; the message says why.
   """
   folder = Path(location).expanduser()
   if not folder.is_dir():
@@ -96,7 +96,7 @@ def read(
 
 
 def _labels_path(folder: Path, labels: str | None) -> Path | None:
-  """The file of labels; None if labels are with the features."""
+  """Returns the file of labels, or None if labels are with the features."""
   if labels is not None:
     return arrays.find_file(folder / 'labels.npz', labels)
   found = [folder / name for name in ('labels.npz', 'labels.csv')]
@@ -109,7 +109,7 @@ def _labels_path(folder: Path, labels: str | None) -> Path | None:
 
 
 def _modality_paths(folder: Path, labels_path: Path | None) -> dict[str, Path]:
-  """The file of each modality, sorted by their names."""
+  """Returns the file of each modality, sorted by name."""
   paths = {
     path.stem: path
     for path in sorted(folder.glob('*.npz'))
@@ -124,8 +124,8 @@ def _modality_paths(folder: Path, labels_path: Path | None) -> dict[str, Path]:
   for name, path in paths.items():
     if not _NAME.fullmatch(name) or named.says_who_has(name):
       raise ValueError(
-        f'{path}: a modality is called by letters, digits, _ and -, not ending '
-        f'in {named.PRESENT!r}; got {name!r}.'
+        f'{path}: the name of a modality must be letters, digits, _ and -, not '
+        f'ending in {named.PRESENT!r}; got {name!r}.'
       )
   return paths
 
@@ -133,7 +133,7 @@ def _modality_paths(folder: Path, labels_path: Path | None) -> dict[str, Path]:
 def _features(
   listed: Mapping[str, SplitExamples], files: Mapping[str, File]
 ) -> dict[str, dict[str, np.ndarray]]:
-  """The inputs of every split, and who has what, where not all have all."""
+  """Returns inputs by split, with companion arrays for missing modalities."""
   features = {split: {} for split in listed}
   for name, file in files.items():
     aligned = _by_id if file.has_ids else _by_row
@@ -150,7 +150,7 @@ def _features(
 def _by_row(
   file: File, listed: Mapping[str, SplitExamples]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """`{split: (inputs, present)}` of a file whose rows are the examples."""
+  """Returns `{split: (inputs, present)}` of a file without ids."""
   for split, examples in listed.items():
     number = len(file.blocks[split].inputs)
     if number != len(examples.labels):
@@ -167,7 +167,7 @@ def _by_row(
 def _by_id(
   file: File, listed: Mapping[str, SplitExamples]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """`{split: (inputs, present)}`, wherever in the file an id stands."""
+  """Returns `{split: (inputs, present)}` of a file with ids."""
   blocks = file.blocks.values()
   inputs = np.concatenate([block.inputs for block in blocks])
   is_there = np.concatenate([block.present for block in blocks])
@@ -183,7 +183,7 @@ def _by_id(
     found[split] = taken, present
   if not any(present.any() for _, present in found.values()):
     raise ValueError(
-      f'{file.path} has features of no example that is listed; its first ids '
-      f'are {", ".join(map(repr, names[:3]))}.'
+      f'{file.path} has no features for any of the examples; its first ids are '
+      f'{", ".join(map(repr, names[:3]))}.'
     )
   return found

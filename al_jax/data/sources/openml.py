@@ -1,4 +1,4 @@
-"""OpenML's tables, fetched and cached by scikit-learn."""
+"""Reads OpenML's tables, fetched and cached by scikit-learn."""
 
 import contextlib
 import http.client
@@ -18,8 +18,7 @@ from al_jax.data.dataset import RawData
 from al_jax.data.sources import tables
 
 _DESCRIPTION_URL = 'https://www.openml.org/api/v1/json/data/'
-# How long a connection may stay silent: before anything was heard of it, and
-# in the midst of a download.
+# Time limits for a first answer, and for silence during a download.
 _REACH_SECONDS = 5.0
 _SILENCE_SECONDS = 30.0
 
@@ -34,27 +33,28 @@ def read(
   split_seed: int = 0,
   max_train: int | None = 50_000,
 ) -> RawData:
-  """Reads a classification set of OpenML.
+  """Reads a classification set from OpenML.
 
-  Nominal features are encoded as ordinals, in the order in which the set
-  declares their values; nothing is scaled. pandas is not needed.
+  Nominal features become ordinals, in the order in which the set declares their
+  values; nothing is scaled. pandas is not needed.
 
   Args:
-    location: the id of a data set, `'6'`, or its name, `'letter'`.
-    version: of a name; None: the oldest active one.
-    data_home: scikit-learn's folder of data; None: its default, which the
+    location: id of a data set, `'6'`, or its name, `'letter'`.
+    version: version of a named set. If None, the oldest active one.
+    data_home: scikit-learn's data folder. If None, its default, which the
       environment variable SCIKIT_LEARN_DATA sets.
-    target: the column of labels; None: the set's default target.
-    test_fraction: the part held out (see `splits.SplitProtocol`).
-    split_seed: the seed of the shuffle.
-    max_train: the most examples to train on; None: all.
+    target: column of labels. If None, the set's default target.
+    test_fraction: share to hold out (see `splits.SplitProtocol`).
+    split_seed: seed of the shuffle.
+    max_train: maximum number of training examples. If None, all that are left.
 
   Returns:
     RawData; ids are row numbers.
 
   Raises:
-    ConnectionError: not in the cache, and OpenML cannot be reached.
-    ValueError: no such set or column, or its target is no class.
+    ConnectionError: If the set is not cached and OpenML cannot be reached.
+    ValueError: If the set or column does not exist, or the target is not a
+      class.
   """
   protocol = splits.SplitProtocol(test_fraction, split_seed, max_train)
   protocol.check()
@@ -83,7 +83,7 @@ def read(
 
 
 def _is_no_id(location: str) -> bool:
-  """A number that is no id: 0, -1, 2.5."""
+  """Returns whether a location is a number but not an id: 0, -1, 2.5."""
   try:
     return float(location) < 1 or not location.isdigit()
   except ValueError:
@@ -96,7 +96,7 @@ def _fetch(
   data_home: str | None,
   target: str | list[str],
 ):
-  """scikit-learn's Bunch of the set, from its cache or from OpenML."""
+  """Returns scikit-learn's Bunch of the set, from its cache or OpenML."""
   if location.isdigit():
     which = {'data_id': int(location)}
   else:
@@ -126,14 +126,14 @@ def _fetch(
     raise _unreachable(location, cache, error) from error
   except ValueError as error:
     raise ValueError(
-      f'openml:{location}: {error} (If as_frame is the advice: save the '
-      "table as .csv; 'file:PATH' reads it, and its option features leaves "
-      'columns of text out.)'
+      f'openml:{location}: {error} (If the advice is to set as_frame, save the '
+      "table as .csv instead: 'file:PATH' reads it, and its option features "
+      'leaves columns of text out.)'
     ) from error
 
 
 def _check_target(location: str, bunch) -> None:
-  """Raises unless the set has exactly one target."""
+  """Raises ValueError unless the set has exactly one target."""
   if len(bunch.target_names) != 1:
     raise ValueError(
       f'openml:{location} has {len(bunch.target_names)} targets by default '
@@ -143,16 +143,16 @@ def _check_target(location: str, bunch) -> None:
 
 
 def _is_cached(cache: Path, location: str) -> bool:
-  """Whether scikit-learn has fetched the description of this set before."""
+  """Returns whether scikit-learn has cached the description of the set."""
   names = (f'data/{location}.gz', f'data_name/{location.lower()}')
   return any(any(cache.glob(f'openml.org/**/{name}')) for name in names)
 
 
 def _check_reachable(location: str, cache: Path) -> None:
-  """Raises within seconds if OpenML does not answer.
+  """Raises ConnectionError within seconds if OpenML does not answer.
 
-  fetch_openml tries each of its first requests four times, and the look-up of
-  a host name knows no time limit: hence one request, in a thread of its own.
+  fetch_openml tries each of its first requests four times, and looking up a
+  host name has no time limit. So this sends one request in a separate thread.
   """
   failures = [TimeoutError(f'no answer in {_REACH_SECONDS:g} s')]
 
@@ -162,7 +162,7 @@ def _check_reachable(location: str, cache: Path) -> None:
         _DESCRIPTION_URL + urllib.parse.quote(location), timeout=_REACH_SECONDS
       ).close()
     except urllib.error.HTTPError:
-      pass  # It answers; what it has to say, fetch_openml will hear.
+      pass  # OpenML answers; fetch_openml will report the error.
     except (OSError, http.client.HTTPException) as error:
       failures[0] = error
       return
@@ -178,7 +178,7 @@ def _check_reachable(location: str, cache: Path) -> None:
 def _unreachable(
   location: str, cache: Path, reason: Exception
 ) -> ConnectionError:
-  """The error for a set that is neither here nor to be had."""
+  """Makes the error for a set that is not cached and cannot be fetched."""
   return ConnectionError(
     f'openml:{location} is not in the cache {cache} and OpenML cannot be '
     f'reached ({reason}). With a network, loading it once fills the cache, '
@@ -190,7 +190,7 @@ def _unreachable(
 
 @contextlib.contextmanager
 def _silence_limit(seconds: float) -> Iterator[None]:
-  """Ends connections that stay silent: fetch_openml sets no limit."""
+  """Limits the silence of connections, since fetch_openml does not."""
   before = socket.getdefaulttimeout()
   socket.setdefaulttimeout(seconds)
   try:

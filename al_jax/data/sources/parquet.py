@@ -1,4 +1,4 @@
-"""The columns of Parquet files, by pyarrow (the extra `parquet`)."""
+"""Reads the columns of Parquet files with pyarrow (the extra `parquet`)."""
 
 from pathlib import Path
 
@@ -16,11 +16,11 @@ def open_parquet(path: Path) -> TableFile:
     path: the file.
 
   Returns:
-    A TableFile. Nulls in numeric columns come as NaN.
+    A TableFile. Nulls in numeric columns become NaN.
 
   Raises:
-    ModuleNotFoundError: pyarrow is not installed.
-    ValueError: it is not a Parquet file.
+    ModuleNotFoundError: If pyarrow is not installed.
+    ValueError: If it is not a Parquet file, or a name is there twice.
   """
   with errors.needs(f'Reading {path}'):
     import pyarrow
@@ -40,7 +40,7 @@ def open_parquet(path: Path) -> TableFile:
       _check_numeric(path, schema.field(at))
     wanted = [names[at] for at in (*features, *others)]
     table = parquet.read_table(path, columns=wanted)
-    # By name: what comes back stands in the order of the file.
+    # By name, since pyarrow returns columns in the order of the file.
     inputs = np.empty((table.num_rows, len(features)), np.float32)
     for column, name in enumerate(wanted[: len(features)]):
       values = table.column(name).to_numpy()
@@ -55,7 +55,7 @@ def open_parquet(path: Path) -> TableFile:
 
 
 def _check_numeric(path: Path, field) -> None:
-  """Raises for a column whose type in the Parquet schema is no number."""
+  """Raises ValueError for a column whose schema type is not numeric."""
   from pyarrow import types
 
   kind = field.type
@@ -63,6 +63,7 @@ def _check_numeric(path: Path, field) -> None:
   if not any(is_allowed(kind) for is_allowed in allowed):
     raise ValueError(
       f'{path}: the column {field.name!r} is of type {kind} where numbers '
-      "are needed. The option categories makes numbers of text: 'one_hot', or "
-      'a dict by column; features and targets name the columns to use.'
+      'are needed. The option categories turns text into numbers: '
+      "'one_hot', or a dict by column; features and targets name the columns "
+      'to use.'
     )

@@ -1,4 +1,4 @@
-"""Arrays [N, D] in Parquet files, decoded into a temporary file."""
+"""Reads arrays [N, D] from Parquet files into a temporary file."""
 
 from pathlib import Path
 from typing import Any
@@ -8,26 +8,28 @@ import numpy as np
 
 from al_jax import errors, sources
 
-# Rows that are decoded at a time.
+# Rows decoded at a time.
 _ROWS = 8192
 
 
 def read(path: Path, column: str | None) -> np.ndarray:
-  """Decodes numbers into a file that is mapped, and gone with the array.
+  """Decodes numbers into a memory-mapped file that vanishes with the array.
 
-  Memory is that of some rows. The file takes up D numbers a row below TMPDIR.
+  Only some rows are in memory at a time. The file holds N D numbers and lies in
+  TMPDIR.
 
   Args:
-    path: of a Parquet file.
-    column: a column whose cells are lists of one length, D. If None, all
-      columns are numbers, or the only one is such a column.
+    path: path of a Parquet file.
+    column: name of a column whose cells are lists of length D. If None, all
+      columns are numbers, or the only column holds such lists.
 
   Returns:
     [N, D], float16 or float32.
 
   Raises:
-    ModuleNotFoundError: pyarrow is not installed.
-    ValueError: no such column, no numbers, gaps, or lists of other lengths.
+    ModuleNotFoundError: If pyarrow is not installed.
+    ValueError: If the column is unknown, or the data are not numbers, have
+      gaps, or hold lists of different lengths.
   """
   with errors.needs(f'Reading {path}'):
     import pyarrow
@@ -54,7 +56,7 @@ def _decoded(path, file, columns):
     if rows.shape[1:] != out.shape[1:]:
       raise ValueError(
         f'{path}: rows have {out.shape[1]} numbers and {rows.shape[1]}; they '
-        'must have as many.'
+        'must have the same number.'
       )
     out[start : start + len(rows)] = rows
     start += len(rows)
@@ -62,7 +64,7 @@ def _decoded(path, file, columns):
 
 
 def _rows_of(path: Path, found: list[Any], names: list[str]) -> np.ndarray:
-  """[R, D], of one column of lists or of columns of numbers."""
+  """Returns a column of lists, or columns of numbers, as an array [R, D]."""
   for column, name in zip(found, names, strict=True):
     if column.null_count:
       raise ValueError(f'{path}: the column {name!r} has gaps.')

@@ -1,4 +1,4 @@
-"""Single arrays in files: .npy, .npz, .safetensors, .parquet, and text."""
+"""Reads single arrays: .npy, .npz, .safetensors, .parquet and text files."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,10 +10,10 @@ import numpy as np
 from al_jax import errors
 from al_jax.data.sources import arrays, delimited, parquet_arrays
 
-# What a column of ids is called, in the files that this library writes too.
+# Name of a column of ids, also in files that this library writes.
 ID = 'id'
 _TEXT = ('.csv', '.tsv', '.txt')
-# What a .safetensors file calls types that NumPy or JAX has; little-endian.
+# Types of .safetensors files that NumPy or JAX has; little-endian.
 _SAFETENSORS_TYPES = {
   'F64': np.dtype('<f8'),
   'F32': np.dtype('<f4'),
@@ -33,18 +33,18 @@ def read_numbers(where: str) -> np.ndarray:
   """Reads an array of numbers.
 
   Args:
-    where: path of a file: .npy or .safetensors, memory-mapped, or .npz, with
-      `:KEY` after it if there are several arrays; .parquet, decoded into a
-      temporary file that is mapped, with `:COLUMN` for one of lists; or .csv,
-      .tsv, .txt, in which all columns are numbers, with a line of names above
-      them or without.
+    where: path of a file. .npy and .safetensors are memory-mapped; .npz and
+      .safetensors need `:KEY` after the path if they have several arrays.
+      .parquet is decoded into a temporary file, which is mapped; `:COLUMN`
+      names a column of lists. .csv, .tsv and .txt must have only columns of
+      numbers, with or without a header.
 
   Returns:
-    The array; of text float32 [N, D].
+    The array; from text, float32 [N, D].
 
   Raises:
-    FileNotFoundError: no such file.
-    ValueError: no such array, or a file that cannot be read as one.
+    FileNotFoundError: If there is no such file.
+    ValueError: If there is no such array, or the file is not readable.
   """
   return _read(where, _numbers_of_text, {'.parquet': parquet_arrays.read})
 
@@ -53,29 +53,29 @@ def read_ids(where: str) -> np.ndarray:
   """Reads ids, or a mask.
 
   Args:
-    where: path of a file of arrays, as `read_numbers` takes it; or of text,
-      which has one id a line, or a line of names and a column that `:NAME`
-      after the path names; if it does not, the column `id` counts.
+    where: path of a file of arrays, as for `read_numbers` but not .parquet; or
+      of a text file with one id per line, or with a header and a column named
+      by `:NAME` after the path, by default `id`.
 
   Returns:
-    [N]; of text, int64 if all ids are whole numbers, else str.
+    [N]; from text, int64 if all ids are whole numbers, else str.
 
   Raises:
-    FileNotFoundError: no such file.
-    ValueError: no such array, or a file that cannot be read as one.
+    FileNotFoundError: If there is no such file.
+    ValueError: If there is no such array, or the file is not readable.
   """
   return _read(where, _ids_of_text, {})
 
 
 def alike(found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Makes ids comparable that come from different files, see `read_ids`.
+  """Makes ids from different files comparable; see `read_ids`.
 
   Args:
     found: ids by any names.
 
   Returns:
-    The ids by these names. If those of one file are text, whole numbers of the
-    others are text too: of 007 and 1, one file may have only the latter.
+    The ids by the same names. If the ids of one file are text, whole numbers of
+    the others become text too: of the ids 007 and 1, a file may have only 1.
   """
   if all(ids.dtype.kind not in 'SU' for ids in found.values()):
     return dict(found)
@@ -114,7 +114,7 @@ def _read(
 
 
 def _split(where: str) -> tuple[Path, str | None]:
-  """The path and what is named in the file, if anything is."""
+  """Returns the path and the key after it, or None."""
   if not Path(where).expanduser().exists() and ':' in where:
     path, _, key = where.rpartition(':')
     return Path(path).expanduser(), key
@@ -134,7 +134,8 @@ def _safetensor(path, key):
   with errors.needs('a .safetensors file'):
     import safetensors
   try:
-    # The library checks the file, and reads an array as a whole only.
+    # The library checks the file, but it can only read whole arrays, so we
+    # memory-map the array ourselves.
     with safetensors.safe_open(path, framework='flax') as file:
       key = _key(path, key, list(file.keys()))
       errors.check_name(f'{path}: the key', key, file.keys())
@@ -149,38 +150,38 @@ def _safetensor(path, key):
 
 
 def _mapped_safetensor(path, key, dtype):
-  """An array of a checked file: 8 bytes, a header in JSON, and the arrays."""
+  """Memory-maps an array; a file is 8 bytes, a JSON header, and the arrays."""
   with path.open('rb') as file:
     size = int.from_bytes(file.read(8), 'little')
     of_array = json.loads(file.read(size))[key]
   start, stop = of_array['data_offsets']
   shape = tuple(of_array['shape'])
   if start == stop:
-    return np.zeros(shape, dtype)  # Nothing cannot be mapped.
+    return np.zeros(shape, dtype)  # An empty range cannot be mapped.
   return np.memmap(path, dtype, 'r', 8 + size + start, shape)
 
 
 def _numbers_of_text(path, key):
   if key is not None:
     raise ValueError(
-      f'{path}:{key} names a column; all columns of numbers are read.'
+      f'{path}:{key} names a column, but all columns are read; leave it out.'
     )
   table = delimited.open_csv(path)
   for name in table.names:
     if name == ID or not name or name.startswith('Unnamed:'):
       raise ValueError(
-        f'{path} has the column {name!r}, which names the rows; save the '
-        'numbers without it, and ids in a file of their own.'
+        f'{path} has the column {name!r}, which looks like ids; save ids in a '
+        'separate file.'
       )
   try:
     return table.read(range(len(table.names)), [])[0]
   except ValueError as error:
-    # The reader names options of a data set, which are none of an array.
+    # The reader suggests options of data sets, which do not exist here.
     raise ValueError(str(error).partition(' The option')[0]) from error
 
 
 def _ids_of_text(path, key):
-  """A column of text: by name, the one called `id`, or the only one."""
+  """Reads a column of text: the named one, `id`, or the only one."""
   names = delimited.open_csv(path, header=True).names
   wanted = ID if key is None and ID in names else key
   if wanted is None and len(names) > 1:
@@ -198,5 +199,5 @@ def _ids_of_text(path, key):
     numbers = found.astype(np.int64)
   except (ValueError, OverflowError):
     return found
-  # Ids such as 007 are text: a number would not be written back as it was.
+  # Ids such as 007 stay text, since a number would lose the zeros.
   return numbers if (numbers.astype(str) == found).all() else found

@@ -1,4 +1,4 @@
-"""Named columns of a file -> inputs, labels or numbers to predict, and ids.
+"""Reads named columns of a table as inputs, labels or numbers, and ids.
 
 The readers are in `delimited.py`, `parquet.py` and `frames.py`.
 """
@@ -14,22 +14,23 @@ import numpy as np
 from al_jax import errors
 from al_jax.data.sources import cells
 
-# A column by its name, or by its position, from 0 or, negative, from the end.
+# A column's name, or its position from 0 or, if negative, from the end.
 Column = str | int
 
-# What pandas calls an index that has no name, in CSV and in Parquet.
+# pandas' names for an index without a name, in CSV and in Parquet.
 _UNNAMED = re.compile(r'(Unnamed: \d+|__index_level_\d+__)?')
 
 
 class Examples(NamedTuple):
-  """What was asked of a table.
+  """Examples read from a table.
 
   Attributes:
-    inputs: float32 [N, D]; of `read_columns` D arrays [N].
-    labels: [N], as they stand in the file; float32 [N, D] if they are numbers.
+    inputs: float32 [N, D]; from `read_columns`, D arrays [N].
+    labels: labels as in the file, [N]; numbers to predict, [N, D], float32 or
+      from `read_columns` float64.
     ids: [N], int64 or str; None if no column was named.
-    features: names of the D columns.
-    targets: names of the columns of labels.
+    features: names of the D input columns.
+    targets: names of the label columns.
   """
 
   inputs: np.ndarray | list[np.ndarray]
@@ -40,14 +41,14 @@ class Examples(NamedTuple):
 
 
 class TableFile(NamedTuple):
-  """A file whose columns are known and not yet read.
+  """A table whose columns are known but not yet read.
 
   Attributes:
-    path: the file; or what else messages call a table.
-    names: of its columns, in order.
-    read: `(features, others) -> ([N, D] float32, list of [N])`, by position;
-      the others as text or whatever type the file gives them.
-    is_text: the others are text, numbers too.
+    path: path of the file, or another name of the table for messages.
+    names: names of the columns, in order.
+    read: `(features, others) -> ([N, D] float32, list of [N])`; columns are
+      given by position, and the others keep the types of the table.
+    is_text: whether the others are always text, even numbers.
   """
 
   path: Path | str
@@ -59,13 +60,14 @@ class TableFile(NamedTuple):
 
 
 class Roles(NamedTuple):
-  """What the columns of a table are for, by position.
+  """Roles of the columns of a table, by position.
 
   Attributes:
-    features: the inputs.
-    targets: the labels, or the numbers to predict; none if the table has none.
+    features: columns of inputs.
+    targets: columns of labels or of numbers to predict; empty if there are
+      none.
     are_numbers: whether the targets are numbers to predict.
-    ids: the ids, if a column has them.
+    ids: column of ids, or None.
   """
 
   features: list[int]
@@ -83,25 +85,25 @@ def roles_of(
   ids: Column | None = None,
   index_col: Column | None = None,
 ) -> Roles:
-  """Finds the columns that are asked for.
+  """Finds the positions of the requested columns.
 
   Args:
-    table: from `delimited.open_csv`, `parquet.open_parquet` or
+    table: result of `delimited.open_csv`, `parquet.open_parquet` or
       `frames.open_frame`.
-    target: the column of labels; None: the last.
-    targets: the columns of numbers to predict. If None, `target` counts.
-    features: the columns of inputs; None: all but the targets, the ids and the
+    target: column of labels. If None, the last column.
+    targets: columns of numbers to predict. If None, `target` applies.
+    features: columns of inputs. If None, all but the targets, the ids and the
       index.
-    ids: the column of ids; None: there is none.
-    index_col: a column that numbers the rows and is not read; None: there is
+    ids: column of ids. If None, there is none.
+    index_col: column that numbers the rows and is not read. If None, there is
       none.
 
   Returns:
     Roles.
 
   Raises:
-    ValueError: a column is unknown or named twice; or one of the inputs by
-      default has no name, as the index has that pandas writes.
+    ValueError: If a column is unknown or has two roles; or if `features` is
+      None and an input looks like an unnamed index that pandas wrote.
   """
 
   def position_of(option, column):
@@ -126,7 +128,7 @@ def roles_of(
 
 
 def read_examples(table: TableFile, **columns: Any) -> Examples:
-  """Reads the columns that are asked for, all inputs as numbers.
+  """Reads the requested columns, all inputs as numbers.
 
   Args:
     table: see `roles_of`.
@@ -136,7 +138,7 @@ def read_examples(table: TableFile, **columns: Any) -> Examples:
     The examples, in the order of the file.
 
   Raises:
-    ValueError: see `roles_of`; or a cell is no number, or there is none.
+    ValueError: See `roles_of`; or a cell is not a number, or is empty.
   """
   roles = roles_of(table, **columns)
   others = [] if roles.ids is None else [roles.ids]
@@ -154,7 +156,7 @@ def read_examples(table: TableFile, **columns: Any) -> Examples:
 
 
 def read_columns(table: TableFile, **columns: Any) -> Examples:
-  """Reads the columns that are asked for, inputs as they stand there.
+  """Reads the requested columns, inputs with the types of the table.
 
   Args:
     table: see `roles_of`.
@@ -165,7 +167,7 @@ def read_columns(table: TableFile, **columns: Any) -> Examples:
     [N, D], NaN in gaps.
 
   Raises:
-    ValueError: see `roles_of`; or a number to predict is none.
+    ValueError: See `roles_of`; or a value to predict is not a number.
   """
   roles = roles_of(table, **columns)
   ids = [] if roles.ids is None else [roles.ids]
@@ -181,14 +183,14 @@ def read_columns(table: TableFile, **columns: Any) -> Examples:
       _numbers(table, table.names[at], values)
       for at, values in zip(roles.targets, labels, strict=True)
     ]
-    # Nothing to predict is an array too, of no columns.
+    # Without targets, column_stack still needs one array.
     empty = np.zeros((len(found[0]), 0))
     labels = [np.column_stack([empty, *numbers])]
   return _examples(table, roles, labels[0], found_ids)._replace(inputs=inputs)
 
 
 def _examples(table, roles, labels, found_ids):
-  """Examples without their inputs."""
+  """Makes Examples without inputs."""
   return Examples(
     inputs=[],
     labels=labels,
@@ -199,7 +201,7 @@ def _examples(table, roles, labels, found_ids):
 
 
 def _numbers(table, name, values):
-  """Numbers to predict, NaN in gaps."""
+  """Reads numbers to predict; gaps become NaN."""
   found, row = cells.as_numbers(values, is_text=table.is_text)
   if row is not None:
     raise ValueError(
@@ -210,17 +212,17 @@ def _numbers(table, name, values):
 
 
 def as_float32(values: np.ndarray, where: str) -> np.ndarray:
-  """Numbers as float32.
+  """Rounds numbers to float32.
 
   Args:
-    values: of any numeric type.
-    where: what holds them, for messages.
+    values: numbers of any type.
+    where: place of the numbers, for messages.
 
   Returns:
-    The same numbers, rounded.
+    The numbers as float32.
 
   Raises:
-    ValueError: a finite number is beyond what float32 can hold.
+    ValueError: If a finite number exceeds the range of float32.
   """
   with np.errstate(over='ignore', invalid='ignore'):
     rounded = np.asarray(values).astype(np.float32)
@@ -239,13 +241,16 @@ def as_float32(values: np.ndarray, where: str) -> np.ndarray:
 def position(
   where: Path | str, option: str, names: Sequence[str], column: Column
 ) -> int:
-  """Returns where a column stands; an unknown one names the closest.
+  """Returns the position of a column.
 
   Args:
-    where: what holds the table, for messages.
-    option: that names the column.
-    names: of all columns, in order.
-    column: by name or position.
+    where: place of the table, for messages.
+    option: option that names the column, for messages.
+    names: names of all columns, in order.
+    column: name or position of the column.
+
+  Raises:
+    ValueError: If there is no such column; the message suggests the closest.
   """
   width = len(names)
   if isinstance(column, int) and not isinstance(column, bool):
@@ -259,7 +264,7 @@ def position(
     several = [each.strip() for each in str(column).split(',')]
     if len(several) > 1 and set(several) <= set(names):
       raise ValueError(
-        f'{option}: {where} has no column {column!r}; several are a list: '
+        f'{option}: {where} has no column {column!r}; give several as a list: '
         f'{option}={tuple(several)!r}.'
       )
     raise errors.unknown_name(f'{option}: the column of {where}', column, names)
@@ -267,14 +272,14 @@ def position(
 
 
 def _refuse_index(table: TableFile, features: list[int]) -> None:
-  """Raises if a column of inputs has no name: it numbers the rows."""
+  """Raises ValueError if an input looks like an unnamed pandas index."""
   for at in features:
     name = table.names[at]
     if _UNNAMED.fullmatch(name):
       raise ValueError(
         f'{table.path}: column {at} is named {name!r}, as pandas names the '
-        f'index of a table: index_col={at} leaves it out, of a frame '
-        'x.drop(...); if it is an input, list it in features.'
+        f'index of a table: index_col={at} leaves it out (x.drop(...) for a '
+        'frame); if it is an input, list it in features.'
       )
 
 
@@ -284,17 +289,17 @@ def _check_roles(
   others: tuple[int | None, int | None],
   features: list[int],
 ) -> None:
-  """Raises if a column has two roles, or none is left for the inputs."""
+  """Raises ValueError if a column has two roles, or none is an input."""
   if not features:
     named = ', '.join(repr(table.names[at]) for at in targets)
     raise ValueError(
-      f'features: {table.path} has no column left for the inputs beside the '
+      f'features: {table.path} has no column left for the inputs besides the '
       f'target {named}.'
     )
   roles = [*targets, *features, *(at for at in others if at is not None)]
   for at in roles:
     if roles.count(at) > 1:
       raise ValueError(
-        f'The column {table.names[at]!r} of {table.path} is asked for twice '
-        'among target, targets, ids, index_col and features.'
+        f'The column {table.names[at]!r} of {table.path} is named twice among '
+        'target, targets, ids, index_col and features.'
       )

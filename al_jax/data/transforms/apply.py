@@ -1,10 +1,10 @@
 """Changes that make a data set realistic: composable, seeded, pure.
 
-A transform is `(raw, *, seed=0, <options>) -> raw`. It draws from a generator
-of its own, keyed by its name, its options and the seed: the same call gives the
-same result wherever it stands in a chain, and transforms that differ draw
-independently. Those that pick examples are in `subsets.py`; the one that makes
-modalities of pictures, in `views.py`, draws nothing and has no seed.
+A transform is `(raw, *, seed=0, <options>) -> raw`. It draws from its own
+generator, keyed by its name, its options and the seed. So the draws do not
+depend on the place in a chain, and different transforms draw independently.
+Transforms that pick examples are in `subsets.py`. The one in `views.py`, which
+turns pictures into modalities, draws nothing and has no seed.
 """
 
 import inspect
@@ -38,26 +38,26 @@ def redundancy(
 ) -> RawData:
   """Repeats the training split with fresh Gaussian noise on every copy.
 
-  The protocol of Repeated-MNIST (Kirsch et al. 2019, "BatchBALD"),
-  in which the first copy is noisy too. The noise is added to normalised inputs
-  there; here to raw ones, with a standard deviation of `noise` times that of
-  the training inputs before copying: per channel for images, per column for
-  tables. Nothing is clipped, and a column without spread gets no noise.
+  This is the protocol of Repeated-MNIST (Kirsch et al. 2019, "BatchBALD"), in
+  which the first copy is noisy too. The paper adds noise to normalised inputs.
+  This function adds it to raw inputs, with a standard deviation of `noise`
+  times that of the training inputs before copying: per channel for images, per
+  column for tables. Nothing is clipped. A constant column gets no noise.
 
-  Each modality has noise of its own, whatever others there are; an example that
-  lacks it gets none.
+  Each modality has its own noise, independent of the other modalities. An
+  example that lacks a modality gets no noise there.
 
   Args:
     raw: the data set.
-    seed: of the noise.
-    copies: how often each example is there, at least 1.
-    noise: in units of the spread of the inputs; 0: exact copies, and inputs
-      keep their type.
+    seed: seed of the noise.
+    copies: number of copies of each example, at least 1.
+    noise: standard deviation of the noise, relative to that of the inputs. If
+      0, copies are exact and inputs keep their type.
 
   Returns:
-    The data set with its training examples in the order of the copies: all of
-    copy 0, all of copy 1, ... An example `a` becomes `a#0`, `a#1`, ... With
-    noise, inputs of all splits become float32, in raw units still.
+    The data set with all of copy 0 first, then all of copy 1, and so on. An
+    example `a` becomes `a#0`, `a#1`, ... With noise, the inputs of all splits
+    become float32, still in raw units.
   """
   check_whole('redundancy: copies', copies, least=1)
   errors.check_number('redundancy: noise', noise, least=0)
@@ -92,7 +92,7 @@ def redundancy(
 
 
 def _copied(values: np.ndarray, copies: int, dtype: np.dtype) -> np.ndarray:
-  """All of copy 0, all of copy 1, ..., in a type."""
+  """Returns copy 0, copy 1, ... of the values in the given type."""
   size = len(values)
   rows = np.empty((copies * size, *values.shape[1:]), dtype)
   for copy in range(copies):
@@ -101,9 +101,9 @@ def _copied(values: np.ndarray, copies: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _spread(inputs: np.ndarray, present: np.ndarray | None) -> np.ndarray:
-  """The std of `constants`, but 0 in channels and columns where nothing varies.
+  """Returns the std of `constants`, with 0 for constant channels and columns.
 
-  There `constants` has 1, and noise would be all that such a column has.
+  There `constants` has 1, which would turn such a column into pure noise.
   """
   of_inputs = moments(inputs, present=present)
   axes = tuple(range(of_inputs.mean.ndim - 1))
@@ -115,7 +115,7 @@ def _spread(inputs: np.ndarray, present: np.ndarray | None) -> np.ndarray:
 def _add_noise(
   generator: np.random.Generator, inputs: np.ndarray, scale: np.ndarray
 ) -> None:
-  """Adds noise in place, some rows at a time to save memory."""
+  """Adds noise in place, in blocks of rows to save memory."""
   for start in range(0, len(inputs), _ROWS_AT_ONCE):
     rows = inputs[start : start + _ROWS_AT_ONCE]
     rows += scale * generator.standard_normal(rows.shape, np.float32)
@@ -137,17 +137,17 @@ def label_noise(raw: RawData, *, seed: int = 0, rate: float) -> RawData:
   """Makes round(rate N) training targets wrong; test and validation stay.
 
   Each becomes one of the C - 1 other classes, all equally likely. The wrong
-  target is then what the data set says: an oracle gives it to whoever asks, how
-  often ever, and training accuracy counts it as right. The noise of an
-  `Oracle`, in contrast, is in its answers; the data set stays right.
+  target replaces the true one: an oracle returns it for every query, and
+  training accuracy counts it as right. In contrast, a noisy `Oracle` changes
+  its answers and leaves the data set as it is.
 
   Args:
     raw: the data set.
-    seed: which targets, and what they become.
-    rate: the fraction that becomes wrong, in [0, 1].
+    seed: seed for the choice of targets and their new classes.
+    rate: fraction of targets made wrong, in [0, 1].
 
   Returns:
-    The data set with other training targets.
+    The data set with noisy training targets.
   """
   errors.check_number('label_noise: rate', rate, least=0, most=1)
   names, known = known_classes(raw, 'label_noise')
@@ -184,15 +184,15 @@ def apply_transforms(
 
   Args:
     raw: the data set.
-    specs: each with a `'name'` from TRANSFORMS and options of that function:
+    specs: dicts with a `'name'` from TRANSFORMS and options of that function:
       `{'name': 'cap', 'train': 1000, 'seed': 1}`.
 
   Returns:
-    The data set after the last.
+    The data set after the last transform.
 
   Raises:
-    ValueError: a name or an option is unknown, an option is missing or out of
-      range, or a spec is there twice: it would make the same draws again.
+    ValueError: If a name or an option is unknown, an option is missing or out
+      of range, or a spec occurs twice, which would repeat its draws.
   """
   check_transforms(specs)
   for spec in specs:
@@ -202,20 +202,20 @@ def apply_transforms(
 
 
 def check_transforms(specs: Sequence[Mapping[str, Any]]) -> None:
-  """Raises what `apply_transforms` would raise whatever the data set is."""
+  """Raises the errors of `apply_transforms` that do not depend on the data."""
   if not isinstance(specs, Sequence) or isinstance(specs, str):
     raise ValueError(f'transforms: {specs!r} must be a list of dicts.')
   for position, spec in enumerate(specs):
     _check_spec(spec)
     if dict(spec) in [dict(earlier) for earlier in specs[:position]]:
       raise ValueError(
-        f'transforms: {dict(spec)} is there twice and would make the same '
-        'draws twice. Give the second one another seed.'
+        f'transforms: {dict(spec)} is there twice and would repeat its draws; '
+        'give the second one another seed.'
       )
 
 
 def _check_spec(spec: Mapping[str, Any]) -> None:
-  """Raises unless name and options are those of a transform."""
+  """Raises ValueError unless the spec fits a transform and its options."""
   if not isinstance(spec, Mapping) or 'name' not in spec:
     raise ValueError(
       f"transforms: {spec!r} must be a dict with a 'name': one of "

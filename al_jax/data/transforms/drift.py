@@ -1,6 +1,6 @@
-"""A transform that puts the training split in an order: a stream that drifts.
+"""A transform that reorders the training split into a stream that drifts.
 
-What a transform is stands in `apply.py`.
+See `apply.py` for the definition of a transform.
 """
 
 import numpy as np
@@ -10,9 +10,8 @@ from al_jax.data.dataset import RawData
 from al_jax.data.transforms.subsets import generator_of, known_classes
 
 KINDS = ('shuffled', 'by_id', 'abrupt', 'gradual', 'new_class')
-# What needs no classes.
 _WITHOUT_CLASSES = ('shuffled', 'by_id')
-# Where a change comes, of all examples, if `at` does not say.
+# Default position of the change, as a share of all examples.
 _AT = 0.5
 
 
@@ -24,33 +23,33 @@ def drift(
   at: float | None = None,
   new: str | None = None,
 ) -> RawData:
-  """Reorders the training split; every example is kept once, with its id.
+  """Reorders the training split; keeps every example and its id.
 
-  The first half of the classes, in the order of their numbers, are the early
-  ones, the others the late ones.
+  The first half of the classes, by class number, are the early classes; the
+  others are the late classes.
 
   Args:
     raw: the data set.
-    seed: of the order.
-    kind: what happens over the stream:
-      `'shuffled'`: nothing; the order is random.
-      `'by_id'`: what your data have: the order of the ids, such as the row
-      numbers of a table, whose rows a source shuffles to hold out a test split.
-      `'abrupt'`: up to a position there are early classes alone; from there on
-      the late ones, with the early ones that are left.
-      `'gradual'`: of as many early as late examples the share of early ones
-      falls from 1 to 0 in a line.
-      `'new_class'`: a class that is not there up to a position comes after it.
-    at: that position as a share of all examples, above 0, below 1; of
+    seed: seed of the order.
+    kind: change over the stream:
+      `'shuffled'`: no change; the order is random.
+      `'by_id'`: the change in your own data; examples are sorted by id. If ids
+      are row numbers, this undoes the shuffle that draws a test split.
+      `'abrupt'`: only early classes before a position; then the late classes
+      and the remaining early examples.
+      `'gradual'`: the share of early classes falls linearly from 1 to 0, if
+      there are as many early examples as late ones.
+      `'new_class'`: one class appears only after a position.
+    at: position of the change as a share of all examples, in (0, 1), for
       `'abrupt'` and `'new_class'`. If None, one half.
-    new: name of the class of `'new_class'`, a text. If None, the last one.
+    new: name of the class that `'new_class'` adds. If None, the last class.
 
   Returns:
-    The data set in another order.
+    The data set in the new order.
 
   Raises:
-    ValueError: an option out of range, one that the kind does not read, or a
-      position that the classes cannot fill.
+    ValueError: If an option is out of range or not used by the kind, or too
+      few examples may come before the position.
   """
   errors.check_name('drift: kind', kind, KINDS)
   errors.check_number('drift: at', at, above=0, below=1, optional=True)
@@ -77,20 +76,20 @@ def drift(
 
 
 def _check_read(kind, at, new):
-  """Refuses what the kind does not read."""
+  """Raises ValueError if an option is given that the kind does not use."""
   for option, value, readers in (
     ('at', at, ('abrupt', 'new_class')),
     ('new', new, ('new_class',)),
   ):
     if value is not None and kind not in readers:
       raise ValueError(
-        f'drift: {option} is {value!r}, and kind {kind!r} does not read it, '
-        f'but {" and ".join(readers)}: leave it out.'
+        f'drift: {option} is {value!r}, but kind {kind!r} does not use it; '
+        f'only {" and ".join(readers)} can.'
       )
 
 
 def _number(new, names):
-  """The number of the class that is new."""
+  """Returns the number of the new class."""
   if new is None:
     return len(names) - 1
   errors.check_name('drift: new', new, names)
@@ -98,14 +97,17 @@ def _number(new, names):
 
 
 def _gradual(generator, is_early):
-  """Positions by times of arrival: early ones have density 2 (1 - t)."""
+  """Sorts by random arrival times t in [0, 1].
+
+  Their density is 2 (1 - t) for early examples and 2 t for late ones.
+  """
   drawn = generator.random(len(is_early))
   times = np.where(is_early, 1 - np.sqrt(drawn), np.sqrt(drawn))
   return np.argsort(times, kind='stable')
 
 
 def _changed(generator, is_early, at):
-  """Up to a position only early ones, in random order; then all others."""
+  """Puts only early examples before a position, then all others, shuffled."""
   order = generator.permutation(len(is_early))
   before = round(at * len(order))
   early = order[is_early[order]]

@@ -1,4 +1,4 @@
-"""Pictures of nothing among those of the pool, not worth a query."""
+"""Adds pictures of pure noise, not worth a query, to the pool."""
 
 import copy
 
@@ -13,28 +13,28 @@ from al_jax.data.transforms.subsets import (
   known_classes,
 )
 
-# More are a slip: pictures of noise for each of the pool.
+# Upper bound that catches typos.
 _MOST_PER_PICTURE = 100
-# Pixels that are drawn at once.
+# Pixels drawn at once.
 _BLOCK = 1 << 20
 
 
 def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
   """Adds pictures of noise to the training split.
 
-  Each pixel is drawn from those of all training pictures, channel by channel,
-  so that neither the mean nor the spread gives them away. A simulated oracle
-  does not answer about them: a query is paid for, and labels nothing.
+  Each channel of each pixel is drawn from the same channel of all training
+  pictures, so that neither the mean nor the spread gives outliers away. A
+  simulated oracle gives no label for an outlier, but the query costs budget.
 
   Args:
     raw: the data set, of pictures with classes.
-    seed: of the noise.
-    number: how many, at most 100 times the pool.
+    seed: seed of the noise.
+    number: number of outliers, at most 100 times the pool.
 
   Returns:
-    The data set; the ids of the others become text. New ones come last; they
-    have the classes of examples drawn at random, so that classes are as
-    frequent as before.
+    The data set with the outliers last; all ids become text. Outliers have the
+    classes of examples drawn at random, so that class frequencies do not
+    change.
   """
   check_whole('outliers: number', number, least=1)
   _, targets = known_classes(raw, 'outliers')
@@ -68,10 +68,10 @@ def outliers(raw: RawData, *, seed: int = 0, number: int) -> RawData:
 def _with_noise(
   generator: np.random.Generator, images: np.ndarray, number: int
 ) -> np.ndarray:
-  """Pictures, and as many of noise after them.
+  """Returns the pictures with `number` pictures of noise after them.
 
-  Draws all rows of the pixels, then all heights, then all widths. In blocks, so
-  that memory holds places for a block alone.
+  Draws the picture of every pixel, then every height, then every width. Works
+  in blocks, so that memory holds the positions of one block only.
   """
   size, *shape = images.shape
   found = np.empty((size + number, *shape), images.dtype)
@@ -86,7 +86,7 @@ def _with_noise(
   for limit in images.shape[:3]:
     places.append(draws(copy.deepcopy(generator), limit))
     for _ in draws(generator, limit):
-      pass  # goes on to where the next draws begin
+      pass  # advances the generator to the next axis
   channels, end = np.arange(shape[-1]), size
   for count, *place in zip(counts, *places, strict=True):
     found[end : end + count] = images[*place, channels]

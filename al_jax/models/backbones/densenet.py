@@ -9,19 +9,19 @@ from al_jax.models.backbones import layers
 from al_jax.models.backbones.table import Architecture, Trunk
 
 _DEPTHS = (6, 12, 24, 16)
-# Channels that a layer adds, and those before its 3x3 convolution.
+# Channels that a layer adds, and channels before its 3x3 convolution.
 _GROWTH, _INNER = 32, 128
 
 
 class DenseNet(nn.Module):
-  """Four blocks, each of whose layers sees all layers before it.
+  """Four blocks in which every layer reads all earlier layers.
 
   Huang et al. 2017, "Densely Connected Convolutional Networks".
   """
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = layers.convolved(images, 64, 7, 'features.conv0', stride=2)
     hidden = nn.relu(layers.normed(hidden, 'features.norm0', how))
     hidden = layers.max_pool(hidden, padding=1)
@@ -37,14 +37,14 @@ class DenseNet(nn.Module):
     return layers.pooled(hidden), extras
 
   def _halved(self, inputs, name, how):
-    """Half the channels, and half the size."""
+    """Halves the channels and the size."""
     hidden = nn.relu(layers.normed(inputs, f'{name}.norm', how))
     channels = inputs.shape[-1] // 2
     hidden = layers.convolved(hidden, channels, 1, f'{name}.conv')
     return layers.avg_pool(hidden, size=2, stride=2)
 
   def _grown(self, inputs, name, how):
-    """The inputs, and what a layer makes of them."""
+    """Appends the output of a layer to its inputs."""
     hidden = inputs
     for part, (channels, size) in enumerate(
       ((_INNER, 1), (_GROWTH, 3)), start=1
@@ -58,7 +58,7 @@ ARCHITECTURES = {
   'densenet121': Architecture(
     lambda _: DenseNet(),
     head='classifier',
-    # As torchvision's files have them.
+    # The names in torchvision's files.
     renamed={r'\.(norm|conv)\.([12])$': r'.\1\2'},
   )
 }

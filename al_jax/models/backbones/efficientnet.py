@@ -9,7 +9,7 @@ from al_jax.models import common
 from al_jax.models.backbones import layers
 from al_jax.models.backbones.table import HALF, Architecture, Trunk
 
-# Of each stage: blocks, size of the depthwise kernels, stride of the first
+# For each stage: blocks, size of the depthwise kernels, stride of the first
 # block, expansion of its channels, and channels of the result.
 _STAGES = (
   (1, 3, 1, 1, 16),
@@ -24,11 +24,11 @@ _STEM, _LAST = 32, 1280
 
 
 class EfficientNetLite0(nn.Module):
-  """Tan and Le 2019, "EfficientNet", without squeeze-and-excitation.
+  """EfficientNet of Tan and Le 2019, without squeeze-and-excitation.
 
   Attributes:
-    padding: `'SAME'`, as TensorFlow pads; None: alike on both sides.
-    epsilon: added to the variances.
+    padding: `'SAME'`, as in TensorFlow. If None, equal padding on both sides.
+    epsilon: constant added to the variances.
   """
 
   padding: str | None
@@ -36,7 +36,7 @@ class EfficientNetLite0(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = layers.convolved(
       images, _STEM, 3, 'conv_stem', stride=2, padding=self.padding
     )
@@ -53,7 +53,7 @@ class EfficientNetLite0(nn.Module):
     return layers.pooled(hidden), extras
 
   def _block(self, inputs, name, size, stride, expansion, channels, how):
-    """More channels, a depthwise convolution, and few channels again."""
+    """Expands the channels, convolves depthwise, and reduces them again."""
     hidden, norms = inputs, iter(('bn1', 'bn2', 'bn3'))
     has_expansion = expansion > 1
     if has_expansion:
@@ -79,8 +79,8 @@ class EfficientNetLite0(nn.Module):
     return layers.normed(hidden, name, how, self.epsilon)
 
 
-# The names of Melas-Kyriazi's package `efficientnet-lite-pytorch`, which counts
-# blocks through all stages.
+# The names in Melas-Kyriazi's package `efficientnet-lite-pytorch`, which counts
+# blocks across all stages.
 _PACKAGE = {
   r'^_conv_stem$': 'conv_stem',
   r'^_bn0$': 'bn1',
@@ -109,7 +109,7 @@ _lite0 = functools.partial(Architecture, head='classifier', dropout=0.2)
 ARCHITECTURES = {
   # Trained in PyTorch, for timm.
   'efficientnet_lite0': _lite0(lambda _: EfficientNetLite0(None, 1e-5)),
-  # Trained in TensorFlow: those of timm with this name, and of the package.
+  # Trained in TensorFlow: timm's weights of this name, and the package's.
   'tf_efficientnet_lite0': _lite0(
     lambda _: EfficientNetLite0('SAME', 1e-3), moments=HALF, renamed=_PACKAGE
   ),

@@ -1,4 +1,4 @@
-"""Pictures become what a published network makes of them, once."""
+"""Replaces pictures by features of a published network, computed once."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,9 +15,9 @@ from al_jax.interfaces import Facts
 from al_jax.models.backbones.backbone import backbone
 from al_jax.models.weights import hub
 
-# Counted up when the features of the same pictures change.
+# Incremented when the features of the same pictures change.
 _FORMAT = 1
-# Pictures between two lines of progress.
+# Pictures per line of progress.
 _LOGGED = 5000
 
 
@@ -32,13 +32,14 @@ def read(
   std: Sequence[float] | None = None,
   batch_size: int = 64,
 ) -> RawData:
-  """Reads pictures, and returns their features: see `embedded`.
+  """Reads pictures and returns their features, see `embedded`.
 
   Args:
-    location: names the pictures, as `data.load` takes it: `'tfds:cifar10'`.
+    location: source of the pictures for `data.load`, for example
+      `'tfds:cifar10'`.
     architecture: see `embedded`.
     weights: see `embedded`.
-    of: options of the source of the pictures.
+    of: options of that source.
     size: see `embedded`.
     mean: see `embedded`.
     std: see `embedded`.
@@ -83,28 +84,28 @@ def embedded(
   batch_size: int = 64,
   cache_dir: str | None = None,
 ) -> Dataset:
-  """Replaces pictures by the features that a published network has of them.
+  """Replaces pictures by their features from a published network.
 
-  They are computed once and kept on disk. A linear model on them, `{'name':
-  'mlp', 'widths': ()}`, is a network with a frozen trunk, and trains in
-  seconds.
+  The features are computed once and kept on disk. A linear model on them,
+  `{'name': 'mlp', 'widths': ()}`, is equivalent to a network with a frozen
+  trunk and trains in seconds.
 
   Args:
-    dataset: of pictures.
+    dataset: data set of pictures.
     architecture: see `backbones.backbone`.
-    weights: likewise.
-    size: likewise.
-    mean: likewise.
-    std: likewise.
-    batch_size: pictures at once; features do not depend on it.
-    cache_dir: where they are kept; if None, the environment variable
+    weights: see `backbones.backbone`.
+    size: see `backbones.backbone`.
+    mean: see `backbones.backbone`.
+    std: see `backbones.backbone`.
+    batch_size: number of pictures per batch; features do not depend on it.
+    cache_dir: folder for the features. If None, the environment variable
       AL_JAX_CACHE_DIR, or else `~/.cache/al_jax`.
 
   Returns:
     The data set with inputs float32[N, D]. Galleries show the pictures.
 
   Raises:
-    ValueError: no pictures, or a value that is not allowed.
+    ValueError: If the data set has no pictures, or a value is not allowed.
   """
   options = {
     'architecture': architecture,
@@ -118,12 +119,12 @@ def embedded(
 
 
 def check(dataset: Dataset, *, batch_size: int = 64, **options: Any) -> None:
-  """Raises what `embedded` would raise, before any picture is looked at.
+  """Checks the arguments of `embedded` without reading any picture.
 
   Args:
     dataset: see `embedded`.
-    batch_size: likewise.
-    **options: likewise.
+    batch_size: see `embedded`.
+    **options: see `embedded`.
   """
   _check(dataset, options, batch_size)
   options.pop('cache_dir', None)
@@ -131,7 +132,7 @@ def check(dataset: Dataset, *, batch_size: int = 64, **options: Any) -> None:
 
 
 def _check(dataset, options, batch_size):
-  """Refuses what has no pictures, and what would make no features."""
+  """Rejects data sets without pictures, and networks without weights."""
   errors.check_number('batch_size', batch_size, int, least=1)
   if not dataset.is_image:
     raise ValueError(
@@ -140,13 +141,13 @@ def _check(dataset, options, batch_size):
     )
   if options['weights'] is None:
     raise ValueError(
-      'weights is None; features of a network that has learnt nothing are of '
-      'no use: set it to a file.'
+      'weights is None; features of an untrained network are of no use: set '
+      'it to a file.'
     )
 
 
 def _model(dataset, options):
-  """The network, for these pictures."""
+  """Builds the network for these pictures."""
   example = dataset.train.inputs[0]
   facts = Facts(
     len(dataset.train),
@@ -160,7 +161,7 @@ def _model(dataset, options):
 
 
 def _features(dataset, options, batch_size, cache_dir):
-  """RawData, from the cache where it is there."""
+  """Returns the features as RawData, from the cache if they are there."""
   _check(dataset, options, batch_size)
   key = {
     'embedding': _FORMAT,
@@ -181,7 +182,7 @@ def _computed(dataset, options, batch_size):
   """Passes all pictures through the trunk."""
   parts = dataset.as_raw().parts()
   logging.warning(
-    '%s: %s pictures are embedded once, which may take minutes, and kept.',
+    '%s: embedding %s pictures; this may take minutes and is done once.',
     options['architecture'],
     f'{sum(map(len, parts.values())):,}',
   )
@@ -215,7 +216,7 @@ def _computed(dataset, options, batch_size):
 
 
 def _check_range(dataset, rows):
-  """Refuses numbers that are no brightness; constants of the data may lie."""
+  """Rejects values outside 0 to 1, which the data set's mean may not reveal."""
   if rows.dtype != np.uint8 and (rows.min() < 0 or rows.max() > 1):
     raise ValueError(
       f'{dataset.name} has pictures with values from {rows.min():.4g} to '

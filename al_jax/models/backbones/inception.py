@@ -14,21 +14,21 @@ _EPSILON = 1e-3
 
 
 def _conv(images, channels, size, name, how, **options):
-  """A convolution, normalisation and ReLU."""
+  """Applies a convolution, normalisation and ReLU."""
   hidden = layers.convolved(images, channels, size, f'{name}.conv', **options)
   return nn.relu(layers.normed(hidden, f'{name}.bn', how, _EPSILON))
 
 
 class GoogLeNet(nn.Module):
-  """Szegedy et al. 2015, "Going Deeper with Convolutions".
+  """GoogLeNet of Szegedy et al. 2015, "Going Deeper with Convolutions".
 
-  With batch normalisation, and 3x3 kernels where the paper has 5x5, as
-  torchvision's.
+  As in torchvision, it has batch normalisation, and 3x3 kernels where the paper
+  has 5x5.
   """
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = _conv(images, 64, 7, 'conv1', how, stride=2)
     hidden = layers.max_pool_to_the_end(hidden)
     hidden = _conv(hidden, 64, 1, 'conv2', how)
@@ -43,7 +43,7 @@ class GoogLeNet(nn.Module):
     return layers.pooled(hidden), extras
 
   def _block(self, inputs, name, widths, how):
-    """Four branches side by side."""
+    """Applies four branches in parallel."""
     first, second, third, last = widths
     branches = [_conv(inputs, first, 1, f'{name}.branch1', how)]
     for branch, (inner, outer) in ((2, second), (3, third)):
@@ -80,7 +80,7 @@ class InceptionV3(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = images
     stem = (
       (32, 'Conv2d_1a_3x3', {'stride': 2, 'padding': 0}),
@@ -102,10 +102,10 @@ class InceptionV3(nn.Module):
 
 
 def _branched(inputs, name, branches, pool, how):
-  """Branches side by side, and one that pools.
+  """Applies parallel branches, and one that pools.
 
-  A branch is a list of convolutions; one that is a list itself is of
-  convolutions side by side, whose results follow each other.
+  A branch is a list of convolutions. A nested list stands for parallel
+  convolutions, whose results are concatenated.
   """
   outputs = []
   for parts in branches:
@@ -178,8 +178,8 @@ def _of_8():
   ], 192
 
 
-# Branches of each block, of convolutions `(name, channels, size, options)`; and
-# channels after a mean, or None for a maximum that halves the maps.
+# Block -> (branches, pool). Convolutions are `(name, channels, size, options)`;
+# pool is the channels after mean pooling, or None for halving max pooling.
 _INCEPTION = {
   '5b': _of_35(32),
   '5c': _of_35(64),

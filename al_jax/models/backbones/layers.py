@@ -1,7 +1,7 @@
 """Layers that published networks share; call them inside a compact module.
 
-Names are those of the published tensors: what is `layer1.0.conv1.weight` in a
-file is the kernel of the layer `layer1.0.conv1` here.
+Layers are named after the published tensors: `layer1.0.conv1.weight` in a file
+is the kernel of the layer `layer1.0.conv1` here.
 """
 
 import flax.linen as nn
@@ -12,7 +12,7 @@ import numpy as np
 from al_jax.models import common, conv, pooling
 
 Size = int | tuple[int, int]
-# He et al. (2015); depthwise kernels have as few outputs as inputs.
+# He et al. (2015). Fan-in suits depthwise kernels, with one input channel each.
 _OF_OUTPUTS = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 _OF_INPUTS = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
@@ -32,13 +32,13 @@ def convolved(
 
   Args:
     images: float32 [B, height, width, channels].
-    channels: of the result.
+    channels: channels of the result.
     size: height and width of the kernel.
-    name: of the layer.
+    name: name of the layer.
     stride: rows and columns from one window to the next.
-    padding: zeros on each side, of height and width; or `'SAME'`. If None, as
-      many as keep the size at a stride of 1.
-    bias: whether there is one.
+    padding: zeros on each side, along height and width; or `'SAME'`. If None,
+      half of the kernel size, which keeps odd kernels' size at a stride of 1.
+    bias: whether there is a bias.
     depthwise: whether each channel has a kernel of its own.
 
   Returns:
@@ -65,7 +65,7 @@ def convolved(
 def normed(
   images: jax.Array, name: str, how: common.Pass, epsilon: float = 1e-5
 ) -> jax.Array:
-  """Normalises a batch, with statistics in evaluation."""
+  """Applies batch normalisation; evaluation uses its statistics."""
   return common.normalise(images, 'batch', how, epsilon=epsilon, name=name)
 
 
@@ -80,7 +80,7 @@ def max_pool(
 def max_pool_to_the_end(
   images: jax.Array, *, size: int = 3, stride: int = 2
 ) -> jax.Array:
-  """Likewise, with a last window that may reach over the end ("ceil mode")."""
+  """Takes maxima; the last window may reach past the end ("ceil mode")."""
   margins = []
   for extent in images.shape[1:3]:
     windows = -(-(extent - size) // stride) + 1
@@ -99,23 +99,23 @@ def avg_pool(
 
 
 def averaged_to(images: jax.Array, size: int) -> jax.Array:
-  """Averages images in size x size windows that cover them evenly."""
+  """Averages images over size x size windows that cover them evenly."""
   rows, columns = (_even_means(extent, size) for extent in images.shape[1:3])
   return jnp.einsum('rh,bhwc,sw->brsc', rows, images, columns)
 
 
 def in_a_row(images: jax.Array) -> jax.Array:
-  """The values of each image, channel by channel, as published."""
+  """Flattens each image channel by channel, as published."""
   return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
 
 
 def pooled(images: jax.Array) -> jax.Array:
-  """The mean of each channel."""
+  """Averages each channel over its pixels."""
   return jnp.mean(images, axis=(1, 2))
 
 
 def _even_means(extent, size):
-  """float32[size, extent]: a row for each window, which may overlap."""
+  """Returns float32[size, extent], a row per window; windows may overlap."""
   means = np.zeros((size, extent), np.float32)
   for window in range(size):
     first, end = window * extent // size, -(-(window + 1) * extent // size)

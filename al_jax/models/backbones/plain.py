@@ -1,4 +1,4 @@
-"""AlexNet and VGG-16: convolutions in a row, and dense layers after them."""
+"""AlexNet and VGG-16: a sequence of convolutions, then dense layers."""
 
 import flax.linen as nn
 import jax
@@ -8,8 +8,8 @@ from al_jax.models.backbones import layers
 from al_jax.models.backbones.table import Architecture, Trunk
 
 _WIDTH = 4096
-# By the number of a layer: channels, size, stride and padding of a convolution;
-# None is a pooling.
+# Layer number -> channels, size, stride and padding of a convolution, or None
+# for a pooling.
 _ALEXNET = {
   0: (64, 11, 4, 2),
   2: None,
@@ -20,22 +20,22 @@ _ALEXNET = {
   10: (256, 3, 1, 1),
   12: None,
 }
-# Of each block, convolutions and their channels.
+# Number of convolutions and their channels, for each block.
 _VGG16 = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 
 
 class AlexNet(nn.Module):
-  """Krizhevsky 2014, "One weird trick", as torchvision's.
+  """AlexNet of Krizhevsky 2014, "One weird trick", as in torchvision.
 
   Attributes:
-    dropout: share of the values before each dense layer that are dropped.
+    dropout: share of the inputs of each dense layer that is dropped.
   """
 
   dropout: float
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden, extras = _convolutions(images, _ALEXNET, 3)
     hidden = layers.in_a_row(layers.averaged_to(hidden, 6))
     hidden = common.dropout(hidden, self.dropout, how)
@@ -45,13 +45,13 @@ class AlexNet(nn.Module):
 
 
 class Vgg16(nn.Module):
-  """Simonyan and Zisserman 2014; attributes as of AlexNet."""
+  """VGG-16 of Simonyan and Zisserman 2014, with the attributes of AlexNet."""
 
   dropout: float
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden, extras = _convolutions(images, _numbered(_VGG16), 2)
     hidden = layers.in_a_row(layers.averaged_to(hidden, 7))
     hidden = nn.relu(nn.Dense(_WIDTH, name='classifier.0')(hidden))
@@ -60,7 +60,7 @@ class Vgg16(nn.Module):
 
 
 def _numbered(blocks):
-  """The table of a VGG, as of AlexNet: each convolution has a ReLU after it."""
+  """Makes a table like AlexNet's; each ReLU takes a layer number too."""
   table, number = {}, 0
   for depth, channels in blocks:
     for _ in range(depth):
@@ -93,7 +93,7 @@ def _convolutions(images, table, window):
 
 
 ARCHITECTURES = {
-  # Here its head has dropout too.
+  # Unlike as published, the head has dropout too.
   'alexnet': Architecture(AlexNet, head='classifier.6', dropout=0.5),
   'vgg16': Architecture(
     Vgg16,

@@ -1,4 +1,4 @@
-"""ResNets as published for ImageNet, and their successors of 2016."""
+"""Published ImageNet ResNets, and their version 2 of 2016."""
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ _DEPTHS = {
   152: ((3, 8, 36, 3), True),
 }
 _WIDTH = 64
-# Channels of the result of a bottleneck, per channel inside.
+# Output channels of a bottleneck per inner channel.
 _EXPANSION = 4
 
 
@@ -33,7 +33,7 @@ class ResNet(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = layers.convolved(images, _WIDTH, 7, 'conv1', stride=2)
     hidden = nn.relu(layers.normed(hidden, 'bn1', how))
     hidden = layers.max_pool(hidden, padding=1)
@@ -47,7 +47,7 @@ class ResNet(nn.Module):
     return layers.pooled(hidden), extras
 
   def _block(self, inputs, name, stage, stride, how):
-    """Convolutions with normalisation, beside a shortcut."""
+    """Applies convolutions with normalisation, beside a shortcut."""
     hidden = inputs
     parts = _convolutions(self.bottleneck, stage, stride)
     for part, (channels, size, step) in enumerate(parts, start=1):
@@ -66,9 +66,10 @@ class ResNet(nn.Module):
 
 
 class ResNetV2(nn.Module):
-  """Likewise with normalisation before each convolution; attributes as there.
+  """A ResNet with normalisation before each convolution.
 
-  He et al. 2016, "Identity Mappings in Deep Residual Networks".
+  He et al. 2016, "Identity Mappings in Deep Residual Networks". The attributes
+  are those of ResNet.
   """
 
   depths: tuple[int, ...]
@@ -76,7 +77,7 @@ class ResNetV2(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to features."""
+    """Maps normalised images to features."""
     hidden = layers.convolved(images, _WIDTH, 7, 'stem.conv', stride=2)
     hidden = layers.max_pool(hidden, padding=1)
     extras = {}
@@ -90,7 +91,7 @@ class ResNetV2(nn.Module):
     return layers.pooled(hidden), extras
 
   def _block(self, inputs, name, stage, stride, how):
-    """Normalisation and convolutions, beside a shortcut."""
+    """Applies normalisation and convolutions, beside a shortcut."""
     hidden = inputs
     parts = _convolutions(self.bottleneck, stage, stride)
     for part, (channels, size, step) in enumerate(parts, start=1):
@@ -106,7 +107,7 @@ class ResNetV2(nn.Module):
 
 
 def _convolutions(bottleneck, stage, stride):
-  """Channels, size and stride of each convolution of a block."""
+  """Returns channels, size and stride of each convolution of a block."""
   width = _WIDTH * 2 ** (stage - 1)
   if not bottleneck:
     return (width, 3, stride), (width, 3, 1)

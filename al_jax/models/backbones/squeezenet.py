@@ -8,8 +8,8 @@ from al_jax.models import common
 from al_jax.models.backbones import layers
 from al_jax.models.backbones.table import Architecture, Trunk
 
-# By the number of a layer: channels of a fire module, squeezed and expanded;
-# None is a pooling.
+# Layer number -> squeezed and expanded channels of a fire module, or None for a
+# pooling.
 _FIRES = {
   2: None,
   3: (16, 64),
@@ -26,11 +26,11 @@ _FIRES = {
 
 
 class SqueezeNet(nn.Module):
-  """Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy"."""
+  """SqueezeNet of Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy"."""
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> Trunk:
-    """Normalised images to feature maps: the head pools."""
+    """Maps normalised images to feature maps: the head pools."""
     del how
     hidden = nn.relu(
       layers.convolved(
@@ -48,7 +48,7 @@ class SqueezeNet(nn.Module):
 
 
 def _fire(inputs, name, squeezed, expanded):
-  """Few channels, and of these many, by 1x1 and by 3x3 convolutions."""
+  """Squeezes to few channels, then expands by 1x1 and 3x3 convolutions."""
 
   def made(images, channels, size, part):
     return nn.relu(

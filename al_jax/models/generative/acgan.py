@@ -1,9 +1,9 @@
-"""Networks that make images of a class, and tell them from real ones.
+"""Networks that generate images of a class and tell them from real ones.
 
 Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs";
 Larsen et al. 2016, "Autoencoding beyond Pixels using a Learned Similarity
 Metric". The layers are those of Tran et al. 2019, "Bayesian Generative Active
-Deep Learning", for digits. The classifier is a network of its own.
+Deep Learning", for digits. The classifier is a separate network.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from al_jax.models import checks, common, transposed
 from al_jax.models.generative import layers
 
 _INIT = nn.initializers.normal(0.02)
-# Beyond these a variance is 0 or infinite in float32 before long.
+# Bounds on log variances; far outside, float32 variances are 0 or infinite.
 _LEAST, _MOST = -10.0, 10.0
 
 
@@ -27,12 +27,13 @@ class Makers(NamedTuple):
   """The three networks as pure functions.
 
   Attributes:
-    encoder: normalised images [B, ...] to the means and the log variances of
-      their codes, float32[B, Z] each.
-    generator: codes float32[B, Z] and classes int32[B] to normalised images
-      [B, ...]; where raw inputs are uint8 they stay within 0 to 255.
-    discriminator: normalised images [B, ...] to logits [B] that they are real.
-    latent: Z, numbers of a code.
+    encoder: maps normalised images [B, ...] to the means and the log variances
+      of their codes, float32[B, Z] each.
+    generator: maps codes float32[B, Z] and classes int32[B] to normalised
+      images [B, ...]; if raw inputs are uint8, raw values stay within 0 to 255.
+    discriminator: maps normalised images [B, ...] to logits [B] that they are
+      real.
+    latent: size Z of a code.
   """
 
   encoder: NetFns
@@ -42,12 +43,12 @@ class Makers(NamedTuple):
 
 
 class Encoder(nn.Module):
-  """Halves images, and ends in a dense layer and two heads.
+  """Convolutions that halve images, dense layers and two heads.
 
   Attributes:
     channels: channels of each convolution.
     widths: hidden units after the convolutions.
-    latent: numbers of a code.
+    latent: size of a code.
   """
 
   channels: tuple[int, ...]
@@ -56,7 +57,7 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> tuple:
-    """[B, ...] to two of [B, Z]."""
+    """Maps [B, ...] to two arrays [B, Z]."""
     hidden = layers.halved(images, self.channels, how, init=_INIT)
     hidden = _dense(hidden, self.widths, how, nn.relu)
     mean, log_variance = (
@@ -67,15 +68,15 @@ class Encoder(nn.Module):
 
 
 class Generator(nn.Module):
-  """Makes an image of a code and a class.
+  """Network that makes an image of a code and a class.
 
   Attributes:
     shape: height, width and channels of an image.
-    num_classes: C.
+    num_classes: number C of classes.
     channels: channels of each doubling, the last first.
     widths: hidden units before the first small image, the last first.
-    limits: the least and the largest value of a pixel, float32, broadcast
-      against an image. If None, there are none.
+    limits: least and largest value of a pixel, float32, broadcast against an
+      image. If None, pixels are not bounded.
   """
 
   shape: tuple[int, int, int]
@@ -88,7 +89,7 @@ class Generator(nn.Module):
   def __call__(
     self, code: jax.Array, classes: jax.Array, how: common.Pass
   ) -> jax.Array:
-    """[B, Z] and int32[B] to [B, ...]."""
+    """Maps codes [B, Z] and classes int32[B] to images [B, ...]."""
     height, width, depth = self.shape
     one_hot = jax.nn.one_hot(classes, self.num_classes)
     hidden = jnp.concatenate([code, one_hot], axis=-1)
@@ -112,7 +113,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-  """Halves images, and ends in a single logit.
+  """Convolutions that halve images, dense layers and a single logit.
 
   Attributes:
     channels: channels of each convolution.
@@ -124,7 +125,7 @@ class Discriminator(nn.Module):
 
   @nn.compact
   def __call__(self, images: jax.Array, how: common.Pass) -> jax.Array:
-    """[B, ...] to [B]."""
+    """Maps images [B, ...] to logits [B]."""
     hidden = layers.halved(
       images,
       self.channels,
@@ -144,23 +145,23 @@ def acgan(
   widths: Sequence[int] = (128,),
   latent: int = 32,
 ) -> Makers:
-  """An encoder, a generator and a discriminator of images with classes.
+  """Builds an encoder, a generator and a discriminator of images with classes.
 
   Args:
-    facts: of the task; images whose sides the convolutions can halve.
+    facts: facts of the task; images whose sides the convolutions can halve.
     channels: channels of each convolution; published with (64, 128).
     widths: hidden units of each dense layer; published with (1024,).
-    latent: numbers of a code; published with 100.
+    latent: size of a code; published with 100.
 
   Returns:
-    Makers.
+    The Makers.
 
   Raises:
-    ValueError: a value that is not allowed, or images that are too small.
+    ValueError: If a value is not allowed, or images are too small.
   """
   checks.check_widths('channels', channels)
   if not channels:
-    raise ValueError('channels is empty; it must have a convolution or more.')
+    raise ValueError('channels is empty; it must have at least one entry.')
   checks.check_widths('widths', widths)
   errors.check_number('latent', latent, int, least=1)
   checks.check_image('acgan', facts, smallest=2 ** len(channels))
@@ -185,7 +186,7 @@ def acgan(
 
 
 def _dense(hidden, widths, how, activation):
-  """Dense layers with batch normalisation."""
+  """Applies dense layers with batch normalisation."""
   for layer, width in enumerate(widths, start=1):
     hidden = nn.Dense(
       width, use_bias=False, kernel_init=_INIT, name=f'dense_{layer}'

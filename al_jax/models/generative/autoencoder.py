@@ -19,14 +19,14 @@ from al_jax.models.generative import layers
 
 
 class Coded(NamedTuple):
-  """What an autoencoder makes of a batch.
+  """Output of an autoencoder for a batch.
 
   Attributes:
-    mean: float32[B, Z], the latent: Z = `latent + target_latent` numbers.
-    log_variance: float32[B, Z].
+    mean: float32[B, Z], mean of the latent, where Z = `latent + target_latent`.
+    log_variance: float32[B, Z], log variance of the latent.
     reconstruction: float32 [B, height, width, channels], normalised.
-    predictions: of the second part of the latent, with the structure of the
-      task; None without one.
+    predictions: predictions from the second part of the latent, with the
+      structure of the task; None without a second part.
   """
 
   mean: jax.Array
@@ -39,11 +39,11 @@ class Autoencoder(nn.Module):
   """Strided convolutions to a latent, and transposed ones back.
 
   Attributes:
-    outputs: numbers per example of the task, see `Task.outputs`.
+    outputs: number of outputs per example, see `Task.outputs`.
     shape: height, width and channels of an image.
-    channels: of each convolution; each halves the image.
+    channels: channels of each convolution; each halves the image.
     latent: size of the latent that images are decoded from.
-    target_latent: size of a second latent that predicts targets; 0: none.
+    target_latent: size of a second latent that predicts targets; may be 0.
     target_widths: hidden units between the second latent and the predictions.
   """
 
@@ -58,7 +58,7 @@ class Autoencoder(nn.Module):
   def __call__(
     self, inputs: jax.Array, noise: jax.Array, how: common.Pass
   ) -> Coded:
-    """Normalised [B, ...] and normal noise [B, Z] to a `Coded`."""
+    """Maps normalised [B, ...] and normal noise [B, Z] to a `Coded`."""
     size = self.latent + self.target_latent
     hidden = layers.halved(inputs, self.channels, how)
     mean = nn.Dense(size, name='mean')(hidden)
@@ -77,7 +77,7 @@ class Autoencoder(nn.Module):
     return common.heads(self.outputs, hidden)
 
   def _decoded(self, code, how):
-    """An image of a code; what is too large is cut off."""
+    """Decodes an image, cropped to its shape."""
     height, width, depth = self.shape
     hidden = layers.doubled(
       code,
@@ -94,8 +94,8 @@ def check(learner: str, facts: Facts) -> None:
   """Raises ValueError unless examples are images in one array.
 
   Args:
-    learner: who makes images, for the message.
-    facts: of the task.
+    learner: name of the learner, for the message.
+    facts: facts of the task.
   """
   shape = getattr(facts.example, 'shape', None)
   if shape is None or len(shape) != 3:
@@ -114,26 +114,26 @@ def autoencoder(
   target_latent: int = 0,
   target_widths: Sequence[int] = (256,),
 ) -> NetFns:
-  """A variational autoencoder of images.
+  """Builds a variational autoencoder of images.
 
   Args:
-    facts: of the task; images whose sides the convolutions can halve.
+    facts: facts of the task; images whose sides the convolutions can halve.
     channels: channels of each convolution; (128, 256, 512, 1024) in the paper.
     latent: size of the latent that images are decoded from.
-    target_latent: size of a second latent that predicts targets; 0: none.
+    target_latent: size of a second latent that predicts targets; may be 0.
     target_widths: hidden units between the second latent and the predictions.
 
   Returns:
-    NetFns of normalised images [B, height, width, channels] and normal noise
-    [B, latent + target_latent]; without noise the latent is its mean. Its
-    outputs are a `Coded`.
+    NetFns from normalised images [B, height, width, channels] and normal noise
+    [B, latent + target_latent] to a `Coded`. If the noise is 0, the latent is
+    its mean.
 
   Raises:
-    ValueError: a value that is not allowed, or images that are too small.
+    ValueError: If a value is not allowed, or images are too small.
   """
   checks.check_widths('channels', channels)
   if not channels:
-    raise ValueError('channels is empty; it must have a convolution or more.')
+    raise ValueError('channels is empty; it must have at least one entry.')
   errors.check_number('latent', latent, int, least=1)
   errors.check_number('target_latent', target_latent, int, least=0)
   checks.check_widths('target_widths', target_widths)

@@ -1,4 +1,4 @@
-"""A critic: which of two kinds a latent is of."""
+"""A critic, which tells two kinds of latents apart."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class Critic(nn.Module):
 
   @nn.compact
   def __call__(self, code: jax.Array) -> jax.Array:
-    """[B, Z] to [B]."""
+    """Maps latents [B, Z] to logits [B]."""
     hidden = code
     for width in self.widths:
       hidden = nn.relu(nn.Dense(width)(hidden))
@@ -29,17 +29,17 @@ class Critic(nn.Module):
 
 
 def critic(size: int, *, widths: Sequence[int] = (512, 512)) -> NetFns:
-  """A critic of latents; the default is VAAL's.
+  """Builds a critic of latents; the default is VAAL's.
 
   Args:
-    size: Z, numbers of a latent.
+    size: size Z of a latent.
     widths: units of each hidden layer.
 
   Returns:
-    NetFns of latents [B, Z]; their outputs are logits [B].
+    NetFns from latents [B, Z] to logits [B].
 
   Raises:
-    ValueError: a value that is not allowed.
+    ValueError: If a value is not allowed.
   """
   checks.check_widths('widths', widths)
   codes = jax.ShapeDtypeStruct((2, size), jnp.float32)

@@ -1,6 +1,6 @@
 """Convolutions that halve images, and transposed ones that double them.
 
-Call these functions inside a compact module: its parameters are theirs.
+Call these functions inside a compact module, which then owns their parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def halved(
     init: initializer of the kernels.
 
   Returns:
-    float32 [B, D], the maps of the last convolution in a row.
+    float32 [B, D], the flattened maps of the last convolution.
   """
   hidden = images
   for block, number in enumerate(channels, start=1):
@@ -65,15 +65,15 @@ def doubled(
   doublings: int,
   init: Initializer = HE_NORMAL,
 ) -> jax.Array:
-  """Makes a small picture of a code, and doubles it until it is large enough.
+  """Makes a small image of a code and doubles it repeatedly.
 
   Args:
     code: float32 [B, Z].
-    shape: height, width and channels of an image.
-    channels: channels of the small picture, then of each transposed
-      convolution.
+    shape: height, width and channels of the final image.
+    channels: channels of the small image, then of each transposed convolution.
     how: kind of pass.
-    doublings: how often the small picture will be doubled, here and after.
+    doublings: number of doublings of the small image, here and afterwards, that
+      determines its size.
     init: initializer of the kernels.
 
   Returns:

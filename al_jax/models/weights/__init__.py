@@ -1,1 +1,1 @@
-"""Published weights: found, read, and fitted to the networks here."""
+"""Finds and reads published weights, and fits them to the networks here."""

@@ -1,4 +1,4 @@
-"""Published weights of a network from a file, as arrays by name."""
+"""Reads published weights of a network from a file, as arrays by name."""
 
 import pathlib
 import zipfile
@@ -15,7 +15,7 @@ _KINDS = 'a .safetensors, a .npz, or a state dict of PyTorch (.pt, .pth, .bin)'
 _PICKLE = b'\x80'
 _GIT_LFS = b'version https://git-lfs'
 _PAGES = (b'<!doctype', b'<html', b'<?xml')
-# What DataParallel puts before the names of a network.
+# Prefix that DataParallel adds to all names.
 _WRAPPER = 'module.'
 _SAFETENSORS = {
   'BF16': np.dtype(ml_dtypes.bfloat16),
@@ -35,22 +35,22 @@ _SAFETENSORS = {
 
 
 def read(path: files.Path) -> dict[str, np.ndarray]:
-  """Reads the tensors of a file; the content decides which format it has.
+  """Reads the tensors of a file, whose format is detected from its content.
 
-  Nothing of the file is executed, and PyTorch is not needed.
+  Nothing in the file is executed, and PyTorch is not needed.
 
   Args:
-    path: A .safetensors, a .npz, or a PyTorch state dict, alone or under a key
-      such as `state_dict` of a checkpoint. Of a checkpoint, all but the one
-      mapping that holds tensors is ignored.
+    path: path of a .safetensors file, a .npz file, or a PyTorch state dict,
+      alone or under a key of a checkpoint, such as `state_dict`. The rest of a
+      checkpoint is ignored.
 
   Returns:
     Arrays by name, without the prefix `module.` if all names have it. Floats
     are float32; integers and bools keep their dtype.
 
   Raises:
-    FileNotFoundError: There is no such file.
-    ValueError: The file is none of these, is damaged, holds anything but
+    FileNotFoundError: If there is no such file.
+    ValueError: If the file has another format, is damaged, holds anything but
       tensors of numbers, or holds several state dicts.
   """
   path = pathlib.Path(path).expanduser()
@@ -70,17 +70,17 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads a .safetensors file; every tensor keeps its dtype.
 
   Args:
-    path: of the file.
+    path: path of the file.
 
   Returns:
     Arrays by name.
 
   Raises:
-    ValueError: the file is no such file, or is damaged.
+    ValueError: If the file is not a .safetensors file, or is damaged.
   """
   with errors.needs('a .safetensors file'):
     import safetensors
-  # Its readers for NumPy and JAX lack bfloat16 and int64.
+  # The package's readers for NumPy and JAX lack bfloat16 and int64.
   try:
     found = safetensors.deserialize(path.read_bytes())
   except safetensors.SafetensorError as error:
@@ -91,13 +91,14 @@ def read_safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _reader(path):
-  """Tells the format by how the file begins."""
+  """Detects the format from the first bytes, and returns its reader."""
   with path.open('rb') as file:
     start = file.read(512)
   size = path.stat().st_size
   if not start:
     raise ValueError(f'{path} is empty; download it again.')
-  # The length of a JSON object comes first, and may begin like the others.
+  # Test safetensors first: it begins with the length of a JSON object, whose
+  # bytes may look like those of another format.
   header = int.from_bytes(start[:8], 'little')
   if start[8:9] == b'{' and header <= size - 8:
     return read_safetensors
@@ -107,12 +108,12 @@ def _reader(path):
     return state_dicts.read
   if start.startswith(_GIT_LFS):
     raise ValueError(
-      f'{path} is a pointer of Git LFS in place of the file; fetch the file '
-      'with git lfs pull, or download it by itself.'
+      f'{path} is a Git LFS pointer instead of the file; fetch the file with '
+      'git lfs pull, or download it directly.'
     )
   if start.lstrip(b'\xef\xbb\xbf \t\r\n').lower().startswith(_PAGES):
     raise ValueError(
-      f'{path} is a web page and no weights; download the file that the page '
+      f'{path} is a web page, not weights; download the file that the page '
       'links to.'
     )
   if start[8:9] == b'{' and header < 1 << 32:
@@ -156,17 +157,17 @@ def _safetensor(path: pathlib.Path, name: str, tensor: Mapping) -> np.ndarray:
 
 
 def _as_read(path, name, values):
-  """Float32 of floats; integers and bools as they are."""
+  """Converts floats to float32; integers and bools keep their dtype."""
   if values.dtype.kind in 'biu':
     return values
   if values.dtype.kind != 'f' and values.dtype != ml_dtypes.bfloat16:
     raise ValueError(
-      f'{path}: {name!r} has the dtype {values.dtype}; it must be of numbers.'
+      f'{path}: {name!r} has the dtype {values.dtype}; it must be numeric.'
     )
   try:
     with np.errstate(over='raise'):
       return values.astype(np.float32, copy=False)
   except FloatingPointError as error:
     raise ValueError(
-      f'{path}: {name!r} has values that no float32 can hold.'
+      f'{path}: {name!r} has values that float32 cannot hold.'
     ) from error

@@ -1,4 +1,4 @@
-"""Published weights, fitted to the networks here, tensor by tensor."""
+"""Fits published weights to the networks here, tensor by tensor."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from al_jax.interfaces import PyTree
 from al_jax.models import common
 from al_jax.models.backbones.table import Architecture
 
-# Of a layer with statistics, the published names of its tensors.
+# Leaf of a layer -> published name of its tensor.
 _LEAVES = {
   'kernel': 'weight',
   'scale': 'weight',
@@ -19,9 +19,9 @@ _LEAVES = {
   'mean': 'running_mean',
   'var': 'running_var',
 }
-# A count that only PyTorch's training reads.
+# A count that only training in PyTorch uses.
 _COUNT = 'num_batches_tracked'
-# Names in a message.
+# Most names in a message.
 _SHOWN = 3
 
 
@@ -29,10 +29,10 @@ class Fitted(NamedTuple):
   """Variables with published weights.
 
   Attributes:
-    variables: of a model, without its head unless that is published too.
-    used: names of the tensors that they are of.
-    left_out: names of the others: of the published head, and what the network
-      goes without.
+    variables: variables of the model, with its head only if that is published.
+    used: names of the tensors that became variables.
+    left_out: names of the other tensors: those of an unused published head, and
+      those that the network does not have.
   """
 
   variables: PyTree
@@ -41,7 +41,7 @@ class Fitted(NamedTuple):
 
   @property
   def summary(self) -> str:
-    """Says what was left out; counts that only PyTorch reads go unsaid."""
+    """Lists the tensors left out, except counts that only PyTorch uses."""
     return _listed([name for name in self.left_out if not _is_count(name)])
 
 
@@ -57,19 +57,20 @@ def fitted(
   """Fits published weights to a network.
 
   Args:
-    shapes: of the variables of the model, as `backbones.Backbone` has them.
-    tensors: by their published names, in PyTorch's order of axes.
-    architecture: with the published names.
-    called: the name of the architecture, for messages.
-    where: the file, for messages.
+    shapes: shapes of the variables of a `backbones.Backbone` model.
+    tensors: tensors by their published names, with PyTorch's order of axes.
+    architecture: architecture with the published names.
+    called: name of the architecture, for messages.
+    where: name of the file, for messages.
     keep_head: whether the head is the published one.
 
   Returns:
-    Fitted.
+    The Fitted.
 
   Raises:
-    ValueError: a tensor that is missing, has another shape, or that nothing
-      reads; all are counted, and the first are named.
+    ValueError: If a tensor is missing, unknown, or has another shape, with the
+      number of such tensors and the first names; or if a tensor has values that
+      are not finite floats.
   """
   wanted = _wanted(shapes, architecture, keep_head)
   if keep_head:
@@ -110,19 +111,19 @@ def fitted(
 
 
 def _check_head(wanted, tensors, architecture, where):
-  """Refuses a published head of other classes."""
+  """Rejects a published head with another number of classes."""
   bias = f'{architecture.head}.bias'
   for name, tensor in tensors.items():
     own = _own_name(name, architecture)
     if own == bias and bias in wanted and tensor.shape != wanted[bias][1]:
       raise ValueError(
-        f'keep_head is True, and the head of {where} has {len(tensor)} '
+        f'keep_head is True, but the head of {where} has {len(tensor)} '
         f'classes; the task has {wanted[bias][1][0]}: leave it out.'
       )
 
 
 def _check_numbers(where, name, tensor):
-  """Refuses weights that no network could use."""
+  """Rejects weights that are not finite floats."""
   if tensor.dtype.kind != 'f':
     raise ValueError(
       f'{where}: {name!r} has the dtype {tensor.dtype}; weights must be floats.'
@@ -132,7 +133,7 @@ def _check_numbers(where, name, tensor):
 
 
 def _wanted(shapes, architecture, keep_head):
-  """By published name, the path of each leaf, and its shape."""
+  """Returns the path and the shape of each leaf, by published name."""
   wanted = {}
   for path, leaf in jax.tree_util.tree_leaves_with_path(shapes):
     _, *layers, last = keys = tuple(entry.key for entry in path)
@@ -148,7 +149,7 @@ def _wanted(shapes, architecture, keep_head):
 
 
 def _own_name(name, architecture):
-  """The name of a published tensor here; None if the network goes without."""
+  """Returns a published tensor's name here; None if the network lacks it."""
   if _is_count(name):
     return None
   if any(re.search(pattern, name) for pattern in architecture.left_out):
@@ -168,11 +169,11 @@ def _is_of(name, layer):
 
 
 def _in_our_order(tensor, leaf, rank):
-  """The axes of a kernel as Flax has them."""
+  """Transposes a kernel to Flax's order of axes."""
   if leaf != 'kernel':
     return tensor
   if tensor.ndim == 4 and rank == 2:
-    # A dense layer that is published as a convolution.
+    # The published network has a convolution in place of this dense layer.
     tensor = tensor.reshape(len(tensor), -1)
   return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
 

@@ -1,4 +1,4 @@
-"""Finds a file of weights: here, in a package, or on the Hugging Face Hub."""
+"""Finds a file of weights on disk, in a package, or on the Hugging Face Hub."""
 
 import contextlib
 import importlib.util
@@ -10,41 +10,41 @@ from typing import Any
 
 from al_jax import errors
 
-# In place of a file: whoever builds the network has its weights already.
+# In place of a file, if the caller that builds the network sets its weights.
 ELSEWHERE = 'elsewhere'
 _PREFIX, _PACKAGED = 'hub:', 'package:'
-_FORM = 'hub:OWNER/NAME, with @REVISION and :FILE after it if need be'
+_FORM = 'hub:OWNER/NAME, optionally followed by @REVISION and :FILE'
 _ADDRESS = re.compile(
   r'hub:(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?'
   r'(:(?P<file>[^:\\]+))?',
   re.ASCII,
 )
-# The names that published weights have, in the order of trying.
+# Usual names of published weights, in the order in which they are tried.
 _USUAL = ('model.safetensors', 'pytorch_model.bin')
 _SECONDS = 10
 _ELSEWHERE = 'download the file elsewhere and give its path'
 
 
 def locate(where: str) -> pathlib.Path:
-  """Finds a file of weights, and downloads it if it is on the hub.
+  """Finds a file of weights, downloading it if it is on the hub.
 
-  A download stays in the cache of the hub's own package. A file that is there
-  is taken without asking the network, so that a branch such as `main` stays as
-  it was first downloaded; name a commit as REVISION to choose another.
+  A download stays in the cache of the `huggingface_hub` package. A cached file
+  is used without network access, so a branch such as `main` stays as it was
+  first downloaded; give a commit as REVISION to choose another.
 
   Args:
-    where: Path of a file; `package:NAME/FILE`, a file that an installed package
-      brings; or `hub:OWNER/NAME`, with `@REVISION` and `:FILE`
-      after it if need be, such as `hub:timm/resnet50.a1_in1k`. Without a file,
-      it is `model.safetensors`, or else `pytorch_model.bin`.
+    where: path of a file; `package:NAME/FILE`, a file in an installed package;
+      or `hub:OWNER/NAME`, optionally followed by `@REVISION` and `:FILE`, for
+      example `hub:timm/resnet50.a1_in1k`. The default file is
+      `model.safetensors`, or else `pytorch_model.bin`.
 
   Returns:
     Path of the file on this machine.
 
   Raises:
-    OSError: There is no such file, repository or revision, or the hub cannot
+    OSError: If there is no such file, repository or revision, or the hub cannot
       be reached.
-    ValueError: The path is a folder, or the address on the hub is malformed.
+    ValueError: If the path is a folder, or the address on the hub is malformed.
   """
   if not isinstance(where, str) or not where:
     raise ValueError(
@@ -67,10 +67,10 @@ def locate(where: str) -> pathlib.Path:
 
 
 def named_in(options: Mapping[str, Any]) -> list[pathlib.Path]:
-  """Lists the files that options of a network name.
+  """Lists the files that are named in the options of a network.
 
   Args:
-    options: of a network, by name.
+    options: options of a network, by name.
 
   Returns:
     Paths, in the order of the options.
@@ -87,10 +87,10 @@ def named_in(options: Mapping[str, Any]) -> list[pathlib.Path]:
 
 def _in_package(where):
   name, _, file = where.removeprefix(_PACKAGED).partition('/')
-  # Without a dot, so that nothing is imported.
+  # A name without a dot: `find_spec` would import the parent of a dotted one.
   found = None
   if name.isidentifier():
-    # Of what was not imported from a file.
+    # `find_spec` raises it for a module that was not imported from a file.
     with contextlib.suppress(ValueError):
       found = importlib.util.find_spec(name)
   if found is None:
@@ -130,21 +130,21 @@ def _on_hub(where):
 
 @errors.needs('an address that begins with hub:')
 def _path_of(where, repository, revision, name):
-  """The path of a file in the cache; None if the repository lacks it."""
+  """Returns a file's path in the cache; None if the repository lacks it."""
   import huggingface_hub
   from huggingface_hub import utils
 
   try:
     return _download(huggingface_hub, repository, revision, name)
   except utils.LocalEntryNotFoundError as error:
-    # Of the network, and yet a subclass of the next one.
+    # A network error, although it is a subclass of the next one.
     raise _unreachable(where, error) from error
   except utils.EntryNotFoundError:
     return None
   except utils.GatedRepoError as error:
     raise PermissionError(
-      f'{where}: {repository} is given to those only who ask for it on its '
-      f'page and log in with hf auth login; or {_ELSEWHERE}.'
+      f'{where}: access to {repository} is restricted; request it on its page '
+      f'and log in with hf auth login, or {_ELSEWHERE}.'
     ) from error
   except utils.RepositoryNotFoundError as error:
     raise FileNotFoundError(
@@ -178,12 +178,12 @@ def _download(package, repository, revision, name):
   if isinstance(cached, str):
     return cached
   if cached is not None:
-    return None  # known not to exist
-  # `hf_hub_download` tries for minutes to reach a hub; this tries once.
+    return None  # The cache knows that the file does not exist.
+  # Try once first: `hf_hub_download` tries for minutes to reach a hub.
   url = package.hf_hub_url(
     repository, name, revision=revision, endpoint=endpoint
   )
-  # A file that is missing is asked for below: that call remembers it.
+  # If the file is missing, the call below raises, and caches that it is.
   with contextlib.suppress(package.utils.EntryNotFoundError):
     package.get_hf_file_metadata(url, timeout=_SECONDS)
   return package.hf_hub_download(

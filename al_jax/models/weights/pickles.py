@@ -1,11 +1,12 @@
-"""Follows pickles of tensors, and executes nothing of them.
+"""Interprets pickles of tensors without executing their code.
 
-A pickle is a program. `pickletools` lists its instructions, which runs none of
-them, and this module follows those few that a state dict needs. A name in the
-file only ever selects a function from a table below.
+A pickle is a program. `pickletools` lists its instructions without running
+them, and this module interprets the few that a state dict needs. A name in the
+file can only select an entry from a table below.
 
-`pickle.Unpickler` with a strict `find_class` would not do: it hashes tuples of
-any depth as keys, which ends the process, and allocates what an index asks for.
+`pickle.Unpickler` with a strict `find_class` is not safe enough: it hashes keys
+that are tuples of any depth, which can crash the process, and it allocates as
+much memory as an index in the file demands.
 """
 
 import dataclasses
@@ -54,19 +55,19 @@ _STORAGES = {
 
 
 class RefusalError(Exception):
-  """The rest of a sentence that begins with the path of the file."""
+  """Raised for a file that is rejected; the message continues its path."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Global:
-  """A name of the file that a table below knows."""
+  """A name in the file that a table below contains."""
 
   name: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-  """Bytes of the file, as the pickle announces them."""
+  """Bytes of the file, as the pickle declares them."""
 
   key: str
   dtype: np.dtype
@@ -75,7 +76,7 @@ class Storage:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-  """A window on a storage, in elements; not checked yet."""
+  """A window into a storage, in elements; not yet checked."""
 
   storage: Storage
   dtype: np.dtype
@@ -85,17 +86,17 @@ class Tensor:
 
 
 class Pickle:
-  """Follows pickles; calls nothing but the functions of `_FUNCTIONS`.
+  """Interpreter of pickles that calls only the functions in `_FUNCTIONS`.
 
   Attributes:
-    storages: Storages that the pickles mention, by key.
+    storages: storages that the pickles mention, by key.
   """
 
   def __init__(self):
     self.storages = {}
 
   def follow(self, file: BinaryIO) -> object:
-    """Returns the object of one pickle, and leaves the file after it."""
+    """Returns the object of the next pickle; the file is left after it."""
     self._stack, self._below, self._memo = [], [], {}
     for instruction, value, _ in pickletools.genops(file):
       self._step(instruction.name, value)
@@ -142,7 +143,7 @@ class Pickle:
       case 'MEMOIZE':
         self._memo[len(self._memo)] = stack[-1]
       case 'BUILD':
-        # Attributes, such as the versions of the modules.
+        # Drop attributes, such as the versions of the modules.
         stack.pop()
       case _ if name in _CONSTANTS:
         stack.append(value)
@@ -155,7 +156,7 @@ class Pickle:
       case 'GLOBAL' | 'INST':
         stack.append(_global(value.replace(' ', '.')))
         if name == 'INST':
-          raise ValueError('INST is no instruction of a state dict')
+          raise ValueError('INST is not an instruction of a state dict')
       case 'STACK_GLOBAL':
         last, module = stack.pop(), stack.pop()
         stack.append(_global(f'{checked(module, str)}.{checked(last, str)}'))
@@ -169,10 +170,10 @@ class Pickle:
         self.storages[storage.key] = storage
         stack.append(storage)
       case _:
-        raise ValueError(f'{name} is no instruction of a state dict')
+        raise ValueError(f'{name} is not an instruction of a state dict')
 
   def _marked(self):
-    """Goes back to the stack below the last mark, and returns it."""
+    """Restores and returns the stack below the last mark."""
     self._stack = self._below.pop()
     return self._stack
 
@@ -196,8 +197,8 @@ def _global(name: str) -> _Global:
 
 
 def checked(value: object, kind: type[_T]) -> _T:
-  """Returns a value of a type, and raises TypeError for any other."""
-  # By type and not by isinstance: True is no size.
+  """Returns a value of a given type; raises TypeError for any other."""
+  # Not isinstance, which would accept True as a size.
   if type(value) is not kind:
     raise TypeError(f'{type(value).__name__} instead of {kind.__name__}')
   return value
@@ -245,11 +246,11 @@ def _tensor_of_type(storage, offset, shape, strides, _, hooks, dtype, *rest):
 
 
 def _ordered(pairs=None):
-  """The pairs of Python 2, or none."""
+  """Makes an OrderedDict, from a list of pairs if Python 2 wrote the file."""
   if pairs is None:
     return {}
   mapping = _put({}, checked(pairs, list))
-  # Else a list in the memo could be copied without end.
+  # Otherwise a list in the memo could be copied without end.
   pairs.clear()
   return mapping
 

@@ -1,4 +1,4 @@
-"""Reads what `torch.save` writes, without PyTorch and without unpickling."""
+"""Reads files of `torch.save` without PyTorch and without unpickling."""
 
 import errno
 import functools
@@ -14,11 +14,11 @@ import numpy as np
 from al_jax import errors
 from al_jax.models.weights import pickles
 
-# How a zip archive begins.
+# First bytes of a zip archive.
 ZIP = b'PK\x03\x04'
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
-# Where checkpoints keep the state dict among other things.
+# Keys under which checkpoints keep the state dict.
 _NESTED = (
   'ema',
   'model',
@@ -33,7 +33,7 @@ _NESTED = (
   'state_dict_ema',
   'weights',
 )
-# Tensors may share a storage, but not so that a small file fills the memory.
+# Tensors may share a storage, but a small file must not fill the memory.
 _MOST_COPIES = 4
 _MOST_AXES = 32
 _BIG_ENDIAN = (
@@ -57,14 +57,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
   """Reads the tensors of a state dict, alone or in a checkpoint.
 
   Args:
-    path: File that `torch.save` wrote, as a zip archive or in the format
-      before version 1.6.
+    path: path of a file that `torch.save` wrote, as a zip archive or in the
+      format before version 1.6.
 
   Returns:
     Arrays by name, in the order of the file; dtypes are those of the file.
 
   Raises:
-    ValueError: The file is damaged, asks for anything but tensors, or holds
+    ValueError: If the file is damaged, asks for anything but tensors, or holds
       several state dicts.
   """
   try:
@@ -74,7 +74,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
   except pickles.RefusalError as refusal:
     raise ValueError(f'{path} {refusal}.') from refusal
   except (*_DAMAGE, OSError) as error:
-    # `zipfile` seeks to wherever an archive says.
+    # `zipfile` seeks to any offset in an archive; EINVAL means a bad one.
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
       raise
     raise ValueError(
@@ -118,7 +118,7 @@ def _read_zip(path):
 
 
 def _read_legacy(path):
-  """Reads pickles one after the other, and after them the storages."""
+  """Reads the pickles in sequence, then the storages after them."""
   pickle = pickles.Pickle()
   with path.open('rb') as file:
     if pickle.follow(file) != _MAGIC:
@@ -128,7 +128,7 @@ def _read_legacy(path):
     version, system = pickle.follow(file), pickle.follow(file)
     if version != _PROTOCOL:
       raise pickles.RefusalError(
-        f'is of version {version!r} of its format, and only {_PROTOCOL} is '
+        f'has version {version!r} of its format, but only {_PROTOCOL} can be '
         f'read; {pickles.RESAVE}'
       )
     if system['little_endian'] is not True:
@@ -142,7 +142,7 @@ def _read_legacy(path):
     storage = pickle.storages[pickles.checked(key, str)]
     (count,) = struct.unpack('<q', content[at : at + 8].tobytes())
     if count != storage.count:
-      raise ValueError(f'storage {key!r} has another size than announced')
+      raise ValueError(f'storage {key!r} does not have its announced size')
     at += 8
     storages[storage] = content[at : at + count * storage.dtype.itemsize]
     at += count * storage.dtype.itemsize
@@ -150,7 +150,7 @@ def _read_legacy(path):
 
 
 def _choose(saved: object) -> dict[str, pickles.Tensor]:
-  """The state dict of a checkpoint: the mapping itself, or one in it."""
+  """Finds the state dict: the saved mapping itself, or one inside it."""
   if not isinstance(saved, dict):
     raise pickles.RefusalError(f'holds no names of tensors; {pickles.RESAVE}')
   own = _tensors_of(saved)
@@ -196,7 +196,7 @@ def _arrays(
   load: Callable[[pickles.Storage], np.ndarray],
   size: int,
 ) -> dict[str, np.ndarray]:
-  """Copies the tensors out of their storages, of which `load` has the bytes."""
+  """Copies the tensors out of their storages, whose bytes `load` returns."""
   left = _MOST_COPIES * size
   arrays = {}
   for name, tensor in tensors.items():

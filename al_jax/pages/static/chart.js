@@ -1,4 +1,4 @@
-// Line charts: a mean with a band, thin lines, and values under the pointer.
+// Line charts: means with bands, thin lines, and values under the pointer.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const MARGIN = {left: 56, right: 14, top: 26, bottom: 42};
@@ -26,15 +26,15 @@ export function ticks(low, high, count) {
   return {found, step};
 }
 
-/** The power of ten that a number begins with, such as -2 of 0.05. */
+/** Returns the exponent of the leading digit, such as -2 for 0.05. */
 function powerOfTen(of) {
   return Math.floor(Math.log10(Math.abs(of)) + 1e-9);
 }
 
-/** Shows a number with the digits that steps of this size need. */
+/** Formats a number with the digits that steps of this size need. */
 export function shown(value, step) {
   const digits = Math.max(0, Math.min(12, -powerOfTen(step)));
-  // The margin has no room for more zeros.
+  // More digits do not fit into the margin.
   if (digits > 5 && Math.abs(value) < 1e-2) {
     if (!value) return '0';
     const fine = Math.max(0, powerOfTen(value) - powerOfTen(step));
@@ -45,7 +45,7 @@ export function shown(value, step) {
   });
 }
 
-/** Returns the least and the largest of some values. */
+/** Returns the smallest and the largest value. */
 function bounds(values) {
   let low = Infinity, high = -Infinity;
   for (const value of values) {
@@ -96,7 +96,7 @@ export class Chart {
     this.render();
   }
 
-  /** Sets the scales from all that is drawn. */
+  /** Sets the scales from the lines. */
   scale() {
     // With and without the bands around the means.
     const xs = [], ys = [], values = [];
@@ -119,7 +119,7 @@ export class Chart {
     const [left, right] = extent(xs, true);
     let [low, high] = extent(ys, false);
     const room = (high - low) * .06;
-    // A share ends at 100 %, and what is never negative at 0.
+    // Limits padding: shares end at 100 %, nonnegative values begin at 0.
     const [least, most] = bounds(values);
     low = least >= 0 ? Math.max(0, low - room) : low - room;
     high = this.percent && most <= 1 ? Math.min(1, high + room) : high + room;
@@ -211,7 +211,7 @@ export class Chart {
       class: 'mean', fill: 'none', stroke: colour, 'stroke-width': 2,
       'stroke-dasharray': dash || 'none', 'stroke-linejoin': 'round',
       d: this.path(points)}));
-    // Markers would merge into a worm where there are many.
+    // Many markers would merge into one another.
     if (points.length <= 40) {
       for (const [x, y] of points) {
         this.picture.append(svg('circle', {

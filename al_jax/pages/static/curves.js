@@ -1,10 +1,10 @@
-// From rows of records and progress to the lines that charts draw.
+// Converts rows of records and progress to lines of charts.
 
 /** Positions in a row of the event `records`. */
 export const SCORE = 4, LOSS = 5;
 const DASHES = ['', '7 4', '2 3'];
 
-/** Returns a colour as it is, or lighter where it would vanish in the dark. */
+/** Lightens a colour that would be too dark on a dark page. */
 export function visible(colour, isDark) {
   const parts = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   const light = (.299 * parts[0] + .587 * parts[1] + .114 * parts[2]) / 255;
@@ -15,7 +15,7 @@ export function visible(colour, isDark) {
   return `rgb(${mixed.join(', ')})`;
 }
 
-/** How the line of a system is drawn. */
+/** Returns the style of the line of a system. */
 export function styleOf(system, colours, isDark) {
   const number = system.colour;
   return {
@@ -30,8 +30,8 @@ export function counted(count, name) {
 }
 
 /**
- * Returns `1st` of round 0: files count rounds from 0, and `round 1` would be
- * another round there.
+ * Returns `1st` for round 0. Files count rounds from 0, so `round 1` would be
+ * ambiguous.
  */
 export function ordinal(round) {
   const n = Number(round) + 1, last = n % 10;
@@ -39,7 +39,7 @@ export function ordinal(round) {
   return `${n}${isTeen ? 'th' : ['th', 'st', 'nd', 'rd'][last] || 'th'}`;
 }
 
-/** Mean and standard error of some numbers; the error of one is null. */
+/** Returns mean and standard error; the error of a single number is null. */
 export function meanAndError(values) {
   const n = values.length;
   const mean = values.reduce((sum, value) => sum + value, 0) / n;
@@ -49,10 +49,10 @@ export function meanAndError(values) {
 }
 
 /**
- * Returns per system {points, thin}: means over seeds against labels.
+ * Returns {points, thin} per system: means over seeds against labels.
  *
- * A round may close without an answer: of rounds with the same number of
- * labels the last one counts, as in the report.
+ * A round may end without an answer. Of rounds with the same number of labels,
+ * the last one counts, as in the report.
  */
 export function curves(rows, column, numSystems) {
   const runs = Array.from({length: numSystems}, () => new Map());
@@ -83,8 +83,8 @@ export function curves(rows, column, numSystems) {
 }
 
 /**
- * Returns the progress of the rounds under way, a list per system and seed; if
- * there are none, that of the last round of which anything is known.
+ * Returns the progress of the current rounds, a list per system and seed. If
+ * there are none, returns that of the last known round.
  */
 export function underWay(progress, records) {
   const newest = new Map();
@@ -92,7 +92,7 @@ export function underWay(progress, records) {
     const [system, seed, round] = row;
     const run = `${system}|${seed}`;
     let found = newest.get(run);
-    // A round that is run again begins with its first step.
+    // A lower step means that the round was started again.
     const last = found && found[found.length - 1];
     if (!found || last[2] !== round || row[4] < last[4]) {
       found = [];

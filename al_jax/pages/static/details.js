@@ -1,11 +1,11 @@
-// Newest queries, sample sheets and the ledger of the experiment shown.
+// Shows newest queries, sample sheets and the ledger of an experiment.
 
 import {ordinal} from '/static/curves.js';
 
 const at = (id) => document.getElementById(id);
 const MARKS = {true: '#2ecc71', predicted: '#ff9f1c'};
 
-// What the queries shown are of; a newer request makes an older answer void.
+// The queries on the page. Responses to older requests are dropped by number.
 const asked = {key: '', run: '', number: 0, cell: null};
 
 function make(name, className = '', text = '') {
@@ -15,7 +15,7 @@ function make(name, className = '', text = '') {
   return element;
 }
 
-/** Shows the queries of the chosen run, by default those made last. */
+/** Shows the queries of the selected run, by default the newest queries. */
 export function showQueries(cell, details, styles) {
   const queries = details ? details.queries : [];
   at('queries').hidden = !queries.length;
@@ -26,7 +26,7 @@ export function showQueries(cell, details, styles) {
   if (select.dataset.listed !== listed) {
     select.dataset.listed = listed;
     asked.run = '';
-    const newest = make('option', '', 'system and seed that asked last');
+    const newest = make('option', '', 'run with the newest queries');
     newest.value = '';
     const options = queries.map(({system, seed}, number) => {
       const option = make('option', '', `${styles[system].name}, seed ${seed}`);
@@ -84,21 +84,21 @@ async function load(cell, query, name) {
   }
 }
 
-/** Keeps the place of a picture and of the three lines below it. */
+/** Makes a placeholder for a picture and the three lines below it. */
 function placeholder() {
   const element = make('div', 'blank');
   element.append(make('i'), ...[1, 2, 3].map(() => make('div', '', '\u00a0')));
   return element;
 }
 
-/** Says what stands below each picture. */
+/** Describes the lines below each picture. */
 function keyOf({tiles, score}) {
   const words = [];
   if (tiles.some((tile) => tile.label)) words.push('the true label');
   if (tiles.some((tile) => tile.predicted !== undefined)) {
-    words.push('→ what the model predicted, and how sure it was');
+    words.push('→ the prediction of the model, and its probability');
   }
-  if (score) words.push(`what it was chosen by: ${score}`);
+  if (score) words.push(`the acquisition value: ${score}`);
   return words.length ? `Below each picture: ${words.join('; ')}.` : '';
 }
 
@@ -132,7 +132,7 @@ function tileOf(tile, number, sheet, {width, height}) {
   return element;
 }
 
-/** Draws lines whose unit is the width of the picture; a point is a dot. */
+/** Draws lines in units of the picture's width; a single point is a dot. */
 function drawMarks(context, lines, colour, width) {
   context.strokeStyle = context.fillStyle = colour;
   context.lineWidth = Math.max(1, width / 60);
@@ -150,7 +150,7 @@ function drawMarks(context, lines, colour, width) {
   }
 }
 
-/** Lists sample sheets; a file that was written again is loaded again. */
+/** Lists sample sheets; a rewritten file is loaded again. */
 export function showSheets(cell, details) {
   const sheets = details ? details.sheets : [];
   at('sheets').hidden = !sheets.length;
@@ -178,7 +178,7 @@ export function showSheets(cell, details) {
   }));
 }
 
-/** Shows who was paid how much, a row per system. */
+/** Shows the costs of each system. */
 export function showLedger(details) {
   const ledger = details ? details.ledger : null;
   at('ledger').hidden = !ledger;

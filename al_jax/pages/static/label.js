@@ -1,17 +1,17 @@
-// The page on which people label. Names come from files of others: they reach
-// the page as text, never as HTML.
+// The page for labelling. Names come from untrusted files, so they are inserted
+// as text, never as HTML.
 
 const at = (id) => document.getElementById(id);
 const DIGITS = '1234567890'.split('');
 const REFRESH = 1000;
 
 let state = null;
-// The example on the page, by its id; and the answers given here, in order.
+// Id of the example on the page, and the answers given here, in order.
 let current = null;
 const given = [];
 let waiting = false;
 
-// The token stays out of what a server logs: it comes behind the #.
+// Behind the #, so that the token does not reach the logs of a server.
 const token = new URLSearchParams(location.hash.slice(1)).get('token')
   || sessionStorage.getItem('token') || '';
 if (token) sessionStorage.setItem('token', token);
@@ -29,11 +29,11 @@ function say(problem) {
   at('problem').hidden = !problem;
 }
 
-/** The key of each class; null of one that has none.
+/** Returns the key of each class, or null if it has none.
  *
- * Up to ten classes have the digits, in order. More of them, and classes whose
- * names are single signs, have the first sign of their names, where no other
- * class begins with it; the digits that are left go to the others.
+ * Up to ten classes get the digits, in order. More than ten, or classes whose
+ * names are single characters, get the first character of their name if it is
+ * unique; the remaining digits go to the others.
  */
 function keysOf(classes) {
   const firsts = classes.map((name) => name[0].toLowerCase());
@@ -47,7 +47,7 @@ function keysOf(classes) {
   return keys.map((key) => key ?? left.shift() ?? null);
 }
 
-/** Reads the state, after a POST if there is something to do. */
+/** Reads the state, by a POST if there is something to do. */
 async function call(path, content) {
   const options = content === undefined ? {} : {
     method: 'POST', body: JSON.stringify(content),
@@ -57,9 +57,9 @@ async function call(path, content) {
   try {
     answer = await fetch(path, options);
   } catch {
-    say('The program that serves this page does not answer, and what you did '
-      + 'last was not taken. Start it again, with the same command; all other '
-      + 'answers are kept.');
+    say('The program that serves this page does not answer, and your last '
+      + 'action was not recorded. Start it again with the same command; all '
+      + 'other answers are kept.');
     return false;
   }
   if (!answer.ok) {
@@ -76,7 +76,9 @@ const queries = () => state.queries;
 const placeOf = (id) => queries().findIndex((query) => query.id === id);
 const open = () => queries().filter((query) => query.answer === null);
 
-/** The next example without an answer, after this one or from the start. */
+/** Returns the next example without an answer, after the current one or from
+ * the start.
+ */
 function following(id) {
   const place = placeOf(id);
   const order = [...queries().slice(place + 1), ...queries().slice(0, place + 1)];
@@ -133,7 +135,7 @@ async function showExample(query) {
   if (query.id !== current) return;
   if (!row.length) {
     at('shown').replaceChildren(make('p',
-      `Example ${query.id}: the pool has numbers of it and no picture; look it `
+      `Example ${query.id}: the pool has only numbers and no picture; look it `
       + 'up by its id.'));
     return;
   }
@@ -193,17 +195,17 @@ function showNext() {
     ? 'Nothing was asked yet' : `Batch ${state.batches} is done`;
   at('next-text').textContent = first
     ? 'The first examples are drawn at random.'
-    : `${state.labels.toLocaleString('en')} labels so far. The model learns `
-      + 'them all, and chooses what to ask next.'
-      + (state.disputed ? ` On ${state.disputed} more annotators differ: they `
-        + 'have no label until a majority agrees.' : '');
+    : `${state.labels.toLocaleString('en')} labels so far. The model trains `
+      + 'on all of them, and selects the next queries.'
+      + (state.disputed ? ` Annotators differ on ${state.disputed} more `
+        + 'examples, which have no label until a majority agrees.' : '');
   at('ask').disabled = state.asking;
   at('busy').textContent = state.asking ? 'training …' : '';
   const found = state.estimate;
   const whose = found !== null && found.is_drawn
-    ? 'They were drawn at random: it holds for the pool.'
-    : 'Most were chosen because they are hard: on the pool it is as a rule '
-      + 'higher.';
+    ? 'They were drawn at random, so it holds for the pool.'
+    : 'Most were chosen because they are hard: the accuracy on the pool is '
+      + 'usually higher.';
   at('accuracy').textContent = found === null ? ''
     : `Accuracy before this batch: ${(100 * found.mean).toFixed(1)}% ± `
       + `${(100 * found.standard_error).toFixed(1)}, by cross-validation on `
@@ -255,7 +257,7 @@ document.addEventListener('keydown', (event) => {
     backspace: undo, arrowleft: () => move(-1), arrowright: () => move(1),
   };
   if (key === 'enter' && event.target instanceof HTMLButtonElement) return;
-  // A class may be called - or ?.
+  // A class may be named - or ?.
   if (number >= 0) {
     event.preventDefault();
     answer(state.classes[number]);
@@ -275,11 +277,11 @@ at('ask').addEventListener('click', async () => {
   if (await call('/ask', {k: Number(at('k').value)})) show();
 });
 
-/** Looks again now and then: others may answer, and a batch may be ready. */
+/** Polls the state: others may answer, and a batch may become ready. */
 async function refresh() {
   const before = JSON.stringify(state);
   if (!waiting && await call('/state')) {
-    // Buttons are made anew: not under the finger of somebody.
+    // Only on a change: it replaces the buttons, which may be in use.
     if (JSON.stringify(state) !== before) show();
   }
   setTimeout(refresh, REFRESH);

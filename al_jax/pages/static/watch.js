@@ -1,5 +1,5 @@
-// The page for watching runs. Names come from files that others wrote: they
-// reach the page as text, never as HTML.
+// The page for watching runs. Names come from untrusted files, so they are
+// inserted as text, never as HTML.
 
 import {Chart, svg} from '/static/chart.js';
 import {
@@ -21,7 +21,7 @@ const state = {
   colours: [], cells: [], chosen: null, shown: null, hidden: new Set(),
   due: false,
   records: new Map(), progress: new Map(), details: new Map(),
-  // Counts events of records; what is drawn of them stays until the next.
+  // Number of events of records; curves are redrawn only when it changes.
   version: 0, drawn: '',
 };
 const charts = {
@@ -40,7 +40,7 @@ function make(name, className = '', text = '') {
   return element;
 }
 
-/** Seconds in words, such as `2 h 10 min`. */
+/** Spells a number of seconds, such as `2 h 10 min`. */
 function duration(seconds) {
   if (seconds < 60) return 'less than 1 min';
   const minutes = Math.round(seconds / 60);
@@ -63,8 +63,8 @@ function whenOf(cell) {
 }
 
 /**
- * The experiment whose curves are shown: the chosen one, or what runs. When
- * that has ended it stays until another one runs.
+ * Returns the experiment to show: the selected one, or a running one, which
+ * stays after its end until another one runs.
  */
 function current() {
   const numbered = (number) =>
@@ -77,7 +77,7 @@ function current() {
   return [...state.cells].sort((one, other) => rank(one) - rank(other))[0];
 }
 
-/** Shows how many rounds are done, and whose they are. */
+/** Shows the number of finished rounds, systems and seeds. */
 function showProgress(progress, cell) {
   const bar = make('div', `bar state ${cell.state}`);
   const fill = make('i');
@@ -97,18 +97,18 @@ function showProgress(progress, cell) {
     `${systems} × ${seeds} × ${rounds} = ${counted(cell.total, 'round')}`;
 }
 
-/** Says how a run ended without a word of its own, and what can be done. */
+/** Explains why a run ended early, and how to resume it. */
 function tellOfEnd(says, cell) {
   if (cell.message) says.append(make('p', 'bad', cell.message));
   const {state, command} = cell;
   if (state === 'killed') {
-    says.append(make('p', '', 'It was killed, or its machine went down; the '
-      + 'rounds that are done are kept.'));
+    says.append(make('p', '', 'It was killed, or its machine went down; '
+      + 'finished rounds are kept.'));
   }
   if (!['killed', 'stopped', 'failed'].includes(state)) return;
   const resume = make('p', '', 'To resume: ');
   if (command) resume.append(make('code', '', command));
-  else resume.append('give the command that began it again.');
+  else resume.append('repeat the command that began it.');
   says.append(resume);
 }
 
@@ -189,12 +189,12 @@ function drawLegend(cell, styles, scores) {
   }));
 }
 
-/** A line for each of one seed would be the mean once more. */
+/** Disables lines per seed for a single seed, whose line is the mean. */
 function offerSeeds(cell, most) {
   at('seeds').disabled = most < 2;
   at('seeds').parentElement.title = most > 1 ? ''
-    : cell.seeds === 1 ? 'This run has one seed: its line is the one shown'
-      : 'There are results of one seed so far: its line is the one shown';
+    : cell.seeds === 1 ? 'This run has only one seed'
+      : 'Only one seed has results so far';
 }
 
 function drawCurves(cell) {
@@ -217,7 +217,7 @@ function drawCurves(cell) {
     .filter(({points}, number) => points.length
       && !state.hidden.has(hiddenKey(cell, number))));
   const percent = cell.unit === '%';
-  // The ticks of shares have the unit.
+  // The ticks of shares show the unit.
   const unit = cell.unit && !percent ? `, ${cell.unit}` : '';
   charts.score.draw(lines[0], `${cell.score}${unit}`, percent);
   charts.loss.draw(lines[1], 'training loss at the end of a round');
@@ -232,7 +232,7 @@ function drawWithin(cell) {
   const progress = state.progress.get(cell.number) || [];
   const records = state.records.get(cell.number) || new Map();
   const {rows, isOver} = underWay(progress, records);
-  // Of a short round that is over a dot would be all there is.
+  // A short finished round has a single point, which is not worth a chart.
   const isEmpty = isOver
     ? !rows.some((run) => run.length > 1) : !rows.length;
   at('within').hidden = isEmpty;
@@ -275,11 +275,11 @@ function draw() {
   showLedger(details);
 }
 
-/** Draws with the next frame, once for all that came until then. */
+/** Schedules a redraw, one for all events until then. */
 function soon() {
   if (state.due) return;
   state.due = true;
-  // A hidden page has no frames, and must not collect work for when it has.
+  // Not requestAnimationFrame: on a hidden page, work would pile up.
   setTimeout(draw, 30);
 }
 

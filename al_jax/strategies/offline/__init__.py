@@ -1,4 +1,4 @@
-"""Queries chosen from arrays of your own, without a learner or a run."""
+"""Chooses queries from a user's own arrays, without a learner or a run."""
 
 from al_jax.strategies.offline.selecting import Selected, select
 

@@ -1,4 +1,4 @@
-"""Runs a strategy once, with arrays in the place of a model."""
+"""Runs a strategy once, with arrays in place of a model."""
 
 import functools
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from al_jax.strategies.offline.measuring import Arrays
 
 
 class _Keys(NamedTuple):
-  """Keys of one stage, as a run has them in its first round."""
+  """Keys of one stage, the same as in the first round of a run."""
 
   where: jax.Array
   measure: jax.Array
@@ -29,7 +29,7 @@ class _Keys(NamedTuple):
 
 
 class NotFiniteError(ValueError):
-  """A measurement that is not finite; the message is the pool index."""
+  """Raised for a measurement that is not finite; carries the pool index."""
 
 
 def choose(
@@ -42,28 +42,30 @@ def choose(
   program: Callable | None = None,
   in_parts: bool = False,
 ) -> Selection:
-  """Chooses queries, after the stages before the strategy.
+  """Runs the stages before a strategy, then the strategy itself.
 
   Args:
-    strategy: the last stage.
-    arrays: by the names in `given.FORMS`.
+    strategy: last stage.
+    arrays: arrays by the names in `given.FORMS`.
     labeled: bool[N].
     k: number of queries, at most the number of unlabeled examples.
-    seed: of every random choice.
-    program: `stage` of the strategy, compiled. If None, the strategy's own
+    seed: seed of every random choice.
+    program: compiled `stage` of the strategy. If None, the strategy's own
       functions are called as a run calls them.
-    in_parts: whether the arrays stay on the host, and are read in parts; not
-      with a program.
+    in_parts: whether the arrays stay on the host and are read in parts; only
+      without a program.
 
   Returns:
     A Selection on the host, without padding.
 
   Raises:
-    NotFiniteError: a measurement that is not finite.
-    LacksError: a measure that reads an output which select does not have.
-    TooLargeError: measurements in parts that do not fit in memory.
-    ContractError: picks that break the contract of a strategy.
-    ValueError: too few candidates, or samples that do not fit.
+    NotFiniteError: If a measurement is not finite.
+    LacksError: If the measure reads an output that select does not have.
+    TooLargeError: If arrays are read in parts and the measurements do not fit
+      in memory.
+    ContractError: If the picks break the contract of a strategy.
+    ValueError: If there are too few candidates, or the number of samples is
+      wrong.
   """
   run_stage = functools.partial(stage, in_parts=in_parts)
   if program is None:
@@ -107,7 +109,7 @@ def _choose(strategy, arrays, labeled, k, seed, depth, program, run_stage):
 
 
 def _checked(found, k, eligible, seen):
-  """The picks on the host, without padding."""
+  """Returns the picks on the host, without padding."""
   indices = np.asarray(found.indices)
   problem = picks_problem(indices, k, eligible, seen)
   if problem:
@@ -119,7 +121,7 @@ def _checked(found, k, eligible, seen):
 
 
 def _keys(seed, depth):
-  """Keys of a stage, counted from the last."""
+  """Derives the keys of a stage; depth 0 is the last stage."""
 
   def of(purpose):
     found = keys.for_round(seed, 0, purpose)
@@ -138,19 +140,19 @@ def stage(
   k: int,
   in_parts: bool = False,
 ) -> tuple[Selection, jax.Array]:
-  """Measures all examples, and selects.
+  """Measures the examples and selects queries, for one stage.
 
   Args:
-    strategy: without a stage before it.
-    of_stage: keys.
-    arrays: by the names in `given.FORMS`.
+    strategy: strategy whose `prefilter` and `where` are applied already.
+    of_stage: keys of the stage.
+    arrays: arrays by the names in `given.FORMS`.
     labeled: bool[N].
-    seen: bool[N], the examples that are measured. If None, all.
+    seen: bool[N], measured examples. If None, all.
     k: number of queries.
     in_parts: see `choose`.
 
   Returns:
-    The Selection; and the first eligible example with a measurement that is not
+    The Selection, and the first eligible example with a measurement that is not
     finite, or N.
   """
   state = strategy.init(_facts(arrays, labeled))
@@ -171,7 +173,7 @@ def stage(
 
 @jax.jit
 def _pool(labeled):
-  """The labelled set; which label each has is not known."""
+  """Makes the labelled set; the labels themselves are not known."""
   empty = pool.create(len(labeled))
   order = jnp.cumsum(labeled, dtype=jnp.int32) - 1
   return empty.replace(
@@ -182,7 +184,7 @@ def _pool(labeled):
 
 
 def _facts(arrays: Arrays, labeled: Any) -> Facts:
-  """What a strategy asks of a task."""
+  """Makes the facts that a strategy reads; the task is inferred from arrays."""
   predicted = arrays.get('logits', arrays.get('samples'))
   task = tasks.Vector(1)
   if predicted is not None:

@@ -1,4 +1,4 @@
-"""Reads the arrays that a user gives, and checks them against each other."""
+"""Reads a user's arrays and checks them against each other."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,15 +19,16 @@ _FLOAT32_BYTES = 4
 
 
 class Given(NamedTuple):
-  """Arrays that fit each other.
+  """Arrays whose shapes agree.
 
   Attributes:
-    arrays: by the names in `FORMS`; those that were given. Float32, or as they
-      came if they stay on the host.
-    summaries: of arrays that stay on the host, by name. If None, they do not.
-    names: [N], ids of the examples. If None, they are called by position.
+    arrays: given arrays by the names in `FORMS`; float32, or unconverted if
+      they stay on the host.
+    summaries: summaries of arrays that stay on the host, by name. If None, the
+      arrays are on the device.
+    names: [N], ids of the examples. If None, examples are named by position.
     labeled: bool[N].
-    origin: where N was read, for messages.
+    origin: array from which N was read, for messages.
   """
 
   arrays: Mapping[str, np.ndarray | jax.Array]
@@ -40,19 +41,19 @@ class Given(NamedTuple):
 def read(
   arrays: Mapping[str, Any], labeled: Any, ids: Any, placement: str = 'auto'
 ) -> Given:
-  """Reads all that a user gives.
+  """Reads and checks a user's arrays.
 
   Args:
-    arrays: by the names in `FORMS`; None where nothing is given.
+    arrays: arrays by the names in `FORMS`, or None for those not given.
     labeled: bool[N], or a list of ids, or None.
     ids: [N], or None.
     placement: see `sources.place`.
 
   Returns:
-    Given.
+    The Given.
 
   Raises:
-    ValueError: something that is no such array, or two that do not fit.
+    ValueError: If an array has the wrong type or shape, or two disagree.
   """
   found = {
     name: _numbers(name, value)
@@ -82,14 +83,14 @@ def _stay_on_host(arrays, placement):
   size = sum(_FLOAT32_BYTES * array.size for array in arrays.values())
   if sources.is_placed_on_device(size, placement):
     return False
-  # An array that is in memory has shown that it fits there.
+  # An array that is in memory already fits there.
   is_any_mapped = any(map(sources.is_mapped, arrays.values()))
   is_on_host = all(isinstance(each, np.ndarray) for each in arrays.values())
   return is_on_host and (is_any_mapped or placement == 'host')
 
 
 def _numbers(name, value):
-  """Numbers of the form that the name asks for."""
+  """Reads an array, which must have numbers and the shape of its name."""
   array, form = sources.read_array(name, value), FORMS[name]
   is_number = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(
     array.dtype, jnp.floating
@@ -107,12 +108,12 @@ def _numbers(name, value):
 
 
 def by_row(name: str, array: np.ndarray) -> np.ndarray:
-  """A view whose first axis is N."""
+  """Returns a view whose first axis is N."""
   return np.moveaxis(array, 1, 0) if name == 'samples' else array
 
 
 def _summary(name, array):
-  """Of an array on the host, which must be finite as float32."""
+  """Summarises an array on the host, which must be finite as float32."""
   found = summary_lib.of(by_row(name, array))
   if not found.is_finite:
     place = summary_lib.first_not_finite(by_row(name, array))
@@ -123,11 +124,11 @@ def _summary(name, array):
 
 
 def _finite(name, array):
-  """The array as float32, which must be finite."""
+  """Returns the array as float32, which must be finite."""
   with np.errstate(over='ignore', invalid='ignore'):
     cast = array.astype(jnp.float32, copy=False)
     view, xp = sources.viewed(cast)
-    # Neither needs memory, and NaN goes through both.
+    # Unlike isfinite, min and max need no memory; both propagate NaN.
     if np.isfinite(xp.min(view)) and np.isfinite(xp.max(view)):
       return cast
   place = np.unravel_index(np.argmin(np.isfinite(np.asarray(cast))), cast.shape)
@@ -142,7 +143,7 @@ def _is_not_finite(name, array, place):
 
 
 def _on_host(name, value):
-  """Ids or a mask in NumPy; Python's text and bytes become NumPy's text."""
+  """Converts ids or a mask to NumPy; str and bytes become NumPy's text."""
   # An accelerator would round 64 bits to 32.
   value = value.cpu() if hasattr(value, 'cpu') else value
   # NumPy drops a NUL at the end of text.
@@ -158,7 +159,7 @@ def _on_host(name, value):
       array = np.char.decode(array, 'utf-8')
     except UnicodeDecodeError as error:
       raise ValueError(
-        f'{name} has {error.object!r}, which is no text in UTF-8.'
+        f'{name} has {error.object!r}, which is not valid UTF-8.'
       ) from error
   if array.dtype.kind == 'U':
     _check_no_nul(name, array[np.char.find(array, '\0') >= 0])
@@ -172,7 +173,7 @@ def _check_no_nul(name, values):
 
 
 def _names(ids):
-  """[N], unique ids: whole numbers or text."""
+  """Reads unique ids [N]: whole numbers or text."""
   names = _on_host('ids', ids)
   became_text = names.dtype.kind == 'U' and isinstance(ids, list | tuple)
   mixed = became_text and not all(isinstance(name, str) for name in ids)
@@ -193,9 +194,9 @@ def _check_distinct(name, values, allowed):
 
 
 def _some(labeled):
-  """A mask, or ids of some examples."""
+  """Reads a mask, or the ids of some examples."""
   found = _on_host('labeled', labeled)
-  # An empty list has no type; an empty mask is one of another size.
+  # An empty list has no type; an empty mask has the wrong size.
   if not found.size and found.dtype != bool:
     return np.zeros(0, np.int64)
   if found.ndim != 1 or found.dtype.kind not in 'biuU':
@@ -207,7 +208,7 @@ def _some(labeled):
 
 
 def _common_size(arrays, names, labeled):
-  """N, which all that is given must agree on, and where it was read."""
+  """Returns N, on which all inputs must agree, and where it was read."""
   shapes = {name: array.shape for name, array in arrays.items()}
   if names is not None:
     shapes['ids'] = names.shape
@@ -219,14 +220,14 @@ def _common_size(arrays, names, labeled):
       '[S, N, C]; for random draws, ids [N].'
     )
   if set(shapes) == {'samples'} and shapes['samples'][0] > shapes['samples'][1]:
-    # Nothing else tells N, and the axes are often in another order.
+    # N comes from the samples alone, and their axes are often swapped.
     s, n, c = shapes['samples']
     raise ValueError(
       f'samples are {(s, n, c)}, which is [S, N, C] with more samples than '
       f'examples. If they are [N, S, C], pass np.swapaxes(samples, 0, 1); if N '
       f'is {n}, say so with ids=range({n}).'
     )
-  # Of all these the axes of samples are most often in another order.
+  # Trust samples last: their axes are the most often swapped.
   first, *others = sorted(shapes, key=lambda name: name == 'samples')
   size = shapes[first][1 if first == 'samples' else 0]
   for name in others:
@@ -243,7 +244,7 @@ def _common_size(arrays, names, labeled):
 
 
 def _check_classes(arrays):
-  """C must be 2 or more, and the same in logits and samples."""
+  """Checks that C is 2 or more, and the same in logits and samples."""
   classes = {
     name: arrays[name].shape[-1]
     for name in ('logits', 'samples')
@@ -269,7 +270,7 @@ def _check_classes(arrays):
 
 
 def _check_logits(name, array):
-  """Refuses probabilities; uniform ones mean the same as logits."""
+  """Rejects probabilities, unless uniform: those mean the same as logits."""
   view, xp = sources.viewed(array)
   tolerance = summary_lib.TOLERANCE
   if xp.min(view) < 0 or xp.max(view) > 1 + tolerance:
@@ -297,7 +298,7 @@ def _is_whole(text):
 
 
 def _mask_of(labeled, names, size, origin):
-  """bool[N], of a mask or of ids."""
+  """Makes a mask bool[N] of a mask or of ids."""
   if labeled is None or not labeled.size:
     return np.zeros(size, bool)
   if labeled.dtype == bool:

@@ -1,4 +1,4 @@
-"""What a strategy measures, with arrays in the place of a model."""
+"""Takes a strategy's measurements, with arrays in place of a model."""
 
 import dataclasses
 import functools
@@ -17,16 +17,16 @@ Arrays = Mapping[str, np.ndarray | jax.Array]
 
 
 class TooLargeError(MemoryError):
-  """Measurements that do not fit in memory; the message is their bytes."""
+  """Raised if measurements do not fit in memory; carries their bytes."""
 
 
 class LacksError(KeyError):
-  """An output of a model that is not there; the message is its name."""
+  """Raised if an output of a model is missing; carries its name."""
 
 
 @jax.tree_util.register_pytree_node_class
 class _NoExtras(dict):
-  """The further outputs of a model: there are none."""
+  """Extras of a model without any; reading one raises LacksError."""
 
   def __missing__(self, name):
     raise LacksError(name)
@@ -49,30 +49,30 @@ def measured(
   *,
   in_parts: bool,
 ) -> tuple[PyTree, jax.Array | int]:
-  """Measures all examples.
+  """Measures the examples.
 
   Args:
-    strategy: one that has a measure.
-    key: of the measurement.
-    arrays: by the names in `given.FORMS`.
+    strategy: strategy with a measure.
+    key: key of the measurement.
+    arrays: arrays by the names in `given.FORMS`.
     labeled: bool[N].
-    seen: bool[N], the examples that are measured. If None, all.
-    in_parts: whether the arrays stay on the host, and are read in parts.
+    seen: bool[N], measured examples. If None, all.
+    in_parts: whether the arrays stay on the host and are read in parts.
 
   Returns:
-    What was measured, a pytree of [N, ...], or `kernels.Tiled` if it is made
-    when it is read; and the first eligible example with a measurement that is
+    The measurements, a pytree of [N, ...], or a `kernels.Tiled` that computes
+    them when read; and the first eligible example with a measurement that is
     not finite, or N.
 
   Raises:
-    TooLargeError: what is measured does not fit in memory.
+    TooLargeError: If the measurements do not fit in memory.
   """
   if not in_parts:
     return _at_once(strategy.measure, key, arrays, labeled, seen)
   names = tuple(arrays)
   by_row = [given.by_row(name, array) for name, array in arrays.items()]
   if strategy.takes_tiles:
-    # Kernels leave out points that are not finite.
+    # No check here: kernels leave out points that are not finite.
     points = _Points(strategy.measure, names)
     return kernels.Tiled(*by_row, points=points), len(labeled)
   return _in_parts(strategy.measure, key, names, by_row, labeled, seen)
@@ -91,7 +91,7 @@ def _at_once(measure, key, arrays, labeled, seen):
 
 
 def _in_parts(measure, key, names, arrays, labeled, seen):
-  """Reads the arrays once, and keeps what is measured on the device."""
+  """Reads the arrays once and keeps the measurements on the device."""
   rows = _host_rows.HostRows(*arrays)
   num_examples = rows.num_points
   of_all = functools.partial(_of_inputs, measure, key, names)
@@ -121,7 +121,7 @@ def _of_inputs(measure, key, names, rows):
 
 @functools.partial(jax.jit, static_argnums=(1, 3), donate_argnums=0)
 def _write(out, measure, key, names, rows, start, labeled, seen):
-  """Measures a part; which rows of it are not finite is returned too."""
+  """Measures a part; also returns which of its rows are not finite."""
   size = rows[0].shape[0]
 
   def part_of(array):
@@ -142,7 +142,7 @@ def _write(out, measure, key, names, rows, start, labeled, seen):
 
 
 def _as_inputs(names, rows):
-  """Rows of the arrays by name, float32 as they are in memory."""
+  """Returns the rows by name, in the float32 of arrays on the device."""
   return {
     name: some.astype(jnp.float32)
     for name, some in zip(names, rows, strict=True)
@@ -150,12 +150,12 @@ def _as_inputs(names, rows):
 
 
 def _of_rows(measure, key, inputs, index, labeled, seen):
-  """What is measured of some rows, and bool: which are not finite."""
+  """Measures some rows; also returns which unlabelled ones are not finite."""
   size = len(index)
   apply = functools.partial(_apply, key, size)
   found = measure(key, apply, Batch(index, inputs))
   if seen is not None:
-    # Other rows hold zeros, as in a run.
+    # Unmeasured rows are zeros, as in a run.
     found = jax.tree.map(functools.partial(_only, seen), found)
   bad = jnp.zeros(size, bool)
   for leaf in jax.tree.leaves(found):
@@ -167,7 +167,7 @@ def _of_rows(measure, key, inputs, index, labeled, seen):
 
 @dataclasses.dataclass(frozen=True)
 class _Points:
-  """Measures points of rows of the arrays; equal for equal measures."""
+  """Function from rows of the arrays to points; equal for equal measures."""
 
   measure: Callable
   names: tuple[str, ...]
@@ -183,9 +183,10 @@ def _only(rows, leaf):
 
 
 def _apply(measure_key, num_examples, inputs, *, keys=None):
-  """What a model said, in the place of a model.
+  """Returns the given outputs in place of a model's.
 
-  What was not given is NaN, for whoever reads it without having declared so.
+  Outputs that were not given are NaN, so that a measure that reads one without
+  declaring the need is noticed.
   """
   absent = jnp.full((num_examples, 1), jnp.nan)
   embedding = inputs.get('embeddings', absent)
@@ -207,12 +208,12 @@ def _apply(measure_key, num_examples, inputs, *, keys=None):
 
 
 def _drawn(measure_key, samples, keys):
-  """The samples that keys stand for: as a measurement splits its own key."""
+  """Returns the samples of keys that a measure splits from its own key."""
   if len(keys) == len(samples):
     return samples
   if len(keys) != 1:
     raise ValueError(f'num_samples is {len(keys)}; S is {len(samples)}.')
-  # Those who add up one sample after the other.
+  # A measure that accumulates sample by sample passes one key at a time.
   known = jax.random.key_data(jax.random.split(measure_key, len(samples)))
   is_it = jnp.all(known == jax.random.key_data(keys), axis=-1)
   sample = samples[jnp.argmax(is_it)][None]

@@ -18,13 +18,13 @@ _ARGUMENTS = (
   *('embeddings', 'logits', 'samples', 'labeled', 'ids', 'seed', 'options'),
   'placement',
 )
-# What a need is met by.
+# Arrays that meet a need; any one of them is enough.
 _MET_BY = {
   needs.CLASSES: ('logits', 'samples'),
   needs.EMBEDDING: ('embeddings',),
   needs.DROPOUT: ('samples',),
 }
-# Errors that are sentences already, or that a smaller pool mends.
+# Errors that are clear already, or that a smaller pool avoids.
 _NOT_OF_YOURS = ValueError, MemoryError, jax.errors.JaxRuntimeError
 
 
@@ -32,10 +32,10 @@ class Selected(NamedTuple):
   """Queries, in order of choice.
 
   Attributes:
-    ids: [K], as given; pool indices, int64, if no ids were given.
-    values: float[K], what each query was chosen by: a score, or a distance to
-      the queries before it, which of a first query may be infinite. Larger came
-      first where all have one score.
+    ids: [K], the given ids; if none were given, pool indices, int64.
+    values: float[K], the score of each query when it was chosen, or its
+      distance to earlier queries, which may be infinite for the first query.
+      Strategies that score examples independently choose the largest first.
   """
 
   ids: np.ndarray
@@ -46,8 +46,8 @@ class _Asking(NamedTuple):
   """A strategy that is ready to select.
 
   Attributes:
-    called: its name, for messages.
-    strategy: what it does.
+    called: name for messages.
+    strategy: the strategy itself.
     program: see `choosing.choose`.
   """
 
@@ -70,16 +70,16 @@ def select(
   placement: str = 'auto',
   **unknown: Any,
 ) -> Selected:
-  """Selects k examples to label, given what a model says about the pool.
+  """Selects k examples to label, given a model's outputs on the pool.
 
   Arrays may be lists, or come from NumPy, JAX, PyTorch or any framework with
-  DLPack; they are not copied where they are float32 already. All arrays are
-  checked, also those that the strategy does not need.
+  DLPack; float32 arrays are not copied. All arrays are checked, even those that
+  the strategy does not need.
 
-  The first call compiles; later calls of a strategy of the library with the
-  same options, k and shapes do not. So keep labeled rows in the arrays, and
-  pass `labeled`: a pool that shrinks compiles at every size. What you make anew
-  compiles anew; a function of your own is called each time.
+  The first call compiles; later calls of a library strategy with the same
+  options, k and shapes do not. So keep labeled rows in the arrays and pass
+  `labeled`: a pool that shrinks compiles at every size. A new Strategy object
+  compiles again, and a function of your own is called each time.
 
   >>> import numpy as np
   >>> import al_jax
@@ -89,37 +89,38 @@ def select(
   ['b', 'c']
 
   Args:
-    strategy: name in `strategies.STRATEGIES`, a dotted path to a function of
-      your own that returns a Strategy, that function, or a Strategy, such as
-      `strategies.chain` and `strategies.subset` return. Build a Strategy once,
-      and pass it again.
+    strategy: name in `strategies.STRATEGIES`; a dotted path to a function of
+      your own that returns a Strategy; that function; or a Strategy, for
+      example from `strategies.chain` or `strategies.subset`. Build a Strategy
+      once and reuse it.
     k: number of queries, at most the number of unlabeled examples.
     embeddings: [N, D], the input of the last layer, or any features.
     logits: [N, C], before the softmax, or log-probabilities. If None, the log
-      of the mean probabilities of the samples.
+      of the samples' mean probabilities.
     samples: [S, N, C], logits of S dropout samples, or of an ensemble of S
       networks.
     labeled: examples that have a label and are not selected: a mask bool[N], or
-      a list of ids. If None, no example has one.
-    ids: [N], names of the examples: whole numbers or text; bytes become text,
-      as UTF-8. If None, examples are named by position.
+      a list of ids. If None, no example has a label.
+    ids: [N], names of the examples: whole numbers or text; bytes are decoded as
+      UTF-8. If None, examples are named by position.
     seed: seed of every random choice, from 0 to 2**32 - 1.
     options: options of the strategy, by name.
-    placement: `'device'`, all arrays in memory; `'host'`, NumPy's arrays stay
-      where they are and are read in parts; or `'auto'`, in parts if any is
-      memory-mapped and they take more than 40% of the device's memory (4 GiB
-      on a CPU). Arrays that are read in parts may be larger than memory.
-    **unknown: nothing: a misspelt name is told with the closest one.
+    placement: `'device'`, all arrays in the device's memory; `'host'`, NumPy
+      arrays stay on the host and are read in parts; or `'auto'`, in parts if
+      any is memory-mapped and they take more than 40% of the device's memory
+      (4 GiB on a CPU). Arrays that are read in parts may exceed memory.
+    **unknown: no other argument is allowed; the error for a misspelt name
+      suggests the closest one.
 
   Returns:
-    Selected.
+    The Selected.
 
   Raises:
-    ValueError: arrays that are not what their names say or do not fit each
-      other, or that lack what the strategy needs; embeddings whose distances
-      float32 cannot tell apart; an unknown name or option; a strategy of your
-      own that raises an error, which is the cause.
-    ContractError: a strategy of your own that picks what it must not.
+    ValueError: If an array has the wrong form, two arrays disagree, or an array
+      that the strategy needs is missing; if float32 cannot tell the embeddings'
+      distances apart; if a name or option is unknown; if a strategy of your own
+      raises, with its error as the cause.
+    ContractError: If a strategy of your own makes picks that are not allowed.
   """
   for name in unknown:
     raise errors.unknown_option('al_jax.select', name, _ARGUMENTS)
@@ -151,7 +152,7 @@ def _check_count(k, found):
 
 
 def _chosen(asking, found, k, seed):
-  """The picks; what goes wrong is told with the strategy's name."""
+  """Returns the picks; errors name the strategy."""
   inputs = asking.strategy, found.arrays, found.labeled, k, seed
   try:
     if found.summaries is not None:
@@ -162,7 +163,7 @@ def _chosen(asking, found, k, seed):
       jax.errors.ConcretizationTypeError,
       jax.errors.TracerArrayConversionError,
     ):
-      # A select that decides on the host: it cannot be compiled as a whole.
+      # The select makes decisions on the host and cannot be compiled.
       return choosing.choose(*inputs)
   except choosing.NotFiniteError as error:
     (index,) = error.args
@@ -180,15 +181,15 @@ def _chosen(asking, found, k, seed):
   except measuring.TooLargeError as error:
     (size,) = error.args
     raise ValueError(
-      f'strategy {asking.called} needs {size / 1e6:,.1f} MB of memory for what '
-      'it measures, and its arrays are read in parts; '
+      f'strategy {asking.called} needs {size / 1e6:,.1f} MB of memory for its '
+      'measurements, and its arrays are read in parts; '
       "if the memory is there, pass placement='device'."
     ) from error
   except measuring.LacksError as error:
     raise ValueError(_lacks(asking, str(error))) from error
   except _NOT_OF_YOURS:
     raise
-  except Exception as error:  # A strategy of yours may raise anything.
+  except Exception as error:  # A user's strategy may raise anything.
     if asking.program is not None:
       raise
     raise ValueError(
@@ -200,12 +201,12 @@ def _chosen(asking, found, k, seed):
 def _lacks(asking, output):
   return (
     f'strategy {asking.called} needs the output {output} of a model; select '
-    f'has {", ".join(given.FORMS)}, and no other.'
+    f'takes only {", ".join(given.FORMS)}.'
   )
 
 
 def _asking(strategy, options, arrays):
-  """A strategy by name, or one of the user's."""
+  """Builds a strategy by name, or wraps one of the user's."""
   if isinstance(strategy, Strategy):
     if options:
       raise ValueError(
@@ -222,17 +223,17 @@ def _asking(strategy, options, arrays):
   _refuse_unknown(strategy)
   make = parts.find('strategy', strategy, strategies.STRATEGIES)
   options = _with_samples(make, dict(options), arrays)
-  # What it makes may depend on more than its options: nothing is kept.
+  # A user's function may depend on more than its options: do not cache.
   made = strategies.build(strategy, options)
   return _Asking(repr(parts.name_of(strategy)), made)
 
 
 def _refuse_unknown(strategy):
-  """Raises for a name that no strategy has; some are those of systems."""
+  """Raises for an unknown name, with advice if it is a system's."""
   if not isinstance(strategy, str) or strategy in strategies.STRATEGIES:
     return
   if '.' in strategy:
-    return  # A dotted path, or meant as one.
+    return  # A dotted path is checked when it is imported.
   name = strategy.rpartition('+')[2]
   if name in strategies.PUBLISHED:
     name, options = strategies.PUBLISHED[name]
@@ -254,7 +255,7 @@ def _refuse_unknown(strategy):
 
 
 def _of_library(strategy):
-  """The name of a strategy of the library, and options that it comes with."""
+  """Finds a library strategy's name, and the options bound to it."""
   preset = {}
   for name, make in strategies.STRATEGIES.items():
     if strategy is make or (isinstance(strategy, str) and strategy == name):
@@ -266,7 +267,7 @@ def _of_library(strategy):
 
 
 def _with_samples(make, options, arrays):
-  """The options, with the number of samples where a strategy has one."""
+  """Adds the number of samples to the options, for strategies that take it."""
   try:
     number = inspect.signature(make).parameters.get('num_samples')
   except ValueError as error:
@@ -277,10 +278,10 @@ def _with_samples(make, options, arrays):
   if number is None:
     return options
   if 'samples' not in arrays:
-    # As few as can be: it is told below that it needs some.
+    # The smallest valid number; the lack of samples is reported later.
     return {'num_samples': 2, **options} if number.default else options
   num_samples = len(arrays['samples'])
-  # 0 is one pass without samples.
+  # The default 0 means one pass without samples: keep it.
   if number.default != 0:
     if num_samples < 2 and make in strategies.STRATEGIES.values():
       raise ValueError(
@@ -298,14 +299,14 @@ def _with_samples(make, options, arrays):
 
 @dataclasses.dataclass(frozen=True)
 class _Options:
-  """Options that can be told apart by a cache."""
+  """Options as a cache key."""
 
   frozen: Any
   given: Mapping[str, Any] = dataclasses.field(compare=False)
 
 
 def _frozen(value):
-  """A hashable form of options; of what has none, its identity."""
+  """Makes options hashable; a value that is not gets a key of its own."""
   if isinstance(value, Mapping):
     return tuple(
       (name, _frozen(value[name])) for name in sorted(value, key=str)
@@ -321,7 +322,7 @@ def _frozen(value):
 
 @functools.lru_cache(maxsize=256)
 def _built(name, options):
-  """Makes a strategy of the library once, and what compiles it."""
+  """Builds a library strategy and its compiled program, cached."""
   made = strategies.build(name, options.given)
   program = xla.compiled_briefly(functools.partial(choosing.stage, made))
   return _Asking(repr(name), made, program)

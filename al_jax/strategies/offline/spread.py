@@ -1,27 +1,27 @@
-"""Refuses embeddings whose distances float32 cannot tell apart."""
+"""Rejects embeddings whose distances float32 cannot tell apart."""
 
 import numpy as np
 
 from al_jax import sources
 from al_jax.strategies.offline.summary import Summary
 
-# Squares of larger and of smaller numbers, summed, leave float32.
+# Sums of squares of numbers outside these bounds over- or underflow float32.
 _MOST, _LEAST = 1e15, 1e-15
-# Of the squared length of the mean to the mean squared distance from it. A
-# squared distance loses the digits of this number, of the 7 that there are.
+# Largest ratio of the squared length of the mean to the mean squared distance
+# from it. A ratio of 10^d costs squared distances d of float32's 7 digits.
 _FARTHEST = 1e4
-# Numbers that are looked at together.
+# Numbers per block.
 _BLOCK = 1 << 20
 
 
 def check(embeddings: sources.Array) -> None:
-  """Refuses embeddings that are too large, too small, or too far from 0.
+  """Rejects embeddings that are too large, too small, or too far from 0.
 
   Args:
     embeddings: float32[N, D], finite. All may be equal.
 
   Raises:
-    ValueError: with the numbers that are wrong, and the remedy.
+    ValueError: If they are; with the offending numbers and the remedy.
   """
   view, xp = sources.viewed(embeddings)
   _check_size(max(abs(float(xp.min(view))), abs(float(xp.max(view)))))
@@ -31,7 +31,7 @@ def check(embeddings: sources.Array) -> None:
 
 
 def check_on_host(summary: Summary) -> None:
-  """The same, of embeddings that stay on the host."""
+  """Does the same for embeddings that stay on the host."""
   _check_size(max(abs(summary.lowest), abs(summary.highest)))
   _check_place(summary.length, summary.spread)
 
@@ -49,15 +49,15 @@ def _check_place(length, spread):
   if length**2 > _FARTHEST * spread**2 > 0:
     raise ValueError(
       f'embeddings lie far from 0: their mean has length {length:.3g}, their '
-      f'spread is {spread:.3g}; float32 distances lose their digits: pass '
+      f'spread is {spread:.3g}, and float32 distances lose their digits; pass '
       'embeddings - embeddings.mean(axis=0).'
     )
 
 
 def _is_clearly_near(view, xp):
-  """Tells in float32 that the spread is a tenth of the length or more.
+  """Checks in float32 that the spread is a tenth of the length or more.
 
-  Most embeddings are so, and exact moments take as long as BADGE.
+  Most embeddings pass, and exact moments take as long as BADGE.
   """
   squared_length = float(xp.sum(xp.mean(view, axis=0) ** 2))
   mean_square = float(xp.vdot(view, view)) / len(view)
@@ -65,8 +65,8 @@ def _is_clearly_near(view, xp):
 
 
 def _length_and_spread(view, xp):
-  """The length of the mean, and the root mean squared distance from it."""
-  # An accelerator has no float64, and memory for a copy.
+  """Returns the length of the mean and the root mean squared distance to it."""
+  # An accelerator has no float64, but has memory for a copy.
   dtype, columns = np.float32, view.shape[1]
   if xp is np:
     dtype, columns = np.float64, max(1, _BLOCK // len(view))

@@ -1,4 +1,4 @@
-"""What one pass tells of an array that stays on the host."""
+"""Summarises in one pass an array that stays on the host."""
 
 from typing import NamedTuple
 
@@ -14,15 +14,15 @@ TOLERANCE = 5e-3
 
 
 class Summary(NamedTuple):
-  """Numbers about an array [N, ..., C], as float32.
+  """Statistics of an array [N, ..., C], taken as float32.
 
   Attributes:
-    is_finite: whether all numbers are.
-    lowest: of all.
-    highest: of all.
-    length: of the mean over N.
+    is_finite: whether all numbers are finite.
+    lowest: smallest number.
+    highest: largest number.
+    length: length of the mean over N.
     spread: root mean squared distance from that mean; 0 if all rows are equal.
-    sums_to_1: whether all last axes do.
+    sums_to_1: whether every last axis sums to 1.
     uniform: whether all numbers are 1 / C.
   """
 
@@ -36,7 +36,7 @@ class Summary(NamedTuple):
 
 
 class _Part(NamedTuple):
-  """Of some rows: see `Summary`, and sums of the rows less an origin."""
+  """Statistics of some rows, see `Summary`, with sums relative to an origin."""
 
   is_finite: np.ndarray
   lowest: np.ndarray
@@ -48,12 +48,12 @@ class _Part(NamedTuple):
 
 
 def of(array: np.ndarray) -> Summary:
-  """Reads an array once, in parts.
+  """Summarises an array, reading it once and in parts.
 
   Args:
-    array: [N, ...] of numbers, such as a memory-mapped file.
+    array: numbers [N, ...], for example a memory-mapped file.
   """
-  # Sums of differences are exact for rows that are close to each other.
+  # Differences from a row are exact if the rows are close to each other.
   origin = np.asarray(array[0]).astype(np.float32)
   parts = [
     jax.tree.map(np.asarray, _of_part(rows, origin))
@@ -74,7 +74,7 @@ def of(array: np.ndarray) -> Summary:
 
 
 def first_not_finite(array: np.ndarray) -> tuple[int, ...]:
-  """The place of a number that is not finite as float32, and is there."""
+  """Finds the first number that is not finite as float32; one must exist."""
   for start, (rows,) in _host_rows.HostRows(array).parts():
     with np.errstate(over='ignore'):
       bad = ~np.isfinite(rows.astype(np.float32))

@@ -1,19 +1,19 @@
 """Measures one accelerator in under 8 minutes, without ml_collections and TFDS.
 
-    python experiments/benchmarks/gpu.py --make_mnist=mnist.npz  # where TFDS is
+    python experiments/benchmarks/gpu.py --make_mnist=mnist.npz  # needs TFDS
     python experiments/benchmarks/gpu.py --mnist=mnist.npz --out=runs/gpu
     python experiments/benchmarks/gpu.py --sections=kernels,steps
 
-In order of value: rates of the machine; BADGE's selection at ImageNet's size;
-steps of training, of one seed and of five; the picks of eight systems beside
-the CPU's; the table of `python -m experiments.benchmark kernels`; steps at the
-highest precision. A section that fails, for want of a package say, says so in a
-sentence, and so does one that `--seconds` does not reach; a second call names
-what is left in `--sections`.
+Sections in order of value: rates of the machine; BADGE's selection at
+ImageNet's size; training steps, with one seed and with five; the picks of eight
+systems compared with the CPU's; the table of `python -m experiments.benchmark
+kernels`; steps at the highest precision. A section that fails, or that does not
+fit into `--seconds`, says so in one sentence and the next one begins. A second
+call can measure the rest: name it in `--sections`.
 
-Rows are printed as they come. OUT/gpu.md and OUT/gpu.json have them after every
-row, so that a run that is killed leaves what it has measured. All arrays are
-drawn; MNIST is one file of 12 MB, and without it the pictures are
+Rows are printed as they come. OUT/gpu.md and OUT/gpu.json are written after
+every row, so that a killed run leaves its measurements. All arrays are random,
+except the pictures: MNIST is one file of 12 MB, and without it they are
 scikit-learn's digits. `python -m experiments.benchmark gpu` does the same with
 the flags at their defaults.
 """
@@ -37,31 +37,31 @@ from experiments.benchmarks.table import Row
 
 _ROOT = pathlib.Path(__file__).resolve().parents[3]
 _SECONDS = 480.0
-# The most that picks wait for the other process, all systems together.
+# The longest that `picks` waits for the other process, over all systems.
 _WAIT_SECONDS = 120.0
 
 
 class Benchmark:
-  """The sections, which share the rates of the machine."""
+  """The sections of the benchmark, which share the rates of the machine."""
 
   def __init__(self, *, is_small: bool, mnist: pathlib.Path | None):
-    """Takes the flags.
+    """Stores the flags.
 
     Args:
-      is_small: sizes for a test on a CPU.
-      mnist: the file with MNIST. If None, there is none.
+      is_small: whether to use sizes for a test on a CPU.
+      mnist: path of the file with MNIST. If None, there is none.
     """
     self._is_small, self._mnist = is_small, mnist
 
   def sections(self) -> list[Section]:
-    """The sections in order of value, with the most each may take."""
+    """Lists the sections in order of value, with their time limits."""
     first = [
       Section('machine', 0, 60, self._rates),
       Section('badge', 30, 110, self._badge),
       Section('steps: default', 40, 90, lambda: self._steps('default')),
       Section('picks', 40, 100, self._picks),
     ]
-    # The kernels are tested on their own.
+    # The kernels have their own tests.
     last = [] if self._is_small else self._kernels()
     exactly = Section('steps: highest', 40, 90, lambda: self._steps('highest'))
     return [*first, *last, exactly]
@@ -119,14 +119,14 @@ class Benchmark:
     return pictures.load(self._mnist), picks.Sizes()
 
   def answer(self, folder: pathlib.Path) -> None:
-    """Is the other process of the section `picks`."""
+    """Runs as the other process of the section `picks`."""
     from experiments.benchmarks.accelerator import picks
 
     picks.answer(*self._runs(), folder)
 
   @contextlib.contextmanager
   def _on_cpu(self, folder):
-    """This program in a process of its own, on the CPU."""
+    """Runs this program in its own process, on the CPU."""
     command = [sys.executable, 'experiments/benchmarks/gpu.py']
     command += [f'--answer={folder}'] + ['--small'] * self._is_small
     if self._mnist is not None:
@@ -140,7 +140,7 @@ class Benchmark:
       process.wait()
 
   def _kernels(self) -> list[Section]:
-    """The table of kernels in parts, each of which may fail on its own."""
+    """Splits the table of kernels into parts, which may fail separately."""
     try:
       from experiments.benchmarks.kernels import suite
     except ModuleNotFoundError as missing:
@@ -161,7 +161,7 @@ class Benchmark:
 
 
 def measure() -> Iterator[Row]:
-  """Every section, with the flags at their defaults."""
+  """Measures every section, with the flags at their defaults."""
   for _, row in _measured(_flags([]), report.environment()):
     yield row
 
@@ -208,10 +208,10 @@ def _flags(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Does what the flags say.
+  """Runs the command.
 
   Args:
-    arguments: of the command line.
+    arguments: flags of the command line.
   """
   flags = _flags(arguments)
   if flags.make_mnist is not None:

@@ -1,7 +1,7 @@
-"""BADGE's selection from all of ImageNet, on one accelerator.
+"""BADGE's selection at the size of ImageNet, on one accelerator.
 
-Points are drawn on the device in slices, as factors: 16 GB for 1,280,000 with
-2,048 features and 1,000 classes.
+Points are drawn on the device in slices, as factors: 16 GB for 1,280,000 points
+with 2,048 features and 1,000 classes.
 """
 
 import functools
@@ -21,7 +21,7 @@ from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine
 
 IMAGENET = Sizes(num_points=1_280_000, k=10_000)
-# What is aimed at, and picks of a pass per pick that are timed.
+# Target of the selection, and picks timed of an algorithm with a pass per pick.
 _AT_MOST_SECONDS, _PICKS_BY_PASS = 30.0, 21
 # A selection that takes longer is not repeated.
 _LONG_SECONDS = 15.0
@@ -30,12 +30,12 @@ _LONG_SECONDS = 15.0
 def measure(
   machine: Machine, sizes: Sizes = IMAGENET, *, blocks: Sequence[int] = ()
 ) -> Iterator[Row]:
-  """The selection; of half the points if it fails with all of them.
+  """Measures the selection; if it fails, from half of the points.
 
   Args:
-    machine: for bounds.
-    sizes: of the selection.
-    blocks: numbers of candidates at a time to try beside the default.
+    machine: rates for the bounds.
+    sizes: sizes of the selection.
+    blocks: block sizes, in candidates, to try besides the default.
 
   Yields:
     Rows.
@@ -45,7 +45,7 @@ def measure(
     yield from selection(machine, sizes, blocks=blocks)
   except Exception as error:
     problem = in_a_sentence(error)
-  # Outside of `except`, where the error would hold the points.
+  # Outside `except`, where the error would keep the points alive.
   if problem:
     yield Row(_name(sizes), None, note=f'failed: {problem}')
     sizes = sizes._replace(num_points=sizes.num_points // 2)
@@ -59,19 +59,19 @@ def selection(
   repeats: int = 3,
   blocks: Sequence[int] = (),
 ) -> Iterator[Row]:
-  """Times the selection, counts what it does, and tries other blocks.
+  """Times the selection, counts its passes, and tries other block sizes.
 
   Args:
-    machine: for bounds.
-    sizes: of the selection.
-    repeats: selections that are timed after the first, if they are short.
+    machine: rates for the bounds.
+    sizes: sizes of the selection.
+    repeats: number of selections to time after the first, if they are short.
     blocks: see `measure`.
 
   Yields:
     Rows.
 
   Raises:
-    RuntimeError: what was picked is not k different points.
+    RuntimeError: the picks are not k different points.
   """
   points_key, key = jax.random.split(jax.random.key(0))
   seconds, points = _first(lambda: large.gradients(points_key, *sizes[:3]))
@@ -102,14 +102,14 @@ def _name(sizes):
 
 
 def _first(call):
-  """The seconds of a call, and what it returned."""
+  """Returns the seconds of a call, and its result."""
   found = []
   seconds = timing.seconds_of(lambda: found.append(call()) or found)
   return seconds, found[0]
 
 
 def _timed(machine, sizes, key, points, repeats, **options):
-  """The Row of a selection, and its picks."""
+  """Returns the Row of a selection, and its picks."""
   select = functools.partial(kernels.kmeans_plus_plus, k=sizes.k, **options)
   ours = CompiledCall(select, key, points)
   first, found = _first(ours)
@@ -122,26 +122,26 @@ def _timed(machine, sizes, key, points, repeats, **options):
     _name(sizes) + named,
     seconds,
     _AT_MOST_SECONDS,
-    'what is aimed at',
+    'the target',
     seconds / _AT_MOST_SECONDS,
     compiling=ours.compiling,
     at_most=1.0,
     bound=machine.least(costs.kmeans_plus_plus(**sizes._asdict())),
     extra_bytes=ours.extra_bytes,
-    note=f'the first time {first:.2f} s; all picks different',
+    note=f'first call {first:.2f} s; all picks different',
   )
   return row, picks
 
 
 def _counted(key, points, sizes, picks):
-  """How often the selection drew candidates and went over all points."""
+  """Counts how often the selection drew candidates and visited all points."""
   found, rounds, visits = jax.device_get(counted(key, points, sizes.k))
   same = np.mean(found == picks)
   return Row(
-    f'{_name(sizes)}: what it does',
+    f'{_name(sizes)}: counts',
     None,
     note=f'{rounds:,} blocks; {visits} visits to all points, each a pass, '
-    f'besides 2 passes at the start; {same:.0%} of its picks are the same',
+    f'besides 2 passes at the start; {same:.0%} of picks identical',
   )
 
 
@@ -149,16 +149,16 @@ def _counted(key, points, sizes, picks):
 def counted(
   key: jax.Array, points: Factors, k: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """`kmeans_plus_plus` step by step, with its counters.
+  """Runs `kmeans_plus_plus` step by step and counts its work.
 
   Args:
-    key: consumed.
-    points: N points, all of them finite.
-    k: picks; static.
+    key: PRNG key, consumed.
+    points: N points, all finite.
+    k: number of picks; static.
 
   Returns:
-    int32[k], the picks of the kernel; how many blocks of candidates were drawn;
-    how many times all bounds were renewed after that.
+    int32[k], the picks of the kernel; the number of blocks of candidates drawn;
+    the number of times that all bounds were renewed after the start.
   """
   norms = kernels.squared_norms(points)
   pool = _blocks.Candidates(points, norms, None)
@@ -183,7 +183,7 @@ def counted(
 
 
 def _beside_passes(key, points, sizes, row):
-  """The Row beside a look at all points for each pick."""
+  """Compares the Row with an algorithm that passes over all points per pick."""
   picks = min(_PICKS_BY_PASS, sizes.k)
   plainly = CompiledCall(
     functools.partial(plain.one_seed_per_pass, k=picks), key, points

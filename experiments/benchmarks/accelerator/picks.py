@@ -1,14 +1,14 @@
-"""Whether the picks of an accelerator are those of a CPU.
+"""Compares the picks of an accelerator with those of a CPU.
 
-The same runs in two processes, one on each: this one asks, and `answer` runs
-with `JAX_PLATFORMS=cpu`. They meet in a folder. Of each system three things
-are compared, of picks in the first round if nothing else is said:
+Two processes do the same runs: this one on the accelerator, and `answer` with
+`JAX_PLATFORMS=cpu`. They exchange files in a folder. Three comparisons are made
+for each system, the last two of picks in the first round:
 
-  whole runs: each device trains for itself, so that rounding has all of a
-    training to grow in;
+  whole runs: each device trains on its own, so that rounding differences can
+    grow during training;
   same weights: the CPU measures and selects with the weights of the
     accelerator;
-  same measurements: the CPU selects by what the accelerator measured. Kernels
+  same measurements: the CPU selects by the accelerator's measurements. Kernels
     that decide exactly pick the same.
 """
 
@@ -37,16 +37,16 @@ SYSTEMS = (
 
 
 class Sizes(NamedTuple):
-  """Of the runs.
+  """Sizes of the runs.
 
   Attributes:
-    systems: in order.
-    rounds: of a run.
-    labels: of a round, and of the first set.
-    epochs: of a round's training.
-    widths: of the MLP.
-    precisions: of the accelerator's products. JAX's default is not the highest
-      there: float32 is rounded to fewer digits.
+    systems: systems in the order of their runs.
+    rounds: rounds per run.
+    labels: labels per round, and of the first set.
+    epochs: training epochs per round.
+    widths: widths of the MLP's hidden layers.
+    precisions: precisions of the accelerator's products. JAX's default there is
+      not the highest: it rounds float32 to fewer digits.
   """
 
   systems: Sequence[str] = SYSTEMS
@@ -69,12 +69,12 @@ SMALL = Sizes(
 
 
 class Chosen(NamedTuple):
-  """What a run chose.
+  """Picks of a run.
 
   Attributes:
     picks: int32[rounds, K].
-    seconds: of the last look over the pool and the choice.
-    first: the state after the training of the first round.
+    seconds: seconds to measure the pool and select in the last round.
+    first: state after the training of the first round.
   """
 
   picks: np.ndarray
@@ -83,10 +83,10 @@ class Chosen(NamedTuple):
 
 
 class Runner:
-  """A system on a data set, compiled when first used."""
+  """A system on a data set, compiled on first use."""
 
   def __init__(self, dataset: Dataset, system: str, sizes: Sizes):
-    """Builds the system; no program is compiled yet."""
+    """Builds the system without compiling it."""
     self._sizes = sizes
     proceeding = protocol.Protocol(
       rounds=sizes.rounds + 1,
@@ -105,11 +105,11 @@ class Runner:
     self._oracle = oracle.SimulatedOracle(dataset.train.targets, dataset.task)
 
   def begin(self) -> RunState:
-    """The state before the first round, with the first set answered."""
+    """Returns the state before the first round, with the first set answered."""
     return beginning.begin(self._program, self._oracle, self._protocol, seed=0)
 
   def run(self) -> Chosen:
-    """Trains, selects and asks, round after round."""
+    """Trains, selects and queries, round after round."""
     state, picks, first = self.begin(), [], None
     for number in range(self._sizes.rounds):
       state = self._trained(state, number)
@@ -143,7 +143,7 @@ class Runner:
     return state.replace(learner=learner)
 
   def measured(self, state: RunState) -> tuple[PyTree, jax.Array]:
-    """What the strategy sees of the pool in the first round."""
+    """Measures the pool for the strategy, as in the first round."""
     strategy, where = self._program.strategy.strategy, None
     if strategy.where is not None:
       key = keys.for_round(0, 0, keys.WHERE)
@@ -152,7 +152,7 @@ class Runner:
     return self._program.strategy.measure(key, state.learner, where)
 
   def picked(self, state: RunState, measured: PyTree) -> np.ndarray:
-    """What the strategy picks in the first round by `measured`."""
+    """Selects by `measured`, as in the first round."""
     _, picks = self._program.strategy.strategy.select(
       keys.for_round(0, 0, keys.SELECT),
       state.strategy,
@@ -172,14 +172,13 @@ def measure(
   """Compares picks with those of a process that calls `answer`.
 
   Args:
-    dataset: in both processes the same.
-    sizes: likewise.
-    folder: where the two meet.
+    dataset: data set, the same in both processes.
+    sizes: sizes of the runs, the same in both processes.
+    folder: folder for the files that the two processes exchange.
     is_alive: whether the other process still runs and is worth waiting for.
 
   Yields:
-    A Row for each system; its seconds are those of a look over the pool and a
-    choice.
+    A Row for each system; its seconds are those to measure the pool and select.
   """
   for system in sizes.systems:
     runner = Runner(dataset, system, sizes)
@@ -225,7 +224,7 @@ def shared(picks: np.ndarray, others: np.ndarray) -> int:
 
 
 def answer(dataset: Dataset, sizes: Sizes, folder: pathlib.Path) -> None:
-  """Runs every system, and answers what `measure` asks about it.
+  """Runs every system, and answers the files that `measure` writes about it.
 
   Args:
     dataset: as in `measure`.
@@ -255,7 +254,7 @@ def _send(path, *trees):
 
 
 def _rebuilt(like, arrays):
-  """A tree like another, with the leaves of a file."""
+  """Rebuilds a tree with the structure of `like` from the arrays of a file."""
   leaves, structure = jax.tree.flatten(like)
   found = [arrays[name] for name in sorted(arrays)]
   return structure.unflatten(
@@ -275,17 +274,17 @@ def _plain(leaf):
 
 
 def _save(path: pathlib.Path, **arrays: Any) -> None:
-  """Writes a file that is there only when it is whole."""
+  """Writes a file atomically."""
   part = path.with_suffix('.part.npz')
   np.savez(part, **arrays)
   os.replace(part, path)
 
 
 def _received(path, is_alive):
-  """The arrays of a file, once the other process has written it."""
+  """Waits for a file of the other process; returns its arrays."""
   while not path.exists():
     if not is_alive():
-      raise RuntimeError(f'{path.name} of the other process did not come')
+      raise RuntimeError(f'the other process did not write {path.name}')
     time.sleep(0.05)
   with np.load(path) as found:
     return dict(found)

@@ -1,4 +1,4 @@
-"""Pictures to select from, where TFDS is not installed: MNIST as one file."""
+"""Pictures to select from without TFDS: MNIST as one file."""
 
 import pathlib
 
@@ -9,10 +9,10 @@ from al_jax.data import Dataset
 
 
 def make_file(path: pathlib.Path) -> None:
-  """Writes MNIST into one file, where TFDS has it.
+  """Writes MNIST, as TFDS has it, into one file.
 
   Args:
-    path: of the file, 12 MB.
+    path: path of the file, 12 MB.
   """
   mnist = data.load('tfds:mnist')
   np.savez_compressed(
@@ -25,11 +25,11 @@ def make_file(path: pathlib.Path) -> None:
 
 
 def load(path: pathlib.Path | None, *, most: int | None = None) -> Dataset:
-  """Loads what there is: MNIST, scikit-learn's digits, or drawn pictures.
+  """Loads the first available of MNIST, scikit-learn's digits, random pictures.
 
   Args:
-    path: the file that `make_file` wrote. If None, there is none.
-    most: the most examples of the pool. If None, all.
+    path: path of the file that `make_file` wrote. If None, there is none.
+    most: maximum number of examples in the pool. If None, all.
 
   Returns:
     A Dataset with ten classes.
@@ -50,7 +50,7 @@ def load(path: pathlib.Path | None, *, most: int | None = None) -> Dataset:
 
 
 def _drawn(number):
-  """Noise around ten random pictures."""
+  """Draws noise around ten random pictures."""
   rng = np.random.default_rng(0)
   targets = np.arange(number) % 10
   inputs = rng.normal(size=(10, 8, 8, 1))[targets]

@@ -1,4 +1,4 @@
-"""How JAX multiplies float32 when nobody says how exactly."""
+"""The accuracy and speed of JAX's default float32 product."""
 
 import functools
 
@@ -11,11 +11,11 @@ from experiments.benchmarks.timing import CompiledCall
 
 
 def of_products(size: int, repeats: int = 5) -> Row:
-  """A product at the default precision beside one at the highest.
+  """Compares a product at the default precision with one at the highest.
 
   Args:
-    size: of square matrices.
-    repeats: of each.
+    size: rows and columns of the matrices.
+    repeats: number of measurements of each product.
 
   Returns:
     A Row; its note has the largest difference.

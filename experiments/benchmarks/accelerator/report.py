@@ -1,4 +1,4 @@
-"""What the benchmark of an accelerator leaves: a page and a JSON file."""
+"""The report of the accelerator benchmark: a page and a JSON file."""
 
 import importlib.metadata
 import json
@@ -20,7 +20,7 @@ _PACKAGES = (
 
 
 def environment() -> dict[str, str]:
-  """Names the device and the versions of what the benchmark can use."""
+  """Returns the device, the host, and the versions of relevant packages."""
   device = jax.local_devices()[0]
   memory = (device.memory_stats() or {}).get('bytes_limit', 0)
   found = {
@@ -39,20 +39,20 @@ def environment() -> dict[str, str]:
 
 
 class Report:
-  """Keeps rows in two files, written anew with each of them.
+  """A report in two files, which are rewritten with every row.
 
-  A run that is killed leaves what it has measured.
+  A killed run leaves its measurements.
 
   Attributes:
-    folder: holds `gpu.md` and `gpu.json`.
+    folder: folder of `gpu.md` and `gpu.json`.
   """
 
   def __init__(self, folder: pathlib.Path, found: Mapping[str, str]):
     """Writes a page without rows.
 
     Args:
-      folder: is made if it is not there.
-      found: see `environment`.
+      folder: folder of the files; created if missing.
+      found: result of `environment`.
     """
     self.folder = folder
     self._environment = dict(found)
@@ -87,5 +87,5 @@ class Report:
 
 
 def line(row: Row) -> str:
-  """Returns a row as a line; one that measured nothing is its note."""
+  """Returns a row as a line; a row without a name becomes its note."""
   return table.line(row) if row.what else row.note

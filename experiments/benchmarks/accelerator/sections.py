@@ -1,4 +1,4 @@
-"""Sections of a benchmark that share a budget of time."""
+"""Sections of a benchmark that share a time limit."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,13 +8,13 @@ from experiments.benchmarks.table import Row
 
 
 class Section(NamedTuple):
-  """A part of the benchmark that may fail, or be left out, on its own.
+  """A part of the benchmark that may fail, or be skipped, separately.
 
   Attributes:
-    name: what `--sections` calls it.
-    least: seconds that must be left for it to begin.
-    most: seconds after which it ends before its next row.
-    measure: makes its rows; it imports what only this section needs.
+    name: name in `--sections`.
+    least: seconds that must be left for the section to begin.
+    most: seconds after which the section ends instead of beginning a row.
+    measure: makes the rows; imports the packages that only this section needs.
   """
 
   name: str
@@ -31,13 +31,13 @@ def run(
   """Measures one section after another until the time is used up.
 
   A section that fails, is skipped or is cut short yields a Row that says so,
-  and the next one begins. Time is looked at before each row: a row that takes
-  long is not interrupted.
+  and the next one begins. The time is checked between rows: a long row is not
+  interrupted.
 
   Args:
-    sections: in order of value.
-    seconds: for all of them.
-    clock: seconds since some time.
+    sections: sections in order of value.
+    seconds: time limit of all sections together.
+    clock: clock that returns seconds.
 
   Yields:
     The name of a section and a Row.
@@ -61,13 +61,13 @@ def run(
         if clock() > until:
           yield section.name, _saying('cut short: its time is used up')
           break
-    # Whatever it is: the other sections are worth having.
+    # Any error: the other sections are still worth measuring.
     except Exception as error:
       yield section.name, _saying(f'failed: {in_a_sentence(error)}')
 
 
 def in_a_sentence(error: Exception) -> str:
-  """Returns what went wrong in one line; of a missing package, its name."""
+  """Describes an error in one line; for a missing package, names it."""
   if isinstance(error, ModuleNotFoundError) and error.name:
     return f'the package {error.name.partition(".")[0]} is not installed'
   text = ' '.join(str(error).split())

@@ -1,7 +1,7 @@
-"""Steps of training: one seed, and several in one call.
+"""Steps of training: with one seed, and with several in one call.
 
-Steps are those of a run: `compile_fit` makes them, and many are one call, a
-loop on the device. Pictures and labels are drawn.
+As in a run, `compile_fit` makes the steps, and one call loops over many of them
+on the device. Pictures and labels are random.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,16 +23,16 @@ _ENDLESS = 1_000_000
 
 
 class Sizes(NamedTuple):
-  """Of the measurements.
+  """Sizes of the measurements.
 
   Attributes:
     pool: pictures of 32x32 pixels in the pool.
-    labels: how many have one; whole batches of them.
-    batch: examples of a step.
-    steps: per measurement.
-    seeds: that share a call.
-    models: options of `models.build`.
-    repeats: measurements, after the first call.
+    labels: labelled pictures, a multiple of `batch`.
+    batch: examples per step.
+    steps: steps per measurement.
+    seeds: seeds that share a call.
+    models: options of `models.build` for each model.
+    repeats: measurements after the first call.
   """
 
   pool: int = 10_000
@@ -60,12 +60,12 @@ SMALL = Sizes(
 
 
 class Measured(NamedTuple):
-  """What was found of one program.
+  """Measurements of one program.
 
   Attributes:
     compiling: seconds of the first call, which takes one step.
-    seconds: of a step, the median.
-    operations: of a step, in products and convolutions.
+    seconds: median seconds per step.
+    operations: operations of a step in products and convolutions.
   """
 
   compiling: float
@@ -74,11 +74,11 @@ class Measured(NamedTuple):
 
 
 def measure(precision: str, sizes: Sizes) -> Iterator[Row]:
-  """A step of each network.
+  """Times a step of each network.
 
   Args:
-    precision: of products and convolutions, as JAX calls it.
-    sizes: of the measurements.
+    precision: precision of products and convolutions, as JAX names it.
+    sizes: sizes of the measurements.
 
   Yields:
     Rows.
@@ -97,7 +97,7 @@ def drawn_pictures(number: int) -> Dataset:
 
 
 def _of_model(dataset, model, precision, sizes):
-  """Rows of one seed and of several."""
+  """Yields the rows of one seed and of several."""
   with jax.default_matmul_precision(precision):
     one = measured(dataset, model, 1, sizes)
   yield _row(model, precision, one, 1, sizes)
@@ -130,12 +130,12 @@ def measured(
 
   Args:
     dataset: pictures.
-    model: for `models.build`.
-    seeds: that share a call.
-    sizes: of the measurement.
+    model: options of `models.build`.
+    seeds: number of seeds that share a call.
+    sizes: sizes of the measurement.
 
   Returns:
-    What was found.
+    The measurements.
   """
   facts = program.facts_of(dataset, sizes.labels)
   learner = {'batch_size': sizes.batch, 'stop': {'epochs': _ENDLESS}}

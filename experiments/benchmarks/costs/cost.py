@@ -1,20 +1,20 @@
-"""What a cost is, and the least time it takes on a machine."""
+"""Cost of a call, and the least time it takes on a machine."""
 
 from typing import NamedTuple
 
-# Of a float32 or an int32, which all predictions are in.
+# Bytes of a float32 or an int32, the only types in the predictions.
 BYTES = 4
 
 
 class Cost(NamedTuple):
-  """What one call of a kernel takes.
+  """Cost of one call of a kernel.
 
   Attributes:
     operations: additions and multiplications; an exponential or a logarithm
       counts as several.
-    num_bytes: read from and written to memory outside the caches.
-    extra_bytes: memory besides arguments and result, rather too much than too
-      little.
+    num_bytes: bytes read from and written to memory outside the caches.
+    extra_bytes: memory besides arguments and result; rather an overestimate
+      than an underestimate.
   """
 
   operations: float
@@ -25,10 +25,10 @@ class Cost(NamedTuple):
 def least_seconds(
   cost: Cost, *, operations_per_second: float, bytes_per_second: float
 ) -> float:
-  """The longer of the two times that a machine needs for a cost.
+  """Returns the longer of the two times that a machine needs for a cost.
 
-  No call takes less there; one takes more where it waits: for the start of
-  programs on an accelerator, for one step of a search to end before the next.
+  No call takes less. A call takes more if it waits: for programs to start on an
+  accelerator, or for one step of a search to end before the next.
 
   >>> from experiments.benchmarks import costs
   >>> cost = costs.entropy(num_points=1000, num_classes=10)
@@ -38,9 +38,9 @@ def least_seconds(
   0.0001
 
   Args:
-    cost: of the call.
-    operations_per_second: of float32, in a matrix product.
-    bytes_per_second: of the memory.
+    cost: cost of the call.
+    operations_per_second: rate of a float32 matrix product.
+    bytes_per_second: memory bandwidth.
 
   Returns:
     Seconds.

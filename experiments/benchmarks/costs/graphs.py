@@ -1,13 +1,13 @@
-"""Costs of neighbour graphs, of what is solved on them, and of densities."""
+"""Costs of neighbour graphs, of solves on them, and of densities."""
 
 from experiments.benchmarks.costs.cost import BYTES, Cost
 
-# As in `knn_graph`: columns of a chunk, and coordinates in a pass over a tile.
+# As in `knn_graph`: columns per chunk, and coordinates per pass over a tile.
 _CHUNK = 64
 _COORDINATES = 16
-# Rows whose lists of neighbours are compared at a time.
+# Rows whose neighbour lists are compared at a time.
 _ROWS_AT_ONCE = 1024
-# Edges of a union graph that are scattered at a time.
+# Edges of a union graph scattered at a time.
 _EDGES_AT_ONCE = 65_536
 # As in `similarities`: rows of the pool, and members of a set.
 _TILE = 2048
@@ -23,17 +23,17 @@ def knn_graph(
   metric: str = 'cosine',
   block: int = 100,
 ) -> Cost:
-  """Of dense points, or of Factors with C columns on the left."""
+  """Returns the cost for dense points, or Factors with C left columns."""
   dim = num_classes + num_features
   copies = 2 * dim
   if metric == 'manhattan':
-    # Transposed too, and padded to whole groups of coordinates.
+    # A transposed copy, and padding to whole groups of coordinates.
     copies = 3 * -(-dim // _COORDINATES) * _COORDINATES
   pairs = num_points**2
   chunks = num_points * (k + 1) * _CHUNK
   return Cost(
     operations=2 * pairs * dim + 2 * pairs + 4 * chunks,
-    # A block of rows meets all columns; its scores stay in the cache.
+    # A block of rows is compared with all columns; scores stay in the cache.
     num_bytes=BYTES
     * (num_points / block * num_points * dim + 2 * num_points * k),
     extra_bytes=BYTES
@@ -52,7 +52,7 @@ def label_propagation(
   num_iters: int = 20,
   graph_kind: str = 'reciprocal',
 ) -> Cost:
-  """Of a graph of N lists of k neighbours."""
+  """Returns the cost for a graph of N lists of k neighbours."""
   edges = num_points * num_neighbors
   one_way = edges if graph_kind == 'union' else 0
   scattered = min(_EDGES_AT_ONCE, one_way) * (num_classes + 4)
@@ -64,7 +64,7 @@ def label_propagation(
   return Cost(
     operations=num_iters * per_iteration * num_classes
     + 3 * edges * num_neighbors,
-    # What is gathered by index is in the cache: the lists, and [N, C].
+    # Gathers by index hit the cache: the lists, and [N, C].
     num_bytes=BYTES
     * (
       num_iters * (2 * (edges + one_way) + 10 * num_points * num_classes)
@@ -88,7 +88,7 @@ def diffusion_selection(
   num_iters: int = 20,
   graph_kind: str = 'reciprocal',
 ) -> Cost:
-  """Of k solves, if none ends before `num_iters`."""
+  """Returns the cost of k solves, if none ends before `num_iters`."""
   solve = label_propagation(
     num_points=num_points,
     num_neighbors=num_neighbors,
@@ -104,7 +104,7 @@ def diffusion_selection(
 
 
 def graph_density(*, num_points: int, num_neighbors: int, k: int) -> Cost:
-  """Of a graph of N lists of k neighbours."""
+  """Returns the cost for a graph of N lists of k neighbours."""
   edges = num_points * num_neighbors
   return Cost(
     operations=10 * edges
@@ -119,9 +119,9 @@ def graph_density(*, num_points: int, num_neighbors: int, k: int) -> Cost:
 def information_density(
   *, num_points: int, num_features: int, num_classes: int = 0
 ) -> Cost:
-  """Of dense points, or of Factors with C columns on the left."""
+  """Returns the cost for dense points, or Factors with C left columns."""
   dim = num_classes + num_features
-  # Of Factors the mean direction is a matrix [C, D].
+  # The mean direction of Factors is a matrix [C, D].
   products = max(num_classes, 1) * num_features
   return Cost(
     operations=num_points * (4 * products + 5 * dim),
@@ -140,10 +140,11 @@ def hybrid_informativeness(
   num_labeled: int = 0,
   share: float = 0.12,
 ) -> Cost:
-  """Of dense points, or of Factors with C columns on the left.
+  """Returns the cost for dense points, or Factors with C left columns.
 
-  `share` is that of the N (K + L) pairs of a point and a known point that are
-  compared, up to 1; the default is near that of k-center on random features.
+  `share`, at most 1, is the compared part of the N (K + L) pairs of a point and
+  a picked or labelled point. The default is near that of k-center on random
+  features.
   """
   dim = num_classes + num_features
   compared = min(num_references, num_points) + share * (num_labeled + k)

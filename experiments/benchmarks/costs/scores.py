@@ -1,4 +1,4 @@
-"""Costs of scores: of one prediction, of S samples, of a stream."""
+"""Costs of scores: from one prediction, from S samples, of a stream."""
 
 import math
 
@@ -6,22 +6,22 @@ from experiments.benchmarks.costs.cost import BYTES, Cost
 
 
 def entropy(*, num_points: int, num_classes: int) -> Cost:
-  """Of [N, C] logits; likewise the other scores of one prediction."""
+  """Returns the cost for [N, C] logits."""
   return _of_one(num_points, num_classes, operations=10, copies=1)
 
 
 def least_confidence(*, num_points: int, num_classes: int) -> Cost:
-  """Of [N, C] logits."""
+  """Returns the cost for [N, C] logits."""
   return _of_one(num_points, num_classes, operations=10, copies=1)
 
 
 def margin(*, num_points: int, num_classes: int) -> Cost:
-  """Of [N, C] logits."""
+  """Returns the cost for [N, C] logits."""
   return _of_one(num_points, num_classes, operations=10, copies=1)
 
 
 def online_uncertainty(*, num_points: int, num_classes: int) -> Cost:
-  """Of [N, C] logits."""
+  """Returns the cost for [N, C] logits."""
   return _of_one(num_points, num_classes, operations=30, copies=3)
 
 
@@ -34,14 +34,14 @@ def _of_one(num_points, num_classes, operations, copies):
 
 
 def bald(*, num_samples: int, num_points: int, num_classes: int) -> Cost:
-  """Of [S, N, C] logits; the extra memory does not depend on S."""
+  """Returns the cost for [S, N, C] logits; S does not change extra memory."""
   return _of_samples(
     num_samples, num_points, num_classes, operations=12, copies=3
   )
 
 
 def mean_std(*, num_samples: int, num_points: int, num_classes: int) -> Cost:
-  """Of [S, N, C] logits; the extra memory does not depend on S."""
+  """Returns the cost for [S, N, C] logits; S does not change extra memory."""
   return _of_samples(
     num_samples, num_points, num_classes, operations=12, copies=4
   )
@@ -50,7 +50,7 @@ def mean_std(*, num_samples: int, num_points: int, num_classes: int) -> Cost:
 def variation_ratio(
   *, num_samples: int, num_points: int, num_classes: int
 ) -> Cost:
-  """Of [S, N, C] logits."""
+  """Returns the cost for [S, N, C] logits."""
   return _of_samples(
     num_samples,
     num_points,
@@ -63,7 +63,7 @@ def variation_ratio(
 def predictive_log_probs(
   *, num_samples: int, num_points: int, num_classes: int
 ) -> Cost:
-  """Of [S, N, C] logits."""
+  """Returns the cost for [S, N, C] logits."""
   return _of_samples(
     num_samples,
     num_points,
@@ -90,10 +90,10 @@ def streamed_bald(
   operations_of_one: float,
   activations_of_one: float = 0,
 ) -> Cost:
-  """Of samples whose logits take `operations_of_one` for one point.
+  """Returns the cost for S samples, with `operations_of_one` for one point.
 
   `activations_of_one` counts the numbers that the sampled part of the network
-  keeps for one point. What does not depend on the key is not in here.
+  keeps for one point. The part that does not depend on the key is not counted.
   """
   score = bald(num_samples=1, num_points=num_points, num_classes=num_classes)
   return Cost(
@@ -106,32 +106,32 @@ def streamed_bald(
 
 
 def start_spending(*, window: int = 100) -> Cost:
-  """Of the state that remembers `window` utilities."""
+  """Returns the cost of a state that holds `window` utilities."""
   return Cost(window, BYTES * window, 0)
 
 
 def spend_fixed(*, window: int = 100) -> Cost:
-  """Of one example, as of `spend_variable` and `spend_random_variable`."""
-  # What it remembers stays in the cache.
+  """Returns the cost of one example."""
+  # The state stays in the cache.
   return Cost(20, 2 * BYTES, 8 * BYTES * window)
 
 
 def spend_variable(*, window: int = 100) -> Cost:
-  """Of one example."""
+  """Returns the cost of one example."""
   return spend_fixed(window=window)
 
 
 def spend_random_variable(*, window: int = 100) -> Cost:
-  """Of one example."""
+  """Returns the cost of one example."""
   return spend_fixed(window=window)
 
 
 def spend_balanced(*, window: int = 100) -> Cost:
-  """Of one example; a sort of the window takes w log2(w) comparisons."""
+  """Returns the cost of one example; a sort takes w log2(w) comparisons."""
   operations = 20 + 4 * window + window * math.log2(window)
   return spend_fixed(window=window)._replace(operations=operations)
 
 
 def spend_quantile(*, window: int = 100) -> Cost:
-  """Of one example."""
+  """Returns the cost of one example."""
   return spend_fixed(window=window)._replace(operations=20 + 5 * window)

@@ -1,16 +1,16 @@
-"""Costs of picking by scores: the best, random ones, a diverse batch."""
+"""Costs of selections by score: the best, random ones, a diverse batch."""
 
 import math
 
 from experiments.benchmarks.costs.cost import BYTES, Cost
 
-# As in `batch_bald`: groups of configurations, and rows met at a time.
+# As in `batch_bald`: groups of configurations, and rows evaluated at a time.
 _NUM_GROUPS = 256
 _ROWS_AT_ONCE = 1000
 
 
 def top_k(*, num_points: int, k: int, random_ties: bool = False) -> Cost:
-  """Of [N] scores, with random ties if there is a key."""
+  """Returns the cost for [N] scores; a key breaks ties at random."""
   if random_ties:
     return uniform(num_points=num_points, k=k)
   sorting = 2 * k * math.log2(k + 1)
@@ -22,7 +22,7 @@ def top_k(*, num_points: int, k: int, random_ties: bool = False) -> Cost:
 
 
 def uniform(*, num_points: int, k: int) -> Cost:
-  """Of bool[N]: `top_k` of scores that tie, which draws three columns."""
+  """Returns the cost for bool[N]: `top_k` of ties, with three draws each."""
   sorting = 8 * k * math.log2(k + 1)
   return Cost(
     operations=50 * num_points + sorting,
@@ -32,7 +32,7 @@ def uniform(*, num_points: int, k: int) -> Cost:
 
 
 def stochastic_top_k(*, num_points: int, k: int, kind: str = 'power') -> Cost:
-  """Of [N] scores."""
+  """Returns the cost for [N] scores."""
   sorting = 0
   if kind == 'softrank':
     sorting = 3 * num_points * math.log2(num_points)
@@ -54,11 +54,11 @@ def batch_bald(
   chunk: int = 64,
   evaluated: float = 0.02,
 ) -> Cost:
-  """Of [S, N, C] logits, with `num_samples` configurations of labels.
+  """Returns the cost for [S, N, C] logits and `num_samples` configurations.
 
-  `evaluated` is the share of the candidates that meet all configurations at a
-  pick; all of them meet the 256 groups. From 0.01, of networks that have
-  something in common, to 0.3 of random predictions.
+  `evaluated` is the share of the candidates that each pick evaluates on all
+  configurations of labels, from 0.01 for similar networks to 0.3 for random
+  predictions. All candidates are evaluated on the 256 groups.
   """
   logits = num_networks * num_points * num_classes
   # A row of the table or a group, and a label: one mixed probability each.

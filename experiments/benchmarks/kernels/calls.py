@@ -1,11 +1,11 @@
-"""What a call of a kernel costs as a user writes it, with and without a jit.
+"""Times calls of kernels as users write them, with and without a jit.
 
 Run as `python -m experiments.benchmark calls`.
 
-Kernels that loop are jitted where they are defined: a plain first call compiles
-and a second one does not. `compiling` is the plain first call and `time` a
-later one; `against` is a later call of the same function under the caller's
-own `jax.jit`, whose first call is in the note.
+Kernels that loop are jitted where they are defined: the first plain call
+compiles and a second one does not. `compiling` is the first plain call and
+`time` a later one. `against` is a later call under the caller's own `jax.jit`,
+whose first call is in the note.
 """
 
 import functools
@@ -27,14 +27,15 @@ def measure(
   num_samples: int = 20,
   k: int = 32,
 ) -> Iterator[Row]:
-  """A Row for each kernel that loops.
+  """Times each kernel that loops.
 
   Args:
     num_points: N.
     num_features: D.
     num_classes: C.
     num_samples: S.
-    k: how many are picked; a quarter of it by BatchBALD, and as neighbours.
+    k: number of picks; BatchBALD picks a quarter as many, and graphs have as
+      few neighbours.
 
   Yields:
     Rows.
@@ -80,7 +81,7 @@ def measure(
 def _row(name: str, function: Callable[..., Any], arguments: list[Any]) -> Row:
   times = []
   for run in (function, jax.jit(function)):
-    # The program of one is not to be found by the other.
+    # Neither may reuse a program that the other compiled.
     jax.clear_caches()
     call = functools.partial(run, *arguments)
     first = timing.seconds_of(call)

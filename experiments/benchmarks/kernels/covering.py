@@ -1,11 +1,12 @@
-"""How fast points are covered, and how many pairs of points that takes.
+"""Times selections that cover points, and counts the pairs they compare.
 
 Run as `python -m experiments.benchmark covering`.
 
-k-center and hybrid selection on random points; k-center on features of
-CIFAR-10's pictures, and on as many points as PatchCore's memory bank is picked
-from (Roth et al. 2022), where a tenth of all points is picked. `pairs` is the
-share of N (K + M) pairs of a point and a center whose distance was computed.
+k-center and hybrid selection run on random points. k-center also runs on
+features of CIFAR-10's pictures, and on patches at the size of PatchCore's
+memory bank (Roth et al. 2022), where it picks a tenth of all points. `pairs` is
+the share of the N (K + M) pairs of a point and a center whose distance was
+computed.
 """
 
 import functools
@@ -22,16 +23,17 @@ from experiments.benchmarks.peers import NotInstalled
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
-# Picks that are timed of what takes as long for each; the others follow.
+# Picks timed of algorithms whose picks all take as long; the rest is
+# extrapolated.
 _FEW, _MANY = 1, 101
 _PICKS_PER_PASS = 101
-# Pictures, and how far around each of its pixels a patch reaches.
+# Number of pictures, and pixels that a patch extends in each direction.
 _PICTURES, _REACH = 280, 2
 _PATCH_FEATURES = 303
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement of covering, one after another."""
+  """Yields every measurement of covering."""
   machine, rows = timing.measure_machine()
   yield from rows
   yield from random_points(machine)
@@ -57,7 +59,7 @@ def random_points(
   picks_per_pass: int = _PICKS_PER_PASS,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """k-center of features after a ReLU, from the labelled points."""
+  """Times k-center on features after a ReLU, from the labelled points."""
   points = _rectified(num_points, num_features)
   labeled = np.arange(num_points) < num_labeled
   others = []
@@ -93,7 +95,7 @@ def beside_passes(
   picks_per_pass: int = _PICKS_PER_PASS,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """k-center beside a pass over the pool per pick, and beside others."""
+  """Compares k-center with one pass over the pool per pick, and with others."""
   num_points, num_features = points.shape
   labeled = np.arange(num_points) < num_labeled if num_labeled else None
   ours, share = _ours(points, labeled, k)
@@ -143,7 +145,7 @@ def memory_bank(
   *,
   picks_in_torch: int = 101,
 ) -> Iterator[Row]:
-  """A coreset as PatchCore picks it, none labelled, beside PyTorch."""
+  """Compares PatchCore's coreset selection, none labelled, with PyTorch."""
   num_points, num_features = points.shape
   ours, share = _ours(points, None, k)
   cost = costs.k_center(
@@ -181,7 +183,7 @@ def hybrid(
   picks: int = 51,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """Hybrid selection beside one that passes over all points for each pick."""
+  """Compares hybrid selection with one that passes over all points per pick."""
   points = _rectified(num_points, num_features)
   scores = np.random.default_rng(1).random(num_points, np.float32)
   labeled = np.arange(num_points) < num_labeled
@@ -230,24 +232,24 @@ def hybrid(
 
 
 def cifar10_features() -> np.ndarray:
-  """Features of EfficientNet-Lite0 of 50,000 pictures, [50,000, 1,280].
+  """Loads EfficientNet-Lite0's features of 50,000 pictures, [50,000, 1,280].
 
   The options are those of `configs/backbones.py:cifar10`, whose cache is read.
 
   Raises:
-    NotInstalled: CIFAR-10 or the weights are not there.
+    NotInstalled: CIFAR-10 or the weights are missing.
   """
   return _loaded({'source': 'embed:tfds:cifar10', **PACKAGED})
 
 
 def cifar10_patches() -> np.ndarray:
-  """Random features, after two ReLUs, of the patches of 280 pictures.
+  """Computes random features, after two ReLUs, of the patches of 280 pictures.
 
-  As many points as PatchCore has for 280 pictures of 28 x 28 positions, and as
-  many numbers for each as anomalib's random projection leaves.
+  There are as many points as PatchCore has for 280 pictures of 28 x 28
+  positions, and as many features as anomalib's random projection leaves.
 
   Raises:
-    NotInstalled: CIFAR-10 is not there.
+    NotInstalled: CIFAR-10 is missing.
   """
   pictures = _loaded('tfds:cifar10')[:_PICTURES].astype(np.float32) / 255
   size = 2 * _REACH + 1
@@ -263,7 +265,7 @@ def cifar10_patches() -> np.ndarray:
 
 
 def _loaded(spec):
-  """Inputs of the training split."""
+  """Loads the inputs of the training split."""
   try:
     return data.load(spec).train.inputs
   except (OSError, ImportError, ValueError) as error:
@@ -277,8 +279,8 @@ def _rectified(num_points, num_features):
 
 
 def _ours(points, labeled, k):
-  """The kernel, and the share of pairs that it computes."""
-  # The module: the package has the function by that name.
+  """Returns the compiled kernel, and the share of pairs that it computes."""
+  # `kernels.k_center` is the function of that name, not the module.
   module = importlib.import_module('al_jax.kernels.k_center')
   met = jax.jit(
     lambda points, centers: module.covering(points, k, None, centers, 128).met
@@ -294,5 +296,5 @@ def _ours(points, labeled, k):
 
 def _seconds_in_activeml(points, labeled, k):
   select = peers.activeml_core_set(points, labeled)
-  select(_FEW)  # what is imported then counts for none
+  select(_FEW)  # so that lazy imports are not timed
   return lambda: timing.extrapolated(select, _FEW, _MANY, k)

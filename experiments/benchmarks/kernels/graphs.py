@@ -1,4 +1,4 @@
-"""Rows of neighbour graphs, what is solved on them, and densities.
+"""Rows of neighbour graphs, of solves on them, and of densities.
 
 In the table of `python -m experiments.benchmark kernels`.
 """
@@ -19,12 +19,12 @@ from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
 
 class Task(NamedTuple):
-  """Points of length 1 around centers, and a graph of them.
+  """Points of length 1 around centers, and their graph.
 
   Attributes:
     points: float32 [N, D].
-    graph: of NumPy arrays.
-    targets: int32[N], the class of a few, -1 elsewhere.
+    graph: neighbour graph of the points, as NumPy arrays.
+    targets: classes of a few labelled points, int32[N], -1 elsewhere.
   """
 
   points: np.ndarray
@@ -35,7 +35,7 @@ class Task(NamedTuple):
 def clustered(
   num_points: int, num_features: int, num_classes: int = 10
 ) -> np.ndarray:
-  """Points of length 1, five clusters to a class."""
+  """Draws points of length 1, in five clusters per class."""
   rng = np.random.default_rng(0)
   centers = rng.standard_normal((5 * num_classes, num_features), np.float32)
   cluster = np.arange(num_points) % len(centers)
@@ -51,7 +51,7 @@ def neighbours(
   k: int = 50,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """The exact graph beside faiss's flat search."""
+  """Compares the exact graph with faiss's flat search."""
   num_points, num_features = points.shape
   ours = CompiledCall(functools.partial(kernels.knn_graph, k=k), points)
   cost = costs.knn_graph(num_points=num_points, num_features=num_features, k=k)
@@ -72,9 +72,9 @@ def neighbours(
 
 
 def make_task(points: np.ndarray, k: int = 50, num_classes: int = 10) -> Task:
-  """With ten labels per class."""
+  """Makes a task with ten labels per class."""
   graph = jax.jit(functools.partial(kernels.knn_graph, k=k))(points)
-  # As the clusters of `clustered` go round: every fifth is of the same class.
+  # Clusters c of `clustered` with the same c mod num_classes share a class.
   targets = np.full(len(points), -1, np.int32)
   targets[: 10 * num_classes] = np.arange(10 * num_classes) % num_classes
   return Task(points, kernels.Graph(*map(np.asarray, graph)), targets)
@@ -88,7 +88,7 @@ def propagation(
   num_iters: int = 20,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """Label propagation, whole and the solve alone, beside SciPy."""
+  """Compares label propagation, and its solve alone, with SciPy."""
   num_points, k = task.graph.neighbors.shape
   cost = costs.label_propagation(
     num_points=num_points,
@@ -146,7 +146,7 @@ def propagation_update(
   num_classes: int = 10,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """From points to pseudo-labels, beside faiss and SciPy as published."""
+  """Compares graph and propagation with faiss and SciPy, used as published."""
   num_points, num_features = task.points.shape
 
   def update(points, targets):
@@ -192,7 +192,7 @@ def propagation_update(
 def diffusion(
   machine: Machine, task: Task, *, k: int = 10, repeats: int = 3
 ) -> Iterator[Row]:
-  """Diffusion selection beside SciPy's solves from the same starts."""
+  """Compares diffusion selection with SciPy's solves from the same starts."""
   num_points, num_neighbors = task.graph.neighbors.shape
   labeled = task.targets >= 0
   cost = costs.diffusion_selection(
@@ -230,7 +230,7 @@ def densities(
   num_neighbors: int = 10,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """Graph density, information density and hybrid selection."""
+  """Times graph density, information density and hybrid selection."""
   num_points, num_features = points.shape
   key = jax.random.key(0)
   scores = np.random.default_rng(0).random(num_points, np.float32)
@@ -274,7 +274,7 @@ def densities(
 
 
 def _hybrid_selection(machine, points, scores, k, num_references, repeats):
-  """Hybrid selection beside one that passes over all points for each pick."""
+  """Compares hybrid selection with one that passes over all points per pick."""
   num_points, num_features = points.shape
   key = jax.random.key(0)
   references = np.random.default_rng(0).permutation(num_points)

@@ -1,7 +1,7 @@
-"""The networks that kernels are timed on, in plain JAX.
+"""Networks that kernels are timed on, in plain JAX.
 
-A LeNet with dropout before its last two dense layers; a small CNN; an MLP that
-is trained on MNIST for the gradients it then has.
+They are a LeNet with dropout before its last two dense layers, a small CNN, and
+an MLP that is trained on MNIST to provide realistic gradients.
 """
 
 import functools
@@ -17,15 +17,15 @@ from al_jax import data, kernels
 from experiments.benchmarks.peers import NotInstalled
 
 Params = dict[str, Any]
-# Filters of the first and second convolution, and hidden units, of the LeNet.
+# Filters of the LeNet's two convolutions, and its hidden units.
 _FILTERS, _UNITS = (20, 50), 128
-# Features that its convolutions leave of 28 x 28 pixels.
+# Features after its convolutions, for 28 x 28 pixels.
 NUM_FEATURES = 800
 NUM_CLASSES = 10
 
 
 def lenet(key: jax.Array) -> Params:
-  """Parameters; inputs are [B, 28, 28, 1]."""
+  """Draws the parameters of the LeNet; inputs are [B, 28, 28, 1]."""
   first, second = _FILTERS
   shapes = {
     'conv_1': (5, 5, 1, first),
@@ -37,7 +37,7 @@ def lenet(key: jax.Array) -> Params:
 
 
 def lenet_trunk(params: Params, images: jax.Array) -> jax.Array:
-  """What comes before the first dropout: [B, 800]."""
+  """Computes the features before the first dropout, [B, 800]."""
   hidden = images
   for name in ('conv_1', 'conv_2'):
     hidden = _pooled(jax.nn.relu(_convolved(hidden, params[name])))
@@ -47,7 +47,7 @@ def lenet_trunk(params: Params, images: jax.Array) -> jax.Array:
 def lenet_head(
   params: Params, features: jax.Array, key: jax.Array
 ) -> jax.Array:
-  """Logits [B, C] of one sample: masks that all inputs share."""
+  """Computes logits [B, C] of one sample, whose masks all inputs share."""
   key_1, key_2 = jax.random.split(key)
   hidden = features * _kept(key_1, NUM_FEATURES)
   hidden = jax.nn.relu(hidden @ params['dense'])
@@ -55,18 +55,18 @@ def lenet_head(
 
 
 def operations_of_trunk() -> float:
-  """For one image."""
+  """Returns the operations for one image."""
   first, second = _FILTERS
   return 2.0 * 25 * (24 * 24 * first + 8 * 8 * first * second)
 
 
 def operations_of_head() -> float:
-  """For one image and sample."""
+  """Returns the operations for one image and sample."""
   return 2.0 * (NUM_FEATURES * _UNITS + _UNITS * NUM_CLASSES)
 
 
 def small_cnn(key: jax.Array) -> Params:
-  """Parameters of a network of about 100,000, for 28 x 28 pixels."""
+  """Draws the parameters, about 100,000, of a CNN for 28 x 28 pixels."""
   shapes = {
     'conv_1': (3, 3, 1, 16),
     'conv_2': (3, 3, 16, 32),
@@ -77,42 +77,42 @@ def small_cnn(key: jax.Array) -> Params:
 
 
 def small_cnn_loss(params: Params, example: Any) -> jax.Array:
-  """Cross-entropy of one (image, label)."""
+  """Computes the cross-entropy of one (image, label)."""
   image, label = example
   return _cross_entropy(params, image[None], label[None])
 
 
 def small_cnn_mean_loss(params: Params, batch: Any) -> jax.Array:
-  """Mean cross-entropy of (images, labels)."""
+  """Computes the mean cross-entropy of (images, labels)."""
   return _cross_entropy(params, *batch)
 
 
 def operations_of_small_cnn() -> float:
-  """For one image: forward, and twice that for the gradient."""
+  """Returns the operations for one image: forward, and twice that backward."""
   products = 28 * 28 * 9 * 16 + 14 * 14 * 9 * 16 * 32 + 7 * 7 * 32 * 60 + 600
   return 3 * 2.0 * products
 
 
 def activations_of_small_cnn() -> int:
-  """Numbers kept from the forward pass of one image, patches included."""
+  """Counts the numbers kept from one image's forward pass, with patches."""
   return 28 * 28 * (9 + 16) + 14 * 14 * (9 * 16 + 16 + 32) + 7 * 7 * 32 + 60
 
 
 def mnist_gradients(
   num_labels: int = 10_000, *, width: int = 256, epochs: int = 20
 ) -> kernels.Factors:
-  """Gradients on MNIST's training set of an MLP trained on some of it.
+  """Computes gradients on MNIST's training set of an MLP trained on part of it.
 
   Args:
-    num_labels: trained on the first of them.
-    width: of both hidden layers, D.
-    epochs: of Adam.
+    num_labels: number of examples to train on, from the first.
+    width: width D of both hidden layers.
+    epochs: epochs of Adam.
 
   Returns:
     Factors of 60,000 points.
 
   Raises:
-    NotInstalled: MNIST is not there.
+    NotInstalled: MNIST is missing.
   """
   try:
     split = data.load('tfds:mnist').train
@@ -161,7 +161,7 @@ def _trained_mlp(inputs, targets, width, epochs, batch_size=100):
 
 
 def _mlp(params, inputs):
-  """The embedding and the logits."""
+  """Returns the embedding and the logits."""
   hidden = jax.nn.relu(inputs @ params['dense_1'])
   hidden = jax.nn.relu(hidden @ params['dense_2'])
   return hidden, hidden @ params['head']
@@ -180,7 +180,7 @@ def _cross_entropy(params, images, labels):
 
 
 def _drawn(key, shapes):
-  """Weights of the usual size, without biases."""
+  """Draws weights by He's initialisation, without biases."""
   keys = jax.random.split(key, len(shapes))
   initialize = jax.nn.initializers.he_normal()
   return {
@@ -201,12 +201,12 @@ def _convolved(images, kernel, padding='VALID'):
 
 
 def _pooled(images):
-  """2 x 2 maxima."""
+  """Takes 2 x 2 maxima."""
   batch, height, width, channels = images.shape
   tiles = images.reshape(batch, height // 2, 2, width // 2, 2, channels)
   return jnp.max(tiles, axis=(2, 4))
 
 
 def _kept(key, width):
-  """A dropout mask at rate 0.5, [1, width]."""
+  """Draws a dropout mask at rate 0.5, [1, width]."""
   return 2.0 * jax.random.bernoulli(key, 0.5, (1, width))

@@ -24,7 +24,7 @@ def clustering(
   num_iters: int = 20,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """k-means beside scikit-learn's."""
+  """Compares k-means with scikit-learn's."""
   rng = np.random.default_rng(0)
   points = rng.standard_normal((num_points, num_features), np.float32)
   ours = CompiledCall(
@@ -57,7 +57,7 @@ def distances(
   num_features: int = 256,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """Squared distances beside scikit-learn's."""
+  """Compares squared distances with scikit-learn's."""
   rng = np.random.default_rng(0)
   a = rng.standard_normal((num_points, num_features), np.float32)
   b = rng.standard_normal((num_others, num_features), np.float32)

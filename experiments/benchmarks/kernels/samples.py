@@ -17,7 +17,7 @@ from experiments.benchmarks.kernels import networks
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
-# Images that go through the trunk together: 500 were half as fast.
+# Images per pass of the trunk: with 500 it was half as fast.
 _CHUNK = 100
 
 
@@ -28,10 +28,10 @@ def bald(
   num_samples: int = 50,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """BALD beside one pass of the trunk and S of the head.
+  """Compares BALD with one pass of the trunk and S of the head.
 
-  The kernel is given the whole network: that the trunk runs once is XLA's
-  doing, and this is what would show if it did not.
+  The kernel gets the whole network and relies on XLA to run the trunk once. If
+  XLA did not, the ratio of this row would show it.
   """
   params, images = _network(num_points)
   ours = _bald_of(params, images, num_samples)
@@ -57,7 +57,7 @@ def bald(
 
 
 def _cost_of_bald(num_points, num_samples):
-  """One pass of the trunk and S of the head."""
+  """Returns the cost of one pass of the trunk and S of the head."""
   heads = costs.streamed_bald(
     num_samples=num_samples,
     num_points=num_points,
@@ -75,7 +75,7 @@ def bald_beside_baal(
   num_samples: int = 50,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """BALD beside baal, which runs the whole network S times."""
+  """Compares BALD with baal, which runs the whole network S times."""
   params, images = _network(num_points)
   ours = _bald_of(params, images, num_samples)
   yield from timing.beside(
@@ -104,7 +104,7 @@ def batch_bald(
   num_samples: int = 10_000,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """BatchBALD beside batchbald-redux, which gets a tenth of the pool."""
+  """Compares BatchBALD with batchbald-redux, which gets a tenth of the pool."""
   mc_logits = linear_models(num_networks, num_points)
   select = functools.partial(kernels.batch_bald, k=k, num_samples=num_samples)
   key = jax.random.key(0)
@@ -156,7 +156,7 @@ def gradients(
   sketch_dim: int = 512,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """Sketched gradients of single examples beside the gradient of their mean."""
+  """Compares sketched per-example gradients with the gradient of their mean."""
   key = jax.random.key(0)
   params = networks.small_cnn(key)
   num_params = sum(leaf.size for leaf in jax.tree.leaves(params))
@@ -169,7 +169,7 @@ def gradients(
     key=key,
   )
   ours = CompiledCall(differentiate, params, (images, labels))
-  # Compiled only: as many examples again.
+  # Twice as many examples, only compiled, for the memory.
   doubled = jax.tree.map(
     lambda rows: jax.ShapeDtypeStruct(
       (2 * len(rows), *rows.shape[1:]), rows.dtype
@@ -181,7 +181,7 @@ def gradients(
   mean_of_chunk = jax.jit(jax.grad(networks.small_cnn_mean_loss))
 
   def mean_gradient():
-    """A call per chunk: in a loop on the device convolutions are slow."""
+    """Sums over calls per chunk: convolutions are slow in device loops."""
     total = jax.tree.map(jnp.zeros_like, params)
     for start in range(0, num_points, _CHUNK):
       chunk = images[start : start + _CHUNK], labels[start : start + _CHUNK]
@@ -214,7 +214,7 @@ def gradients(
 def linear_models(
   num_networks: int, num_points: int, num_classes: int = 10
 ) -> np.ndarray:
-  """Logits [S, N, C] of linear models that differ a little."""
+  """Draws logits [S, N, C] of linear models that differ a little."""
   rng = np.random.default_rng(0)
   points = rng.standard_normal((num_points, 20), np.float32)
   shared = rng.standard_normal((1, 20, num_classes), np.float32)
@@ -233,7 +233,7 @@ def _sample_keys(num_samples):
 
 
 def _bald_of(params, images, num_samples):
-  """The kernel on a chunk of images at a time."""
+  """Compiles the kernel on chunks of images."""
 
   def score(params, images, keys):
     def of_chunk(chunk):
@@ -256,7 +256,7 @@ def _trunk_of_all(params, images):
 
 
 def _heads_of_all(params, features, keys):
-  """The sum of the logits of all samples, so that all are computed."""
+  """Sums the logits of all samples, so that XLA computes all of them."""
 
   def of_chunk(chunk):
     total, _ = lax.scan(

@@ -1,4 +1,4 @@
-"""Rows of scores, of picks by score, and of the managers of a stream.
+"""Rows of scores, of selections by score, and of stream budget managers.
 
 In the table of `python -m experiments.benchmark kernels`.
 """
@@ -26,7 +26,7 @@ def of_one_prediction(
   num_classes: int = 10,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """Entropy and its relatives, beside NumPy."""
+  """Compares scores of one prediction with NumPy."""
   rng = np.random.default_rng(0)
   logits = 3 * rng.standard_normal((num_points, num_classes), np.float32)
   embedding = rng.standard_normal((num_points, 16), np.float32)
@@ -84,7 +84,7 @@ def of_samples(
   num_classes: int = 10,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """BALD of stored samples and its relatives, beside NumPy."""
+  """Compares BALD and other scores of stored samples with NumPy."""
   rng = np.random.default_rng(0)
   shape = (num_samples, num_points, num_classes)
   mc_logits = 3 * rng.standard_normal(shape, np.float32)
@@ -121,7 +121,7 @@ def picks(
   k: int = 100,
   repeats: int = 5,
 ) -> Iterator[Row]:
-  """The best k, and random ones, of a large pool."""
+  """Times selections of the best k, and of random ones, from a large pool."""
   rng = np.random.default_rng(0)
   scores = rng.random(num_points, np.float32)
   coarse = np.round(50 * scores) / 50
@@ -172,7 +172,7 @@ def _best(scores, k):
 
 
 def _draws(k, key, scores, rng):
-  """The draws by score: a name, ours, NumPy's, and the cost of each."""
+  """Lists the draws by score: name, al_jax's call, NumPy's, and the cost."""
   num_points = len(scores)
   return (
     (
@@ -203,7 +203,7 @@ def _draws(k, key, scores, rng):
 def stream(
   machine: Machine, *, length: int = 10_000, repeats: int = 3
 ) -> Iterator[Row]:
-  """The managers of a stream in a scan, beside loops of Python."""
+  """Compares budget managers in a scan with Python loops."""
   rng = np.random.default_rng(0)
   utilities = rng.random(length, np.float32)
   budget, window = 0.1, 100
@@ -254,7 +254,7 @@ def _stochastic(kind, k, key, scores):
 
 
 def _in_scan(spend: Callable[..., Any]):
-  """A manager over a whole stream: (key, utilities) -> bool[T]."""
+  """Runs a manager over a whole stream: (key, utilities) -> bool[T]."""
 
   def over(key, utilities):
     keys = jax.random.split(key, len(utilities))

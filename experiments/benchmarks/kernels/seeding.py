@@ -15,18 +15,19 @@ from experiments.benchmarks import costs, peers, plain, timing
 from experiments.benchmarks.table import Row
 from experiments.benchmarks.timing import CompiledCall, Machine, Peer
 
-# Picks that are timed of what takes as long for each; the others follow.
+# Picks timed of algorithms whose picks all take as long; the rest is
+# extrapolated.
 _FEW, _MANY = 1, 11
-# Bytes that a peer may take for points it multiplies out.
+# Bytes of points that a peer may multiply out.
 _MULTIPLIED_OUT = 2.5e9
 
 
 def gradients(
   num_points: int, num_features: int, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Probabilities [N, C] and embeddings [N, D] of a network that is not sure.
+  """Draws probabilities [N, C] and embeddings [N, D] of an uncertain network.
 
-  Random, after a softmax and a ReLU.
+  They are random, after a softmax and a ReLU.
   """
   rng = np.random.default_rng(0)
   logits = 2 * rng.standard_normal((num_points, num_classes), np.float32)
@@ -36,7 +37,7 @@ def gradients(
 
 
 def residuals_of(probs: np.ndarray) -> np.ndarray:
-  """The left factors: probabilities less the predicted label."""
+  """Returns the left factors: probabilities minus the one-hot prediction."""
   return probs - np.eye(probs.shape[1], dtype=probs.dtype)[probs.argmax(axis=1)]
 
 
@@ -50,17 +51,17 @@ def beside_all(
   picks_per_pass: int = 101,
   repeats: int = 3,
 ) -> Iterator[Row]:
-  """k-means++ on Factors beside everything else that does it.
+  """Compares k-means++ on Factors with all peers.
 
   Args:
-    machine: for bounds.
+    machine: rates for the bounds.
     num_classes: C.
     num_points: N.
     num_features: D.
-    k: picks.
-    picks_per_pass: of so many the peers that look at the pool for each pick
-      are timed.
-    repeats: pairs.
+    k: number of picks.
+    picks_per_pass: number of picks timed of peers that pass over the pool for
+      each pick; the rest is extrapolated.
+    repeats: number of pairs of measurements.
 
   Yields:
     Rows.
@@ -123,7 +124,7 @@ def of_few(
   k: int = 100,
   repeats: int = 7,
 ) -> Iterator[Row]:
-  """k-means++ on Factors where few picks are made."""
+  """Times k-means++ on Factors with few picks."""
   probs, embedding = gradients(num_points, num_features, num_classes)
   factors = Factors(residuals_of(probs), embedding)
   ours = _seeding_of(factors, k)
@@ -167,14 +168,16 @@ def skipping(
   k: int = 1_000,
   repeats: int = 7,
 ) -> Iterator[Row]:
-  """k-means++ that visits the pool when it pays beside one that always does.
+  """Compares k-means++ with one that visits the pool after each block.
+
+  The kernel visits the pool only when that pays.
 
   Args:
-    machine: for bounds.
+    machine: rates for the bounds.
     factors: gradients of a trained network.
-    name: of the data.
-    k: picks.
-    repeats: pairs.
+    name: name of the data.
+    k: number of picks.
+    repeats: number of pairs of measurements.
 
   Yields:
     Rows.
@@ -217,13 +220,13 @@ def floor(
   num_classes: int,
   k: int,
 ) -> float:
-  """Seconds for the products of all points with all picks."""
+  """Returns the seconds for the products of all points with all picks."""
   dim = num_features + num_classes
   return 2 * num_points * dim * k / machine.operations_per_second
 
 
 def in_short(sizes: Mapping[str, int]) -> str:
-  """The sizes of a selection, for the name of a row."""
+  """Formats the sizes of a selection, for the name of a row."""
   return (
     f'N {_short(sizes["num_points"])} D {sizes["num_features"]} '
     f'C {sizes["num_classes"]} k {_short(sizes["k"])}'
@@ -246,7 +249,7 @@ def _numpy_seeds(factors, picks, k):
 
 
 def _activeml_badge(probs, embedding, k):
-  """In double precision, multiplied out: of as many points as there is room."""
+  """Makes a peer in float64, on as many multiplied-out points as fit."""
   num_points = len(probs)
   of_one = 8 * probs.shape[1] * embedding.shape[1]
   timed_points = min(num_points, int(_MULTIPLIED_OUT / of_one) // 1000 * 1000)
@@ -268,7 +271,7 @@ def _activeml_badge(probs, embedding, k):
 
 
 def _distil_badge(factors, k):
-  """Multiplied out, likewise."""
+  """Makes a peer in float32, on as many multiplied-out points as fit."""
   num_points = len(factors.left)
   of_one = 4 * factors.left.shape[1] * factors.right.shape[1]
   timed_points = min(num_points, int(_MULTIPLIED_OUT / of_one) // 1000 * 1000)
@@ -278,7 +281,7 @@ def _distil_badge(factors, k):
     few = Factors(*(part[:timed_points] for part in factors))
     select = peers.distil_badge(_multiplied_out(few))
     share = num_points / timed_points
-    # Its first two picks cost less.
+    # Its first two picks cost less than the others.
     return lambda: share * timing.extrapolated(select, 2, 6, k)
 
   note = ''

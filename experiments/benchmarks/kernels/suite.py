@@ -1,12 +1,13 @@
-"""How fast the kernels are: beside other packages, and beside the machine.
+"""Compares the speed of kernels with other packages and the machine's limits.
 
 Run as `python -m experiments.benchmark kernels`.
 
-Times are of compiled programs whose arguments are on the device; the median of
-measurements in turns. `bound` is the longer of two times: operations over the
-rate of a matrix product, and bytes over the rate at which an array is scaled,
-both measured at the start; the counts are in `experiments.benchmarks.costs`.
-`memory` is what the compiled program takes besides arguments and result.
+Times are medians of alternating measurements of compiled programs whose
+arguments are on the device. `bound` is the longer of two times: operations over
+the rate of a matrix product, and bytes over the rate at which an array is
+scaled. Both rates are measured at the start; the counts are in
+`experiments.benchmarks.costs`. `memory` is the memory of the compiled program
+besides arguments and result.
 """
 
 import functools
@@ -28,7 +29,7 @@ from experiments.benchmarks.timing import Machine
 
 
 def measure() -> Iterator[Row]:
-  """Every measurement of kernels, one after another."""
+  """Yields every measurement of kernels."""
   machine, rows = timing.measure_machine()
   yield from rows
   for part in PARTS.values():
@@ -50,14 +51,12 @@ def _on_mnist(machine):
   try:
     factors = networks.mnist_gradients()
   except NotInstalled as missing:
-    yield Row(
-      f'k-means++, {name}', None, note=f'{missing.package} is not there'
-    )
+    yield Row(f'k-means++, {name}', None, note=f'{missing.package} is missing')
     return
   yield from seeding.skipping(machine, factors, name)
 
 
-# name -> the measurements of some kernels: Machine -> Rows.
+# Measurements of some kernels, Machine -> Rows, by name.
 PARTS: dict[str, Callable[[Machine], Iterator[Row]]] = {
   'k-means++, 10 classes': functools.partial(
     seeding.beside_all, num_classes=10

@@ -123,7 +123,7 @@ def test_pictures_are_told_by_their_shape(tmp_path, shape, seen, dtype, kept):
     ),
     ({'x': np.zeros((4, 3, 9, 9)), 'y': _LABELS[:4]}, {}, 'channels come last'),
     ({'x': np.zeros(4), 'y': _LABELS[:4]}, {}, r'shape \[4\]; allowed'),
-    ({'x': np.zeros((0, 4)), 'y': _LABELS[:0]}, {}, 'none of them 0'),
+    ({'x': np.zeros((0, 4)), 'y': _LABELS[:0]}, {}, 'no axis of length 0'),
     ({'x': np.zeros((4, 2)), 'y': _LABELS[:3]}, {}, 'first axes differ'),
     ({'x': np.full((4, 2), 'a'), 'y': _LABELS[:4]}, {}, 'numbers are needed'),
     (
@@ -223,9 +223,9 @@ def test_a_broken_npz_file_gives_no_advice_to_unpickle(tmp_path, keep):
   _save(tmp_path, x=_inputs(30, 4), y=_LABELS)
   content = path.read_bytes()
   path.write_bytes(content[:keep])
-  assert 'part of one' in _said_of(tmp_path, 'toy.npz')
+  assert 'not a complete' in _said_of(tmp_path, 'toy.npz')
   path.write_bytes(b'\x80' * 500)
-  assert 'no zip archive' in _said_of(tmp_path, 'toy.npz')
+  assert 'not a complete zip archive' in _said_of(tmp_path, 'toy.npz')
   path.write_bytes(content.replace(b'NUMPY', b'numpy'))
   _said_of(tmp_path, 'toy.npz')
 

@@ -80,7 +80,7 @@ def test_what_was_written_is_read(tmp_path_factory, cells):
     ('a,class\n1,x\n2\n', 'row 1 .*has 1 cells; there are 2 columns'),
     ('a,class\n1,x\n2,y,z\n', 'row 1 .*has 3 cells; there are 2 columns'),
     ('a,a,class\n1,2,x\n', "two columns named 'a'"),
-    ('"a\nb",class\n1,x\n', 'the end of a line in the name of a column'),
+    ('"a\nb",class\n1,x\n', 'a line break in the name of a column'),
     ('\n', 'is empty'),
     ('class\nx\ny\n', 'no column left for the inputs'),
   ],

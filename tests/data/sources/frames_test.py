@@ -121,7 +121,7 @@ def test_an_index_that_became_a_column_is_no_input(frames):
 def test_rows_in_another_order_are_refused(pandas):
   frame = pandas.DataFrame(COLUMNS)
   shuffled = frame['kind'].sample(frac=1, random_state=0)
-  with pytest.raises(ValueError, match=r'different indexes .* y\.loc'):
+  with pytest.raises(ValueError, match=r'different pandas indexes.* y\.loc'):
     make(frame[['old']], shuffled)
   make(frame[['old']], shuffled.loc[frame.index])
 

@@ -66,7 +66,7 @@ def test_a_part_of_a_file_is_named(tmp_path, name, keep):
 def test_what_is_no_idx_file_is_named(tmp_path):
   path = tmp_path / 'x.idx'
   path.write_text('no array')
-  with pytest.raises(ValueError, match='not begin as IDX'):
+  with pytest.raises(ValueError, match='not begin with an IDX header'):
     idx.read_idx(path)
   # More bytes than there are in the world.
   path.write_bytes(struct.pack('>HBB4I', 0, 0x0E, 4, *[2**32 - 1] * 4))

@@ -179,7 +179,7 @@ def test_bad_options_are_named(tmp_path, options, error, message):
 def test_a_folder_that_does_not_fit_says_why(tmp_path):
   with pytest.raises(FileNotFoundError, match='no folder'):
     _read(tmp_path / 'nowhere')
-  with pytest.raises(ValueError, match=r'one for each class.*labels'):
+  with pytest.raises(ValueError, match=r'no class folders.*labels'):
     _read(tmp_path)
   _write_classes(tmp_path)
   (tmp_path / 'empty').mkdir()

@@ -231,7 +231,7 @@ def test_splits_of_the_files_are_kept(tmp_path, pattern):
     size = len(split)
     np.testing.assert_array_equal(split.inputs['voice'], features(size, 2))
     np.testing.assert_array_equal(split.targets, np.arange(size) % 3)
-  with pytest.raises(ValueError, match=r'test split .* test_fraction=0\.25'):
+  with pytest.raises(ValueError, match=r'test split, so test_fraction=0\.25'):
     read(tmp_path)
 
 
@@ -492,7 +492,7 @@ IDS = np.arange(12)
         'labels': {'y': LABELS, 'ids': IDS},
       },
       {},
-      "voice.npz has features of no example .* are '50', '51', '52'",
+      "voice.npz has no features for any of the .* are '50', '51', '52'",
     ),
     (
       {
@@ -505,7 +505,7 @@ IDS = np.arange(12)
     (
       {'face': {'x_train': features(9, 4), 'x_test': features(3, 4), 'y': 1}},
       {},
-      'x_train, x_test and y are not of the same splits',
+      'x_train, x_test and y must be of the same splits',
     ),
     (
       {

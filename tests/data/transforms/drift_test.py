@@ -65,8 +65,8 @@ def test_a_new_class_comes_after_its_position():
   ('options', 'message'),
   [
     ({'kind': 'abupt'}, "Did you mean 'abrupt'"),
-    ({'at': 0.5}, "kind 'shuffled' does not read it"),
-    ({'kind': 'abrupt', 'new': 'class 1'}, 'does not read it, but new_class'),
+    ({'at': 0.5}, "kind 'shuffled' does not use it"),
+    ({'kind': 'abrupt', 'new': 'class 1'}, 'does not use it; only new_class'),
     ({'kind': 'abrupt', 'at': 1.0}, 'at is 1.0'),
     ({'kind': 'abrupt', 'at': 0.6}, 'takes 2400 examples .* there are 2000'),
     ({'kind': 'new_class', 'new': 'class'}, "'class 1'|class 1"),

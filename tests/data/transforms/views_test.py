@@ -166,7 +166,7 @@ def test_what_is_no_view_is_named(rng, spec, message):
 
 def test_only_pictures_have_views(rng):
   raw = pictures(rng)
-  with pytest.raises(ValueError, match=r'some is no set of pictures .*left'):
+  with pytest.raises(ValueError, match=r'some must have pictures .*left'):
     of(of(raw, 'left'), 'right')
   with pytest.raises(ValueError, match=r"'left' needs .* 1 x 2 .* have 5 x 1"):
     of(pictures(rng, shape=(5, 1, 2)), 'left')

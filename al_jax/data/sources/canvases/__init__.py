@@ -1,6 +1,6 @@
 """Real digits at random places on a canvas: points or a box to predict.
 
-`keypoints` and `detect` are two readings of the same pictures.
+`keypoints` and `detect` have the same pictures with different targets.
 """
 
 from al_jax.data.sources.canvases.digits import files

@@ -29,7 +29,7 @@ def read(
     seed: see `keypoints.read`.
     train: see `keypoints.read`.
     test: see `keypoints.read`.
-    box_weight: weight of the loss of the box; that of the class is 1.
+    box_weight: weight of the box loss; the class loss has weight 1.
     data_dir: see `keypoints.read`.
 
   Returns:

@@ -1,4 +1,4 @@
-"""The digits that canvases are drawn with, and all canvases of a data set."""
+"""Reads digits and draws the canvases of a data set."""
 
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +12,18 @@ from al_jax.data.sources import digits as embedded
 from al_jax.data.sources.canvases import drawing
 from al_jax.tasks import Task
 
-# Smaller digits could not be told apart.
+# On smaller canvases digits would be hard to recognise.
 _SMALLEST = 32
-# Canvases that are drawn at once: their arrays stay in the processor's cache.
+# Canvases drawn at once; their arrays fit into the processor's cache.
 _BLOCK = 128
 
 
 class _Source(NamedTuple):
-  """Where digits come from.
+  """Source of digits.
 
   Attributes:
-    read: `(data_dir) -> RawData` of classes.
-    files: `(data_dir) -> paths` that are read; the key of the cache.
+    read: `(data_dir) -> RawData` with classes.
+    files: `(data_dir) -> paths`, the files read, for the cache key.
   """
 
   read: Callable[[str | None], RawData]
@@ -33,8 +33,8 @@ class _Source(NamedTuple):
 def _read_embedded(data_dir):
   if data_dir is not None:
     raise ValueError(
-      f'data_dir is {data_dir!r}; scikit-learn has its digits in the package: '
-      'leave it out.'
+      f'data_dir is {data_dir!r}; it must be None, since scikit-learn has its '
+      'digits in the package.'
     )
   return embedded.read()
 
@@ -62,7 +62,7 @@ def files(location: str, options: Mapping[str, Any]) -> Sequence[pathlib.Path]:
 
   Args:
     location: name of the digits: `'mnist'` or `'digits'`.
-    options: those of `read`.
+    options: options of `read`.
   """
   errors.check_name('digits', location, _SOURCES)
   return _SOURCES[location].files(options.get('data_dir'))
@@ -84,19 +84,19 @@ def read(
   """Draws the canvases of a data set, one per digit.
 
   A canvas depends on the seed, the split, the position of its digit in the
-  split, and the digits there; not on the number of canvases.
+  split, and the digits of the split, but not on the number of canvases.
 
   Args:
-    name: what a log line calls the data set.
+    name: name of the data set in log lines.
     location: name of the digits: `'mnist'` or `'digits'`.
     task_of: makes the task from the names of the classes.
     targets_of: makes the targets from canvases and class numbers.
     canvas: width and height of a canvas in pixels.
     clutter: number of pieces of other digits on a canvas.
     seed: seed of all draws.
-    train: number of training canvases, of the first digits. If None, all.
-    test: number of test canvases, of the first digits. If None, all.
-    data_dir: folder of all TFDS sets, see `tfds.read`; of MNIST only.
+    train: number of training canvases, one per digit. If None, for all digits.
+    test: number of test canvases, one per digit. If None, for all digits.
+    data_dir: folder of all TFDS sets, see `tfds.read`; for MNIST only.
 
   Returns:
     RawData with inputs uint8 [N, H, H, 1] and the ids of the digits.
@@ -138,7 +138,7 @@ def _draw_all(split, count, key, *, size, clutter):
     np.empty((count, 6), np.float32),
     np.empty((count, 4), np.float32),
   )
-  # Two streams: the digits lie alike whatever the clutter.
+  # Two streams, so that the clutter does not change how digits lie.
   of_digits, of_pieces = (np.random.default_rng((*key, of)) for of in range(2))
   for start in range(0, count, _BLOCK):
     rows = np.arange(start, min(start + _BLOCK, count))

@@ -12,13 +12,13 @@ import numpy as np
 # Longer side of an upright digit's ink, in units of the canvas: MNIST's 20
 # pixels, scaled by 0.75 to 1.5, on 64.
 SIDES = (15 / 64, 30 / 64)
-# Beyond 45 degrees a 6 would pass for a 9, and nothing would say which end of a
-# digit is its top.
+# Beyond 45 degrees a 6 could pass for a 9, and the top of a digit would be
+# ambiguous.
 MAX_ANGLE = math.pi / 4
 # Pixels below this value are black, so that a box ends where ink can be seen.
 FAINTEST = 16
-# Radius of the disc that is cut from another digit, in units of the longer side
-# of its ink.
+# Radius of the disc cut from another digit, in units of the longer side of its
+# ink.
 _PIECE = 0.2
 
 
@@ -26,9 +26,9 @@ class Draws(NamedTuple):
   """Uniform numbers in [0, 1) that decide how canvases look.
 
   Attributes:
-    digit: float64 [B, 4]: size, angle, x and y of the digit.
-    pieces: float64 [B, K, 6]: of each piece the other digit, the pixel of it,
-      size, angle, x and y.
+    digit: size, angle, x and y of the digit, float64 [B, 4].
+    pieces: other digit, pixel of its ink, size, angle, x and y for each of K
+      pieces, float64 [B, K, 6].
   """
 
   digit: np.ndarray
@@ -36,7 +36,7 @@ class Draws(NamedTuple):
 
 
 class Canvases(NamedTuple):
-  """Pictures, and where the digit is in each.
+  """Pictures with the positions of their digits.
 
   Attributes:
     images: uint8 [B, H, H].
@@ -53,7 +53,7 @@ class Canvases(NamedTuple):
 
 
 class Poses(NamedTuple):
-  """How tiles lie on canvases.
+  """Placement of tiles on canvases.
 
   Attributes:
     origin: float64 [B, 2], x and y of a point of the tile.
@@ -68,7 +68,7 @@ class Poses(NamedTuple):
   angle: np.ndarray
 
   def of(self, points: np.ndarray) -> np.ndarray:
-    """Returns where points of the tiles, [B, 2], lie on the canvases."""
+    """Maps points of the tiles, [B, 2], to points on the canvases."""
     x, y = ((points - self.origin) * self.factor[:, np.newaxis]).T
     cos, sin = np.cos(self.angle), np.sin(self.angle)
     return self.place + np.stack([cos * x - sin * y, sin * x + cos * y], 1)
@@ -113,8 +113,8 @@ def ink_boxes(images: np.ndarray) -> np.ndarray:
   """Finds left, top, right and bottom of the ink: int [B, 4].
 
   Args:
-    images: uint8 [B, h, w]. Pixels below `FAINTEST` count as black; in every
-      picture some must not.
+    images: uint8 [B, h, w]. Pixels below `FAINTEST` count as black; every
+      picture must have some that do not.
   """
   ink = images >= FAINTEST
   columns, rows = ink.any(axis=1), ink.any(axis=2)
@@ -139,17 +139,17 @@ def paste(
   Args:
     images: uint8 [B, H, H], changed in place.
     tiles: uint8 [B, h, w], black beyond their edges.
-    poses: how they lie on the pictures.
+    poses: placement of the tiles on the pictures.
     reach: float64 [B, 2], half the width and half the height of the drawing,
       around the place of the tile's origin.
   """
   size = images.shape[1]
   width = min(math.ceil(2 * reach.max()) + 1, size)
-  # Of the window's first pixel; x, y.
+  # x, y of the window's first pixel.
   corner = np.floor(poses.place - reach).astype(int).clip(0, size - width)
   steps = np.arange(width)
   pixels = corner[:, np.newaxis] + steps[:, np.newaxis]  # [B, width, 2]
-  # From the centres of the window's pixels back to the tile.
+  # Maps the centres of the window's pixels back to the tile.
   offset = pixels + 0.5 - poses.place[:, np.newaxis]
   offset = (offset / poses.factor[:, np.newaxis, np.newaxis]).astype(np.float32)
   x, y = offset[:, np.newaxis, :, 0], offset[:, :, np.newaxis, 1]
@@ -170,11 +170,11 @@ def paste(
 
 
 def _blurred(tiles, factor):
-  """Blurs tiles that shrink, and puts black around all of them.
+  """Blurs tiles that shrink, and pads all tiles with black.
 
-  A pixel of the canvas is wider than one of the tile: their variances differ by
-  (1 / factor^2 - 1) / 12, which is that of the three weights here. No blur is
-  wider than the mean of three pixels.
+  A pixel of the canvas is then wider than one of the tile. Their variances
+  differ by (1 / factor^2 - 1) / 12, which is the variance of the three weights
+  here. The widest blur is the mean of three pixels.
 
   Returns:
     float32 [B, h + 3, w + 3]; the tile begins at 1, 1.
@@ -185,7 +185,7 @@ def _blurred(tiles, factor):
   weight = weight[shrinks, np.newaxis, np.newaxis]
   part = padded[shrinks]
   for axis in (1, 2):
-    # Both ends are black, so that going round brings nothing in.
+    # Both ends are black, so wrapping around brings in no ink.
     beside = np.roll(part, 1, axis) + np.roll(part, -1, axis)
     part = (1 - 2 * weight) * part + weight * beside
   padded[shrinks] = part
@@ -193,7 +193,7 @@ def _blurred(tiles, factor):
 
 
 def _interpolated(padded, x, y):
-  """Values at places in tiles, counted in pixels from their first one.
+  """Interpolates tiles at places, in pixels from the centre of the first one.
 
   Args:
     padded: float32 [B, h + 3, w + 3], see `_blurred`.
@@ -217,13 +217,13 @@ def _interpolated(padded, x, y):
 
 
 def _factor(side, sides, size):
-  """How much larger a digit with ink of these sides becomes, by a draw."""
+  """Returns the enlargement of digits with these sides, from uniform draws."""
   least, most = SIDES
   return (least + side * (most - least)) * size / sides.max(axis=1)
 
 
 def _reach(sides, factor, angle):
-  """Half the width and height that turned boxes of ink need on the canvas."""
+  """Returns half the width and height of turned ink boxes on the canvas."""
   cos, sin = np.abs(np.cos(angle)), np.abs(np.sin(angle))
   # Interpolation widens ink by half a pixel of the tile on each side.
   width, height = factor * (sides.T + 1) / 2

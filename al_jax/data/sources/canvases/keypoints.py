@@ -1,4 +1,4 @@
-"""Three points of a digit on a canvas: numbers to predict, from real images."""
+"""Three points of a digit on a canvas, to predict from real images."""
 
 from al_jax.data.dataset import RawData
 from al_jax.data.sources.canvases import digits
@@ -28,16 +28,14 @@ def read(
   corner of the picture is (0, 0); the centre of its first pixel is (0.5, 0.5).
 
   Args:
-    location: the digits: `'mnist'`, prepared by TFDS, or `'digits'`,
-      scikit-learn's. Training canvases have training digits, test canvases have
-      test digits.
+    location: name of the digits: `'mnist'`, prepared by TFDS, or `'digits'`,
+      from scikit-learn. Training canvases have training digits, test canvases
+      have test digits.
     canvas: width and height of a canvas in pixels, and the scale of the task.
     clutter: number of pieces of other digits on a canvas.
     seed: seed of all draws.
-    train: number of training canvases, of the first digits. If None, one for
-      every digit.
-    test: number of test canvases, of the first digits. If None, one for every
-      digit.
+    train: number of training canvases, one per digit. If None, for all digits.
+    test: number of test canvases, one per digit. If None, for all digits.
     data_dir: folder of all TFDS sets. If None, the environment variable
       TFDS_DATA_DIR, or else `~/tensorflow_datasets`.
 

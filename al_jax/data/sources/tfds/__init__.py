@@ -1,4 +1,4 @@
-"""Data sets prepared by TFDS, read without TensorFlow."""
+"""Reads data sets prepared by TFDS, without TensorFlow."""
 
 from al_jax.data.sources.tfds.prepared import ensure_prepared, read
 

@@ -1,4 +1,4 @@
-"""Serialised TFDS examples to arrays, one per feature, without TensorFlow."""
+"""Decodes TFDS examples to arrays, one per feature, without TensorFlow."""
 
 import io
 import os
@@ -15,12 +15,12 @@ _IMAGES_PER_TASK = 64
 
 
 class Columns(NamedTuple):
-  """Which features of a TFDS set are what.
+  """Roles of the features of a TFDS set.
 
   Attributes:
-    inputs: names of the features a model sees: one, or several numeric ones.
+    inputs: names of the input features: one, or several numeric ones.
     target: name of the feature to predict.
-    id: name of the feature that names the example; None if there is none.
+    id: name of the feature with ids of the examples, or None.
   """
 
   inputs: tuple[str, ...]
@@ -29,15 +29,15 @@ class Columns(NamedTuple):
 
 
 def flatten(features: Any, prefix: str = '') -> dict[str, Any]:
-  """The features by name; those of a nested dict as `outer/inner`.
+  """Flattens nested features; names become `outer/inner`.
 
   Args:
     features: a `tfds.features.FeaturesDict`.
-    prefix: of every name.
+    prefix: prefix of every name.
 
   Returns:
-    Features that are not dicts, by the order of their names: that in which TFDS
-    has them may differ from one process to the next.
+    Features that are not dicts, sorted by name, since TFDS's order may differ
+    between processes.
   """
   flat = {}
   for name, feature in sorted(features.items()):
@@ -51,21 +51,21 @@ def flatten(features: Any, prefix: str = '') -> dict[str, Any]:
 def choose(
   info: Any, inputs: str | Sequence[str] | None, target: str | None
 ) -> Columns:
-  """What is input and what is target, asked for or by what TFDS says of it.
+  """Chooses input and target features by name or from TFDS's metadata.
 
   Args:
     info: a `tfds.core.DatasetInfo`.
-    inputs: name or names of features, of a nested dict to mean all in it; None:
-      the supervised input, or else the only picture, or else all but target and
-      id.
-    target: name of a feature; None: the supervised target, or else the only
+    inputs: name or names of features; the name of a nested dict stands for all
+      in it. If None, the supervised input, or else the only picture, or else
+      all but target and id.
+    target: name of a feature. If None, the supervised target, or else the only
       class label.
 
   Returns:
     Columns, all of which exist.
 
   Raises:
-    ValueError: a name is not known, or the target could be more than one.
+    ValueError: If a name is not known, or the target is ambiguous.
   """
   flat = flatten(info.features)
   supervised = info.supervised_keys or (None, None)
@@ -113,7 +113,7 @@ def _default_inputs(
 
 
 def _check_numeric(flat: dict[str, Any], names: Sequence[str]) -> None:
-  """Raises at the first input that is text or a structure."""
+  """Raises ValueError at the first input that is text or a structure."""
   numeric = [n for n in names if _kind(flat[n]) in 'biuf']
   for name in names:
     if name not in numeric:
@@ -124,7 +124,7 @@ def _check_numeric(flat: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def _kind(feature: Any) -> str:
-  """NumPy's letter for what a feature decodes to; O for what is no array."""
+  """Returns NumPy's kind letter of a feature; O if it is not an array."""
   try:
     return np.dtype(feature.np_dtype).kind
   except (TypeError, AttributeError):  # a sequence of dicts
@@ -132,7 +132,7 @@ def _kind(feature: Any) -> str:
 
 
 def is_image_file(feature: Any) -> bool:
-  """Whether a feature is stored as a PNG or JPEG of bytes."""
+  """Returns whether a feature is stored as a PNG or JPEG file of bytes."""
   return (
     hasattr(feature, 'encoding_format')
     and len(feature.shape) == 3
@@ -141,7 +141,7 @@ def is_image_file(feature: Any) -> bool:
 
 
 def is_picture(feature: Any) -> bool:
-  """Whether a feature is a picture, however it is stored."""
+  """Returns whether a feature is a picture, encoded or as an array."""
   shape = feature.shape
   is_bytes = feature.np_dtype == np.uint8
   return hasattr(feature, 'encoding_format') or (
@@ -156,7 +156,7 @@ def _decode_images(
   size: tuple[int, int] | None,
   first: int,
 ) -> list[np.ndarray]:
-  """Pictures of a block of examples, of which the first has number `first`."""
+  """Decodes the pictures of a block; `first` is its first example's number."""
   mode = images.MODE_OF_CHANNELS[feature.shape[-1] or 3]
 
   def decode(begin: int) -> list[np.ndarray]:
@@ -171,8 +171,8 @@ def _decode_images(
         ) from error
     return pixels
 
-  # Pillow lets go of the interpreter while it decodes and resizes: pictures of
-  # 504 x 376 decode 1.7 times as fast on two threads, of 32 x 32 no faster.
+  # Pillow releases the GIL: on two threads, pictures of 504 x 376 decode 1.7
+  # times as fast, pictures of 32 x 32 no faster.
   blocks = pool.map(decode, range(0, len(contents), _IMAGES_PER_TASK))
   return [picture for block in blocks for picture in block]
 
@@ -188,13 +188,13 @@ def read_columns(
 
   Args:
     blocks: serialised `tf.train.Example` messages, block by block.
-    total: N, how many there are.
+    total: number of examples N.
     features: the features by name, see `flatten`.
-    names: which of the features.
-    size: height and width to resize pictures to; None: as they are.
+    names: names of the features to decode.
+    size: height and width to resize pictures to. If None, they keep their size.
 
   Returns:
-    For each name an array of [N, ...]. Text is bytes.
+    An array [N, ...] for each name. Text is bytes.
   """
   from tensorflow_datasets.core import example_parser  # Takes half a second.
 
@@ -216,7 +216,7 @@ def read_columns(
         _put(columns, name, values, begin, total)
       begin += len(parsed)
   if begin != total:
-    raise ValueError(f'{total} examples were promised, {begin} were read.')
+    raise ValueError(f'{total} examples were expected, {begin} were read.')
   return columns
 
 
@@ -227,7 +227,7 @@ def _put(
   begin: int,
   total: int,
 ) -> None:
-  """Writes a block into its column, made at the first block."""
+  """Writes a block into its column, which the first block creates."""
   column = columns.get(name)
   expected = np.shape(values[0]) if column is None else column.shape[1:]
   for position, value in enumerate(values):
@@ -252,16 +252,16 @@ def to_inputs(
   features: dict[str, Any],
   names: Sequence[str],
 ) -> np.ndarray:
-  """The columns a model sees, as one array.
+  """Joins the input columns into one array.
 
-  A picture of bytes stays uint8. Everything else becomes float32; several
-  features are laid side by side in the order of their names, a class label
-  among them as one column per class.
+  A picture of bytes stays uint8. Everything else becomes float32. Several
+  features are flattened and concatenated in the given order; a class label
+  becomes one column per class.
 
   Args:
-    columns: [N, ...] by feature.
+    columns: arrays [N, ...] by feature.
     features: the features by name, see `flatten`.
-    names: the features that are inputs.
+    names: names of the input features.
 
   Returns:
     [N, ...], uint8 or float32.
@@ -276,7 +276,7 @@ def to_inputs(
     column = columns[name]
     num_classes = getattr(features[name], 'num_classes', None)
     if num_classes is not None:
-      # Not np.eye: -1, which TFDS writes for unknown, would be the last class.
+      # With np.eye, TFDS's -1 for unknown would be the last class.
       column = column[:, None] == np.arange(num_classes)
     parts.append(column.reshape(len(column), -1).astype(np.float32))
   return np.concatenate(parts, axis=1)

@@ -1,7 +1,7 @@
-"""Where a TFDS set lies on disk, and how it gets there when it does not.
+"""Finds a TFDS set on disk, and prepares it if it is absent.
 
-A TFDS set is `data_dir/NAME[/CONFIG]/VERSION/` with a `dataset_info.json`. It
-is looked for before TFDS is asked: without a network `tfds.data_source` of an
+A TFDS set is `data_dir/NAME[/CONFIG]/VERSION/` with a `dataset_info.json`. We
+search the disk before calling TFDS: without a network, `tfds.data_source` of an
 absent set hangs for three minutes.
 """
 
@@ -40,12 +40,12 @@ _OPENML_IDS = {
 
 
 class Wanted(NamedTuple):
-  """What `NAME[/CONFIG][:VERSION]` says, and where to look for it.
+  """A parsed `NAME[/CONFIG][:VERSION]`, and the folder to search.
 
   Attributes:
-    name: as TFDS calls the set, with its configuration: `'emnist/letters'`.
-    version: `'3.0.1'`; None: the newest one on disk.
-    data_dir: the folder that holds all TFDS sets.
+    name: TFDS name of the set, with its configuration: `'emnist/letters'`.
+    version: version such as `'3.0.1'`. If None, the newest one on disk.
+    data_dir: folder of all TFDS sets.
   """
 
   name: str
@@ -54,21 +54,23 @@ class Wanted(NamedTuple):
 
 
 def locate(location: str, *, data_dir: str | None = None) -> pathlib.Path:
-  """The folder of a prepared set; an absent one is prepared if that can be.
+  """Returns the folder of a set, which is prepared first if it is absent.
 
   Args:
     location: `NAME[/CONFIG][:VERSION]`.
-    data_dir: the folder of all TFDS sets; None: the environment variable
+    data_dir: folder of all TFDS sets. If None, the environment variable
       TFDS_DATA_DIR, or else `~/tensorflow_datasets`.
 
   Returns:
-    A folder that has a `dataset_info.json`.
+    A folder with a `dataset_info.json`.
 
   Raises:
-    FileNotFoundError: it is not there, and TensorFlow, which would prepare it,
-      is not installed; the message says how to get it.
-    ConnectionError: it is not there, and the hosts that have it do not answer.
-    ValueError: TFDS has no set of that name, or several configurations of it.
+    FileNotFoundError: If the set is absent and TensorFlow, which could prepare
+      it, is not installed; the message says how to get the set.
+    ConnectionError: If the set is absent and its hosts do not answer.
+    RuntimeError: If TFDS fails to prepare the set.
+    ValueError: If TFDS has no set of that name, or the disk has several
+      configurations of it.
   """
   wanted = _parse(location, data_dir)
   found = _on_disk(wanted)
@@ -84,7 +86,7 @@ def locate(location: str, *, data_dir: str | None = None) -> pathlib.Path:
     _prepare(wanted)
     found = _on_disk(wanted)
   if found is None:
-    raise FileNotFoundError(f'TFDS prepared it, and yet {_absent(wanted)}')
+    raise FileNotFoundError(f'TFDS reported no error. {_absent(wanted)}')
   return found
 
 
@@ -101,7 +103,7 @@ def _parse(location: str, data_dir: str | None) -> Wanted:
 
 
 def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The finished versions in a folder, oldest first."""
+  """Returns the finished versions in a folder, oldest first."""
   found = [
     path.parent
     for path in folder.glob(f'*/{_INFO_FILE}')
@@ -112,7 +114,7 @@ def _versions(folder: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _on_disk(wanted: Wanted) -> pathlib.Path | None:
-  """The folder of the version asked for, or of the newest; None if absent."""
+  """Returns the folder of the wanted or newest version, or None."""
   folder = wanted.data_dir / wanted.name
   versions = _versions(folder)
   if not versions and '/' not in wanted.name:
@@ -132,7 +134,7 @@ def _on_disk(wanted: Wanted) -> pathlib.Path | None:
 
 
 def _absent(wanted: Wanted) -> str:
-  """A sentence that says what is not where."""
+  """Makes a sentence on the missing set and the folder searched."""
   versions = list(_versions(wanted.data_dir / wanted.name))
   there = f' (there are versions {", ".join(versions)})' if versions else ''
   version = wanted.version or 'VERSION'
@@ -143,7 +145,7 @@ def _absent(wanted: Wanted) -> str:
 
 
 def _other_ways(wanted: Wanted) -> str:
-  """The end of a sentence, on how else to get an absent set."""
+  """Makes the end of a sentence, on other ways to get an absent set."""
   version = wanted.version or 'VERSION'
   number = _OPENML_IDS.get(wanted.name)
   openml = f" Or load the same set from OpenML: 'openml:{number}'."
@@ -156,11 +158,11 @@ def _other_ways(wanted: Wanted) -> str:
 
 
 def _check_name(wanted: Wanted) -> None:
-  """Raises if neither TFDS nor the disk knows the name."""
+  """Raises ValueError if neither TFDS nor the disk has the name."""
   import tensorflow_datasets as tfds  # Takes half a second.
 
   name = wanted.name.split('/')[0]
-  # Listing the community's sets, the default, asks the network.
+  # By default, TFDS lists community sets too, which needs the network.
   registered = tfds.list_builders(with_community_datasets=False)
   if name in registered:
     return
@@ -188,7 +190,7 @@ def _prepare(wanted: Wanted) -> None:
     builder = tfds.builder(
       name, data_dir=wanted.data_dir, file_format='array_record'
     )
-  except Exception as error:  # of a version or a configuration, of any kind
+  except Exception as error:  # any kind, for a bad version or configuration
     raise ValueError(
       f'{_absent(wanted)} TFDS cannot make it: {error}'
     ) from error
@@ -202,7 +204,7 @@ def _prepare(wanted: Wanted) -> None:
   logging.info('preparing %s in %s', name, wanted.data_dir)
   try:
     builder.download_and_prepare()
-  except Exception as error:  # whatever a download or a builder can raise
+  except Exception as error:  # downloads and builders raise anything
     raise RuntimeError(
       f'{_absent(wanted)} TFDS could not prepare it: '
       f'{type(error).__name__}: {error}. Try again{_other_ways(wanted)}'
@@ -210,7 +212,7 @@ def _prepare(wanted: Wanted) -> None:
 
 
 def _hosts(urls: Iterable[str]) -> list[str]:
-  """The distinct `host:port` of addresses on the net."""
+  """Returns the distinct `host:port` of URLs."""
   hosts = set()
   for url in urls:
     address = urllib.parse.urlsplit(url)
@@ -223,19 +225,19 @@ def _hosts(urls: Iterable[str]) -> list[str]:
 def unreachable(
   hosts: Sequence[str], *, seconds: float = _PROBE_SECONDS
 ) -> list[str]:
-  """The hosts that no connection can be made to.
+  """Returns the hosts that accept no connection.
 
   Args:
-    hosts: each `host:port`.
-    seconds: how long to wait, for all of them together.
+    hosts: hosts as `host:port`.
+    seconds: time limit in seconds, for all hosts together.
 
   Returns:
-    Those that did not answer. Behind a proxy it is the proxy that is asked.
+    The hosts that did not answer. Behind a proxy, only the proxy is tried.
   """
   proxy = urllib.request.getproxies().get('https')
   hosts = _hosts([proxy]) if proxy and hosts else hosts
   answered: set[str] = set()
-  # Daemons, since looking up a name takes no timeout and must not hold up the
+  # Daemon threads: looking up a name takes no timeout and must not delay the
   # end of the program.
   probes = [
     threading.Thread(target=_probe, args=(host, answered), daemon=True)
@@ -250,11 +252,11 @@ def unreachable(
 
 
 def _probe(host: str, answered: set[str]) -> None:
-  """Adds the host to `answered` once a connection to it has been made."""
+  """Adds the host to `answered` if it accepts a connection."""
   address = urllib.parse.urlsplit(f'//{host}')
   try:
     where = (address.hostname, address.port)
     socket.create_connection(where, _PROBE_SECONDS).close()
-  except (OSError, ValueError):  # ValueError: not the name of a host
+  except (OSError, ValueError):  # ValueError: not a valid host name
     return
   answered.add(host)

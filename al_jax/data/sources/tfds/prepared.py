@@ -1,4 +1,4 @@
-"""TFDS sets on disk, read without TensorFlow: array_record and TFRecord.
+"""Reads TFDS sets, array_record or TFRecord, without TensorFlow.
 
 A TFDS set is `data_dir/NAME[/CONFIG]/VERSION/` with a `dataset_info.json`. Both
 kinds of files hold the same serialised examples, so only the framing differs.
@@ -24,21 +24,23 @@ _BLOCK = 4_096  # records read and decoded at a time
 def ensure_prepared(
   location: str, *, data_dir: str | None = None
 ) -> list[pathlib.Path]:
-  """Prepares a set that is absent, and lists the files that `read` depends on.
+  """Prepares a set if it is absent, and lists the files that `read` needs.
+
+  Raises the errors of `locate.locate`.
 
   Args:
-    location: see `locate.locate`, which also says what it raises.
-    data_dir: see there.
+    location: see `locate.locate`.
+    data_dir: see `locate.locate`.
 
   Returns:
-    Sorted paths; the cache is keyed by them.
+    Sorted paths, for the cache key.
   """
   folder = locate.locate(location, data_dir=data_dir)
   return sorted(path for path in folder.iterdir() if path.is_file())
 
 
 def _positions(info: Any) -> dict[str, int]:
-  """Where each file begins if all splits are laid end to end."""
+  """Returns the position of each file's first example, over all splits."""
   begins, total = {}, 0
   for split in info.splits.values():
     for instruction in split.file_instructions:
@@ -48,7 +50,7 @@ def _positions(info: Any) -> dict[str, int]:
 
 
 def _record_ids(info: Any, split: str) -> np.ndarray:
-  """int64[N]: the place of each record in the whole set, all splits."""
+  """Returns the position of each record in the whole set, int64[N]."""
   begins = _positions(info)
   ranges = []
   for instruction in info.splits[split].file_instructions:
@@ -58,7 +60,7 @@ def _record_ids(info: Any, split: str) -> np.ndarray:
 
 
 def _array_record_blocks(builder: Any, split: str) -> Iterator[Sequence[bytes]]:
-  """Serialised examples of array_record files, block by block."""
+  """Yields serialised examples of array_record files, block by block."""
   from tensorflow_datasets.core import decode
 
   try:
@@ -78,7 +80,7 @@ def _array_record_blocks(builder: Any, split: str) -> Iterator[Sequence[bytes]]:
 def _tfrecord_blocks(
   builder: Any, split: str
 ) -> Iterator[Sequence[memoryview]]:
-  """Serialised examples of TFRecord files, block by block."""
+  """Yields serialised examples of TFRecord files, block by block."""
   for part in builder.info.splits[split].file_instructions:
     records = tfrecord.read_records(
       pathlib.Path(part.filename), num_expected=part.examples_in_shard
@@ -91,7 +93,7 @@ _READERS = {'array_record': _array_record_blocks, 'tfrecord': _tfrecord_blocks}
 
 
 def _check_split(info: Any, split: str) -> None:
-  """Raises if a split, of which TFDS also takes slices, is not there."""
+  """Raises ValueError for an unknown split; TFDS slices are allowed."""
   for name in re.findall(r'(?:^|\+)(\w+)', split):
     if name not in info.splits:
       raise errors.unknown_name(f'split of {info.name}', name, info.splits)
@@ -103,7 +105,7 @@ def _read_split(
   columns: columns_lib.Columns,
   size: tuple[int, int] | None,
 ) -> splits.Part:
-  """One split, its targets numbers or bytes of text as TFDS has them."""
+  """Reads one split; targets are numbers or bytes of text, as in TFDS."""
   info = builder.info
   features = columns_lib.flatten(info.features)
   names = [*columns.inputs, columns.target]
@@ -124,7 +126,7 @@ def _read_split(
 
 
 def _class_names(feature: Any) -> list[str] | None:
-  """Names by class number; None if the feature is not a class label."""
+  """Returns names by class number, or None if it is not a class label."""
   num_classes = getattr(feature, 'num_classes', None)
   if num_classes is None:
     return None
@@ -144,30 +146,30 @@ def read(
   test_fraction: float = 0.1,
   split_seed: int = 0,
 ) -> RawData:
-  """A TFDS classification set of images or of numeric features.
+  """Reads a TFDS classification set of images or numeric features.
 
   Args:
-    location: `NAME[/CONFIG][:VERSION]`, the newest version on disk by default.
-    data_dir: the folder of all TFDS sets; None: the environment variable
+    location: `NAME[/CONFIG][:VERSION]`; the newest version on disk by default.
+    data_dir: folder of all TFDS sets. If None, the environment variable
       TFDS_DATA_DIR, or else `~/tensorflow_datasets`.
-    train_split: name of the split to learn from, or a slice as TFDS writes
-      them: `'train[:80%]'`.
-    test_split: likewise; None: `test`, or else `validation`, or else a part of
-      the training split.
-    validation_split: likewise; None: there is none.
-    input: name of the feature, or names of several, that a model sees; None:
-      the supervised input, or else the only picture, or else all but target
-      and id.
-    target: name of the feature to predict; None: the supervised target, or
+    train_split: name of the training split, or a slice in TFDS's notation:
+      `'train[:80%]'`.
+    test_split: name or slice of the test split. If None, `test`, or else
+      `validation`, or else a part of the training split.
+    validation_split: name or slice of the validation split. If None, there is
+      none.
+    input: name or names of the input features. If None, the supervised input,
+      or else the only picture, or else all but target and id.
+    target: name of the feature to predict. If None, the supervised target, or
       else the only class label.
-    size: (height, width), or one number for both, that pictures are resized
-      to; needed where they differ.
-    test_fraction: the part held out where there is no test split.
-    split_seed: of that part.
+    size: (height, width), or one number for both, to resize pictures to;
+      needed if their sizes differ.
+    test_fraction: share to hold out if there is no test split.
+    split_seed: seed for drawing the held-out share.
 
   Returns:
-    RawData. Ids are the feature `id` where there is one, else the place of the
-    record in the files, with all splits laid end to end.
+    RawData. Ids are the feature `id` if there is one, else positions of records
+    in the concatenation of all splits.
   """
   folder = locate.locate(location, data_dir=data_dir)
   import tensorflow_datasets as tfds  # Takes half a second.
@@ -175,7 +177,7 @@ def read(
   try:
     builder = tfds.builder_from_directory(folder)
     info = builder.info
-  except Exception as error:  # whatever a parser can raise
+  except Exception as error:  # parsers raise anything
     raise ValueError(
       f'{folder} is damaged: TFDS cannot read its dataset_info.json and '
       f'features.json ({type(error).__name__}: {errors.in_one_line(error)}). '

@@ -1,4 +1,4 @@
-"""TFRecord files without TensorFlow: length-prefixed, checksummed records.
+"""Reads TFRecord files without TensorFlow.
 
 A record is its length (uint64), the masked CRC-32C of the length, the bytes,
 and the masked CRC-32C of the bytes, all little-endian.
@@ -14,8 +14,8 @@ _FOOTER = struct.Struct('<I')
 
 
 def _masked_sum(string: bytes | memoryview) -> int:
-  """Returns what TFRecord stores: CRC-32C, rotated, plus a constant."""
-  # The library takes no memoryview.
+  """Returns TFRecord's checksum: CRC-32C, rotated, plus a constant."""
+  # The library does not accept a memoryview.
   crc = google_crc32c.value(bytes(string))
   return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -43,19 +43,19 @@ def _wrong_sum(path: pathlib.Path, what: str, record: int) -> ValueError:
 def read_records(
   path: pathlib.Path, *, num_expected: int | None = None
 ) -> list[memoryview]:
-  """All records of a file, checked.
+  """Reads and checks all records of a file.
 
   Args:
     path: a TFRecord file.
-    num_expected: how many records there should be; None if nobody knows.
+    num_expected: expected number of records, or None if unknown.
 
   Returns:
     The records as views of the file's bytes.
 
   Raises:
-    ValueError: the file ends within a record, a checksum is wrong, or there
-      are not as many records as expected. The message names the file and the
-      first record concerned.
+    ValueError: If the file ends within a record, a checksum is wrong, or the
+      number of records differs from the expected one. The message names the
+      file and the first bad record.
   """
   content = memoryview(path.read_bytes())
   records, begin = [], 0

@@ -133,7 +133,7 @@ def test_transforms_apply(detected):
     ('digits', {'seed': 0.5}, 'seed is 0.5'),
     ('digits', {'train': 2_000}, 'train is 2000; .* at most 1,438, or None'),
     ('digits', {'test': 0}, 'test is 0'),
-    ('digits', {'data_dir': '/x'}, "data_dir is '/x'; scikit-learn has its"),
+    ('digits', {'data_dir': '/x'}, "data_dir is '/x'; it must be None"),
   ],
 )
 def test_what_is_not_allowed_is_refused(location, options, message):

@@ -316,7 +316,7 @@ def test_both_kinds_of_files_give_the_same(data_dir, tfrecord_dir):
     ({'test_split': 'tst[:5]'}, "split of pictures 'tst' .* mean 'test'"),
     ({'test_split': 'unlabelled'}, r'has -1 in row .* labels run from 0 to 1'),
     ({'size': [3]}, r'size=\[3\] must be \(height, width\)'),
-    ({'test_fraction': 0.5}, 'has a test split of its own'),
+    ({'test_fraction': 0.5}, 'has its own test split'),
     ({'input': ['vector', 'label']}, "target='label' is also among the inputs"),
   ],
 )
