@@ -157,7 +157,7 @@ def per_point(
   Args:
     name: Name of the argument, for the message.
     values: Array.
-    num_points: N.
+    num_points: Number of points, N.
     of: Name of the argument that has N points.
 
   Returns:
@@ -183,7 +183,7 @@ def mask(
   Args:
     name: Name of the argument, for the message.
     values: bool[N], or None.
-    num_points: N.
+    num_points: Number of points, N.
     hint: Sentence added to the message if only the length is wrong.
 
   Returns:

@@ -52,7 +52,7 @@ class Sharded:
   Attributes:
     rows: Pytree of [devices x L, ...], sharded over the axis of the mesh; rows
       from N on are padding.
-    num_points: N.
+    num_points: Number of points, N.
     mesh: Mesh with one axis.
   """
 
@@ -115,7 +115,7 @@ class Part:
   Attributes:
     rows: Pytree of [L or more, ...].
     each: Number of rows that belong to the device, L.
-    num_points: N.
+    num_points: Number of points, N.
     axis: Name of the mesh axis.
   """
 

@@ -30,7 +30,7 @@ class Tiled(_host_rows.HostRows):
   [0.0, 5.0]
 
   Attributes:
-    num_points: N.
+    num_points: Number of points, N.
     form: Shape and type of one point, as `jax.ShapeDtypeStruct`.
     points_of: Function from the rows of each array to their points, float32 or
       wider; hashable.

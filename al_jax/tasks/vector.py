@@ -42,7 +42,7 @@ class Vector:
   Targets are float32[N, D]; predictions are float32[B, D], in units of scale.
 
   Attributes:
-    size: D.
+    size: Number of values, D.
     scale: a known unit of the targets. Losses and errors are those of value /
       scale.
   """
