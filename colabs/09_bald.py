@@ -146,7 +146,7 @@ for size in sizes:
 _, axes = plt.subplots(figsize=(5.6, 2.6), layout='constrained')
 axes.plot(sizes, agreement, 'o-', color=style.COLOURS[0], label='correlation')
 axes.plot(sizes, common, 's-', color=style.COLOURS[1], label='common in top 10')
-style.plain_axes(axes, 'dropout samples', 'of two sets')
+style.plain_axes(axes, 'dropout samples', 'agreement')
 axes.set_ylim(0, 1)
 _ = axes.legend(frameon=False, fontsize=8)
 
@@ -155,7 +155,8 @@ _ = axes.legend(frameon=False, fontsize=8)
 #
 # Copies of an uncertain digit are all uncertain, so the top of BALD is a few
 # digits, several times each. BatchBALD asks how much ten labels tell together:
-# the copy of a digit that is in the batch adds little. PowerBALD draws examples
+# the copy of a digit that is in the batch adds less. Less is not nothing: for
+# the network, the labels of two copies are two draws. PowerBALD draws examples
 # by their score, and pays nothing for the comparison. Count the originals in
 # each batch of ten.
 
