@@ -137,7 +137,7 @@ for name in SYSTEMS:
 # ## The queries
 #
 # A record holds the picks and their classes. Random follows the classes of the
-# pool; the other two query more examples of the hard classes.
+# pool, up to chance; the other two query more examples of the hard classes.
 
 # %%
 _, axes = plt.subplots(figsize=(6.4, 2.6), layout='constrained')

@@ -135,8 +135,8 @@ print(draw(jax.random.key(0), factors).indices[:10])
 # ## Gradients are long where the network is unsure
 #
 # Plot the length of each gradient against the gap between the two largest
-# probabilities. The rings mark one batch. Most of its gradients are long, but
-# they are not the longest ones.
+# probabilities. The rings mark one batch. It prefers long gradients, but is not
+# simply the longest ones.
 
 # %%
 gradients = gradient_embedding(probs, hidden)
