@@ -125,7 +125,7 @@ def _write_to_files(out, index, rows):
 
 def _map_on_several(fn, chunk_size, placement):
   """Makes a map in which each device processes its own rows."""
-  on_each = placement.on_each
+  on_each = functools.partial(sharded.over_devices, placement.mesh)
   by_row, everywhere = placement_lib.BY_ROW, placement_lib.EVERYWHERE
   within = functools.partial(sharded.within, axis=placement_lib.AXIS)
 

@@ -8,7 +8,6 @@ padding. A single device needs none of this.
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -128,29 +127,6 @@ class Placement:
       tree,
     )
 
-  def on_each(
-    self, function: Callable[..., PyTree], in_specs: Any, out_specs: Any
-  ) -> Callable[..., PyTree]:
-    """Maps a function over the devices, see `jax.shard_map`.
-
-    Args:
-      function: function of the rows of one device.
-      in_specs: specs of the arguments, `BY_ROW` or `EVERYWHERE`.
-      out_specs: specs of the results.
-
-    Returns:
-      The function of all rows.
-    """
-    return jax.shard_map(
-      function,
-      mesh=self.mesh,
-      in_specs=in_specs,
-      out_specs=out_specs,
-      # The check serves gradients of replicated arguments, and would require a
-      # caller's scan to declare which values differ between devices.
-      check_vma=False,
-    )
-
 
 def current() -> Placement:
   """Returns the placement over all devices of JAX, which is made once."""
@@ -160,9 +136,6 @@ def current() -> Placement:
 @functools.cache
 def _over(devices):
   return Placement(jax.sharding.Mesh(np.array(devices), (AXIS,)))
-
-
-_everywhere = jax.jit(Sharded.everywhere)
 
 
 def of(points: Sharded) -> Placement:
@@ -186,6 +159,6 @@ def gathered(tree: PyTree) -> PyTree:
     return tree
   placement = of(tree)
   if not placement.has_one_process:
-    return placement.on_first(_everywhere(tree))
+    return placement.on_first(tree.everywhere())
   rows = jax.device_put(tree.rows, placement.first)
   return jax.tree.map(lambda leaf: leaf[: tree.num_points], rows)

@@ -197,5 +197,5 @@ display.Image(picture, width=560)
 #
 # - `docs/extending.md`: BatchNorm, nnx modules, losses, learners, and how a
 #   config names your model.
-# - `docs/contracts.md`: every rule, and what it found in other libraries.
+# - `docs/contracts.md`: every rule, and the faults found in other libraries.
 # - `09_bald`: what dropout samples are good for.

@@ -1,7 +1,7 @@
 """Builds the site, see `make docs`.
 
 Sources are the pages of docs/, the notebooks of colabs/ and the README, where
-they are. Docstrings are plain text, which `plain_to_rst` turns into markup.
+they are. `plain_to_rst` converts the plain text of docstrings to markup.
 """
 
 import re
@@ -35,13 +35,14 @@ napoleon_use_rtype = False
 
 _SECTION = re.compile(r'(Args|Attributes|Raises|Returns|Yields):$')
 _ENTRY = re.compile(r'( +\*{0,2}\w+:)(.*)$')
+_MARKUP = re.compile(r'([\\*|`]|(?<=\w)_(?!\w))')
 
 
 def plain_to_rst(app, what, name, obj, options, lines):
-  """Marks up a docstring in place, for Napoleon to go on with.
+  """Converts a docstring in place, before Napoleon reads it.
 
-  Formulas, which are indented, and examples stay as they are; `code` in
-  backticks is code; no other character is markup.
+  Keeps indented formulas and examples verbatim, renders `code` in backticks as
+  code, and escapes all other markup.
   """
   del app, what, name, obj, options
   marked, in_section, in_block, in_example = [], False, False, False
@@ -69,14 +70,12 @@ def plain_to_rst(app, what, name, obj, options, lines):
 
 
 def _escaped(text):
-  """Plain text as markup, with `code` in pairs of backticks."""
+  """Returns plain text as markup, with `code` in pairs of backticks."""
   parts = text.split('`')
   if len(parts) % 2 == 0:
-    return re.sub(r'([\\*|`]|_\b)', r'\\\1', text)
+    parts = [text]  # A backtick without a partner is no markup.
   return ''.join(
-    f'``{part}``'
-    if number % 2
-    else re.sub(r'([\\*|]|(?<=\w)_(?!\w))', r'\\\1', part)
+    f'``{part}``' if number % 2 else _MARKUP.sub(r'\\\1', part)
     for number, part in enumerate(parts)
   )
 

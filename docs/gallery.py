@@ -6,6 +6,7 @@ Figures are those of the reports, copied as they are.
 """
 
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
@@ -199,11 +200,10 @@ def page(copies: list[str]) -> str:
     parts.append(f'From the run `{figure.experiment}` below.')
   parts.append('## The runs')
   for name, experiment in EXPERIMENTS.items():
-    command = ' '.join(words(experiment, f'runs/{name}'))
+    command = shlex.join(words(experiment, f'runs/{name}'))
     parts += [
       f'`{name}`: {experiment.about}',
-      f'    al-jax {command.replace("(64,)", repr("(64,)"))}\n'
-      f'    al-jax report --workdir=runs/{name}',
+      f'    al-jax {command}\n    al-jax report --workdir=runs/{name}',
     ]
   return '\n\n'.join(parts) + '\n'
 

@@ -27,14 +27,13 @@ FOLDERS = (
   'README.md',
   'docs',
 )
-# Each with an instance of it.
 ANYWHERE = {
-  'a noun clause': r'\bwhat (is|was|are|were|has|have|had)\b',
+  'a noun clause': r'(?i)\bwhat (is|was|are|were|has|have|had)\b',
   'a clause as a subject': r'(?:^|[.;:] )What [a-z][^?]*?[.;:](?: |$)',
-  'likewise': r'\blikewise\b',
-  'so many': r'\bso many\b',
-  'nobody': r'\bnobody\b',
-  'told': r'\btold\b',
+  'likewise': r'(?i)\blikewise\b',
+  'so many': r'(?i)\bso many\b',
+  'nobody': r'(?i)\bnobody\b',
+  'told': r'(?i)\btold\b',
 }
 OF_DOCSTRINGS = {
   'a docstring that begins "Of"': r'\A\s*Of\b',
@@ -91,16 +90,12 @@ def problems(text, is_docstring):
   """Yields (name, phrase) of each turn of phrase in a text."""
   flat = re.sub(r'\s+', ' ', text)
   for name, pattern in ANYWHERE.items():
-    for match in re.finditer(pattern, flat, re.MULTILINE | _flags(name)):
+    for match in re.finditer(pattern, flat):
       yield name, match.group().strip()[:70]
   if is_docstring:
     for name, pattern in OF_DOCSTRINGS.items():
       for match in re.finditer(pattern, text, re.MULTILINE):
         yield name, match.group().strip()
-
-
-def _flags(name):
-  return 0 if name == 'a clause as a subject' else re.IGNORECASE
 
 
 def found_in(path):

@@ -1,7 +1,7 @@
 """Control over how and when XLA compiles a kernel."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,10 +12,22 @@ from jax import lax
 _STATIC = (bool, int, float, str, type(None))
 
 
-def is_static(value: Any) -> bool:
-  """Returns whether `compiled` treats a value as static."""
+def _is_static(value):
   # NumPy scalars count as arrays, though np.float64 is a Python float.
   return isinstance(value, _STATIC) and not isinstance(value, np.generic)
+
+
+def static_and_arrays(
+  arguments: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Separates the arguments that `compiled` treats as static from arrays."""
+  static = {
+    name: value for name, value in arguments.items() if _is_static(value)
+  }
+  arrays = {
+    name: value for name, value in arguments.items() if name not in static
+  }
+  return static, arrays
 
 
 def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,12 +52,7 @@ def compiled(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
   @functools.wraps(kernel)
   def call(**arguments):
-    options = {
-      name: value for name, value in arguments.items() if is_static(value)
-    }
-    arrays = {
-      name: value for name, value in arguments.items() if name not in options
-    }
+    options, arrays = static_and_arrays(arguments)
     return run(tuple(options.items()), **arrays)
 
   return call

@@ -75,15 +75,11 @@ class Sharded:
       Pytree of [B, ...] on every device, bit for bit; zeros where the index is
       -1.
     """
-    return _on_each(
-      lambda points, indices: take(points, indices),
-      self,
-      {'indices': jnp.asarray(indices)},
-    )
+    return _taken(self, jnp.asarray(indices))
 
   def everywhere(self) -> PyTree:
     """Copies all rows to every device, as a pytree of [N, ...]."""
-    return _on_each(lambda points: per_row(lambda rows: rows, points), self, {})
+    return _copied(self)
 
 
 def within(indices: jax.Array, each: int, axis: str) -> jax.Array:
@@ -128,6 +124,34 @@ class Part:
 Rows = Part | PyTree
 
 
+def over_devices(
+  mesh: jax.sharding.Mesh,
+  function: Callable[..., PyTree],
+  in_specs: Any,
+  out_specs: Any,
+) -> Callable[..., PyTree]:
+  """Maps a function over the devices of a mesh, see `jax.shard_map`.
+
+  Args:
+    mesh: Mesh of the devices.
+    function: Function of the rows of one device.
+    in_specs: Specs of its arguments.
+    out_specs: Specs of its results.
+
+  Returns:
+    The function of all rows.
+  """
+  return jax.shard_map(
+    function,
+    mesh=mesh,
+    in_specs=in_specs,
+    out_specs=out_specs,
+    # The check is needed for gradients only, and would require loops to
+    # declare which values differ between devices.
+    check_vma=False,
+  )
+
+
 def on_each_device(kernel: Callable[..., PyTree]) -> Callable[..., PyTree]:
   """Runs a kernel on every device if its points are Sharded.
 
@@ -151,27 +175,27 @@ def on_each_device(kernel: Callable[..., PyTree]) -> Callable[..., PyTree]:
 def _on_each(kernel, points, arguments, rows_at_once=0):
   (axis,) = points.mesh.axis_names
   each, num_points = points.rows_each, points.num_points
-  options = {
-    name: value for name, value in arguments.items() if _xla.is_static(value)
-  }
-  arrays = {
-    name: value for name, value in arguments.items() if name not in options
-  }
+  options, arrays = _xla.static_and_arrays(arguments)
 
   def of_own(rows, arrays):
     lacking = max(0, min(num_points, rows_at_once) - each)
     part = Part(_padded(rows, lacking), each, num_points, axis)
     return kernel(points=part, **arrays, **options)
 
-  return jax.shard_map(
-    of_own,
-    mesh=points.mesh,
-    in_specs=(jax.P(axis), jax.P()),
-    out_specs=jax.P(),
-    # The check is needed for gradients only, and would require loops to
-    # declare which values differ between devices.
-    check_vma=False,
-  )(points.rows, arrays)
+  run = over_devices(points.mesh, of_own, (jax.P(axis), jax.P()), jax.P())
+  return run(points.rows, arrays)
+
+
+@jax.jit
+def _taken(points, indices):
+  return _on_each(
+    lambda points, indices: take(points, indices), points, {'indices': indices}
+  )
+
+
+@jax.jit
+def _copied(points):
+  return _on_each(lambda points: per_row(lambda rows: rows, points), points, {})
 
 
 def checked(

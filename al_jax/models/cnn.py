@@ -1,4 +1,4 @@
-"""A small convolutional network that keeps the position of what it detects.
+"""A small convolutional network that keeps the positions of features.
 
 Finn et al. 2016, "Deep Spatial Autoencoders for Visuomotor Learning", section
 4: the softmax over a channel's pixels locates its response.

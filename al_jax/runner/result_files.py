@@ -166,7 +166,7 @@ def read_pretraining(folder: pathlib.Path) -> dict[str, Diagnostic]:
 
 
 def _in_words(measured: Mapping[str, Any] | None, is_timed: bool) -> str:
-  """Describes a measurement; warns if other work slowed what it timed."""
+  """Describes a measurement; warns if other work slowed it."""
   if measured is None:
     return ''
   text = (
